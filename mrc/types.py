@@ -1,0 +1,84 @@
+"""The nouns of reading comprehension. Offsets are Python code points into `Passage.text`, end exclusive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stored paragraph; `id` is the hash of its exact text (`mrc.text.passage_id`)."""
+
+    id: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`text == passage[start:end]` of the passage named."""
+
+    passage_id: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved passage. `rank` counts from 0; `score` is the one ranked by; a part not used is None."""
+
+    passage_id: str
+    rank: int
+    score: float
+    bm25: float | None = None
+    dense: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A candidate answer after merging spans of equal normalised text; its span is the most probable one.
+
+    `score` is the mass of all merged spans, `probability` that of the span shown. Both are shares of one softmax
+    over all spans (and "no answer") of all passages read, so they compare across passages. Neither is calibrated.
+    """
+
+    text: str
+    passage_id: str
+    start: int
+    end: int
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A reader's ranked answers to one question; empty `answers` when no passage was found.
+
+    `null_score` is the mass of "not in these passages". `features` feed the calibrator (names in mrc.calibrate).
+    """
+
+    question_id: str
+    answers: tuple[Answer, ...]
+    null_score: float
+    hits: tuple[Hit, ...]
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question of a SQuAD-style file with the context it came with and its gold answers (file order)."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[Span, ...]
+    title: str = ""
+    is_impossible: bool | None = None  # None where the format has no such field
