@@ -9,7 +9,7 @@ withdrawn, imports are undone by deactivating rows, rounds are marked reverted.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -24,18 +24,21 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    text,
+)
+from sqlalchemy import (
+    text as sql,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ROLES = ("gold", "calibration", "dev", "test", "pool")
 LABEL_KINDS = ("gold", "human", "pseudo")
-ROUND_KINDS = ("baseline", "loop", "retrain")
+ROUND_KINDS = ("baseline", "cold", "loop", "retrain")  # cold: the first round where there is no gold at all
 STAGES = ("open", "predicted", "in_review", "reviewed", "certified", "labelled", "trained", "closed")
-TASK_KINDS = ("random", "uncertain", "suspect")
-TASK_STATES = ("open", "done", "skipped", "withdrawn")
+TASK_KINDS = ("random", "uncertain", "suspect", "audit", "double", "third")
+TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
 VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
 DECISIONS = ("release", "train", "review", "leave")
+LABEL_ORIGINS = ("import", "spare", "review", "round", "manual", "restored")  # spare: a second gold label, in reserve
 
 
 def utc_now() -> datetime:
@@ -72,7 +75,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -134,16 +141,21 @@ class Question(Base):
     text: Mapped[str] = mapped_column(Text)
     normalized: Mapped[str] = mapped_column(String(64), index=True)  # hash of the normalised text
     role: Mapped[str] = mapped_column(String(16), index=True)
+    imported_role: Mapped[str] = mapped_column(String(16))  # as the file said, before anything was held out
     unit: Mapped[str] = mapped_column(String(64), index=True)  # component that may not be torn apart by a split
     context_id: Mapped[str | None] = mapped_column(ForeignKey("passages.id"), index=True)
     is_impossible: Mapped[bool | None]  # only where a file gave the context
     duplicate_of: Mapped[str | None] = mapped_column(ForeignKey("questions.id"))
+    excluded_why: Mapped[str | None] = mapped_column(
+        Text
+    )  # withdrawn by hand or a bad question: no model labels it again
     active: Mapped[bool] = mapped_column(default=True, index=True)
 
     __table_args__ = (
         _one_of("role", ROLES),
         UniqueConstraint("id", "role"),  # the target of labels' composite key
         CheckConstraint("is_impossible IS NULL OR context_id IS NOT NULL", name="impossible_needs_context"),
+        CheckConstraint("role <> 'pool' OR is_impossible IS NULL", name="pool_hides_impossible"),
     )
 
 
@@ -157,6 +169,22 @@ class ImportQuestion(Base):
     __tablename__ = "import_questions"
     import_id: Mapped[int] = mapped_column(ForeignKey("imports.id"), primary_key=True)
     question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), primary_key=True, index=True)
+
+
+class ImportLabel(Base):
+    """A gold label and an import that brought it; the label is withdrawn when the last of them is undone."""
+
+    __tablename__ = "import_labels"
+    import_id: Mapped[int] = mapped_column(ForeignKey("imports.id"), primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
+
+
+class HiddenQuestion(Base):
+    """A labelled pool's question; whether its file called it impossible is as hidden as its answers."""
+
+    __tablename__ = "hidden_questions"
+    question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), primary_key=True)
+    is_impossible: Mapped[bool]
 
 
 class HiddenAnswer(Base):
@@ -181,6 +209,9 @@ class Round(Base):
 
     __tablename__ = "rounds"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    uid: Mapped[str] = mapped_column(
+        String(32), unique=True
+    )  # random: a restored database never adopts another's folders
     kind: Mapped[str] = mapped_column(String(16))
     stage: Mapped[str] = mapped_column(String(16))
     is_open: Mapped[bool] = mapped_column(default=True)
@@ -205,8 +236,29 @@ class Round(Base):
         CheckConstraint("number >= 0", name="number_from_zero"),
         CheckConstraint("is_open = (stage <> 'closed' AND reverted_at IS NULL)", name="open_until_closed"),
         CheckConstraint("stage <> 'closed' OR promoted IS NOT NULL", name="closed_is_judged"),
-        Index("one_open_round", "is_open", unique=True, sqlite_where=text("is_open"), postgresql_where=text("is_open")),
+        CheckConstraint("promoted IS NULL OR NOT promoted OR student_id IS NOT NULL", name="promoted_has_a_student"),
+        Index("one_open_round", "is_open", unique=True, sqlite_where=sql("is_open"), postgresql_where=sql("is_open")),
     )
+
+
+class RoundQuestion(Base):
+    """The questions that a round predicts, fixed at its opening, and the chunk that each is read in."""
+
+    __tablename__ = "round_questions"
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
+    question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), primary_key=True)
+    chunk: Mapped[int]
+
+
+class TrainingRow(Base):
+    """A label that taught in a round, and how much; fixed before training starts."""
+
+    __tablename__ = "training_rows"
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
+    weight: Mapped[float]
+
+    __table_args__ = (CheckConstraint("weight > 0 AND weight <= 1", name="weight_teaches"),)
 
 
 class Model(Base):
@@ -214,8 +266,10 @@ class Model(Base):
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(primary_key=True)
-    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), unique=True)
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"))
+    name: Mapped[str] = mapped_column(String(32), default="student")
     hash: Mapped[str] = mapped_column(String(64), index=True)
+    training_sha256: Mapped[str] = mapped_column(String(64))  # of its training rows
     path: Mapped[str] = mapped_column(Text)  # relative to the workspace
     start: Mapped[str] = mapped_column(Text)  # the starting checkpoint: hub name, folder or "builtin"
     config: Mapped[dict[str, Any]]
@@ -224,6 +278,8 @@ class Model(Base):
     loss: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     pruned_at: Mapped[datetime | None]  # the folder is gone, the row stays for provenance
+
+    __table_args__ = (UniqueConstraint("round_number", "name"),)
 
 
 class Calibrator(Base):
@@ -260,6 +316,7 @@ class Prediction(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"))
     question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), index=True)
+    question_role: Mapped[str] = mapped_column(String(16))  # when it was predicted: pool or calibration
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     index_fingerprint: Mapped[str | None] = mapped_column(String(64))  # None: the given context was read
     score: Mapped[float | None]  # mass of the best answer over all spans of all passages; None: nothing to answer from
@@ -269,18 +326,20 @@ class Prediction(Base):
     hits: Mapped[list[Any]]  # [passage id, retrieval score] in rank order: what was read
     decision: Mapped[str | None] = mapped_column(String(16))
     train_weight: Mapped[float | None]  # planned; None unless it is to teach
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     __table_args__ = (
         UniqueConstraint("round_number", "question_id"),
         _rate("confidence"),
         _rate("score"),
         _one_of("decision", DECISIONS),
+        CheckConstraint("decision IS NULL OR question_role = 'pool'", name="only_the_pool_is_decided"),
     )
 
 
 class PredictionAnswer(Base):
     __tablename__ = "prediction_answers"
-    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"), primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)  # from 0
     text: Mapped[str] = mapped_column(Text)
     passage_id: Mapped[str] = mapped_column(ForeignKey("passages.id"))
@@ -289,9 +348,7 @@ class PredictionAnswer(Base):
     score: Mapped[float]  # mass of the answer's merged spans
     probability: Mapped[float]  # of its best single span
 
-    __table_args__ = (
-        CheckConstraint('0 <= start AND start < "end" AND length(text) = "end" - start', name="span"),
-    )
+    __table_args__ = (CheckConstraint('0 <= start AND start < "end" AND length(text) = "end" - start', name="span"),)
 
 
 class Task(Base):
@@ -301,22 +358,26 @@ class Task(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"))
     question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), index=True)
+    attempt: Mapped[int] = mapped_column(default=0)  # above 0: asked again
     kind: Mapped[str] = mapped_column(String(16))
     blind: Mapped[bool]  # no suggestion is shown
     position: Mapped[int]  # order of presentation, from 0
     passages: Mapped[list[Any]]  # ids, in the order shown
-    state: Mapped[str] = mapped_column(String(16), default="open")
+    state: Mapped[str] = mapped_column(String(16), default="open", index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     __table_args__ = (
-        UniqueConstraint("round_number", "question_id"),
+        UniqueConstraint("round_number", "question_id", "attempt"),
         _one_of("kind", TASK_KINDS),
         _one_of("state", TASK_STATES),
     )
 
 
 class Review(Base):
-    """What one reviewer did with one task. The answer is null unless the verdict is `answerable`."""
+    """What one reviewer did with one task. The answer is null unless the verdict is `answerable`.
+
+    An edited review is a new row that supersedes the old one.
+    """
 
     __tablename__ = "reviews"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -331,18 +392,26 @@ class Review(Base):
     seconds: Mapped[float | None]  # of the reviewer's time
     comment: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    superseded_at: Mapped[datetime | None]
+    recorded_in: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))  # the round that made labels of it
 
     __table_args__ = (
-        UniqueConstraint("task_id", "reviewer"),
+        Index(
+            "one_current_review",
+            "task_id",
+            "reviewer",
+            unique=True,
+            sqlite_where=sql("superseded_at IS NULL"),
+            postgresql_where=sql("superseded_at IS NULL"),
+        ),
         _one_of("verdict", VERDICTS),
         CheckConstraint("(verdict = 'answerable') = (text IS NOT NULL)", name="answer_with_verdict"),
         CheckConstraint(
-            '(text IS NULL) = (passage_id IS NULL) AND (text IS NULL) = (start IS NULL) AND (text IS NULL) = ("end" IS NULL)',
+            "(text IS NULL) = (passage_id IS NULL) AND (text IS NULL) = (start IS NULL) "
+            'AND (text IS NULL) = ("end" IS NULL)',
             name="answer_whole",
         ),
-        CheckConstraint(
-            'text IS NULL OR (0 <= start AND start < "end" AND length(text) = "end" - start)', name="span"
-        ),
+        CheckConstraint('text IS NULL OR (0 <= start AND start < "end" AND length(text) = "end" - start)', name="span"),
     )
 
 
@@ -356,11 +425,14 @@ class Label(Base):
     kind: Mapped[str] = mapped_column(String(16))
     no_answer: Mapped[bool] = mapped_column(default=False)  # "not in these passages", or impossible in its context
     passages: Mapped[list[Any] | None]  # ids shown with a no_answer; they serve as negatives
-    train_weight: Mapped[float] = mapped_column(default=1.0)  # 0: does not teach
-    released: Mapped[bool] = mapped_column(default=True)  # may leave as a label
-    origin: Mapped[str] = mapped_column(String(16))  # import, review, round, manual, restored
+    train_weight: Mapped[float]  # 0: does not teach
+    released: Mapped[bool]  # may leave as a label
+    origin: Mapped[str] = mapped_column(String(16))
     import_id: Mapped[int | None] = mapped_column(ForeignKey("imports.id"), index=True)
-    round_number: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"), index=True)
+    round_number: Mapped[int | None] = mapped_column(
+        ForeignKey("rounds.number"), index=True
+    )  # where the answer came from
+    written_by: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))  # the round that wrote this row
     review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     index_fingerprint: Mapped[str | None] = mapped_column(String(64))
@@ -376,23 +448,42 @@ class Label(Base):
 
     __table_args__ = (
         ForeignKeyConstraint(
-            ["question_id", "question_role"], ["questions.id", "questions.role"], onupdate="CASCADE", name="fk_labels_question"
+            ["question_id", "question_role"],
+            ["questions.id", "questions.role"],
+            onupdate="CASCADE",
+            name="fk_labels_question",
         ),
         _one_of("kind", LABEL_KINDS),
+        _one_of("origin", LABEL_ORIGINS),
         _rate("confidence"),
-        CheckConstraint("train_weight >= 0", name="weight_not_negative"),
-        CheckConstraint("kind <> 'pseudo' OR question_role = 'pool'", name="pseudo_only_in_pool"),
+        _rate("train_weight"),
+        CheckConstraint(
+            "kind <> 'pseudo' OR question_role = 'pool' OR withdrawn_at IS NOT NULL", name="pseudo_only_in_pool"
+        ),
+        CheckConstraint(
+            "question_role IN ('gold', 'pool') OR train_weight = 0 OR withdrawn_at IS NOT NULL",
+            name="held_out_never_teaches",
+        ),
+        CheckConstraint(
+            "kind <> 'pseudo' OR NOT released OR (confidence IS NOT NULL AND threshold IS NOT NULL "
+            "AND calibrator_id IS NOT NULL AND confidence >= threshold)",
+            name="released_by_a_rule",
+        ),
+        CheckConstraint("kind <> 'human' OR NOT no_answer OR passages IS NOT NULL", name="no_answer_says_where"),
         CheckConstraint("kind <> 'pseudo' OR NOT no_answer", name="pseudo_has_an_answer"),
-        CheckConstraint("kind <> 'pseudo' OR (round_number IS NOT NULL AND model_id IS NOT NULL)", name="pseudo_is_traceable"),
+        CheckConstraint(
+            "kind <> 'pseudo' OR (round_number IS NOT NULL AND model_id IS NOT NULL)", name="pseudo_is_traceable"
+        ),
         CheckConstraint("kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'", name="gold_is_traceable"),
         CheckConstraint("kind <> 'human' OR reviewer IS NOT NULL", name="human_has_a_reviewer"),
         CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_why IS NULL)", name="withdrawn_with_a_reason"),
+        CheckConstraint("withdrawn_by IS NULL OR withdrawn_at IS NOT NULL", name="withdrawer_has_withdrawn"),
         Index(
             "one_live_label",
             "question_id",
             unique=True,
-            sqlite_where=text("withdrawn_at IS NULL"),
-            postgresql_where=text("withdrawn_at IS NULL"),
+            sqlite_where=sql("withdrawn_at IS NULL"),
+            postgresql_where=sql("withdrawn_at IS NULL"),
         ),
     )
 
@@ -406,9 +497,7 @@ class LabelAnswer(Base):
     start: Mapped[int]
     end: Mapped[int]
 
-    __table_args__ = (
-        CheckConstraint('0 <= start AND start < "end" AND length(text) = "end" - start', name="span"),
-    )
+    __table_args__ = (CheckConstraint('0 <= start AND start < "end" AND length(text) = "end" - start', name="span"),)
 
 
 class Release(Base):
@@ -416,7 +505,7 @@ class Release(Base):
 
     __tablename__ = "releases"
     id: Mapped[int] = mapped_column(primary_key=True)
-    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), unique=True)
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), index=True)
     rule: Mapped[dict[str, Any]]
     count: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))  # of its rows in question order

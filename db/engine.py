@@ -1,0 +1,169 @@
+"""One database: connecting, transactions, whether its schema fits."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from db.errors import Busy, DbError, NotADatabase, SchemaTooNew, SchemaTooOld, StorageFault
+
+REVISIONS = ("0001",)  # of db/migrations/versions, oldest first; a test holds that they are all
+HEAD = REVISIONS[-1]
+
+# What SQLite says, and the named error with its remedy. The first phrase found in the message decides.
+_FAULTS: tuple[tuple[str, type[DbError], str], ...] = (
+    ("file is not a database", NotADatabase, "is not a database: name another file, or `labeler db restore` a backup"),
+    ("malformed", NotADatabase, "is damaged: `labeler db restore` a backup"),
+    ("locked", Busy, "is being written by another process: wait for it, then run again"),
+    ("disk is full", StorageFault, "cannot grow, the disk is full: free some space, then run again"),
+    ("disk i/o error", StorageFault, "cannot be read or written (disk I/O error): check the disk and its free space"),
+    ("readonly", StorageFault, "cannot be written: check the permissions of the file and its folder"),
+    ("unable to open", StorageFault, "cannot be opened: check the path and the permissions of its folder"),
+)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class Database:
+    """A database by SQLite file path or by any SQLAlchemy URL. Nothing is opened until it is used.
+
+    For SQLite: foreign keys on, WAL, real BEGIN (IMMEDIATE for writes, so two writers queue instead of failing midway).
+
+    Raises:
+        NotADatabase: the URL cannot be understood, or its driver is not installed.
+    """
+
+    def __init__(self, url: str | Path, *, busy_seconds: float = 30.0) -> None:
+        self._url = _parse(url)
+        self._busy_seconds = busy_seconds
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self.path = Path(str(self._url.database)) if self.is_sqlite else None
+        try:
+            self.engine = self.connect_engine(foreign_keys=True)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise NotADatabase(f"{self}: no driver for this kind of database ({error}): install it") from error
+        snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._readers = self.engine.execution_options(**snapshot)
+        self._writers = self.engine.execution_options(immediate=True)
+
+    def __str__(self) -> str:
+        """The path or URL, without a password."""
+        return str(self.path) if self.path is not None else self._url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reads: one consistent snapshot, rolled back at the end."""
+        with self.named_errors(), Session(self._readers, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session for one short write transaction, committed at the end, rolled back on any exception.
+
+        Raises:
+            Busy: another process holds the write lock for longer than `busy_seconds`.
+            StorageFault: the disk is full, or the file or its folder cannot be written.
+        """
+        with self.named_errors(), Session(self._writers, autoflush=False) as session, session.begin():
+            yield session
+
+    def check_schema(self) -> None:
+        """Raises NotADatabase, SchemaTooOld or SchemaTooNew unless this version can use the database."""
+        found = self.revision()
+        if found is None:
+            raise SchemaTooOld(f"{self} has no tables yet: run `labeler db upgrade`")
+        check_known(found, where=str(self))
+        if found != HEAD:
+            raise SchemaTooOld(f"{self} has schema {found}, this version needs {HEAD}: run `labeler db upgrade`")
+
+    def revision(self) -> str | None:
+        """The schema's revision, or None for a database without tables.
+
+        Raises NotADatabase for no file, a file that is no database, and one with the tables of something else.
+        """
+        if self.path is not None and not self.path.is_file():
+            raise NotADatabase(f"{self}: no such file: run `labeler init` or `labeler db restore` a backup")
+        with self.named_errors(), self._readers.connect() as connection:
+            return read_revision(connection, where=str(self))
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Turns the driver's messages that a user can mend into named errors; all others pass unchanged."""
+        try:
+            yield
+        except DBAPIError as error:
+            named = named_fault(error.orig, where=str(self))
+            if named is None:
+                raise
+            raise named from error
+
+    def connect_engine(self, *, foreign_keys: bool) -> Engine:
+        """A new engine for this database; migrations that rebuild tables need one without foreign keys."""
+        engine = create_engine(self._url, json_serializer=_dumps)
+        if self.is_sqlite:
+            _use_real_transactions(engine, foreign_keys=foreign_keys, busy_seconds=self._busy_seconds)
+        return engine
+
+
+def _parse(url: str | Path) -> URL:
+    if isinstance(url, Path) or "://" not in url:
+        return URL.create("sqlite", database=str(url))
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise NotADatabase(f"{url!r} is not a database URL: write a path or e.g. postgresql://host/name") from error
+
+
+def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: float) -> None:
+    """The driver's own BEGIN comes too late (DDL survives a rollback), so it is switched off and we say BEGIN."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def named_fault(error: BaseException | None, *, where: str) -> DbError | None:
+    """The named error for what the driver said about the database at `where`, or None."""
+    message = str(error).lower()
+    for phrase, kind, remedy in _FAULTS:
+        if phrase in message:
+            return kind(f"{where} {remedy}")
+    return None
+
+
+def read_revision(connection: Connection, *, where: str) -> str | None:
+    """The revision that the tables carry, None without tables. Raises NotADatabase for other tables."""
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" in tables:
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if tables:
+        raise NotADatabase(f"{where} holds the tables of another program ({tables[0]} ...): name another database")
+    return None
+
+
+def check_known(revision: str, *, where: str) -> None:
+    """Raises SchemaTooNew for a revision that this version does not know."""
+    if revision not in REVISIONS:
+        raise SchemaTooNew(f"{where} has schema {revision}, newer than {HEAD}: install the newer version of labeler")

@@ -1,0 +1,14 @@
+"""Runs the migrations on the connection that `db.schema.upgrade` hands over, inside its transaction."""
+
+from alembic import context
+
+from db.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite alters by rebuilding
+    transactional_ddl=True,  # db.engine says BEGIN itself, so SQLite rolls DDL back too
+)
+with context.begin_transaction():
+    context.run_migrations()

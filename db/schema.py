@@ -1,0 +1,56 @@
+"""The schema's revision: what it is, what it should be, getting there."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from db.engine import HEAD, Database, check_known, read_revision
+from db.errors import NotADatabase
+from db.rows import SchemaStatus
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def status(database: Database) -> SchemaStatus:
+    """The database's revision and this version's. Raises NotADatabase."""
+    return SchemaStatus(revision=database.revision(), head=HEAD)
+
+
+def upgrade(database: Database, *, to: str = "head") -> SchemaStatus:
+    """The status after all migrations ran in one transaction; creates the tables in an empty database.
+
+    Raises:
+        NotADatabase: the file is no database, or another program's.
+        SchemaTooNew: the database was written by a newer version.
+    """
+    engine = database.connect_engine(foreign_keys=False)  # SQLite rebuilds tables to alter them
+    try:
+        with database.named_errors(), engine.execution_options(immediate=True).begin() as connection:
+            found = read_revision(connection, where=str(database))
+            if found is not None:
+                check_known(found, where=str(database))
+            command.upgrade(_config(connection), to)
+            if database.is_sqlite:
+                _check_foreign_keys(connection, where=str(database))
+    finally:
+        engine.dispose()
+    return status(database)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _check_foreign_keys(connection: Connection, *, where: str) -> None:
+    with closing(connection.exec_driver_sql("PRAGMA foreign_key_check")) as broken:
+        row = broken.first()
+    if row is not None:
+        raise NotADatabase(f"{where}: a row of table {row[0]} refers to nothing: `labeler db restore` a backup")

@@ -1,0 +1,143 @@
+"""Answers on demand: one question from the corpus, or a SQuAD-format file on its own passages."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db import queries
+from labeler.config import ReadSection
+from labeler.desk import Desk
+from labeler.evaluation import best_text
+from labeler.files import atomic_write, read_text
+from labeler.progress import bar
+from mrc.calibrate import Calibrator, feature_rows
+from mrc.errors import DataError
+from mrc.metrics import Metric, resolve_metric, score
+from mrc.squad import parse_squad, read_squad
+from mrc.text import passage_id
+from mrc.types import Example, Passage, Prediction, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer of `labeler ask`. `confidence` is calibrated; None before a round has fitted a calibrator."""
+
+    text: str
+    passage_id: str
+    start: int
+    end: int
+    score: float
+    confidence: float | None
+
+
+def ask(desk: Desk, question: str, *, k: int) -> list[Answered]:
+    """The reader's ranked answers from the k best passages; only the first carries a confidence.
+
+    Raises: NotReady without an index or a reader.
+    """
+    from mrc import pipeline
+
+    reader, index = desk.reader(desk.best_model()), desk.index()
+    asked = [Question("asked", question)]
+    prediction = next(
+        pipeline.answer(asked, retriever=index, reader=reader, fetch=desk.fetch, k=k, config=desk.config.read)
+    )
+    confidence = _confidence(desk, prediction)
+    return [
+        Answered(a.text, a.passage_id, a.start, a.end, a.score, None if rank else confidence)
+        for rank, a in enumerate(prediction.answers)
+    ]
+
+
+def _confidence(desk: Desk, prediction: Prediction) -> float | None:
+    """By the calibrator of the newest round whose teacher is the reader that answers; None where there is none."""
+    best = desk.best_model()
+    with desk.database.read() as session:
+        fitted = [row for row in queries.rounds(session, reverted=False) if row.teacher_id == best.id and row.calibrator_id]
+        if not fitted or not prediction.answers:
+            return None
+        stored = queries.calibrator(session, fitted[-1].calibrator_id or 0)
+    calibrator = Calibrator.from_state(stored.state)
+    return float(calibrator.confidence(feature_rows([prediction]))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswers:
+    """What `labeler answer` says. Marks are 0-1, None where the file holds no golds; seconds do not count loading."""
+
+    questions: int
+    seconds: float
+    per_second: float
+    exact_match: float | None
+    f1: float | None
+    predictions: Path
+    nbest: Path
+    rejected: list[tuple[str, str]]
+
+
+def answer_file(
+    file: Path, *, model: str, folder: Path, config: ReadSection, metric: str, device: str, precision: str
+) -> FileAnswers:
+    """Reads every question of a SQuAD-format file in its own paragraph; writes predictions and n-best into `folder`.
+
+    Raises: DataError for an unusable file; BadCheckpoint.
+    """
+    from mrc import pipeline
+    from mrc.read.model import Reader
+
+    examples, rejected = read_squad(parse_squad(read_text(file)[0], where=str(file)), where=str(file))
+    if not examples:
+        raise DataError(f"{file}: no question can be read")
+    chosen = _metric(metric, examples)
+    reader = Reader.load(model, device=device, precision=precision)
+    asked = [Question(example.id, example.question) for example in examples]
+    given = [[Passage(passage_id(example.context), example.context)] for example in examples]
+    began, found = time.perf_counter(), []
+    with bar("answer", total=len(asked), unit="questions") as shown:
+        for prediction in pipeline.read(asked, given, reader=reader, config=config):
+            found.append(prediction)
+            shown.update()
+    seconds = time.perf_counter() - began
+    texts = {
+        example.id: best_text(prediction, may_abstain=example.is_impossible is not None)[0]
+        for example, prediction in zip(examples, found, strict=True)
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions = _write(folder / "predictions.json", texts)
+    nbest = _write(folder / "nbest_predictions.json", {prediction.question_id: _nbest(prediction) for prediction in found})
+    marks = _marks(examples, texts, chosen)
+    listed = [(each.where, each.why) for each in rejected]
+    return FileAnswers(len(asked), seconds, len(asked) / seconds, *marks, predictions, nbest, listed)
+
+
+def _metric(name: str, examples: list[Example]) -> Metric:
+    from mrc.analyzers import detect_language
+
+    language = detect_language([example.question for example in examples[:200]])
+    return resolve_metric(name, language=language, impossible=any(example.is_impossible is not None for example in examples))
+
+
+def _marks(examples: list[Example], texts: dict[str, str], metric: Metric) -> tuple[float | None, float | None]:
+    """EM and F1 over the questions that have golds or are known to be impossible."""
+    judged = [example for example in examples if example.answers or example.is_impossible]
+    if not judged:
+        return None, None
+    marks = [score(texts[example.id], [span.text for span in example.answers], metric) for example in judged]
+    return sum(mark.exact_match for mark in marks) / len(marks), sum(mark.f1 for mark in marks) / len(marks)
+
+
+def _nbest(prediction: Prediction) -> list[dict[str, Any]]:
+    return [
+        {"text": a.text, "start": a.start, "end": a.end, "score": a.score, "probability": a.probability}
+        for a in prediction.answers
+    ]
+
+
+def _write(path: Path, content: Any) -> Path:
+    with atomic_write(path) as file:
+        json.dump(content, file, ensure_ascii=False, indent=1)
+    return path

@@ -1,0 +1,135 @@
+"""What commands share: options, opening the workspace, printing a result as text or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from labeler.desk import Desk
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout and nothing else.")
+workspace_option = click.option(
+    "-w", "--workspace", type=click.Path(path_type=Path, file_okay=False), help="The workspace; default: the nearest upward."
+)
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one setting for this run; repeatable."
+)
+
+
+def in_workspace(command: F) -> F:
+    """The options of a command that works in a workspace: --workspace, --set and --json."""
+    return workspace_option(set_option(json_option(command)))
+
+
+def on_device(command: F) -> F:
+    """The options of a command that runs a model: --device and --threads. Threads are set before the command runs."""
+
+    @functools.wraps(command)
+    def run(*args: Any, device: str | None, threads: int | None, sets: tuple[str, ...] = (), **rest: Any) -> Any:
+        if threads is not None:
+            _use_threads(threads)
+        if device is not None:
+            sets = (*sets, f"train.device={device}")
+        return command(*args, sets=sets, **rest)
+
+    options = (
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs."),
+        click.option("--threads", type=click.IntRange(min=1), help="Processor threads; default: all cores."),
+    )
+    return functools.reduce(lambda found, option: option(found), options, run)  # type: ignore[return-value]
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def desk(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool = False) -> Iterator[Desk]:
+    """The opened workspace; with `write`, held for this process alone while the command runs."""
+    from labeler.desk import Desk
+    from labeler.workspace import open_workspace
+
+    log_to_stderr()
+    opened = open_workspace(workspace, overrides=sets)
+    if not write:
+        yield from _opened(Desk, opened)
+        return
+    with opened.lock():
+        yield from _opened(Desk, opened)
+
+
+def _opened(make: Callable[..., Desk], opened: Any) -> Iterator[Desk]:
+    database = opened.database()
+    try:
+        yield make(opened, database)
+    finally:
+        database.close()
+
+
+def log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("labeler").setLevel(logging.INFO)
+    logging.getLogger("mrc").setLevel(logging.INFO)
+
+
+def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Prints a result: its fields as JSON, or the text made from it."""
+    click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else text())
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, mappings, sequences, paths and moments as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def percent(value: float | None) -> str:
+    """A rate for people: 0.873 is `87.3`; a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """Aligned columns: text to the left, numbers to the right. Wide (Korean) characters count as two."""
+    cells = [tuple(str(cell) for cell in row) for row in rows]
+    widths = [max(_width(line[place]) for line in [header, *cells]) for place in range(len(header))]
+    numeric = [all(not isinstance(row[place], str) or _is_number(row[place]) for row in rows) for place in range(len(header))]
+
+    def line(cells: tuple[str, ...]) -> str:
+        padded = []
+        for cell, width, right in zip(cells, widths, numeric, strict=True):
+            space = " " * (width - _width(cell))
+            padded.append(space + cell if right else cell + space)
+        return "  ".join(padded).rstrip()
+
+    return "\n".join(line(each) for each in [header, *cells])
+
+
+def _width(text: str) -> int:
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text.replace(".", "", 1).lstrip("+-").isdigit()

@@ -1,0 +1,177 @@
+"""The demonstration: a small made-up world, the whole loop with a simulated reviewer, and what each part brought."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import queries
+from db.rows import ModelRow, RoundRow
+from labeler import evaluation
+from labeler.demo.settings import DIVISION, DOCUMENTS, settings
+from labeler.demo.world import Language, make_world
+from labeler.desk import Desk
+from labeler.files import atomic_write
+from labeler.indexing import build_index
+from labeler.ingest import import_files
+from labeler.precision import pseudo_precision
+from labeler.report import write_report
+from labeler.rounds import machine, training
+from labeler.splits import parse_split
+from labeler.workspace import create_workspace, open_workspace
+
+SPLIT = "test"  # what every number of the demonstration is measured on
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """End-to-end EM and F1 on the test questions, 0-1."""
+
+    exact_match: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundMarks:
+    """One round of the full loop. `pseudo_precision` is that of the pseudo-labels trained on, by the hidden answers."""
+
+    round: int
+    labels: dict[str, int]
+    exact_match: float
+    f1: float
+    pseudo_precision: float | None
+    released_precision: float | None
+    released: int
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What `labeler demo` says. The three readers had the same number of updates."""
+
+    rounds: list[RoundMarks]
+    baseline: Marks  # gold labels only
+    gold_and_human: Marks  # the last round's labels without its pseudo-labels
+    full_loop: Marks  # the best reader after the last round
+    test_questions: int
+    report: str
+    workspace: str
+
+
+def play(folder: Path, *, language: Language, seed: int, rounds: int, say: Callable[[str], None]) -> Played:
+    """Makes the world in `folder` (or goes on with it), runs the rounds, measures, writes the report.
+
+    Interrupted, it goes on where it stopped when it is called again.
+    """
+    workspace_folder = folder / "workspace"
+    if not (workspace_folder / "labeler.toml").exists():
+        _prepare(folder, workspace_folder, language=language, seed=seed, say=say)
+    workspace = open_workspace(workspace_folder)
+    database = workspace.database()
+    try:
+        with workspace.lock():
+            return _loop(Desk(workspace, database), folder, rounds=rounds, say=say)
+    finally:
+        database.close()
+
+
+def _prepare(folder: Path, workspace: Path, *, language: Language, seed: int, say: Callable[[str], None]) -> None:
+    """The world as a file, imported and indexed in a new workspace."""
+    say(f"making a small world ({language}, seed {seed}) in {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "world.json"
+    with atomic_write(file) as out:
+        json.dump(make_world(language, seed=seed, documents=DOCUMENTS).squad(), out, ensure_ascii=False)
+    draft = workspace.with_name(f"{workspace.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    made = create_workspace(draft, language="en" if language == "en" else "ko", settings=settings(language, seed))
+    database = made.database()
+    try:
+        report = import_files(database, [str(file)], split=parse_split(DIVISION), seed=seed)
+        say(f"  {report.passages} passages; questions: " + ", ".join(f"{n} {role}" for role, n in report.splits.items()))
+        build_index(Desk(made, database))
+    finally:
+        database.close()
+    draft.rename(workspace)
+
+
+def _loop(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) -> Played:
+    _train_baseline(desk, say)
+    marks = [_finish_round(desk, number, say) for number in range(1, rounds + 1)]
+    with desk.database.read() as session:
+        first, best = queries.model_of_round(session, 0), queries.best_model(session)
+    assert first is not None
+    assert best is not None
+    say("measuring gold + human labels without pseudo-labels, with the same number of updates")
+    without = _without_pseudo(desk, folder)
+    report = write_report(desk.database, folder / "report.html", title="labeler demo")
+    return Played(
+        rounds=marks,
+        baseline=_marks(desk, first),
+        gold_and_human=without,
+        full_loop=_marks(desk, best),
+        test_questions=len(evaluation.labelled(desk, SPLIT)),
+        report=str(report),
+        workspace=str(desk.workspace.folder),
+    )
+
+
+def _train_baseline(desk: Desk, say: Callable[[str], None]) -> None:
+    with desk.database.read() as session:
+        done = queries.best_model(session) is not None
+    if not done:
+        say("round 0: a reader from gold labels alone")
+        machine.train(desk)
+
+
+def _finish_round(desk: Desk, number: int, say: Callable[[str], None]) -> RoundMarks:
+    """The marks of round `number`, run now as far as it is not done yet."""
+    with desk.database.read() as session:
+        known = [row.number for row in queries.rounds(session) if not row.is_open]
+    if number not in known:
+        say(f"round {number}: predict, review, label, retrain, judge")
+        machine.run(desk, reviewer="simulated")
+    with desk.database.read() as session:
+        row = queries.round_(session, number)
+        model = queries.model(session, (row.student_id if row.promoted else row.teacher_id) or 0)
+        precision = pseudo_precision(session, number, metric=desk.metric)
+        labels = labels_after(session, row)
+    marks = _marks(desk, model)
+    return RoundMarks(
+        round=number,
+        labels=labels,
+        exact_match=marks.exact_match,
+        f1=marks.f1,
+        pseudo_precision=precision.trained.rate if precision else None,
+        released_precision=precision.released.rate if precision else None,
+        released=precision.released.items if precision else 0,
+        promoted=bool(row.promoted),
+    )
+
+
+def labels_after(session: Session, row: RoundRow) -> dict[str, int]:
+    """Labels that taught in a round, by kind."""
+    taught = Counter(each.label.kind for each in queries.training_rows(session, row.number))
+    return {kind: taught[kind] for kind in ("gold", "human", "pseudo")}
+
+
+def _marks(desk: Desk, model: ModelRow) -> Marks:
+    reading = evaluation.read(desk, model, SPLIT, "end_to_end")
+    return Marks(reading.exact_match, reading.f1)
+
+
+def _without_pseudo(desk: Desk, folder: Path) -> Marks:
+    """A reader trained as the last round's was, but without its pseudo-labels."""
+    with desk.database.read() as session:
+        row = queries.rounds(session)[-1]
+        rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
+    model = training.train_on(desk, row, rows, folder=folder / "without-pseudo-labels")
+    entries = evaluation.labelled(desk, SPLIT)
+    summary = evaluation.summary(evaluation.marks(desk, desk.load(model.folder), entries, "end_to_end"), "end_to_end")
+    return Marks(summary["exact_match"], summary["f1"])

@@ -1,0 +1,129 @@
+"""What a use-case works with: the workspace, its database and settings, and the engines, each loaded once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import queries
+from db.engine import Database
+from db.rows import ModelRow
+from labeler import convert
+from labeler.config import Config
+from labeler.errors import NotReady
+from labeler.workspace import Workspace
+from mrc.metrics import Metric, resolve_metric
+from mrc.types import Passage
+
+if TYPE_CHECKING:
+    from mrc.read.model import Reader
+    from mrc.retrieve.index import Index
+
+INDEX_KEY = "index"  # in meta: the fingerprint of the current index
+LANGUAGE_SAMPLE = 200  # passages looked at to tell the language of a workspace
+
+
+class Desk:
+    """A workspace at work. Indexes and readers are loaded on first use and kept."""
+
+    def __init__(self, workspace: Workspace, database: Database, config: Config | None = None) -> None:
+        self.workspace = workspace
+        self.database = database
+        self.config = config or workspace.config
+        self._indexes: dict[str, Index] = {}
+        self._readers: dict[str, Reader] = {}
+
+    def with_config(self, config: Config) -> Desk:
+        """The same desk under other settings: a round goes on with those that it was opened with."""
+        desk = Desk(self.workspace, self.database, config)
+        desk._indexes, desk._readers = self._indexes, self._readers
+        return desk
+
+    @cached_property
+    def language(self) -> str:
+        """`ko` or `en`: the setting, or what most of the passages are written in."""
+        if self.config.workspace.language != "auto":
+            return self.config.workspace.language
+        from mrc.analyzers import detect_language
+
+        with self.database.read() as session:
+            sample = [row.text for row, _ in zip(queries.iter_passages(session), range(LANGUAGE_SAMPLE), strict=False)]
+        return detect_language(sample)
+
+    @property
+    def metric(self) -> Metric:
+        """Whose rules decide that two answers are equal."""
+        return resolve_metric(self.config.workspace.metric, language=self.language)
+
+    @property
+    def given(self) -> bool:
+        """Whether questions are read in the context they came with instead of retrieved passages."""
+        return self.config.read.passages == "given"
+
+    def index_folder(self, fingerprint: str) -> Path:
+        return self.workspace.index_folder / fingerprint[:16]
+
+    def current_index(self) -> str:
+        """The fingerprint of the current index, known to fit the corpus. Raises NotReady, StaleIndex."""
+        from mrc.errors import StaleIndex
+        from mrc.retrieve.index import corpus_fingerprint
+
+        with self.database.read() as session:
+            fingerprint = queries.meta(session, INDEX_KEY)
+            corpus = corpus_fingerprint(queries.corpus_ids(session))
+        if fingerprint is None:
+            raise NotReady("there is no retrieval index yet; run: labeler index")
+        if self.index(fingerprint).corpus != corpus:
+            raise StaleIndex("passages were added or removed since the index was built; run: labeler index")
+        return fingerprint
+
+    def index(self, fingerprint: str | None = None) -> Index:
+        """The index of this fingerprint, default the current one. Raises NotReady, StaleIndex."""
+        from mrc.retrieve.index import Index
+
+        fingerprint = fingerprint or self.current_index()
+        if fingerprint not in self._indexes:
+            folder = self.index_folder(fingerprint)
+            if not folder.is_dir():
+                raise NotReady(f"the index {folder} is gone; run: labeler index")
+            self._indexes[fingerprint] = Index.load(folder, expect_corpus=None)
+        return self._indexes[fingerprint]
+
+    def best_model(self) -> ModelRow:
+        """The reader that was last promoted. Raises NotReady."""
+        with self.database.read() as session:
+            model = queries.best_model(session)
+        if model is None:
+            raise NotReady("there is no reader yet; run: labeler train")
+        return model
+
+    def reader(self, model: ModelRow) -> Reader:
+        """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint."""
+        if model.hash not in self._readers:
+            folder = self.workspace.folder / model.path
+            if not folder.is_dir():
+                raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
+            self._readers.clear()  # one in memory at a time
+            self._readers[model.hash] = self.load(folder)
+        return self._readers[model.hash]
+
+    def load(self, folder: Path) -> Reader:
+        """The reader of a folder, on the device and in the precision of the settings. Raises BadCheckpoint."""
+        from mrc.read.model import Reader
+
+        return Reader.load(folder, device=self.config.train.device, precision=self.config.train.precision)
+
+    def fetch(self, ids: Sequence[str]) -> Mapping[str, Passage]:
+        """The stored passages of these ids."""
+        with self.database.read() as session:
+            rows = queries.passages(session, ids)
+        return {key: convert.to_passage(row) for key, row in rows.items()}
+
+
+def with_settings(config: Config, **sections: Mapping[str, object]) -> Config:
+    """The configuration with some keys of some sections replaced; checked like any other."""
+    changed = {name: dataclasses.replace(getattr(config, name), **keys) for name, keys in sections.items()}
+    return dataclasses.replace(config, **changed)

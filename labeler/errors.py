@@ -1,0 +1,48 @@
+"""Named errors of the tool itself: each is one line that says what, where and how to mend it.
+
+LabelerError
+├── ConfigError         a setting that is unknown, of the wrong type or out of range
+├── FileError           a file whose content is not text, or a place that may not be overwritten
+├── WorkspaceError      no workspace here, or one that cannot be made or used
+│   └── WorkspaceBusy   another process works on it; the message names it
+├── ImportRefused       nothing of a file can be imported; the database is as it was
+├── ExportRefused       there is nothing to export, or it is not what is stored
+├── NotReady            a step whose precondition is missing; the message names the command that mends it
+└── NothingToDo         a step that would change nothing; the message says why
+"""
+
+
+class LabelerError(Exception):
+    """Something a user can mend. The message is one line for people."""
+
+
+class ConfigError(LabelerError):
+    """A setting that is unknown, of the wrong type or out of range; names the key and the place."""
+
+
+class FileError(LabelerError):
+    """A file whose content is not text, or a place that may not be overwritten; names it and, inside it, the byte."""
+
+
+class WorkspaceError(LabelerError):
+    """No workspace here, or one that cannot be made or used."""
+
+
+class WorkspaceBusy(WorkspaceError):
+    """Another process works on the workspace; the message names its pid, its command and since when."""
+
+
+class ImportRefused(LabelerError):
+    """Nothing of a file can be imported; the database is as it was before."""
+
+
+class ExportRefused(LabelerError):
+    """There is nothing to export, or a label does not stand in its passage."""
+
+
+class NotReady(LabelerError):
+    """A step whose precondition is missing; the message names the command that mends it."""
+
+
+class NothingToDo(LabelerError):
+    """A step that would change nothing; the message says why."""

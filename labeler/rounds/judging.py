@@ -1,0 +1,40 @@
+"""trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from db import queries, store
+from db.rows import ModelRow, RoundRow
+from labeler import evaluation
+from labeler.desk import Desk
+from labeler.gate import Verdict, alarms, compare
+from labeler.rounds.signs import signs
+
+
+def close(desk: Desk, row: RoundRow) -> RoundRow:
+    """The closed round: its student promoted, or its pseudo-labels withdrawn and those before it restored."""
+    with desk.database.read() as session:
+        student = queries.model_of_round(session, row.number)
+        best = queries.best_model(session)
+        judged = bool(queries.labelled_questions(session, "dev"))
+    assert student is not None, "a trained round has its student"
+    verdict = judge(desk, student, best, seed=row.seed) if judged else compare((), (), desk.config.gate, seed=row.seed)
+    with desk.database.read() as session:
+        sounding = alarms(signs(desk, session, row), desk.config.gate) if row.kind == "loop" else ()
+    gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
+    with desk.database.write() as session:
+        if not verdict.promoted:
+            store.withdraw_round(session, row.number, why=f"round {row.number} was refused")
+        detail = {"promoted": verdict.promoted, "why": verdict.why}
+        store.add_event(session, "closed", detail=detail, round_number=row.number)
+        return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)
+
+
+def judge(desk: Desk, student: ModelRow, best: ModelRow | None, *, seed: int) -> Verdict:
+    """The verdict on dev; the first reader of a workspace has nothing to beat and is judged against itself."""
+    mode: evaluation.Mode = "reader" if desk.given else "end_to_end"
+    after = evaluation.results(desk, student, "dev", mode)
+    before = evaluation.results(desk, best, "dev", mode) if best else after
+    verdict = compare(after, before, desk.config.gate, seed=seed)
+    return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")

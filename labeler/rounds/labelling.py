@@ -1,0 +1,116 @@
+"""reviewed -> certified -> labelled: what may be released, and the one transaction that turns a round into labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from db import queries, store
+from db.rows import NewLabel, PredictionRow, ReviewRow, RoundRow, SpanRow
+from labeler.config import Config
+from labeler.desk import Desk
+from labeler.rounds.opening import held_out_reviews
+from mrc.metrics import exact_match
+
+
+def certify(desk: Desk, row: RoundRow) -> RoundRow:
+    """The round at `certified`: the release rule, with what the blind random reviews say of it beside it."""
+    with desk.database.read() as session:
+        tasks = {task.id: task for task in queries.tasks(session, round_number=row.number)}
+        reviews = [each for each in queries.reviews(session, round_number=row.number) if tasks[each.task_id].blind]
+        ids = [each.question_id for each in reviews]
+        predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
+    rule = dict(row.release or {})
+    rule["audit"] = audit(desk, reviews, predictions, threshold=rule.get("threshold"))
+    with desk.database.write() as session:
+        return store.advance(session, row.number, "reviewed", "certified", release=rule)
+
+
+def audit(
+    desk: Desk, reviews: Iterable[ReviewRow], predictions: dict[str, PredictionRow], *, threshold: float | None
+) -> dict[str, Any]:
+    """How the predictions to blindly reviewed questions did: all of them, and those above the release threshold.
+
+    A review without an answer counts against the prediction: the reviewer did not find it right.
+    """
+    judged = [
+        (entry, each.answer is not None and exact_match(entry.answers[0].text, each.answer.text, desk.metric) == 1)
+        for each in reviews
+        if (entry := predictions.get(each.question_id)) is not None and entry.answers
+    ]
+    above = [right for entry, right in judged if threshold is not None and (entry.confidence or 0) >= threshold]
+    confidences = [entry.confidence for entry, _ in judged if entry.confidence is not None]
+    return {
+        "items": len(judged),
+        "correct": sum(right for _, right in judged),
+        "mean_confidence": sum(confidences) / len(confidences) if confidences else None,
+        "released_items": len(above),
+        "released_correct": sum(above),
+    }
+
+
+def label(desk: Desk, row: RoundRow) -> RoundRow:
+    """The round at `labelled`: reviews are human labels, confident answers pseudo-labels, and what teaches is fixed."""
+    with desk.database.write() as session:
+        reviews = queries.unrecorded_reviews(session)
+        if row.kind == "cold":
+            held_out_reviews(session, Config.from_resolved(row.config), reviews, row.number)
+        guarded = queries.guarded_passages(session)
+        threshold = (row.release or {}).get("threshold")
+        recorded = store.record_labels(
+            session,
+            row.number,
+            reviews=[each.id for each in reviews],
+            human=[_human(each, guarded) for each in reviews if each.verdict in ("answerable", "no_answer")],
+            pseudo=[
+                _pseudo(entry, row, threshold)
+                for entry in queries.iter_predictions(session, row.number)
+                if entry.decision in ("release", "train")
+            ],
+            why=f"replaced in round {row.number}",
+        )
+        released = store.release_snapshot(session, row.number, rule=dict(row.release or {}))
+        store.freeze_training(session, row.number)
+        store.add_event(
+            session,
+            "labelled",
+            detail={
+                "human": recorded.human,
+                "pseudo": recorded.pseudo,
+                "withdrawn": recorded.withdrawn,
+                "released": released.count,
+            },
+            round_number=row.number,
+        )
+        return store.advance(session, row.number, row.stage, "labelled")
+
+
+def _human(review: ReviewRow, guarded: set[str]) -> NewLabel:
+    """The label that a review makes; one from a passage of dev, test or calibration neither teaches nor leaves."""
+    free = review.answer is None or review.answer.passage_id not in guarded
+    return NewLabel(
+        review.question_id,
+        answers=(review.answer,) if review.answer else (),
+        no_answer=review.verdict == "no_answer",
+        passages=review.passages if review.verdict == "no_answer" else None,
+        train_weight=1.0 if free else 0.0,
+        released=free,
+        reviewer=review.reviewer,
+        review_id=review.id,
+    )
+
+
+def _pseudo(entry: PredictionRow, row: RoundRow, threshold: float | None) -> NewLabel:
+    """The pseudo-label of a decided prediction, with all that it rests on."""
+    best = entry.answers[0]
+    return NewLabel(
+        entry.question_id,
+        answers=(SpanRow(best.text, best.passage_id, best.start, best.end),),
+        train_weight=entry.train_weight or 0.0,
+        released=entry.decision == "release",
+        model_id=entry.model_id,
+        index_fingerprint=entry.index_fingerprint,
+        calibrator_id=row.calibrator_id,
+        confidence=entry.confidence,
+        threshold=threshold,
+    )

@@ -1,0 +1,109 @@
+"""The round as a state machine: which step comes next, and running on from wherever a round stands.
+
+Each step computes outside any transaction and then writes its results together with the new stage in one. Killed
+anywhere and started again, a round ends in the same state; `docs/design.md` tells why, step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from db import queries
+from db.rows import RoundRow
+from labeler.config import Config
+from labeler.desk import Desk
+from labeler.rounds import judging, labelling, opening, predicting, reviewing, training
+
+Step = Callable[[Desk, RoundRow], RoundRow]
+
+_LAST: Mapping[str, Step] = {"labelled": training.train, "trained": judging.close}
+
+#: kind of round -> stage -> the step that leads on from it
+STEPS: Mapping[str, Mapping[str, Step]] = {
+    "baseline": {"open": training.train, "trained": judging.close},
+    "retrain": {"open": training.train, "trained": judging.close},
+    "cold": {"open": reviewing.ask_at_random, "in_review": reviewing.review, "reviewed": labelling.label, **_LAST},
+    "loop": {
+        "open": predicting.predict,
+        "predicted": reviewing.ask,
+        "in_review": reviewing.review,
+        "reviewed": labelling.certify,
+        "certified": labelling.label,
+        **_LAST,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a round stands after a run; `waiting_for` says for what, None once it is closed."""
+
+    round: RoundRow
+    waiting_for: str | None
+
+
+def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None) -> Standing:
+    """Runs the current round on, opening the next one if none is open, until a stage or until people are needed.
+
+    Raises: NotReady where something must be done first (the message names the command).
+    """
+    row = current(desk) or opening.open_next(desk, reviewer=reviewer)
+    desk = desk.with_config(Config.from_resolved(row.config))
+    if reviewer is not None and row.reviewer != reviewer:
+        row = reviewing.change_reviewer(desk, row, reviewer)
+    while row.is_open and row.stage != until:
+        after = STEPS[row.kind][row.stage](desk, row)
+        if after.stage == row.stage:
+            return Standing(after, reviewing.waiting_for(desk, after))
+        row = after
+    return Standing(row, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What `labeler train` says."""
+
+    model: str  # hash
+    path: str  # in the workspace
+    round: int
+    examples: int
+    seconds: float
+    loss: float
+    promoted: bool
+    why: str
+
+
+def train(desk: Desk) -> Trained:
+    """A reader trained on the live labels: the baseline at first, later a round of its own, judged like any other.
+
+    Goes on with a training that was interrupted. Raises: NotReady in the middle of a round of the loop.
+    """
+    row = current(desk)
+    if row is None:
+        with desk.database.read() as session:
+            begun = queries.last_round(session) is not None
+        row = opening.open_retrain(desk) if begun else opening.open_baseline(desk)
+    elif row.kind not in ("baseline", "retrain"):
+        opening.refuse_while_open(row)
+    closed = run(desk).round
+    with desk.database.read() as session:
+        student = queries.model_of_round(session, closed.number)
+    assert student is not None
+    assert student.loss is not None
+    return Trained(
+        model=student.hash,
+        path=student.path,
+        round=closed.number,
+        examples=student.examples,
+        seconds=student.seconds,
+        loss=student.loss,
+        promoted=bool(closed.promoted),
+        why=str((closed.gate or {}).get("why")),
+    )
+
+
+def current(desk: Desk) -> RoundRow | None:
+    """The open round, or None."""
+    with desk.database.read() as session:
+        return queries.current_round(session)

@@ -1,0 +1,150 @@
+"""Opening a round: everything that it will depend on is fixed in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sqlalchemy.orm import Session
+
+from db import queries, store
+from db.rows import QuestionRow, ReviewRow, RoundRow
+from labeler import __version__
+from labeler.config import Config
+from labeler.desk import Desk, with_settings
+from labeler.errors import NotReady
+from labeler.splits import hold_out
+
+
+def open_next(desk: Desk, *, reviewer: str | None = None) -> RoundRow:
+    """The next round, just opened: the baseline if there is none yet, else one turn of the loop.
+
+    Raises: NotReady without an index, without questions, or without passages.
+    """
+    with desk.database.read() as session:
+        begun = queries.last_round(session) is not None
+        gold = bool(queries.live_labels(session, roles=["gold"]))
+    if begun:
+        return _open_loop(desk, reviewer)
+    return open_baseline(desk) if gold else _open_cold(desk, reviewer)
+
+
+def open_retrain(desk: Desk) -> RoundRow:
+    """A round that only trains, on the live labels. Raises NotReady while another round is open."""
+    with desk.database.read() as session:
+        standing = queries.current_round(session)
+    if standing is not None:
+        refuse_while_open(standing)
+    teacher = desk.best_model()
+    config = resolve(desk)
+    with desk.database.write() as session:
+        row = _open(session, "retrain", config, teacher_id=teacher.id, fingerprint=_fingerprint(desk))
+        store.freeze_training(session, row.number)
+        return row
+
+
+def refuse_while_open(row: RoundRow) -> NoReturn:
+    """Raises NotReady: something else is to be done while this round is open."""
+    raise NotReady(
+        f"round {row.number} stands at {row.stage}; finish it with: labeler round "
+        f"(or give it up with: labeler rounds revert {row.number})"
+    )
+
+
+def open_baseline(desk: Desk) -> RoundRow:
+    """Round 0 on gold labels. Raises NotReady where there are none."""
+    config = resolve(desk)
+    fingerprint = _fingerprint(desk)
+    with desk.database.write() as session:
+        if not queries.live_labels(session, roles=["gold"]):
+            raise NotReady("there are no gold labels to train on; add some with: labeler import FILE --as gold")
+        row = _open(session, "baseline", config, fingerprint=fingerprint)
+        _hold_out(session, queries.questions(session, roles=["gold"]), config, row.number)
+        store.freeze_training(session, row.number)
+        return row
+
+
+def _open_cold(desk: Desk, reviewer: str | None) -> RoundRow:
+    config = resolve(desk, reviewer)
+    fingerprint = _fingerprint(desk)
+    with desk.database.write() as session:
+        if not queries.pool_to_predict(session):
+            raise NotReady("there are no questions yet; run: labeler import FILE --as gold (or --as pool)")
+        return _open(session, "cold", config, fingerprint=fingerprint)
+
+
+def _open_loop(desk: Desk, reviewer: str | None) -> RoundRow:
+    teacher = desk.best_model()
+    config = resolve(desk, reviewer)
+    fingerprint = _fingerprint(desk)
+    with desk.database.write() as session:
+        if not queries.pool_to_predict(session):
+            raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
+        row = _open(session, "loop", config, teacher_id=teacher.id, fingerprint=fingerprint)
+        store.plan_predictions(session, row.number, chunk_size=config.round.chunk_size)
+        return row
+
+
+def _open(
+    session: Session, kind: str, config: Config, *, teacher_id: int | None = None, fingerprint: str | None
+) -> RoundRow:
+    number = queries.next_round_number(session)
+    row = store.open_round(
+        session,
+        kind,
+        config=config.resolved(),
+        seed=config.round.seed + number,
+        code_version=__version__,
+        teacher_id=teacher_id,
+        index_fingerprint=fingerprint,
+        reviewer=config.round.reviewer,
+    )
+    store.add_event(session, "round_opened", detail={"kind": kind}, round_number=row.number)
+    return row
+
+
+def _fingerprint(desk: Desk) -> str | None:
+    """The index that the round will use; None where questions are read in their own context."""
+    return None if desk.given else desk.current_index()
+
+
+def resolve(desk: Desk, reviewer: str | None = None) -> Config:
+    """The settings that a new round is opened with: nothing in them is left to the machine it goes on on."""
+    from mrc.encoder import pick_device
+
+    device = str(pick_device(desk.config.train.device))
+    return with_settings(
+        desk.config,
+        workspace={"language": desk.language, "metric": desk.metric},
+        read={"metric": desk.metric},
+        train={"device": device},
+        round={"reviewer": reviewer or desk.config.round.reviewer, "start": start_of(desk)},
+    )
+
+
+def start_of(desk: Desk) -> str:
+    """The starting checkpoint: the setting, else that of the reader so far, else the built-in encoder."""
+    if desk.config.round.start is not None:
+        return desk.config.round.start
+    with desk.database.read() as session:
+        best = queries.best_model(session)
+    return best.start if best else "builtin"
+
+
+def _hold_out(session: Session, questions: Sequence[QuestionRow], config: Config, number: int) -> None:
+    """Moves shares of the questions, by whole units, to calibration and to dev, where there is none of them yet."""
+    left = list(questions)
+    for role, share in (("calibration", config.calibrate.calibration_share), ("dev", config.round.dev_share)):
+        if share == 0 or queries.questions(session, roles=[role]):
+            continue
+        held = hold_out({row.id: row.unit for row in left}, share=share, seed=config.round.seed)
+        left = [row for row in left if row.id not in held]
+        store.set_roles(session, dict.fromkeys(sorted(held), role))
+        store.add_event(session, "held_out", detail={"role": role, "questions": len(held)}, round_number=number)
+
+
+def held_out_reviews(session: Session, config: Config, reviews: Sequence[ReviewRow], number: int) -> None:
+    """After a cold start the reviewed questions are the only labelled ones: calibration and dev are taken from them."""
+    reviewed = {each.question_id for each in reviews if each.verdict == "answerable"}
+    questions = [row for row in queries.questions(session, roles=["pool"]) if row.id in reviewed]
+    _hold_out(session, questions, config, number)

@@ -1,0 +1,151 @@
+"""open -> predicted: the teacher answers the pool and the calibration questions, chunk by chunk; scores are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from db import queries, store
+from db.rows import LabelledQuestion, PredictionRow, QuestionRow, RoundRow
+from labeler import convert
+from labeler.desk import Desk
+from labeler.progress import bar
+from mrc.calibrate import Calibrator, ReleaseRule, feature_rows, fit, release_threshold
+from mrc.metrics import score
+from mrc.types import Prediction, Question
+
+if TYPE_CHECKING:
+    from mrc.read.model import Reader
+
+CONFIDENCE_BATCH = 5000  # predictions whose confidence is computed together
+
+
+def predict(desk: Desk, row: RoundRow) -> RoundRow:
+    """The round at `predicted`: every question of the round has a prediction, and a confidence if that can be had."""
+    _predict_chunks(desk, row)
+    with desk.database.read() as session:
+        golds = queries.labelled_questions(session, "calibration")
+        ids = [entry.question.id for entry in golds]
+        predictions = queries.predictions(session, row.number, question_ids=ids)
+    fitted = calibrate(desk, predictions, golds, seed=row.seed)
+    if fitted is None:
+        return _without_confidence(desk, row)
+    calibrator, rule, held = fitted
+    confidences = dict(_confidences(desk, row, calibrator)) | held
+    with desk.database.write() as session:
+        calibrator_id = store.add_calibrator(
+            session,
+            hash=calibrator.hash,
+            kind=calibrator.kind,
+            state=calibrator.state(),
+            metrics=calibrator.metrics,
+        )
+        store.set_confidences(session, row.number, confidences)
+        store.add_event(session, "predicted", detail={"questions": len(confidences)}, round_number=row.number)
+        return store.advance(
+            session, row.number, "open", "predicted", calibrator_id=calibrator_id, release=asdict(rule)
+        )
+
+
+def _without_confidence(desk: Desk, row: RoundRow) -> RoundRow:
+    target = desk.config.calibrate.target_precision
+    rule = ReleaseRule(
+        threshold=None, target=target, precision=None, items=0, why="no calibration questions: nothing can be released"
+    )
+    with desk.database.write() as session:
+        return store.advance(session, row.number, "open", "predicted", release=asdict(rule))
+
+
+def _predict_chunks(desk: Desk, row: RoundRow) -> None:
+    with desk.database.read() as session:
+        chunks = queries.round_chunks(session, row.number, predicted=False)
+        teacher = queries.model(session, _teacher(row))
+    reader = desk.reader(teacher)
+    with bar("predict", total=sum(map(len, chunks)), unit="questions") as shown:
+        for ids in chunks:
+            with desk.database.read() as session:
+                questions = queries.questions(session, ids=ids, active=False)
+            rows = [convert.new_prediction(found) for found in answers(desk, questions, reader, row.index_fingerprint)]
+            with desk.database.write() as session:
+                store.add_predictions(
+                    session, row.number, model_id=teacher.id, index_fingerprint=row.index_fingerprint, rows=rows
+                )
+            shown.update(len(ids))
+
+
+def _teacher(row: RoundRow) -> int:
+    assert row.teacher_id is not None, "a loop round is opened with its teacher"
+    return row.teacher_id
+
+
+def answers(
+    desk: Desk, questions: Sequence[QuestionRow], reader: Reader, fingerprint: str | None
+) -> Iterator[Prediction]:
+    """A reader's predictions in the order of the questions: from retrieved passages, or (no index) the given context."""
+    from mrc import pipeline
+
+    asked = [Question(row.id, row.text) for row in questions]
+    if fingerprint is None:
+        given = desk.fetch([row.context_id for row in questions if row.context_id])
+        passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
+        return pipeline.read(asked, passages, reader=reader, config=desk.config.read)
+    return pipeline.answer(
+        asked,
+        retriever=desk.index(fingerprint),
+        reader=reader,
+        fetch=desk.fetch,
+        k=desk.config.read.top_k,
+        config=desk.config.read,
+    )
+
+
+def calibrate(
+    desk: Desk, predictions: Sequence[PredictionRow], golds: Iterable[LabelledQuestion], *, seed: int
+) -> tuple[Calibrator, ReleaseRule, dict[str, float]] | None:
+    """The calibrator, the release rule, and the calibration questions' out-of-fold confidences; None without any.
+
+    The rule and the reliability plots see out-of-fold confidences only: in-sample ones flatter.
+    """
+    labelled = {entry.question.id: entry for entry in golds if not entry.label.no_answer}
+    usable = [row for row in predictions if row.answers and row.question_id in labelled]
+    if not usable:
+        return None
+    correct = np.array([is_correct(desk, row, labelled[row.question_id]) for row in usable])
+    units = [labelled[row.question_id].question.unit for row in usable]
+    calibrator = fit(feature_rows([row.features for row in usable]), correct, units, seed=seed)
+    settings = desk.config.calibrate
+    rule = release_threshold(
+        calibrator.out_of_fold, correct, target=settings.target_precision, min_items=settings.minimum_items
+    )
+    held = {row.question_id: float(value) for row, value in zip(usable, calibrator.out_of_fold, strict=True)}
+    return calibrator, rule, held
+
+
+def is_correct(desk: Desk, prediction: PredictionRow, gold: LabelledQuestion) -> bool:
+    """Whether the best answer's normalised text equals that of any gold, whatever passage it came from."""
+    texts = [answer.text for answer in gold.label.answers]
+    return score(prediction.answers[0].text, texts, desk.metric).exact_match == 1
+
+
+def _confidences(desk: Desk, row: RoundRow, calibrator: Calibrator) -> Iterator[tuple[str, float]]:
+    """(question id, confidence) of every prediction that has an answer."""
+    batch: list[PredictionRow] = []
+
+    def flush() -> Iterator[tuple[str, float]]:
+        found = calibrator.confidence(feature_rows([entry.features for entry in batch]))
+        yield from zip([entry.question_id for entry in batch], map(float, found), strict=True)
+        batch.clear()
+
+    with desk.database.read() as session:
+        for entry in queries.iter_predictions(session, row.number):
+            if entry.answers:
+                batch.append(entry)
+            if len(batch) == CONFIDENCE_BATCH:
+                yield from flush()
+    if batch:
+        yield from flush()
+
+

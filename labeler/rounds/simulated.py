@@ -1,0 +1,106 @@
+"""A reviewer made of hidden answers, for replay and demonstration: knows what a labelled pool keeps aside.
+
+The coin for a question depends on the round's seed and the question's id alone, so an interrupted review goes on as
+if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from db import hidden, queries, store
+from db.rows import NewReview, PredictionRow, RoundRow, SpanRow, TaskRow
+from labeler.desk import Desk
+from labeler.errors import NotReady
+from labeler.progress import bar
+from mrc.metrics import Metric, exact_match
+from mrc.types import Passage
+
+NAME = "simulated"
+# Seconds of a person's time, an assumption until real ones are measured: writing an answer from nothing costs most.
+SECONDS = {"written": 60.0, "accepted": 15.0, "changed": 35.0, None: 35.0}
+
+
+def answer_tasks(desk: Desk, row: RoundRow) -> None:
+    """Answers every open task of the round from the hidden answers, each in a transaction of its own.
+
+    Raises: NotReady where the pool has no hidden answers.
+    """
+    with desk.database.read() as session:
+        tasks = queries.tasks(session, round_number=row.number, states=["open"])
+        ids = [task.question_id for task in tasks]
+        golds = hidden.answers(session, ids)
+        predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
+        known = hidden.count(session)
+    if tasks and not known:
+        raise NotReady(
+            "the simulated reviewer needs a pool whose answers are known; import a labelled file with --split "
+            "gold=…,pool=rest, or run with: --reviewer none"
+        )
+    with bar("review", total=len(tasks), unit="tasks") as shown:
+        for task in tasks:
+            found = simulate(
+                task,
+                golds.get(task.question_id, ()),
+                predictions.get(task.question_id),
+                metric=desk.metric,
+                error_rate=desk.config.round.error_rate,
+                seed=row.seed,
+                fetch=desk.fetch,
+            )
+            with desk.database.write() as session:
+                store.record_review(session, found)
+            shown.update()
+
+
+def simulate(
+    task: TaskRow,
+    golds: Sequence[SpanRow],
+    prediction: PredictionRow | None,
+    *,
+    metric: Metric,
+    error_rate: float,
+    seed: int,
+    fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
+) -> NewReview:
+    """The review of one task: one random gold that stands in a passage shown, else "not in these passages".
+
+    With probability `error_rate` the reviewer marks other words of that passage. A question without hidden answers
+    is skipped: this reviewer knows nothing of it.
+    """
+    rng = np.random.default_rng([seed, *hashlib.sha256(task.question_id.encode()).digest()[:8]])
+    if not golds:
+        return NewReview(task.id, NAME, "skipped")
+    visible = [gold for gold in golds if gold.passage_id in task.passages]
+    if not visible:
+        return NewReview(task.id, NAME, "no_answer", seconds=SECONDS[None])
+    answer = visible[int(rng.integers(len(visible)))]
+    if rng.random() < error_rate:
+        answer = _mistaken(answer, fetch([answer.passage_id])[answer.passage_id].text, rng)
+    origin = _origin(task, answer, prediction, metric)
+    return NewReview(task.id, NAME, "answerable", answer=answer, origin=origin, seconds=SECONDS[origin])
+
+
+def _origin(task: TaskRow, answer: SpanRow, prediction: PredictionRow | None, metric: Metric) -> str:
+    """How the answer came about: a blind task is written, a right suggestion accepted, a wrong one changed."""
+    if task.blind or prediction is None or not prediction.answers:
+        return "written"
+    return "accepted" if exact_match(prediction.answers[0].text, answer.text, metric) else "changed"
+
+
+def _mistaken(answer: SpanRow, passage: str, rng: np.random.Generator) -> SpanRow:
+    """Other words of the same passage, of about the same length; the answer itself where there are none."""
+    others = [span for span in _words(passage) if span[1] <= answer.start or span[0] >= answer.end]
+    if not others:
+        return answer
+    start, end = others[int(rng.integers(len(others)))]
+    return SpanRow(passage[start:end], answer.passage_id, start, end)
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each run of characters without white space."""
+    return [match.span() for match in re.finditer(r"\S+", text)]

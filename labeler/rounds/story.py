@@ -1,0 +1,153 @@
+"""Rounds told and undone: list, show, compare, revert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import queries, store
+from db.rows import LabelRow, RoundRow
+from labeler.desk import Desk
+from labeler.precision import pseudo_precision
+from labeler.rounds.machine import Standing
+from mrc.metrics import normalize_answer
+
+
+def predicted(desk: Desk, row: RoundRow) -> int:
+    """How many questions the round has predictions for."""
+    with desk.database.read() as session:
+        return len(queries.predicted_ids(session, row.number))
+
+
+def summary(desk: Desk, standing: Standing) -> dict[str, Any]:
+    """A round as `labeler round` tells it."""
+    with desk.database.read() as session:
+        counts = queries.counts(session)
+        told = _told(desk, session, standing.round)
+    return told | {"waiting_for": standing.waiting_for, "labels": dict(counts.labels)}
+
+
+def all_rounds(desk: Desk) -> list[dict[str, Any]]:
+    """Every round, reverted ones too, by number."""
+    with desk.database.read() as session:
+        return [_told(desk, session, row) for row in queries.rounds(session)]
+
+
+def one_round(desk: Desk, number: int) -> dict[str, Any]:
+    """All that is known of one round. Raises NotFound."""
+    with desk.database.read() as session:
+        row = queries.round_(session, number)
+        student = queries.model_of_round(session, number)
+        calibrator = queries.calibrator(session, row.calibrator_id) if row.calibrator_id else None
+        told = _told(desk, session, row)
+        events = [{"at": e.at.isoformat(), "kind": e.kind, **e.detail} for e in queries.events(session, round_number=number)]
+    return told | {
+        "seed": row.seed,
+        "code_version": row.code_version,
+        "index": row.index_fingerprint,
+        "model": _model(student),
+        "calibrator": {"kind": calibrator.kind, **calibrator.metrics} if calibrator else None,
+        "config": dict(row.config),
+        "events": events,
+    }
+
+
+def _told(desk: Desk, session: Session, row: RoundRow) -> dict[str, Any]:
+    written = queries.labels(session, round_number=row.number)
+    mine = [label for label in written if label.written_by == row.number and label.origin != "restored"]
+    precision = pseudo_precision(session, row.number, metric=desk.metric)
+    return {
+        "round": row.number,
+        "kind": row.kind,
+        "stage": row.stage,
+        "verdict": verdict(row),
+        "written": {
+            "human": sum(label.kind == "human" for label in mine),
+            "pseudo": sum(label.kind == "pseudo" for label in mine),
+            "released": sum(label.kind == "pseudo" and label.released for label in mine),
+            "taught": sum(label.kind == "pseudo" and label.train_weight > 0 for label in mine),
+        },
+        "pseudo_precision": _rates(precision),
+        "release": row.release,
+        "gate": row.gate,
+        "opened_at": row.opened_at.isoformat(),
+        "closed_at": row.closed_at.isoformat() if row.closed_at else None,
+    }
+
+
+def _rates(precision: Any) -> dict[str, Any] | None:
+    if precision is None:
+        return None
+    return {
+        name: {"rate": checked.rate, "items": checked.items}
+        for name, checked in (("released", precision.released), ("trained", precision.trained))
+    }
+
+
+def verdict(row: RoundRow) -> str:
+    """What became of a round, in one word."""
+    if row.reverted_at is not None:
+        return "reverted"
+    if row.promoted is None:
+        return "open"
+    return "promoted" if row.promoted else "refused"
+
+
+def _model(student: Any) -> dict[str, Any] | None:
+    if student is None:
+        return None
+    kept = ("hash", "path", "start", "examples", "seconds", "loss", "training_sha256")
+    return {name: value for name, value in asdict(student).items() if name in kept}
+
+
+def difference(desk: Desk, before: int, after: int) -> dict[str, Any]:
+    """What differs between two rounds: settings, marks, and the pseudo-labels they wrote. Raises NotFound."""
+    with desk.database.read() as session:
+        rows = [queries.round_(session, number) for number in (before, after)]
+        told = [_told(desk, session, row) for row in rows]
+        labels = [_pseudo(session, number) for number in (before, after)]
+    texts = [{key: normalize_answer(row.answers[0].text, desk.metric) for key, row in part.items()} for part in labels]
+    both = texts[0].keys() & texts[1].keys()
+    return {
+        "config": _changed(rows[0].config, rows[1].config),
+        "marks": {
+            name: [(one["gate"] or {}).get(name) for one in told] for name in ("exact_match", "f1")
+        },
+        "written": {name: [one["written"][name] for one in told] for name in told[0]["written"]},
+        "pseudo": {
+            "came": sorted(texts[1].keys() - texts[0].keys()),
+            "went": sorted(texts[0].keys() - texts[1].keys()),
+            "changed": sorted(key for key in both if texts[0][key] != texts[1][key]),
+        },
+    }
+
+
+def _pseudo(session: Session, number: int) -> dict[str, LabelRow]:
+    rows = queries.labels(session, round_number=number, kinds=["pseudo"])
+    return {row.question_id: row for row in rows if row.origin == "round"}
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Setting -> [value before, value after], for settings that differ."""
+    return {
+        f"{section}.{key}": [before.get(section, {}).get(key), after.get(section, {}).get(key)]
+        for section in sorted(before.keys() | after.keys())
+        for key in sorted(before.get(section, {}).keys() | after.get(section, {}).keys())
+        if before.get(section, {}).get(key) != after.get(section, {}).get(key)
+    }
+
+
+def revert(desk: Desk, number: int, *, with_reviews: bool) -> dict[str, Any]:
+    """What undoing the rounds from `number` on did. Raises NotFound; Conflict where that cannot be undone."""
+    with desk.database.write() as session:
+        undone = store.revert(session, number, with_reviews=with_reviews)
+        best = queries.best_model(session)
+    return {
+        "reverted": list(undone.rounds),
+        "withdrawn": undone.labels,
+        "restored": undone.restored,
+        "reader": f"the reader of round {best.round_number}" if best else "no reader",
+    }

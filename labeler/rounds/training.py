@@ -1,0 +1,135 @@
+"""labelled -> trained: a student from the starting checkpoint on exactly the labels that were fixed for the round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import queries, store
+from db.rows import RoundRow, TrainingRow
+from labeler import convert
+from labeler.desk import Desk
+from labeler.errors import NotReady
+from labeler.progress import bar
+from mrc.metrics import normalize_answer
+
+if TYPE_CHECKING:
+    from mrc.read import TrainingExample, TrainResult
+
+BUILTIN = "builtin"
+SEARCHED = 10  # passages looked through for negatives
+
+
+def train(desk: Desk, row: RoundRow) -> RoundRow:
+    """The round at `trained`. Killed and run again, the training goes on from its last checkpoint.
+
+    Raises: NotReady without any label that may teach.
+    """
+    with desk.database.read() as session:
+        rows = queries.training_rows(session, row.number)
+        taught = queries.training_sha256(session, row.number)
+    if not any(each.label.answers for each in rows):
+        raise NotReady("no label may teach yet; import labelled questions with: labeler import FILE --as gold")
+    folder = desk.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
+    result = train_on(desk, row, rows, folder=folder)
+    with desk.database.write() as session:
+        model_id = store.add_model(
+            session,
+            row.number,
+            hash=result.hash,
+            training_sha256=taught,
+            path=str(folder.relative_to(desk.workspace.folder)),
+            start=starting_checkpoint(desk, row),
+            config=dict(row.config["train"]),
+            examples=result.examples,
+            seconds=result.seconds,
+            loss=result.loss,
+        )
+        detail = {"examples": result.examples, "unusable": list(result.unusable), "model": result.hash}
+        store.add_event(session, "trained", detail=detail, round_number=row.number)
+        return store.advance(session, row.number, row.stage, "trained", student_id=model_id)
+
+
+def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path) -> TrainResult:
+    """A reader trained on these labels into `folder`, under the round's settings, seed and starting checkpoint."""
+    from mrc.read.train import train as run
+
+    with desk.database.read() as session:
+        guarded = queries.guarded_passages(session)
+    taught = examples(desk, row, rows, guarded)
+    with bar("train", total=0, unit="updates") as shown:
+
+        def progress(step: int, total: int, loss: float, seconds_left: float) -> None:
+            shown.total = total
+            shown.update()
+            shown.set_postfix_str(f"update {step} of {total}, loss {loss:.3f}, {seconds_left:.0f} s left")
+
+        return run(
+            taught,
+            start=located(desk, starting_checkpoint(desk, row)),
+            config=desk.config.train,
+            seed=row.seed,
+            folder=folder,
+            progress=progress,
+        )
+
+
+def examples(
+    desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]
+) -> list[TrainingExample]:
+    """The training examples of these labels, each with passages that the retriever takes for its own but are not."""
+    negatives = mine_negatives(desk, row, rows, guarded)
+    plain = [(each.question.id, convert.training_example(each)) for each in rows]
+    return [replace(example, negatives=example.negatives + negatives.get(key, ())) for key, example in plain]
+
+
+def mine_negatives(
+    desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Question id -> texts of the best-ranked passages that hold none of its answers and belong to no held-out question.
+
+    Read in the softmax of the question, they teach the reader to compare passages (Clark & Gardner 2018).
+    """
+    count = desk.config.round.negatives
+    asked = [each for each in rows if each.label.answers]
+    if not count or row.index_fingerprint is None:
+        return {}
+    found = desk.index(row.index_fingerprint).retrieve([each.question.text for each in asked], SEARCHED)
+    texts = desk.fetch(sorted({hit.passage_id for hits in found for hit in hits} - guarded))
+    mined: dict[str, tuple[str, ...]] = {}
+    for each, hits in zip(asked, found, strict=True):
+        candidates = (texts[hit.passage_id].text for hit in hits if hit.passage_id in texts)
+        mined[each.question.id] = tuple(_without_answer(desk, each, candidates))[:count]
+    return mined
+
+
+def _without_answer(desk: Desk, row: TrainingRow, passages: Iterable[str]) -> Iterator[str]:
+    golds = {normalize_answer(answer.text, desk.metric) for answer in row.label.answers}
+    for text in passages:
+        plain = normalize_answer(text, desk.metric)
+        if not any(gold in plain for gold in golds):
+            yield text
+
+
+def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
+    """The round's starting checkpoint; the built-in encoder is made from the passages when it is first asked for."""
+    start = str(row.config["round"]["start"])
+    if start != BUILTIN:
+        return start
+    from mrc.read.builtin import build_builtin
+
+    folder = desk.workspace.models_folder / f"builtin-{row.uid[:8]}"
+    if not folder.is_dir():
+        with desk.database.read() as session:
+            texts = [passage.text for passage in queries.iter_passages(session)]
+            texts += [each.question.text for each in queries.training_rows(session, row.number)]
+        build_builtin(texts, folder, seed=row.seed)
+    return str(folder.relative_to(desk.workspace.folder))
+
+
+def located(desk: Desk, start: str) -> str:
+    """Where a starting checkpoint is: a folder of the workspace, another folder, or a hub name."""
+    inside = desk.workspace.folder / start
+    return str(inside) if inside.is_dir() else start

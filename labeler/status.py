@@ -1,0 +1,90 @@
+"""Where a workspace stands, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db import queries
+from db.rows import Counts, RoundRow
+from labeler.desk import Desk
+from labeler.errors import NotReady
+from mrc.errors import MrcError, StaleIndex
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderStatus:
+    """The reader that was last promoted."""
+
+    round: int
+    hash: str
+    path: str  # relative to the workspace
+    start: str  # the checkpoint that it was trained from
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where everything stands; active rows and live labels only."""
+
+    workspace: str
+    database: str
+    documents: int
+    passages: int
+    questions: Mapping[str, int]  # by role
+    labels: Mapping[str, int]  # by kind
+    labelled: Mapping[str, int]  # questions with a live label, by role
+    round: int | None  # the newest that is not reverted
+    kind: str | None
+    stage: str | None
+    tasks: Mapping[str, int]  # by state
+    index: str  # current, stale, missing, broken
+    reader: ReaderStatus | None
+    next: str  # the command that leads on
+
+
+def status(desk: Desk) -> Status:
+    """Where everything stands now."""
+    with desk.database.read() as session:
+        counts = queries.counts(session)
+        newest = queries.last_round(session)
+        best = queries.best_model(session)
+    index = _index(desk)
+    return Status(
+        workspace=str(desk.workspace.folder),
+        database=str(desk.database),
+        documents=counts.documents,
+        passages=counts.passages,
+        questions=counts.questions,
+        labels=counts.labels,
+        labelled=counts.labels_by_role,
+        round=newest.number if newest else None,
+        kind=newest.kind if newest else None,
+        stage=newest.stage if newest else None,
+        tasks=counts.tasks,
+        index=index,
+        reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
+        next=next_step(counts, newest, index=index, given=desk.given),
+    )
+
+
+def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: bool) -> str:
+    """The command that leads on from here."""
+    if not sum(counts.questions.values()):
+        return "labeler import FILE --as gold" if counts.passages else "labeler import FILE --split gold=1000,pool=rest"
+    if newest is not None and newest.is_open:
+        return "labeler round"
+    if index != "current" and not given:
+        return "labeler index"
+    return "labeler round" if newest is None or counts.questions["pool"] else "labeler report"
+
+
+def _index(desk: Desk) -> str:
+    try:
+        desk.current_index()
+    except NotReady:
+        return "missing"
+    except StaleIndex:
+        return "stale"
+    except MrcError:
+        return "broken"
+    return "current"

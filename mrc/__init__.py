@@ -1,0 +1,1 @@
+"""Reading comprehension: retrieval, reading, calibration, metrics. Knows no database and no rounds."""

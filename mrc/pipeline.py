@@ -1,0 +1,130 @@
+"""From questions to predictions: retrieve, read, and gather what tells a right answer from a wrong one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, Protocol, TypeVar
+
+from mrc.decode import Ranked
+from mrc.read.config import ReadConfig
+from mrc.read.model import Reader, normalizer
+from mrc.read.predict import Group, read_groups
+from mrc.types import Answer, Hit, Passage, Prediction, Question
+
+OVERLAP_WINDOW: Final = 50  # code points on each side of an answer in which question words count
+T = TypeVar("T")
+_WORD = re.compile(r"\w+")
+
+
+class Retriever(Protocol):
+    """Anything that ranks passages for questions."""
+
+    def retrieve(self, questions: Sequence[str], k: int) -> Sequence[tuple[Hit, ...]]: ...
+
+
+def answer(
+    questions: Iterable[Question],
+    *,
+    retriever: Retriever,
+    reader: Reader,
+    fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
+    k: int,
+    config: ReadConfig,
+) -> Iterator[Prediction]:
+    """A prediction for each question, in order, from the k passages retrieved for it; `fetch` gives passages by id.
+
+    Works on `config.chunk_size` questions at a time, so a pool of any size needs the memory of one chunk.
+    """
+    for chunk in _batched(questions, config.chunk_size):
+        hits = retriever.retrieve([question.text for question in chunk], k)
+        passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
+        chosen = [tuple(passages[hit.passage_id] for hit in found) for found in hits]
+        yield from _read_chunk(chunk, chosen, hits, reader, config)
+
+
+def read(
+    questions: Iterable[Question],
+    passages_per_question: Iterable[Sequence[Passage]],
+    *,
+    reader: Reader,
+    config: ReadConfig,
+) -> Iterator[Prediction]:
+    """A prediction for each question, in order, from the passages given for it; its hits are those, score 0."""
+    for pairs in _batched(zip(questions, passages_per_question, strict=True), config.chunk_size):
+        chosen = [tuple(passages) for _, passages in pairs]
+        hits = [tuple(Hit(passage.id, rank, 0.0) for rank, passage in enumerate(group)) for group in chosen]
+        yield from _read_chunk([question for question, _ in pairs], chosen, hits, reader, config)
+
+
+def _read_chunk(
+    questions: Sequence[Question],
+    passages: Sequence[tuple[Passage, ...]],
+    hits: Sequence[tuple[Hit, ...]],
+    reader: Reader,
+    config: ReadConfig,
+) -> Iterator[Prediction]:
+    groups = [Group(question.text, chosen) for question, chosen in zip(questions, passages, strict=True)]
+    found = read_groups(reader, groups, config=config, normalize=normalizer(config))
+    for question, group, ranked, own in zip(questions, groups, found, hits, strict=True):
+        features = confidence_features(group, ranked, own) if ranked.answers else {}
+        yield Prediction(question.id, ranked.answers, ranked.null_score, own, features)
+
+
+def confidence_features(group: Group, ranked: Ranked, hits: Sequence[Hit]) -> dict[str, float]:
+    """What the calibrator looks at, by the names and definitions of `mrc.calibrate.FEATURES`; `ranked` has an answer."""
+    best = ranked.answers[0]
+    rank = next(index for index, hit in enumerate(hits) if hit.passage_id == best.passage_id)
+    following = hits[rank + 1].score if rank + 1 < len(hits) else hits[rank].score
+    return {
+        "mass": best.score,
+        "max_probability": best.probability,
+        "margin": best.score - _rival_mass(ranked.answers),
+        "entropy": _entropy([found.score for found in ranked.answers]),
+        "start_entropy": ranked.start_entropy,
+        "end_entropy": ranked.end_entropy,
+        "null_score": ranked.null_score,
+        "retrieval_score": hits[rank].score,
+        "retrieval_gap": hits[rank].score - following,
+        "passage_rank": float(rank),
+        "support": float(ranked.support[0]),
+        "answer_length": float(len(best.text)),
+        "question_length": float(len(group.question)),
+        "question_overlap": question_overlap(group.question, group.passages[rank].text, best.start, best.end),
+    }
+
+
+def question_overlap(question: str, passage: str, start: int, end: int) -> float:
+    """Share of the question's words that stand within 50 code points of the span, 0-1.
+
+    A word counts wherever its letters stand, for Korean words take endings: "강" is found in "강을".
+    """
+    words = {word.casefold() for word in _WORD.findall(question)}
+    near = passage[max(0, start - OVERLAP_WINDOW) : end + OVERLAP_WINDOW].casefold()
+    return sum(word in near for word in words) / len(words) if words else 0.0
+
+
+def _rival_mass(answers: Sequence[Answer]) -> float:
+    """Mass of the best other answer that does not overlap the first; 0 if there is none."""
+    best = answers[0]
+    for rival in answers[1:]:
+        elsewhere = rival.passage_id != best.passage_id
+        if elsewhere or rival.end <= best.start or best.end <= rival.start:
+            return rival.score
+    return 0.0
+
+
+def _entropy(masses: Sequence[float]) -> float:
+    """Entropy in nats of the masses divided by their sum."""
+    total = sum(masses)
+    shares = [mass / total for mass in masses if mass > 0] if total > 0 else []
+    return -sum(share * math.log(share) for share in shares)
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items (itertools.batched comes with Python 3.12)."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

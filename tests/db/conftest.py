@@ -1,0 +1,160 @@
+"""A small stored world: three documents, six passages, questions of every role."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from db import schema, store
+from db.engine import Database
+from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, NewTask, PassageRow, QuestionRow, RoundRow, SpanRow
+
+TEXTS = {  # passage id: text; each begins with the word that answers its question
+    "p0": "Ada wrote the first program.",
+    "p1": "Bob sailed to the north.",
+    "p2": "Cyd built the old bridge.",
+    "p3": "Dov painted the red door.",
+    "p4": "Eve found the lost book.",
+    "p5": "서울은 대한민국의 수도이다.",
+}
+
+
+def span(passage_id: str, start: int = 0, end: int | None = None) -> SpanRow:
+    """The first word of the passage, or text[start:end]."""
+    text = TEXTS[passage_id]
+    end = text.index(" ") if end is None else end
+    return SpanRow(text[start:end], passage_id, start, end)
+
+
+def question(question_id: str, role: str, *, context: str | None = None, duplicate_of: str | None = None) -> QuestionRow:
+    return QuestionRow(
+        id=question_id,
+        text=f"Who is {duplicate_of or question_id}?",
+        normalized=f"n-{duplicate_of or question_id}",
+        role=role,
+        imported_role=role,
+        unit=f"u-{question_id}",
+        context_id=context,
+        duplicate_of=duplicate_of,
+    )
+
+
+def passages(*ids: str) -> tuple[PassageRow, ...]:
+    return tuple(PassageRow(key, f"d{int(key[1]) // 2}", int(key[1]) % 2, TEXTS[key]) for key in ids)
+
+
+def an_import(path: str, role: str, **parts: object) -> NewImport:
+    documents = tuple(DocumentRow(f"d{number}", f"Title {number}") for number in range(3))
+    return NewImport(
+        path=path, sha256=path, role=role, format="squad", options={}, counts={}, documents=documents, **parts  # type: ignore[arg-type]
+    )
+
+
+WORLD = an_import(
+    "world.json",
+    "split",
+    passages=passages(*TEXTS),
+    questions=(
+        question("g0", "gold", context="p0"),
+        question("dev0", "dev", context="p1"),
+        question("cal0", "calibration", context="p2"),
+        question("a", "pool"),
+        question("b", "pool"),
+        question("c", "pool"),
+        question("a2", "pool", duplicate_of="a"),
+    ),
+    labels=(
+        NewLabel("g0", (span("p0"),)),
+        NewLabel("dev0", (span("p1"),)),
+        NewLabel("cal0", (span("p2"),)),
+    ),
+    hidden=(HiddenRow("a", False, (span("p3"),)), HiddenRow("b", True, ())),
+)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The world, closed round 0 with a model, and a calibrator; copied for each test."""
+    path = tmp_path_factory.mktemp("db") / "template.sqlite"
+    database = Database(path)
+    schema.upgrade(database)
+    with database.write() as session:
+        store.add_import(session, WORLD)
+        store.add_calibrator(session, hash="cal-hash", kind="isotonic", state={}, metrics={})
+    with database.write() as session:
+        close(session, open_round(session, "baseline").number, promoted=True)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copy(template, tmp_path / "labeler.sqlite")
+    database = Database(tmp_path / "labeler.sqlite", busy_seconds=0.2)
+    yield database
+    database.close()
+
+
+def open_round(session: Session, kind: str = "loop") -> RoundRow:
+    return store.open_round(session, kind, config={"seed": 0}, seed=0, code_version="test", reviewer="simulated")
+
+
+def close(session: Session, number: int, *, promoted: bool, stage: str = "open") -> int:
+    """The id of the student; the round goes straight from `stage` to closed."""
+    model_id = store.add_model(
+        session,
+        number,
+        hash=f"model-{number}",
+        training_sha256="t",
+        path=f"models/round-{number}",
+        start="builtin",
+        config={},
+        examples=1,
+        seconds=1.0,
+        loss=None,
+    )
+    store.advance(session, number, stage, "trained", student_id=model_id)
+    store.advance(session, number, "trained", "closed", promoted=promoted)
+    return model_id
+
+
+def pseudo(question_id: str, passage_id: str = "p3", *, weight: float = 0.5, released: bool = True) -> NewLabel:
+    return NewLabel(
+        question_id,
+        (span(passage_id),),
+        train_weight=weight,
+        released=released,
+        model_id=1,
+        index_fingerprint="index-1",
+        calibrator_id=1,
+        confidence=0.9,
+        threshold=0.8,
+    )
+
+
+def human(question_id: str, passage_id: str = "p4", review_id: int | None = None) -> NewLabel:
+    return NewLabel(question_id, (span(passage_id),), reviewer="kim", review_id=review_id)
+
+
+def task(question_id: str, position: int = 0) -> NewTask:
+    return NewTask(question_id, "random", blind=True, position=position, passages=("p3", "p4"))
+
+
+def play_round(
+    session: Session,
+    *,
+    pseudo_labels: tuple[NewLabel, ...] = (),
+    human_labels: tuple[NewLabel, ...] = (),
+    promoted: bool = True,
+) -> int:
+    """The number of a round that labelled, trained and closed; a refused one took its labels back."""
+    number = open_round(session).number
+    store.record_labels(session, number, human=human_labels, pseudo=pseudo_labels, why=f"round {number}")
+    if not promoted:
+        store.withdraw_round(session, number, why="refused by the gate")
+    close(session, number, promoted=promoted)
+    return number

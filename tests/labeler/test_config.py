@@ -1,0 +1,121 @@
+"""Settings: defaults, labeler.toml, the environment, --set; what is wrong is named with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from labeler.config import Config, load_config, section_types
+from labeler.config_template import template
+from labeler.errors import ConfigError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "labeler.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_any_place_the_defaults_stand() -> None:
+    assert load_config(environ={}) == Config()
+
+
+def test_the_file_is_laid_over_the_defaults_the_environment_over_it_and_set_over_all(tmp_path: Path) -> None:
+    file = written(tmp_path, "[round]\nseed = 1\nchunk_size = 10\ndev_share = 0.2\n")
+    environ = {"LABELER_ROUND__SEED": "2", "LABELER_ROUND__CHUNK_SIZE": "20"}
+    config = load_config(file, environ=environ, overrides=["round.seed=3"])
+    assert (config.round.seed, config.round.chunk_size, config.round.dev_share) == (3, 20, 0.2)
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    assert load_config(environ={"LABELER_WORKSPACE": "ws", "LABELER_DATA": "data", "PATH": "x"}) == Config()
+
+
+def test_a_whole_number_serves_where_a_number_is_wanted() -> None:
+    epochs = load_config(environ={}, overrides=["train.epochs=2"]).train.epochs
+    assert (epochs, type(epochs)) == (2.0, float)
+
+
+def test_an_optional_setting_is_emptied_by_none(tmp_path: Path) -> None:
+    file = written(tmp_path, "[train]\nmax_steps = 7\n")
+    assert load_config(file, environ={}).train.max_steps == 7
+    assert load_config(file, environ={}, overrides=["train.max_steps=none"]).train.max_steps is None
+
+
+def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
+    config = load_config(environ={}, overrides=["workspace.database=postgresql://h/db?a=b"])
+    assert config.workspace.database == "postgresql://h/db?a=b"
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs?"),
+        ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train?"),
+        ("seed = 2\n", "labeler.toml: seed stands outside of a [section]"),
+        ("[train]\nepochs = '2'\n", "labeler.toml: train.epochs must be a number, not '2'"),
+        ("[round]\nseed = true\n", "labeler.toml: round.seed must be a whole number, not True"),
+        ("[round]\nseed = 1.5\n", "labeler.toml: round.seed must be a whole number, not 1.5"),
+        ("[round]\ndev_share = 0.9\n", "labeler.toml: [round] dev_share must be in 0-0.5, not 0.9"),
+        ("[round]\nreviewer = 'me'\n", "[round] reviewer must be one of simulated, none, not 'me'"),
+        ("[workspace]\ndatabase = 'x.db'\n", "[workspace] database must be a URL"),
+        ("[round\n", "labeler.toml: not TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_key_place_and_remedy(tmp_path: Path, toml: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        load_config(written(tmp_path, toml), environ={})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "overrides", "words"),
+    [
+        ({"LABELER_TRAIN_EPOCHS": "2"}, [], "the variable LABELER_TRAIN_EPOCHS is none of ours"),
+        ({"LABELER_TRAIN__EPOCHS": "x"}, [], "the variable LABELER_TRAIN__EPOCHS: train.epochs must be a number"),
+        ({}, ["train.epochs"], "--set train.epochs: write it as section.key=value"),
+        ({}, ["epochs=2"], "--set epochs=2: write it as section.key=value"),
+        ({}, ["train.epochs=-1"], "--set train.epochs=-1: [train] epochs must be above 0"),
+    ],
+)
+def test_a_wrong_variable_or_option_is_named(environ: dict[str, str], overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(environ=environ, overrides=overrides)
+
+
+def test_the_resolved_settings_are_plain_json_and_lead_back_to_themselves() -> None:
+    config = load_config(environ={}, overrides=["round.seed=9", "train.max_steps=5", "read.passages=given"])
+    stored = json.loads(json.dumps(config.resolved()))
+    assert Config.from_resolved(stored) == config
+    assert stored["round"]["seed"] == 9
+
+
+def test_the_resolved_settings_name_every_key() -> None:
+    resolved = Config().resolved()
+    assert {name: set(keys) for name, keys in resolved.items()} == {
+        name: {field.name for field in dataclasses.fields(kind)} for name, kind in section_types().items()
+    }
+
+
+def test_the_template_with_every_comment_sign_removed_holds_the_defaults(tmp_path: Path) -> None:
+    text = template(language="auto", database="sqlite:///labeler.db")
+    bare = "\n".join(re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines())
+    assert load_config(written(tmp_path, bare), environ={}) == Config()
+    assert set(tomllib.loads(text)["workspace"]) == {"language", "database"}
+
+
+def test_the_template_says_what_a_setting_means() -> None:
+    assert "# dev_share = 0.1  # of gold questions" in template(language="ko", database="sqlite:///x.db")
+
+
+def test_settings_load_neither_torch_nor_a_database() -> None:
+    heavy = "('torch', 'transformers', 'faiss', 'pandas', 'sklearn', 'sqlalchemy', 'label_studio_sdk')"
+    code = f"import sys, labeler.config; sys.exit(any(name in sys.modules for name in {heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

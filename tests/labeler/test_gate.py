@@ -1,0 +1,165 @@
+"""The gate: which students pass, and which alarms sound."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from labeler.gate import Alarm, GateConfig, QuestionResult, Signs, alarms, churn, compare, kl_divergence, smallest_visible
+
+CONFIG = GateConfig()
+
+
+def results(right: int, questions: int, *, f1: float = 0.5) -> list[QuestionResult]:
+    """The first `right` questions are right; wrong ones have this F1; five questions a document."""
+    return [
+        QuestionResult(f"q{n:05}", f"d{n // 5}", em, max(em, f1))
+        for n in range(questions)
+        for em in [float(n < right)]
+    ]
+
+
+def test_a_student_that_does_not_fall_is_promoted() -> None:
+    verdict = compare(results(100, 200), results(100, 200), CONFIG, seed=0)
+    assert (verdict.promoted, verdict.unpowered, verdict.exact_match_change) == (True, False, 0.0)
+    assert "did not fall" in verdict.why
+
+
+def test_a_clearly_worse_student_is_refused_by_mcnemar() -> None:
+    verdict = compare(results(96, 200), results(100, 200), CONFIG, seed=0)
+    assert verdict.mcnemar_p == 1 / 2**4  # four losses, no win
+    assert not verdict.promoted
+    assert "McNemar" in verdict.why
+
+
+def test_p_equal_to_the_limit_does_not_refuse() -> None:
+    config = GateConfig(refuse_below_p=1 / 16, max_fall_probability=1)
+    assert compare(results(96, 200), results(100, 200), config, seed=0).promoted is False  # F1 fell too
+    assert compare(results(96, 200, f1=0.99), results(100, 200, f1=0.5), config, seed=0).promoted is True
+
+
+def test_a_small_fall_passes_where_a_larger_one_is_improbable_and_f1_holds() -> None:
+    """One loss in 1,000 questions: EM -0.1 points."""
+    best = results(500, 1000, f1=0.4)
+    student = results(499, 1000, f1=0.5)
+    verdict = compare(student, best, CONFIG, seed=0)
+    assert verdict.exact_match_change == pytest.approx(-1 / 1000)
+    assert verdict.fall_probability <= 0.3
+    assert verdict.promoted
+    assert "P(EM falls" in verdict.why
+
+
+def test_a_small_fall_is_refused_where_f1_falls_too() -> None:
+    verdict = compare(results(499, 1000), results(500, 1000), CONFIG, seed=0)
+    assert (verdict.fall_probability <= 0.3, verdict.mcnemar_p) == (True, 0.5)
+    assert not verdict.promoted
+
+
+def test_a_fall_that_may_be_large_is_refused_even_if_mcnemar_cannot_tell() -> None:
+    """Three losses and no win: EM -1.5 points, while F1 rose."""
+    verdict = compare(results(97, 200, f1=0.9), results(100, 200), CONFIG, seed=0)
+    assert verdict.exact_match_change == pytest.approx(-3 / 200)
+    assert verdict.mcnemar_p == pytest.approx(1 / 8)
+    assert verdict.fall_probability > 0.3
+    assert not verdict.promoted
+
+
+@pytest.mark.parametrize(("questions", "unpowered"), [(99, True), (100, False)])
+def test_a_small_dev_set_promotes_and_says_that_it_is_unpowered(questions: int, unpowered: bool) -> None:
+    verdict = compare(results(48, questions), results(50, questions), CONFIG, seed=0)
+    assert (verdict.unpowered, verdict.promoted) == (unpowered, unpowered)
+    assert ("unpowered" in verdict.why) == unpowered
+
+
+def test_mcnemar_refuses_even_on_a_small_dev_set() -> None:
+    verdict = compare(results(40, 50), results(45, 50), CONFIG, seed=0)
+    assert (verdict.unpowered, verdict.promoted) == (True, False)
+
+
+def test_no_dev_questions_promote_unseen() -> None:
+    verdict = compare([], [], CONFIG, seed=0)
+    assert (verdict.promoted, verdict.unpowered, verdict.questions, verdict.smallest_visible) == (True, True, 0, 1.0)
+
+
+def test_the_verdict_does_not_depend_on_the_order_of_rows() -> None:
+    student, best = results(240, 500), results(245, 500, f1=0.3)
+    assert compare(student[::-1], best, CONFIG, seed=4) == compare(student, best, CONFIG, seed=4)
+
+
+@pytest.mark.parametrize("student", [results(1, 3), [*results(1, 3), results(1, 3)[0]]])
+def test_other_questions_are_not_compared(student: list[QuestionResult]) -> None:
+    with pytest.raises(ValueError, match="same dev questions"):
+        compare(student, results(2, 4), CONFIG, seed=0)
+
+
+def test_the_smallest_visible_fall_shrinks_with_the_root_of_the_questions() -> None:
+    """A fifth of the questions differ: 300 see (1.2816 + .8416) * sqrt(.2 / 300) = 5.5 points, 1,900 about 2."""
+    seen = {n: smallest_visible(changed=n // 5, questions=n, alpha=0.1, power=0.8) for n in (300, 1900)}
+    assert seen[300] == pytest.approx(2.1232 * math.sqrt(61 / 302 / 300), rel=1e-4)
+    assert seen[300] == pytest.approx(0.055, abs=0.001)
+    assert seen[1900] == pytest.approx(0.022, abs=0.001)
+    assert smallest_visible(changed=0, questions=100, alpha=0.1, power=0.8) > 0
+    assert smallest_visible(changed=1, questions=1, alpha=0.1, power=0.8) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("signs", "kind"),
+    [
+        (Signs(mean_confidence=0.86, review_accuracy=0.80), "overconfidence"),
+        (Signs(pool_types={"who": 50, "when": 50}, taught_types={"who": 90, "when": 10}), "type_drift"),
+        (Signs(human_length=10.0, taught_length=12.1), "length_drift"),
+        (Signs(human_length=10.0, taught_length=7.9), "length_drift"),
+        (Signs(churn=0.31), "churn"),
+    ],
+)
+def test_an_alarm_sounds_beyond_its_limit(signs: Signs, kind: str) -> None:
+    (alarm,) = alarms(signs, CONFIG)
+    assert alarm.kind == kind
+    assert alarm.value > alarm.limit
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        Signs(),
+        Signs(mean_confidence=0.75, review_accuracy=0.75),
+        Signs(mean_confidence=0.5, review_accuracy=0.9),  # too modest is no alarm
+        Signs(mean_confidence=0.9),
+        Signs(pool_types={"who": 50, "when": 50}, taught_types={"who": 5, "when": 5}),
+        Signs(human_length=10.0, taught_length=11.9),
+        Signs(churn=0.3),
+    ],
+)
+def test_no_alarm_sounds_within_the_limits(signs: Signs) -> None:
+    assert alarms(signs, CONFIG) == ()
+
+
+def test_alarms_come_in_one_order_with_their_numbers() -> None:
+    signs = Signs(mean_confidence=0.9, review_accuracy=0.5, human_length=10.0, taught_length=30.0, churn=0.6)
+    found = alarms(signs, CONFIG)
+    assert [alarm.kind for alarm in found] == ["overconfidence", "length_drift", "churn"]
+    assert found[2] == Alarm("churn", 0.6, 0.3, "60% of pseudo-labels changed since the last round")
+
+
+def test_divergence_is_in_nats_with_half_a_count_for_each_type() -> None:
+    p, q = (2.5 / 3, 0.5 / 3), (0.5 / 4, 3.5 / 4)
+    expected = p[0] * math.log(p[0] / q[0]) + p[1] * math.log(p[1] / q[1])
+    assert kl_divergence({"who": 2}, {"when": 3}) == pytest.approx(expected)
+    assert kl_divergence({"who": 4}, {"who": 9}) == 0
+
+
+def test_churn_looks_at_questions_of_both_rounds() -> None:
+    assert churn({"a": "x", "b": "y", "c": "z"}, {"a": "x", "b": "w", "d": "v"}) == 1 / 2
+    assert churn({"a": "x"}, {"b": "x"}) is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"tolerance": -0.1}, {"max_fall_probability": 1.1}, {"power": 1.0}, {"refuse_below_p": 0.0}, {"samples": 0},
+     {"min_questions": -1}, {"alarm_type_divergence": math.inf}],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        GateConfig(**setting)

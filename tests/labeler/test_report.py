@@ -1,0 +1,469 @@
+"""The report: what it says of a small filled database, what it must never say, and that it is one page by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import db.schema
+from db import queries, store
+from db.engine import Database
+from db.rows import (
+    AnswerRow,
+    DocumentRow,
+    HiddenRow,
+    LabelledQuestion,
+    LabelRow,
+    NewImport,
+    NewLabel,
+    NewPrediction,
+    NewReview,
+    NewTask,
+    PassageRow,
+    PredictionRow,
+    QuestionRow,
+    SpanRow,
+)
+from db.store import add_import
+from labeler.gate import Verdict
+from labeler.precision import Checked, PseudoPrecision, pseudo_precision
+from labeler.report import build, write_report
+from labeler.report.data import Reason, Report, Taught
+from labeler.report.gather import gather, risk_curve
+from labeler.report.misses import AROUND, excerpt, reason
+from labeler.report.page import interval, percent, points
+from labeler.report.plots import inline
+from mrc.calibrate import FEATURES, fit
+from mrc.selective import release_threshold
+
+TITLE = "다리와 <등대>"
+TEXTS = {
+    "p-gold": "Ada built the stone bridge in 1901, and the mayor opened it.",
+    "p-calibration": "등대는 1923년에 세워졌다. 등대지기 박씨가 <b>불</b>을 밝혔다.",
+    "p-dev": "The mill stands at Owl Creek.",
+    "p-test": "The ferry leaves at noon.",
+    "p-pool": "The tower clock was cast by Mira Quill in Oslo and weighs nine tons.",
+}
+HIDDEN = {"q1": "Mira Quill", "q2": "Oslo", "q3": "nine tons"}
+QUESTIONS = {  # id -> role, text, passage, answer; the pool's are hidden
+    "g1": ("gold", "Who built the bridge?", "p-gold", "Ada"),
+    "c1": ("calibration", "등대는 <b>언제</b> 세워졌나? </script><script>alert(1)</script>", "p-calibration", "1923년"),
+    "c2": ("calibration", "누가 불을 밝혔나?", "p-calibration", "박씨"),
+    "c3": ("calibration", "무엇이 세워졌나?", "p-calibration", "등대"),
+    "d1": ("dev", "Where does the mill stand?", "p-dev", "Owl Creek"),
+    "t1": ("test", "When does the ferry leave?", "p-test", "noon"),
+    "q1": ("pool", "Who cast the clock?", "p-pool", None),
+    "q2": ("pool", "Where was the clock cast?", "p-pool", None),
+    "q3": ("pool", "How heavy is the clock?", "p-pool", None),
+}
+CONFIG = {"workspace": {"language": "ko", "metric": "korquad"}, "read": {"top_k": 3}}
+
+
+def span(passage_id: str, text: str) -> SpanRow:
+    start = TEXTS[passage_id].index(text)
+    return SpanRow(text, passage_id, start, start + len(text))
+
+
+def new_import() -> NewImport:
+    labelled = [(key, passage, answer) for key, (_, _, passage, answer) in QUESTIONS.items() if answer is not None]
+    return NewImport(
+        path="world.json",
+        sha256="0" * 64,
+        role="split",
+        format="squad",
+        options={},
+        counts={},
+        documents=(DocumentRow("doc", "마을 <기록>"),),
+        passages=tuple(PassageRow(key, "doc", position, text) for position, (key, text) in enumerate(TEXTS.items())),
+        questions=tuple(
+            QuestionRow(id=key, text=text, normalized=key, role=role, imported_role=role, unit=passage, context_id=passage)
+            for key, (role, text, passage, _) in QUESTIONS.items()
+        ),
+        labels=tuple(
+            NewLabel(key, (span(passage, answer),), train_weight=1.0 if QUESTIONS[key][0] == "gold" else 0.0)
+            for key, passage, answer in labelled
+        ),
+        hidden=tuple(HiddenRow(key, False, (span("p-pool", text),)) for key, text in HIDDEN.items()),
+    )
+
+
+def predicted(question_id: str, answer: SpanRow | None, *, hits: Sequence[str], confidence: float) -> NewPrediction:
+    answers = (AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, 0.6, 0.5),) if answer else ()
+    return NewPrediction(
+        question_id, answers, 0.6 if answer else None, 0.1, tuple((hit, 1.0) for hit in hits), {}, confidence
+    )
+
+
+PREDICTIONS = (
+    predicted("c1", span("p-calibration", "1923년에"), hits=["p-gold", "p-calibration"], confidence=0.75),
+    predicted("c2", span("p-gold", "Ada"), hits=["p-gold"], confidence=0.5),
+    predicted("c3", span("p-calibration", "등대"), hits=["p-calibration"], confidence=0.25),
+    predicted("q1", span("p-pool", "Mira Quill"), hits=["p-pool"], confidence=0.9),
+    predicted("q2", span("p-pool", "tower"), hits=["p-pool"], confidence=0.4),
+    predicted("q3", span("p-pool", "nine"), hits=["p-pool"], confidence=0.3),
+)
+
+
+def train(database: Database, number: int, *, from_stage: str, exact: float, f1: float) -> None:
+    """The round's student, marked `exact` and `f1` on dev and test, with intervals of a tenth on each side."""
+    with database.write() as session:
+        store.freeze_training(session, number)
+        model = store.add_model(
+            session,
+            number,
+            hash=f"{number}" * 64,
+            training_sha256="0" * 64,
+            path=f"models/round-{number}",
+            start="builtin",
+            config={},
+            examples=number + 1,
+            seconds=90,
+            loss=0.125,
+        )
+        for split, key in (("dev", "d1"), ("test", "t1")):
+            summary = {
+                "mode": "end_to_end",
+                "questions": 1,
+                "exact_match": exact,
+                "f1": f1,
+                "passage_correct": 1.0,
+                "intervals": {"exact_match": [exact - 0.1, exact + 0.1], "f1": [f1 - 0.1, f1 + 0.1]},
+            }
+            results = [[key, "doc", exact, f1, "said", "p-dev", True]]
+            store.add_evaluation(session, model, split=split, key="settings", summary=summary, results=results)
+        store.advance(session, number, from_stage, "trained", student_id=model)
+
+
+def close(database: Database, number: int, *, promoted: bool, why: str) -> None:
+    verdict = Verdict(promoted, why, True, 1, 0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 1.0)
+    alarms = [{"kind": "churn", "value": 0.4, "limit": 0.3, "message": "40% of pseudo-labels changed"}] if number else []
+    with database.write() as session:
+        gate = {**asdict(verdict), "alarms": alarms}
+        store.advance(session, number, "trained", "closed", gate=gate, promoted=promoted)
+
+
+def open_round(database: Database, kind: str) -> int:
+    with database.write() as session:
+        return store.open_round(session, kind, config=CONFIG, seed=0, code_version="0.1.0", reviewer="simulated").number
+
+
+def play_loop_round(database: Database) -> None:
+    """Round 1: one released right pseudo-label, one that only teaches and is wrong, one accepted review."""
+    number = open_round(database, "loop")
+    rows = np.full((3, len(FEATURES)), 0.5)
+    calibrator = fit(rows, np.array([False, False, True]), ["a", "b", "c"], seed=0)
+    rule = release_threshold(calibrator.out_of_fold, np.array([False, False, True]), target=0.85)
+    with database.write() as session:
+        teacher = queries.best_model(session)
+        assert teacher is not None
+        store.add_predictions(session, number, model_id=teacher.id, index_fingerprint="f" * 64, rows=PREDICTIONS)
+        calibrator_id = store.add_calibrator(
+            session,
+            hash=calibrator.hash,
+            kind=calibrator.kind,
+            state=calibrator.state(),
+            metrics=asdict(calibrator.metrics),
+        )
+        store.advance(session, number, "open", "predicted", calibrator_id=calibrator_id, release=asdict(rule))
+        store.add_tasks(session, number, [NewTask("q3", "random", True, 0, ("p-pool",))])
+        (task,) = queries.tasks(session)
+        answer = span("p-pool", "nine tons")
+        store.record_review(session, NewReview(task.id, "simulated", "answerable", answer, "written", seconds=90))
+        (review,) = queries.reviews(session)
+        common = {"model_id": teacher.id, "calibrator_id": calibrator_id}
+        store.record_labels(
+            session,
+            number,
+            reviews=[review.id],
+            human=[NewLabel("q3", (answer,), reviewer="simulated", review_id=review.id)],
+            pseudo=[
+                NewLabel("q1", (span("p-pool", "Mira Quill"),), confidence=0.9, threshold=0.8, **common),
+                NewLabel("q2", (span("p-pool", "tower"),), train_weight=0.5, released=False, confidence=0.4, **common),
+            ],
+            why="replaced in round 1",
+        )
+        store.release_snapshot(session, number, rule=asdict(rule))
+        store.advance(session, number, "predicted", "labelled")
+    train(database, number, from_stage="labelled", exact=0.75, f1=0.875)
+
+
+def empty(folder: Path) -> Database:
+    database = Database(folder / "labeler.db")
+    db.schema.upgrade(database)
+    return database
+
+
+def filled(folder: Path, *, promoted: bool = True) -> Database:
+    """A baseline, a closed loop round and an open one."""
+    database = empty(folder)
+    with database.write() as session:
+        add_import(session, new_import())
+        store.set_meta(session, "split_by", "paragraph")
+    train(database, open_round(database, "baseline"), from_stage="open", exact=0.5, f1=0.625)
+    close(database, 0, promoted=True, why="promoted: the first reader")
+    play_loop_round(database)
+    if not promoted:
+        with database.write() as session:
+            store.withdraw_round(session, 1, why="round 1 was refused")
+    close(database, 1, promoted=promoted, why="promoted: EM +25.0 points" if promoted else "refused: worse")
+    open_round(database, "loop")
+    return database
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    return filled(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def report(world: Database) -> Report:
+    with world.read() as session:
+        return gather(session, title=TITLE)
+
+
+@pytest.fixture(scope="module")
+def page(world: Database) -> str:
+    return build(world, title=TITLE)
+
+
+class Elements(HTMLParser):
+    """All start tags with their attributes, and the text by which a reader knows the page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+# --- the page by itself ---------------------------------------------------------------------------
+
+
+def test_page_needs_no_network(page: str) -> None:
+    elements = Elements(page)
+    assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in elements.tags}
+    links = [attributes[name] for _, attributes in elements.tags for name in ("src", "href", "xlink:href") if name in attributes]
+    assert links
+    assert all(link is not None and link.startswith("#") for link in links)
+    assert not re.search(r"https?://|@import|url\((?!#)", page)
+    policy = [attributes["content"] for tag, attributes in elements.tags if "http-equiv" in attributes]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_text_of_the_workspace_cannot_become_markup(page: str) -> None:
+    assert "<script" not in page
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
+    text = Elements(page).text
+    assert QUESTIONS["c1"][1] in text  # read back, it is what was asked
+    assert f"{TITLE} – labelling report" in text
+    assert "마을 <기록>" in text
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
+    elements = Elements(page)
+    ids = [attributes["id"] for _, attributes in elements.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
+
+
+def test_every_plot_says_what_it_shows_to_those_who_cannot_see_it(page: str) -> None:
+    plots = [attributes for tag, attributes in Elements(page).tags if tag == "svg"]
+    assert len(plots) == 6 + 1 + 2  # EM and F1 by rounds, reviews and minutes; labels; reliability and risk
+    assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
+
+
+def test_equal_databases_give_equal_pages_but_for_the_line_that_dates_them(page: str, tmp_path: Path) -> None:
+    def undated(text: str) -> str:
+        return re.sub(r'<p class="quiet" id="made">.*?</p>', "", text)
+
+    again = build(filled(tmp_path), title=TITLE)
+    assert undated(again) == undated(page)
+    assert undated(page) != page
+
+
+def test_an_empty_workspace_says_of_each_part_that_there_is_nothing(tmp_path: Path) -> None:
+    text = Elements(build(empty(tmp_path), title="new")).text
+    for line in (
+        "No reader has been trained yet.",
+        "No round has been run yet.",
+        "No reader has been evaluated on dev or test yet.",
+        "No round has gathered labels to learn from yet.",
+        "Not known: the pool has no hidden answers",
+        "No confidence has been calibrated yet.",
+        "Nobody has reviewed anything yet.",
+        "No round has predicted calibration questions yet",
+        "No alarm has sounded.",
+    ):
+        assert line in text
+
+
+def test_a_page_is_written_whole_or_not_at_all(world: Database, tmp_path: Path) -> None:
+    assert write_report(world, tmp_path / "report.html", title=TITLE).read_text(encoding="utf-8").endswith("</html>")
+    with pytest.raises(OSError, match="missing"):
+        write_report(world, tmp_path / "missing" / "report.html", title=TITLE)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def test_hidden_answers_are_counted_and_never_shown(page: str, report: Report) -> None:
+    released, trained = Checked(correct=1, items=1, unknown=0), Checked(correct=1, items=2, unknown=0)
+    assert report.precision == (PseudoPrecision(1, released, trained),)
+    assert "50.0%" in page
+    for answer in HIDDEN.values():
+        assert answer not in page
+    for question_id in HIDDEN:
+        assert QUESTIONS[question_id][1] not in page
+
+
+def test_precision_of_a_refused_round_is_that_of_what_it_wrote(tmp_path: Path) -> None:
+    database = filled(tmp_path, promoted=False)
+    with database.read() as session:
+        assert not queries.live_labels(session, kinds=["pseudo"])
+        found = pseudo_precision(session, 1, metric="korquad")
+    assert found is not None
+    assert (found.released.rate, found.trained.rate) == (1.0, 0.5)
+
+
+def test_precision_is_unknown_where_no_pseudo_label_was_written(world: Database) -> None:
+    with world.read() as session:
+        assert pseudo_precision(session, 0, metric="korquad") is None
+    assert Checked(correct=0, items=0, unknown=3).rate is None
+
+
+def test_rounds_tell_what_they_learned_from_and_how_they_did(report: Report) -> None:
+    baseline, loop, current = report.rounds
+    assert baseline.taught == Taught(gold=1)
+    assert loop.taught == Taught(gold=1, human=1, pseudo_released=1, pseudo_kept=1)
+    assert (loop.taught.pseudo, loop.taught.total, loop.released) == (2, 4, 1)
+    assert [line.outcome for line in report.rounds] == ["promoted", "promoted", "open"]
+    assert (baseline.reviews, baseline.minutes) == (0, 0)
+    assert (loop.reviews, loop.minutes) == (1, 90 / 60)
+    score = loop.scores["test"].exact_match
+    assert (score.value, score.low, score.high) == (0.75, 0.75 - 0.1, 0.75 + 0.1)
+    assert report.best == loop
+    assert report.current == current
+
+
+def test_a_refused_student_is_not_the_reader(tmp_path: Path) -> None:
+    with filled(tmp_path, promoted=False).read() as session:
+        report = gather(session, title=TITLE)
+    assert report.best is not None
+    assert (report.best.number, report.rounds[1].outcome, report.rounds[1].gate) == (0, "refused", "refused: worse")
+
+
+def test_the_page_shows_rates_in_percent_with_intervals(page: str) -> None:
+    text = Elements(page).text
+    assert "75.0%" in text
+    assert "65.0–85.0" in text
+    assert "+25.0 points of exact match against round 0" in text
+    assert "None: 3 calibration questions, 30 needed" in text
+    assert "40% of pseudo-labels changed" in text
+
+
+def test_confidence_is_that_of_calibrators_which_did_not_see_the_question(report: Report) -> None:
+    assert report.confidence is not None
+    assert (report.confidence.questions, report.confidence.accuracy) == (3, 1 / 3)
+    assert sum(bin_.items for bin_ in report.confidence.bins) == 3
+    assert report.confidence.curve[-1] == (1.0, 2 / 3)  # all kept: as many wrong as there are
+
+
+def test_misses_are_explained_with_the_most_confident_first(report: Report) -> None:
+    misses = report.misses
+    assert misses is not None
+    assert (misses.correct, misses.questions) == (1, 3)
+    assert {why: number for why, number in misses.counts.items() if number} == {Reason.NOT_READ: 1, Reason.OVERLAP: 1}
+    assert dict(misses.found) == {1: 1 / 3, 2: 2 / 3}  # c3 reads it first, c1 second, c2 not at all
+    not_read, overlap = misses.examples
+    assert (not_read.question_id, not_read.predicted, not_read.golds) == ("c2", "Ada", ("박씨",))
+    assert (overlap.question_id, overlap.confidence) == ("c1", 0.75)
+    assert overlap.gold.before + overlap.gold.span == "등대는 1923년"
+
+
+# --- its parts ------------------------------------------------------------------------------------
+
+
+def judged(answer: SpanRow | None, hits: Sequence[str]) -> PredictionRow:
+    answers = (AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, 0.6, 0.5),) if answer else ()
+    return PredictionRow(
+        id=1,
+        round_number=1,
+        question_id="c1",
+        model_id=1,
+        index_fingerprint=None,
+        answers=answers,
+        score=None,
+        null_score=None,
+        confidence=None,
+        hits=tuple((hit, 1.0) for hit in hits),
+        features={},
+        decision=None,
+        train_weight=None,
+        question_role="calibration",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "hits", "why"),
+    [
+        (None, [], Reason.NO_ANSWER),
+        (SpanRow("x", "other", 0, 1), ["other"], Reason.NOT_READ),
+        (SpanRow("x", "other", 0, 1), ["other", "gold"], Reason.OTHER_PASSAGE),
+        (SpanRow("abc", "gold", 2, 5), ["gold"], Reason.OTHER_SPAN),  # ends where the gold answer starts
+        (SpanRow("abcd", "gold", 2, 6), ["gold"], Reason.OVERLAP),
+        (SpanRow("abc", "gold", 8, 11), ["gold"], Reason.OTHER_SPAN),  # starts where the gold answer ends
+        (SpanRow("abc", "gold", 7, 10), ["gold"], Reason.OVERLAP),
+    ],
+)
+def test_a_wrong_answer_is_put_down_to_the_first_step_that_failed(
+    answer: SpanRow | None, hits: list[str], why: Reason
+) -> None:
+    assert reason([SpanRow("def", "gold", 5, 8)], judged(answer, hits)) is why
+
+
+def test_an_excerpt_is_cut_between_words_and_says_so() -> None:
+    text = "alpha " * 40 + "HERE" + " omega" * 40
+    found = excerpt(PassageRow("p", "d", 0, text, "Title"), 240, 244)
+    assert found.before + found.span + found.after in text
+    assert (found.span, found.cut_before, found.cut_after) == ("HERE", True, True)
+    assert found.before.startswith("alpha ")
+    assert found.after.endswith(" omega")
+    assert max(len(found.before), len(found.after)) <= AROUND
+    whole = excerpt(PassageRow("p", "d", 0, "just HERE.", "Title"), 5, 9)
+    assert (whole.before, whole.after, whole.cut_before, whole.cut_after) == ("just ", ".", False, False)
+
+
+def test_risk_rises_as_less_confident_answers_are_kept() -> None:
+    confidence, correct = [0.9, 0.5, 0.5, 0.1], [True, True, False, False]
+    assert risk_curve(confidence, correct) == ((1 / 4, 0 / 1), (3 / 4, 1 / 3), (4 / 4, 2 / 4))
+
+
+def test_numbers_for_people() -> None:
+    assert (percent(0.0625), percent(None), points(-0.0125), points(0.1)) == ("6.2%", "–", "−1.2", "+10.0")
+
+
+def test_an_svg_file_is_made_fit_to_stand_in_a_page() -> None:
+    file = (
+        '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://x"><svg xmlns="http://www.w3.org/2000/svg" '
+        'width="80pt" height="40pt" viewBox="0 0 80 40"><defs><style type="text/css">*{color: red}</style></defs>'
+        '<path id="a" style="stroke: #0072b2"/><use href="#a" clip-path="url(#a)"/>'
+        "<text style=\"font: 10px 'DejaVu Sans', sans-serif\">1</text></svg>"
+    )
+    assert inline(file, name="plot", description='"risk"') == (
+        '<svg viewBox="0 0 80 40" class="plot" role="img" aria-label="&#34;risk&#34;" style="max-width: 80pt">'
+        '<path id="plot-a" style="stroke: var(--blue, #0072b2)"/><use href="#plot-a" clip-path="url(#plot-a)"/>'
+        '<text style="font: 10px var(--font)">1</text></svg>'
+    )

@@ -1,0 +1,264 @@
+"""The plan of a round: who is released, taught, reviewed, and in which mix."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labeler.select import Candidate, Plan, SelectConfig, plan, train_weights
+
+NO_REVIEW = SelectConfig(review_budget=0)
+
+
+def candidate(number: int, confidence: float | None, **more: Any) -> Candidate:
+    """A question about one of seven topics in a paragraph of its own."""
+    topic = ["river", "king", "battle", "novel", "planet", "bridge", "tax"][number % 7]
+    fields: dict[str, Any] = {
+        "question_id": f"q{number:04}",
+        "question": f"Which {topic} is number {number}?",
+        "unit": f"u{number}",
+        "answer": f"the {topic} {number}",
+        "passage_id": f"p{number}",
+        "score": confidence,
+        "confidence": confidence,
+        "passage_rank": 0,
+        "margin": 0.9,
+        "support": 2,
+    }
+    return Candidate(**(fields | more))
+
+
+def pool_of(count: int, *, low: float = 0.0, high: float = 1.0) -> list[Candidate]:
+    return [candidate(n, float(c)) for n, c in enumerate(np.linspace(low, high, count))]
+
+
+def planned(
+    pool: list[Candidate], config: SelectConfig = NO_REVIEW, *, threshold: float | None = None, seed: int = 0, n: int = 2
+) -> Plan:
+    return plan(pool, config, release_threshold=threshold, seed=seed, round_number=n)
+
+
+def kinds(made: Plan) -> Counter[str]:
+    return Counter(task.kind for task in made.tasks)
+
+
+def ids(made: Plan, kind: str) -> set[str]:
+    return {task.question_id for task in made.tasks if task.kind == kind}
+
+
+def decisions(made: Plan) -> list[str]:
+    return [choice.decision for choice in made.choices]
+
+
+def test_confidence_decides_between_release_train_and_leave() -> None:
+    made = planned([candidate(n, c) for n, c in enumerate([0.95, 0.9, 0.89, 0.35, 0.34])], threshold=0.9)
+    assert decisions(made) == ["release", "release", "train", "train", "leave"]
+    assert made.choices[4].train_weight is None
+
+
+def test_without_a_threshold_nothing_is_released_but_answers_still_teach() -> None:
+    assert set(decisions(planned(pool_of(20)))) == {"train", "leave"}
+
+
+def test_a_released_answer_may_be_one_that_does_not_teach() -> None:
+    made = planned(pool_of(11), threshold=0.2)
+    by_id = {choice.question_id: choice for choice in made.choices}
+    assert (by_id["q0003"].decision, by_id["q0003"].train_weight) == ("release", None)  # confidence .3 is under .35
+    assert (by_id["q0009"].decision, by_id["q0009"].train_weight) == ("release", 1.0)
+
+
+def test_a_guarded_answer_is_neither_released_nor_taught_but_may_be_reviewed() -> None:
+    guarded = [replace(c, guarded=True) for c in pool_of(10)]
+    assert set(decisions(planned(guarded, threshold=0.1))) == {"leave"}
+    assert set(decisions(planned(guarded, SelectConfig(review_budget=10), threshold=0.1))) == {"review"}
+
+
+def test_a_question_in_review_is_no_pseudo_label_of_this_round() -> None:
+    made = planned(pool_of(40), SelectConfig(review_budget=10), threshold=0.5)
+    reviewed = [c for c in made.choices if c.decision == "review"]
+    assert {c.question_id for c in reviewed} == {task.question_id for task in made.tasks}
+    assert all(c.train_weight is None for c in reviewed)
+
+
+def test_weight_is_one_from_the_mean_up_and_falls_like_a_gaussian_below() -> None:
+    pool = [candidate(n, c) for n, c in enumerate([0.4, 0.6, 0.8, 1.0])]  # mean .7, variance (.09 + .01) / 2 = .05
+    weights = train_weights(pool, min_confidence=0.35)
+    assert weights == pytest.approx([math.exp(-0.09 / 0.1), math.exp(-0.01 / 0.1), 1.0, 1.0])
+    assert train_weights(pool, min_confidence=0.5)[0] == 0
+
+
+def test_guarded_and_uncalibrated_answers_do_not_move_the_mean() -> None:
+    pool = [candidate(0, 0.5), candidate(1, 0.9), candidate(2, 0.0, guarded=True), candidate(3, None)]
+    assert train_weights(pool, min_confidence=0.35) == pytest.approx([math.exp(-0.5), 1.0, 0.0, 0.0])  # mu .7, sigma .2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_weights_are_shares_and_rise_with_confidence(confidences: list[float]) -> None:
+    weights = train_weights([candidate(n, c) for n, c in enumerate(sorted(confidences))], min_confidence=0.35)
+    assert all(0 <= weight <= 1 for weight in weights)
+    assert weights == sorted(weights)
+    assert max(confidences) < 0.35 or weights[-1] == 1
+
+
+def test_equal_confidences_weigh_one() -> None:
+    assert train_weights([candidate(n, 0.7) for n in range(3)], min_confidence=0.35) == [1.0, 1.0, 1.0]
+
+
+def oddities(count: int, *, start: int = 1000) -> list[Candidate]:
+    """Confident answers from a passage that was retrieved late."""
+    return [candidate(start + n, 0.8 + 0.1 * n / count, passage_rank=5) for n in range(count)]
+
+
+@pytest.mark.parametrize(("round_number", "mix"), [(1, (70, 24, 6)), (2, (50, 40, 10)), (7, (50, 40, 10))])
+def test_the_budget_is_mixed_and_the_first_round_is_mostly_random(round_number: int, mix: tuple[int, int, int]) -> None:
+    made = planned(pool_of(600) + oddities(60), SelectConfig(review_budget=100), n=round_number)
+    assert (kinds(made)["random"], kinds(made)["uncertain"], kinds(made)["suspect"]) == mix
+
+
+def test_what_rounding_leaves_over_is_random() -> None:
+    made = planned(pool_of(100) + oddities(20), SelectConfig(review_budget=7))
+    assert kinds(made) == {"random": 5, "uncertain": 2}  # 2.8 and .7 rounded down
+
+
+def test_random_tasks_are_blind_and_others_show_a_suggestion() -> None:
+    made = planned(pool_of(100) + oddities(20), SelectConfig(review_budget=40))
+    assert {(task.kind, task.blind) for task in made.tasks} == {("random", True), ("uncertain", False), ("suspect", False)}
+
+
+def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
+    pool = [replace(c, unit=f"u{n // 4}") for n, c in enumerate(pool_of(400))]
+    made = planned(pool, SelectConfig(review_budget=60))
+    chosen = [c for c in pool if c.question_id in ids(made, "uncertain")]
+    assert len(chosen) == 24 + 6  # no suspects in this pool: their share goes here
+    assert all(c.confidence is not None and 0.2 <= c.confidence <= 0.7 for c in chosen)
+    assert len({c.unit for c in chosen}) == len(chosen)
+
+
+def test_the_band_includes_both_ends() -> None:
+    config = SelectConfig(review_budget=2, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    made = planned([candidate(n, c) for n, c in enumerate([0.19, 0.2, 0.7, 0.71])], config)
+    assert ids(made, "uncertain") == {"q0001", "q0002"}
+
+
+def test_uncertain_tasks_spread_over_topics() -> None:
+    """Ninety questions on one topic and ten on each of three others: a random tenth would hold about one of each."""
+    words = ["volcano eruption lava"] * 90 + ["chess opening pawn"] * 10 + ["opera soprano aria"] * 10 + ["소금 광산"] * 10
+    pool = [candidate(n, 0.5, question=f"{text} {n % 3}", answer=text) for n, text in enumerate(words)]
+    config = SelectConfig(review_budget=12, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    chosen = Counter(words[int(id_[1:])] for id_ in ids(planned(pool, config), "uncertain"))
+    assert len(chosen) == 4
+    assert min(chosen.values()) >= 2
+
+
+def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
+    config = SelectConfig(review_budget=3, random_share=0.0, uncertain_share=0.0, suspect_share=1.0)
+    pool = [
+        candidate(0, 0.99),  # no sign
+        candidate(1, 0.99, support=1),
+        candidate(2, 0.75, support=1, margin=0.1),
+        candidate(3, 0.71, support=1, margin=0.1, passage_rank=3),
+        candidate(4, 0.70, support=1, margin=0.1, passage_rank=3),  # uncertain, not confident
+        candidate(5, 0.95, margin=0.2, passage_rank=2),  # both just no sign
+        candidate(6, 0.98, support=1),
+    ]
+    assert ids(planned(pool, config), "suspect") == {"q0003", "q0002", "q0001"}
+
+
+def test_too_few_suspects_and_uncertain_ones_are_filled_up_with_random_ones() -> None:
+    made = planned(pool_of(100, low=0.8) + [candidate(500, 0.5)] + oddities(2), SelectConfig(review_budget=40))
+    assert sum(kinds(made).values()) == 40
+    assert kinds(made)["uncertain"] <= 1
+    assert kinds(made)["suspect"] <= 2
+    assert all(task.blind == (task.kind == "random") for task in made.tasks)
+
+
+def test_a_budget_beyond_the_pool_reviews_all_of_it_once() -> None:
+    made = planned(pool_of(30), SelectConfig(review_budget=500))
+    assert sorted(task.question_id for task in made.tasks) == [f"q{n:04}" for n in range(30)]
+    assert set(decisions(made)) == {"review"}
+
+
+def test_an_uncalibrated_pool_is_reviewed_at_random_and_blind() -> None:
+    pool = [replace(c, confidence=None) for c in pool_of(50)]
+    made = planned(pool, SelectConfig(review_budget=20), threshold=None, n=1)
+    assert kinds(made) == {"random": 20}
+    assert set(decisions(made)) == {"review", "leave"}
+
+
+def test_questions_without_an_answer_are_reviewed_only_at_random() -> None:
+    pool = [candidate(n, None, answer=None, passage_id=None) for n in range(30)]
+    made = planned(pool, SelectConfig(review_budget=10), threshold=0.1)
+    assert kinds(made) == {"random": 10}
+    assert set(decisions(made)) == {"review", "leave"}
+
+
+def test_random_tasks_are_drawn_evenly_from_the_whole_pool() -> None:
+    """Uncertain and suspect questions are as often among the random ones as all others, also where these fill up."""
+    pool = pool_of(36, high=0.24) + oddities(4)  # six in the band, where eight are wanted
+    seeds = 400
+    plans = [planned(pool, SelectConfig(review_budget=20), seed=seed) for seed in range(seeds)]
+    drawn = Counter(id_ for made in plans for id_ in ids(made, "random"))
+    share = drawn.total() / seeds / len(pool)
+    assert 12 / 40 <= share < 15 / 40
+    spread = math.sqrt(seeds * share * (1 - share))
+    assert all(abs(drawn[c.question_id] - seeds * share) < 4 * spread for c in pool)
+
+
+def test_kinds_are_mixed_in_the_order_of_presentation() -> None:
+    made = planned(pool_of(400) + oddities(40), SelectConfig(review_budget=100))
+    first_half = Counter(task.kind for task in made.tasks[:50])
+    assert 15 <= first_half["random"] <= 35  # half of 50 random ones, four standard errors either way
+
+
+def test_the_plan_does_not_depend_on_the_order_of_candidates() -> None:
+    pool = pool_of(150) + oddities(15)
+    config = SelectConfig(review_budget=40)
+    made = planned(pool, config, threshold=0.9)
+    shuffled = [pool[i] for i in np.random.default_rng(5).permutation(len(pool))]
+    assert planned(shuffled, config, threshold=0.9) == made
+    assert planned(pool, config, threshold=0.9, seed=1).tasks != made.tasks
+    assert planned(pool, config, threshold=0.9, n=3).tasks != made.tasks
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=25),
+    st.integers(0, 30),
+    st.integers(0, 3),
+    st.integers(1, 4),
+)
+def test_every_candidate_has_one_decision_and_every_task_is_used(
+    confidences: list[float | None], budget: int, round_number: int, share: int
+) -> None:
+    """Also where all questions read the same, share paragraphs, or are not answered."""
+    pool = [
+        candidate(n, c, question="same", answer=None if c is None else "same", unit=f"u{n // share}", support=n % 3)
+        for n, c in enumerate(confidences)
+    ]
+    made = planned(pool, SelectConfig(review_budget=budget), threshold=0.6, n=round_number)
+    assert [choice.question_id for choice in made.choices] == [c.question_id for c in pool]
+    tasks = [task.question_id for task in made.tasks]
+    assert len(tasks) == len(set(tasks)) == min(budget, len(pool))
+    assert {c.question_id for c in made.choices if c.decision == "review"} == set(tasks)
+
+
+def test_a_question_that_comes_twice_is_a_bug_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        planned([candidate(1, 0.5), candidate(1, 0.6)])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"review_budget": -1}, {"random_share": 0.6}, {"suspect_share": 1.1}, {"uncertain_low": 0.8},
+     {"min_train_confidence": -0.1}, {"suspect_rank": -1}],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        SelectConfig(**setting)

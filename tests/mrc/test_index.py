@@ -1,0 +1,265 @@
+"""The retrieval index: built, extended, saved, loaded, and refused when it is stale or broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrc import analyzers
+from mrc.errors import DataError, StaleIndex
+from mrc.retrieve import index as index_module
+from mrc.retrieve.index import Index, IndexConfig, corpus_fingerprint
+from mrc.text import passage_id
+from mrc.types import Hit, Passage
+
+TEXTS = ["세종대왕은 훈민정음을 만들었다", "이순신은 거북선을 만들었다", "BTS는 2013년에 데뷔했다", "성"]
+BIGRAM = IndexConfig(analyzer="bigram")
+
+
+def passages(*texts: str) -> list[Passage]:
+    return [Passage(passage_id(text), text) for text in texts]
+
+
+def built(*texts: str, config: IndexConfig = BIGRAM) -> Index:
+    return Index.build(passages(*(texts or TEXTS)), config)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that holds the index of TEXTS."""
+    built().save(tmp_path / "index")
+    return tmp_path / "index"
+
+
+def data_file(folder: Path, name: str) -> Path:
+    (path,) = folder.glob(f"*/{name}")
+    return path
+
+
+def test_hits_are_ranked_passages_that_share_a_term() -> None:
+    [first, none, one] = built().retrieve(["거북선을 만들었다", "없다", "BTS"], k=3)
+    assert [hit.passage_id for hit in first] == [passage_id(TEXTS[1]), passage_id(TEXTS[0])]
+    assert [hit.rank for hit in first] == [0, 1]
+    assert none == ()
+    # idf = log(4 / 1); its 7 terms are just the mean of 11, 9, 7 and 1, so the weight is 2.5 / (1 + 1.5) = 1
+    score = pytest.approx(np.log(4), rel=1e-6)
+    assert one == (Hit(passage_id(TEXTS[2]), 0, score, bm25=score, dense=None),)
+
+
+def test_passages_are_indexed_in_the_order_of_their_ids_whatever_order_they_come_in() -> None:
+    one, other = built(*TEXTS), built(*reversed(TEXTS))
+    assert list(one.ids) == sorted(one.ids) == list(other.ids)
+    assert one.fingerprint == other.fingerprint
+    assert one.retrieve(["만들었다"], k=4) == other.retrieve(["만들었다"], k=4)
+
+
+def test_equal_scores_go_to_the_lower_id() -> None:
+    index = Index.build([Passage("b", "왕"), Passage("c", "성"), Passage("a", "왕")], BIGRAM)
+    assert [hit.passage_id for hit in index.retrieve(["왕"], k=3)[0]] == ["a", "b"]
+
+
+def test_two_passages_of_one_id_are_a_callers_bug() -> None:
+    with pytest.raises(ValueError, match="different ids"):
+        Index.build([Passage("a", "왕"), Passage("a", "성")], BIGRAM)
+
+
+def test_no_passages_are_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(DataError, match="0 passages hold no term; import"):
+        Index.build([], IndexConfig())
+
+
+@pytest.mark.parametrize("method", ["atire", "bm25plus"])
+def test_a_loaded_index_retrieves_as_the_saved_one_did(tmp_path: Path, method: str) -> None:
+    index = built(config=IndexConfig(method=method, analyzer="bigram", k1=0.9, b=0.4))
+    index.save(tmp_path)
+    loaded = Index.load(tmp_path, expect_corpus=index.corpus, expect_config=index.config)
+    questions = ["훈민정음을 만든 왕은", "만들었다", ""]
+    assert loaded.retrieve(questions, k=3) == index.retrieve(questions, k=3)
+    assert (loaded.fingerprint, loaded.config, loaded.corpus) == (index.fingerprint, index.config, index.corpus)
+
+
+def test_the_arrays_of_a_loaded_index_are_mapped_from_their_files(folder: Path) -> None:
+    bm25 = Index.load(folder, expect_corpus=None).bm25
+    assert all(isinstance(values.base, np.memmap) for values in (bm25.documents, bm25.gains))
+
+
+def test_auto_is_kept_as_the_setting_and_the_analyzer_it_chose_is_loaded(tmp_path: Path) -> None:
+    for texts, language, name in ((["The dogs ran"], "auto", "english"), (["개 dogs"], "en", "english")):
+        config = IndexConfig(language=language)  # type: ignore[arg-type]
+        built(*texts, config=config).save(tmp_path)
+        loaded = Index.load(tmp_path, expect_corpus=None, expect_config=config)
+        assert (loaded.bm25.analyzer.name, loaded.config.analyzer) == (name, "auto")
+
+
+def test_a_corpus_is_known_by_its_set_of_ids() -> None:
+    assert corpus_fingerprint(iter("abc")) == corpus_fingerprint(["c", "a", "b"])
+    assert len({corpus_fingerprint(ids) for ids in ([], ["a"], ["ab"], ["a", "b"])}) == 4
+
+
+def test_the_fingerprint_changes_with_all_that_scores_depend_on() -> None:
+    others = [
+        built(*TEXTS[:3]),
+        built(config=IndexConfig(analyzer="whitespace")),
+        built(config=IndexConfig(analyzer="bigram", method="okapi")),
+        built(config=IndexConfig(analyzer="bigram", k1=1.2)),
+        built(config=IndexConfig(analyzer="bigram", b=0.5)),
+    ]
+    assert len({index.fingerprint for index in [built(), *others]}) == 6
+    assert built().fingerprint == built(config=IndexConfig(analyzer="bigram", language="ko")).fingerprint
+
+
+# Stale
+
+
+def test_where_no_index_is_the_error_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(StaleIndex, match=r"no retrieval index is here yet; run `labeler index`"):
+        Index.load(tmp_path / "index", expect_corpus=None)
+
+
+def test_an_index_of_other_passages_or_settings_is_stale(folder: Path) -> None:
+    corpus = built().corpus
+    with pytest.raises(StaleIndex, match=r"built from 4 passages that are not those of now; run `labeler index`"):
+        Index.load(folder, expect_corpus=built("왕").corpus)
+    with pytest.raises(StaleIndex, match=r"k1=1.5.*k1=0.6.*run `labeler index`"):
+        Index.load(folder, expect_corpus=corpus, expect_config=IndexConfig(analyzer="bigram", k1=0.6))
+
+
+def test_an_index_of_another_analyzer_version_is_stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzers.Bigram, "version", "2")
+    with pytest.raises(StaleIndex, match=r"analyzer bigram 1\+unicode.*now it is 2; run `labeler index`"):
+        Index.load(folder, expect_corpus=None)
+
+
+def test_an_index_of_another_format_is_stale(folder: Path) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"format": 99}))
+    with pytest.raises(StaleIndex, match=r"format 99.*run `labeler index`"):
+        Index.load(folder, expect_corpus=None)
+
+
+# Broken
+
+
+@pytest.mark.parametrize(
+    "name", ["ids.json", "vocabulary.json", "starts.npy", "documents.npy", "gains.npy", "base.npy"]
+)
+@pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
+def test_a_broken_file_is_named(folder: Path, name: str, damage: str) -> None:
+    path = data_file(folder, name)
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    content[-2] ^= 1
+    if damage != "missing":
+        path.write_bytes(content if damage == "altered" else content[:-2])
+    with pytest.raises(DataError, match=rf"{name}.*run `labeler index`"):
+        Index.load(folder, expect_corpus=None)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "config": {"k1": -1}}', "é"])
+def test_a_broken_meta_file_is_named(folder: Path, content: str) -> None:
+    (folder / "meta.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"meta\.json: broken .*run `labeler index`"):
+        Index.load(folder, expect_corpus=None)
+
+
+def test_a_broken_index_can_be_built_over(folder: Path) -> None:
+    data_file(folder, "gains.npy").write_bytes(b"")
+    Index.build(passages(*TEXTS), BIGRAM, reuse=folder).save(folder)
+    assert Index.load(folder, expect_corpus=None).retrieve(["BTS"], k=1) == built().retrieve(["BTS"], k=1)
+
+
+# Saved whole or not at all
+
+
+def test_saving_over_an_index_leaves_one_data_folder(folder: Path) -> None:
+    built("왕은 누구인가").save(folder)
+    assert Index.load(folder, expect_corpus=None).ids == [passage_id("왕은 누구인가")]
+    assert len([entry for entry in folder.iterdir() if entry.is_dir()]) == 1
+    assert not list(folder.glob("*.partial"))
+
+
+def test_an_index_can_be_saved_where_it_was_loaded_from(folder: Path) -> None:
+    Index.load(folder, expect_corpus=None).save(folder)
+    assert Index.load(folder, expect_corpus=built().corpus).fingerprint == built().fingerprint
+
+
+def test_a_save_that_fails_leaves_the_old_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(index_module.np, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        built("왕").save(folder)
+    assert sorted(folder.rglob("*")) == before
+    assert Index.load(folder, expect_corpus=built().corpus).ids == built().ids
+
+
+def test_what_a_killed_save_left_is_removed_by_the_next_and_other_files_stay(folder: Path) -> None:
+    left = folder / f"{'0' * 32}.0"
+    left.mkdir()
+    (left / "gains.npy").write_bytes(b"half")
+    (folder / "notes").mkdir()
+    built().save(folder)
+    assert not left.exists()
+    assert (folder / "notes").exists()
+
+
+# Extended
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are cut into terms from now on."""
+    seen: list[str] = []
+
+    def terms(self: analyzers.Bigram, texts: Iterable[str]) -> Iterator[list[str]]:
+        for text in texts:
+            seen.append(text)
+            yield self(text)
+
+    monkeypatch.setattr(analyzers.Bigram, "terms", terms)
+    return seen
+
+
+def test_extending_cuts_only_new_passages_into_terms_and_gives_the_same_index(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = counting(monkeypatch)
+    now = [*TEXTS[1:], "거북선은 배다", "왕은 성에 산다"]  # one passage went, two came
+    config = IndexConfig(analyzer="bigram", method="okapi", k1=0.6)  # other settings do not matter
+    extended = Index.build(passages(*now), config, reuse=folder)
+    assert sorted(seen) == sorted(now[-2:])
+    fresh = built(*now, config=config)
+    assert extended.fingerprint == fresh.fingerprint
+    assert list(extended.bm25.vocabulary.items()) == list(fresh.bm25.vocabulary.items())
+    for name in ("starts", "documents", "gains", "base"):
+        assert getattr(extended.bm25, name).tolist() == getattr(fresh.bm25, name).tolist()
+
+
+@pytest.mark.parametrize("change", ["no index", "broken counts", "analyzer", "version"])
+def test_nothing_is_reused_that_may_differ(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    if change == "no index":
+        folder = folder / "elsewhere"
+    elif change == "broken counts":
+        data_file(folder, "count_columns.npy").write_bytes(b"")
+    elif change == "analyzer":
+        built(config=IndexConfig(analyzer="whitespace")).save(folder)
+    else:
+        monkeypatch.setattr(analyzers.Bigram, "version", "2")
+    seen = counting(monkeypatch)
+    Index.build(passages(*TEXTS), BIGRAM, reuse=folder)
+    assert len(seen) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [({"method": "tfidf"}, "method"), ({"analyzer": "mecab"}, "analyzer"), ({"language": "fr"}, "language"),
+     ({"k1": -1}, "k1"), ({"b": 2}, "b")],
+)  # fmt: skip
+def test_settings_out_of_range_are_named(values: dict[str, object], name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        IndexConfig(**values)  # type: ignore[arg-type]

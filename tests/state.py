@@ -1,0 +1,70 @@
+"""The lasting state of a workspace in comparable form: no timestamps, no surrogate keys, no random names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import queries
+from db.rows import LabelRow, SpanRow
+
+
+def state(session: Session) -> dict[str, Any]:
+    """Labels, tasks, reviews, predictions, releases, rounds and model hashes, as plain values."""
+    rounds = queries.rounds(session)
+    return {
+        "rounds": [[row.number, row.kind, row.stage, row.promoted, row.release, row.gate] for row in rounds],
+        "models": [[row.round_number, row.hash, row.training_sha256, row.examples] for row in queries.models(session)],
+        "labels": sorted(label(row) for row in queries.labels(session)),
+        "tasks": [
+            [task.round_number, task.position, task.question_id, task.kind, task.blind, task.passages, task.state]
+            for task in queries.tasks(session)
+        ],
+        "reviews": sorted(
+            [row.round_number, row.question_id, row.reviewer, row.verdict, span(row.answer), str(row.origin), row.seconds or 0]
+            for row in queries.reviews(session)
+        ),
+        "predictions": [
+            [row.round_number, row.question_id, row.score, row.confidence, row.decision, row.train_weight]
+            + [[span(answer), answer.score] for answer in row.answers]
+            for number in (row.number for row in rounds)
+            for row in queries.predictions(session, number)
+        ],
+        "releases": [
+            [row.number, found.sha256, found.count]
+            for row in rounds
+            if (found := queries.release(session, row.number)) is not None
+        ],
+        "taught": [
+            [row.number, each.question.id, each.label.kind, each.weight]
+            for row in rounds
+            for each in queries.training_rows(session, row.number)
+        ],
+    }
+
+
+def label(row: LabelRow) -> list[Any]:
+    """A label without its keys and times."""
+    return [
+        row.question_id,
+        row.question_role,
+        row.kind,
+        row.origin,
+        row.round_number if row.round_number is not None else -1,
+        row.written_by if row.written_by is not None else -1,
+        row.live,
+        row.withdrawn_by if row.withdrawn_by is not None else -1,
+        str(row.withdrawn_why),
+        row.train_weight,
+        row.released,
+        row.confidence or 0,
+        str(row.reviewer),
+        row.no_answer,
+        [span(answer) for answer in row.answers],
+    ]
+
+
+def span(answer: SpanRow | Any | None) -> list[Any]:
+    """A span as a list; empty where there is none."""
+    return [] if answer is None else [answer.text, answer.passage_id, answer.start, answer.end]
