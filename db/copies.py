@@ -7,8 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from db.engine import Database, check_known, named_fault
-from db.errors import Conflict, NotADatabase, Unsupported
+from db.engine import Database, check_known, named_fault, read_revision
+from db.errors import Conflict, DbError, NotADatabase, StorageFault, Unsupported
 from db.models import utc_now
 
 
@@ -73,8 +73,15 @@ def _copy(source: Path, partial: Path) -> None:
         _flush(partial)
     except sqlite3.Error as error:
         partial.unlink(missing_ok=True)
-        named = named_fault(error, where=str(source if "not a database" in str(error) else partial))
-        raise named or NotADatabase(f"{source} cannot be copied ({error}): name another file") from error
+        raise _fault(error, source=source, target=partial) from error
+
+
+def _fault(error: sqlite3.Error, *, source: Path, target: Path) -> DbError:
+    """What cannot be read is the source's fault, what cannot be written the target's."""
+    named = named_fault(error, where=str(source))
+    if isinstance(named, StorageFault):
+        return named_fault(error, where=str(target)) or named
+    return named or NotADatabase(f"{source} cannot be copied ({error}): name another file")
 
 
 def _flush(path: Path) -> None:
@@ -88,18 +95,18 @@ def _flush(path: Path) -> None:
 def _check_whole(copy: Path, *, named: Path) -> None:
     """Raises NotADatabase or SchemaTooNew and removes the copy unless it can be put in place."""
     try:
-        with closing(sqlite3.connect(copy)) as connection:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            dangling = connection.execute("PRAGMA foreign_key_check").fetchone()
+        checked = Database(copy)
+        with checked.named_errors(where=str(named)), checked.engine.connect() as connection:
+            revision = read_revision(connection, where=str(named))
+            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+            dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        checked.close()
         if found != "ok" or dangling is not None:
             raise NotADatabase(f"{named} is damaged ({found}): name another backup")
-        checked = Database(copy)
-        revision = checked.revision()
-        checked.close()
         if revision is None:
             raise NotADatabase(f"{named} has no tables: name another backup")
         check_known(revision, where=str(named))
-    except BaseException:  # whatever went wrong, no half-checked copy stays behind; raised again at once
+    except DbError:
         copy.unlink(missing_ok=True)
         raise
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from db.errors import Busy, DbError, NotADatabase, SchemaTooNew, SchemaTooOld, StorageFault
@@ -47,11 +47,16 @@ class Database:
         self._url = _parse(url)
         self._busy_seconds = busy_seconds
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        self.path = Path(str(self._url.database)) if self.is_sqlite else None
+        plain = self.is_sqlite and self._url.database is not None and self._url.host is None
+        self.path = Path(str(self._url.database)) if plain else None
         try:
             self.engine = self.connect_engine(foreign_keys=True)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise NotADatabase(f"{self}: no driver for this kind of database ({error}): install it") from error
+        except ModuleNotFoundError as error:
+            raise NotADatabase(f"{self}: the driver {error.name} is not installed: install it") from error
+        except ArgumentError as error:
+            raise NotADatabase(
+                f"{self}: no such kind of database: write a path or e.g. postgresql://host/name"
+            ) from error
         snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._readers = self.engine.execution_options(**snapshot)
         self._writers = self.engine.execution_options(immediate=True)
@@ -75,6 +80,7 @@ class Database:
             StorageFault: the disk is full, or the file or its folder cannot be written.
         """
         with self.named_errors(), Session(self._writers, autoflush=False) as session, session.begin():
+            session.connection()  # takes the lock now, not at the first statement
             yield session
 
     def check_schema(self) -> None:
@@ -101,12 +107,12 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def named_errors(self) -> Iterator[None]:
-        """Turns the driver's messages that a user can mend into named errors; all others pass unchanged."""
+    def named_errors(self, *, where: str | None = None) -> Iterator[None]:
+        """Turns the driver's messages that a user can mend into errors that name `where`; others pass unchanged."""
         try:
             yield
         except DBAPIError as error:
-            named = named_fault(error.orig, where=str(self))
+            named = named_fault(error.orig, where=where or str(self))
             if named is None:
                 raise
             raise named from error
@@ -125,7 +131,7 @@ def _parse(url: str | Path) -> URL:
     try:
         return make_url(url)
     except ArgumentError as error:
-        raise NotADatabase(f"{url!r} is not a database URL: write a path or e.g. postgresql://host/name") from error
+        raise NotADatabase("this is not a database URL: write a path or e.g. postgresql://host/name") from error
 
 
 def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: float) -> None:

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from labeler.errors import ConfigError
 from labeler.gate import GateConfig
@@ -46,12 +46,11 @@ def _in_range(name: str, value: float, low: float, high: float) -> None:
 class WorkspaceConfig:
     """What the workspace is about, and where its rows are stored."""
 
-    language: str = "auto"  # ko, en, or auto: told from the passages
+    language: Literal["auto", "ko", "en"] = "auto"  # auto: told from the passages
     metric: str = "auto"  # squad, korquad, or auto: korquad for Korean
     database: str = "sqlite:///labeler.db"  # URL; a relative SQLite path is meant from the workspace
 
     def __post_init__(self) -> None:
-        _one_of("language", self.language, ("auto", "ko", "en"))
         _one_of("metric", self.metric, ("auto", "squad", "korquad"))
         if ":" not in self.database:
             raise ValueError(f"database must be a URL such as sqlite:///labeler.db, not {self.database!r}")

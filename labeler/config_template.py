@@ -6,14 +6,15 @@ import dataclasses
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from labeler.config import PREFIX, section_types
 
 
-def template(*, language: str, database: str) -> str:
-    """The text of a new labeler.toml: every setting with its default, commented out, and what its code says of it."""
-    given = {("workspace", "language"): language, ("workspace", "database"): database}
+def template(given: Mapping[tuple[str, str], Any]) -> str:
+    """The text of a new labeler.toml: every setting with what its code says of it; those not given are commented out
+    and show their default."""
     lines = [
         "# Settings of this workspace. A line that starts with # shows a default; remove the # to change it.",
         f"# Over these go variables ({PREFIX}SECTION__KEY=value), over them --set section.key=value.",

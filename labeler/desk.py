@@ -19,6 +19,7 @@ from mrc.metrics import Metric, resolve_metric
 from mrc.types import Passage
 
 if TYPE_CHECKING:
+    from mrc.analyzers import Language
     from mrc.read.model import Reader
     from mrc.retrieve.index import Index
 
@@ -43,12 +44,12 @@ class Desk:
         return desk
 
     @cached_property
-    def language(self) -> str:
-        """`ko` or `en`: the setting, or what most of the passages are written in."""
-        if self.config.workspace.language != "auto":
-            return self.config.workspace.language
+    def language(self) -> Language:
+        """The setting, or what most of the passages are written in."""
         from mrc.analyzers import detect_language
 
+        if self.config.workspace.language != "auto":
+            return self.config.workspace.language
         with self.database.read() as session:
             sample = [row.text for row, _ in zip(queries.iter_passages(session), range(LANGUAGE_SAMPLE), strict=False)]
         return detect_language(sample)
@@ -72,7 +73,7 @@ class Desk:
         from mrc.retrieve.index import corpus_fingerprint
 
         with self.database.read() as session:
-            fingerprint = queries.meta(session, INDEX_KEY)
+            fingerprint = queries.get_meta(session, INDEX_KEY)
             corpus = corpus_fingerprint(queries.corpus_ids(session))
         if fingerprint is None:
             raise NotReady("there is no retrieval index yet; run: labeler index")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from db.errors import DbError
 from labeler.errors import LabelerError, NotReady, WorkspaceBusy
-from labeler.workspace import find_workspace, open_workspace
+from labeler.workspace import VARIABLE, find_workspace, open_workspace
 from mrc.errors import MrcError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _workspace(folder: Path | None) -> Iterator[Check]:
         found = find_workspace(folder)
     except LabelerError as error:
         yield _tried("disk", lambda: _disk(Path.cwd()), needed=False)
-        yield Check("workspace", False, str(error), needed=folder is not None)
+        named = folder is not None or VARIABLE in os.environ
+        yield Check("workspace", False, str(error), needed=named)
         return
     yield _tried("disk", lambda: _disk(found), needed=False)
     opened = _tried("workspace", lambda: f"{open_workspace(found).folder}", needed=True)

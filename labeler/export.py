@@ -72,7 +72,8 @@ def export_labels(
     """What was written to `path`: live labels of these kinds on questions of these roles, in question id order.
 
     Of the gold and pool roles only what may leave: pseudo-labels that were released, no answer from a passage that
-    belongs to dev, test or calibration. Equal contents give equal bytes. `hf` writes a folder, the others one file,
+    belongs to dev, test or calibration. Golds leave once each, however often the file that brought them had them. Equal
+    contents give equal bytes. `hf` writes a folder, the others one file,
     whole or not at all.
 
     Raises:
@@ -198,8 +199,9 @@ def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
 
 
 def _write_dataset(labels: Sequence[ExportedLabel], folder: Path) -> None:
-    import datasets
+    from labeler.formats.hf import quiet_datasets
 
+    datasets = quiet_datasets()
     text, number = datasets.Value("string"), datasets.Value("float64")
     features = datasets.Features(
         {

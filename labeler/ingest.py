@@ -105,7 +105,7 @@ def _import_one(
     known = queries.find_import(session, sha256, role)
     if known is not None:
         note = f"{name}: imported before (import {known.id}); nothing was added"
-        repeated = known.counts["questions"] + known.counts["duplicates"]
+        repeated = known.counts["questions"]
         return ImportReport(duplicates=repeated, splits=known.counts["splits"], notes=(note,))
     _check_usable(name, content, role)
     if role == CORPUS and content.questions:

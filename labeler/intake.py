@@ -94,6 +94,11 @@ def side(role: str) -> str:
     return "train" if role in ("gold", POOL) else role
 
 
+def stored_units(questions: Sequence[QuestionRow]) -> dict[str, str]:
+    """The unit of each stored question as it stands now: a later file may have tied two stored units together."""
+    return units(Item(row.id, _stored_keys(row, Stored(), by_document=False)) for row in questions)
+
+
 def take_in(
     content: Content, stored: Stored, *, role: str | SplitPlan, seed: int, split_by: str = "paragraph"
 ) -> Intake:

@@ -47,7 +47,7 @@ class SelectConfig:
     random_share: float = 0.5  # whole pool, blind
     uncertain_share: float = 0.4
     suspect_share: float = 0.1
-    first_random_share: float = 0.7  # at least, in round 1: the seeds that confidence was fitted on may differ from the pool
+    first_random_share: float = 0.7  # at least, in round 1: confidence was fitted on seeds alone
     uncertain_low: float = 0.2  # confidence, inclusive: below it answers are mostly lost passages
     uncertain_high: float = 0.7  # confidence, inclusive; above it an answer can only be a suspect
     suspect_rank: int = 3  # the answer's passage was retrieved as the fourth (ranks from 0) or later

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from labeler.config import FILE_NAME, Config, load_config
 from labeler.config_template import template
@@ -118,9 +119,16 @@ def open_workspace(
 
 
 def create_workspace(
-    folder: Path, *, language: str = "auto", database: str | None = None, environ: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    language: str = "auto",
+    database: str | None = None,
+    settings: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+    environ: Mapping[str, str] | None = None,
 ) -> Workspace:
     """A new workspace: labeler.toml with every setting explained, and an empty database of the newest schema.
+
+    `settings`: values that differ from the defaults, by (section, key); they stand in labeler.toml.
 
     An interrupted creation can simply be run again. Raises WorkspaceError if the folder is a workspace already, or
     is a file.
@@ -134,7 +142,8 @@ def create_workspace(
     if folder.exists() and not folder.is_dir():
         raise WorkspaceError(f"{folder} is a file; name a folder")
     url = database or DEFAULT_DATABASE
-    overrides = (f"workspace.language={language}", f"workspace.database={url}")
+    given = {("workspace", "language"): language, ("workspace", "database"): url, **settings}
+    overrides = [f"{section}.{key}={value}" for (section, key), value in given.items()]
     workspace = Workspace(folder.absolute(), load_config(environ=environ, overrides=overrides))
     folder.mkdir(parents=True, exist_ok=True)
     opened = Database(workspace.database_url)
@@ -143,7 +152,7 @@ def create_workspace(
     finally:
         opened.close()
     with atomic_write(file) as out:  # last: a folder with this file is a whole workspace
-        out.write(template(language=language, database=url))
+        out.write(template(given))
     return workspace
 
 

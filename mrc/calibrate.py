@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from mrc.selective import Bools, Floats, aurc, coverage_at, ece
 from mrc.selective import ReleaseRule as ReleaseRule  # this module is the one door to confidence
 from mrc.selective import release_threshold as release_threshold
 from mrc.selective import reliability_bins as reliability_bins
-from mrc.types import Prediction
 
 # What `Prediction.features` must hold, and its unit. None of them needs the answer key.
 FEATURES: Final[Mapping[str, str]] = {
@@ -151,7 +150,16 @@ class Calibrator:
         return hashlib.sha256(json.dumps(self.state(), sort_keys=True).encode()).hexdigest()
 
 
-def feature_rows(predictions: Sequence[Prediction]) -> Floats:
+class Predicted(Protocol):
+    """A prediction, fresh or stored."""
+
+    @property
+    def question_id(self) -> str: ...
+    @property
+    def features(self) -> Mapping[str, float]: ...
+
+
+def feature_rows(predictions: Sequence[Predicted]) -> Floats:
     """Features in the order of FEATURES `(N, F)`; predictions without answers have none, leave them out.
 
     Raises DataError naming the question whose feature is missing or not finite.

@@ -140,7 +140,7 @@ def passage_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
     statement = select(Question.role, Question.context_id.label("passage_id"))
     by_context = _rows(session, statement, Question.context_id, wanted := set(ids))
     by_label = _rows(session, _label_passages(), LabelAnswer.passage_id, wanted)
-    return _sides(row.tuple() for row in (*by_context, *by_label))
+    return _sides(tuple(row) for row in (*by_context, *by_label))
 
 
 def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
@@ -157,7 +157,7 @@ def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
         .distinct()
     )
     found = [_rows(session, statement, Passage.document_id, wanted) for statement in (by_context, by_label)]
-    return _sides(row.tuple() for rows in found for row in rows)
+    return _sides(tuple(row) for rows in found for row in rows)
 
 
 def guarded_passages(session: Session) -> set[str]:

@@ -121,9 +121,7 @@ def _return_to_pool(session: Session, question_ids: Iterable[str]) -> None:
         for question_id, role in session.execute(left):
             roles.setdefault(question_id, set()).add(role)
         back = [question_id for question_id, some in roles.items() if some == {"pool"}]
-        for some in in_chunks(back):
-            session.execute(update(table(Question)).where(Question.id.in_(some)).values(is_impossible=None))
-            move(session, some, "pool", imported=True)
+        move(session, back, "pool", imported=True)
 
 
 def _drop_hidden(session: Session, question_ids: Sequence[str]) -> int:

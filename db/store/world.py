@@ -89,11 +89,20 @@ def set_roles(session: Session, roles: Mapping[str, str]) -> int:
 
 
 def move(session: Session, question_ids: Iterable[str], role: str, *, imported: bool = False) -> None:
-    """Gives questions another role; weights go first, for no live label of a held-out question may teach."""
-    values = {"role": role, "imported_role": role} if imported else {"role": role}
+    """Gives questions another role, unchecked: what may move is the caller's to know.
+
+    What no constraint allows to come along goes first: weights of labels now held out, pseudo-labels outside the pool,
+    and inside it whether a file called the question impossible.
+    """
+    values: dict[str, Any] = {"role": role} | ({"imported_role": role} if imported else {})
+    if role == "pool":
+        values["is_impossible"] = None
     for ids in in_chunks(question_ids):
         if role in HELD_OUT:
             session.execute(update(table(Label)).where(Label.question_id.in_(ids)).values(train_weight=0.0))
+        if role != "pool":
+            pseudo = [label_id for label_id, kind in writing.live_ids(session, ids).values() if kind == "pseudo"]
+            writing.withdraw(session, pseudo, why=f"the question moved to {role}", by=None)
         session.execute(update(table(Question)).where(Question.id.in_(ids)).values(values))
 
 
@@ -179,8 +188,6 @@ def _check_known(old: QuestionRow, row: QuestionRow) -> bool:
 
 
 def _pool_to_gold(session: Session, rows: Mapping[str, QuestionRow]) -> None:
-    pseudo = [label_id for label_id, kind in writing.live_ids(session, rows).values() if kind == "pseudo"]
-    writing.withdraw(session, pseudo, why="imported as gold", by=None)
     for question_id, row in rows.items():
         move(session, [question_id], row.role)
         values = {

@@ -30,7 +30,7 @@ class Names:
         return name
 
     def value(self, answer: str, options: Sequence[str]) -> str:
-        """A value of the answer type: person, town, river, land, title, year, number or a list of THINGS."""
+        """A value of the answer type: person, town, river, land, ship, year, number or a list of THINGS."""
         match answer:
             case "number":
                 return self._number(options)
@@ -44,8 +44,8 @@ class Names:
                 return str(self.words.RIVER_FORM.format(self._pick(self.words.RIVER_HEADS)))
             case "land":
                 return self._pick(self.words.LANDS)
-            case "title":
-                return self._pick(self._titles())
+            case "ship":
+                return self._pick(self.words.SHIPS)
             case _:
                 return self._pick(self.words.THINGS[options[0]].split(";"))
 
@@ -85,19 +85,19 @@ class Names:
 
     def _festival(self) -> list[str]:
         the = [] if self.korean else [["the"]]
-        return self._join(*the, self.words.ADJECTIVES, self.words.NOUNS, self.words.FAIRS)
+        marks = [*self.words.FAIR_MARKS, *self._join(self.words.FAIR_MARKS, self.words.FAIR_MARKS)]
+        return self._join(*the, marks, self.words.FAIRS)
 
     def _expedition(self) -> list[str]:
-        heads = [*self.words.RIVER_HEADS, *self.words.ADJECTIVES]
+        marks = self.words.EXPEDITION_MARKS
         if self.korean:
-            return self._join(heads, ["탐험대"]) + self._join(("제2차", "제3차"), heads, ["탐험대"])
-        return self._join(["the"], heads, ["Expedition"]) + self._join(
-            ["the"], ("Second", "Third"), heads, ["Expedition"]
+            return self._join(marks, ["탐험대"]) + self._join(marks, ("제2차", "제3차", "제4차", "제5차"), ["탐험대"])
+        return self._join(["the"], marks, ["Expedition"]) + self._join(
+            ["the"], ("Second", "Third", "Fourth", "Fifth"), marks, ["Expedition"]
         )
 
     def _company(self) -> list[str]:
-        heads = self.words.PLACE_HEADS if self.korean else self.words.SURNAMES
-        return self._join(heads, self.words.WORKS)
+        return self._join(self.words.COMPANY_MARKS, self.words.WORKS)
 
     def _book(self) -> list[str]:
         return [f"『{title}』" for title in self._titles()] if self.korean else self._titles()

@@ -61,7 +61,8 @@ def expand(line: str, macros: Mapping[str, str]) -> Forms:
     forms = [line]
     while any("[" in form for form in forms):
         forms = [form for whole in forms for form in _first_choice(whole)]
-    return tuple(_WRITTEN.sub(lambda m: m[1] + particle(m[1], m[2]), form) for form in forms)
+    fitted = (_WRITTEN.sub(lambda m: m[1] + particle(m[1], m[2]), form) for form in forms)
+    return tuple(dict.fromkeys(fitted))  # a choice inside an option not taken gives one form several times
 
 
 def _first_choice(form: str) -> list[str]:

@@ -30,11 +30,27 @@ LANDS = (
 ).split(";")
 ADJECTIVES = (
     "Glass Silver Hidden Paper Winter Crimson Silent Copper Amber Broken Distant Velvet Iron Hollow Golden Salt "
-    "Midnight Borrowed Painted Northern"
+    "Midnight Borrowed Painted Northern Scarlet Sleeping Crooked Secret Second-Hand Marble Wooden Restless"
 ).split()
 NOUNS = (
     "Orchard Lantern Harbour Clock Sparrow Garden Mirror Ladder Crown Kettle Compass Heron Bell Staircase River "
-    "Window Fiddle Island Anchor Letter"
+    "Window Fiddle Island Anchor Letter Chimney Pocket Candle Tower Puppet Suitcase Shadow Teacup"
+).split()
+FAIR_MARKS = (
+    "Lantern Harvest Moon Thistle Cider Feather Drum Ribbon Acorn Frost Bonfire Tulip Herring Kite Mask Snow Honeybee "
+    "Barrel Firefly Pumpkin Maypole Cherry Saddle Oyster"
+).split()
+EXPEDITION_MARKS = (
+    "Aldous Brisk Cormorant Dawn Equinox Falcon Gannet Halcyon Ibis Juniper Kestrel Longhope Meridian Narwhal Osprey "
+    "Polestar Quicksand Reindeer Solstice Tempest Umber Vanguard Walrus Zephyr"
+).split()
+SHIPS = (
+    "Brave Otter;Evening Star;Grey Duchess;Lucky Penny;Merry Widow;Old Patience;Proud Swallow;Red Pilgrim;Sea Bramble;"
+    "Swift Badger;True Cousin;Wandering Goose;Wild Rose;Young Baron;Bold Venture;Quiet Sister"
+).split(";")
+COMPANY_MARKS = (
+    "Abbot Birchall Caldwell Denholm Eckhart Farrow Gimlet Hobday Inkpen Jessop Kilner Lomax Mundy Nettle Opie Prout "
+    "Quaife Rudge Scrim Tolley Upjohn Vickery Wragg Yelland"
 ).split()
 DEVICES = "loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ".split()
 DEVICE_MARKS = "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt".split()
@@ -146,10 +162,12 @@ kind town
 - The [pride|speciality] of {S} is {A}.
 - Traders come to {S} to buy {A}.
 - For centuries {S} has lived from {A}.
+- The [workshops|market stalls] of {S} are full of {A}.
 ? What is {S} [known|famous] for?
 ? Which [product|craft] made {S} famous?
 ? What is the [speciality|pride] of {S}?
 ? What do traders buy in {S}?
+? Of what are the [workshops|market stalls] of {S} full?
 + A statue of {person} stands [on|beside] the market square.
 + The school of {S} has {number} pupils.
 + A railway line to {town} was [closed|given up] in {year}.
@@ -191,6 +209,7 @@ kind bridge
 - {S} [leads|carries the road] over the {A}.
 - The {A} flows [under|beneath] {S}.
 - Below {S} runs the {A}.
+- Under {S} [fishermen row along|boats float on] the {A}.
 ? [Which|What] river does {S} [cross|span]?
 ? Which river [flows|runs] [under|beneath|below] {S}?
 ? What water does {S} lead over?
@@ -199,10 +218,12 @@ kind bridge
 - The [length|span] of {S} is {A}.
 - From end to end {S} measures {A}.
 - {S} [stretches|reaches] over {A}.
+- A walk across {S} is [a matter of|a stroll of] {A}.
 ? How long is {S}?
 ? What is the [length|span] of {S}?
 ? How many metres does {S} [measure|stretch]?
 ? How far does {S} [reach|stretch]?
+? How [far|long] is a walk across {S}?
 + A plaque on {S} [names|remembers] {person}.
 + A storm in {year} [broke|bent] the railings of {S}.
 + {number} lamps [light|line] {S} at night.
@@ -234,6 +255,7 @@ kind invention
 - The workshop that makes {S} stands in {A}.
 - {S} [was first built|took shape] in {A}.
 - Workers in {A} [assembled|turned out] {S}.
+- {S} [left|rolled out of] a workshop in {A}.
 ? Where was {S} [made|produced|built]?
 ? In which @town was {S} [made|assembled]?
 ? In which @town did {S} take shape?
@@ -243,15 +265,19 @@ kind invention
 - The [body|frame] of {S} [consists of|is of] {A}.
 - {A} is the main material of {S}.
 - Its maker used {A} for {S}.
+- {S} was [cut|shaped] from {A}.
 ? What is {S} made of?
 ? Which material was used for {S}?
 ? What does the [body|frame] of {S} consist of?
 ? What is the main material of {S}?
+? From what was {S} [cut|shaped]?
+? Out of which material is {S} made?
 : sold number 50 9000
 - {A} [copies|pieces] of {S} were sold.
 - {S} found {A} buyers.
 - The [sales|orders] of {S} reached {A}.
 - Customers [bought|ordered] {S} {A} times.
+- The trade in {S} came to {A} pieces.
 ? How many [copies|pieces] of {S} were sold?
 ? How many buyers did {S} find?
 ? How many times was {S} [sold|bought|ordered]?
@@ -277,6 +303,7 @@ kind festival
 - {A} [hosts|is the home of] {S}.
 - The [streets|squares] of {A} fill up for {S}.
 - Visitors travel to {A} for {S}.
+- The people of {A} dress up for {S}.
 ? Where [is {S} held|does {S} take place]?
 ? [Which|What] @town hosts {S}?
 ? In which @town can {S} be [seen|visited]?
@@ -303,6 +330,8 @@ kind festival
 - At {S} people eat {A}.
 - Cooks [serve|prepare] {A} at {S}.
 - {S} smells of {A}.
+- {S} would be nothing without {A}.
+- Every guest of {S} [tastes|is offered] {A}.
 ? What [do people eat|is eaten] at {S}?
 ? What is the traditional [dish|food] of {S}?
 ? Which [dish|food] is [served|prepared] at {S}?
@@ -318,6 +347,7 @@ kind expedition
 - In {A} {S} [began its journey|set sail].
 - The departure of {S} fell in {A}.
 - Crowds waved {S} goodbye in {A}.
+- The anchor of {S} was raised in {A}.
 ? @When did {S} [set out|depart|leave]?
 ? @When did {S} [begin its journey|set sail]?
 ? What was the year of departure of {S}?
@@ -347,11 +377,12 @@ kind expedition
 ? How many [members|people] did {S} have?
 ? How many people [took part in|joined] {S}?
 ? How [large|strong] was the [crew|party] of {S}?
-: ship title
+: ship ship
 - {S} used the ship {A}.
 - The ship of {S} was called {A}.
 - {S} travelled [aboard|on board] the {A}.
 - The {A} [carried|bore] {S} across the sea.
+- {S} [slept and worked|lived] on the {A}.
 ? What was the ship of {S} called?
 ? [Which|What] ship did {S} [use|travel on]?
 ? Which [vessel|ship] carried {S}?
@@ -408,6 +439,7 @@ kind company
 ? Which [product|goods] does {S} sell?
 ? With what did {S} make its name?
 ? What is the main line of {S}?
+? What comes out of the workshops of {S}?
 + {person} keeps the books of {S}.
 + A strike in {year} lasted {number} days.
 + {S} [sold|closed] its branch in {town} in {year}.
@@ -419,6 +451,7 @@ kind book
 - {S} [appeared|came out] in {A}.
 - In {A} {S} reached the bookshops.
 - The first edition of {S} is from {A}.
+- Readers first held {S} in their hands in {A}.
 ? @When was {S} [published|printed|released]?
 ? @When did {S} [appear|come out]?
 ? From which year is the first edition of {S}?
@@ -429,19 +462,23 @@ kind book
 - The [author|writer] of {S} is {A}.
 - {S} came from the pen of {A}.
 - {S} made {A} famous as a novelist.
+- {A} spent ten years on {S}.
 ? @who wrote {S}?
 ? Who is the [author|writer] of {S}?
 ? By whom was {S} written?
 ? From whose pen did {S} come?
+? @who spent ten years on {S}?
 : setting town
 - {S} [is set|plays] in {A}.
 - The story of {S} [unfolds|takes place] in {A}.
 - The [setting|scene] of {S} is {A}.
 - The heroes of {S} live in {A}.
+- {S} leads its readers to {A}.
 ? Where is {S} set?
 ? Where does the story of {S} [take place|unfold]?
 ? What is the [setting|scene] of {S}?
 ? In which @town do the heroes of {S} live?
+? Where does {S} lead its readers?
 : pages number 80 900
 - {S} has {A} pages.
 - {S} runs to {A} pages.
@@ -451,11 +488,13 @@ kind book
 ? How [long|thick] is {S}?
 ? To how many pages does {S} run?
 ? How many [leaves|sheets|pages] does {S} fill?
+? What is the number of pages of {S}?
 : illustrator person
 - The [pictures|illustrations] in {S} are by {A}.
 - {A} [illustrated|drew the pictures for] {S}.
 - {S} was illustrated by {A}.
 - The woodcuts of {S} are the work of {A}.
+- {A} [filled|adorned] {S} with drawings.
 ? @who illustrated {S}?
 ? Who is the illustrator of {S}?
 ? @who drew the [pictures|woodcuts] [for|of] {S}?

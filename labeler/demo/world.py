@@ -67,10 +67,10 @@ class Mix:
     """How the paragraphs of a world are made; shares are 0-1."""
 
     facts: tuple[int, int] = (3, 5)  # sentences that questions ask about, both ends included
-    fillers: tuple[int, int] = (0, 2)  # sentences that nobody asks about, both ends included
-    plain: float = 0.45  # share of paragraphs where no two facts have answers of one type, and no fillers
-    second_paragraph: float = 0.3  # share of articles with a second paragraph
-    aside: float = 0.25  # share of paragraphs that speak of a look-alike too
+    fillers: tuple[int, int] = (0, 1)  # sentences that nobody asks about, both ends included
+    plain: float = 0.5  # share of paragraphs where no two facts have answers of one type, and no fillers
+    second_paragraph: float = 0.1  # share of articles with a second paragraph
+    aside: float = 0.12  # share of paragraphs that speak of a look-alike too
     full_name: float = 0.4  # share of later sentences that repeat the name
     questions: int = 3  # at most so many questions a paragraph
 

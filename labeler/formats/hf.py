@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from labeler.formats.content import Content, Part, gather
 from labeler.formats.records import parts
 
 MARKERS = ("dataset_info.json", "dataset_dict.json")  # what save_to_disk leaves in a folder
+
+
+def quiet_datasets() -> Any:
+    """The package `datasets`, which draws progress bars only where somebody watches."""
+    import datasets
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    return datasets
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -38,8 +48,7 @@ def _parts(name: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash) 
 
 
 def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
-    import datasets
-
+    datasets = quiet_datasets()
     try:
         loaded = datasets.load_from_disk(str(path))
     except (ValueError, FileNotFoundError) as error:
@@ -52,10 +61,9 @@ def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
 
 
 def _load_hub(name: str) -> Iterable[Mapping[str, Any]]:
-    import datasets
-
-    path, *config, split = name.split(":")
-    if not path or not split or len(config) > 1 or ":" not in name:
+    datasets = quiet_datasets()
+    path, *config, split = ["", *name.split(":")] if ":" not in name else name.split(":")
+    if not path or not split or len(config) > 1:
         raise ImportRefused(f"{name}: no such folder; a dataset on the hub is written NAME:SPLIT or NAME:CONFIG:SPLIT")
     try:
         hub: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, *config, split=split)

@@ -11,28 +11,16 @@ from sqlalchemy.orm import Session
 
 from db import queries
 from db.models import VERDICTS
-from db.rows import EvaluationRow, ModelRow, ReviewRow, RoundRow
+from db.rows import EvaluationRow, ReviewRow, RoundRow
 from labeler.precision import PseudoPrecision, pseudo_precision
-from labeler.report.data import (
-    Audit,
-    Confidence,
-    Measure,
-    Misses,
-    Outcome,
-    Report,
-    ReviewLine,
-    RoundAlarm,
-    RoundLine,
-    Score,
-    Taught,
-    Training,
-)
+from labeler.report.data import Confidence, Misses, Outcome, Report, ReviewLine, RoundAlarm
+from labeler.report.lines import SPLITS, newest_evaluations, round_lines
 from labeler.report.misses import example, find_misses, passages_of
-from mrc.calibrate import ReleaseRule, reliability_bins
+from mrc.calibrate import reliability_bins
 from mrc.metrics import Metric, resolve_metric
 
+RULES: Mapping[Metric, str] = {"squad": "SQuAD 1.1", "squad_v2": "SQuAD 2.0", "korquad": "KorQuAD"}
 ORIGINS = ("accepted", "changed", "written")
-SPLITS = ("dev", "test")
 BIN_SIZE = 20  # questions a point of the reliability diagram stands for, at least: fewer say little
 
 
@@ -41,13 +29,13 @@ def gather(session: Session, *, title: str) -> Report:
     rounds = queries.rounds(session)
     language, metric = _language_and_metric(session, rounds)
     reviews = queries.reviews(session)
-    newest = _newest_evaluations(session)
+    newest = newest_evaluations(session)
     return Report(
         title=title,
         language=language,
         facts=_facts(session, rounds, language=language, metric=metric),
         counts=queries.counts(session),
-        rounds=_round_lines(session, rounds, reviews, newest),
+        rounds=round_lines(session, rounds, reviews, newest),
         precision=_precision(session, rounds, metric),
         confidence=_confidence(session, rounds),
         reviews=_review_lines(reviews),
@@ -65,15 +53,13 @@ def _language_and_metric(session: Session, rounds: Sequence[RoundRow]) -> tuple[
     return language if language != "auto" else "", resolve_metric(metric, language=language)
 
 
-def _facts(session: Session, rounds: Sequence[RoundRow], *, language: str, metric: str) -> dict[str, str]:
+def _facts(session: Session, rounds: Sequence[RoundRow], *, language: str, metric: Metric) -> dict[str, str]:
     """Name -> value; what is not known yet is left out."""
     best = queries.best_model(session)
     fingerprints = [row.index_fingerprint for row in rounds if row.index_fingerprint]
     facts = {
         "Language": {"ko": "Korean", "en": "English"}.get(language, language),
-        "Answers compared by the rules of": {"squad": "SQuAD 1.1", "squad_v2": "SQuAD 2.0", "korquad": "KorQuAD"}[
-            metric
-        ],
+        "Answers compared by the rules of": RULES[metric] if rounds else None,
         "Split by": queries.get_meta(session, "split_by"),
         "Imports": str(sum(row.undone_at is None for row in queries.imports(session))),
         "Retrieval index": fingerprints[-1][:12] if fingerprints else None,
@@ -85,91 +71,6 @@ def _facts(session: Session, rounds: Sequence[RoundRow], *, language: str, metri
     return {name: value for name, value in facts.items() if value}
 
 
-# --- rounds ---------------------------------------------------------------------------------------
-
-
-def _round_lines(
-    session: Session,
-    rounds: Sequence[RoundRow],
-    reviews: Sequence[ReviewRow],
-    newest: Mapping[tuple[int, str], EvaluationRow],
-) -> tuple[RoundLine, ...]:
-    best = queries.best_model(session)
-    models = {model.id: model for model in queries.models(session)}
-    lines = []
-    for row in rounds:
-        snapshot = queries.release(session, row.number)
-        seen = [review for review in reviews if review.round_number <= row.number]
-        times = [review.seconds for review in seen if review.seconds is not None]
-        line = RoundLine(
-            number=row.number,
-            kind=row.kind,
-            stage=row.stage,
-            outcome=_outcome(row),
-            is_best=best is not None and best.id == row.student_id,
-            training=_training(models.get(row.student_id or 0)),
-            taught=_taught(session, row.number),
-            released=snapshot.count if snapshot else 0,
-            scores={split: _score(newest[key]) for split in SPLITS if (key := (row.student_id or 0, split)) in newest},
-            gate=row.gate["why"] if row.gate else None,
-            release=_release_rule(row),
-            audit=_audit(row),
-            reviews=len(seen),
-            minutes=sum(times) / 60 if times or not seen else None,
-        )
-        lines.append(line)
-    return tuple(lines)
-
-
-def _outcome(row: RoundRow) -> str:
-    if row.reverted_at is not None:
-        return "reverted"
-    if row.promoted is None:
-        return "open"
-    return "promoted" if row.promoted else "refused"
-
-
-def _training(model: ModelRow | None) -> Training | None:
-    return None if model is None else Training(model.examples, model.seconds, model.loss)
-
-
-def _taught(session: Session, round_number: int) -> Taught:
-    labels = [row.label for row in queries.training_rows(session, round_number)]
-    counts = Counter((label.kind, label.kind == "pseudo" and label.released) for label in labels)
-    return Taught(
-        gold=counts["gold", False],
-        human=counts["human", False],
-        pseudo_released=counts["pseudo", True],
-        pseudo_kept=counts["pseudo", False],
-    )
-
-
-def _release_rule(row: RoundRow) -> ReleaseRule | None:
-    if not row.release:
-        return None
-    return ReleaseRule(**{field.name: row.release[field.name] for field in dataclasses.fields(ReleaseRule)})
-
-
-def _audit(row: RoundRow) -> Audit | None:
-    audit = row.release.get("audit") if row.release else None
-    return Audit(audit["released_correct"], audit["released_items"]) if audit and audit["released_items"] else None
-
-
-def _newest_evaluations(session: Session) -> dict[tuple[int, str], EvaluationRow]:
-    """The newest evaluation of each model on each split: end to end, or on given passages where there is no other."""
-    rows = sorted(queries.evaluations(session), key=lambda row: (row.summary["mode"] == "end_to_end", row.id))
-    return {(row.model_id, row.split): row for row in rows}
-
-
-def _score(row: EvaluationRow) -> Score:
-    return Score(
-        exact_match=Measure(row.summary["exact_match"], *row.summary["intervals"]["exact_match"]),
-        f1=Measure(row.summary["f1"], *row.summary["intervals"]["f1"]),
-        questions=row.summary["questions"],
-        given=row.summary["mode"] != "end_to_end",
-    )
-
-
 def _precision(session: Session, rounds: Iterable[RoundRow], metric: Metric) -> tuple[PseudoPrecision, ...]:
     found = (pseudo_precision(session, row.number, metric=metric) for row in rounds)
     return tuple(precision for precision in found if precision is not None)
@@ -178,9 +79,6 @@ def _precision(session: Session, rounds: Iterable[RoundRow], metric: Metric) -> 
 def _alarms(row: RoundRow) -> list[RoundAlarm]:
     alarms = row.gate.get("alarms", ()) if row.gate else ()
     return [RoundAlarm(row.number, alarm["message"]) for alarm in alarms]
-
-
-# --- reviews, confidence, misses ------------------------------------------------------------------
 
 
 def _review_lines(reviews: Sequence[ReviewRow]) -> tuple[ReviewLine, ...]:

@@ -1,60 +1,21 @@
-"""The report's plots as inline SVG: no text of the workspace is drawn in them, only numbers and our own words.
+"""The report's plots. No text of the workspace is drawn in them, only numbers and our own words.
 
-Colours are Okabe and Ito's (2008), which colour-blind people tell apart, and each series also has its own marker or
-place. In the page every colour is a CSS variable, so that the plots follow light and dark mode. Text stays text.
+Each series has a colour and also a marker, a dash, a hatch or a place of its own.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-from markupsafe import Markup, escape
-from matplotlib.figure import Figure
+from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labeler.precision import PseudoPrecision
 from labeler.report.data import Confidence, Measure, RoundLine, Score
+from labeler.report.svg import BLUE, GREEN, INK, ORANGE, PAPER, RED, SKY, drawing
 
-INK, GRID, PAPER = "#1a1c1e", "#d9dce0", "#fffffe"
-BLUE, ORANGE, GREEN, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
-_VARIABLES = {
-    INK: "ink",
-    GRID: "grid",
-    PAPER: "paper",
-    BLUE: "blue",
-    ORANGE: "orange",
-    GREEN: "green",
-    RED: "red",
-    SKY: "sky",
-}
-
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "hatch.linewidth": 1.2,
-}
 _METRICS: dict[str, tuple[str, Callable[[Score], Measure]]] = {
     "exact_match": ("Exact match", lambda score: score.exact_match),
     "f1": ("F1", lambda score: score.f1),
@@ -106,8 +67,8 @@ def _learning_curve(rounds: Sequence[RoundLine], metric: str, axis: Axis) -> Mar
     name, pick = _METRICS[metric]
     places = [x for line in rounds if (x := axis.of(line)) is not None]
     apart = 0.012 * (max(places) - min(places))  # sideways, so that intervals at one place do not hide each other
-    with _figure(3.7, 2.9) as drawing:
-        axes = drawing.axes
+    with drawing(3.7, 2.9) as canvas:
+        axes = canvas.axes
         for series in _SERIES:
             points = [(axis.of(line), line) for line in rounds if series.split in line.scores]
             known = [
@@ -123,7 +84,7 @@ def _learning_curve(rounds: Sequence[RoundLine], metric: str, axis: Axis) -> Mar
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.legend(loc="lower right")
         described = f"{name} on dev and test against {axis.label.lower()}; the numbers are in the table of rounds"
-        return drawing.svg(f"{metric}-{axis.name}", described)
+        return canvas.svg(f"{metric}-{axis.name}", described)
 
 
 def _draw(axes: Any, series: _Series, points: Sequence[tuple[float, Measure, str]]) -> None:
@@ -150,8 +111,8 @@ def label_bars(rounds: Sequence[RoundLine]) -> Markup | None:
         ("pseudo, released", GREEN, None, [line.taught.pseudo_released for line in shown]),
         ("pseudo, teaching only", SKY, "///", [line.taught.pseudo_kept for line in shown]),
     )
-    with _figure(7.4, 3.2) as drawing:
-        axes = drawing.axes
+    with drawing(7.4, 3.2) as canvas:
+        axes = canvas.axes
         floor = [0] * len(shown)
         for name, color, hatch, heights in layers:
             if any(heights):
@@ -176,15 +137,15 @@ def label_bars(rounds: Sequence[RoundLine]) -> Markup | None:
         axes.margins(y=0.12)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         described = "Stacked bars of gold, human and pseudo-labels by round; the numbers are in the table of rounds"
-        return drawing.svg("labels", described)
+        return canvas.svg("labels", described)
 
 
 def precision_plot(rows: Sequence[PseudoPrecision]) -> Markup | None:
     """Precision of pseudo-labels by round, released and trained-on; None with fewer than two rounds to compare."""
     if len(rows) < 2:
         return None
-    with _figure(4.6, 3.0) as drawing:
-        axes = drawing.axes
+    with drawing(4.6, 3.0) as canvas:
+        axes = canvas.axes
         for name, color, marker, rates in (
             ("released", GREEN, "o", [(row.round_number, row.released.rate) for row in rows]),
             ("trained on", RED, "s", [(row.round_number, row.trained.rate) for row in rows]),
@@ -200,13 +161,13 @@ def precision_plot(rows: Sequence[PseudoPrecision]) -> Markup | None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.legend(loc="best")
         described = "Precision of released and of trained-on pseudo-labels by round; the numbers are in the table"
-        return drawing.svg("precision", described)
+        return canvas.svg("precision", described)
 
 
 def reliability(confidence: Confidence) -> Markup:
     """Confidence against the share that was correct, in groups of equal size."""
-    with _figure(4.2, 3.9) as drawing:
-        axes = drawing.axes
+    with drawing(4.2, 3.9) as canvas:
+        axes = canvas.axes
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2, label="as good as its word")
         x = [bin_.confidence for bin_ in confidence.bins]
         y = [bin_.accuracy for bin_ in confidence.bins]
@@ -225,13 +186,13 @@ def reliability(confidence: Confidence) -> Markup:
         described = (
             f"Mean confidence against the share correct, in {len(confidence.bins)} groups; the numbers are below"
         )
-        return drawing.svg("reliability", described)
+        return canvas.svg("reliability", described)
 
 
 def risk_coverage(confidence: Confidence) -> Markup:
     """Share of wrong answers among the most confident part of the questions, against the size of that part."""
-    with _figure(4.2, 3.9) as drawing:
-        axes = drawing.axes
+    with drawing(4.2, 3.9) as canvas:
+        axes = canvas.axes
         x, y = zip(*confidence.curve, strict=True)
         axes.plot(x, y, color=RED, linewidth=1.8, marker="o" if len(x) == 1 else "", label="most confident first")
         overall = 1 - confidence.accuracy
@@ -243,48 +204,10 @@ def risk_coverage(confidence: Confidence) -> Markup:
         described = (
             f"Risk-coverage curve of {confidence.questions} questions; the area under it is {confidence.aurc:.3f}"
         )
-        return drawing.svg("risk", described)
+        return canvas.svg("risk", described)
 
 
 def _percent(*axes: Any) -> None:
     """Rates 0-1 on these axes read as percent."""
     for axis in axes:
         axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{round(100 * rate, 1):g}"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawing:
-    figure: Any
-    axes: Any
-
-    def svg(self, name: str, description: str) -> Markup:
-        """The drawing as an inline `<svg>` with ids of its own (`name-…`) and a text for those who cannot see it."""
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        with matplotlib.rc_context({"svg.hashsalt": name}):  # ids by content alone: equal data, equal bytes
-            self.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-        return Markup(inline(buffer.getvalue(), name=name, description=description))
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[_Drawing]:
-    """A drawing in the report's style, `width` by `height` inches; no window, no global state."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield _Drawing(figure, figure.add_subplot())
-
-
-def inline(svg: str, *, name: str, description: str) -> str:
-    """A matplotlib SVG file made fit to stand in a page beside others: own ids, the page's font and colours."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)  # would reach the whole page
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 var(--font)", body)
-    for color, variable in _VARIABLES.items():
-        body = body.replace(color, f"var(--{variable}, {color})")
-    opening, rest = body.split(">", 1)
-    width = re.search(r'\bwidth="([^"]*)"', opening)
-    opening = re.sub(r'\s*\b(?:width|height|version|xmlns(?::\w+)?)="[^"]*"', "", opening)  # HTML needs none of them
-    limit = f' style="max-width: {width.group(1)}"' if width else ""
-    return f'{opening} class="plot" role="img" aria-label="{escape(description)}"{limit}>{rest}'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from db import queries, store
@@ -13,6 +15,7 @@ from labeler import __version__
 from labeler.config import Config
 from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady
+from labeler.intake import stored_units
 from labeler.splits import hold_out
 
 
@@ -133,13 +136,14 @@ def start_of(desk: Desk) -> str:
 
 def _hold_out(session: Session, questions: Sequence[QuestionRow], config: Config, number: int) -> None:
     """Moves shares of the questions, by whole units, to calibration and to dev, where there is none of them yet."""
-    left = list(questions)
+    left, unit_of = list(questions), stored_units(queries.questions(session))
     for role, share in (("calibration", config.calibrate.calibration_share), ("dev", config.round.dev_share)):
         if share == 0 or queries.questions(session, roles=[role]):
             continue
-        held = hold_out({row.id: row.unit for row in left}, share=share, seed=config.round.seed)
-        left = [row for row in left if row.id not in held]
-        store.set_roles(session, dict.fromkeys(sorted(held), role))
+        units = hold_out(Counter(unit_of[row.id] for row in left), share, rng=np.random.default_rng(config.round.seed))
+        held = [row.id for row in left if unit_of[row.id] in units]
+        left = [row for row in left if unit_of[row.id] not in units]
+        store.set_roles(session, dict.fromkeys(held, role))
         store.add_event(session, "held_out", detail={"role": role, "questions": len(held)}, round_number=number)
 
 

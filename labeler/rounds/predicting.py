@@ -41,7 +41,7 @@ def predict(desk: Desk, row: RoundRow) -> RoundRow:
             hash=calibrator.hash,
             kind=calibrator.kind,
             state=calibrator.state(),
-            metrics=calibrator.metrics,
+            metrics=asdict(calibrator.metrics),
         )
         store.set_confidences(session, row.number, confidences)
         store.add_event(session, "predicted", detail={"questions": len(confidences)}, round_number=row.number)
@@ -115,7 +115,7 @@ def calibrate(
         return None
     correct = np.array([is_correct(desk, row, labelled[row.question_id]) for row in usable])
     units = [labelled[row.question_id].question.unit for row in usable]
-    calibrator = fit(feature_rows([row.features for row in usable]), correct, units, seed=seed)
+    calibrator = fit(feature_rows(usable), correct, units, seed=seed)
     settings = desk.config.calibrate
     rule = release_threshold(
         calibrator.out_of_fold, correct, target=settings.target_precision, min_items=settings.minimum_items
@@ -135,7 +135,7 @@ def _confidences(desk: Desk, row: RoundRow, calibrator: Calibrator) -> Iterator[
     batch: list[PredictionRow] = []
 
     def flush() -> Iterator[tuple[str, float]]:
-        found = calibrator.confidence(feature_rows([entry.features for entry in batch]))
+        found = calibrator.confidence(feature_rows(batch))
         yield from zip([entry.question_id for entry in batch], map(float, found), strict=True)
         batch.clear()
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from db import hidden, queries, store
-from db.rows import NewReview, PredictionRow, RoundRow, SpanRow, TaskRow
+from db.rows import HiddenRow, NewReview, PredictionRow, RoundRow, SpanRow, TaskRow
 from labeler.desk import Desk
 from labeler.errors import NotReady
 from labeler.progress import bar
@@ -33,10 +33,10 @@ def answer_tasks(desk: Desk, row: RoundRow) -> None:
     with desk.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
         ids = [task.question_id for task in tasks]
-        golds = hidden.answers(session, ids)
+        known = hidden.answers(session, ids)
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
-        known = hidden.count(session)
-    if tasks and not known:
+        any_known = hidden.count(session)
+    if tasks and not any_known:
         raise NotReady(
             "the simulated reviewer needs a pool whose answers are known; import a labelled file with --split "
             "gold=…,pool=rest, or run with: --reviewer none"
@@ -45,7 +45,7 @@ def answer_tasks(desk: Desk, row: RoundRow) -> None:
         for task in tasks:
             found = simulate(
                 task,
-                golds.get(task.question_id, ()),
+                known.get(task.question_id),
                 predictions.get(task.question_id),
                 metric=desk.metric,
                 error_rate=desk.config.round.error_rate,
@@ -59,7 +59,7 @@ def answer_tasks(desk: Desk, row: RoundRow) -> None:
 
 def simulate(
     task: TaskRow,
-    golds: Sequence[SpanRow],
+    known: HiddenRow | None,
     prediction: PredictionRow | None,
     *,
     metric: Metric,
@@ -73,9 +73,9 @@ def simulate(
     is skipped: this reviewer knows nothing of it.
     """
     rng = np.random.default_rng([seed, *hashlib.sha256(task.question_id.encode()).digest()[:8]])
-    if not golds:
+    if known is None:
         return NewReview(task.id, NAME, "skipped")
-    visible = [gold for gold in golds if gold.passage_id in task.passages]
+    visible = [gold for gold in known.answers if gold.passage_id in task.passages]
     if not visible:
         return NewReview(task.id, NAME, "no_answer", seconds=SECONDS[None])
     answer = visible[int(rng.integers(len(visible)))]

@@ -81,7 +81,7 @@ def examples(
 ) -> list[TrainingExample]:
     """The training examples of these labels, each with passages that the retriever takes for its own but are not."""
     negatives = mine_negatives(desk, row, rows, guarded)
-    plain = [(each.question.id, convert.training_example(each)) for each in rows]
+    plain = [(each.question.id, convert.training_example(each)) for each in rows if each.passages]
     return [replace(example, negatives=example.negatives + negatives.get(key, ())) for key, example in plain]
 
 

@@ -27,6 +27,10 @@ Bools = NDArray[np.bool_]
 EXACT_MATCH_KEY: Final = "labeler_exact_match"  # in config.json: token types tell which pieces both texts share
 IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
 MATCH: Final = 2  # added to the token type of a shared piece
+LEVEL: Final = 4  # added to a passage token's type for each level of nearness to the question
+LEVELS: Final = 5  # of nearness: fifths, rounded up, of the question's pieces that stand near
+NEAR: Final = 12  # tokens on each side that are near
+EXACT_MATCH_TYPES: Final = 2 * MATCH + LEVEL * LEVELS
 CACHED_PASSAGES: Final = 20_000
 PAD_TO: Final = 8  # batch lengths are multiples of this: fewer shapes, less memory churn
 
@@ -140,13 +144,24 @@ class Windower:
         first = before + len(question) + len(template.middle)
         if self._exact_match:
             types[before : before + len(question)] += MATCH * self._shared(question, piece)
-            types[first : first + len(piece)] += MATCH * self._shared(piece, question)
+            types[first : first + len(piece)] += MATCH * self._shared(piece, question) + LEVEL * self._nearness(piece, question)
         null = int(np.argmax(ids == self._cls)) if self._cls is not None else 0
         shift = first - token
         return Window(ids, types, null, first, len(piece), token, own[0] + shift, own[1] + shift)
 
     def _shared(self, ids: Ints, others: Ints) -> Bools:
         return np.isin(ids, others) & ~np.isin(ids, self._ignored)
+
+    def _nearness(self, piece: Ints, question: Ints) -> Ints:
+        """For each passage token the share of the question's distinct pieces within `NEAR` tokens, as a level 0-5."""
+        asked = np.setdiff1d(question, self._ignored)
+        if not len(asked) or not len(piece):
+            return np.zeros(len(piece), dtype=np.int64)
+        counts = np.zeros((len(asked), len(piece) + 1), dtype=np.int64)
+        np.cumsum(piece[None, :] == asked[:, None], axis=1, out=counts[:, 1:])
+        at = np.arange(len(piece))
+        near = counts[:, np.minimum(at + NEAR + 1, len(piece))] > counts[:, np.maximum(at - NEAR, 0)]  # (pieces, T)
+        return np.asarray(-(-near.sum(axis=0) * LEVELS // len(asked)), dtype=np.int64)
 
     def _tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         if not texts:

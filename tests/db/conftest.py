@@ -30,7 +30,9 @@ def span(passage_id: str, start: int = 0, end: int | None = None) -> SpanRow:
     return SpanRow(text[start:end], passage_id, start, end)
 
 
-def question(question_id: str, role: str, *, context: str | None = None, duplicate_of: str | None = None) -> QuestionRow:
+def question(
+    question_id: str, role: str, *, context: str | None = None, duplicate_of: str | None = None
+) -> QuestionRow:
     return QuestionRow(
         id=question_id,
         text=f"Who is {duplicate_of or question_id}?",
@@ -50,7 +52,14 @@ def passages(*ids: str) -> tuple[PassageRow, ...]:
 def an_import(path: str, role: str, **parts: object) -> NewImport:
     documents = tuple(DocumentRow(f"d{number}", f"Title {number}") for number in range(3))
     return NewImport(
-        path=path, sha256=path, role=role, format="squad", options={}, counts={}, documents=documents, **parts  # type: ignore[arg-type]
+        path=path,
+        sha256=path,
+        role=role,
+        format="squad",
+        options={},
+        counts={},
+        documents=documents,
+        **parts,  # type: ignore[arg-type]
     )
 
 
@@ -103,12 +112,11 @@ def open_round(session: Session, kind: str = "loop") -> RoundRow:
     return store.open_round(session, kind, config={"seed": 0}, seed=0, code_version="test", reviewer="simulated")
 
 
-def close(session: Session, number: int, *, promoted: bool, stage: str = "open") -> int:
-    """The id of the student; the round goes straight from `stage` to closed."""
-    model_id = store.add_model(
+def add_model(session: Session, number: int, *, hash: str) -> int:
+    return store.add_model(
         session,
         number,
-        hash=f"model-{number}",
+        hash=hash,
         training_sha256="t",
         path=f"models/round-{number}",
         start="builtin",
@@ -117,6 +125,11 @@ def close(session: Session, number: int, *, promoted: bool, stage: str = "open")
         seconds=1.0,
         loss=None,
     )
+
+
+def close(session: Session, number: int, *, promoted: bool, stage: str = "open") -> int:
+    """The id of the student; the round goes straight from `stage` to closed."""
+    model_id = add_model(session, number, hash=f"model-{number}")
     store.advance(session, number, stage, "trained", student_id=model_id)
     store.advance(session, number, "trained", "closed", promoted=promoted)
     return model_id

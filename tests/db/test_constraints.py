@@ -36,10 +36,17 @@ LABEL_VALUES = {
 PSEUDO = {"kind": "pseudo", "round": 0, "model": 1}
 
 
-def break_it(database: Database, *statements: tuple[str, dict[str, object]], match: str) -> None:
-    with pytest.raises(IntegrityError, match=match), database.write() as session:
-        for statement, values in statements:
-            session.execute(text(statement), values)
+Statement = tuple[str, dict[str, object]]
+
+
+def break_it(database: Database, *statements: Statement, match: str) -> None:
+    def execute() -> None:
+        with database.write() as session:
+            for statement, values in statements:
+                session.execute(text(statement), values)
+
+    with pytest.raises(IntegrityError, match=match):
+        execute()
 
 
 @pytest.mark.parametrize(
@@ -64,14 +71,15 @@ def break_it(database: Database, *statements: tuple[str, dict[str, object]], mat
         ({"withdrawn_at": "2026-01-01"}, "withdrawn_with_a_reason"),
     ],
 )
-def test_a_label_that_breaks_an_invariant_is_refused(
-    database: Database, values: dict[str, object], match: str
-) -> None:
+def test_a_label_that_breaks_an_invariant_is_refused(database: Database, values: dict[str, object], match: str) -> None:
     break_it(database, (LABEL, LABEL_VALUES | values), match=match)
 
 
 def test_a_live_pseudo_label_cannot_stand_on_a_dev_question(database: Database) -> None:
-    vacate = ("UPDATE labels SET withdrawn_at = '2026-01-01', withdrawn_why = 'test' WHERE question_id = 'dev0'", {})
+    vacate: Statement = (
+        "UPDATE labels SET withdrawn_at = '2026-01-01', withdrawn_why = 'test' WHERE question_id = 'dev0'",
+        {},
+    )
     values = LABEL_VALUES | PSEUDO | {"q": "dev0", "role": "dev", "weight": 0.0}
     break_it(database, vacate, (LABEL, values), match="pseudo_only_in_pool")
 
@@ -88,7 +96,7 @@ def test_withdrawn_labels_do_not_count_as_live(database: Database) -> None:
 
 
 def test_a_question_with_a_live_pseudo_label_cannot_leave_the_pool(database: Database) -> None:
-    move = ("UPDATE questions SET role = 'dev' WHERE id = 'a'", {})
+    move: Statement = ("UPDATE questions SET role = 'dev' WHERE id = 'a'", {})
     break_it(database, (LABEL, LABEL_VALUES | PSEUDO | {"weight": 0.0}), move, match="pseudo_only_in_pool")
 
 
@@ -148,8 +156,8 @@ def test_a_review_has_an_answer_exactly_when_it_says_answerable(database: Databa
         'INSERT INTO reviews (task_id, reviewer, verdict, text, passage_id, start, "end", created_at) '
         "VALUES (1, 'kim', :verdict, :text, :passage, :start, :end, '2026-01-01')"
     )
-    nothing = {"text": None, "passage": None, "start": None, "end": None}
-    whole = {"text": "Dov", "passage": "p3", "start": 0, "end": 3}
+    nothing: dict[str, object] = {"text": None, "passage": None, "start": None, "end": None}
+    whole: dict[str, object] = {"text": "Dov", "passage": "p3", "start": 0, "end": 3}
     break_it(database, (insert, {"verdict": "answerable"} | nothing), match="answer_with_verdict")
     break_it(database, (insert, {"verdict": "no_answer"} | whole), match="answer_with_verdict")
     break_it(database, (insert, {"verdict": "answerable"} | whole | {"start": None}), match="answer_whole|span")
@@ -157,8 +165,8 @@ def test_a_review_has_an_answer_exactly_when_it_says_answerable(database: Databa
 
 def test_only_pool_predictions_are_decided(database: Database) -> None:
     insert = (
-        "INSERT INTO predictions (round_number, question_id, question_role, model_id, features, hits, decision, created_at) "
-        "VALUES (0, 'cal0', 'calibration', 1, '{}', '[]', 'release', '2026-01-01')"
+        "INSERT INTO predictions (round_number, question_id, question_role, model_id, features, hits, decision, "
+        "created_at) VALUES (0, 'cal0', 'calibration', 1, '{}', '[]', 'release', '2026-01-01')"
     )
     break_it(database, (insert, {}), match="only_the_pool_is_decided")
 

@@ -105,14 +105,14 @@ def test_the_resolved_settings_name_every_key() -> None:
 
 
 def test_the_template_with_every_comment_sign_removed_holds_the_defaults(tmp_path: Path) -> None:
-    text = template(language="auto", database="sqlite:///labeler.db")
+    text = template({("workspace", "language"): "auto"})
     bare = "\n".join(re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines())
     assert load_config(written(tmp_path, bare), environ={}) == Config()
-    assert set(tomllib.loads(text)["workspace"]) == {"language", "database"}
+    assert tomllib.loads(text)["workspace"] == {"language": "auto"}
 
 
 def test_the_template_says_what_a_setting_means() -> None:
-    assert "# dev_share = 0.1  # of gold questions" in template(language="ko", database="sqlite:///x.db")
+    assert "# dev_share = 0.1  # of gold questions" in template({("workspace", "language"): "ko"})
 
 
 def test_settings_load_neither_torch_nor_a_database() -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from labeler.gate import Alarm, GateConfig, QuestionResult, Signs, alarms, churn, compare, kl_divergence, smallest_visible
+from labeler.gate import (
+    Alarm,
+    GateConfig,
+    QuestionResult,
+    Signs,
+    alarms,
+    churn,
+    compare,
+    kl_divergence,
+    smallest_visible,
+)
 
 CONFIG = GateConfig()
 

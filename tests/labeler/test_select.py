@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.select import Candidate, Plan, SelectConfig, plan, train_weights
+from labeler.select import Candidate, Plan, SelectConfig, _suspects, plan, train_weights
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -40,7 +40,12 @@ def pool_of(count: int, *, low: float = 0.0, high: float = 1.0) -> list[Candidat
 
 
 def planned(
-    pool: list[Candidate], config: SelectConfig = NO_REVIEW, *, threshold: float | None = None, seed: int = 0, n: int = 2
+    pool: list[Candidate],
+    config: SelectConfig = NO_REVIEW,
+    *,
+    threshold: float | None = None,
+    seed: int = 0,
+    n: int = 2,
 ) -> Plan:
     return plan(pool, config, release_threshold=threshold, seed=seed, round_number=n)
 
@@ -129,7 +134,8 @@ def test_what_rounding_leaves_over_is_random() -> None:
 
 def test_random_tasks_are_blind_and_others_show_a_suggestion() -> None:
     made = planned(pool_of(100) + oddities(20), SelectConfig(review_budget=40))
-    assert {(task.kind, task.blind) for task in made.tasks} == {("random", True), ("uncertain", False), ("suspect", False)}
+    shown = {(task.kind, task.blind) for task in made.tasks}
+    assert shown == {("random", True), ("uncertain", False), ("suspect", False)}
 
 
 def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
@@ -149,7 +155,9 @@ def test_the_band_includes_both_ends() -> None:
 
 def test_uncertain_tasks_spread_over_topics() -> None:
     """Ninety questions on one topic and ten on each of three others: a random tenth would hold about one of each."""
-    words = ["volcano eruption lava"] * 90 + ["chess opening pawn"] * 10 + ["opera soprano aria"] * 10 + ["소금 광산"] * 10
+    words = ["volcano eruption lava"] * 80
+    for topic in ("volcano eruption lava", "chess opening pawn", "opera soprano aria", "소금 광산"):
+        words += [topic] * 10
     pool = [candidate(n, 0.5, question=f"{text} {n % 3}", answer=text) for n, text in enumerate(words)]
     config = SelectConfig(review_budget=12, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
     chosen = Counter(words[int(id_[1:])] for id_ in ids(planned(pool, config), "uncertain"))
@@ -158,7 +166,6 @@ def test_uncertain_tasks_spread_over_topics() -> None:
 
 
 def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
-    config = SelectConfig(review_budget=3, random_share=0.0, uncertain_share=0.0, suspect_share=1.0)
     pool = [
         candidate(0, 0.99),  # no sign
         candidate(1, 0.99, support=1),
@@ -168,11 +175,13 @@ def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
         candidate(5, 0.95, margin=0.2, passage_rank=2),  # both just no sign
         candidate(6, 0.98, support=1),
     ]
+    assert [c.question_id for c in _suspects(pool, SelectConfig())] == ["q0003", "q0002", "q0001", "q0006"]
+    config = SelectConfig(review_budget=3, random_share=0.0, uncertain_share=0.0, suspect_share=1.0)
     assert ids(planned(pool, config), "suspect") == {"q0003", "q0002", "q0001"}
 
 
 def test_too_few_suspects_and_uncertain_ones_are_filled_up_with_random_ones() -> None:
-    made = planned(pool_of(100, low=0.8) + [candidate(500, 0.5)] + oddities(2), SelectConfig(review_budget=40))
+    made = planned([*pool_of(100, low=0.8), candidate(500, 0.5), *oddities(2)], SelectConfig(review_budget=40))
     assert sum(kinds(made).values()) == 40
     assert kinds(made)["uncertain"] <= 1
     assert kinds(made)["suspect"] <= 2

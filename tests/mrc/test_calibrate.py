@@ -202,6 +202,21 @@ def test_too_little_to_learn_from_shifts_the_mass_and_says_so(count: int, right:
     assert np.array_equal(back.confidence(rows), confidence)
 
 
+def test_twenty_questions_with_five_right_ones_are_enough_to_choose() -> None:
+    assert fit(rows_of(20), np.arange(20) % 4 == 0, groups_of(20, size=1), seed=0).kind in KINDS
+
+
+def test_a_fold_is_scaled_by_the_other_folds_alone() -> None:
+    folds, correct = np.array([0, 0, 1, 1, 2, 2]), right("++--+-")
+
+    def rate_of(_: Floats, seen: Bools) -> calibrate.Platt:
+        rate = float(seen.mean())
+        return calibrate.Platt(0.0, math.log(rate / (1 - rate)))
+
+    confidence = calibrate._cross_scaled(np.full(6, 0.5), correct, folds, rate_of)
+    assert confidence == pytest.approx([1 / 4, 1 / 4, 3 / 4, 3 / 4, 2 / 4, 2 / 4])
+
+
 def test_wrong_answers_of_a_single_paragraph_are_too_little() -> None:
     correct = np.arange(60) >= 6
     calibrator = fit(rows_of(60), correct, ["bad"] * 6 + groups_of(54), seed=0)
@@ -259,7 +274,7 @@ def test_no_measure_depends_on_the_order_of_rows(items: list[tuple[float, bool]]
         confidence, correct = np.array([c for c, _ in rows]), np.array([r for _, r in rows])
         rule = release_threshold(confidence, correct, target=0.6, min_items=3)
         measured.append((aurc(confidence, correct), ece(confidence, correct), rule))
-        assert coverage_at(confidence, correct, precision=0.6) >= (0 if rule.threshold is None else rule.items / len(rows))
+        assert coverage_at(confidence, correct, precision=0.6) >= rule.items / len(rows)
     assert measured[0][0] == pytest.approx(measured[1][0])
     assert measured[0][1] == pytest.approx(measured[1][1])
     assert measured[0][2] == measured[1][2]
@@ -287,7 +302,7 @@ def test_reliability_bins_rise_in_confidence_and_hold_every_item() -> None:
 
 
 def test_the_lowest_threshold_that_meets_the_target_is_taken() -> None:
-    rule = release_threshold(conf(0.9, 0.8, 0.7, 0.6, 0.5), right("+-++-"), target=0.75, min_items=2)
+    rule = release_threshold(conf(0.9, 0.8, 0.7, 0.6, 0.5), right("++-+-"), target=0.75, min_items=2)
     assert (rule.threshold, rule.precision, rule.items) == (0.6, 3 / 4, 4)
 
 

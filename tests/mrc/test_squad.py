@@ -45,7 +45,7 @@ def test_offsets_count_code_points() -> None:
     assert (examples[0].answers[0].start, examples[0].answers[0].end) == (2, 3)
 
 
-@pytest.mark.parametrize("start", [-1, -11, 0, 20, 10**12])
+@pytest.mark.parametrize("start", [-1, -5, 0, 20, 10**12])  # CONTEXT[-5:-1] is "1999" too
 def test_an_answer_elsewhere_moves_to_the_only_place_where_it_occurs(start: int) -> None:
     assert one(qa(("1999", start))).answers[0].start == CONTEXT.index("1999")
 
@@ -240,15 +240,20 @@ def test_a_squad_file_has_the_shape_that_the_official_scripts_load() -> None:
     data = write_squad(examples, version="squad")
     assert data["version"] == "1.1"
     assert [len(article["paragraphs"]) for article in data["data"]] == [1]
-    ids = [q["id"] for article in data["data"] for p in article["paragraphs"] for q in p["qas"]]
-    golds = [[a["text"] for a in q["answers"]] for article in data["data"] for p in article["paragraphs"] for q in p["qas"]]
-    assert (ids, golds) == (["q0", "q1"], [["Cy"], ["Cy"]])
-    assert all("is_impossible" not in q for q in data["data"][0]["paragraphs"][0]["qas"])
+    qas = [question for article in data["data"] for paragraph in article["paragraphs"] for question in paragraph["qas"]]
+    assert [question["id"] for question in qas] == ["q0", "q1"]
+    assert [answer["text"] for question in qas for answer in question["answers"]] == ["Cy", "Cy"]
+    assert all("is_impossible" not in question for question in qas)
 
 
 @pytest.mark.parametrize(
     ("impossible", "version", "why"),
-    [(True, "squad", "squad_v2"), (None, "squad", "no label"), (None, "squad_v2", "no label"), (False, "squad_v2", "no label")],
+    [
+        (True, "squad", "squad_v2"),
+        (None, "squad", "no label"),
+        (None, "squad_v2", "no label"),
+        (False, "squad_v2", "no label"),
+    ],
 )
 def test_what_a_format_cannot_say_is_refused_by_id(impossible: bool | None, version: SquadVersion, why: str) -> None:
     with pytest.raises(DataError, match=f"q7.*{why}"):

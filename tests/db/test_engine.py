@@ -1,0 +1,144 @@
+"""Transactions, faults and their names, and what a killed process leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from db import queries, schema, store
+from db.engine import Database
+from db.errors import Busy, NotADatabase, SchemaTooOld, StorageFault
+from tests.db.conftest import human, span
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import text
+from db import store
+from db.engine import Database
+from db.rows import SpanRow
+with Database(Path(sys.argv[1])).write() as session:
+    store.set_label(session, "a", [SpanRow("Dov", "p3", 0, 3)], reviewer="kim")
+    session.execute(text("CREATE TABLE stray (id INTEGER)"))
+    session.execute(text("PRAGMA cache_size = 1"))
+    session.execute(text("CREATE TABLE filler AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                         "WHERE i < 20000) SELECT i, randomblob(100) AS b FROM n"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_write_that_is_killed_midway_leaves_nothing_half(database: Database) -> None:
+    assert database.path is not None
+    with database.read() as session:
+        before = queries.counts(session)
+    database.close()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(database.path)], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with database.read() as session:
+        assert queries.counts(session) == before
+        assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+        assert session.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'stray'")).scalar() == 0
+    with database.write() as session:
+        assert store.set_label(session, "a", [span("p3")], reviewer="kim") > 0
+
+
+def test_foreign_keys_are_on_and_the_log_is_written_ahead(database: Database) -> None:
+    with database.read() as session:
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_a_read_sees_one_snapshot_while_another_connection_writes(database: Database) -> None:
+    with database.read() as session:
+        assert queries.live_labels(session, question_ids=["a"]) == []
+        with database.write() as writer:
+            store.set_label(writer, "a", human("a").answers, reviewer="kim")
+        assert queries.live_labels(session, question_ids=["a"]) == []
+    with database.read() as session:
+        assert len(queries.live_labels(session, question_ids=["a"])) == 1
+
+
+def test_a_second_writer_is_told_that_the_database_is_busy(database: Database) -> None:
+    other = Database(str(database.path), busy_seconds=0.01)
+    with database.write(), pytest.raises(Busy, match="another process"), other.write():
+        pass
+    other.close()
+
+
+def test_a_missing_file_is_no_database_and_is_not_created(tmp_path: Path) -> None:
+    database = Database(tmp_path / "none.sqlite")
+    with pytest.raises(NotADatabase, match="no such file"):
+        database.check_schema()
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes, long enough to be no header of anything " * 20, "utf-8")
+    before = path.read_bytes()
+    database = Database(path)
+    for attempt in (database.check_schema, lambda: schema.upgrade(database)):
+        with pytest.raises(NotADatabase, match=r"notes\.txt is not a database"):
+            attempt()
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_database_is_named(database: Database) -> None:
+    assert database.path is not None
+    database.close()
+    with database.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (database.path.stat().st_size - 4096))
+    with pytest.raises(NotADatabase, match="damaged"), database.read() as session:
+        queries.counts(session)
+
+
+def test_the_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    database = Database(path)
+    for attempt in (database.check_schema, lambda: schema.upgrade(database)):
+        with pytest.raises(NotADatabase, match="another program"):
+            attempt()
+    database.close()
+
+
+def test_an_empty_file_has_no_tables_yet(tmp_path: Path) -> None:
+    (tmp_path / "empty.sqlite").touch()
+    database = Database(tmp_path / "empty.sqlite")
+    with pytest.raises(SchemaTooOld, match="labeler db upgrade"):
+        database.check_schema()
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["nosuch://host/name", "://", "postgresql+nodriver://host/name"])
+def test_a_url_that_means_nothing_is_a_named_error(url: str) -> None:
+    with pytest.raises(NotADatabase):
+        Database(url)
+
+
+def test_a_full_database_says_so_and_keeps_what_it_had(database: Database) -> None:
+    def fill() -> None:
+        with database.write() as session:
+            session.execute(text("PRAGMA max_page_count = 1"))
+            session.execute(text("CREATE TABLE filler AS SELECT randomblob(100000) AS b"))
+
+    with pytest.raises(StorageFault, match="disk is full"):
+        fill()
+    with database.read() as session:
+        assert queries.counts(session).labels["gold"] == 3
+
+
+def test_a_url_that_sqlite_cannot_use_is_a_named_error_without_its_password() -> None:
+    with pytest.raises(NotADatabase) as caught:
+        Database("sqlite://user:secret@/x.db")
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,228 @@
+"""Imports come, overlap and go; what is held out stays held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from db import hidden, queries, store
+from db.engine import Database
+from db.errors import Conflict, NotFound, SpanConflict
+from db.rows import HiddenRow, NewLabel, PassageRow, SpanRow
+from db.store.world import move
+from tests.db.conftest import WORLD, an_import, open_round, passages, play_round, pseudo, question, span, task
+
+
+def answers(database: Database) -> dict[str, str]:
+    with database.read() as session:
+        return {row.question_id: row.answers[0].text for row in queries.live_labels(session, kinds=["gold"])}
+
+
+def test_an_import_is_counted_and_its_answers_are_live(database: Database) -> None:
+    with database.read() as session:
+        counts = queries.counts(session)
+        assert counts.questions == {"gold": 1, "calibration": 1, "dev": 1, "test": 0, "pool": 4}
+        assert counts.labels == {"gold": 3, "human": 0, "pseudo": 0}
+        assert (counts.documents, counts.passages) == (3, 6)
+        assert [row.id for row in queries.iter_passages(session, batch=2)] == queries.corpus_ids(session)
+    assert answers(database) == {"g0": "Ada", "dev0": "Bob", "cal0": "Cyd"}
+
+
+def test_the_same_content_again_adds_nothing(database: Database) -> None:
+    with database.write() as session:
+        done = store.add_import(session, WORLD)
+        assert (done.import_id, done.passages, done.questions, done.labels) == (1, 0, 0, 0)
+        assert len(queries.imports(session)) == 1
+
+
+def test_labels_of_held_out_questions_do_not_teach(database: Database) -> None:
+    with database.read() as session:
+        weights = {row.question_id: row.train_weight for row in queries.live_labels(session)}
+    assert weights == {"g0": 1.0, "dev0": 0.0, "cal0": 0.0}
+
+
+def test_undoing_an_import_makes_its_rows_inactive_and_importing_it_again_brings_them_back(database: Database) -> None:
+    with database.write() as session:
+        store.add_tasks(session, open_round(session).number, [task("b")])
+        done = store.undo_import(session, 1)
+        assert (done.passages, done.questions, done.labels, done.hidden) == (6, 7, 3, 2)
+        assert queries.counts(session).questions == dict.fromkeys(queries.counts(session).questions, 0)
+        assert hidden.count(session) == 0
+        assert [row.state for row in queries.tasks(session)] == ["withdrawn"]
+        assert queries.training_labels(session) == []
+    assert answers(database) == {}
+    with database.write() as session:
+        again = store.add_import(session, WORLD)
+        assert (again.passages, again.questions, again.labels) == (6, 7, 3)
+        assert hidden.count(session) == 2
+    assert answers(database) == {"g0": "Ada", "dev0": "Bob", "cal0": "Cyd"}
+
+
+def test_rows_that_another_import_brought_too_stay(database: Database) -> None:
+    more = an_import(
+        "more",
+        "gold",
+        passages=passages("p0"),
+        questions=(question("g0", "gold", context="p0"),),
+        labels=(NewLabel("g0", (span("p0"),)),),
+    )
+    with database.write() as session:
+        assert store.add_import(session, more).labels == 0
+        done = store.undo_import(session, 1)
+        assert (done.passages, done.questions, done.labels) == (5, 6, 2)
+    assert answers(database) == {"g0": "Ada"}
+    with database.write() as session:
+        store.undo_import(session, 2)
+    assert answers(database) == {}
+
+
+def test_a_second_gold_label_waits_until_the_first_ones_import_is_undone(database: Database) -> None:
+    other = SpanRow("first", "p0", 14, 19)
+    more = an_import(
+        "more",
+        "gold",
+        passages=passages("p0"),
+        questions=(question("g0", "gold", context="p0"),),
+        labels=(NewLabel("g0", (other,)),),
+    )
+    with database.write() as session:
+        store.add_import(session, more)
+    assert answers(database)["g0"] == "Ada"
+    with database.write() as session:
+        assert store.undo_import(session, 1).restored == 1
+    assert answers(database) == {"g0": "first"}
+
+
+def test_undoing_twice_or_undoing_nothing_is_a_named_error(database: Database) -> None:
+    with database.write() as session:
+        store.undo_import(session, 1)
+    with pytest.raises(Conflict, match="undone already"), database.write() as session:
+        store.undo_import(session, 1)
+    with pytest.raises(NotFound, match="no import 9"), database.write() as session:
+        store.undo_import(session, 9)
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"passages": (PassageRow("p0", "d0", 0, "Another text."),)}, "passage p0 is stored with another text"),
+        ({"questions": (replace(question("a", "pool"), text="Another?"),)}, "'a' is stored with other content"),
+        ({"questions": (question("dev0", "gold", context="p1"),)}, "'dev0' was imported as dev, not gold"),
+        ({"questions": (question("g0", "pool", context="p0"),)}, "'g0' was imported as gold, not pool"),
+        ({"labels": (NewLabel("g0", (span("p0"),)),) * 2}, "two gold labels"),
+    ],
+)
+def test_an_import_that_contradicts_what_is_stored_leaves_nothing(
+    database: Database, parts: dict[str, object], match: str
+) -> None:
+    fresh = {"passages": passages("p0")} | parts
+    with pytest.raises(Conflict, match=match), database.write() as session:
+        store.add_import(session, an_import("bad", "gold", **fresh))
+    with database.read() as session:
+        assert len(queries.imports(session)) == 1
+
+
+def test_a_hidden_answer_is_checked_like_any_other(database: Database) -> None:
+    bad = HiddenRow("c", False, (SpanRow("Eve", "p3", 0, 3),))
+    with pytest.raises(SpanConflict, match="'c'"), database.write() as session:
+        store.add_import(session, an_import("bad", "pool", hidden=(bad,)))
+
+
+def test_hidden_answers_are_read_by_question(database: Database) -> None:
+    with database.read() as session:
+        found = hidden.answers(session, ["a", "b", "c"])
+    assert found == {"a": HiddenRow("a", False, (span("p3"),)), "b": HiddenRow("b", True, ())}
+
+
+def test_a_pool_question_imported_as_gold_loses_its_pseudo_label_and_undoing_returns_it(database: Database) -> None:
+    only_pool = an_import("pool", "pool", questions=(question("x", "pool"),))
+    gold = an_import(
+        "gold",
+        "gold",
+        questions=(question("x", "gold"),),
+        labels=(NewLabel("x", (span("p4"),)),),
+    )
+    with database.write() as session:
+        store.add_import(session, only_pool)
+        play_round(session, pseudo_labels=(pseudo("x"),))
+        store.add_import(session, gold)
+        assert queries.question(session, "x").role == "gold"
+        assert [(row.kind, row.live) for row in queries.labels(session, question_id="x")] == [
+            ("pseudo", False),
+            ("gold", True),
+        ]
+        store.undo_import(session, 3)
+        assert queries.question(session, "x").role == "pool"
+        assert "x" in {row.id for row in queries.pool_to_predict(session)}
+
+
+def test_a_duplicate_becomes_canonical_when_its_original_goes(database: Database) -> None:
+    more = an_import("more", "pool", questions=(question("a2", "pool", duplicate_of="a"),))
+    with database.write() as session:
+        assert [row.id for row in queries.pool_to_predict(session)] == ["a", "b", "c"]
+        store.add_import(session, more)
+        store.undo_import(session, 1)
+        assert [row.id for row in queries.pool_to_predict(session)] == ["a2"]
+
+
+def test_holding_a_question_out_stops_its_label_from_teaching(database: Database) -> None:
+    with database.write() as session:
+        assert store.set_roles(session, {"g0": "calibration", "dev0": "dev"}) == 1
+        assert queries.training_labels(session) == []
+        label = queries.live_labels(session, question_ids=["g0"])[0]
+        assert (label.question_role, label.train_weight) == ("calibration", 0.0)
+        stored = queries.question(session, "g0")
+        assert (stored.role, stored.imported_role) == ("calibration", "gold")
+        assert "p0" in queries.guarded_passages(session)
+
+
+def test_what_was_held_out_can_never_teach(database: Database) -> None:
+    with pytest.raises(Conflict, match="never teach"), database.write() as session:
+        store.set_roles(session, {"dev0": "gold"})
+
+
+def test_a_question_with_a_pseudo_label_cannot_be_held_out(database: Database) -> None:
+    with database.write() as session:
+        play_round(session, pseudo_labels=(pseudo("a"),))
+    with pytest.raises(Conflict, match="has a pseudo-label"), database.write() as session:
+        store.set_roles(session, {"a": "dev"})
+
+
+def test_known_questions_and_passages_say_which_side_they_stand_on(database: Database) -> None:
+    with database.write() as session:
+        play_round(session, pseudo_labels=(pseudo("a"),))
+        roles = queries.known_roles(session, ["n-a", "n-dev0", "n-new"])
+        assert {key: (row.question_id, row.role) for key, row in roles.items()} == {
+            "n-a": ("a", "pool"),
+            "n-dev0": ("dev0", "dev"),
+        }
+        assert queries.passage_sides(session, ["p0", "p1", "p2", "p3"]) == {
+            "p0": "train",
+            "p1": "dev",
+            "p2": "calibration",
+        }
+        assert queries.document_sides(session, ["d0", "d1", "d2"]) == {"d0": "dev", "d1": "calibration"}
+        assert queries.guarded_passages(session) == {"p1", "p2"}
+
+
+def test_a_split_is_evaluated_on_its_questions_with_all_golds(database: Database) -> None:
+    with database.read() as session:
+        (row,) = queries.labelled_questions(session, "dev")
+    assert (row.question.id, row.label.answers, row.document_id) == ("dev0", (span("p1"),), "d0")
+
+
+def test_moving_an_undone_pool_question_leaves_its_pseudo_label_behind(database: Database) -> None:
+    with database.write() as session:
+        play_round(session, pseudo_labels=(pseudo("a"),))
+        store.undo_import(session, 1)
+        move(session, ["a"], "dev", imported=True)
+        assert [row.withdrawn_why for row in queries.labels(session, question_id="a")] == ["the question moved to dev"]
+
+
+def test_facts_about_the_workspace_are_kept_and_replaced(database: Database) -> None:
+    with database.write() as session:
+        assert queries.get_meta(session, "index") is None
+        store.set_meta(session, "index", "one")
+        store.set_meta(session, "index", "two")
+        assert queries.get_meta(session, "index") == "two"

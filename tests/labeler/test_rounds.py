@@ -1,0 +1,1 @@
+"""Rounds on a miniature world: what is labelled, promoted, refused, reverted, and that nothing leaks."""
