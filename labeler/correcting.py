@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import queries, store
 from db.engine import Database
-from db.errors import NotFound, SpanConflict
+from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import EventRow, LabelRow, PassageRow, QuestionRow, SpanRow
 
 
@@ -89,10 +89,13 @@ def set_label(database: Database, question_id: str, correction: Correction, *, r
     Raises:
         NotFound: no such question or passage, or nothing says in which passage to look.
         SpanConflict: the text stands nowhere in the passages or at several places; offsets outside of the passage.
-        Conflict: a duplicate question.
+        Conflict: a duplicate question, or one whose imports are all undone.
     """
     with database.write() as session:
-        places = _places(session, queries.question(session, question_id), correction.passages)
+        question = queries.question(session, question_id)
+        if not question.active:
+            raise Conflict(f"question {question_id!r} is out of use, its import was undone: import it again first")
+        places = _places(session, question, correction.passages)
         answers = _answers(correction, places)
         shown = None if answers else [place.id for place in places]
         store.set_label(session, question_id, answers, reviewer=reviewer, passages=shown)

@@ -35,10 +35,11 @@ class Check:
 
 def examine(folder: Path | None = None) -> tuple[Check, ...]:
     """Every check of the machine, and those of a workspace: `folder`, or the one that is found from here."""
-    return (*_machine(), *_workspace(folder))
+    return (*machine(), *_workspace(folder))
 
 
-def _machine() -> Iterator[Check]:
+def machine() -> Iterator[Check]:
+    """The checks that need no workspace."""
     yield _tried("python", lambda: f"{platform.python_version()} on {platform.platform(terse=True)}", needed=True)
     yield _tried("torch", _torch, needed=True)
     yield _tried("bf16", _bf16, needed=False)

@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 BF16_PAYS_FROM = 256  # hidden size; below it a CPU loses more to conversions than bf16 products win
 
 
+def use_threads(count: int) -> None:
+    """Lets torch compute with this many processor threads."""
+    torch.set_num_threads(count)
+
+
 def pick_device(device: str) -> torch.device:
     """The torch device for "auto" (a GPU if there is one), "cpu" or "cuda".
 

@@ -74,7 +74,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question of a SQuAD-style file with the context it came with and its gold answers (file order)."""
+    """One question of a SQuAD-style file with the context it came with and its gold answers, most frequent first."""
 
     id: str
     question: str

@@ -52,9 +52,9 @@ def on_device(command: F) -> F:
 
 
 def _use_threads(count: int) -> None:
-    import torch
+    from mrc.encoder import use_threads
 
-    torch.set_num_threads(count)
+    use_threads(count)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 
 @click.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1)
-@click.option("--as", "role", type=click.Choice(ROLES), help="What all of it is.")
+@click.option("--as", "role", type=click.Choice(ROLES), help="What the files are.")
 @click.option("--split", metavar="ROLE=N,...", help="Split one file, e.g. gold=1000,dev=500,test=1000,pool=rest.")
 @click.option(
     "--split-by", type=click.Choice(["paragraph", "document"]), help="What is never split; the first import decides."

@@ -72,7 +72,12 @@ def _text(played: Played) -> str:
 
 @click.command("report")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page to write.",
 )
 @click.option("--title", help="Default: the workspace's folder name.")
 @in_workspace

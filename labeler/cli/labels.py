@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from labeler.cli.common import desk, in_workspace, percent, show, table
+from labeler.cli.telling import answer_text, clipped, told
 
 if TYPE_CHECKING:
-    from db.rows import EventRow
     from labeler.correcting import Correction, StoredLabel
-
-COLUMNS = 40  # of a question or an answer in a table
 
 
 @click.group("labels")
@@ -64,8 +61,8 @@ def _labels_text(found: Sequence[StoredLabel]) -> str:
         (
             each.id,
             each.question_id,
-            _clipped(each.question),
-            _answer(answer.text for answer in each.answers),
+            clipped(each.question),
+            answer_text(answer.text for answer in each.answers),
             each.kind,
             _number(each.round),
             percent(each.confidence),
@@ -147,7 +144,7 @@ def label_set(
     show(
         {"labels": [label]},
         as_json=as_json,
-        text=lambda: f"label {label.id} of {label.question_id}: {_answer(x.text for x in label.answers)}{replaced}",
+        text=lambda: f"label {label.id} of {label.question_id}: {answer_text(x.text for x in label.answers)}{replaced}",
     )
 
 
@@ -204,7 +201,7 @@ def history_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
 
     with desk(workspace, sets) as at:
         question, events = question_history(at.database, question_id)
-    rows = [(f"{each.at:%Y-%m-%d %H:%M:%S}", _number(each.round_number), each.kind, _told(each)) for each in events]
+    rows = [(f"{each.at:%Y-%m-%d %H:%M:%S}", _number(each.round_number), each.kind, told(each)) for each in events]
     show(
         {"question": question, "events": events},
         as_json=as_json,
@@ -213,75 +210,3 @@ def history_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
             + table(("when (UTC)", "round", "what", "detail"), rows)
         ),
     )
-
-
-def _told(event: EventRow) -> str:
-    """An event's detail in words; the journal's own entries as they are."""
-    detail = event.detail
-    tell = _TELLERS.get(event.kind)
-    return tell(detail) if tell else ", ".join(f"{name} {value}" for name, value in detail.items())
-
-
-def _told_import(detail: Mapping[str, Any]) -> str:
-    return f"import {detail['import_id']}: {detail['path']} as {detail['role']}"
-
-
-def _told_prediction(detail: Mapping[str, Any]) -> str:
-    answer = _answer([detail["text"]] if detail["text"] is not None else [])
-    decision = f", decided: {detail['decision']}" if detail["decision"] else ""
-    return f"{answer}, confidence {percent(detail['confidence'])} %{decision}, model {detail['model_hash'][:12]}"
-
-
-def _told_task(detail: Mapping[str, Any]) -> str:
-    blind = "blind, " if detail["blind"] else ""
-    return f"{detail['kind']}, {blind}{len(detail['passages'])} passages, {detail['state']}"
-
-
-def _told_review(detail: Mapping[str, Any]) -> str:
-    answer = f" {_answer([detail['text']])} ({detail['origin']})" if detail["text"] is not None else ""
-    return f"{detail['reviewer']}: {detail['verdict']}{answer}"
-
-
-def _told_label(detail: Mapping[str, Any]) -> str:
-    parts = [
-        f"{detail['label_kind']} label {detail['label_id']}: {_answer(answer[0] for answer in detail['answers'])}",
-        f"by {detail['reviewer']}" if detail["reviewer"] else "",
-        f"confidence {percent(detail['confidence'])} %" if detail["confidence"] is not None else "",
-        f"threshold {percent(detail['threshold'])} %" if detail["threshold"] is not None else "",
-        "released" if detail["released"] else "not released",
-        f"weight {detail['train_weight']:g}",
-        f"model {detail['model_hash'][:12]}" if detail["model_hash"] else "",
-        f"in place of label {detail['parent_id']}" if detail["parent_id"] else "",
-    ]
-    return ", ".join(part for part in parts if part)
-
-
-def _told_withdrawal(detail: Mapping[str, Any]) -> str:
-    return f"{detail['label_kind']} label {detail['label_id']}: {detail['why']}"
-
-
-_TELLERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "import": _told_import,
-    "import_undone": _told_import,
-    "prediction": _told_prediction,
-    "task": _told_task,
-    "review": _told_review,
-    "label": _told_label,
-    "label_withdrawn": _told_withdrawal,
-}
-
-
-def _answer(texts: Iterable[str]) -> str:
-    """The different golds of a label in quotes; words where it has none."""
-    different = list(dict.fromkeys(texts))
-    return _clipped(" | ".join(f"'{text}'" for text in different)) if different else "no answer"
-
-
-def _clipped(text: str, columns: int = COLUMNS) -> str:
-    """The text on one line of at most `columns` columns; a wide (Korean) character takes two."""
-    line, used = " ".join(text.split()), 0
-    for position, character in enumerate(line):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if used > columns:
-            return line[: max(position - 1, 0)] + "…"
-    return line

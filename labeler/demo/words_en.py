@@ -53,7 +53,7 @@ COMPANY_MARKS = (
     "Quaife Rudge Scrim Tolley Upjohn Vickery Wragg Yelland"
 ).split()
 DEVICES = "loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ".split()
-DEVICE_MARKS = "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt".split()
+DEVICE_MARKS = "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt pebble ivy moth saffron cobweb lilac".split()
 FAIRS = ("Fair", "Festival", "Feast", "Carnival")
 WORKS = ("Glassworks", "Foundry", "Mills", "Brothers", "Trading Company", "Shipyard", "Potteries", "Tannery")
 THINGS = {

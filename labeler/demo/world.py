@@ -66,6 +66,7 @@ class World:
 class Mix:
     """How the paragraphs of a world are made; shares are 0-1."""
 
+    kinds: int = 8  # entity types, the first of the list
     facts: tuple[int, int] = (3, 5)  # sentences that questions ask about, both ends included
     fillers: tuple[int, int] = (0, 1)  # sentences that nobody asks about, both ends included
     plain: float = 0.5  # share of paragraphs where no two facts have answers of one type, and no fillers
@@ -104,7 +105,7 @@ class _Writer:
         self.names = Names(words, rng, korean=self.korean)
 
     def paragraphs(self, documents: int) -> list[Paragraph]:
-        kinds = list(parse(self.words.WORDINGS, self.words.MACROS).values())
+        kinds = list(parse(self.words.WORDINGS, self.words.MACROS).values())[: self.mix.kinds]
         entities = [self._entity(kinds[i % len(kinds)]) for i in range(documents)]
         look_alikes = {entity.name: _look_alikes(entity, entities) for entity in entities}
         return [paragraph for entity in entities for paragraph in self._article(entity, look_alikes[entity.name])]

@@ -43,6 +43,12 @@ class Standing:
     waiting_for: str | None
 
 
+def next_stage(row: RoundRow) -> str:
+    """The stage that an open round's next step leads to."""
+    stages = [*STEPS[row.kind], "closed"]
+    return stages[stages.index(row.stage) + 1]
+
+
 def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None) -> Standing:
     """Runs the current round on, opening the next one if none is open, until a stage or until people are needed.
 

@@ -6,9 +6,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db import queries, store
 from db.rows import AnswerRow, Decision, NewLabel, NewPrediction, NewReview, NewTask, SpanRow
+from labeler.cli.telling import clipped
 from labeler.correcting import Correction, set_label
 from labeler.workspace import open_workspace
 from mrc.text import passage_id
@@ -62,6 +65,10 @@ def predicted(workspace: Path, tmp_path: Path) -> Path:
     return workspace
 
 
+def columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
 def labels(workspace: Path, *arguments: str) -> dict[str, tuple[str, str | None]]:
     """Question id -> (kind, first answer)."""
     found = ok("labels", "list", *arguments, "-w", workspace)["labels"]
@@ -91,18 +98,36 @@ def test_a_pseudo_label_says_what_it_rests_on(predicted: Path) -> None:
     }
 
 
+@given(st.text(alphabet="ab 가나\n", max_size=60))
+def test_a_text_in_a_table_is_cut_only_where_it_would_pass_40_columns(text: str) -> None:
+    line = " ".join(text.split())
+    cut = clipped(text)
+    assert columns(cut) <= 40
+    assert cut == line if columns(line) <= 40 else cut.endswith("…") and line.startswith(cut[:-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a" * 40, "a" * 40),
+        ("a" * 41, "a" * 39 + "…"),
+        ("가" * 20, "가" * 20),  # 20 * 2 = 40 columns
+        ("가" * 21, "가" * 19 + "…"),
+    ],
+)
+def test_a_text_of_exactly_40_columns_is_shown_whole(text: str, shown: str) -> None:
+    assert clipped(text) == shown
+
+
 def test_listing_labels_of_what_is_not_stored_is_refused(workspace: Path) -> None:
     assert "'q9' is not stored" in run("labels", "list", "--question", "q9", "-w", workspace).fault
     assert "no round 7" in run("labels", "list", "--round", "7", "-w", workspace).fault
 
 
 def test_columns_stand_below_one_another_in_korean_too(workspace: Path) -> None:
-    def width(text: str) -> int:
-        return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
-
     header, *rows = run("labels", "list", "-w", workspace).out.splitlines()
     assert len(rows) == 4
-    assert {width(row[: row.index("  gold  ")]) for row in rows} == {width(header[: header.index("  kind")])}
+    assert {columns(row[: row.index("  gold  ")]) for row in rows} == {columns(header[: header.index("  kind")])}
 
 
 def test_a_text_becomes_the_label_where_it_stands(workspace: Path) -> None:
@@ -130,10 +155,11 @@ def test_a_text_at_two_places_is_refused_with_the_offsets_of_both(workspace: Pat
     assert labels(workspace, "--question", "q1") == {"q1": ("gold", "아르넨")}
 
 
-def test_offsets_name_a_span_exactly(workspace: Path) -> None:
-    place = ("--passage", passage_id(HARBOUR))
-    (label,) = ok("label", "set", "q1", *place, "--start", "25", "--end", "27", "-w", workspace)["labels"]
-    assert label["answers"][0]["text"] == "항구"
+@pytest.mark.parametrize(("start", "end"), [(25, 27), (0, 1), (0, len(HARBOUR)), (len(HARBOUR) - 1, len(HARBOUR))])
+def test_offsets_name_a_span_exactly(workspace: Path, start: int, end: int) -> None:
+    span = ("--passage", passage_id(HARBOUR), "--start", str(start), "--end", str(end))
+    (label,) = ok("label", "set", "q1", *span, "-w", workspace)["labels"]
+    assert label["answers"][0]["text"] == HARBOUR[start:end]
 
 
 @pytest.mark.parametrize("arguments", [("--start", "5", "--end", "5"), ("--start", "40", "--end", "48")])
@@ -158,6 +184,18 @@ def test_what_cannot_be_a_label_is_refused(
     before = labels(workspace)
     assert said in run("label", "set", question, *arguments, "-w", workspace).fault
     assert labels(workspace) == before
+
+
+def test_a_question_whose_import_was_undone_gets_no_label(workspace: Path) -> None:
+    ok("import", "--undo", "1", "-w", workspace)
+    assert "import it again" in run("label", "set", "q3", "--text", "1840", "-w", workspace).fault
+    assert labels(workspace) == {}
+
+
+def test_a_duplicate_question_is_labelled_through_its_original(workspace: Path, tmp_path: Path) -> None:
+    again = squad(tmp_path / "again.json", {TOWER: [("z9", "Who raised the tower of Korr?", "Ilvane")]})
+    assert ok("import", again, "--as", "gold", "-w", workspace)["duplicates"] == 1
+    assert "'q3'" in run("label", "set", "z9", "--text", "1840", "-w", workspace).fault
 
 
 def test_another_passage_than_its_own_may_hold_the_answer(workspace: Path) -> None:

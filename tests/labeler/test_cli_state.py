@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -244,7 +245,7 @@ def test_nothing_is_replaced_while_another_process_works_here(workspace: Path, c
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Without the probes that load torch and kiwi."""
-    for name in ("_torch", "_bf16", "_korean"):
+    for name in ("_torch", "_bf16", "_korean"):  # seconds each
         monkeypatch.setattr(doctor, name, lambda: "works")
     return monkeypatch
 
@@ -253,6 +254,7 @@ def by_name(checks: list[dict[str, object]]) -> dict[object, dict[str, object]]:
     return {check["name"]: check for check in checks}
 
 
+@pytest.mark.usefixtures("quick")
 def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
     ran = run("doctor", "-w", workspace, "--json")
     found = by_name(ran.json["checks"])
@@ -261,6 +263,14 @@ def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
     assert all(isinstance(check["ok"], bool) and check["detail"] for check in found.values())
     assert "harbours -> harbour" in str(found["PyStemmer"]["detail"])
     assert ran.code == 0
+
+
+def test_doctor_says_on_what_readers_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_korean", lambda: "works")  # takes seconds to load
+    told = {check.name: check for check in doctor.machine() if check.name in ("torch", "bf16")}
+    assert told["torch"].ok
+    assert version("torch") in told["torch"].detail
+    assert "bfloat16" in told["bf16"].detail
 
 
 def test_doctor_fails_if_something_needed_does_not_work(workspace: Path, quick: pytest.MonkeyPatch) -> None:

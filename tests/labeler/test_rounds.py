@@ -1,1 +1,204 @@
 """Rounds on a miniature world: what is labelled, promoted, refused, reverted, and that nothing leaks."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db import queries, store
+from labeler import evaluation
+from labeler.desk import Desk
+from labeler.errors import NotReady
+from labeler.gate import Verdict
+from labeler.rounds import judging, machine, opening, story, training
+from tests.state import state
+from tests.worlds import at, make_workspace
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_workspace(tmp_path_factory.mktemp("rounds") / "baseline")
+    with at(folder) as desk:
+        machine.train(desk)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def played(baseline: Path) -> Path:
+    """The same workspace after one round with the simulated reviewer."""
+    folder = shutil.copytree(baseline, baseline.with_name("played"))
+    with at(folder) as desk:
+        assert machine.run(desk, reviewer="simulated").round.stage == "closed"
+    return folder
+
+
+@pytest.fixture
+def desk(played: Path, tmp_path: Path) -> Iterator[Desk]:
+    """A copy of the played workspace that a test may change."""
+    with at(shutil.copytree(played, tmp_path / "copy")) as opened:
+        yield opened
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the gate refuse whatever it sees."""
+    honest = judging.compare
+
+    def refuse(*rows: object, **settings: object) -> Verdict:
+        return dataclasses.replace(honest(*rows, **settings), promoted=False, why="refused: by this test")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judging, "compare", refuse)
+
+
+def test_the_baseline_holds_out_calibration_questions_and_trains_on_the_other_gold(baseline: Path) -> None:
+    with at(baseline) as desk, desk.database.read() as session:
+        counts = queries.counts(session).questions
+        taught = queries.training_rows(session, 0)
+    assert counts["calibration"] == 12  # a fifth of 60
+    assert {row.label.kind for row in taught} == {"gold"}
+    assert len(taught) == counts["gold"]
+
+
+def test_nothing_held_out_ever_teaches(desk: Desk) -> None:
+    with desk.database.read() as session:
+        held = {row.id for role in ("dev", "test", "calibration") for row in queries.questions(session, roles=[role])}
+        guarded = queries.guarded_passages(session)
+        for number in (0, 1):
+            for row in queries.training_rows(session, number):
+                assert row.question.id not in held
+                assert not {answer.passage_id for answer in row.label.answers} & guarded
+
+
+def test_mined_negatives_hold_no_answer_and_no_held_out_passage(desk: Desk) -> None:
+    with desk.database.read() as session:
+        rows, row = queries.training_rows(session, 1), queries.round_(session, 1)
+        guarded = queries.guarded_passages(session)
+        forbidden = {passage.text for passage in queries.passages(session, guarded).values()}
+    mined = training.mine_negatives(desk, row, rows, guarded)
+    assert any(mined.values())
+    for each in rows:
+        for text in mined.get(each.question.id, ()):
+            assert text not in forbidden
+            assert all(answer.text.lower() not in text.lower() for answer in each.label.answers)
+
+
+def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(desk: Desk) -> None:
+    with desk.database.read() as session:
+        reviews = queries.reviews(session, round_number=1)
+        human = {label.question_id for label in queries.live_labels(session, kinds=["human"])}
+        pseudo = {label.question_id for label in queries.live_labels(session, kinds=["pseudo"])}
+    assert len(reviews) == 12
+    assert human == {row.question_id for row in reviews if row.verdict in ("answerable", "no_answer")}
+    assert not human & pseudo
+
+
+def test_a_second_run_after_the_round_opens_the_next_one(desk: Desk) -> None:
+    assert machine.run(desk, reviewer="none").round.number == 2
+
+
+def test_without_a_reviewer_nobody_is_asked(desk: Desk) -> None:
+    row = machine.run(desk, reviewer="none", until="labelled").round
+    with desk.database.read() as session:
+        assert queries.tasks(session, round_number=row.number) == []
+
+
+def test_a_refused_round_keeps_its_human_labels_and_gives_the_old_pseudo_labels_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing(monkeypatch)
+    before = live(desk, "pseudo")
+    row = machine.run(desk, reviewer="simulated").round
+    after = live(desk, "pseudo")
+    assert row.promoted is False
+    assert desk.best_model().round_number < row.number
+    reviewed = live(desk, "human")
+    assert after == {key: text for key, text in before.items() if key not in reviewed}
+
+
+def live(desk: Desk, kind: str) -> dict[str, str]:
+    """Question id -> answer of the live labels of a kind; empty text for "no answer"."""
+    with desk.database.read() as session:
+        rows = queries.live_labels(session, kinds=[kind])
+    return {row.question_id: row.answers[0].text if row.answers else "" for row in rows}
+
+
+def test_reverting_a_round_brings_back_the_reader_and_the_labels_before_it(desk: Desk, baseline: Path) -> None:
+    told = story.revert(desk, 1, with_reviews=True)
+    assert told["reverted"] == [1]
+    assert desk.best_model().round_number == 0
+    assert (live(desk, "human"), live(desk, "pseudo")) == ({}, {})
+    with at(baseline) as before:
+        assert live(desk, "gold") == live(before, "gold")
+
+
+def test_history_outlives_a_revert(desk: Desk) -> None:
+    with desk.database.read() as session:
+        written = len(queries.labels(session))
+        question = queries.reviews(session, round_number=1)[0].question_id
+    story.revert(desk, 1, with_reviews=True)
+    with desk.database.read() as session:
+        assert len(queries.labels(session)) >= written
+        kinds = {event.kind for event in queries.history(session, question)}
+    assert {"review", "prediction", "task"} <= kinds
+
+
+def test_a_round_goes_on_with_the_settings_it_was_opened_with(desk: Desk) -> None:
+    opening.open_next(desk, reviewer="none")
+    changed = desk.with_config(opening.resolve(desk))
+    with desk.database.write() as session:
+        row = queries.current_round(session)
+        assert row is not None
+    standing = machine.run(changed, until="predicted")
+    assert standing.round.config == row.config
+
+
+def test_training_between_rounds_is_a_round_of_its_own_and_judged(desk: Desk) -> None:
+    trained = machine.train(desk)
+    with desk.database.read() as session:
+        row = queries.round_(session, trained.round)
+    assert (row.kind, row.stage) == ("retrain", "closed")
+
+
+def test_training_in_the_middle_of_a_round_says_what_to_do(desk: Desk) -> None:
+    machine.run(desk, reviewer="none", until="predicted")
+    with pytest.raises(NotReady, match="labeler round"):
+        machine.train(desk)
+
+
+def test_a_stale_index_is_named_before_a_round_opens(desk: Desk) -> None:
+    with desk.database.write() as session:
+        undone = queries.imports(session)[0].id
+        store.undo_import(session, undone)
+    with pytest.raises(Exception, match="labeler index"):
+        machine.run(desk, reviewer="none")
+
+
+def test_evaluation_is_made_once_and_then_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluation.evaluate(desk, "test")
+    monkeypatch.setattr(evaluation, "marks", None)
+    assert evaluation.evaluate(desk, "test") == first
+
+
+def test_a_world_without_gold_starts_with_a_random_blind_sample(tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "cold", division="test=20,pool=60")
+    with at(folder) as desk:
+        row = machine.run(desk, reviewer="simulated").round
+        with desk.database.read() as session:
+            tasks = queries.tasks(session, round_number=row.number)
+            counts = queries.counts(session)
+    assert (row.kind, row.stage, row.promoted) == ("cold", "closed", True)
+    assert all(task.blind and task.kind == "random" for task in tasks)
+    assert counts.questions["calibration"] > 0
+
+
+def test_two_plays_of_one_world_end_in_the_same_state(baseline: Path, played: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(baseline, tmp_path / "again")
+    with at(again) as desk:
+        machine.run(desk, reviewer="simulated")
+        with desk.database.read() as session:
+            second = state(session)
+    with at(played) as desk, desk.database.read() as session:
+        assert state(session) == second

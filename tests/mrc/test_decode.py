@@ -1,0 +1,123 @@
+"""Decoding equals exhaustive search, and its numbers are shares of one softmax."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrc.decode import Candidate, WindowSpans, decode_windows, rank_answers
+
+
+def exhaustive(start, end, starts, context, longest):
+    """All allowed (score, start, end), best first; ties: earlier start, shorter span."""
+    spans = [
+        (float(start[i]) + float(end[j]), i, j)
+        for i in range(len(start))
+        for j in range(i, min(i + longest, len(start)))
+        if starts[i] and context[j]
+    ]
+    return sorted(spans, key=lambda span: (-span[0], span[1], span[2]))
+
+
+@st.composite
+def window(draw):
+    length = draw(st.integers(2, 14))
+    numbers = st.lists(st.integers(-6, 6), min_size=length, max_size=length)
+    context = np.array(draw(st.lists(st.booleans(), min_size=length, max_size=length)))
+    owned = context & np.array(draw(st.lists(st.booleans(), min_size=length, max_size=length)))
+    return np.array(draw(numbers), np.float32), np.array(draw(numbers), np.float32), owned, context
+
+
+def decode(start, end, owned, context, *, longest, n_best=5):
+    return decode_windows(
+        start[None],
+        end[None],
+        starts=owned[None],
+        context=context[None],
+        null=np.array([0]),
+        max_answer_length=longest,
+        n_best_size=n_best,
+    )
+
+
+@given(window(), st.integers(1, 6), st.integers(1, 8))
+def test_the_best_spans_are_those_of_an_exhaustive_search(drawn, longest, n_best):
+    expected = exhaustive(*drawn, longest)[:n_best]
+    found = decode(*drawn, longest=longest, n_best=n_best)
+    kept = np.isfinite(found.score[0])
+    spans = list(zip(found.score[0][kept], found.start[0][kept], found.end[0][kept], strict=True))
+    assert spans == expected
+
+
+@given(window(), st.integers(1, 6))
+def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest):
+    spans = exhaustive(*drawn, longest)
+    found = decode(*drawn, longest=longest)
+    if not spans:
+        assert found.total[0] == -np.inf and found.start_entropy[0] == found.end_entropy[0] == 0
+        return
+    mass = sum(math.exp(score) for score, _, _ in spans)
+    assert found.total[0] == pytest.approx(math.log(mass))
+    for entropy, place in ((found.start_entropy[0], 1), (found.end_entropy[0], 2)):
+        shares = [
+            sum(math.exp(span[0]) for span in spans if span[place] == at) / mass for at in {span[place] for span in spans}
+        ]
+        assert entropy == pytest.approx(-sum(share * math.log(share) for share in shares), abs=1e-9)
+
+
+def test_a_start_that_ties_goes_to_the_earlier_and_then_to_the_shorter_span():
+    zeros, everywhere = np.zeros(4, np.float32), np.ones(4, bool)
+    found = decode(zeros, zeros, everywhere, everywhere, longest=2, n_best=4)
+    assert list(zip(found.start[0], found.end[0], strict=True)) == [(0, 0), (0, 1), (1, 1), (1, 2)]
+
+
+def spans_of(total, null):
+    """Decoded windows of which only the normalising parts matter."""
+    count = len(total)
+    nothing = np.zeros((count, 0), np.int64)
+    zeros = np.zeros(count)
+    return WindowSpans(nothing, nothing, np.zeros((count, 0)), np.array(total), np.array(null), zeros, zeros)
+
+
+def test_one_softmax_runs_over_all_passages_and_every_no_answer():
+    # spans: 6 and 2 in one passage, 1 in another; "no answer": 0.5 and 0.5; all together 10
+    windows = spans_of([math.log(8), math.log(1)], [math.log(0.5), math.log(0.5)])
+    candidates = [
+        Candidate("Tarn", "p1", 0, 0, 4, math.log(6)),
+        Candidate("Oland", "p1", 0, 10, 15, math.log(2)),
+        Candidate("tarn.", "p2", 1, 5, 10, math.log(1)),
+    ]
+    ranked = rank_answers(candidates, windows, normalize=lambda text: text.lower().strip("."), n_best_size=5)
+    first, second = ranked.answers
+    assert (first.text, first.passage_id, first.start) == ("Tarn", "p1", 0)
+    assert first.score == pytest.approx((6 + 1) / 10) and first.probability == pytest.approx(6 / 10)
+    assert second.score == pytest.approx(2 / 10)
+    assert ranked.null_score == pytest.approx((0.5 + 0.5) / 10)
+    assert ranked.support == (2, 1)
+    # each window's spans start at one place (entropy 0 within), so the starts are 8, 1, 0.5, 0.5 of 10
+    assert ranked.start_entropy == pytest.approx(-sum(p * math.log(p) for p in (0.8, 0.1, 0.05, 0.05)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a", "p2", 0, 9, 10), ("b", "p1", 1, 0, 1)),  # the better-ranked passage
+        (("a", "p1", 0, 3, 9), ("b", "p1", 0, 4, 5)),  # the earlier start
+        (("a", "p1", 0, 3, 4), ("b", "p1", 0, 3, 5)),  # the shorter span
+    ],
+)
+def test_equal_scores_are_ranked_by_passage_then_start_then_length(first, second):
+    windows = spans_of([math.log(4)], [math.log(4)])
+    for order in ((first, second), (second, first)):
+        candidates = [Candidate(*fields, math.log(2)) for fields in order]
+        ranked = rank_answers(candidates, windows, normalize=str, n_best_size=2)
+        assert [answer.text for answer in ranked.answers] == ["a", "b"]
+
+
+def test_texts_that_normalise_to_nothing_stay_apart():
+    windows = spans_of([math.log(2)], [-np.inf])
+    candidates = [Candidate("the", "p", 0, 0, 3, 0.0), Candidate("!", "p", 0, 4, 5, 0.0)]
+    ranked = rank_answers(candidates, windows, normalize=lambda text: "", n_best_size=5)
+    assert [answer.text for answer in ranked.answers] == ["the", "!"]

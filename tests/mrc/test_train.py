@@ -1,0 +1,215 @@
+"""Training learns, can be stopped anywhere, and says what it could not use."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mrc.errors import BadCheckpoint, DataError
+from mrc.read.batches import micro_batches, plan_batches, prepare
+from mrc.read.config import ReadConfig, TrainConfig, TrainingExample
+from mrc.read.features import Windower
+from mrc.read.model import Reader, model_hash
+from mrc.read.train import TrainingDiverged, span_loss, train
+from tests.mrc import tiny
+
+CONFIG = TrainConfig(
+    max_steps=6, batch_size=3, learning_rate=1e-3, max_seq_length=96, doc_stride=16, checkpoint_every=2, device="cpu"
+)
+READ = ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8)
+NAMES = ("Mira Oland", "Tarn", "the mill", "가람 선생", "1893", "1921", "한빛 학당", "Mira")
+
+
+def example(number, *, trusted=True, weight=1.0, negatives=()):
+    name = NAMES[number % len(NAMES)]
+    context = f"The mill stands in Tarn. {number} was founded by {name}."
+    start = context.rindex(name)
+    return TrainingExample(
+        f"q{number}", f"Who founded {number}?", context, start, start + len(name), negatives, weight, trusted
+    )
+
+
+EXAMPLES = [example(number) for number in range(8)]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return tiny.bert(tmp_path_factory.mktemp("start") / "bert")
+
+
+def run(start, folder, *, examples=EXAMPLES, config=CONFIG, seed=0, progress=None):
+    return train(examples, start=start, config=config, seed=seed, folder=folder, progress=progress)
+
+
+def test_a_reader_learns_eight_examples_by_heart(start, tmp_path):
+    config = replace(CONFIG, max_steps=120, batch_size=8, learning_rate=3e-3, head_learning_rate=1e-2)
+    nothing = TrainingExample("q8", "Who founded 8?", "The mill stands in Tarn.", -1, -1)
+    result = run(start, tmp_path / "reader", examples=[*EXAMPLES, nothing], config=config)
+    assert (result.examples, result.steps, result.unusable) == (9, 120, ())
+    *found, empty = Reader.load(result.folder).answer([(item.question, item.context) for item in [*EXAMPLES, nothing]], READ)
+    assert [prediction.answers[0].text for prediction in found] == [item.context[item.start : item.end] for item in EXAMPLES]
+    assert empty.null_score > empty.answers[0].score and result.loss < 0.2
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 5])
+def test_a_training_stopped_anywhere_ends_in_the_same_bits(stop, start, tmp_path):
+    whole = run(start, tmp_path / "whole")
+
+    def interrupt(step, total, loss, seconds_left):
+        if step == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(start, tmp_path / "stopped", progress=interrupt)
+    assert not (tmp_path / "stopped").exists()
+    steps = []
+    resumed = run(start, tmp_path / "stopped", progress=lambda step, total, loss, left: steps.append((step, total)))
+    assert steps == [(step, 6) for step in range(stop - stop % 2 + 1, 7)]  # a checkpoint every 2 updates
+    assert (resumed.hash, resumed.loss) == (whole.hash, whole.loss)
+    assert not (tmp_path / "stopped.partial").exists()
+
+
+def test_a_torn_checkpoint_is_never_seen(start, tmp_path):
+    partial = tmp_path / "reader.partial" / "draft"
+    partial.mkdir(parents=True)
+    (partial / "model.safetensors").write_bytes(b"half")
+    assert run(start, tmp_path / "reader").hash == run(start, tmp_path / "undisturbed").hash
+
+
+def test_a_checkpoint_of_another_training_is_not_continued(start, tmp_path, caplog):
+    def interrupt(step, total, loss, seconds_left):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(start, tmp_path / "reader", progress=interrupt, seed=1)
+    assert run(start, tmp_path / "reader").hash == run(start, tmp_path / "undisturbed").hash
+    assert "another training" in caplog.text
+
+
+def test_a_finished_folder_is_returned_and_one_of_something_else_refused(start, tmp_path):
+    first = run(start, tmp_path / "reader")
+    assert run(start, tmp_path / "reader") == first
+    assert first.hash == model_hash(first.folder)
+    with pytest.raises(BadCheckpoint, match="holds something else"):
+        run(start, tmp_path / "reader", seed=1)
+
+
+def test_seed_data_and_settings_each_change_the_result(start, tmp_path):
+    heard = [
+        run(start, tmp_path / "a").hash,
+        run(start, tmp_path / "b", seed=1).hash,
+        run(start, tmp_path / "c", examples=EXAMPLES[1:]).hash,
+        run(start, tmp_path / "d", config=replace(CONFIG, learning_rate=2e-3)).hash,
+        run(start, tmp_path / "e", examples=[replace(EXAMPLES[0], weight=0.5), *EXAMPLES[1:]]).hash,
+    ]
+    assert len(set(heard)) == len(heard)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(start, tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    run(start, tmp_path / "reader")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_update(start, tmp_path):
+    broken = tiny.bert(tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["qa_outputs.weight"][:] = math.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainingDiverged, match="update 1: the loss is nan"):
+        run(broken, tmp_path / "reader")
+
+
+def test_examples_without_a_token_are_named_and_none_at_all_is_an_error(start, tmp_path):
+    lost = TrainingExample("lost", "Who?", "Tarn \u200b\u200b.", 5, 7)
+    result = run(start, tmp_path / "reader", examples=[*EXAMPLES, lost])
+    assert result.unusable == ("lost",) and result.examples == 8
+    assert json.loads((result.folder / "training.json").read_text())["unusable"] == ["lost"]
+    with pytest.raises(DataError, match="none of 1 examples can train"):
+        run(start, tmp_path / "none", examples=[lost])
+
+
+def test_windows_beyond_the_models_positions_are_refused(start, tmp_path):
+    with pytest.raises(BadCheckpoint, match="set max_seq_length = 130 or less"):
+        run(start, tmp_path / "reader", config=TrainConfig())
+
+
+@pytest.mark.parametrize(("start_at", "end_at"), [(0, 0), (3, 2), (-1, 4), (0, 10**6)])
+def test_a_span_outside_its_context_is_a_bug_of_the_caller(start_at, end_at):
+    with pytest.raises(ValueError, match="q1: span"):
+        TrainingExample("q1", "Who?", "Tarn", start_at, end_at)
+
+
+def batch_of(examples, **change):
+    windower = Windower(tiny.wordpiece())
+    config = replace(CONFIG, **change)
+    items, _ = prepare(examples, windower, config)
+    return list(micro_batches(items, windower, config))
+
+
+def test_equal_logits_cost_the_log_of_the_positions_a_question_has():
+    distractor = "The mill stands in Tarn."
+    (batch,) = batch_of([example(0, negatives=(distractor,)), example(1, weight=0.5)], batch_tokens=10_000)
+    zeros = torch.zeros(batch.batch.ids.shape)
+    counts = np.split(batch.allowed.sum(axis=1), np.cumsum(batch.sizes)[:-1])
+    expected = sum(
+        weight * math.log(rows.sum()) for weight, rows in zip(batch.weights, counts, strict=True)
+    )  # one right start and end among all positions of both passages
+    assert sorted(batch.sizes) == [1, 2]
+    assert float(span_loss(zeros, zeros, batch)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_answer_in_two_windows_counts_in_both_and_no_answer_is_the_first_token_of_each():
+    context = "mill " * 60 + "Tarn " + "mill " * 60
+    seen = TrainingExample("seen", "Who?", context, 300, 304)
+    nothing = TrainingExample("nothing", "Who?", context, -1, -1)
+    (with_answer,) = batch_of([seen], batch_tokens=10_000, max_seq_length=96, doc_stride=38)
+    (without,) = batch_of([nothing], batch_tokens=10_000, max_seq_length=96, doc_stride=38)
+    rows = len(with_answer.batch.ids)
+    tarn = tiny.wordpiece().convert_tokens_to_ids("tarn")
+    assert with_answer.start.sum() == (with_answer.batch.ids == tarn).sum() >= 1
+    assert np.array_equal(without.start, without.end) and without.start[:, 0].all() and without.start.sum() == rows
+
+
+def test_a_question_is_never_cut_in_two_forward_passes():
+    examples = [example(number, negatives=("mill " * 30,) * 3) for number in range(4)]
+    batches = batch_of(examples, batch_tokens=8)
+    assert [batch.sizes for batch in batches] == [(4,)] * 4
+
+
+def test_gradients_do_not_depend_on_how_an_update_is_cut(start, tmp_path):
+    config = replace(CONFIG, max_steps=1, batch_size=8, precision="fp32")
+    still = tiny.bert(tmp_path / "still", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    one = run(still, tmp_path / "one", config=replace(config, batch_tokens=10_000))
+    many = run(still, tmp_path / "many", config=replace(config, batch_tokens=1))
+    whole, cut = (load_file(result.folder / "model.safetensors") for result in (one, many))
+    assert one.loss == pytest.approx(many.loss, rel=1e-5)
+    assert sum(float((whole[name] - cut[name]).abs().mean()) for name in whole) < 1e-3
+
+
+@pytest.mark.parametrize(("trusted", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
+def test_each_epoch_shows_everything_and_every_batch_enough_that_is_trusted(trusted, others):
+    flags = [True] * trusted + [False] * others
+    config = replace(CONFIG, max_steps=None, epochs=1, batch_size=8)
+    batches = plan_batches(flags, config, seed=0)
+    assert {number for batch in batches for number in batch} == set(range(len(flags)))
+    assert all(0 < len(batch) <= 8 for batch in batches)
+    untrusted = [number for batch in batches for number in batch if not flags[number]]
+    assert len(untrusted) == others
+    if trusted and others:
+        assert all(sum(flags[number] for number in batch) >= len(batch) / 4 for batch in batches)
+
+
+def test_max_steps_is_an_equal_budget_for_unequal_data():
+    for count in (3, 30, 300):
+        plan = plan_batches([True] * count, replace(CONFIG, max_steps=17, batch_size=8), seed=0)
+        assert len(plan) == 17
+        assert plan == plan_batches([True] * count, replace(CONFIG, max_steps=17, batch_size=8), seed=0)
+    assert len(plan_batches([True] * 80, replace(CONFIG, max_steps=None, epochs=2.5, batch_size=8), seed=0)) == 25

@@ -1,0 +1,63 @@
+"""Miniature workspaces: the demonstration's own world, a reader of a few thousand weights, rounds in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labeler.demo.world import make_world
+from labeler.desk import Desk
+from labeler.indexing import build_index
+from labeler.ingest import import_files
+from labeler.splits import parse_split
+from labeler.workspace import create_workspace, open_workspace
+
+DIVISION = "gold=60,dev=30,test=20,pool=60"
+SETTINGS: Mapping[tuple[str, str], Any] = {
+    ("index", "analyzer"): "english",
+    ("read", "top_k"): 2,
+    ("read", "max_seq_length"): 128,
+    ("read", "doc_stride"): 32,
+    ("read", "max_answer_length"): 16,
+    ("builtin", "layers"): 1,
+    ("builtin", "hidden_size"): 32,
+    ("builtin", "heads"): 2,
+    ("builtin", "warmup_steps"): 2,
+    ("train", "max_seq_length"): 128,
+    ("train", "doc_stride"): 32,
+    ("train", "max_steps"): 6,
+    ("train", "batch_size"): 8,
+    ("train", "checkpoint_every"): 2,
+    ("train", "learning_rate"): 1e-3,
+    ("train", "device"): "cpu",
+    ("review", "review_budget"): 12,
+    ("round", "chunk_size"): 25,
+    ("round", "seed"): 3,
+}
+
+
+def make_workspace(folder: Path, *, division: str = DIVISION, **changes: Any) -> Path:
+    """A workspace with an imported, indexed world; `changes` are settings named `section__key`."""
+    given = dict(SETTINGS) | {tuple(name.split("__")): value for name, value in changes.items()}
+    file = folder.with_suffix(".json")
+    file.write_text(json.dumps(make_world("en", seed=5, documents=80).squad()), encoding="utf-8")
+    workspace = create_workspace(folder, language="en", settings=given, environ={})
+    database = workspace.database()
+    import_files(database, [str(file)], split=parse_split(division), seed=1)
+    build_index(Desk(workspace, database))
+    database.close()
+    return folder
+
+
+@contextmanager
+def at(folder: Path) -> Iterator[Desk]:
+    """The desk of a workspace."""
+    workspace = open_workspace(folder, environ={})
+    database = workspace.database()
+    try:
+        yield Desk(workspace, database)
+    finally:
+        database.close()
