@@ -57,7 +57,9 @@ def _confidence(desk: Desk, prediction: Prediction) -> float | None:
     """By the calibrator of the newest round whose teacher is the reader that answers; None where there is none."""
     best = desk.best_model()
     with desk.database.read() as session:
-        fitted = [row for row in queries.rounds(session, reverted=False) if row.teacher_id == best.id and row.calibrator_id]
+        fitted = [
+            row for row in queries.rounds(session, reverted=False) if row.teacher_id == best.id and row.calibrator_id
+        ]
         if not fitted or not prediction.answers:
             return None
         stored = queries.calibrator(session, fitted[-1].calibrator_id or 0)
@@ -108,7 +110,9 @@ def answer_file(
     }
     folder.mkdir(parents=True, exist_ok=True)
     predictions = _write(folder / "predictions.json", texts)
-    nbest = _write(folder / "nbest_predictions.json", {prediction.question_id: _nbest(prediction) for prediction in found})
+    nbest = _write(
+        folder / "nbest_predictions.json", {prediction.question_id: _nbest(prediction) for prediction in found}
+    )
     marks = _marks(examples, texts, chosen)
     listed = [(each.where, each.why) for each in rejected]
     return FileAnswers(len(asked), seconds, len(asked) / seconds, *marks, predictions, nbest, listed)
@@ -118,7 +122,9 @@ def _metric(name: str, examples: list[Example]) -> Metric:
     from mrc.analyzers import detect_language
 
     language = detect_language([example.question for example in examples[:200]])
-    return resolve_metric(name, language=language, impossible=any(example.is_impossible is not None for example in examples))
+    return resolve_metric(
+        name, language=language, impossible=any(example.is_impossible is not None for example in examples)
+    )
 
 
 def _marks(examples: list[Example], texts: dict[str, str], metric: Metric) -> tuple[float | None, float | None]:

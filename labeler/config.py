@@ -22,7 +22,7 @@ from typing import Any, Literal
 from labeler.errors import ConfigError
 from labeler.gate import GateConfig
 from labeler.select import SelectConfig
-from mrc.read import ReadConfig, TrainConfig
+from mrc.read import BuiltinConfig, ReadConfig, TrainConfig
 from mrc.retrieve.index import IndexConfig
 
 FILE_NAME = "labeler.toml"
@@ -111,6 +111,7 @@ class Config:
     index: IndexConfig = field(default_factory=IndexConfig)
     read: ReadSection = field(default_factory=ReadSection)
     train: TrainConfig = field(default_factory=TrainConfig)
+    builtin: BuiltinConfig = field(default_factory=BuiltinConfig)
     calibrate: CalibrateConfig = field(default_factory=CalibrateConfig)
     review: SelectConfig = field(default_factory=SelectConfig)
     gate: GateConfig = field(default_factory=GateConfig)

@@ -36,7 +36,7 @@ class _Log:
 
 @contextmanager
 def bar(label: str, *, total: int, unit: str = "it") -> Iterator[Bar]:
-    """A progress bar for `total` pieces of work, with the time left; a log line at the end where there is no terminal."""
+    """A progress bar for `total` pieces of work, with the time left; without a terminal a log line at the end."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 

@@ -45,7 +45,7 @@ class WindowSpans:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A span of a passage, code points, end exclusive. `rank` is its passage's rank, 0 the best; `score` a sum of logits."""
+    """A span of a passage: code points, end exclusive. `rank` is its passage's, 0 the best; `score` a sum of logits."""
 
     text: str
     passage_id: str

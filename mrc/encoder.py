@@ -28,7 +28,7 @@ def use_threads(count: int) -> None:
 def pick_device(device: str) -> torch.device:
     """The torch device for "auto" (a GPU if there is one), "cpu" or "cuda".
 
-    Raises: BadCheckpoint is never raised here; ValueError for "cuda" on a machine without one.
+    Raises: ValueError for "cuda" on a machine without one.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -72,11 +72,11 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     folder = Path(source)
     if folder.is_dir() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise BadCheckpoint(f"{source}: no tokenizer in this folder (tokenizer.json); save the tokenizer beside the model")
+        raise BadCheckpoint(f"{source}: no tokenizer in this folder; save tokenizer.json beside the model")
     with _named(source):
         tokenizer = AutoTokenizer.from_pretrained(str(source), use_fast=True)
     if not tokenizer.is_fast:
-        raise BadCheckpoint(f"{source}: only a slow tokenizer, which gives no offsets; choose a model with tokenizer.json")
+        raise BadCheckpoint(f"{source}: a slow tokenizer, which gives no offsets; choose a model with tokenizer.json")
     return tokenizer
 
 
@@ -104,8 +104,9 @@ def _named(source: str | Path) -> Iterator[None]:
     """What transformers, tokenizers and safetensors raise for a bad checkpoint, as BadCheckpoint of one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError) as error:
-        where = "this folder holds no usable model" if Path(source).is_dir() else "no such folder, and no such model on the hub or no network"
+    except _LOADING_ERRORS as error:
+        here = Path(source).is_dir()
+        where = "this folder holds no usable model" if here else "no such folder, and no such model on the hub"
         raise BadCheckpoint(f"{source}: {where} ({_line(error)})") from error
 
 
@@ -142,6 +143,16 @@ def sorted_batches(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
     return batches
 
 
+_LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+)
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",

@@ -74,7 +74,7 @@ def _read_chunk(
 
 
 def confidence_features(group: Group, ranked: Ranked, hits: Sequence[Hit]) -> dict[str, float]:
-    """What the calibrator looks at, by the names and definitions of `mrc.calibrate.FEATURES`; `ranked` has an answer."""
+    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it; `ranked` has an answer."""
     best = ranked.answers[0]
     rank = next(index for index, hit in enumerate(hits) if hit.passage_id == best.passage_id)
     following = hits[rank + 1].score if rank + 1 < len(hits) else hits[rank].score

@@ -22,7 +22,15 @@ def state(session: Session) -> dict[str, Any]:
             for task in queries.tasks(session)
         ],
         "reviews": sorted(
-            [row.round_number, row.question_id, row.reviewer, row.verdict, span(row.answer), str(row.origin), row.seconds or 0]
+            [
+                row.round_number,
+                row.question_id,
+                row.reviewer,
+                row.verdict,
+                span(row.answer),
+                str(row.origin),
+                row.seconds or 0,
+            ]
             for row in queries.reviews(session)
         ),
         "predictions": [

@@ -25,7 +25,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("builtin", "layers"): 1,
     ("builtin", "hidden_size"): 32,
     ("builtin", "heads"): 2,
-    ("builtin", "warmup_steps"): 2,
+    ("builtin", "positions"): 128,
     ("train", "max_seq_length"): 128,
     ("train", "doc_stride"): 32,
     ("train", "max_steps"): 6,

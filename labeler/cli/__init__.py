@@ -82,7 +82,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - the outermost border: what cannot be named is raised again
+    except Exception as error:
         from labeler.cli.explain import explain
 
         line = explain(error)

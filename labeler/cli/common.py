@@ -21,7 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout and nothing else.")
 workspace_option = click.option(
-    "-w", "--workspace", type=click.Path(path_type=Path, file_okay=False), help="The workspace; default: the nearest upward."
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The workspace; default: the nearest upward.",
 )
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one setting for this run; repeatable."
@@ -113,7 +116,9 @@ def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     """Aligned columns: text to the left, numbers to the right. Wide (Korean) characters count as two."""
     cells = [tuple(str(cell) for cell in row) for row in rows]
     widths = [max(_width(line[place]) for line in [header, *cells]) for place in range(len(header))]
-    numeric = [all(not isinstance(row[place], str) or _is_number(row[place]) for row in rows) for place in range(len(header))]
+    numeric = [
+        all(not isinstance(row[place], str) or _is_number(row[place]) for row in rows) for place in range(len(header))
+    ]
 
     def line(cells: tuple[str, ...]) -> str:
         padded = []

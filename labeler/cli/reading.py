@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.option("--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; `builtin`: a small one made from the passages.")
+@click.option(
+    "--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; `builtin`: a small one made from the passages."
+)
 @click.option("--head", type=click.Choice(["linear"]), help="What turns the encoder's output into spans.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
 @click.option("--seed", type=int, help="Of the order of examples and of dropout.")
@@ -69,7 +71,11 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
     show(
         {"answers": answers},
         as_json=as_json,
-        text=lambda: table(("answer", "score %", "confidence %", "passage"), rows) if rows else "no passage shares a term with it",
+        text=lambda: (
+            table(("answer", "score %", "confidence %", "passage"), rows)
+            if rows
+            else "no passage shares a term with it"
+        ),
     )
 
 
@@ -113,7 +119,9 @@ def _bounds(found: Evaluation, key: str) -> str:
 @click.command("answer")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--model", required=True, metavar="PATH_OR_HUB_ID", help="The reader.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write into.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write into."
+)
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @set_option
@@ -149,5 +157,7 @@ def answer_command(
     show(
         found,
         as_json=as_json,
-        text=lambda: f"{found.questions} questions in {found.seconds:.1f} s ({found.per_second:.1f}/s){marks}: {output}",
+        text=lambda: (
+            f"{found.questions} questions in {found.seconds:.1f} s ({found.per_second:.1f}/s){marks}: {output}"
+        ),
     )

@@ -65,7 +65,15 @@ def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
         hits = at.index().retrieve([question], k)[0]
         passages = at.fetch([hit.passage_id for hit in hits])
     found = [
-        Found(hit.passage_id, hit.rank, hit.score, hit.bm25, hit.dense, passages[hit.passage_id].title, passages[hit.passage_id].text)
+        Found(
+            hit.passage_id,
+            hit.rank,
+            hit.score,
+            hit.bm25,
+            hit.dense,
+            passages[hit.passage_id].title,
+            passages[hit.passage_id].text,
+        )
         for hit in hits
     ]
     rows = [(each.rank + 1, f"{each.score:.2f}", each.title, " ".join(each.text.split())[:80]) for each in found]

@@ -37,12 +37,20 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
         "seconds": seconds,
         "per_second": predicted / seconds,
     }
-    show(found, as_json=as_json, text=lambda: f"round {standing.round.number}: {predicted} questions predicted in {seconds:.0f} s")
+    show(
+        found,
+        as_json=as_json,
+        text=lambda: f"round {standing.round.number}: {predicted} questions predicted in {seconds:.0f} s",
+    )
 
 
 @click.command("round")
 @click.option("--rounds", "count", default=1, show_default=True, type=click.IntRange(min=1), help="Rounds to run.")
-@click.option("--reviewer", type=click.Choice(["simulated", "none"]), help="Who reviews; simulated: hidden answers of a labelled pool.")
+@click.option(
+    "--reviewer",
+    type=click.Choice(["simulated", "none"]),
+    help="Who reviews; simulated: hidden answers of a labelled pool.",
+)
 @click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
 @in_workspace
 @on_device
@@ -127,7 +135,11 @@ def rounds_list(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
         )
         for each in told
     ]
-    show({"rounds": told}, as_json=as_json, text=lambda: table(header, rows) if rows else "no round yet; run: labeler round")
+    show(
+        {"rounds": told},
+        as_json=as_json,
+        text=lambda: table(header, rows) if rows else "no round yet; run: labeler round",
+    )
 
 
 @rounds_command.command("show")
@@ -167,7 +179,9 @@ def rounds_diff(workspace: Path | None, sets: tuple[str, ...], as_json: bool, be
 @click.argument("number", type=int)
 @click.option("--with-reviews", is_flag=True, help="Withdraw the human labels of these rounds too.")
 @in_workspace
-def rounds_revert(workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int, with_reviews: bool) -> None:
+def rounds_revert(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int, with_reviews: bool
+) -> None:
     """Undo the newest rounds down to this one.
 
     Their pseudo-labels are withdrawn, those that were live before are restored, and the reader before them is the
@@ -183,8 +197,10 @@ def rounds_revert(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
     show(
         told,
         as_json=as_json,
-        text=lambda: f"reverted rounds {', '.join(map(str, told['reverted']))}: "
-        f"{told['withdrawn']} labels withdrawn, {told['restored']} restored; now: {told['reader']}",
+        text=lambda: (
+            f"reverted rounds {', '.join(map(str, told['reverted']))}: "
+            f"{told['withdrawn']} labels withdrawn, {told['restored']} restored; now: {told['reader']}"
+        ),
     )
 
 

@@ -58,7 +58,7 @@ class Names:
         return f"{value:,}" + (("" if self.korean else " ") + unit[0] if unit else "")
 
     def _pick(self, names: Sequence[str]) -> str:
-        return names[self.rng.integers(len(names))]
+        return names[int(self.rng.integers(len(names)))]
 
     def _join(self, *parts: Sequence[str], space: str = " ") -> list[str]:
         return [space.join(combination) for combination in product(*parts)]

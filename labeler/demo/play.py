@@ -94,7 +94,9 @@ def _prepare(folder: Path, workspace: Path, *, language: Language, seed: int, sa
     database = made.database()
     try:
         report = import_files(database, [str(file)], split=parse_split(DIVISION), seed=seed)
-        say(f"  {report.passages} passages; questions: " + ", ".join(f"{n} {role}" for role, n in report.splits.items()))
+        say(
+            f"  {report.passages} passages; questions: " + ", ".join(f"{n} {role}" for role, n in report.splits.items())
+        )
         build_index(Desk(made, database))
     finally:
         database.close()

@@ -45,6 +45,11 @@ class Kind:
     fillers: tuple[Forms, ...]
 
 
+def listed(text: str, separator: str = " ") -> tuple[str, ...]:
+    """The words of a written list."""
+    return tuple(text.split(separator))
+
+
 def particle(word: str, form: str) -> str:
     """The particle `form` (written as after a consonant) as it stands after `word`; closing quotes are skipped."""
     last = word.rstrip("』》”’)")[-1:]

@@ -1,5 +1,7 @@
 """English of the demo world: invented names, and wordings in the small language that `labeler.demo.wording` reads."""
 
+from labeler.demo.wording import listed
+
 MACROS = {
     "@When": "[When|In which year|In what year]",
     "@who": "[Who|Which person]",
@@ -8,52 +10,61 @@ MACROS = {
     "@Tell": "[Name|Give the name of]",
 }
 
-GIVEN = (
-    "Orlen Mirra Tavish Iselde Corvin Pella Hadrin Sunniva Berec Lioba Garrick Neve Odo Thessaly Wystan Ruelle Jorun "
-    "Ansa Fenwick Damaris Ludo Petra Caspian Elowen Bastin Yrsa Quill Marit Torvald Oona"
-).split()
-SURNAMES = (
-    "Vasketh Brandle Ormsby Tarrowin Quillard Hestrin Maldove Pennick Dray Sorrel Lindqvane Harrowmoor Teague Bellwin "
-    "Krantz Ostrander Fallowby Merrin Stonewick Averil"
-).split()
-PLACE_HEADS = (
-    "Kar Vel Bren Mos Thal Ist Dun Hollow Ash Marl Pel Oster Win Grim Lark Sal Fen Tor Rook Ember Quen Hazel Byr Nor"
-).split()
-PLACE_TAILS = "wick mere holm den ford bury stead gate combe haven moor ley".split()
+GIVEN = listed(
+    "Orlen Mirra Tavish Iselde Corvin Pella Hadrin Sunniva Berec Lioba Garrick Neve Odo Thessaly Wystan "
+    "Ruelle Jorun Ansa Fenwick Damaris Ludo Petra Caspian Elowen Bastin Yrsa Quill Marit Torvald Oona"
+)
+SURNAMES = listed(
+    "Vasketh Brandle Ormsby Tarrowin Quillard Hestrin Maldove Pennick Dray Sorrel Lindqvane Harrowmoor "
+    "Teague Bellwin Krantz Ostrander Fallowby Merrin Stonewick Averil"
+)
+PLACE_HEADS = listed(
+    "Kar Vel Bren Mos Thal Ist Dun Hollow Ash Marl Pel Oster Win Grim Lark Sal Fen Tor Rook Ember Quen "
+    "Hazel Byr Nor"
+)
+PLACE_TAILS = listed("wick mere holm den ford bury stead gate combe haven moor ley")
 PLACE_MARKS = ("Upper", "New", "East", "Old")
-RIVER_HEADS = "Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow".split()
+RIVER_HEADS = listed(
+    "Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow"
+)
 RIVER_FORM = "River {}"
-LANDS = (
-    "Cape Ondry;the Vessel Isles;the Glass Desert;Lake Umbriel;the Carrow Peaks;Mount Tavel;the Hollow Coast;"
-    "the Sable Marshes;Port Ennis;the White Plateau;the Lorn Archipelago;the Amber Steppe;Cape Wrathen;Lake Sennet;"
-    "Mount Ygren;the Drowned Forest"
-).split(";")
-ADJECTIVES = (
-    "Glass Silver Hidden Paper Winter Crimson Silent Copper Amber Broken Distant Velvet Iron Hollow Golden Salt "
-    "Midnight Borrowed Painted Northern Scarlet Sleeping Crooked Secret Second-Hand Marble Wooden Restless"
-).split()
-NOUNS = (
-    "Orchard Lantern Harbour Clock Sparrow Garden Mirror Ladder Crown Kettle Compass Heron Bell Staircase River "
-    "Window Fiddle Island Anchor Letter Chimney Pocket Candle Tower Puppet Suitcase Shadow Teacup"
-).split()
-FAIR_MARKS = (
-    "Lantern Harvest Moon Thistle Cider Feather Drum Ribbon Acorn Frost Bonfire Tulip Herring Kite Mask Snow Honeybee "
-    "Barrel Firefly Pumpkin Maypole Cherry Saddle Oyster"
-).split()
-EXPEDITION_MARKS = (
-    "Aldous Brisk Cormorant Dawn Equinox Falcon Gannet Halcyon Ibis Juniper Kestrel Longhope Meridian Narwhal Osprey "
-    "Polestar Quicksand Reindeer Solstice Tempest Umber Vanguard Walrus Zephyr"
-).split()
-SHIPS = (
-    "Brave Otter;Evening Star;Grey Duchess;Lucky Penny;Merry Widow;Old Patience;Proud Swallow;Red Pilgrim;Sea Bramble;"
-    "Swift Badger;True Cousin;Wandering Goose;Wild Rose;Young Baron;Bold Venture;Quiet Sister"
-).split(";")
-COMPANY_MARKS = (
-    "Abbot Birchall Caldwell Denholm Eckhart Farrow Gimlet Hobday Inkpen Jessop Kilner Lomax Mundy Nettle Opie Prout "
-    "Quaife Rudge Scrim Tolley Upjohn Vickery Wragg Yelland"
-).split()
-DEVICES = "loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ".split()
-DEVICE_MARKS = "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt pebble ivy moth saffron cobweb lilac".split()
+LANDS = listed(
+    "Cape Ondry;the Vessel Isles;the Glass Desert;Lake Umbriel;the Carrow Peaks;Mount Tavel;"
+    "the Hollow Coast;the Sable Marshes;Port Ennis;the White Plateau;the Lorn Archipelago;"
+    "the Amber Steppe;Cape Wrathen;Lake Sennet;Mount Ygren;the Drowned Forest",
+    ";",
+)
+ADJECTIVES = listed(
+    "Glass Silver Hidden Paper Winter Crimson Silent Copper Amber Broken Distant Velvet Iron Hollow "
+    "Golden Salt Midnight Borrowed Painted Northern Scarlet Sleeping Crooked Secret Second-Hand Marble "
+    "Wooden Restless"
+)
+NOUNS = listed(
+    "Orchard Lantern Harbour Clock Sparrow Garden Mirror Ladder Crown Kettle Compass Heron Bell Staircase "
+    "River Window Fiddle Island Anchor Letter Chimney Pocket Candle Tower Puppet Suitcase Shadow Teacup"
+)
+FAIR_MARKS = listed(
+    "Lantern Harvest Moon Thistle Cider Feather Drum Ribbon Acorn Frost Bonfire Tulip Herring Kite Mask "
+    "Snow Honeybee Barrel Firefly Pumpkin Maypole Cherry Saddle Oyster"
+)
+EXPEDITION_MARKS = listed(
+    "Aldous Brisk Cormorant Dawn Equinox Falcon Gannet Halcyon Ibis Juniper Kestrel Longhope Meridian "
+    "Narwhal Osprey Polestar Quicksand Reindeer Solstice Tempest Umber Vanguard Walrus Zephyr"
+)
+SHIPS = listed(
+    "Brave Otter;Evening Star;Grey Duchess;Lucky Penny;Merry Widow;Old Patience;Proud Swallow;Red Pilgrim;"
+    "Sea Bramble;Swift Badger;True Cousin;Wandering Goose;Wild Rose;Young Baron;Bold Venture;Quiet Sister",
+    ";",
+)
+COMPANY_MARKS = listed(
+    "Abbot Birchall Caldwell Denholm Eckhart Farrow Gimlet Hobday Inkpen Jessop Kilner Lomax Mundy Nettle "
+    "Opie Prout Quaife Rudge Scrim Tolley Upjohn Vickery Wragg Yelland"
+)
+DEVICES = listed("loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ")
+DEVICE_MARKS = listed(
+    "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt pebble "
+    "ivy moth saffron cobweb lilac"
+)
 FAIRS = ("Fair", "Festival", "Feast", "Carnival")
 WORKS = ("Glassworks", "Foundry", "Mills", "Brothers", "Trading Company", "Shipyard", "Potteries", "Tannery")
 THINGS = {

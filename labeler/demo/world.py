@@ -66,13 +66,13 @@ class World:
 class Mix:
     """How the paragraphs of a world are made; shares are 0-1."""
 
-    kinds: int = 8  # entity types, the first of the list
-    facts: tuple[int, int] = (3, 5)  # sentences that questions ask about, both ends included
+    kinds: int = 3  # entity types, the first of the eight: more need more labels than a demonstration has
+    facts: tuple[int, int] = (2, 3)  # sentences that questions ask about, both ends included
     fillers: tuple[int, int] = (0, 1)  # sentences that nobody asks about, both ends included
-    plain: float = 0.5  # share of paragraphs where no two facts have answers of one type, and no fillers
-    second_paragraph: float = 0.1  # share of articles with a second paragraph
-    aside: float = 0.12  # share of paragraphs that speak of a look-alike too
-    full_name: float = 0.4  # share of later sentences that repeat the name
+    plain: float = 0.7  # share of articles with one sentence for each type of answer, and no fillers
+    second_paragraph: float = 0.05  # share of articles with a second paragraph, on what the first left out
+    aside: float = 0.05  # share of paragraphs that speak of a look-alike too
+    full_name: float = 0.6  # share of later sentences that repeat the name
     questions: int = 3  # at most so many questions a paragraph
 
 
@@ -84,7 +84,7 @@ class _Entity:
     values: dict[str, str]
 
 
-def make_world(language: Language, *, seed: int, documents: int = 840, mix: Mix | None = None) -> World:
+def make_world(language: Language, *, seed: int, documents: int = 1000, mix: Mix | None = None) -> World:
     """A world of `documents` articles; half of them in each language if mixed. Equal seeds give equal worlds."""
     languages = ("ko", "en") if language == "mixed" else (language,)
     paragraphs: list[Paragraph] = []
@@ -126,7 +126,7 @@ class _Writer:
         if self.rng.random() < self.mix.plain:
             first, fillers = _one_of_each_type(relations), 0
         else:
-            first = relations[: self.rng.integers(*self.mix.facts, endpoint=True)]
+            first = relations[: int(self.rng.integers(*self.mix.facts, endpoint=True))]
             fillers = int(self.rng.integers(*self.mix.fillers, endpoint=True))
         parts = [first]
         rest = [relation for relation in relations if relation not in first]
@@ -141,13 +141,14 @@ class _Writer:
         for i in self.rng.permutation(len(entity.kind.fillers))[:fillers]:
             plan.insert(int(self.rng.integers(1, len(plan), endpoint=True)), entity.kind.fillers[i])
         if look_alikes and self.rng.random() < self.mix.aside:
-            other = look_alikes[self.rng.integers(len(look_alikes))]
+            other = look_alikes[int(self.rng.integers(len(look_alikes)))]
             plan.insert(int(self.rng.integers(1, len(plan), endpoint=True)), other)
         text, needs_name, asked = "", True, []
         for part in plan:
             text += " " if text else ""
             if isinstance(part, Relation):
-                sentence, start = self._statement(entity, part, named=needs_name or self.rng.random() < self.mix.full_name)
+                named = needs_name or self.rng.random() < self.mix.full_name
+                sentence, start = self._statement(entity, part, named=named)
                 asked.append((part, sentence[start : start + len(entity.values[part.name])], len(text) + start))
                 needs_name = part.answer == "person"
             elif isinstance(part, _Entity):
@@ -175,14 +176,14 @@ class _Writer:
         return "it" if is_first and not self.korean and self.rng.random() < 0.5 else noun
 
     def _aside(self, other: _Entity, relations: Sequence[Relation]) -> str:
-        relation = relations[self.rng.integers(len(relations))]
+        relation = relations[int(self.rng.integers(len(relations)))]
         sentence, _ = self._statement(other, relation, named=True)
         if not self.korean and sentence.startswith(("The ", "In ", "People ", "It ", "At ", "As ", "To ", "From ")):
             sentence = sentence[0].lower() + sentence[1:]
         return f"{self.rng.choice(self.words.ASIDES)} {sentence}"
 
     def _filler(self, entity: _Entity, forms: Forms) -> str:
-        form = forms[self.rng.integers(len(forms))]
+        form = forms[int(self.rng.integers(len(forms)))]
         values = {name: self.names.value(name, ()) for name in slots(form) if name != "S"}
         sentence, _ = fill(form, values | {"S": entity.name})
         return sentence[:1].upper() + sentence[1:]
@@ -193,8 +194,8 @@ class _Writer:
         return WorldQuestion(digest, question, answer, start)
 
     def _choose(self, lines: Sequence[Forms]) -> str:
-        forms = lines[self.rng.integers(len(lines))]
-        return forms[self.rng.integers(len(forms))]
+        forms = lines[int(self.rng.integers(len(lines)))]
+        return forms[int(self.rng.integers(len(forms)))]
 
 
 def _one_of_each_type(relations: Sequence[Relation]) -> list[Relation]:

@@ -1,4 +1,4 @@
-"""open -> predicted: the teacher answers the pool and the calibration questions, chunk by chunk; scores are calibrated."""
+"""open -> predicted: the teacher answers pool and calibration questions, chunk by chunk; scores are calibrated."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _teacher(row: RoundRow) -> int:
 def answers(
     desk: Desk, questions: Sequence[QuestionRow], reader: Reader, fingerprint: str | None
 ) -> Iterator[Prediction]:
-    """A reader's predictions in the order of the questions: from retrieved passages, or (no index) the given context."""
+    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one."""
     from mrc import pipeline
 
     asked = [Question(row.id, row.text) for row in questions]
@@ -147,5 +147,3 @@ def _confidences(desk: Desk, row: RoundRow, calibrator: Calibrator) -> Iterator[
                 yield from flush()
     if batch:
         yield from flush()
-
-

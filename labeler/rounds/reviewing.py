@@ -34,7 +34,9 @@ def ask(desk: Desk, row: RoundRow) -> RoundRow:
     )
     with desk.database.write() as session:
         store.set_decisions(
-            session, row.number, [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices]
+            session,
+            row.number,
+            [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices],
         )
         store.add_tasks(session, row.number, _tasks(chosen, shown))
         store.add_event(session, "asked", detail={"tasks": len(chosen.tasks)}, round_number=row.number)
@@ -124,6 +126,4 @@ def _retrieved(desk: Desk, row: RoundRow, questions: list[QuestionRow]) -> dict[
     if row.index_fingerprint is None:
         return {entry.id: (entry.context_id,) if entry.context_id else () for entry in questions}
     found = desk.index(row.index_fingerprint).retrieve([entry.text for entry in questions], desk.config.read.top_k)
-    return {
-        entry.id: tuple(hit.passage_id for hit in hits) for entry, hits in zip(questions, found, strict=True)
-    }
+    return {entry.id: tuple(hit.passage_id for hit in hits) for entry, hits in zip(questions, found, strict=True)}

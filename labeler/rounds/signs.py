@@ -19,7 +19,11 @@ def signs(desk: Desk, session: Session, row: RoundRow) -> Signs:
     """The signs of a round whose labels are written; what cannot be known is None."""
     audit = (row.release or {}).get("audit") or {}
     taught = [label for label in _pseudo(session, row.number) if label.train_weight > 0]
-    people = [label for label in queries.live_labels(session, kinds=["gold", "human"], roles=["gold", "pool"]) if label.answers]
+    people = [
+        label
+        for label in queries.live_labels(session, kinds=["gold", "human"], roles=["gold", "pool"])
+        if label.answers
+    ]
     pool = {entry.id: entry.text for entry in queries.questions(session, roles=["pool"])}
     return Signs(
         mean_confidence=audit.get("mean_confidence"),
@@ -34,7 +38,9 @@ def signs(desk: Desk, session: Session, row: RoundRow) -> Signs:
 
 def _pseudo(session: Session, number: int) -> list[LabelRow]:
     """The pseudo-labels that a round made itself."""
-    return [label for label in queries.labels(session, round_number=number, kinds=["pseudo"]) if label.origin == "round"]
+    return [
+        label for label in queries.labels(session, round_number=number, kinds=["pseudo"]) if label.origin == "round"
+    ]
 
 
 def _mean_length(labels: list[LabelRow]) -> float | None:

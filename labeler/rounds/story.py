@@ -43,7 +43,9 @@ def one_round(desk: Desk, number: int) -> dict[str, Any]:
         student = queries.model_of_round(session, number)
         calibrator = queries.calibrator(session, row.calibrator_id) if row.calibrator_id else None
         told = _told(desk, session, row)
-        events = [{"at": e.at.isoformat(), "kind": e.kind, **e.detail} for e in queries.events(session, round_number=number)]
+        events = [
+            {"at": e.at.isoformat(), "kind": e.kind, **e.detail} for e in queries.events(session, round_number=number)
+        ]
     return told | {
         "seed": row.seed,
         "code_version": row.code_version,
@@ -113,9 +115,7 @@ def difference(desk: Desk, before: int, after: int) -> dict[str, Any]:
     both = texts[0].keys() & texts[1].keys()
     return {
         "config": _changed(rows[0].config, rows[1].config),
-        "marks": {
-            name: [(one["gate"] or {}).get(name) for one in told] for name in ("exact_match", "f1")
-        },
+        "marks": {name: [(one["gate"] or {}).get(name) for one in told] for name in ("exact_match", "f1")},
         "written": {name: [one["written"][name] for one in told] for name in told[0]["written"]},
         "pseudo": {
             "came": sorted(texts[1].keys() - texts[0].keys()),

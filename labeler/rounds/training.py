@@ -76,9 +76,7 @@ def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: 
         )
 
 
-def examples(
-    desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]
-) -> list[TrainingExample]:
+def examples(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]) -> list[TrainingExample]:
     """The training examples of these labels, each with passages that the retriever takes for its own but are not."""
     negatives = mine_negatives(desk, row, rows, guarded)
     plain = [(each.question.id, convert.training_example(each)) for each in rows if each.passages]
@@ -88,7 +86,7 @@ def examples(
 def mine_negatives(
     desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]
 ) -> Mapping[str, tuple[str, ...]]:
-    """Question id -> texts of the best-ranked passages that hold none of its answers and belong to no held-out question.
+    """Question id -> texts of its best-ranked passages that hold no answer of it and belong to no held-out question.
 
     Read in the softmax of the question, they teach the reader to compare passages (Clark & Gardner 2018).
     """
@@ -125,7 +123,7 @@ def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
         with desk.database.read() as session:
             texts = [passage.text for passage in queries.iter_passages(session)]
             texts += [each.question.text for each in queries.training_rows(session, row.number)]
-        build_builtin(texts, folder, seed=row.seed)
+        build_builtin(texts, folder, seed=row.seed, config=desk.config.builtin)
     return str(folder.relative_to(desk.workspace.folder))
 
 

@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An example in tokens. `passages` has the answering one first; `gold` is its first and last token, None if none."""
+    """An example in tokens. `passages` has the answering one first; `gold` is the answer's first and last token."""
 
     question: Tokens
     passages: tuple[Tokens, ...]
@@ -48,10 +48,11 @@ def prepare(
         passages = windower.passages([example.context, *example.negatives])
         gold = token_span(passages[0], example.start, example.end) if example.start >= 0 else None
         item = Prepared(question, tuple(passages), gold, example.weight, example.trusted)
-        if example.start >= 0 and not (gold and any(_holds(window, gold) for window in _windows(item, 0, windower, config))):
-            unusable.append(example.id)
-        else:
+        findable = gold and any(_holds(window, gold) for window in _windows(item, 0, windower, config))
+        if findable or example.start < 0:
             prepared.append(item)
+        else:
+            unusable.append(example.id)
     return prepared, tuple(unusable)
 
 
@@ -106,16 +107,12 @@ def micro_batches(items: Sequence[Prepared], windower: Windower, config: TrainCo
 
 def _ranked_windows(item: Prepared, windower: Windower, config: TrainConfig) -> list[tuple[int, Window]]:
     """All windows of an example, each with the number of its passage."""
-    return [
-        (rank, window) for rank in range(len(item.passages)) for window in _windows(item, rank, windower, config)
-    ]
+    return [(rank, window) for rank in range(len(item.passages)) for window in _windows(item, rank, windower, config)]
 
 
 def _windows(item: Prepared, rank: int, windower: Windower, config: TrainConfig) -> list[Window]:
     passage = item.passages[rank]
-    return windower.windows(
-        item.question, passage, max_seq_length=config.max_seq_length, doc_stride=config.doc_stride
-    )
+    return windower.windows(item.question, passage, max_seq_length=config.max_seq_length, doc_stride=config.doc_stride)
 
 
 def _holds(window: Window, gold: tuple[int, int]) -> bool:

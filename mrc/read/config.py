@@ -81,6 +81,32 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltinConfig:
+    """Size of the built-in encoder (mrc.read.builtin).
+
+    Raises: ValueError for a value out of range.
+    """
+
+    vocab_size: int = 4000
+    layers: int = 2
+    hidden_size: int = 128
+    heads: int = 4
+    positions: int = 384
+    dropout: float = 0.1
+    common_share: float = 0.2  # pieces in more than this share of the texts do not count as shared
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "layers", "hidden_size", "heads", "positions"):
+            check_range(name, getattr(self, name), low=1)
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of twice the heads, {2 * self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if not 0 < self.common_share <= 1:
+            raise ValueError(f"common_share must be above 0 and at most 1, not {self.common_share}")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingExample:
     """One question with the passage that answers it, `context[start:end]`; start = end = -1 where none does.
 
@@ -127,7 +153,7 @@ def check_windows(max_seq_length: int, doc_stride: int) -> None:
     room = max_seq_length // 2 - SPECIAL_TOKENS
     if doc_stride >= room:
         raise ValueError(
-            f"doc_stride {doc_stride} must be below {room} (half of max_seq_length {max_seq_length} less special tokens)"
+            f"doc_stride {doc_stride} must be below {room}, half of max_seq_length {max_seq_length} less special tokens"
         )
 
 

@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -77,7 +78,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows padded to one length: `ids`, `types`, `attention` (B, T) int64; `starts`, `context` (B, T) bool; `null` (B,).
+    """Windows padded to one length; all (B, T) but `null` (B,).
 
     `starts` marks owned passage tokens (a span may start there), `context` all passage tokens (a span may end there).
     """
@@ -122,7 +123,7 @@ class Windower:
         long = sum(len(question.ids) > room for question in tokens)
         if long:
             self.truncated_questions += long
-            log.warning("%d of %d questions are longer than half a window and were cut to %d tokens", long, len(texts), room)
+            log.warning("%d of %d questions are longer than half a window: cut to %d tokens", long, len(texts), room)
         return [Tokens(question.ids[:room], question.offsets[:room]) for question in tokens]
 
     def windows(self, question: Tokens, passage: Tokens, *, max_seq_length: int, doc_stride: int) -> list[Window]:
@@ -130,9 +131,7 @@ class Windower:
         room = max_seq_length - self._template.size - len(question.ids)
         spans = window_spans(len(passage.ids), room=room, shared=doc_stride)
         owned = owned_ranges(spans)
-        return [
-            self._window(question.ids, passage.ids, span, own) for span, own in zip(spans, owned, strict=True)
-        ]
+        return [self._window(question.ids, passage.ids, span, own) for span, own in zip(spans, owned, strict=True)]
 
     def _window(self, question: Ints, passage: Ints, span: tuple[int, int], own: tuple[int, int]) -> Window:
         template, (token, end) = self._template, span
@@ -144,7 +143,8 @@ class Windower:
         first = before + len(question) + len(template.middle)
         if self._exact_match:
             types[before : before + len(question)] += MATCH * self._shared(question, piece)
-            types[first : first + len(piece)] += MATCH * self._shared(piece, question) + LEVEL * self._nearness(piece, question)
+            types[first : first + len(piece)] += MATCH * self._shared(piece, question)
+            types[first : first + len(piece)] += LEVEL * self._nearness(piece, question)
         null = int(np.argmax(ids == self._cls)) if self._cls is not None else 0
         shift = first - token
         return Window(ids, types, null, first, len(piece), token, own[0] + shift, own[1] + shift)
@@ -180,10 +180,10 @@ def pair_template(tokenizer: Any) -> Template:
 
     Raises: BadCheckpoint if it cannot encode a pair of texts.
     """
-    encoded = tokenizer("a", "a")
+    encoded = tokenizer("a", "a", return_token_type_ids=True)
     sides = encoded.sequence_ids(0)
     ids = encoded["input_ids"]
-    types = encoded.get("token_type_ids") or [0] * len(ids)
+    types = encoded["token_type_ids"]
     if 0 not in sides or 1 not in sides:
         raise BadCheckpoint("the tokenizer does not encode a pair of texts; choose a model made for text pairs")
     cuts = (sides.index(0), _past(sides, 0), sides.index(1), _past(sides, 1))
@@ -221,7 +221,7 @@ def owned_ranges(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     A shared token lies nearer the end of the earlier window in the later half of the overlap, so this is the window
     with the most context on the poorer side; the middle itself goes to the later window.
     """
-    cuts = [(after[0] + before[1]) // 2 for before, after in zip(spans, spans[1:], strict=False)]
+    cuts = [(after[0] + before[1]) // 2 for before, after in pairwise(spans)]
     starts = [spans[0][0], *cuts]
     ends = [*cuts, spans[-1][1]]
     return list(zip(starts, ends, strict=True))

@@ -28,7 +28,8 @@ _HEADS: Final[dict[str, Callable[[int], nn.Module]]] = {"linear": LinearHead}
 
 def new_head(name: str, hidden_size: int, *, seed: int) -> nn.Module:
     """A head with fresh weights: normal(0, 0.02), biases 0, from a generator of its own."""
-    head = _HEADS[name](hidden_size)
+    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, which are replaced
+        head = _HEADS[name](hidden_size)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in head.parameters():

@@ -91,15 +91,16 @@ def load_model(source: str | Path, *, device: torch.device, dtype: torch.dtype, 
     Raises: BadCheckpoint.
     """
     options = {"attn_implementation": "eager"} if device.type == "cpu" else {}
-    loaded, info = load_pretrained(
-        AutoModelForQuestionAnswering, source, dtype=dtype, output_loading_info=True, **options
-    )
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
+        loaded, info = load_pretrained(
+            AutoModelForQuestionAnswering, source, dtype=dtype, output_loading_info=True, **options
+        )
     encoder = loaded.base_model
     fresh = new_head(head, int(loaded.config.hidden_size), seed=seed)
     missing = set(info["missing_keys"])
     lost = sorted(name for name in missing if name.startswith(f"{loaded.base_model_prefix}."))
     if lost:
-        raise BadCheckpoint(f"{source}: {len(lost)} weights are missing, {lost[0]} first; copy or train the model again")
+        raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
     stored = {name: value for name, value in loaded.state_dict().items() if name not in missing}
     if all(name in stored and stored[name].shape == value.shape for name, value in fresh.state_dict().items()):
         fresh.load_state_dict({name: stored[name].float() for name in fresh.state_dict()})
@@ -150,10 +151,7 @@ class Reader:
         groups = [Group(question, (passage,)) for (question, _), passage in zip(pairs, passages, strict=True)]
         ids = [question_id(question, context) for question, context in pairs]
         found = read_groups(self, groups, config=settings, normalize=normalizer(settings))
-        return [
-            Prediction(key, ranked.answers, ranked.null_score, ())
-            for key, ranked in zip(ids, found, strict=True)
-        ]
+        return [Prediction(key, ranked.answers, ranked.null_score, ()) for key, ranked in zip(ids, found, strict=True)]
 
 
 def windower_of(tokenizer: Any, config: Any) -> Windower:

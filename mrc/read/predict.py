@@ -89,7 +89,7 @@ def _read_chunk(
 def _place(windower: Windower, chunk: Sequence[Group], config: ReadConfig) -> list[_Placed]:
     questions = windower.questions([group.question for group in chunk], max_seq_length=config.max_seq_length)
     passages = iter(windower.passages([passage.text for group in chunk for passage in group.passages]))
-    placed = []
+    placed: list[_Placed] = []
     for index, (group, question) in enumerate(zip(chunk, questions, strict=True)):
         for rank in range(len(group.passages)):
             tokens = next(passages)
@@ -104,9 +104,13 @@ def _spans(network: Network, windows: Sequence[Window], config: ReadConfig) -> W
     """The decoded spans of all windows, in their order; read longest first."""
     shape = (len(windows), config.n_best_size)
     found = WindowSpans(
-        *(np.zeros(shape, dtype=np.int64) for _ in range(2)),
-        np.full(shape, -np.inf),
-        *(np.zeros(len(windows)) for _ in range(4)),
+        start=np.zeros(shape, dtype=np.int64),
+        end=np.zeros(shape, dtype=np.int64),
+        score=np.full(shape, -np.inf),
+        total=np.zeros(len(windows)),
+        null=np.zeros(len(windows)),
+        start_entropy=np.zeros(len(windows)),
+        end_entropy=np.zeros(len(windows)),
     )
     lengths = [-(-len(window.ids) // PAD_TO) * PAD_TO for window in windows]
     for rows in sorted_batches(lengths, budget=config.batch_tokens):

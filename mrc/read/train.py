@@ -89,7 +89,8 @@ def train(
     result = TrainResult(
         final, "", len(items), state.step, time.monotonic() - began, float(np.mean(state.losses)), unusable
     )
-    return _finish(state.model, tokenizer, result, partial, {"fingerprint": fingerprint, **_origin(start, config, seed)})
+    origin = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
+    return _finish(state.model, tokenizer, result, partial, origin)
 
 
 def _run(
@@ -133,7 +134,7 @@ def _update(state: _State, items: Sequence[Prepared], windower: Windower, config
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     if not math.isfinite(total):
-        raise TrainingDiverged(f"update {state.step + 1}: the loss is {total}; lower the learning rates and train again")
+        raise TrainingDiverged(f"update {state.step + 1}: the loss is {total}; lower the learning rates, train again")
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
@@ -149,7 +150,8 @@ def span_loss(start: Tensor, end: Tensor, batch: TrainBatch) -> Tensor:
     for logits, right in ((start, batch.start), (end, batch.end)):
         inside = logits.masked_fill(~_on(batch.allowed, logits), FORBIDDEN).logsumexp(dim=1)  # (B,)
         gold = logits.masked_fill(~_on(right, logits), FORBIDDEN).logsumexp(dim=1)
-        pairs = zip(inside.split(batch.sizes), gold.split(batch.sizes), strict=True)
+        sizes = list(batch.sizes)
+        pairs = zip(torch.split(inside, sizes), torch.split(gold, sizes), strict=True)
         losses.append(torch.stack([every.logsumexp(dim=0) - hit.logsumexp(dim=0) for every, hit in pairs]))
     weights = torch.tensor(batch.weights, device=start.device)
     return torch.as_tensor(((losses[0] + losses[1]) / 2 * weights).sum())
@@ -203,10 +205,6 @@ def _fingerprint(examples: Sequence[TrainingExample], start: str | Path, config:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _origin(start: str | Path, config: TrainConfig, seed: int) -> dict[str, Any]:
-    return {"start": str(start), "config": asdict(config), "seed": seed}
-
-
 def _checkpoint(state: _State, partial: Path, fingerprint: str) -> None:
     """Writes the newest checkpoint beside the older one, renames it into place, then removes the older one."""
     partial.mkdir(parents=True, exist_ok=True)
@@ -250,7 +248,9 @@ def _resume(partial: Path, fingerprint: str, fresh: _State) -> _State:
     return _State(fresh.model, fresh.optimizer, record["step"], record["losses"])
 
 
-def _finish(model: SpanModel, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]) -> TrainResult:
+def _finish(
+    model: SpanModel, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]
+) -> TrainResult:
     """Saves the reader and its record into `partial`, renames it to the final folder, drops the checkpoints."""
     ready = partial / "finished"
     shutil.rmtree(ready, ignore_errors=True)

@@ -19,7 +19,7 @@ WORDS = [words_en, words_ko]
 
 @pytest.fixture(scope="module", params=["ko", "en", "mixed"])
 def world(request: pytest.FixtureRequest) -> World:
-    return make_world(request.param, seed=3, documents=160)
+    return make_world(request.param, seed=3, documents=160, mix=Mix(kinds=8, second_paragraph=0.3))
 
 
 def test_every_answer_stands_at_its_offset(world: World) -> None:
@@ -63,14 +63,15 @@ def test_sentences_have_no_slot_choice_or_macro_left(world: World) -> None:
 
 def test_plain_paragraphs_hold_one_answer_of_a_type_and_crowded_ones_several() -> None:
     def years(plain: float) -> float:
-        paragraphs = make_world("en", seed=1, documents=200, mix=Mix(plain=plain, aside=0, second_paragraph=0)).paragraphs
-        return sum(len(re.findall(r"\b1[78]\d\d\b|\b19\d\d\b|\b20[01]\d\b", p.context)) > 1 for p in paragraphs) / len(paragraphs)
+        world = make_world("en", seed=1, documents=200, mix=Mix(facts=(4, 5), plain=plain, aside=0, second_paragraph=0))
+        found = [re.findall(r"\b(?:1[789]|20)\d\d\b", p.context) for p in world.paragraphs]
+        return sum(len(years) > 1 for years in found) / len(found)
 
     assert years(1.0) < 0.02 < 0.3 < years(0.0)
 
 
 def test_names_of_a_kind_run_out_with_a_word() -> None:
-    with pytest.raises(ValueError, match="no more names for .*: make fewer documents"):
+    with pytest.raises(ValueError, match=r"no more names for .*: make fewer documents"):
         make_world("ko", seed=0, documents=8 * 500)
 
 
@@ -134,7 +135,7 @@ def test_no_korean_particle_contradicts_the_sound_before_it() -> None:
 
 
 def test_choices_nest_macros_expand_and_written_particles_fit() -> None:
-    assert set(expand("a [b|c [d|e]] @x", {"@x": "[1|2]"})) == {"a b 1", "a b 2", "a c d 1", "a c d 2", "a c e 1", "a c e 2"}
+    assert expand("a @x", {"@x": "[1|2]"}) == ("a 1", "a 2")
     assert expand("a [b|c [d|e]]", {}) == ("a b", "a c d", "a c e")
     assert expand("[스승|은사]~은", {}) == ("스승은", "은사는")
 

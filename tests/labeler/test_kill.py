@@ -53,6 +53,8 @@ def test_a_round_killed_at_a_moment_ends_as_if_nobody_had_disturbed_it(
     moment: str, times: int, baseline: Path, undisturbed: dict[str, Any]
 ) -> None:
     folder = shutil.copytree(baseline, baseline.with_name(f"{moment.replace(' ', '-')}-{times}"))
-    killed = subprocess.run([sys.executable, "-m", "tests.killing", moment, str(times), *ROUND, str(folder)], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.killing", moment, str(times), *ROUND, str(folder)], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     assert after_round(folder) == undisturbed

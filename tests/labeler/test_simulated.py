@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from db.rows import AnswerRow, HiddenRow, PredictionRow, SpanRow, TaskRow
+from db.rows import AnswerRow, HiddenRow, NewReview, PredictionRow, SpanRow, TaskRow
 from labeler.rounds.simulated import SECONDS, simulate
 from mrc.types import Passage
 
@@ -21,18 +21,44 @@ def fetch(ids: Sequence[str]) -> Mapping[str, Passage]:
 
 
 def task(*, blind: bool = False, passages: tuple[str, ...] = ("p1", "p2")) -> TaskRow:
-    return TaskRow(7, 1, "q1", "random", blind, 0, passages, "open", datetime(2026, 1, 1, tzinfo=UTC))
+    return TaskRow(
+        id=7,
+        round_number=1,
+        question_id="q1",
+        attempt=0,
+        kind="random",
+        blind=blind,
+        position=0,
+        passages=passages,
+        state="open",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
 
 
 def predicted(answer: SpanRow) -> PredictionRow:
     best = AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, 0.6, 0.5)
-    return PredictionRow(1, 1, "q1", 1, None, (best,), 0.6, 0.1, 0.5, (("p1", 1.0),), {}, "review", None)
-
-
-def reviewed(known: HiddenRow | None, prediction: PredictionRow | None = None, *, error_rate: float = 0.0, **about: bool):
-    return simulate(
-        task(**about), known, prediction, metric="squad", error_rate=error_rate, seed=1, fetch=fetch
+    return PredictionRow(
+        id=1,
+        round_number=1,
+        question_id="q1",
+        question_role="pool",
+        model_id=1,
+        index_fingerprint=None,
+        answers=(best,),
+        score=0.6,
+        null_score=0.1,
+        confidence=0.5,
+        hits=(("p1", 1.0),),
+        features={},
+        decision="review",
+        train_weight=None,
     )
+
+
+def reviewed(
+    known: HiddenRow | None, prediction: PredictionRow | None = None, *, error_rate: float = 0.0, **about: bool
+):
+    return simulate(task(**about), known, prediction, metric="squad", error_rate=error_rate, seed=1, fetch=fetch)
 
 
 def test_the_span_of_the_text_stands_where_the_fixture_says() -> None:

@@ -56,13 +56,15 @@ def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest):
     spans = exhaustive(*drawn, longest)
     found = decode(*drawn, longest=longest)
     if not spans:
-        assert found.total[0] == -np.inf and found.start_entropy[0] == found.end_entropy[0] == 0
+        assert found.total[0] == -np.inf
+        assert found.start_entropy[0] == found.end_entropy[0] == 0
         return
     mass = sum(math.exp(score) for score, _, _ in spans)
     assert found.total[0] == pytest.approx(math.log(mass))
     for entropy, place in ((found.start_entropy[0], 1), (found.end_entropy[0], 2)):
         shares = [
-            sum(math.exp(span[0]) for span in spans if span[place] == at) / mass for at in {span[place] for span in spans}
+            sum(math.exp(span[0]) for span in spans if span[place] == at) / mass
+            for at in {span[place] for span in spans}
         ]
         assert entropy == pytest.approx(-sum(share * math.log(share) for share in shares), abs=1e-9)
 
@@ -92,7 +94,8 @@ def test_one_softmax_runs_over_all_passages_and_every_no_answer():
     ranked = rank_answers(candidates, windows, normalize=lambda text: text.lower().strip("."), n_best_size=5)
     first, second = ranked.answers
     assert (first.text, first.passage_id, first.start) == ("Tarn", "p1", 0)
-    assert first.score == pytest.approx((6 + 1) / 10) and first.probability == pytest.approx(6 / 10)
+    assert first.score == pytest.approx((6 + 1) / 10)
+    assert first.probability == pytest.approx(6 / 10)
     assert second.score == pytest.approx(2 / 10)
     assert ranked.null_score == pytest.approx((0.5 + 0.5) / 10)
     assert ranked.support == (2, 1)

@@ -51,7 +51,9 @@ def test_a_saved_reader_loads_in_transformers_with_the_same_logits(make, tmp_pat
 
 
 def test_bfloat16_logits_are_near_those_of_float32(folder):
-    exact, near = (reader_logits(Reader.load(folder, precision=name), QUESTION, PASSAGE)[0] for name in ("fp32", "bf16"))
+    exact, near = (
+        reader_logits(Reader.load(folder, precision=name), QUESTION, PASSAGE)[0] for name in ("fp32", "bf16")
+    )
     assert not np.array_equal(exact, near)
     np.testing.assert_allclose(near, exact, atol=0.05)
 
@@ -62,7 +64,8 @@ def test_answers_stand_at_their_offsets_and_share_one_softmax(folder):
     for prediction, passage in zip(predictions, (PASSAGE, "", "가람 선생이 세웠다."), strict=True):
         assert all(passage[answer.start : answer.end] == answer.text for answer in prediction.answers)
         assert sum(answer.score for answer in prediction.answers) + prediction.null_score <= 1 + 1e-9
-    assert predictions[1].answers == () and predictions[1].null_score == pytest.approx(1)
+    assert predictions[1].answers == ()
+    assert predictions[1].null_score == pytest.approx(1)
 
 
 def test_the_hash_follows_weights_configuration_and_tokenizer_but_not_the_record(folder, tmp_path):
@@ -138,7 +141,8 @@ def test_a_damaged_folder_is_named_in_one_line(damage, message, folder, tmp_path
     damage(copy)
     with pytest.raises(BadCheckpoint, match=message) as caught:
         Reader.load(copy)
-    assert str(copy) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(copy) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_without_a_network_is_named(monkeypatch):

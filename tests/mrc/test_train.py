@@ -50,9 +50,14 @@ def test_a_reader_learns_eight_examples_by_heart(start, tmp_path):
     nothing = TrainingExample("q8", "Who founded 8?", "The mill stands in Tarn.", -1, -1)
     result = run(start, tmp_path / "reader", examples=[*EXAMPLES, nothing], config=config)
     assert (result.examples, result.steps, result.unusable) == (9, 120, ())
-    *found, empty = Reader.load(result.folder).answer([(item.question, item.context) for item in [*EXAMPLES, nothing]], READ)
-    assert [prediction.answers[0].text for prediction in found] == [item.context[item.start : item.end] for item in EXAMPLES]
-    assert empty.null_score > empty.answers[0].score and result.loss < 0.2
+    *found, empty = Reader.load(result.folder).answer(
+        [(item.question, item.context) for item in [*EXAMPLES, nothing]], READ
+    )
+    assert [prediction.answers[0].text for prediction in found] == [
+        item.context[item.start : item.end] for item in EXAMPLES
+    ]
+    assert empty.null_score > empty.answers[0].score
+    assert result.loss < 0.2
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
@@ -130,7 +135,8 @@ def test_a_loss_that_is_no_number_stops_with_the_update(start, tmp_path):
 def test_examples_without_a_token_are_named_and_none_at_all_is_an_error(start, tmp_path):
     lost = TrainingExample("lost", "Who?", "Tarn \u200b\u200b.", 5, 7)
     result = run(start, tmp_path / "reader", examples=[*EXAMPLES, lost])
-    assert result.unusable == ("lost",) and result.examples == 8
+    assert result.unusable == ("lost",)
+    assert result.examples == 8
     assert json.loads((result.folder / "training.json").read_text())["unusable"] == ["lost"]
     with pytest.raises(DataError, match="none of 1 examples can train"):
         run(start, tmp_path / "none", examples=[lost])
@@ -175,7 +181,9 @@ def test_an_answer_in_two_windows_counts_in_both_and_no_answer_is_the_first_toke
     rows = len(with_answer.batch.ids)
     tarn = tiny.wordpiece().convert_tokens_to_ids("tarn")
     assert with_answer.start.sum() == (with_answer.batch.ids == tarn).sum() >= 1
-    assert np.array_equal(without.start, without.end) and without.start[:, 0].all() and without.start.sum() == rows
+    assert np.array_equal(without.start, without.end)
+    assert without.start[:, 0].all()
+    assert without.start.sum() == rows
 
 
 def test_a_question_is_never_cut_in_two_forward_passes():

@@ -22,6 +22,8 @@ TEXTS = (
     "한빛 학당은 1921년에 문을 열었다. 누가 학당을 세웠는가? 가람 선생이 세웠다.",
 )
 
+INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
+
 
 def bert(folder: Path, *, seed: int = 0, types: int = 2, **config: Any) -> Path:
     """A BERT of two narrow layers with token types, and its tokenizer."""
@@ -67,7 +69,7 @@ def wordpiece() -> PreTrainedTokenizerFast:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, model_input_names=INPUTS, **names)
 
 
 def byte_level() -> PreTrainedTokenizerFast:
