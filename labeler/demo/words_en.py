@@ -19,14 +19,11 @@ SURNAMES = listed(
     "Teague Bellwin Krantz Ostrander Fallowby Merrin Stonewick Averil"
 )
 PLACE_HEADS = listed(
-    "Kar Vel Bren Mos Thal Ist Dun Hollow Ash Marl Pel Oster Win Grim Lark Sal Fen Tor Rook Ember Quen "
-    "Hazel Byr Nor"
+    "Kar Vel Bren Mos Thal Ist Dun Hollow Ash Marl Pel Oster Win Grim Lark Sal Fen Tor Rook Ember Quen Hazel Byr Nor"
 )
 PLACE_TAILS = listed("wick mere holm den ford bury stead gate combe haven moor ley")
 PLACE_MARKS = ("Upper", "New", "East", "Old")
-RIVER_HEADS = listed(
-    "Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow"
-)
+RIVER_HEADS = listed("Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow")
 RIVER_FORM = "River {}"
 LANDS = listed(
     "Cape Ondry;the Vessel Isles;the Glass Desert;Lake Umbriel;the Carrow Peaks;Mount Tavel;"

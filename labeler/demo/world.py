@@ -49,13 +49,15 @@ class World:
         """The world as a SQuAD 1.1 file's JSON."""
         articles: dict[str, list[dict[str, Any]]] = {}
         for paragraph in self.paragraphs:
-            articles.setdefault(paragraph.title, []).append({
-                "context": paragraph.context,
-                "qas": [
-                    {"id": q.id, "question": q.question, "answers": [{"text": q.answer, "answer_start": q.start}]}
-                    for q in paragraph.questions
-                ],
-            })
+            articles.setdefault(paragraph.title, []).append(
+                {
+                    "context": paragraph.context,
+                    "qas": [
+                        {"id": q.id, "question": q.question, "answers": [{"text": q.answer, "answer_start": q.start}]}
+                        for q in paragraph.questions
+                    ],
+                }
+            )
         return {
             "version": "1.1",
             "data": [{"title": title, "paragraphs": paragraphs} for title, paragraphs in articles.items()],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from labeler.demo import words_en, words_ko
 from labeler.demo.wording import expand, fill, parse, particle, slots
 from labeler.demo.world import Mix, World, make_world
+from mrc.squad import read_squad
 
 WORDS = [words_en, words_ko]
 
@@ -38,6 +39,12 @@ def test_the_squad_export_holds_every_question_once_and_nothing_but_json(world: 
     assert sorted(ids) == sorted(q.id for paragraph in world.paragraphs for q in paragraph.questions)
     assert len(set(ids)) == len(ids)
     assert len({article["title"] for article in data}) == len(data)
+
+
+def test_the_importer_reads_the_export_without_a_rejected_row(world: World) -> None:
+    examples, rejected = read_squad(world.squad(), where="world.json")
+    assert rejected == []
+    assert len(examples) == sum(len(paragraph.questions) for paragraph in world.paragraphs)
 
 
 def test_equal_seeds_give_equal_worlds_and_others_another() -> None:

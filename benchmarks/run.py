@@ -1,0 +1,39 @@
+"""Every benchmark, one after another: `make bench`. Those that need development data say so and are passed over.
+
+    python benchmarks/run.py [NAME...]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BENCHMARKS: dict[str, tuple[str, ...]] = {
+    "help_time": (),
+    "bulk_predictions": (),
+    "bm25": (),
+    "kills": (),
+    "demo_seeds": (),
+    "korquad": (),
+    "new_wiki_rounds": (),
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    failed = []
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *BENCHMARKS[name]], check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"did not finish: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
