@@ -1,6 +1,6 @@
 """The demonstration on seeds that were not used while it was designed: what does each part of the loop bring?
 
-    python benchmarks/demo_seeds.py [--seeds 100 101 102] [--folder DIR]
+python benchmarks/demo_seeds.py [--seeds 100 101 102] [--folder DIR]
 """
 
 from __future__ import annotations

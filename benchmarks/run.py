@@ -1,6 +1,6 @@
 """Every benchmark, one after another: `make bench`. Those that need development data say so and are passed over.
 
-    python benchmarks/run.py [NAME...]
+python benchmarks/run.py [NAME...]
 """
 
 from __future__ import annotations

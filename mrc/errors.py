@@ -5,7 +5,8 @@ MrcError
 │   └── SpanMismatch   an answer that does not stand at its offset
 ├── StaleIndex         the index was built from other passages or settings
 ├── MissingExtra       an optional package is needed
-└── BadCheckpoint      a model folder that is none, or is broken
+├── BadCheckpoint      a model folder that is none, or is broken
+└── TrainingDiverged   the loss is no longer a number
 """
 
 
@@ -31,3 +32,7 @@ class MissingExtra(MrcError):
 
 class BadCheckpoint(MrcError):
     """A model folder that is none, is incomplete, or holds broken weights."""
+
+
+class TrainingDiverged(MrcError):
+    """The loss is no longer a number; the message names the update."""

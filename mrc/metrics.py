@@ -157,9 +157,7 @@ def _cluster_totals(
     return np.bincount(of_value, weights=values).astype(np.float64), sizes
 
 
-def _resamples(
-    share: NDArray[np.float64], *, rng: np.random.Generator, samples: int
-) -> Iterator[NDArray[np.float64]]:
+def _resamples(share: NDArray[np.float64], *, rng: np.random.Generator, samples: int) -> Iterator[NDArray[np.float64]]:
     """How often each cluster is drawn, `(up to a chunk of samples, clusters)`."""
     chunk = max(1, _BOOTSTRAP_CELLS // len(share))
     for first in range(0, samples, chunk):

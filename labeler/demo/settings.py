@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-DOCUMENTS = 840
-DIVISION = "gold=150,dev=200,test=500,pool=rest"
+DOCUMENTS = 1000
+DIVISION = "gold=400,calibration=100,dev=100,test=400,pool=rest"
 
 
 def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
@@ -15,11 +15,16 @@ def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
         ("read", "top_k"): 3,
         ("read", "max_seq_length"): 192,
         ("read", "doc_stride"): 64,
+        ("builtin", "layers"): 2,
+        ("builtin", "hidden_size"): 96,
+        ("builtin", "positions"): 192,
         ("train", "max_seq_length"): 192,
         ("train", "doc_stride"): 64,
-        ("train", "max_steps"): 300,
-        ("train", "learning_rate"): 1e-3,
-        ("train", "head_learning_rate"): 1e-3,
-        ("review", "review_budget"): 60,
+        ("train", "max_steps"): 450,
+        ("train", "learning_rate"): 2e-3,
+        ("train", "head_learning_rate"): 2e-3,
+        ("train", "trusted_share"): 0.5,
+        ("review", "min_train_confidence"): 0.5,
+        ("review", "review_budget"): 100,
         ("round", "seed"): seed,
     }

@@ -122,7 +122,7 @@ def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
     if not folder.is_dir():
         with desk.database.read() as session:
             texts = [passage.text for passage in queries.iter_passages(session)]
-            texts += [each.question.text for each in queries.training_rows(session, row.number)]
+            texts += [each.text for each in queries.questions(session, roles=["gold", "pool"])]
         build_builtin(texts, folder, seed=row.seed, config=desk.config.builtin)
     return str(folder.relative_to(desk.workspace.folder))
 

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
-from mrc.errors import BadCheckpoint, DataError, MrcError
+from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.read.batches import Prepared, TrainBatch, micro_batches, plan_batches, prepare
 from mrc.read.config import TrainConfig, TrainingExample, TrainResult
 from mrc.read.features import Windower
@@ -37,10 +37,6 @@ Progress = Callable[[int, int, float, float], None]  # update done, updates in a
 
 FORBIDDEN: Final = -1e9  # logit of a position outside the softmax; finite, so that a row of them has no NaN gradient
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
-
-
-class TrainingDiverged(MrcError):
-    """The loss is no longer a number; the message names the update."""
 
 
 @dataclass(slots=True)

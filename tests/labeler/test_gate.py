@@ -25,9 +25,7 @@ CONFIG = GateConfig()
 def results(right: int, questions: int, *, f1: float = 0.5) -> list[QuestionResult]:
     """The first `right` questions are right; wrong ones have this F1; five questions a document."""
     return [
-        QuestionResult(f"q{n:05}", f"d{n // 5}", em, max(em, f1))
-        for n in range(questions)
-        for em in [float(n < right)]
+        QuestionResult(f"q{n:05}", f"d{n // 5}", em, max(em, f1)) for n in range(questions) for em in [float(n < right)]
     ]
 
 

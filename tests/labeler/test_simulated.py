@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from db.rows import AnswerRow, HiddenRow, NewReview, PredictionRow, SpanRow, TaskRow
+from db.rows import AnswerRow, HiddenRow, PredictionRow, SpanRow, TaskRow
 from labeler.rounds.simulated import SECONDS, simulate
 from mrc.types import Passage
 

@@ -124,9 +124,7 @@ def test_a_question_that_is_no_text_is_rejected(question: str, why: str) -> None
 def test_an_empty_context_is_listed_once_with_the_number_of_its_questions() -> None:
     examples, rejected = read_squad(file_of(qa(), qa(), context=""), where="f.json")
     assert examples == []
-    assert rejected == [
-        Rejected("f.json: data[0].paragraphs[0]", "the context is empty; its 2 questions are left out")
-    ]
+    assert rejected == [Rejected("f.json: data[0].paragraphs[0]", "the context is empty; its 2 questions are left out")]
 
 
 def _with(path: str, value: Any) -> dict[str, Any]:

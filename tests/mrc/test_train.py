@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mrc.errors import BadCheckpoint, DataError
+from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.read.batches import micro_batches, plan_batches, prepare
 from mrc.read.config import ReadConfig, TrainConfig, TrainingExample
 from mrc.read.features import Windower
 from mrc.read.model import Reader, model_hash
-from mrc.read.train import TrainingDiverged, span_loss, train
+from mrc.read.train import span_loss, train
 from tests.mrc import tiny
 
 CONFIG = TrainConfig(
