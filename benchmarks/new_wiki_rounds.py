@@ -120,9 +120,10 @@ def _told(workspace: Path) -> dict[str, Any]:
     with database.read() as session:
         models = {row.round_number: row for row in queries.models(session)}
     told: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
-    first = results(desk, models[0], "test", "end_to_end")
+    index = desk.current_index()
+    first = results(desk, models[0], "test", index=index)
     for number, model in models.items():
-        rows = results(desk, model, "test", "end_to_end")
+        rows = results(desk, model, "test", index=index)
         told["test"][number] = {"questions": len(rows)}
         for mark in ("exact_match", "f1"):
             values, before = [getattr(row, mark) for row in rows], [getattr(row, mark) for row in first]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from mrc.text import passage_id
 from mrc.types import Example, Passage, Prediction, Question
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One answer of `labeler ask`. `confidence` is calibrated; None before a round has fitted a calibrator."""
@@ -34,31 +38,36 @@ class Answered:
     confidence: float | None
 
 
-def ask(desk: Desk, question: str, *, k: int) -> list[Answered]:
-    """The reader's ranked answers from the k best passages; only the first carries a confidence.
+def ask(desk: Desk, question: str, *, k: int | None = None) -> list[Answered]:
+    """The reader's ranked answers from the k best passages, default as many as rounds read; only the first carries a
+    confidence.
 
     Raises: NotReady without an index or a reader.
     """
     from mrc import pipeline
 
+    k = k or desk.config.read.top_k
     reader, index = desk.reader(desk.best_model()), desk.index()
     asked = [Question("asked", question)]
     prediction = next(
-        pipeline.answer(asked, retriever=index, reader=reader, fetch=desk.fetch, k=k, config=desk.config.read)
+        pipeline.answer(asked, retriever=index, reader=reader, fetch=desk.fetch, k=k, config=desk.reading)
     )
-    confidence = _confidence(desk, prediction)
+    confidence = _confidence(desk, prediction, k=k)
     return [
         Answered(a.text, a.passage_id, a.start, a.end, a.score, None if rank else confidence)
         for rank, a in enumerate(prediction.answers)
     ]
 
 
-def _confidence(desk: Desk, prediction: Prediction) -> float | None:
-    """By the calibrator of the newest round whose teacher is the reader that answers; None where there is none."""
+def _confidence(desk: Desk, prediction: Prediction, *, k: int) -> float | None:
+    """By the calibrator of the newest round whose teacher is the reader that answers, and that read as many passages;
+    None where there is none: a score over more passages means something else."""
     best = desk.best_model()
     with desk.database.read() as session:
         fitted = [
-            row for row in queries.rounds(session, reverted=False) if row.teacher_id == best.id and row.calibrator_id
+            row
+            for row in queries.rounds(session, reverted=False)
+            if row.teacher_id == best.id and row.calibrator_id and row.config["read"]["top_k"] == k
         ]
         if not fitted or not prediction.answers:
             return None
@@ -96,11 +105,12 @@ def answer_file(
         raise DataError(f"{file}: no question can be read")
     chosen = _metric(metric, examples)
     reader = Reader.load(model, device=device, precision=precision)
+    settings = fitting(replace(config, metric=chosen), positions=reader.max_seq_length)
     asked = [Question(example.id, example.question) for example in examples]
     given = [[Passage(passage_id(example.context), example.context)] for example in examples]
     began, found = time.perf_counter(), []
     with bar("answer", total=len(asked), unit="questions") as shown:
-        for prediction in pipeline.read(asked, given, reader=reader, config=config):
+        for prediction in pipeline.read(asked, given, reader=reader, config=settings):
             found.append(prediction)
             shown.update()
     seconds = time.perf_counter() - began
@@ -116,6 +126,16 @@ def answer_file(
     marks = _marks(examples, texts, chosen)
     listed = [(each.where, each.why) for each in rejected]
     return FileAnswers(len(asked), seconds, len(asked) / seconds, *marks, predictions, nbest, listed)
+
+
+def fitting(config: ReadSection, *, positions: int) -> ReadSection:
+    """The settings, with windows cut to the positions that a model has: a small reader need not be told its size."""
+    if config.max_seq_length <= positions:
+        return config
+    shared = min(config.doc_stride, positions // 3)
+    longest = min(config.max_answer_length, shared // 2)
+    log.info("the model has %d positions: windows of %d tokens, answers of up to %d", positions, positions, longest)
+    return replace(config, max_seq_length=positions, doc_stride=shared, max_answer_length=longest)
 
 
 def _metric(name: str, examples: list[Example]) -> Metric:

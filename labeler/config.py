@@ -27,6 +27,7 @@ from mrc.retrieve.index import IndexConfig
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
+MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
 RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA"})
 
 Tables = dict[str, dict[str, Any]]
@@ -96,6 +97,7 @@ class RoundConfig:
     start: str | None = None  # checkpoint: hub name, folder or builtin; none: that of the reader so far
 
     def __post_init__(self) -> None:
+        _in_range("seed", self.seed, 0, MAX_SEED)
         _in_range("chunk_size", self.chunk_size, 1, 1_000_000)
         _in_range("negatives", self.negatives, 0, 20)
         _in_range("dev_share", self.dev_share, 0, 0.5)
@@ -126,6 +128,16 @@ class Config:
     def from_resolved(cls, stored: Mapping[str, Any]) -> Config:
         """The settings that `resolved` gave, for going on with a round as it was begun. Raises ConfigError."""
         return _build(_flat(stored, where="the stored configuration"))
+
+
+def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Setting -> [value before, value after], for those in which two resolved configurations differ."""
+    return {
+        f"{section}.{key}": [before.get(section, {}).get(key), after.get(section, {}).get(key)]
+        for section in sorted(before.keys() | after.keys())
+        for key in sorted(before.get(section, {}).keys() | after.get(section, {}).keys())
+        if before.get(section, {}).get(key) != after.get(section, {}).get(key)
+    }
 
 
 @dataclass(frozen=True, slots=True)

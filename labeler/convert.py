@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from db.rows import AnswerRow, LabelRow, NewPrediction, PassageRow, QuestionRow, SpanRow, TrainingRow
-from mrc.types import Example, Passage, Prediction, Question, Span
+from db.rows import AnswerRow, LabelRow, NewPrediction, PassageRow, SpanRow, TrainingRow
+from mrc.types import Example, Passage, Prediction, Span
 
 if TYPE_CHECKING:
     from mrc.read import TrainingExample
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 def to_passage(row: PassageRow) -> Passage:
     """A stored passage, with the title of its document."""
     return Passage(row.id, row.text, row.title)
-
-
-def to_question(row: QuestionRow) -> Question:
-    """A stored question."""
-    return Question(row.id, row.text)
 
 
 def to_span(row: SpanRow) -> Span:

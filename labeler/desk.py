@@ -12,7 +12,7 @@ from db import queries
 from db.engine import Database
 from db.rows import ModelRow
 from labeler import convert
-from labeler.config import Config
+from labeler.config import Config, ReadSection
 from labeler.errors import NotReady
 from labeler.workspace import Workspace
 from mrc.metrics import Metric, resolve_metric
@@ -35,7 +35,7 @@ class Desk:
         self.database = database
         self.config = config or workspace.config
         self._indexes: dict[str, Index] = {}
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[tuple[str, str, str], Reader] = {}  # by hash, device and precision
 
     def with_config(self, config: Config) -> Desk:
         """The same desk under other settings: a round goes on with those that it was opened with."""
@@ -58,6 +58,18 @@ class Desk:
     def metric(self) -> Metric:
         """Whose rules decide that two answers are equal."""
         return resolve_metric(self.config.workspace.metric, language=self.language)
+
+    @property
+    def reading(self) -> ReadSection:
+        """How passages are read: as the settings say, with answers equal where the workspace's metric says so."""
+        return dataclasses.replace(self.config.read, metric=self.metric)
+
+    @cached_property
+    def device(self) -> str:
+        """Where models run: the setting, or what this machine has. Raises NoDevice."""
+        from mrc.encoder import pick_device
+
+        return str(pick_device(self.config.train.device))
 
     @property
     def given(self) -> bool:
@@ -103,13 +115,14 @@ class Desk:
 
     def reader(self, model: ModelRow) -> Reader:
         """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint."""
-        if model.hash not in self._readers:
+        key = (model.hash, self.device, self.config.train.precision)
+        if key not in self._readers:
             folder = self.workspace.folder / model.path
             if not folder.is_dir():
                 raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
             self._readers.clear()  # one in memory at a time
-            self._readers[model.hash] = self.load(folder)
-        return self._readers[model.hash]
+            self._readers[key] = self.load(folder)
+        return self._readers[key]
 
     def load(self, folder: Path) -> Reader:
         """The reader of a folder, on the device and in the precision of the settings. Raises BadCheckpoint."""

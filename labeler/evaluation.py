@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,6 @@ from mrc.types import Prediction
 
 if TYPE_CHECKING:
     from mrc.read.model import Reader
-
-Mode = Literal["reader", "end_to_end"]  # the gold passage is given; passages are retrieved
 
 DEPTHS = (1, 3, 5, 10)
 SEARCHED = 100  # passages that MRR looks at
@@ -62,9 +60,10 @@ def evaluate(desk: Desk, split: str) -> Evaluation:
     with desk.database.read() as session:
         model = queries.best_model(session)
     fingerprint = desk.current_index() if not desk.given else None
-    retrieval, intervals = _retrieval(desk, entries, fingerprint) if fingerprint else (None, {})
-    reader = read(desk, model, split, "reader") if model else None
-    end_to_end = read(desk, model, split, "end_to_end") if model and fingerprint else None
+    findable = [entry for entry in entries if entry.label.answers]
+    retrieval, intervals = _retrieval(desk, findable, fingerprint) if fingerprint and findable else (None, {})
+    reader = read(desk, model, split, index=None) if model else None
+    end_to_end = read(desk, model, split, index=fingerprint) if model and retrieval else None
     for name, part in (("reader", reader), ("end_to_end", end_to_end)):
         intervals |= {f"{name}.{mark}": bounds for mark, bounds in (part.intervals if part else {}).items()}
     return Evaluation(split, len(entries), retrieval, reader, end_to_end, intervals, model.hash if model else None)
@@ -80,10 +79,9 @@ def labelled(desk: Desk, split: str) -> list[LabelledQuestion]:
 
 
 def _retrieval(
-    desk: Desk, entries: Sequence[LabelledQuestion], fingerprint: str
+    desk: Desk, asked: Sequence[LabelledQuestion], fingerprint: str
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """top-k, MRR and answer-in-passage accuracy over the questions that have an answer somewhere."""
-    asked = [entry for entry in entries if entry.label.answers]
+    """top-k and MRR of the gold passages of questions that have an answer, with intervals of top-k."""
     found = desk.index(fingerprint).retrieve([entry.question.text for entry in asked], SEARCHED)
     ranks = [
         next((hit.rank for hit in hits if hit.passage_id in _gold_passages(entry)), -1)
@@ -102,59 +100,79 @@ def _gold_passages(entry: LabelledQuestion) -> set[str]:
     return {answer.passage_id for answer in entry.label.answers}
 
 
-def read(desk: Desk, model: ModelRow, split: str, mode: Mode) -> Reading:
-    """A reader's marks on a split; computed once for each model, split and setting."""
-    row = evaluated(desk, model, split, mode)
+def read(desk: Desk, model: ModelRow, split: str, *, index: str | None) -> Reading:
+    """A reader's marks on a split; computed once for each model, split and setting. `index`: see `evaluated`."""
+    row = evaluated(desk, model, split, index=index)
     summary = dict(row.summary)
     intervals = {name: (low, high) for name, (low, high) in summary["intervals"].items()}
     return Reading(summary["exact_match"], summary["f1"], summary["passage_correct"], intervals)
 
 
-def results(desk: Desk, model: ModelRow, split: str, mode: Mode) -> list[QuestionResult]:
-    """Each question's marks, for paired comparisons."""
+def results(desk: Desk, model: ModelRow, split: str, *, index: str | None) -> list[QuestionResult]:
+    """Each question's marks, for paired comparisons. `index`: see `evaluated`."""
     return [
         QuestionResult(question_id, document_id, exact, f1)
-        for question_id, document_id, exact, f1, *_ in evaluated(desk, model, split, mode).results
+        for question_id, document_id, exact, f1, *_ in evaluated(desk, model, split, index=index).results
     ]
 
 
-def evaluated(desk: Desk, model: ModelRow, split: str, mode: Mode) -> EvaluationRow:
-    """The stored evaluation, made now if it is not there yet under exactly these settings."""
-    entries = labelled(desk, split)
-    if mode == "end_to_end":
-        entries = [entry for entry in entries if not entry.question.is_impossible]
-    key = _key(desk, entries, mode)
+def evaluated(desk: Desk, model: ModelRow, split: str, *, index: str | None) -> EvaluationRow:
+    """The stored evaluation, made now if it is not there yet under exactly these settings.
+
+    With the fingerprint of an index it is end to end, from what that index finds; without, each question is read in
+    its gold passage. Raises NotReady for a split without questions to mark.
+    """
+    entries = markable(desk, split, index=index)
+    if not entries:
+        raise NotReady(f"no {split} question has an answer; add some with: labeler import FILE --as {split}")
+    key = _key(desk, entries, index)
     with desk.database.read() as session:
         stored = queries.evaluation(session, model.id, split=split, key=key)
     if stored is not None:
         return stored
-    rows = marks(desk, desk.reader(model), entries, mode)
+    rows = marks(desk, desk.reader(model), entries, index=index)
+    about = summary(rows, index=index)
     with desk.database.write() as session:
-        store.add_evaluation(session, model.id, split=split, key=key, summary=summary(rows, mode), results=rows)
+        store.add_evaluation(session, model.id, split=split, key=key, summary=about, results=rows)
         found = queries.evaluation(session, model.id, split=split, key=key)
     assert found is not None
     return found
 
 
-def _key(desk: Desk, entries: Sequence[LabelledQuestion], mode: Mode) -> str:
+def markable(desk: Desk, split: str, *, index: str | None) -> list[LabelledQuestion]:
+    """The questions of a split that a reader can be marked on: those with golds, in their own passage also impossible
+    ones. Where people found no answer in the passages shown, there may be one elsewhere."""
+    with desk.database.read() as session:
+        entries = queries.labelled_questions(session, split)
+    return [entry for entry in entries if entry.label.answers or (index is None and entry.question.is_impossible)]
+
+
+def _key(desk: Desk, entries: Sequence[LabelledQuestion], index: str | None) -> str:
     """Hash of all that the numbers depend on beside model and split."""
-    golds = [[entry.question.id, [asdict(answer) for answer in entry.label.answers]] for entry in entries]
-    index = desk.current_index() if mode == "end_to_end" else None
-    parts = [mode, asdict(desk.config.read), desk.metric, index, golds]
+    asked = [
+        [entry.question.id, entry.question.is_impossible, [asdict(answer) for answer in entry.label.answers]]
+        for entry in entries
+    ]
+    parts = [index, asdict(desk.reading), desk.device, desk.config.train.precision, asked]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def marks(desk: Desk, reader: Reader, entries: Sequence[LabelledQuestion], mode: Mode) -> list[list[Any]]:
+def marks(desk: Desk, reader: Reader, entries: Sequence[LabelledQuestion], *, index: str | None) -> list[list[Any]]:
     """[question id, document id, exact match, F1, answer, its passage, whether that is a gold one] per question."""
-    index = desk.current_index() if mode == "end_to_end" else None
     questions = [entry.question if index else _in_gold_passage(entry) for entry in entries]
     rows = []
-    with bar(f"evaluate {mode.replace('_', ' ')}", total=len(entries), unit="questions") as shown:
+    with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as shown:
         found = predicting.answers(desk, questions, reader, index)
         for entry, prediction in zip(entries, found, strict=True):
-            rows.append(_mark(desk, entry, prediction))
+            # Who must find the passage is only asked what has an answer, and always gives one.
+            text, passage = best_text(prediction, may_abstain=not index and entry.question.is_impossible is not None)
+            rows.append(_mark(desk, entry, text, passage))
             shown.update()
     return rows
+
+
+def _mode(index: str | None) -> str:
+    return "end_to_end" if index else "reader"
 
 
 def _in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
@@ -163,8 +181,7 @@ def _in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
     return replace(entry.question, context_id=passage)
 
 
-def _mark(desk: Desk, entry: LabelledQuestion, prediction: Prediction) -> list[Any]:
-    text, passage = best_text(prediction, may_abstain=entry.question.is_impossible is not None)
+def _mark(desk: Desk, entry: LabelledQuestion, text: str, passage: str | None) -> list[Any]:
     found = score(text, [answer.text for answer in entry.label.answers], desk.metric)
     right = passage in _gold_passages(entry)
     return [entry.question.id, entry.document_id, found.exact_match, found.f1, text, passage, right]
@@ -177,12 +194,13 @@ def best_text(prediction: Prediction, *, may_abstain: bool) -> tuple[str, str | 
     return prediction.answers[0].text, prediction.answers[0].passage_id
 
 
-def summary(rows: Sequence[Sequence[Any]], mode: Mode) -> dict[str, Any]:
+def summary(rows: Sequence[Sequence[Any]], *, index: str | None) -> dict[str, Any]:
+    """Means and intervals over the rows of `marks`; not empty."""
     clusters = [row[1] for row in rows]
     exact = _interval([row[2] for row in rows], clusters)
     f1 = _interval([row[3] for row in rows], clusters)
     return {
-        "mode": mode,
+        "mode": _mode(index),
         "questions": len(rows),
         "exact_match": exact.mean,
         "f1": f1.mean,

@@ -41,9 +41,7 @@ def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> 
     Correct means: the label's normalised text equals that of any hidden answer of its question, in whatever passage
     it stands. Only the counts leave this function, never an answer.
     """
-    written = [
-        row for row in queries.labels(session, round_number=round_number, kinds=("pseudo",)) if row.origin == "round"
-    ]
+    written = own_pseudo(session, round_number)
     golds = hidden.answers(session, [row.question_id for row in written])
     if not golds:
         return None
@@ -52,6 +50,13 @@ def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> 
         released=_check((row for row in written if row.released), golds, metric),
         trained=_check((row for row in written if row.train_weight > 0), golds, metric),
     )
+
+
+def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
+    """The pseudo-labels that a round made itself, live or withdrawn; not those it gave back."""
+    return [
+        row for row in queries.labels(session, round_number=round_number, kinds=["pseudo"]) if row.origin == "round"
+    ]
 
 
 def _check(labels: Iterable[LabelRow], golds: Mapping[str, HiddenRow], metric: Metric) -> Checked:

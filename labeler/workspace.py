@@ -85,7 +85,7 @@ class Workspace:
         try:
             holder = json.loads((self.folder / ".lock.json").read_text(encoding="utf-8"))
             return f"process {holder['pid']} ({holder['command']}) since {holder['since']}"
-        except FileNotFoundError:  # taken an instant ago, or just let go
+        except (OSError, ValueError, KeyError, TypeError):  # taken an instant ago, just let go, or spoiled by hand
             return "another process"
 
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from mrc.errors import BadCheckpoint
+from mrc.errors import BadCheckpoint, NoDevice
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +28,12 @@ def use_threads(count: int) -> None:
 def pick_device(device: str) -> torch.device:
     """The torch device for "auto" (a GPU if there is one), "cpu" or "cuda".
 
-    Raises: ValueError for "cuda" on a machine without one.
+    Raises: NoDevice for "cuda" on a machine without one.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: this machine has no usable GPU; use device 'cpu'")
+        raise NoDevice(f"device {device!r}: this machine has no usable GPU; use device 'cpu'")
     return torch.device(device)
 
 

@@ -5,9 +5,22 @@ MrcError
 │   └── SpanMismatch   an answer that does not stand at its offset
 ├── StaleIndex         the index was built from other passages or settings
 ├── MissingExtra       an optional package is needed
+├── NoDevice           a GPU is asked for and there is none
 ├── BadCheckpoint      a model folder that is none, or is broken
 └── TrainingDiverged   the loss is no longer a number
 """
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust says it
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # as NumPy says it
 
 
 class MrcError(Exception):
@@ -30,9 +43,33 @@ class MissingExtra(MrcError):
     """A feature needs a package that is not installed; the message names the extra."""
 
 
+class NoDevice(MrcError):
+    """The device that is asked for is not in this machine."""
+
+
 class BadCheckpoint(MrcError):
     """A model folder that is none, is incomplete, or holds broken weights."""
 
 
 class TrainingDiverged(MrcError):
     """The loss is no longer a number; the message names the update."""
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Failures to write below `place` as OSErrors that have their number and name a place.
+
+    NumPy tells of a short write without the number; safetensors and tokenizers raise errors of their own.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or (errno.ENOSPC if _SHORT_WRITE.search(str(error)) else 0)
+        if not number:
+            raise
+        raise OSError(number, os.strerror(number), error.filename or str(place)) from error
+    except Exception as error:
+        said = _OS_ERROR.search(str(error))
+        if said is None:
+            raise
+        raise OSError(int(said[1]), os.strerror(int(said[1])), str(place)) from error

@@ -1,6 +1,7 @@
-"""The command line with a death at a chosen moment: `python tests/killing.py MOMENT COUNT ARGUMENTS...`.
+"""The command line with a death at a chosen moment: `python -m tests.killing MOMENT COUNT ARGUMENTS...`.
 
-The process kills itself (SIGKILL, no clean-up) right after the COUNT-th time that the moment has come.
+The process kills itself right after the COUNT-th time that the moment has come: with SIGKILL, no clean-up, or with the
+signal that the variable KILLED_BY names.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
 }
 
 
-def dying(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+def dying(function: Callable[..., Any], times: int, by: signal.Signals) -> Callable[..., Any]:
     """The function, which does not come back from its `times`-th call."""
     left = times
 
@@ -33,7 +34,7 @@ def dying(function: Callable[..., Any], times: int) -> Callable[..., Any]:
         result = function(*args, **keywords)
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), by)
         return result
 
     return call
@@ -41,6 +42,7 @@ def dying(function: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     module, name = MOMENTS[sys.argv[1]]
-    setattr(module, name, dying(getattr(module, name), int(sys.argv[2])))
+    by = signal.Signals[os.environ.get("KILLED_BY", "SIGKILL")]
+    setattr(module, name, dying(getattr(module, name), int(sys.argv[2]), by))
     sys.argv = ["labeler", *sys.argv[3:]]
     main()

@@ -6,9 +6,11 @@ from db.queries.label import (
     labelled_questions,
     labels,
     live_labels,
+    training_counts,
     training_labels,
     training_rows,
     training_sha256,
+    written_counts,
 )
 from db.queries.prediction import iter_predictions, predicted_ids, predictions
 from db.queries.review import reviews, tasks, unrecorded_reviews
@@ -88,8 +90,10 @@ __all__ = [
     "round_chunks",
     "rounds",
     "tasks",
+    "training_counts",
     "training_labels",
     "training_rows",
     "training_sha256",
     "unrecorded_reviews",
+    "written_counts",
 ]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import models
@@ -62,6 +62,21 @@ def labels(
     return fetch(session, *where)
 
 
+def written_counts(session: Session, round_number: int) -> dict[str, int]:
+    """How many labels a round made, whatever became of them since: human, pseudo; of the pseudo-labels, how many were
+    released and how many taught. Labels that it gave back do not count."""
+    made = (Label.written_by == round_number, Label.origin != "restored")
+    pseudo = (*made, Label.kind == "pseudo")
+    wanted = {
+        "human": (*made, Label.kind == "human"),
+        "pseudo": pseudo,
+        "released": (*pseudo, Label.released),
+        "taught": (*pseudo, Label.train_weight > 0),
+    }
+    counting = select(func.count()).select_from(Label)
+    return {name: session.execute(counting.where(*where)).scalar_one() for name, where in wanted.items()}
+
+
 def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
     """Active questions of a role that have a live label, with all golds, in question id order: what a split is
     evaluated on. Duplicates are among them: metrics count all."""
@@ -98,10 +113,18 @@ def training_rows(session: Session, round_number: int) -> list[TrainingRow]:
     return _joined(session, [(label, weights[label.id]) for label in found])
 
 
-def training_sha256(session: Session, round_number: int) -> str:
-    """The hash of what teaches in a round: texts, spans and weights, but no surrogate keys."""
+def training_counts(session: Session, round_number: int) -> dict[tuple[str, bool, bool], int]:
+    """How many labels teach in a round, by (kind, released, no answer): `training_rows` counted, not read."""
+    by = (Label.kind, Label.released, Label.no_answer)
+    mine = models.TrainingRow.round_number == round_number
+    counting = select(*by, func.count()).join(models.TrainingRow, models.TrainingRow.label_id == Label.id).where(mine)
+    return {(kind, released, no): count for kind, released, no, count in session.execute(counting.group_by(*by))}
+
+
+def training_sha256(rows: Iterable[TrainingRow]) -> str:
+    """The hash of what teaches: texts, spans and weights, but no surrogate keys."""
     digest = hashlib.sha256()
-    for row in training_rows(session, round_number):
+    for row in rows:
         spans = [[span.text, span.passage_id, span.start, span.end] for span in row.label.answers]
         line = [row.question.id, row.question.text, row.label.kind, row.weight, spans, sorted(row.passages)]
         digest.update(json.dumps(line, ensure_ascii=False).encode() + b"\n")

@@ -199,12 +199,12 @@ def revert(session: Session, number: int, *, with_reviews: bool = False) -> With
     their open tasks withdrawn, the rounds marked reverted. Human labels stay unless `with_reviews`; then reviews
     that no labelling has considered yet are set aside too.
 
-    Raises NotFound; Conflict if the round is reverted already or is the first one.
+    Raises NotFound; Conflict if the round is reverted already, or is the first one and closed.
     """
     first = round_queries.round_(session, number)
     if first.reverted_at is not None:
         raise Conflict(f"round {number} is reverted already")
-    if first.kind in FIRST_KINDS:
+    if first.kind in FIRST_KINDS and not first.is_open:
         raise Conflict(f"round {number} is the {first.kind} that all others stand on: `labeler init` a new workspace")
     numbers = tuple(row.number for row in round_queries.rounds(session, reverted=False) if row.number >= number)
     done = take_back(session, number, why=f"round {number} reverted", with_reviews=with_reviews)

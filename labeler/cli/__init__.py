@@ -72,7 +72,7 @@ def main() -> None:
     """Run the command line: exit 0 done, 1 with one clear line, 2 for wrong usage, 130 when interrupted."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(prog_name="labeler", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

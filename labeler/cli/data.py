@@ -51,7 +51,7 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 @click.option(
     "--split-by", type=click.Choice(["paragraph", "document"]), help="What is never split; the first import decides."
 )
-@click.option("--seed", default=0, show_default=True, help="Of --split.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of --split.")
 @click.option(
     "--format",
     "format_",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("labeler-demo"))
 @click.option("--language", type=click.Choice(["ko", "en", "mixed"]), default="mixed", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the world and of everything random in the loop.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 10**9), help="Of the world and everything random."
+)
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds after the baseline.")
 @json_option
 def demo_command(folder: Path, language: Any, seed: int, rounds: int, as_json: bool) -> None:

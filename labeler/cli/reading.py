@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 )
 @click.option("--head", type=click.Choice(["linear"]), help="What turns the encoder's output into spans.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
-@click.option("--seed", type=int, help="Of the order of examples and of dropout.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of the order of examples and of dropout.")
 @in_workspace
 @on_device
 def train_command(
@@ -54,10 +54,10 @@ def train_command(
 
 @click.command("ask")
 @click.argument("question")
-@click.option("-k", "k", default=5, show_default=True, type=click.IntRange(min=1), help="Passages to read.")
+@click.option("-k", "k", type=click.IntRange(min=1), help="Passages to read; default: the setting read.top_k.")
 @in_workspace
 @on_device
-def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, question: str, k: int) -> None:
+def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, question: str, k: int | None) -> None:
     """Answer one question from the corpus.
 
     \b

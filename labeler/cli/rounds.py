@@ -18,7 +18,8 @@ from labeler.cli.common import desk, in_workspace, on_device, percent, show, tab
 def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
     """Predict the pool with the current reader.
 
-    The first step of a round: opens one if none is open. `labeler round` goes on from there.
+    The first step of a round: opens one if none is open; a round whose pool is predicted already stays as it is.
+    `labeler round` goes on from there.
 
     \b
     Example:  labeler predict && labeler round
@@ -27,12 +28,12 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
 
     with desk(workspace, sets, write=True) as at:
         began = time.perf_counter()
-        standing = machine.run(at, until="predicted")
+        row = machine.predict(at)
         seconds = time.perf_counter() - began
-        predicted = story.predicted(at, standing.round)
+        predicted = story.predicted(at, row)
     found = {
-        "round": standing.round.number,
-        "stage": standing.round.stage,
+        "round": row.number,
+        "stage": row.stage,
         "questions": predicted,
         "seconds": seconds,
         "per_second": predicted / seconds,
@@ -40,7 +41,7 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     show(
         found,
         as_json=as_json,
-        text=lambda: f"round {standing.round.number}: {predicted} questions predicted in {seconds:.0f} s",
+        text=lambda: f"round {row.number}: {predicted} questions predicted in {seconds:.0f} s",
     )
 
 

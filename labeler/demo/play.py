@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.rows import ModelRow, RoundRow
 from labeler import evaluation
+from labeler.config import Config
 from labeler.demo.settings import DIVISION, DOCUMENTS, settings
 from labeler.demo.world import Language, make_world
 from labeler.desk import Desk
+from labeler.errors import WorkspaceError
 from labeler.files import atomic_write
 from labeler.indexing import build_index
 from labeler.ingest import import_files
@@ -26,6 +28,7 @@ from labeler.rounds import machine, training
 from labeler.splits import parse_split
 from labeler.workspace import create_workspace, open_workspace
 
+WORLD = "world.json"
 SPLIT = "test"  # what every number of the demonstration is measured on
 
 
@@ -67,11 +70,15 @@ class Played:
 def play(folder: Path, *, language: Language, seed: int, rounds: int, say: Callable[[str], None]) -> Played:
     """Makes the world in `folder` (or goes on with it), runs the rounds, measures, writes the report.
 
-    Interrupted, it goes on where it stopped when it is called again.
+    Interrupted, it goes on where it stopped when it is called again. Raises WorkspaceError where the folder holds a
+    demonstration of another language or seed.
     """
     workspace_folder = folder / "workspace"
+    world = json.dumps(make_world(language, seed=seed, documents=DOCUMENTS).squad(), ensure_ascii=False)
     if not (workspace_folder / "labeler.toml").exists():
-        _prepare(folder, workspace_folder, language=language, seed=seed, say=say)
+        _prepare(folder, workspace_folder, world, language=language, seed=seed, say=say)
+    elif (folder / WORLD).read_text(encoding="utf-8") != world:
+        raise WorkspaceError(f"{folder} holds a demonstration of another language, seed or version; name another")
     workspace = open_workspace(workspace_folder)
     database = workspace.database()
     try:
@@ -81,13 +88,15 @@ def play(folder: Path, *, language: Language, seed: int, rounds: int, say: Calla
         database.close()
 
 
-def _prepare(folder: Path, workspace: Path, *, language: Language, seed: int, say: Callable[[str], None]) -> None:
+def _prepare(
+    folder: Path, workspace: Path, world: str, *, language: Language, seed: int, say: Callable[[str], None]
+) -> None:
     """The world as a file, imported and indexed in a new workspace."""
     say(f"making a small world ({language}, seed {seed}) in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "world.json"
+    file = folder / WORLD
     with atomic_write(file) as out:
-        json.dump(make_world(language, seed=seed, documents=DOCUMENTS).squad(), out, ensure_ascii=False)
+        out.write(world)
     draft = workspace.with_name(f"{workspace.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     made = create_workspace(draft, language="en" if language == "en" else "ko", settings=settings(language, seed))
@@ -159,12 +168,14 @@ def _finish_round(desk: Desk, number: int, say: Callable[[str], None]) -> RoundM
 
 def labels_after(session: Session, row: RoundRow) -> dict[str, int]:
     """Labels that taught in a round, by kind."""
-    taught = Counter(each.label.kind for each in queries.training_rows(session, row.number))
+    taught: Counter[str] = Counter()
+    for (kind, _, _), count in queries.training_counts(session, row.number).items():
+        taught[kind] += count
     return {kind: taught[kind] for kind in ("gold", "human", "pseudo")}
 
 
 def _marks(desk: Desk, model: ModelRow) -> Marks:
-    reading = evaluation.read(desk, model, SPLIT, "end_to_end")
+    reading = evaluation.read(desk, model, SPLIT, index=desk.current_index())
     return Marks(reading.exact_match, reading.f1)
 
 
@@ -173,7 +184,9 @@ def _without_pseudo(desk: Desk, folder: Path) -> Marks:
     with desk.database.read() as session:
         row = queries.rounds(session)[-1]
         rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
+    desk = desk.with_config(Config.from_resolved(row.config))
     model = training.train_on(desk, row, rows, folder=folder / "without-pseudo-labels")
-    entries = evaluation.labelled(desk, SPLIT)
-    summary = evaluation.summary(evaluation.marks(desk, desk.load(model.folder), entries, "end_to_end"), "end_to_end")
+    index = desk.current_index()
+    entries = evaluation.markable(desk, SPLIT, index=index)
+    summary = evaluation.summary(evaluation.marks(desk, desk.load(model.folder), entries, index=index), index=index)
     return Marks(summary["exact_match"], summary["f1"])

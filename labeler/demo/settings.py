@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-DOCUMENTS = 1000
-DIVISION = "gold=400,calibration=100,dev=100,test=400,pool=rest"
+DOCUMENTS = 2000
+DIVISION = "gold=700,calibration=150,dev=150,test=600,pool=rest"
 
 
 def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
@@ -20,11 +20,11 @@ def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
         ("builtin", "positions"): 192,
         ("train", "max_seq_length"): 192,
         ("train", "doc_stride"): 64,
-        ("train", "max_steps"): 450,
+        ("train", "max_steps"): 600,
         ("train", "learning_rate"): 2e-3,
         ("train", "head_learning_rate"): 2e-3,
         ("train", "trusted_share"): 0.5,
         ("review", "min_train_confidence"): 0.5,
-        ("review", "review_budget"): 100,
+        ("review", "review_budget"): 60,
         ("round", "seed"): seed,
     }

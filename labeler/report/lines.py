@@ -62,8 +62,9 @@ def _training(model: ModelRow | None) -> Training | None:
 
 
 def _taught(session: Session, round_number: int) -> Taught:
-    labels = [row.label for row in queries.training_rows(session, round_number)]
-    counts = Counter((label.kind, label.kind == "pseudo" and label.released) for label in labels)
+    counts: Counter[tuple[str, bool]] = Counter()
+    for (kind, released, _), count in queries.training_counts(session, round_number).items():
+        counts[kind, kind == "pseudo" and released] += count
     return Taught(
         gold=counts["gold", False],
         human=counts["human", False],

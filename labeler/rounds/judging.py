@@ -17,9 +17,8 @@ def close(desk: Desk, row: RoundRow) -> RoundRow:
     with desk.database.read() as session:
         student = queries.model_of_round(session, row.number)
         best = queries.best_model(session)
-        judged = bool(queries.labelled_questions(session, "dev"))
     assert student is not None, "a trained round has its student"
-    verdict = judge(desk, student, best, seed=row.seed) if judged else compare((), (), desk.config.gate, seed=row.seed)
+    verdict = judge(desk, row, student, best)
     with desk.database.read() as session:
         sounding = alarms(signs(desk, session, row), desk.config.gate) if row.kind == "loop" else ()
     gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
@@ -31,10 +30,15 @@ def close(desk: Desk, row: RoundRow) -> RoundRow:
         return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)
 
 
-def judge(desk: Desk, student: ModelRow, best: ModelRow | None, *, seed: int) -> Verdict:
-    """The verdict on dev; the first reader of a workspace has nothing to beat and is judged against itself."""
-    mode: evaluation.Mode = "reader" if desk.given else "end_to_end"
-    after = evaluation.results(desk, student, "dev", mode)
-    before = evaluation.results(desk, best, "dev", mode) if best else after
-    verdict = compare(after, before, desk.config.gate, seed=seed)
+def judge(desk: Desk, row: RoundRow, student: ModelRow, best: ModelRow | None) -> Verdict:
+    """The verdict on dev by the round's own index, whatever was indexed since; without dev questions nothing is seen.
+
+    The first reader of a workspace has nothing to beat and is judged against itself.
+    """
+    index = row.index_fingerprint
+    if not evaluation.markable(desk, "dev", index=index):
+        return compare((), (), desk.config.gate, seed=row.seed)
+    after = evaluation.results(desk, student, "dev", index=index)
+    before = evaluation.results(desk, best, "dev", index=index) if best else after
+    verdict = compare(after, before, desk.config.gate, seed=row.seed)
     return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")

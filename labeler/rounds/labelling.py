@@ -7,8 +7,8 @@ from typing import Any
 
 from db import queries, store
 from db.rows import NewLabel, PredictionRow, ReviewRow, RoundRow, SpanRow
-from labeler.config import Config
 from labeler.desk import Desk
+from labeler.rounds import training
 from labeler.rounds.opening import held_out_reviews
 from mrc.metrics import exact_match
 
@@ -54,14 +54,13 @@ def label(desk: Desk, row: RoundRow) -> RoundRow:
     with desk.database.write() as session:
         reviews = queries.unrecorded_reviews(session)
         if row.kind == "cold":
-            held_out_reviews(session, Config.from_resolved(row.config), reviews, row.number)
-        guarded = queries.guarded_passages(session)
+            held_out_reviews(session, desk.config, reviews, row.number)
         threshold = (row.release or {}).get("threshold")
         recorded = store.record_labels(
             session,
             row.number,
             reviews=[each.id for each in reviews],
-            human=[_human(each, guarded) for each in reviews if each.verdict in ("answerable", "no_answer")],
+            human=[_human(each) for each in reviews if each.verdict in ("answerable", "no_answer")],
             pseudo=[
                 _pseudo(entry, row, threshold)
                 for entry in queries.iter_predictions(session, row.number)
@@ -70,7 +69,7 @@ def label(desk: Desk, row: RoundRow) -> RoundRow:
             why=f"replaced in round {row.number}",
         )
         released = store.release_snapshot(session, row.number, rule=dict(row.release or {}))
-        store.freeze_training(session, row.number)
+        training.freeze(session, row.number)
         store.add_event(
             session,
             "labelled",
@@ -85,16 +84,13 @@ def label(desk: Desk, row: RoundRow) -> RoundRow:
         return store.advance(session, row.number, row.stage, "labelled")
 
 
-def _human(review: ReviewRow, guarded: set[str]) -> NewLabel:
-    """The label that a review makes; one from a passage of dev, test or calibration neither teaches nor leaves."""
-    free = review.answer is None or review.answer.passage_id not in guarded
+def _human(review: ReviewRow) -> NewLabel:
+    """The label that a review makes; the store bars one from a held-out passage from teaching and leaving."""
     return NewLabel(
         review.question_id,
         answers=(review.answer,) if review.answer else (),
         no_answer=review.verdict == "no_answer",
         passages=review.passages if review.verdict == "no_answer" else None,
-        train_weight=1.0 if free else 0.0,
-        released=free,
         reviewer=review.reviewer,
         review_id=review.id,
     )

@@ -6,14 +6,18 @@ anywhere and started again, a round ends in the same state; `docs/design.md` tel
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from db import queries
 from db.rows import RoundRow
-from labeler.config import Config
+from labeler.config import Config, changed_settings
 from labeler.desk import Desk
 from labeler.rounds import judging, labelling, opening, predicting, reviewing, training
+
+log = logging.getLogger("labeler")
 
 Step = Callable[[Desk, RoundRow], RoundRow]
 
@@ -52,18 +56,53 @@ def next_stage(row: RoundRow) -> str:
 def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None) -> Standing:
     """Runs the current round on, opening the next one if none is open, until a stage or until people are needed.
 
+    A round goes on with the settings that it was opened with; others that are given now are named in the log.
+
     Raises: NotReady where something must be done first (the message names the command).
     """
-    row = current(desk) or opening.open_next(desk, reviewer=reviewer)
+    row = current(desk)
+    if row is None:
+        row = opening.open_next(desk, reviewer=reviewer)
+    else:
+        _name_other_settings(desk, row)
     desk = desk.with_config(Config.from_resolved(row.config))
     if reviewer is not None and row.reviewer != reviewer:
         row = reviewing.change_reviewer(desk, row, reviewer)
-    while row.is_open and row.stage != until:
+    while row.is_open and not _reached(row, until):
         after = STEPS[row.kind][row.stage](desk, row)
         if after.stage == row.stage:
             return Standing(after, reviewing.waiting_for(desk, after))
         row = after
     return Standing(row, None)
+
+
+def _reached(row: RoundRow, stage: str) -> bool:
+    """Whether an open round stands at the stage or past it; never where its kind has no such stage."""
+    stages = list(STEPS[row.kind])
+    return stage in stages and stages.index(row.stage) >= stages.index(stage)
+
+
+def _name_other_settings(desk: Desk, row: RoundRow) -> None:
+    """Logs which of the settings given now the open round does not use, so that none is ignored in silence."""
+    changed = changed_settings(row.config, desk.config.resolved())
+    other = [name for name in changed if name not in opening.RESOLVED]
+    start = desk.config.round.start
+    if start is not None and row.config["round"]["start"] not in (start, str(Path(start).absolute())):
+        other.append("round.start")
+    if other:
+        log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
+
+
+def predict(desk: Desk) -> RoundRow:
+    """The round whose predictions are stored: the open one, or the next, just opened.
+
+    Raises: NotReady without a reader, or while a round that predicts nothing is open.
+    """
+    desk.best_model()
+    row = current(desk)
+    if row is not None and row.kind != "loop":
+        opening.refuse_while_open(row)
+    return run(desk, until="predicted").round
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -16,7 +17,21 @@ from labeler.config import Config
 from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady
 from labeler.intake import stored_units
+from labeler.rounds import reviewing, training
 from labeler.splits import hold_out
+
+#: settings that a round may hold otherwise than they were given: what they came to, or where the database was then
+RESOLVED = frozenset(
+    {
+        "workspace.database",
+        "workspace.language",
+        "workspace.metric",
+        "read.metric",
+        "train.device",
+        "round.reviewer",
+        "round.start",
+    }
+)
 
 
 def open_next(desk: Desk, *, reviewer: str | None = None) -> RoundRow:
@@ -40,9 +55,10 @@ def open_retrain(desk: Desk) -> RoundRow:
         refuse_while_open(standing)
     teacher = desk.best_model()
     config = resolve(desk)
+    fingerprint = _fingerprint(desk)
     with desk.database.write() as session:
-        row = _open(session, "retrain", config, teacher_id=teacher.id, fingerprint=_fingerprint(desk))
-        store.freeze_training(session, row.number)
+        row = _open(session, "retrain", config, teacher_id=teacher.id, fingerprint=fingerprint)
+        training.freeze(session, row.number)
         return row
 
 
@@ -63,22 +79,27 @@ def open_baseline(desk: Desk) -> RoundRow:
             raise NotReady("there are no gold labels to train on; add some with: labeler import FILE --as gold")
         row = _open(session, "baseline", config, fingerprint=fingerprint)
         _hold_out(session, queries.questions(session, roles=["gold"]), config, row.number)
-        store.freeze_training(session, row.number)
+        training.freeze(session, row.number)
         return row
 
 
 def _open_cold(desk: Desk, reviewer: str | None) -> RoundRow:
     config = resolve(desk, reviewer)
+    reviewing.check_reviewer(desk, config.round.reviewer)
     fingerprint = _fingerprint(desk)
     with desk.database.write() as session:
         if not queries.pool_to_predict(session):
             raise NotReady("there are no questions yet; run: labeler import FILE --as gold (or --as pool)")
+        if config.round.reviewer == "none" and not queries.unrecorded_reviews(session):
+            raise NotReady("there are no gold labels and nobody to ask; add some with: labeler import FILE --as gold")
         return _open(session, "cold", config, fingerprint=fingerprint)
 
 
 def _open_loop(desk: Desk, reviewer: str | None) -> RoundRow:
     teacher = desk.best_model()
+    desk.reader(teacher)  # a broken one is told before a round depends on it; this one is kept and used
     config = resolve(desk, reviewer)
+    reviewing.check_reviewer(desk, config.round.reviewer)
     fingerprint = _fingerprint(desk)
     with desk.database.write() as session:
         if not queries.pool_to_predict(session):
@@ -126,23 +147,51 @@ def resolve(desk: Desk, reviewer: str | None = None) -> Config:
 
 
 def start_of(desk: Desk) -> str:
-    """The starting checkpoint: the setting, else that of the reader so far, else the built-in encoder."""
+    """The starting checkpoint: the setting, else that of the reader so far, else the built-in encoder.
+
+    Raises NotReady where its folder is gone; BadCheckpoint where the setting names no model.
+    """
     if desk.config.round.start is not None:
-        return desk.config.round.start
+        return _named_start(desk, desk.config.round.start)
     with desk.database.read() as session:
         best = queries.best_model(session)
-    return best.start if best else "builtin"
+    if best is None:
+        return training.BUILTIN
+    training.located(desk, best.start)
+    return best.start
+
+
+def _named_start(desk: Desk, named: str) -> str:
+    """The checkpoint that the setting names, known to be one: a round that can never train should not be opened.
+
+    A folder outside of the workspace by its absolute path: the round may go on from another folder.
+    """
+    from mrc.encoder import load_config, load_tokenizer
+
+    if named == training.BUILTIN:
+        return named
+    found = training.located(desk, named)
+    load_config(found)
+    load_tokenizer(found)
+    return str(Path(named).absolute()) if found == named and Path(named).is_dir() else named
 
 
 def _hold_out(session: Session, questions: Sequence[QuestionRow], config: Config, number: int) -> None:
-    """Moves shares of the questions, by whole units, to calibration and to dev, where there is none of them yet."""
-    left, unit_of = list(questions), stored_units(queries.questions(session))
+    """Moves shares of the questions to calibration and to dev, where there is none of them yet.
+
+    By whole units: what shares a paragraph or the wording with a question that is held out goes with it, labelled or
+    not, so that it is never pseudo-labelled.
+    """
+    everything = queries.questions(session)
+    unit_of = stored_units(everything)
+    movable = [row.id for row in everything if row.role in ("gold", "pool")]
+    left = [unit_of[row.id] for row in questions]
     for role, share in (("calibration", config.calibrate.calibration_share), ("dev", config.round.dev_share)):
-        if share == 0 or queries.questions(session, roles=[role]):
+        if share == 0 or any(row.role == role for row in everything):
             continue
-        units = hold_out(Counter(unit_of[row.id] for row in left), share, rng=np.random.default_rng(config.round.seed))
-        held = [row.id for row in left if unit_of[row.id] in units]
-        left = [row for row in left if unit_of[row.id] not in units]
+        units = hold_out(Counter(left), share, rng=np.random.default_rng(config.round.seed))
+        left = [unit for unit in left if unit not in units]
+        held = [question_id for question_id in movable if unit_of[question_id] in units]
         store.set_roles(session, dict.fromkeys(held, role))
         store.add_event(session, "held_out", detail={"role": role, "questions": len(held)}, round_number=number)
 

@@ -91,14 +91,14 @@ def answers(
     if fingerprint is None:
         given = desk.fetch([row.context_id for row in questions if row.context_id])
         passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
-        return pipeline.read(asked, passages, reader=reader, config=desk.config.read)
+        return pipeline.read(asked, passages, reader=reader, config=desk.reading)
     return pipeline.answer(
         asked,
         retriever=desk.index(fingerprint),
         reader=reader,
         fetch=desk.fetch,
         k=desk.config.read.top_k,
-        config=desk.config.read,
+        config=desk.reading,
     )
 
 
@@ -107,9 +107,11 @@ def calibrate(
 ) -> tuple[Calibrator, ReleaseRule, dict[str, float]] | None:
     """The calibrator, the release rule, and the calibration questions' out-of-fold confidences; None without any.
 
-    The rule and the reliability plots see out-of-fold confidences only: in-sample ones flatter.
+    Any answer to an impossible question is wrong. A question that people found no answer to in the passages shown says
+    nothing of other passages and does not count. The rule and the reliability plots see out-of-fold confidences only:
+    in-sample ones flatter.
     """
-    labelled = {entry.question.id: entry for entry in golds if not entry.label.no_answer}
+    labelled = {entry.question.id: entry for entry in golds if entry.label.answers or entry.question.is_impossible}
     usable = [row for row in predictions if row.answers and row.question_id in labelled]
     if not usable:
         return None
@@ -125,9 +127,10 @@ def calibrate(
 
 
 def is_correct(desk: Desk, prediction: PredictionRow, gold: LabelledQuestion) -> bool:
-    """Whether the best answer's normalised text equals that of any gold, whatever passage it came from."""
+    """Whether the best answer's normalised text equals that of any gold, whatever passage it came from; without golds
+    no answer is right."""
     texts = [answer.text for answer in gold.label.answers]
-    return score(prediction.answers[0].text, texts, desk.metric).exact_match == 1
+    return bool(texts) and score(prediction.answers[0].text, texts, desk.metric).exact_match == 1
 
 
 def _confidences(desk: Desk, row: RoundRow, calibrator: Calibrator) -> Iterator[tuple[str, float]]:

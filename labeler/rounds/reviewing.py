@@ -10,21 +10,17 @@ from labeler.desk import Desk, with_settings
 from labeler.rounds import simulated
 from labeler.select import Candidate, Plan, SelectConfig, plan
 
-#: reviewers that exist -> how they answer the open tasks of a round
-REVIEWERS = ("simulated", "none")
-
 
 def ask(desk: Desk, row: RoundRow) -> RoundRow:
     """The round at `in_review`: each pool question decided upon, the tasks laid out, in one transaction."""
-    candidates: list[Candidate] = []
-    shown: dict[str, tuple[str, ...]] = {}
     with desk.database.read() as session:
         guarded = queries.guarded_passages(session)
         pool = {entry.id: entry for entry in queries.pool_to_predict(session)}
-        for entry in queries.iter_predictions(session, row.number):
-            if entry.question_id in pool:
-                candidates.append(_candidate(pool[entry.question_id], entry, guarded))
-                shown[entry.question_id] = tuple(passage for passage, _ in entry.hits)
+        candidates = [
+            _candidate(pool[entry.question_id], entry, guarded)
+            for entry in queries.iter_predictions(session, row.number)
+            if entry.question_id in pool
+        ]
     chosen = plan(
         candidates,
         _budget(desk, row),
@@ -32,6 +28,10 @@ def ask(desk: Desk, row: RoundRow) -> RoundRow:
         seed=row.seed,
         round_number=row.number,
     )
+    with desk.database.read() as session:
+        asked = [task.question_id for task in chosen.tasks]
+        predictions = queries.predictions(session, row.number, question_ids=asked)
+        shown = {entry.question_id: tuple(passage for passage, _ in entry.hits) for entry in predictions}
     with desk.database.write() as session:
         store.set_decisions(
             session,
@@ -79,8 +79,15 @@ def waiting_for(desk: Desk, row: RoundRow) -> str:
     return f"{count} reviews"
 
 
+def check_reviewer(desk: Desk, reviewer: str) -> None:
+    """Raises NotReady where this reviewer could not answer."""
+    if reviewer == simulated.NAME:
+        simulated.check_answers(desk)
+
+
 def change_reviewer(desk: Desk, row: RoundRow, reviewer: str) -> RoundRow:
-    """The round with another reviewer for the tasks still to be answered."""
+    """The round with another reviewer for the tasks still to be answered. Raises NotReady, see `check_reviewer`."""
+    check_reviewer(desk, reviewer)
     with desk.database.write() as session:
         store.add_event(
             session, "reviewer_changed", detail={"before": row.reviewer, "after": reviewer}, round_number=row.number

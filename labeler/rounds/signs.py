@@ -11,6 +11,7 @@ from db import queries
 from db.rows import LabelRow, RoundRow
 from labeler.desk import Desk
 from labeler.gate import Signs, churn
+from labeler.precision import own_pseudo
 from mrc.metrics import normalize_answer
 from mrc.question_types import question_type
 
@@ -18,7 +19,8 @@ from mrc.question_types import question_type
 def signs(desk: Desk, session: Session, row: RoundRow) -> Signs:
     """The signs of a round whose labels are written; what cannot be known is None."""
     audit = (row.release or {}).get("audit") or {}
-    taught = [label for label in _pseudo(session, row.number) if label.train_weight > 0]
+    made = own_pseudo(session, row.number)
+    taught = [label for label in made if label.train_weight > 0]
     people = [
         label
         for label in queries.live_labels(session, kinds=["gold", "human"], roles=["gold", "pool"])
@@ -32,27 +34,20 @@ def signs(desk: Desk, session: Session, row: RoundRow) -> Signs:
         taught_types=Counter(question_type(pool[label.question_id]) for label in taught if label.question_id in pool),
         human_length=_mean_length(people),
         taught_length=_mean_length(taught),
-        churn=_churn(desk, session, row),
+        churn=_churn(desk, session, row, made),
     )
-
-
-def _pseudo(session: Session, number: int) -> list[LabelRow]:
-    """The pseudo-labels that a round made itself."""
-    return [
-        label for label in queries.labels(session, round_number=number, kinds=["pseudo"]) if label.origin == "round"
-    ]
 
 
 def _mean_length(labels: list[LabelRow]) -> float | None:
     return fmean(len(label.answers[0].text) for label in labels) if labels else None
 
 
-def _churn(desk: Desk, session: Session, row: RoundRow) -> float | None:
-    """Share of pseudo-labels whose answer changed since the last round that made any."""
+def _churn(desk: Desk, session: Session, row: RoundRow, made: list[LabelRow]) -> float | None:
+    """Share of the pseudo-labels made in this round whose answer changed since the last round that made any."""
     earlier = [each.number for each in queries.rounds(session, reverted=False) if each.number < row.number]
-    previous = next((found for number in reversed(earlier) if (found := _pseudo(session, number))), [])
+    previous = next((found for number in reversed(earlier) if (found := own_pseudo(session, number))), [])
     texts = [
         {label.question_id: normalize_answer(label.answers[0].text, desk.metric) for label in labels}
-        for labels in (previous, _pseudo(session, row.number))
+        for labels in (previous, made)
     ]
     return churn(*texts)

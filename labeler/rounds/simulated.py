@@ -25,22 +25,24 @@ NAME = "simulated"
 SECONDS = {"written": 60.0, "accepted": 15.0, "changed": 35.0, None: 35.0}
 
 
-def answer_tasks(desk: Desk, row: RoundRow) -> None:
-    """Answers every open task of the round from the hidden answers, each in a transaction of its own.
+def check_answers(desk: Desk) -> None:
+    """Raises NotReady where the pool has no hidden answers: asked before a round depends on this reviewer."""
+    with desk.database.read() as session:
+        known = hidden.count(session)
+    if not known:
+        raise NotReady(
+            "the simulated reviewer needs a pool whose answers are known; import a labelled file with --split "
+            "gold=…,pool=rest, or run with: --reviewer none"
+        )
 
-    Raises: NotReady where the pool has no hidden answers.
-    """
+
+def answer_tasks(desk: Desk, row: RoundRow) -> None:
+    """Answers every open task of the round from the hidden answers, each in a transaction of its own."""
     with desk.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
         ids = [task.question_id for task in tasks]
         known = hidden.answers(session, ids)
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
-        any_known = hidden.count(session)
-    if tasks and not any_known:
-        raise NotReady(
-            "the simulated reviewer needs a pool whose answers are known; import a labelled file with --split "
-            "gold=…,pool=rest, or run with: --reviewer none"
-        )
     with bar("review", total=len(tasks), unit="tasks") as shown:
         for task in tasks:
             found = simulate(

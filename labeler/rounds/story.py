@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db import queries, store
-from db.rows import LabelRow, RoundRow
+from db.rows import RoundRow
+from labeler.config import changed_settings
 from labeler.desk import Desk
-from labeler.precision import pseudo_precision
+from labeler.precision import own_pseudo, pseudo_precision
 from labeler.rounds.machine import Standing
 from mrc.metrics import normalize_answer
 
@@ -58,20 +58,13 @@ def one_round(desk: Desk, number: int) -> dict[str, Any]:
 
 
 def _told(desk: Desk, session: Session, row: RoundRow) -> dict[str, Any]:
-    written = queries.labels(session, round_number=row.number)
-    mine = [label for label in written if label.written_by == row.number and label.origin != "restored"]
     precision = pseudo_precision(session, row.number, metric=desk.metric)
     return {
         "round": row.number,
         "kind": row.kind,
         "stage": row.stage,
         "verdict": verdict(row),
-        "written": {
-            "human": sum(label.kind == "human" for label in mine),
-            "pseudo": sum(label.kind == "pseudo" for label in mine),
-            "released": sum(label.kind == "pseudo" and label.released for label in mine),
-            "taught": sum(label.kind == "pseudo" and label.train_weight > 0 for label in mine),
-        },
+        "written": queries.written_counts(session, row.number),
         "pseudo_precision": _rates(precision),
         "release": row.release,
         "gate": row.gate,
@@ -110,11 +103,11 @@ def difference(desk: Desk, before: int, after: int) -> dict[str, Any]:
     with desk.database.read() as session:
         rows = [queries.round_(session, number) for number in (before, after)]
         told = [_told(desk, session, row) for row in rows]
-        labels = [_pseudo(session, number) for number in (before, after)]
-    texts = [{key: normalize_answer(row.answers[0].text, desk.metric) for key, row in part.items()} for part in labels]
+        labels = [own_pseudo(session, number) for number in (before, after)]
+    texts = [{row.question_id: normalize_answer(row.answers[0].text, desk.metric) for row in part} for part in labels]
     both = texts[0].keys() & texts[1].keys()
     return {
-        "config": _changed(rows[0].config, rows[1].config),
+        "config": changed_settings(rows[0].config, rows[1].config),
         "marks": {name: [(one["gate"] or {}).get(name) for one in told] for name in ("exact_match", "f1")},
         "written": {name: [one["written"][name] for one in told] for name in told[0]["written"]},
         "pseudo": {
@@ -122,21 +115,6 @@ def difference(desk: Desk, before: int, after: int) -> dict[str, Any]:
             "went": sorted(texts[0].keys() - texts[1].keys()),
             "changed": sorted(key for key in both if texts[0][key] != texts[1][key]),
         },
-    }
-
-
-def _pseudo(session: Session, number: int) -> dict[str, LabelRow]:
-    rows = queries.labels(session, round_number=number, kinds=["pseudo"])
-    return {row.question_id: row for row in rows if row.origin == "round"}
-
-
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Setting -> [value before, value after], for settings that differ."""
-    return {
-        f"{section}.{key}": [before.get(section, {}).get(key), after.get(section, {}).get(key)]
-        for section in sorted(before.keys() | after.keys())
-        for key in sorted(before.get(section, {}).keys() | after.get(section, {}).keys())
-        if before.get(section, {}).get(key) != after.get(section, {}).get(key)
     }
 
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.orm import Session
+
 from db import queries, store
 from db.rows import RoundRow, TrainingRow
 from labeler import convert
 from labeler.desk import Desk
 from labeler.errors import NotReady
 from labeler.progress import bar
+from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.metrics import normalize_answer
 
 if TYPE_CHECKING:
@@ -22,24 +25,28 @@ BUILTIN = "builtin"
 SEARCHED = 10  # passages looked through for negatives
 
 
-def train(desk: Desk, row: RoundRow) -> RoundRow:
-    """The round at `trained`. Killed and run again, the training goes on from its last checkpoint.
+def freeze(session: Session, number: int) -> None:
+    """Fixes what teaches in the round. Raises NotReady, before the round depends on it, where no answer may teach."""
+    store.freeze_training(session, number)
+    if all(no_answer for _, _, no_answer in queries.training_counts(session, number)):
+        raise NotReady("no label may teach yet; import labelled questions with: labeler import FILE --as gold")
 
-    Raises: NotReady without any label that may teach.
-    """
+
+def train(desk: Desk, row: RoundRow) -> RoundRow:
+    """The round at `trained`. Killed and run again, the training goes on from its last checkpoint."""
     with desk.database.read() as session:
         rows = queries.training_rows(session, row.number)
-        taught = queries.training_sha256(session, row.number)
-    if not any(each.label.answers for each in rows):
-        raise NotReady("no label may teach yet; import labelled questions with: labeler import FILE --as gold")
     folder = desk.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
-    result = train_on(desk, row, rows, folder=folder)
+    try:
+        result = train_on(desk, row, rows, folder=folder)
+    except (BadCheckpoint, DataError, TrainingDiverged) as error:  # other settings need another round
+        raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
     with desk.database.write() as session:
         model_id = store.add_model(
             session,
             row.number,
             hash=result.hash,
-            training_sha256=taught,
+            training_sha256=queries.training_sha256(rows),
             path=str(folder.relative_to(desk.workspace.folder)),
             start=starting_checkpoint(desk, row),
             config=dict(row.config["train"]),
@@ -59,11 +66,14 @@ def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: 
     with desk.database.read() as session:
         guarded = queries.guarded_passages(session)
     taught = examples(desk, row, rows, guarded)
+    done = 0
     with bar("train", total=0, unit="updates") as shown:
 
         def progress(step: int, total: int, loss: float, seconds_left: float) -> None:
+            nonlocal done
             shown.total = total
-            shown.update()
+            shown.update(step - done)  # more than one where the training goes on from a checkpoint
+            done = step
             shown.set_postfix_str(f"update {step} of {total}, loss {loss:.3f}, {seconds_left:.0f} s left")
 
         return run(
@@ -79,8 +89,10 @@ def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: 
 def examples(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], guarded: set[str]) -> list[TrainingExample]:
     """The training examples of these labels, each with passages that the retriever takes for its own but are not."""
     negatives = mine_negatives(desk, row, rows, guarded)
-    plain = [(each.question.id, convert.training_example(each)) for each in rows if each.passages]
-    return [replace(example, negatives=example.negatives + negatives.get(key, ())) for key, example in plain]
+    return [
+        replace(example, negatives=example.negatives + negatives.get(example.id, ()))
+        for example in convert.training_examples(rows)
+    ]
 
 
 def mine_negatives(
@@ -128,6 +140,13 @@ def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
 
 
 def located(desk: Desk, start: str) -> str:
-    """Where a starting checkpoint is: a folder of the workspace, another folder, or a hub name."""
+    """Where a starting checkpoint is: a folder of the workspace, another folder, or a hub name.
+
+    Raises NotReady for what can only be a folder and is not there: the hub is not asked for it.
+    """
     inside = desk.workspace.folder / start
-    return str(inside) if inside.is_dir() else start
+    if inside.is_dir():
+        return str(inside)
+    if start.startswith((".", "/", f"{desk.workspace.models_folder.name}/")) and not Path(start).is_dir():
+        raise NotReady(f"{inside}: there is no starting checkpoint; name another one: labeler train --model PATH")
+    return start

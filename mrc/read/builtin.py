@@ -23,6 +23,7 @@ from scipy import sparse
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from mrc.errors import writing
 from mrc.read.config import BuiltinConfig
 from mrc.read.features import EXACT_MATCH_KEY, EXACT_MATCH_TYPES, IGNORED_KEY
 from mrc.read.heads import new_head
@@ -54,8 +55,9 @@ def build_builtin(texts: Sequence[str], folder: str | Path, *, seed: int, config
     model = _model(tokenizer, texts, settings, seed=seed)
     draft = final.with_name(f"{final.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
-    model.save(draft, tokenizer)
-    draft.rename(final)
+    with writing(draft):
+        model.save(draft, tokenizer)
+        draft.rename(final)
     return final
 
 

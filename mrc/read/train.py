@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
-from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
+from mrc.errors import BadCheckpoint, DataError, TrainingDiverged, writing
 from mrc.read.batches import Prepared, TrainBatch, micro_batches, plan_batches, prepare
 from mrc.read.config import TrainConfig, TrainingExample, TrainResult
 from mrc.read.features import Windower
@@ -81,12 +81,13 @@ def train(
         raise DataError(f"none of {len(examples)} examples can train: no answer has a token or fits into a window")
     partial = final.with_name(f"{final.name}.partial")
     state = _resume(partial, fingerprint, _State(model, _optimizer(model, config), 0, []))
-    _run(state, items, windower, config, seed, partial, fingerprint, progress)
-    result = TrainResult(
-        final, "", len(items), state.step, time.monotonic() - began, float(np.mean(state.losses)), unusable
-    )
-    origin = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
-    return _finish(state.model, tokenizer, result, partial, origin)
+    with writing(partial):
+        _run(state, items, windower, config, seed, partial, fingerprint, progress)
+        result = TrainResult(
+            final, "", len(items), state.step, time.monotonic() - began, float(np.mean(state.losses)), unusable
+        )
+        origin = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
+        return _finish(state.model, tokenizer, result, partial, origin)
 
 
 def _run(

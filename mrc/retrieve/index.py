@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.analyzers import ANALYZERS, Analyzer, detect_language, get_analyzer
-from mrc.errors import DataError, StaleIndex
+from mrc.errors import DataError, StaleIndex, writing
 from mrc.retrieve.bm25 import BM25, TermCounts, check
 from mrc.types import Hit, Passage
 
@@ -126,8 +126,8 @@ class Index:
 
     def save(self, folder: Path) -> None:
         """Nothing; `folder` holds this index afterwards, or what it held before if this does not come to its end."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as undo:
+        with writing(folder), ExitStack() as undo:
+            folder.mkdir(parents=True, exist_ok=True)
             data = _new_folder(folder, self.fingerprint)
             undo.callback(shutil.rmtree, data, ignore_errors=True)
             (data / "ids.json").write_text(json.dumps(list(self.ids)), encoding="ascii")

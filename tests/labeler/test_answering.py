@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from labeler.answering import FileAnswers, answer_file
+from labeler.answering import FileAnswers, answer_file, fitting
 from labeler.config import ReadSection
 from labeler.demo.world import make_world
-from mrc.metrics import Metric
+from mrc.metrics import Metric, normalize_answer
 from tests.mrc import tiny
 from tests.published import Published
 
@@ -82,6 +82,18 @@ def test_every_candidate_stands_in_its_own_paragraph(tmp_path: Path, reader: str
         assert all(context[each["start"] : each["end"]] == each["text"] for each in nbest[qa["id"]])
 
 
+def test_candidates_that_the_metric_takes_for_equal_are_one(tmp_path: Path, reader: str) -> None:
+    context = "《별의 바다》 (1921) 《별의 바다》 (1921)"
+    qas = [{"id": "q", "question": "언제?", "answers": [{"text": "1921", "answer_start": context.index("1921")}]}]
+    file = tmp_path / "brackets.json"
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}), encoding="utf-8")
+    answered(file, tmp_path / "out", reader)
+    nbest = json.loads((tmp_path / "out" / "nbest_predictions.json").read_text(encoding="utf-8"))
+    # A text of brackets alone normalises to nothing; such texts are not taken for one another.
+    texts = [normal for each in nbest["q"] if (normal := normalize_answer(each["text"], "korquad"))]
+    assert len(texts) == len(set(texts)) > 1
+
+
 def test_a_question_without_golds_is_answered_and_not_marked(tmp_path: Path, reader: str) -> None:
     context = "한빛 학당은 1921년에 문을 열었다."
     squad = {"data": [{"paragraphs": [{"context": context, "qas": [{"id": "q", "question": "언제?", "answers": []}]}]}]}
@@ -89,3 +101,9 @@ def test_a_question_without_golds_is_answered_and_not_marked(tmp_path: Path, rea
     file.write_text(json.dumps(squad, ensure_ascii=False), encoding="utf-8")
     found = answered(file, tmp_path / "out", reader)
     assert (found.questions, found.exact_match, found.f1) == (1, None, None)
+
+
+def test_windows_are_cut_to_the_positions_that_a_small_reader_has() -> None:
+    found = fitting(ReadSection(), positions=128)
+    assert (found.max_seq_length, found.doc_stride, found.max_answer_length) == (128, 42, 21)
+    assert fitting(ReadSection(), positions=512) == ReadSection()

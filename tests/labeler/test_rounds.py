@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from db import queries, store
+from db.errors import Conflict
 from labeler import evaluation
-from labeler.desk import Desk
+from labeler.answering import ask
+from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady
 from labeler.gate import Verdict
+from labeler.ingest import import_files
 from labeler.rounds import judging, machine, opening, story, training
 from tests.state import state
 from tests.worlds import at, make_workspace
@@ -95,6 +99,23 @@ def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(desk:
     assert not human & pseudo
 
 
+def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(desk: Desk) -> None:
+    told = [story.all_rounds(desk)[1]["written"]]
+    with desk.database.read() as session:
+        made = queries.labels(session, round_number=1)
+    assert told[0] == {
+        "human": sum(label.kind == "human" for label in made),
+        "pseudo": sum(label.kind == "pseudo" for label in made),
+        "released": sum(label.kind == "pseudo" and label.released for label in made),
+        "taught": sum(label.kind == "pseudo" and label.train_weight > 0 for label in made),
+    }
+    assert told[0]["human"]
+    machine.run(desk, reviewer="none")
+    story.revert(desk, 2, with_reviews=False)  # gives round 1's pseudo-labels back as copies
+    told.append(story.all_rounds(desk)[1]["written"])
+    assert told[0] == told[1]
+
+
 def test_a_second_run_after_the_round_opens_the_next_one(desk: Desk) -> None:
     assert machine.run(desk, reviewer="none").round.number == 2
 
@@ -155,6 +176,28 @@ def test_a_round_goes_on_with_the_settings_it_was_opened_with(desk: Desk) -> Non
     assert standing.round.config == row.config
 
 
+def test_settings_that_an_open_round_does_not_use_are_named(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    machine.run(desk, reviewer="none", until="open")
+    given = with_settings(desk.config, review={"review_budget": 99}, round={"start": "elsewhere"})
+    machine.run(desk.with_config(given), until="open")
+    assert caplog.messages == [
+        "round 2 goes on with the settings it was opened with; not used: review.review_budget, round.start"
+    ]
+
+
+def test_predicting_again_leaves_a_round_that_is_further_on_where_it_stands(desk: Desk) -> None:
+    machine.run(desk, reviewer="simulated", until="in_review")
+    assert machine.predict(desk).stage == "in_review"
+
+
+def test_a_round_is_judged_by_its_own_index_whatever_was_imported_since(desk: Desk, tmp_path: Path) -> None:
+    machine.run(desk, reviewer="none", until="trained")
+    late = tmp_path / "late.txt"
+    late.write_text("A passage that came while the round was open.", encoding="utf-8")
+    import_files(desk.database, [str(late)], role="corpus")
+    assert machine.run(desk).round.stage == "closed"
+
+
 def test_training_between_rounds_is_a_round_of_its_own_and_judged(desk: Desk) -> None:
     trained = machine.train(desk)
     with desk.database.read() as session:
@@ -182,16 +225,92 @@ def test_evaluation_is_made_once_and_then_read(desk: Desk, monkeypatch: pytest.M
     assert evaluation.evaluate(desk, "test") == first
 
 
+def test_evaluation_is_made_anew_under_another_precision(desk: Desk) -> None:
+    evaluation.evaluate(desk, "test")
+    other = with_settings(desk.config, train={"precision": "bf16"})
+    evaluation.evaluate(desk.with_config(other), "test")
+    with desk.database.read() as session:
+        keys = [row.key for row in queries.evaluations(session, split="test")]
+    assert len(keys) == 4  # the gold passage and end to end, each in two precisions
+    assert len(set(keys)) == 4
+
+
+def test_an_answer_has_a_confidence_if_as_many_passages_were_read_as_when_it_was_calibrated(desk: Desk) -> None:
+    assert ask(desk, "Who built it?")[0].confidence is None  # nothing is known of a student fresh from training
+    machine.run(desk, reviewer="none", until="predicted")
+    assert desk.config.read.top_k == 2
+    confident, other = (ask(desk, "Who built it?", k=k) for k in (2, 1))
+    assert ask(desk, "Who built it?") == confident
+    assert confident[0].confidence is not None
+    assert [other[0].confidence, *(each.confidence for each in confident[1:])] == [None] * len(confident)
+
+
+def test_answers_are_merged_by_the_metric_of_the_workspace(desk: Desk) -> None:
+    assert desk.with_config(with_settings(desk.config, workspace={"metric": "korquad"})).reading.metric == "korquad"
+
+
 def test_a_world_without_gold_starts_with_a_random_blind_sample(tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "cold", division="test=20,pool=60")
     with at(folder) as desk:
         row = machine.run(desk, reviewer="simulated").round
         with desk.database.read() as session:
             tasks = queries.tasks(session, round_number=row.number)
-            counts = queries.counts(session)
+            questions = queries.questions(session)
     assert (row.kind, row.stage, row.promoted) == ("cold", "closed", True)
     assert all(task.blind and task.kind == "random" for task in tasks)
-    assert counts.questions["calibration"] > 0
+    sides: dict[str, set[str]] = {}
+    for question in questions:
+        sides.setdefault(question.unit, set()).add(question.role)
+    assert {"calibration", "pool"} <= set.union(*sides.values())
+    assert all(len(roles) == 1 for roles in sides.values()), "units are held out whole, reviewed or not"
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Iterator[Desk]:
+    """A workspace of a pool and a few test questions, without gold labels."""
+    folder = make_workspace(tmp_path / "unlabelled", division="test=20,pool=60", review__review_budget=0)
+    with at(folder) as opened:
+        yield opened
+
+
+def gold_file(tmp_path: Path) -> str:
+    context = "The mill of Orrin was built in 1712 by Tamsin Hale."
+    qas = [
+        {"id": str(number), "question": question, "answers": [{"text": text, "answer_start": context.index(text)}]}
+        for number, (question, text) in enumerate([("When was the mill built?", "1712"), ("By whom?", "Tamsin Hale")])
+    ]
+    file = tmp_path / "gold.json"
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}), encoding="utf-8")
+    return str(file)
+
+
+def test_without_gold_and_without_a_reviewer_no_round_is_opened(unlabelled: Desk) -> None:
+    with pytest.raises(NotReady, match="--as gold"):
+        machine.run(unlabelled, reviewer="none")
+    assert machine.current(unlabelled) is None
+
+
+def test_predicting_without_a_reader_says_what_to_do(unlabelled: Desk) -> None:
+    with pytest.raises(NotReady, match="labeler train"):
+        machine.predict(unlabelled)
+    assert machine.current(unlabelled) is None
+
+
+def test_a_cold_start_without_any_answer_waits_for_gold_labels(unlabelled: Desk, tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="--as gold"):
+        machine.run(unlabelled, reviewer="simulated")
+    import_files(unlabelled.database, [gold_file(tmp_path)], role="gold")
+    row = machine.run(unlabelled).round
+    assert (row.kind, row.stage, row.promoted) == ("cold", "closed", True)
+
+
+def test_a_first_round_that_cannot_train_is_given_up_for_another(tmp_path: Path) -> None:
+    with at(make_workspace(tmp_path / "first")) as desk:
+        opening.open_baseline(desk)
+        assert story.revert(desk, 0, with_reviews=False)["reverted"] == [0]
+        assert machine.train(desk).round == 1
+        with pytest.raises(Conflict, match="all others stand on"):
+            story.revert(desk, 1, with_reviews=False)
 
 
 def test_two_plays_of_one_world_end_in_the_same_state(baseline: Path, played: Path, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""Questions that came with their passage, some of them impossible (SQuAD 2.0): read where they stand, and retrieved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from db import hidden, queries
+from db.rows import QuestionRow, ReviewRow
+from labeler import convert, evaluation
+from labeler.desk import Desk
+from labeler.indexing import build_index
+from labeler.ingest import import_files
+from labeler.rounds import machine, predicting
+from mrc.types import Answer, Prediction
+from tests.worlds import at, make_workspace, squad_v2
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A workspace whose questions are read in their own passage, after one round."""
+    folder = make_workspace(tmp_path_factory.mktemp("given") / "ws", world=squad_v2(), read__passages="given")
+    with at(folder) as desk:
+        machine.train(desk)
+        machine.run(desk, reviewer="simulated")
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def retrieved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The same questions answered from retrieved passages, after one round."""
+    with at(make_workspace(tmp_path_factory.mktemp("retrieved") / "ws", world=squad_v2())) as desk:
+        machine.train(desk)
+        machine.run(desk, reviewer="simulated")
+        yield desk
+
+
+def reviews(desk: Desk) -> list[ReviewRow]:
+    with desk.database.read() as session:
+        return queries.reviews(session, round_number=1)
+
+
+def test_each_question_is_read_and_reviewed_in_its_own_passage(given: Desk) -> None:
+    with given.database.read() as session:
+        contexts = {row.id: row.context_id for row in queries.questions(session)}
+        predictions = queries.predictions(session, 1)
+        tasks = queries.tasks(session, round_number=1)
+        assert queries.round_(session, 1).index_fingerprint is None
+    assert predictions
+    for row in predictions:
+        assert [passage for passage, _ in row.hits] == [contexts[row.question_id]]
+        assert row.index_fingerprint is None
+    assert all(task.passages == (contexts[task.question_id],) for task in tasks)
+
+
+def test_what_has_no_answer_in_its_passage_is_reviewed_so_and_teaches_so(given: Desk) -> None:
+    found = reviews(given)
+    with given.database.read() as session:
+        known = hidden.answers(session, [row.question_id for row in found])
+        taught = queries.training_rows(session, 1)
+    verdicts = {row.question_id: row.verdict for row in found}
+    assert {key for key, verdict in verdicts.items() if verdict == "no_answer"} == {
+        key for key, row in known.items() if row.is_impossible
+    }
+    assert set(verdicts.values()) == {"answerable", "no_answer"}
+    examples = {example.id: example for example in convert.training_examples(taught)}
+    assert {examples[key].start for key, verdict in verdicts.items() if verdict == "no_answer"} == {-1}
+
+
+def test_whether_a_pool_question_is_impossible_stays_hidden(given: Desk) -> None:
+    with given.database.read() as session:
+        assert all(row.is_impossible is None for row in queries.questions(session, roles=["pool"]))
+
+
+def test_only_the_reader_is_measured_where_passages_are_given(given: Desk) -> None:
+    found = evaluation.evaluate(given, "test")
+    assert found.retrieval is None
+    assert found.end_to_end is None
+    assert found.reader is not None
+    with given.database.read() as session:
+        gate = queries.round_(session, 1).gate
+        dev = queries.labelled_questions(session, "dev")
+    assert gate is not None
+    assert gate["questions"] == len(dev), "impossible ones too"
+
+
+def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(given: Desk) -> None:
+    with given.database.read() as session:
+        golds = queries.labelled_questions(session, "calibration")
+        predictions = queries.predictions(session, 1, question_ids=[entry.question.id for entry in golds])
+    impossible = {entry.question.id: entry for entry in golds if entry.question.is_impossible}
+    assert impossible
+    fitted = predicting.calibrate(given, predictions, golds, seed=0)
+    assert fitted is not None
+    assert impossible.keys() <= fitted[2].keys()
+    answered = [row for row in predictions if row.question_id in impossible]
+    assert not any(predicting.is_correct(given, row, impossible[row.question_id]) for row in answered)
+
+
+def test_nobody_looks_for_what_has_no_answer(retrieved: Desk) -> None:
+    with retrieved.database.read() as session:
+        dev = queries.labelled_questions(session, "dev")
+        gate = queries.round_(session, 1).gate
+    answerable = [entry for entry in dev if entry.label.answers]
+    assert gate is not None
+    assert gate["questions"] == len(answerable) < len(dev)
+
+
+@pytest.mark.parametrize("retrieving", [True, False])
+def test_no_answer_may_be_said_of_a_given_passage_only(
+    retrieving: bool, retrieved: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def doubtful(desk: Desk, questions: Sequence[QuestionRow], *_: object) -> Iterator[Prediction]:
+        for row in questions:
+            yield Prediction(row.id, (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.7, ())
+
+    monkeypatch.setattr(predicting, "answers", doubtful)
+    index = retrieved.current_index() if retrieving else None
+    entries = evaluation.markable(retrieved, "dev", index=index)
+    rows = evaluation.marks(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
+    assert {text for _, _, _, _, text, _, _ in rows} == {"a mill" if retrieving else ""}
+
+
+def test_a_split_of_impossible_questions_alone_has_nothing_to_retrieve(tmp_path: Path) -> None:
+    qas = [{"id": "never", "question": "Who closed the mill?", "answers": [], "is_impossible": True}]
+    file = tmp_path / "impossible.json"
+    paragraphs = [{"context": "The mill of Orrin was built in 1712.", "qas": qas}]
+    file.write_text(json.dumps({"version": "v2.0", "data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
+    with at(make_workspace(tmp_path / "ws", division="gold=60,dev=30,pool=60")) as desk:
+        machine.train(desk)
+        import_files(desk.database, [str(file)], role="test")
+        build_index(desk)
+        found = evaluation.evaluate(desk, "test")
+    assert (found.questions, found.retrieval, found.end_to_end) == (1, None, None)
+    assert found.reader is not None
