@@ -22,7 +22,6 @@ from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Example, Passage, Prediction, Question
 
-
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +49,15 @@ def ask(desk: Desk, question: str, *, k: int | None = None) -> list[Answered]:
     reader, index = desk.reader(desk.best_model()), desk.index()
     asked = [Question("asked", question)]
     prediction = next(
-        pipeline.answer(asked, retriever=index, reader=reader, fetch=desk.fetch, k=k, config=desk.reading)
+        pipeline.answer(
+            asked,
+            retriever=index,
+            reader=reader,
+            fetch=desk.fetch,
+            k=k,
+            config=desk.config.read,
+            metric=desk.metric,
+        )
     )
     confidence = _confidence(desk, prediction, k=k)
     return [
@@ -105,12 +112,12 @@ def answer_file(
         raise DataError(f"{file}: no question can be read")
     chosen = _metric(metric, examples)
     reader = Reader.load(model, device=device, precision=precision)
-    settings = fitting(replace(config, metric=chosen), positions=reader.max_seq_length)
+    settings = fitting(config, positions=reader.max_seq_length)
     asked = [Question(example.id, example.question) for example in examples]
     given = [[Passage(passage_id(example.context), example.context)] for example in examples]
     began, found = time.perf_counter(), []
     with bar("answer", total=len(asked), unit="questions") as shown:
-        for prediction in pipeline.read(asked, given, reader=reader, config=settings):
+        for prediction in pipeline.read(asked, given, reader=reader, config=settings, metric=chosen):
             found.append(prediction)
             shown.update()
     seconds = time.perf_counter() - began

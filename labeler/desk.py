@@ -12,7 +12,7 @@ from db import queries
 from db.engine import Database
 from db.rows import ModelRow
 from labeler import convert
-from labeler.config import Config, ReadSection
+from labeler.config import Config
 from labeler.errors import NotReady
 from labeler.workspace import Workspace
 from mrc.metrics import Metric, resolve_metric
@@ -58,11 +58,6 @@ class Desk:
     def metric(self) -> Metric:
         """Whose rules decide that two answers are equal."""
         return resolve_metric(self.config.workspace.metric, language=self.language)
-
-    @property
-    def reading(self) -> ReadSection:
-        """How passages are read: as the settings say, with answers equal where the workspace's metric says so."""
-        return dataclasses.replace(self.config.read, metric=self.metric)
 
     @cached_property
     def device(self) -> str:
@@ -114,12 +109,18 @@ class Desk:
         return model
 
     def reader(self, model: ModelRow) -> Reader:
-        """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint."""
+        """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint where it is
+        not what was trained."""
+        from mrc.errors import BadCheckpoint
+        from mrc.read.model import model_hash
+
         key = (model.hash, self.device, self.config.train.precision)
         if key not in self._readers:
             folder = self.workspace.folder / model.path
             if not folder.is_dir():
                 raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
+            if model_hash(folder) != model.hash:
+                raise BadCheckpoint(f"{folder}: its files changed since round {model.round_number}; run: labeler train")
             self._readers.clear()  # one in memory at a time
             self._readers[key] = self.load(folder)
         return self._readers[key]

@@ -153,7 +153,7 @@ def _key(desk: Desk, entries: Sequence[LabelledQuestion], index: str | None) -> 
         [entry.question.id, entry.question.is_impossible, [asdict(answer) for answer in entry.label.answers]]
         for entry in entries
     ]
-    parts = [index, asdict(desk.reading), desk.device, desk.config.train.precision, asked]
+    parts = [index, asdict(desk.config.read), desk.metric, desk.device, desk.config.train.precision, asked]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

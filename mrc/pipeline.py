@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 from mrc.decode import Ranked
+from mrc.metrics import Metric
 from mrc.read.config import ReadConfig
 from mrc.read.model import Reader, normalizer
 from mrc.read.predict import Group, read_groups
@@ -33,6 +34,7 @@ def answer(
     fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
     k: int,
     config: ReadConfig,
+    metric: Metric = "squad",
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the k passages retrieved for it; `fetch` gives passages by id.
 
@@ -42,7 +44,7 @@ def answer(
         hits = retriever.retrieve([question.text for question in chunk], k)
         passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
         chosen = [tuple(passages[hit.passage_id] for hit in found) for found in hits]
-        yield from _read_chunk(chunk, chosen, hits, reader, config)
+        yield from _read_chunk(chunk, chosen, hits, reader, config, metric)
 
 
 def read(
@@ -51,12 +53,13 @@ def read(
     *,
     reader: Reader,
     config: ReadConfig,
+    metric: Metric = "squad",
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the passages given for it; its hits are those, score 0."""
     for pairs in _batched(zip(questions, passages_per_question, strict=True), config.chunk_size):
         chosen = [tuple(passages) for _, passages in pairs]
         hits = [tuple(Hit(passage.id, rank, 0.0) for rank, passage in enumerate(group)) for group in chosen]
-        yield from _read_chunk([question for question, _ in pairs], chosen, hits, reader, config)
+        yield from _read_chunk([question for question, _ in pairs], chosen, hits, reader, config, metric)
 
 
 def _read_chunk(
@@ -65,9 +68,10 @@ def _read_chunk(
     hits: Sequence[tuple[Hit, ...]],
     reader: Reader,
     config: ReadConfig,
+    metric: Metric,
 ) -> Iterator[Prediction]:
     groups = [Group(question.text, chosen) for question, chosen in zip(questions, passages, strict=True)]
-    found = read_groups(reader, groups, config=config, normalize=normalizer(config))
+    found = read_groups(reader, groups, config=config, normalize=normalizer(metric))
     for question, group, ranked, own in zip(questions, groups, found, hits, strict=True):
         features = confidence_features(group, ranked, own) if ranked.answers else {}
         yield Prediction(question.id, ranked.answers, ranked.null_score, own, features)

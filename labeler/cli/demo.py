@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, log_to_stderr, percent, show, table
+from labeler.cli.common import desk, in_workspace, json_option, log_to_stderr, on_device, percent, show, table
 
 if TYPE_CHECKING:
     from labeler.demo.play import Played
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 )
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds after the baseline.")
 @json_option
-def demo_command(folder: Path, language: Any, seed: int, rounds: int, as_json: bool) -> None:
+@on_device
+def demo_command(sets: tuple[str, ...], folder: Path, language: Any, seed: int, rounds: int, as_json: bool) -> None:
     """Play the whole loop on a small made-up world.
 
     Invents an encyclopaedia with questions, labels a few, hides the rest, and lets a simulated reviewer answer what
@@ -33,8 +34,12 @@ def demo_command(folder: Path, language: Any, seed: int, rounds: int, as_json: b
     from labeler.demo.play import play
 
     log_to_stderr()
-    played = play(folder, language=language, seed=seed, rounds=rounds, say=lambda line: click.echo(line, err=True))
+    played = play(folder, language=language, seed=seed, rounds=rounds, overrides=sets, say=_say)
     show(played, as_json=as_json, text=lambda: _text(played))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _text(played: Played) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,15 @@ class Played:
     workspace: str
 
 
-def play(folder: Path, *, language: Language, seed: int, rounds: int, say: Callable[[str], None]) -> Played:
+def play(
+    folder: Path,
+    *,
+    language: Language,
+    seed: int,
+    rounds: int,
+    say: Callable[[str], None],
+    overrides: Sequence[str] = (),
+) -> Played:
     """Makes the world in `folder` (or goes on with it), runs the rounds, measures, writes the report.
 
     Interrupted, it goes on where it stopped when it is called again. Raises WorkspaceError where the folder holds a
@@ -79,7 +87,7 @@ def play(folder: Path, *, language: Language, seed: int, rounds: int, say: Calla
         _prepare(folder, workspace_folder, world, language=language, seed=seed, say=say)
     elif (folder / WORLD).read_text(encoding="utf-8") != world:
         raise WorkspaceError(f"{folder} holds a demonstration of another language, seed or version; name another")
-    workspace = open_workspace(workspace_folder)
+    workspace = open_workspace(workspace_folder, overrides=overrides)
     database = workspace.database()
     try:
         with workspace.lock():
@@ -121,12 +129,13 @@ def _loop(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) 
     assert best is not None
     say("measuring gold + human labels without pseudo-labels, with the same number of updates")
     without = _without_pseudo(desk, folder)
+    baseline, full_loop = _marks(desk, first), _marks(desk, best)
     report = write_report(desk.database, folder / "report.html", title="labeler demo")
     return Played(
         rounds=marks,
-        baseline=_marks(desk, first),
+        baseline=baseline,
         gold_and_human=without,
-        full_loop=_marks(desk, best),
+        full_loop=full_loop,
         test_questions=len(evaluation.labelled(desk, SPLIT)),
         report=str(report),
         workspace=str(desk.workspace.folder),

@@ -51,21 +51,22 @@ def audit(
 
 def label(desk: Desk, row: RoundRow) -> RoundRow:
     """The round at `labelled`: reviews are human labels, confident answers pseudo-labels, and what teaches is fixed."""
+    threshold = (row.release or {}).get("threshold")
+    with desk.database.read() as session:
+        decided = (
+            each for each in queries.iter_predictions(session, row.number) if each.decision in ("release", "train")
+        )
+        pseudo = [_pseudo(each, row, threshold) for each in decided]
     with desk.database.write() as session:
         reviews = queries.unrecorded_reviews(session)
         if row.kind == "cold":
             held_out_reviews(session, desk.config, reviews, row.number)
-        threshold = (row.release or {}).get("threshold")
         recorded = store.record_labels(
             session,
             row.number,
             reviews=[each.id for each in reviews],
             human=[_human(each) for each in reviews if each.verdict in ("answerable", "no_answer")],
-            pseudo=[
-                _pseudo(entry, row, threshold)
-                for entry in queries.iter_predictions(session, row.number)
-                if entry.decision in ("release", "train")
-            ],
+            pseudo=pseudo,
             why=f"replaced in round {row.number}",
         )
         released = store.release_snapshot(session, row.number, rule=dict(row.release or {}))

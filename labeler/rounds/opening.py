@@ -26,7 +26,6 @@ RESOLVED = frozenset(
         "workspace.database",
         "workspace.language",
         "workspace.metric",
-        "read.metric",
         "train.device",
         "round.reviewer",
         "round.start",
@@ -140,7 +139,6 @@ def resolve(desk: Desk, reviewer: str | None = None) -> Config:
     return with_settings(
         desk.config,
         workspace={"language": desk.language, "metric": desk.metric},
-        read={"metric": desk.metric},
         train={"device": device},
         round={"reviewer": reviewer or desk.config.round.reviewer, "start": start_of(desk)},
     )
@@ -151,10 +149,11 @@ def start_of(desk: Desk) -> str:
 
     Raises NotReady where its folder is gone; BadCheckpoint where the setting names no model.
     """
-    if desk.config.round.start is not None:
-        return _named_start(desk, desk.config.round.start)
+    named = desk.config.round.start
     with desk.database.read() as session:
         best = queries.best_model(session)
+    if named is not None and not (named == training.BUILTIN and best and training.is_builtin(best.start)):
+        return _named_start(desk, named)
     if best is None:
         return training.BUILTIN
     training.located(desk, best.start)

@@ -91,14 +91,15 @@ def answers(
     if fingerprint is None:
         given = desk.fetch([row.context_id for row in questions if row.context_id])
         passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
-        return pipeline.read(asked, passages, reader=reader, config=desk.reading)
+        return pipeline.read(asked, passages, reader=reader, config=desk.config.read, metric=desk.metric)
     return pipeline.answer(
         asked,
         retriever=desk.index(fingerprint),
         reader=reader,
         fetch=desk.fetch,
         k=desk.config.read.top_k,
-        config=desk.reading,
+        config=desk.config.read,
+        metric=desk.metric,
     )
 
 

@@ -130,13 +130,18 @@ def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
         return start
     from mrc.read.builtin import build_builtin
 
-    folder = desk.workspace.models_folder / f"builtin-{row.uid[:8]}"
+    folder = desk.workspace.models_folder / f"{BUILTIN}-{row.uid[:8]}"
     if not folder.is_dir():
         with desk.database.read() as session:
             texts = [passage.text for passage in queries.iter_passages(session)]
             texts += [each.text for each in queries.questions(session, roles=["gold", "pool"])]
         build_builtin(texts, folder, seed=row.seed, config=desk.config.builtin)
     return str(folder.relative_to(desk.workspace.folder))
+
+
+def is_builtin(start: str) -> bool:
+    """Whether a starting checkpoint is a built-in encoder that a workspace made for itself."""
+    return Path(start).name.startswith(f"{BUILTIN}-")
 
 
 def located(desk: Desk, start: str) -> str:

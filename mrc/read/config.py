@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mrc.metrics import METRICS, Metric
-
 DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 HEADS: Final = ("linear",)
@@ -28,7 +26,6 @@ class ReadConfig:
     n_best_size: int = 20  # answers kept for a question, after merging equal texts
     batch_tokens: int = 2048  # padded tokens of one forward pass: small batches stay in the processor's cache
     chunk_size: int = 64  # questions read, sorted by length and yielded together
-    metric: Metric = "squad"  # whose normalisation decides that two answer texts are equal
 
     def __post_init__(self) -> None:
         check_windows(self.max_seq_length, self.doc_stride)
@@ -36,7 +33,6 @@ class ReadConfig:
         check_range("n_best_size", self.n_best_size, low=1, high=1000)
         check_range("batch_tokens", self.batch_tokens, low=1)
         check_range("chunk_size", self.chunk_size, low=1)
-        check_choice("metric", self.metric, METRICS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from transformers import AutoModelForQuestionAnswering
 
 from mrc.encoder import load_config, load_pretrained, load_tokenizer, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint
-from mrc.metrics import normalize_answer
+from mrc.metrics import Metric, normalize_answer
 from mrc.read.config import ReadConfig
 from mrc.read.features import EXACT_MATCH_KEY, IGNORED_KEY, Batch, Windower
 from mrc.read.heads import new_head
@@ -144,13 +144,15 @@ class Reader:
             start, end = self._model(*to_tensors(batch, self._device))
         return start.float().cpu().numpy(), end.float().cpu().numpy()
 
-    def answer(self, pairs: Sequence[tuple[str, str]], config: ReadConfig | None = None) -> list[Prediction]:
+    def answer(
+        self, pairs: Sequence[tuple[str, str]], config: ReadConfig | None = None, *, metric: Metric = "squad"
+    ) -> list[Prediction]:
         """One prediction for each (question, passage): `answers[0].text` is the best answer. For notebooks."""
         settings = config or ReadConfig()
         passages = [Passage(passage_id(context), context) for _, context in pairs]
         groups = [Group(question, (passage,)) for (question, _), passage in zip(pairs, passages, strict=True)]
         ids = [question_id(question, context) for question, context in pairs]
-        found = read_groups(self, groups, config=settings, normalize=normalizer(settings))
+        found = read_groups(self, groups, config=settings, normalize=normalizer(metric))
         return [Prediction(key, ranked.answers, ranked.null_score, ()) for key, ranked in zip(ids, found, strict=True)]
 
 
@@ -160,9 +162,9 @@ def windower_of(tokenizer: Any, config: Any) -> Windower:
     return Windower(tokenizer, exact_match=exact_match, ignored=getattr(config, IGNORED_KEY, ()))
 
 
-def normalizer(config: ReadConfig) -> Callable[[str], str]:
-    """The form in which two answer texts are compared."""
-    return partial(normalize_answer, metric=config.metric)
+def normalizer(metric: Metric) -> Callable[[str], str]:
+    """The form in which two answer texts are compared: equal ones are one answer."""
+    return partial(normalize_answer, metric=metric)
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from labeler.errors import NotReady
 from labeler.gate import Verdict
 from labeler.ingest import import_files
 from labeler.rounds import judging, machine, opening, story, training
+from mrc import pipeline
+from mrc.errors import BadCheckpoint
 from tests.state import state
 from tests.worlds import at, make_workspace
 
@@ -245,8 +248,25 @@ def test_an_answer_has_a_confidence_if_as_many_passages_were_read_as_when_it_was
     assert [other[0].confidence, *(each.confidence for each in confident[1:])] == [None] * len(confident)
 
 
-def test_answers_are_merged_by_the_metric_of_the_workspace(desk: Desk) -> None:
-    assert desk.with_config(with_settings(desk.config, workspace={"metric": "korquad"})).reading.metric == "korquad"
+def test_answers_are_merged_by_the_metric_of_the_workspace(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, seen = pipeline.answer, []
+
+    def answer(*questions: Any, metric: Any, **settings: Any) -> Any:
+        seen.append(metric)
+        return honest(*questions, metric=metric, **settings)
+
+    monkeypatch.setattr(pipeline, "answer", answer)
+    ask(desk.with_config(with_settings(desk.config, workspace={"metric": "korquad"})), "Who built it?")
+    assert seen == ["korquad"]
+
+
+def test_a_reader_whose_files_changed_is_not_used(desk: Desk) -> None:
+    weights = desk.workspace.folder / desk.best_model().path / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(BadCheckpoint, match="labeler train"):
+        desk.reader(desk.best_model())
 
 
 def test_a_world_without_gold_starts_with_a_random_blind_sample(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_workspace_is_not_made_twice_nor_over_a_file(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_makes_no_workspace(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="workspace.language must be 'auto' or 'ko' or 'en'"):
+    with pytest.raises(ConfigError, match=r"workspace\.language must be 'auto' or 'ko' or 'en'"):
         create_workspace(tmp_path / "ws", language="fr", environ={})
     assert not (tmp_path / "ws").exists()
 

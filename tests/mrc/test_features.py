@@ -165,7 +165,6 @@ def test_exact_match_types_mark_shared_pieces_and_how_many_stand_near():
     [
         ({"max_answer_length": 65}, "max_answer_length must be in 1-64"),
         ({"doc_stride": 200}, "doc_stride 200 must be below 184"),
-        ({"metric": "rouge"}, "metric must be one of"),
     ],
 )
 def test_read_settings_that_could_miss_a_span_are_refused(change, message):
