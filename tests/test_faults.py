@@ -17,46 +17,21 @@ from typing import Any
 
 import pytest
 
-from labeler.rounds import machine
 from labeler.workspace import open_workspace
 from mrc import analyzers
 from mrc.errors import MissingExtra
 from tests.commands import TOWER, Ran, gold_file, new_workspace, ok, run, squad
-from tests.state import state
-from tests.worlds import at, make_workspace
+from tests.worlds import after_round, make_workspace
 
 ROOT = Path(__file__).parent.parent
 KB = 1 << 10
 MB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a world, an index and its baseline reader."""
-    folder = make_workspace(tmp_path_factory.mktemp("faults") / "baseline")
-    with at(folder) as desk:
-        machine.train(desk)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def undisturbed(baseline: Path) -> dict[str, Any]:
-    """The state after a round that nothing went wrong in."""
-    return after_round(shutil.copytree(baseline, baseline.with_name("undisturbed")))
-
-
 @pytest.fixture
 def workspace(baseline: Path, tmp_path: Path) -> Path:
     """A copy of the baseline for one test to spoil."""
     return shutil.copytree(baseline, tmp_path / "ws")
-
-
-def after_round(folder: Path) -> dict[str, Any]:
-    """The state once the round that is under way, or the next one, is closed."""
-    with at(folder) as desk:
-        machine.run(desk, reviewer="simulated")
-        with desk.database.read() as session:
-            return state(session)
 
 
 def contents(folder: Path) -> str:
@@ -234,16 +209,20 @@ FAULTS = (
     Fault("no starting model", spoiled("train", "--model", "/no/model"), ("/no/model", "labeler train --model")),
     Fault("a starting model that is gone", removed("models", "train"), ("models/builtin", "labeler train --model")),
     Fault("no such device", spoiled("train", "--device", "cuda"), ("cuda", "use device 'cpu'")),
-    Fault("broken weights, asked", truncated("models/round-0*/model.safetensors", "ask", "Who?"), ("broken weights",)),
+    Fault(
+        "broken weights, asked",
+        truncated("models/round-0*/model.safetensors", "ask", "Who?"),
+        ("round-0", "files changed"),
+    ),
     Fault(
         "broken weights, evaluated",
         truncated("models/round-0*/model.safetensors", "evaluate", "--split", "test"),
-        ("model.safetensors", "train the model again"),
+        ("round-0", "files changed", "labeler train"),
     ),
     Fault(
         "broken weights before a round",
         truncated("models/round-0*/model.safetensors", "round"),
-        ("model.safetensors", "train the model again"),
+        ("round-0", "files changed", "labeler train"),
     ),
     Fault("no models folder", removed("models", "ask", "Who?"), ("round-0", "labeler train")),
     Fault("a simulated reviewer who knows nothing", no_hidden_answers, ("--split", "--reviewer none")),

@@ -12,8 +12,11 @@ from labeler.demo.world import make_world
 from labeler.desk import Desk
 from labeler.indexing import build_index
 from labeler.ingest import import_files
+from labeler.rounds import machine
 from labeler.splits import parse_split
 from labeler.workspace import create_workspace, open_workspace
+from mrc.encoder import use_threads
+from tests.state import state
 
 DIVISION = "gold=60,dev=30,test=20,pool=60"
 SETTINGS: Mapping[tuple[str, str], Any] = {
@@ -63,6 +66,15 @@ def make_workspace(
     build_index(Desk(workspace, database))
     database.close()
     return folder
+
+
+def after_round(folder: Path) -> dict[str, Any]:
+    """The state once the round that is under way, or the next one, is closed; computed by one thread, as tests do."""
+    use_threads(1)
+    with at(folder) as desk:
+        machine.run(desk, reviewer="simulated")
+        with desk.database.read() as session:
+            return state(session)
 
 
 @contextmanager

@@ -27,14 +27,6 @@ from tests.worlds import at, make_workspace
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_workspace(tmp_path_factory.mktemp("rounds") / "baseline")
-    with at(folder) as desk:
-        machine.train(desk)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def played(baseline: Path) -> Path:
     """The same workspace after one round with the simulated reviewer."""
     folder = shutil.copytree(baseline, baseline.with_name("played"))
