@@ -53,7 +53,7 @@ class ExportedLabel:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written. `left_out`: labels that the format cannot carry, with the reason."""
+    """What was written. `left_out`: live labels of these kinds and roles that were not, by the reason."""
 
     labels: int
     path: str
@@ -85,21 +85,30 @@ def export_labels(
     _check_known("role", roles, ROLES)
     with database.read() as session:
         found = _exported(session, kinds, roles)
+        teaching = [role for role in roles if role in TEACHING]
+        live = queries.live_labels(session, kinds=kinds, roles=teaching)
+    unreleased = sum(not label.released for label in live)
+    barred = len(live) - unreleased - sum(label.provenance.role in teaching for label in found)
     usable = [label for label in found if label.example.answers or format != "squad"]
     if not usable:
-        raise ExportRefused(f"no live label to export: kinds {', '.join(kinds)}, questions of {', '.join(roles)}")
+        held = f" ({unreleased} pseudo-labels are not released)" if unreleased else ""
+        raise ExportRefused(f"no live label to export: kinds {', '.join(kinds)}, questions of {', '.join(roles)}{held}")
     if format == "hf":
         with atomic_folder(path) as folder:
             _write_dataset(usable, folder)
     else:
         with atomic_write(path) as file:
             _WRITERS[format](usable, file)
-    without = len(found) - len(usable)
+    left_out = {
+        "pseudo-labels that are not released": unreleased,
+        "labels on passages that belong to calibration, dev or test": barred,
+        "no_answer labels, which SQuAD 1.1 cannot say": len(found) - len(usable),
+    }
     return ExportReport(
         labels=len(usable),
         path=str(path),
         kinds=dict(sorted(Counter(label.provenance.kind for label in usable).items())),
-        left_out={"no_answer labels, which SQuAD 1.1 cannot say": without} if without else {},
+        left_out={why: count for why, count in left_out.items() if count},
     )
 
 

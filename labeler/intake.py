@@ -5,7 +5,7 @@ it is `Stored`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from mrc.text import normalize, passage_id
 from mrc.types import Passage
 
 POOL = "pool"
+SHORT = 0.9  # share of a wanted count below which the shortage is told; whole units seldom fill one exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,6 @@ def take_in(
     rows = _rows(accepted, stored, unit_of, roles)
     known = {row.id: row for row in stored.questions}
     repeats = sum((row.id in known and known[row.id].active) or row.duplicate_of is not None for row in rows)
-    left_out = len(questions) - len(roles)
     return Intake(
         content.passages,
         rows,
@@ -127,8 +127,27 @@ def take_in(
         rejected=(*content.rejected, *rejected),
         moved={row.id: row.role for row in rows if row.id in known and _comes_back(known[row.id], row)},
         shared_documents=_shared_documents(accepted, roles),
-        notes=(f"{left_out} questions were left out: the split names no rest",) if left_out else (),
+        notes=tuple(_split_notes(role, questions, roles, stored)) if isinstance(role, SplitPlan) else (),
     )
+
+
+def _split_notes(
+    plan: SplitPlan, questions: Sequence[FileQuestion], roles: Mapping[str, str], stored: Stored
+) -> Iterator[str]:
+    """What a split did otherwise than it was asked: counts are "at most", and what is stored keeps its side."""
+    if len(roles) < len(questions):
+        yield f"{len(questions) - len(roles)} questions were left out: the split names no rest"
+    kept = {row.id for row in stored.questions if row.active or stored.begun}
+    staying = sum(one.id in kept for one in questions)
+    if staying:
+        yield f"{staying} questions keep the side on which they are stored, whatever --split says"
+        return
+    got = Counter(roles.values())
+    short = [f"{role} {got[role]} of {count}" for role, count in plan.counts if got[role] < SHORT * count]
+    if plan.rest and not got[plan.rest]:
+        short.append(f"{plan.rest} none")
+    if short:
+        yield f"fewer questions than --split asks for: {', '.join(short)}; the file has {len(questions)}"
 
 
 def _comes_back(old: QuestionRow, row: QuestionRow) -> bool:

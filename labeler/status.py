@@ -48,6 +48,7 @@ def status(desk: Desk) -> Status:
         counts = queries.counts(session)
         newest = queries.last_round(session)
         best = queries.best_model(session)
+        open_pool = bool(queries.pool_to_predict(session))
     index = _index(desk)
     return Status(
         workspace=str(desk.workspace.folder),
@@ -63,19 +64,19 @@ def status(desk: Desk) -> Status:
         tasks=counts.tasks,
         index=index,
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
-        next=next_step(counts, newest, index=index, given=desk.given),
+        next=next_step(counts, newest, index=index, given=desk.given, open_pool=open_pool),
     )
 
 
-def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: bool) -> str:
-    """The command that leads on from here."""
+def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: bool, open_pool: bool) -> str:
+    """The command that leads on from here. `open_pool`: a question of the pool has no label by a person yet."""
     if not sum(counts.questions.values()):
         return "labeler import FILE --as gold" if counts.passages else "labeler import FILE --split gold=1000,pool=rest"
     if newest is not None and newest.is_open:
         return "labeler round"
     if index != "current" and not given:
         return "labeler index"
-    return "labeler round" if newest is None or counts.questions["pool"] else "labeler report"
+    return "labeler round" if newest is None or open_pool else "labeler report"
 
 
 def _index(desk: Desk) -> str:

@@ -87,6 +87,7 @@ def log_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
     logging.getLogger("mrc").setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
 
 
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:

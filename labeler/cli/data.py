@@ -143,10 +143,15 @@ def _undo(workspace: Path | None, sets: tuple[str, ...], as_json: bool, import_i
 
 
 def _undone_text(undone: Undone) -> str:
-    return (
+    told = (
         f"import {undone.import_id} undone: {undone.passages} passages and {undone.questions} questions out of use, "
-        f"{undone.labels} labels withdrawn, {undone.restored} of another import live instead"
+        f"{undone.labels} labels withdrawn"
     )
+    if undone.restored:
+        told += f", {undone.restored} of another import live instead"
+    if not (undone.passages or undone.questions or undone.labels):
+        told += "\nother imports brought the same and still stand: labeler import --list"
+    return told
 
 
 def _list_imports(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:

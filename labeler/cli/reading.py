@@ -65,6 +65,8 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
     """
     from labeler.answering import ask
 
+    if not question.strip():
+        raise click.UsageError("QUESTION is empty.")
     with desk(workspace, sets) as at:
         answers = ask(at, question, k=k)
     rows = [(each.text, percent(each.score), percent(each.confidence), each.passage_id[:12]) for each in answers[:5]]
@@ -72,11 +74,15 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
         {"answers": answers},
         as_json=as_json,
         text=lambda: (
-            table(("answer", "score %", "confidence %", "passage"), rows)
+            table(("answer", "score %", "confidence %", "passage"), rows) + _no_confidence(answers[0].confidence)
             if rows
             else "no passage shares a term with it"
         ),
     )
+
+
+def _no_confidence(confidence: float | None) -> str:
+    return "\nno confidence: no round has calibrated this reader over as many passages" if confidence is None else ""
 
 
 @click.command("evaluate")

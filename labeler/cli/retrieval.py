@@ -61,6 +61,8 @@ def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     \b
     Example:  labeler search "Who founded the harbour of Velmora?" -k 3
     """
+    if not question.strip():
+        raise click.UsageError("QUESTION is empty.")
     with desk(workspace, sets) as at:
         hits = at.index().retrieve([question], k)[0]
         passages = at.fetch([hit.passage_id for hit in hits])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     from labeler.rounds import machine, story
 
     with desk(workspace, sets, write=True) as at:
+        standing = machine.current(at)
+        before = story.predicted(at, standing) if standing else 0
         began = time.perf_counter()
         row = machine.predict(at)
         seconds = time.perf_counter() - began
@@ -36,13 +39,22 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
         "stage": row.stage,
         "questions": predicted,
         "seconds": seconds,
-        "per_second": predicted / seconds,
+        "per_second": (predicted - before) / seconds,
     }
     show(
         found,
         as_json=as_json,
-        text=lambda: f"round {row.number}: {predicted} questions predicted in {seconds:.0f} s",
+        text=lambda: _predicted_text(row.number, predicted, before, seconds),
     )
+
+
+def _predicted_text(number: int, predicted: int, before: int, seconds: float) -> str:
+    if before == predicted:
+        told = f"round {number}: all {predicted} questions were predicted before"
+    else:
+        already = f", {before} were before" if before else ""
+        told = f"round {number}: {predicted - before} questions predicted in {seconds:.0f} s{already}"
+    return f"{told} (pool and calibration)\nnext: labeler round"
 
 
 @click.command("round")
@@ -71,14 +83,21 @@ def round_command(
     \b
     Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
     """
+    from labeler.errors import NotReady
     from labeler.rounds import machine, story
 
     if review_budget is not None:
         sets = (*sets, f"review.review_budget={review_budget}")
-    told = []
+    told: list[dict[str, Any]] = []
     with desk(workspace, sets, write=True) as at:
         for _ in range(count):
-            standing = machine.run(at, reviewer=reviewer)
+            try:
+                standing = machine.run(at, reviewer=reviewer)
+            except NotReady as error:
+                if not told or machine.current(at) is not None:
+                    raise
+                click.echo(f"labeler: {len(told)} of {count} rounds run: {error}", err=True)  # the pool is used up
+                break
             told.append(story.summary(at, standing))
             if not as_json:
                 click.echo(_summary_text(told[-1]))
@@ -91,6 +110,9 @@ def round_command(
 def _summary_text(told: dict[str, Any]) -> str:
     labels = ", ".join(f"{count} {kind}" for kind, count in told["labels"].items())
     lines = [f"round {told['round']} ({told['kind']}): {told['stage']}; labels: {labels}"]
+    release = told["release"] or {}
+    if told["stage"] == "closed" and release and release.get("threshold") is None:
+        lines.append(f"  no pseudo-label released: {release['why']}")
     if told["gate"]:
         lines.append(f"  {told['gate']['why']}")
     if told["waiting_for"]:
@@ -206,16 +228,34 @@ def rounds_revert(
 
 
 def _fields(told: dict[str, Any]) -> str:
-    """One `name: value` a line, nested mappings indented."""
+    """One `name: value` a line, nested mappings indented, lists of mappings one line each."""
     lines: list[str] = []
 
     def add(value: Any, indent: int) -> None:
         for name, item in value.items():
+            start = f"{'  ' * indent}{name}:"
             if isinstance(item, dict) and item:
-                lines.append(f"{'  ' * indent}{name}:")
+                lines.append(start)
                 add(item, indent + 1)
+            elif isinstance(item, list) and item and all(isinstance(each, dict) for each in item):
+                lines.append(start)
+                lines.extend(f"{'  ' * indent}  {_in_line(each)}" for each in item)
             else:
-                lines.append(f"{'  ' * indent}{name}: {item}")
+                lines.append(f"{start} {_word(item)}")
 
     add(told, 0)
     return "\n".join(lines)
+
+
+def _in_line(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_word(value)}" for name, value in entry.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_word, value)) or "none"
+    if value is None or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -31,6 +31,9 @@ def read_texts(path: Path) -> Content:
     notes: list[str] = []
     digest = hashlib.sha256()
     for file in files:
+        if path.is_dir() and file.stat().st_size == 0:  # alone it is a mistake, in a folder it is common
+            notes.append(f"{file}: the file is empty; passed over")
+            continue
         text, known = read_text(file)
         name = file.relative_to(folder).as_posix()
         digest.update(f"{name}\n{known.sha256}\n".encode("utf-8", "surrogateescape"))

@@ -85,10 +85,10 @@ def _reached(row: RoundRow, stage: str) -> bool:
 def _name_other_settings(desk: Desk, row: RoundRow) -> None:
     """Logs which of the settings given now the open round does not use, so that none is ignored in silence."""
     changed = changed_settings(row.config, desk.config.resolved())
-    other = [name for name in changed if name not in opening.RESOLVED]
+    other = [f"{name} (stays {was})" for name, (was, _) in changed.items() if name not in opening.RESOLVED]
     start = desk.config.round.start
     if start is not None and row.config["round"]["start"] not in (start, str(Path(start).absolute())):
-        other.append("round.start")
+        other.append(f"round.start (stays {row.config['round']['start']})")
     if other:
         log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
 

@@ -109,7 +109,8 @@ def _vocabulary(texts: Sequence[str], size: int) -> dict[str, int]:
 
 def _model(tokenizer: Any, texts: Sequence[str], settings: BuiltinConfig, *, seed: int) -> SpanModel:
     """An untrained network. Positions begin as sinusoids, so that "near" need not be learned from nothing."""
-    encoded = [np.asarray(ids, dtype=np.int64) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+    pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # whole texts: long is fine
+    encoded = [np.asarray(ids, dtype=np.int64) for ids in pieces]
     vectors = piece_vectors(encoded, pieces=len(tokenizer), size=settings.hidden_size, rng=np.random.default_rng(seed))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,7 @@ class SpanModel(nn.Module):
         self.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         save_file(self.weights(), folder / "model.safetensors", metadata={"format": "pt"})
+        shutil.copymode(folder / "config.json", folder / "model.safetensors")  # else it is private to its owner
 
 
 def load_model(source: str | Path, *, device: torch.device, dtype: torch.dtype, head: str, seed: int = 0) -> SpanModel:

@@ -14,6 +14,7 @@ from db import queries, store
 from db.rows import Counts, NewPrediction, RoundRow
 from labeler import doctor
 from labeler.errors import NotReady
+from labeler.rounds import machine
 from labeler.status import next_step
 from labeler.workspace import open_workspace
 from tests.commands import gold_file, new_workspace, ok, run, squad
@@ -76,20 +77,41 @@ def counts(passages: int = 3, **questions: int) -> Counts:
 
 
 @pytest.mark.parametrize(
-    ("stored", "index", "given", "step"),
+    ("stored", "index", "given", "open_pool", "step"),
     [
-        (counts(passages=0), "missing", False, "labeler import FILE --split gold=1000,pool=rest"),
-        (counts(passages=3), "missing", False, "labeler import FILE --as gold"),
-        (counts(gold=1), "missing", False, "labeler index"),
-        (counts(gold=1), "stale", False, "labeler index"),
-        (counts(gold=1), "missing", True, "labeler round"),  # questions are read in their own context
-        (counts(gold=1), "current", False, "labeler round"),
+        (counts(passages=0), "missing", False, False, "labeler import FILE --split gold=1000,pool=rest"),
+        (counts(passages=3), "missing", False, False, "labeler import FILE --as gold"),
+        (counts(gold=1), "missing", False, False, "labeler index"),
+        (counts(gold=1), "stale", False, False, "labeler index"),
+        (counts(gold=1), "missing", True, False, "labeler round"),  # questions are read in their own context
+        (counts(gold=1), "current", False, False, "labeler round"),
     ],
 )
 def test_the_next_command_is_the_first_thing_that_is_missing(
-    stored: Counts, index: str, given: bool, step: str
+    stored: Counts, index: str, given: bool, open_pool: bool, step: str
 ) -> None:
-    assert next_step(stored, None, index=index, given=given) == step
+    assert next_step(stored, None, index=index, given=given, open_pool=open_pool) == step
+
+
+def test_with_nothing_left_to_ask_the_next_command_is_the_report(filled: Path) -> None:
+    closed = a_round(filled, "baseline")
+    for open_pool, step in ((True, "labeler round"), (False, "labeler report")):
+        assert next_step(counts(gold=1, pool=2), closed, index="current", given=False, open_pool=open_pool) == step
+
+
+def test_rounds_that_were_run_are_told_when_the_pool_is_used_up_before_the_last(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = iter([machine.Standing(a_round(filled, "baseline"), None)])
+
+    def one(*args: object, **options: object) -> machine.Standing:
+        for standing in steps:
+            return standing
+        raise NotReady("every question of the pool is labelled")
+
+    monkeypatch.setattr(machine, "run", one)
+    assert [each["round"] for each in ok("round", "--rounds", "3", "-w", filled)["rounds"]] == [0]
+    assert run("round", "-w", filled).code == 1
 
 
 # --- prune ----------------------------------------------------------------------------------------

@@ -138,7 +138,10 @@ def test_answers_stand_at_their_offsets_and_texts_are_unaltered(database: Databa
 def test_a_squad_file_leaves_out_what_squad_1_cannot_say_and_tells(database: Database, tmp_path: Path) -> None:
     report = export_labels(database, tmp_path / "a.json", format="squad")
     assert (report.labels, report.kinds) == (3, {"gold": 1, "human": 1, "pseudo": 1})
-    assert report.left_out == {"no_answer labels, which SQuAD 1.1 cannot say": 2}
+    assert report.left_out == {
+        "no_answer labels, which SQuAD 1.1 cannot say": 2,
+        "pseudo-labels that are not released": 2,
+    }
     data = json.loads((tmp_path / "a.json").read_bytes())
     assert data["version"] == "1.1"
     assert {

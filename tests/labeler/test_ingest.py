@@ -594,6 +594,23 @@ def test_without_a_rest_the_questions_beyond_the_counts_are_left_out_and_counted
     assert report.notes == ("72 questions were left out: the split names no rest",)
 
 
+def test_a_split_that_asks_for_more_than_the_file_holds_says_who_goes_short(tmp_path: Path, database: Database) -> None:
+    plan = parse_split("gold=1000,dev=500,pool=rest")
+    first, again = (import_files(database, [world(tmp_path / "a.json")], split=plan, seed=seed) for seed in (0, 1))
+    assert first.notes == (
+        "fewer questions than --split asks for: gold 90 of 1000, dev 0 of 500, pool none; the file has 90",
+    )
+    assert again.notes == ("90 questions keep the side on which they are stored, whatever --split says",)
+
+
+def test_an_empty_file_in_a_folder_is_passed_over_and_told(tmp_path: Path, database: Database) -> None:
+    (tmp_path / "a.md").write_text("# A title\n\nAnd a text.")
+    (tmp_path / "b.md").touch()
+    report = import_files(database, [str(tmp_path)], role="corpus")
+    assert report.passages
+    assert report.notes == (f"{tmp_path / 'b.md'}: the file is empty; passed over",)
+
+
 def test_a_document_stands_on_one_side_when_split_by_document(tmp_path: Path, database: Database) -> None:
     report = import_files(database, [world(tmp_path / "a.json")], split=PLAN, split_by="document")
     assert report.splits == {"pool": 90}  # one document, too large for every count

@@ -175,8 +175,10 @@ def test_settings_that_an_open_round_does_not_use_are_named(desk: Desk, caplog: 
     machine.run(desk, reviewer="none", until="open")
     given = with_settings(desk.config, review={"review_budget": 99}, round={"start": "elsewhere"})
     machine.run(desk.with_config(given), until="open")
+    stays = desk.config.review.review_budget, opening.start_of(desk)
     assert caplog.messages == [
-        "round 2 goes on with the settings it was opened with; not used: review.review_budget, round.start"
+        "round 2 goes on with the settings it was opened with; not used: "
+        f"review.review_budget (stays {stays[0]}), round.start (stays {stays[1]})"
     ]
 
 
