@@ -2,8 +2,10 @@
 
     python benchmarks/kills.py [--kills 20] [--seed 0]
 
-Each trial copies a workspace that stands before round 1, kills `labeler round` after a random share of the time that
-an undisturbed round takes, runs it again, and compares labels, tasks, reviews, predictions and model hashes.
+Each trial copies a workspace that stands before round 1, lets `labeler round` die, runs it again, and compares labels,
+tasks, reviews, predictions and model hashes. Every other trial dies after a random share of the time that an
+undisturbed round takes once it is open; the others at a random event: a chunk of predictions, a review, the labels, a
+training checkpoint, a stage being written.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import argparse
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,15 @@ from labeler.rounds import machine as rounds
 from tests.state import state
 from tests.worlds import at, make_workspace
 
+ROOT = Path(__file__).parent.parent
+#: what may be interrupted, and how often it happens in a round of this world
+EVENTS = {
+    "predictions stored": 14,
+    "review recorded": 30,
+    "labels recorded": 1,
+    "checkpoint written": 29,
+    "stage written": 7,
+}
 ROUND = (*LABELER, "round", "--reviewer", "simulated", "--threads", "1", "-w")
 
 
@@ -35,36 +48,57 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="labeler-kills-"))
-    baseline = make_workspace(folder / "baseline")
+    baseline = make_workspace(folder / "baseline", train__max_steps=60, round__chunk_size=5, review__review_budget=30)
     with at(baseline) as desk:
         rounds.train(desk)
+    undisturbed = shutil.copytree(baseline, folder / "undisturbed")
+    process = _start(undisturbed)
     began = time.monotonic()
-    expected = _finished(shutil.copytree(baseline, folder / "undisturbed"))
+    process.wait()
     seconds = time.monotonic() - began
+    expected = _finished(undisturbed)
     equal = 0
     for trial in range(options.kills):
         copy = shutil.copytree(baseline, folder / f"trial-{trial}")
-        moment = rng.uniform(0.05, 0.98) * seconds
-        stage = _kill_after(copy, moment)
+        told = _kill_at_event(copy, rng) if trial % 2 else _kill_after(copy, rng.uniform(0, 0.95) * seconds)
+        stage = _stage(copy)
         same = _finished(copy) == expected
         equal += same
-        print(f"trial {trial}: killed after {moment:.1f} s at stage {stage}: {'equal' if same else 'DIFFERENT'}")
+        print(f"trial {trial}: killed {told}, stage {stage}: {'equal' if same else 'DIFFERENT'}", flush=True)
         shutil.rmtree(copy)
     print(f"{machine()}: {equal} of {options.kills} equal to the undisturbed round ({seconds:.1f} s)")
     sys.exit(equal != options.kills)
 
 
-def _kill_after(folder: Path, seconds: float) -> str:
-    """The stage at which the round stood when it was killed."""
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    """`labeler round`, once it has opened its round."""
     process = subprocess.Popen([*ROUND, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    with at(folder) as desk:
-        row = rounds.current(desk)
-    return "none open" if row is None else row.stage
+    while process.poll() is None and _stage(folder) == "not open":
+        time.sleep(0.01)
+    return process
+
+
+def _kill_after(folder: Path, seconds: float) -> str:
+    process = _start(folder)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return f"{seconds:.1f} s after the round was opened"
+
+
+def _kill_at_event(folder: Path, rng: random.Random) -> str:
+    event = rng.choice(list(EVENTS))
+    count = rng.randint(1, EVENTS[event])
+    command = (sys.executable, "-m", "tests.killing", event, str(count), *ROUND[len(LABELER) :], str(folder))
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    return f"at event {count} of {event!r}"
+
+
+def _stage(folder: Path) -> str:
+    """Where round 1 stands, read without disturbing the process that works on it."""
+    with closing(sqlite3.connect(f"{(folder / 'labeler.db').as_uri()}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT stage FROM rounds WHERE number = 1").fetchone()
+    return str(found[0]) if found else "not open"
 
 
 def _finished(folder: Path) -> dict[str, Any]:
