@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -61,14 +62,14 @@ class Analyzer(Protocol):
     def __call__(self, text: str) -> list[str]: ...
 
 
-class _OneByOne:
+class _OneByOne(ABC):
     """An analyzer that is given one text at a time."""
 
     def terms(self, texts: Iterable[str]) -> Iterator[list[str]]:
         return map(self, texts)
 
-    def __call__(self, text: str) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, text: str) -> list[str]: ...
 
 
 class Whitespace(_OneByOne):
