@@ -43,6 +43,7 @@ def dying(function: Callable[..., Any], times: int, by: signal.Signals) -> Calla
 if __name__ == "__main__":
     module, name = MOMENTS[sys.argv[1]]
     by = signal.Signals[os.environ.get("KILLED_BY", "SIGKILL")]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to Ctrl-C
     setattr(module, name, dying(getattr(module, name), int(sys.argv[2]), by))
     sys.argv = ["labeler", *sys.argv[3:]]
     main()

@@ -19,7 +19,7 @@ line about what is wrong and how to mend it, 2 wrong usage, 130 interrupted.
 
 def reference() -> str:
     """The whole page."""
-    context = click.Context(cli, info_name="labeler", max_content_width=WIDTH, terminal_width=WIDTH)
+    context = _context(cli, "labeler", None)
     parts = [HEAD]
     for name in COMMANDS:
         command = cli.get_command(context, name)
@@ -30,13 +30,19 @@ def reference() -> str:
 
 def _pages(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
     """The help of a command and of its subcommands."""
-    context = click.Context(command, info_name=name, parent=parent, max_content_width=WIDTH, terminal_width=WIDTH)
+    context = _context(command, name, parent)
     yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             found = command.get_command(context, below)
             assert found is not None
             yield from _pages(found, below, context)
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """What the command would be asked in for its help, at a width of its own."""
+    settings = {**cli.context_settings, "max_content_width": WIDTH, "terminal_width": WIDTH}
+    return click.Context(command, parent=parent, info_name=name, **settings)
 
 
 if __name__ == "__main__":
