@@ -32,7 +32,10 @@ def main() -> None:
         _prepare(workspace, options)
     for number in range(options.rounds + 1):
         _stages(workspace, number, reviewer="simulated")
-        _say(number, "evaluate test", labeler("evaluate", "--split", "test", "-w", str(workspace)))
+        evaluated = labeler("evaluate", "--split", "test", "-w", str(workspace))
+        _say(number, "evaluate test", evaluated)
+        given = evaluated.json()["reader"]
+        print(f"round {number}  on the gold passage: EM {100 * given['exact_match']:.1f}, F1 {100 * given['f1']:.1f}")
     print(machine())
     print(json.dumps(_told(workspace), indent=1))
 
