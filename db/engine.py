@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import Busy, DbError, NotADatabase, SchemaTooNew, SchemaTooOld, StorageFault
 
-REVISIONS = ("0001",)  # of db/migrations/versions, oldest first; a test holds that they are all
+REVISIONS = ("0001", "0002")  # of db/migrations/versions, oldest first; a test holds that they are all
 HEAD = REVISIONS[-1]
 
 # What SQLite says, and the named error with its remedy. The first phrase found in the message decides.

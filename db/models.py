@@ -35,6 +35,7 @@ LABEL_KINDS = ("gold", "human", "pseudo")
 ROUND_KINDS = ("baseline", "cold", "loop", "retrain")  # cold: the first round where there is no gold at all
 STAGES = ("open", "predicted", "in_review", "reviewed", "certified", "labelled", "trained", "closed")
 TASK_KINDS = ("random", "uncertain", "suspect", "audit", "double", "third")
+REVIEW_SOURCES = ("simulated", "studio", "file", "terminal")
 TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
 VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
 DECISIONS = ("release", "train", "review", "leave")
@@ -362,14 +363,17 @@ class Task(Base):
     kind: Mapped[str] = mapped_column(String(16))
     blind: Mapped[bool]  # no suggestion is shown
     position: Mapped[int]  # order of presentation, from 0
-    passages: Mapped[list[Any]]  # ids, in the order shown
+    passages: Mapped[list[Any]]  # ids of those shown, as retrieved; a blind page shows them in an order of its own
+    reviewers: Mapped[int] = mapped_column(default=1, server_default="1")  # people who are to answer it
     state: Mapped[str] = mapped_column(String(16), default="open", index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    withdrawn_at: Mapped[datetime | None]  # the round went on without it; a late review still counts
 
     __table_args__ = (
         UniqueConstraint("round_number", "question_id", "attempt"),
         _one_of("kind", TASK_KINDS),
         _one_of("state", TASK_STATES),
+        CheckConstraint("reviewers IN (1, 2)", name="one_or_two_reviewers"),
     )
 
 
@@ -393,7 +397,9 @@ class Review(Base):
     comment: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     superseded_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]  # taken back by the reviewer: superseded, with nothing in its place
     recorded_in: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))  # the round that made labels of it
+    source: Mapped[str | None] = mapped_column(String(16))  # where it was given; None: before this was kept
 
     __table_args__ = (
         Index(
@@ -412,7 +418,96 @@ class Review(Base):
             name="answer_whole",
         ),
         CheckConstraint('text IS NULL OR (0 <= start AND start < "end" AND length(text) = "end" - start)', name="span"),
+        CheckConstraint("deleted_at IS NULL OR superseded_at IS NOT NULL", name="deleted_is_superseded"),
+        _one_of("source", REVIEW_SOURCES),
     )
+
+
+class StudioProject(Base):
+    """A Label Studio project made by this workspace: one for each server, form of the page and number of reviewers.
+
+    The row comes first; its `uid` stands in the project's description, so that a project whose making was interrupted
+    is found again instead of made twice.
+    """
+
+    __tablename__ = "studio_projects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(String(255))  # of the server, without credentials
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    remote_id: Mapped[int | None]  # the server's; None until it is known
+    blind: Mapped[bool]  # its page shows no suggestion
+    places: Mapped[int]  # passages on its page
+    reviewers: Mapped[int]  # people who answer each task
+    page_sha256: Mapped[str] = mapped_column(String(64))  # of the page configuration that was set
+    cursor: Mapped[str | None] = mapped_column(String(40))  # the server's clock: all changes before it were pulled
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    gone_at: Mapped[datetime | None]  # found deleted on the server
+
+    __table_args__ = (
+        Index(
+            "one_live_project",
+            "url",
+            "blind",
+            "places",
+            "reviewers",
+            unique=True,
+            sqlite_where=sql("gone_at IS NULL"),
+            postgresql_where=sql("gone_at IS NULL"),
+        ),
+    )
+
+
+class StudioPush(Base):
+    """A batch of tasks on its way to a project. Stored before the call, with a `push_id` that every task carries."""
+
+    __tablename__ = "studio_pushes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(String(32), unique=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("studio_projects.id"))
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"))
+    imports_begun: Mapped[int] = mapped_column(default=0)  # above 1: an import may have been made twice
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime | None]  # the server's ids of all its tasks are stored
+
+
+class StudioTask(Base):
+    """A task as it stands in Label Studio. Server ids come again after a deletion: only a live row's id is trusted."""
+
+    __tablename__ = "studio_tasks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), index=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("studio_projects.id"))
+    push_id: Mapped[int] = mapped_column(ForeignKey("studio_pushes.id"), index=True)
+    remote_id: Mapped[int | None]  # the server's; None until it is known
+    gone_at: Mapped[datetime | None]  # found deleted on the server, or removed from it by us
+
+    __table_args__ = (
+        Index(
+            "one_live_remote",
+            "project_id",
+            "remote_id",
+            unique=True,
+            sqlite_where=sql("gone_at IS NULL"),
+            postgresql_where=sql("gone_at IS NULL"),
+        ),
+    )
+
+
+class StudioAnnotation(Base):
+    """An annotation as it was last pulled, and the review that was made of it. `problem`: why none could be made."""
+
+    __tablename__ = "studio_annotations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    studio_task_id: Mapped[int] = mapped_column(ForeignKey("studio_tasks.id"))
+    remote_id: Mapped[int]
+    updated_at: Mapped[str] = mapped_column(String(40))  # as the server said it
+    reviewer: Mapped[str] = mapped_column(String(255))
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"), index=True)
+    problem: Mapped[str | None] = mapped_column(Text)
+    result: Mapped[list[Any]]  # as the server sent it
+    deleted_at: Mapped[datetime | None]  # found deleted on the server
+
+    __table_args__ = (UniqueConstraint("studio_task_id", "remote_id"),)
 
 
 class Label(Base):

@@ -343,8 +343,9 @@ class NewTask:
     kind: str  # random, uncertain, suspect
     blind: bool  # no suggestion is shown
     position: int  # order of presentation, from 0
-    passages: tuple[str, ...]  # ids, in the order shown
+    passages: tuple[str, ...]  # ids of those shown, as retrieved
     attempt: int = 0  # above 0: asked again
+    reviewers: int = 1  # people who are to answer it: 1 or 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,8 +358,10 @@ class TaskRow:
     position: int
     passages: tuple[str, ...]
     attempt: int
+    reviewers: int
     state: str  # open, done, skipped, withdrawn, conflict
     created_at: datetime
+    withdrawn_at: datetime | None  # the round went on without it; a late review still counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +373,7 @@ class NewReview:
     origin: str | None = None  # accepted, changed, written
     seconds: float | None = None  # of the reviewer's time
     comment: str | None = None
+    source: str | None = None  # simulated, studio, file, terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,8 +390,93 @@ class ReviewRow:
     comment: str | None
     passages: tuple[str, ...]  # ids that its task showed
     created_at: datetime
-    superseded_at: datetime | None  # an edit came later
+    superseded_at: datetime | None  # an edit came later, or it was taken back
+    deleted_at: datetime | None  # taken back by the reviewer
     recorded_in: int | None  # the round whose labelling considered it
+    source: str | None  # simulated, studio, file, terminal
+
+
+# --- Label Studio --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StudioProjectRow:
+    """A project on a Label Studio server: one for each form of the page and number of reviewers."""
+
+    id: int
+    url: str  # of the server, without credentials
+    uid: str  # in the project's description: how it is known again
+    remote_id: int | None  # the server's; None until it is known
+    blind: bool  # its page shows no suggestion
+    places: int  # passages on its page
+    reviewers: int  # people who answer each task
+    page_sha256: str
+    cursor: str | None  # the server's clock: all changes before it were pulled
+    created_at: datetime
+    gone_at: datetime | None  # found deleted on the server
+
+
+@dataclass(frozen=True, slots=True)
+class StudioPushRow:
+    """A batch of tasks on its way; finished once the server's ids of all its tasks are stored."""
+
+    id: int
+    push_id: str
+    project_id: int
+    round_number: int
+    imports_begun: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudioTaskRow:
+    """A task as it stands in Label Studio."""
+
+    id: int
+    task_id: int
+    project_id: int
+    push_id: int
+    remote_id: int | None
+    gone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PulledAnnotation:
+    """An annotation as pulled: what its reviewer says, or why that cannot be told (`problem`)."""
+
+    remote_id: int
+    updated_at: str  # as the server said it
+    reviewer: str
+    result: tuple[Any, ...]  # as the server sent it
+    review: NewReview | None  # None exactly where there is a problem
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudioAnnotationRow:
+    """An annotation as last pulled; `review_id`: the review that was made of it."""
+
+    id: int
+    studio_task_id: int
+    task_id: int  # of its studio task
+    remote_id: int
+    updated_at: str
+    reviewer: str
+    review_id: int | None
+    problem: str | None
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What bringing one task's annotations into the database changed."""
+
+    new: int = 0  # reviews that were not there
+    edited: int = 0  # reviews that replaced one of the same annotation
+    deleted: int = 0  # reviews taken back, their annotation is gone
+    skipped: int = 0  # of the new and edited ones
+    problems: int = 0  # annotations that became unreadable, or changed and stayed so
 
 
 # --- results of writes, counts, history ----------------------------------------------------------

@@ -13,7 +13,7 @@ from db.queries.label import (
     written_counts,
 )
 from db.queries.prediction import iter_predictions, predicted_ids, predictions
-from db.queries.review import reviews, tasks, unrecorded_reviews
+from db.queries.review import deleted_reviews, reviews, reviews_of, tasks, unrecorded_reviews
 from db.queries.round import (
     best_model,
     calibrator,
@@ -30,6 +30,20 @@ from db.queries.round import (
     round_,
     round_chunks,
     rounds,
+)
+from db.queries.studio import (
+    annotations_of,
+    conflicts,
+    project,
+    projects,
+    push,
+    pushes,
+    studio_task,
+    studio_tasks,
+    tasks_by_id,
+    tasks_of_push,
+    unfinished_pushes,
+    unsent_tasks,
 )
 from db.queries.world import (
     corpus_ids,
@@ -49,11 +63,14 @@ from db.queries.world import (
 )
 
 __all__ = [
+    "annotations_of",
     "best_model",
     "calibrator",
+    "conflicts",
     "corpus_ids",
     "counts",
     "current_round",
+    "deleted_reviews",
     "document_sides",
     "evaluation",
     "evaluations",
@@ -81,19 +98,30 @@ __all__ = [
     "pool_to_predict",
     "predicted_ids",
     "predictions",
+    "project",
+    "projects",
+    "push",
+    "pushes",
     "question",
     "questions",
     "release",
     "released_answers",
     "reviews",
+    "reviews_of",
     "round_",
     "round_chunks",
     "rounds",
+    "studio_task",
+    "studio_tasks",
     "tasks",
+    "tasks_by_id",
+    "tasks_of_push",
     "training_counts",
     "training_labels",
     "training_rows",
     "training_sha256",
+    "unfinished_pushes",
     "unrecorded_reviews",
+    "unsent_tasks",
     "written_counts",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, table
-from db.models import Review, Task
+from db.chunks import AnyRow, in_chunks, table
+from db.models import Label, Review, Task
 from db.rows import ReviewRow, SpanRow, TaskRow
 
 
@@ -36,6 +36,20 @@ def reviews(session: Session, *, round_number: int | None = None, superseded: bo
 def unrecorded_reviews(session: Session) -> list[ReviewRow]:
     """Reviews of every verdict that no round's labelling has considered yet, oldest first: also late ones."""
     return _fetch(session, Review.superseded_at.is_(None), Review.recorded_in.is_(None))
+
+
+def deleted_reviews(session: Session) -> list[ReviewRow]:
+    """Reviews taken back whose question still has a live label made of them: the next labelling withdraws it."""
+    standing = select(Label.review_id).where(Label.withdrawn_at.is_(None), Label.review_id.is_not(None))
+    return _fetch(session, Review.deleted_at.is_not(None), Review.id.in_(standing))
+
+
+def reviews_of(session: Session, question_ids: Iterable[str]) -> list[ReviewRow]:
+    """All current reviews of these questions, oldest first."""
+    found: list[ReviewRow] = []
+    for ids in in_chunks(question_ids):
+        found += _fetch(session, Review.superseded_at.is_(None), Task.question_id.in_(ids))
+    return sorted(found, key=lambda row: row.id)
 
 
 def _fetch(session: Session, *where: ColumnElement[bool]) -> list[ReviewRow]:

@@ -2,7 +2,7 @@
 
 from db.store.label import freeze_training, record_labels, set_label, withdraw_label
 from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
-from db.store.review import add_tasks, record_review, withdraw_tasks
+from db.store.review import add_tasks, delete_review, mark_tasks, record_review, settle_state, withdraw_tasks
 from db.store.round import (
     RoundChanges,
     add_calibrator,
@@ -16,6 +16,19 @@ from db.store.round import (
     revert,
     withdraw_round,
 )
+from db.store.studio import (
+    add_project,
+    adopt_task,
+    begin_push,
+    finish_push,
+    import_begun,
+    move_cursor,
+    page_set,
+    project_gone,
+    project_made,
+    settle_annotations,
+    tasks_gone,
+)
 from db.store.undo import undo_import
 from db.store.world import add_import, set_meta, set_roles
 
@@ -27,12 +40,23 @@ __all__ = [
     "add_import",
     "add_model",
     "add_predictions",
+    "add_project",
     "add_tasks",
+    "adopt_task",
     "advance",
+    "begin_push",
+    "delete_review",
     "drop_predictions",
+    "finish_push",
     "freeze_training",
+    "import_begun",
+    "mark_tasks",
+    "move_cursor",
     "open_round",
+    "page_set",
     "plan_predictions",
+    "project_gone",
+    "project_made",
     "prune",
     "record_labels",
     "record_review",
@@ -43,6 +67,9 @@ __all__ = [
     "set_label",
     "set_meta",
     "set_roles",
+    "settle_annotations",
+    "settle_state",
+    "tasks_gone",
     "undo_import",
     "withdraw_label",
     "withdraw_round",

@@ -49,7 +49,7 @@ def undo_import(session: Session, import_id: int) -> Undone:
     hidden = _drop_hidden(session, questions)
     for ids in in_chunks(questions):
         mine = (Task.question_id.in_(ids), Task.state == "open")
-        session.execute(update(table(Task)).where(*mine).values(state="withdrawn"))
+        session.execute(update(table(Task)).where(*mine).values(state="withdrawn", withdrawn_at=utc_now()))
     _repoint_duplicates(session, questions)
     return Undone(import_id, len(passages), len(questions), len(bereft), len(restored), hidden)
 

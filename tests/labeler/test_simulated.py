@@ -30,8 +30,10 @@ def task(*, blind: bool = False, passages: tuple[str, ...] = ("p1", "p2")) -> Ta
         blind=blind,
         position=0,
         passages=passages,
+        reviewers=1,
         state="open",
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        withdrawn_at=None,
     )
 
 

@@ -1,0 +1,139 @@
+"""Reads of the Label Studio ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.chunks import AnySelect, in_chunks, table
+from db.errors import NotFound
+from db.models import StudioAnnotation, StudioProject, StudioPush, StudioTask, Task
+from db.rows import StudioAnnotationRow, StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
+
+
+def projects(session: Session, *, url: str | None = None, gone: bool = False) -> list[StudioProjectRow]:
+    """Projects, oldest first: of one server if `url` is given; also those deleted there if `gone`."""
+    statement = select(table(StudioProject)).order_by(StudioProject.id)
+    if url is not None:
+        statement = statement.where(StudioProject.url == url)
+    if not gone:
+        statement = statement.where(StudioProject.gone_at.is_(None))
+    return [StudioProjectRow(**row._mapping) for row in session.execute(statement)]
+
+
+def project(session: Session, project_id: int) -> StudioProjectRow:
+    """One project. Raises NotFound."""
+    row = session.execute(select(table(StudioProject)).where(StudioProject.id == project_id)).first()
+    if row is None:
+        raise NotFound(f"there is no Label Studio project {project_id}: `labeler status` names them")
+    return StudioProjectRow(**row._mapping)
+
+
+def push(session: Session, push_id: int) -> StudioPushRow:
+    """One push, by its local id."""
+    return StudioPushRow(**session.execute(select(table(StudioPush)).where(StudioPush.id == push_id)).one()._mapping)
+
+
+def unfinished_pushes(session: Session, *, url: str) -> list[StudioPushRow]:
+    """Pushes to a server's live projects that were begun and not finished, oldest first."""
+    statement = (
+        select(table(StudioPush))
+        .join(StudioProject, StudioProject.id == StudioPush.project_id)
+        .where(StudioPush.finished_at.is_(None), StudioProject.url == url, StudioProject.gone_at.is_(None))
+        .order_by(StudioPush.id)
+    )
+    return [StudioPushRow(**row._mapping) for row in session.execute(statement)]
+
+
+def pushes(session: Session, push_ids: Iterable[str]) -> dict[str, StudioPushRow]:
+    """push_id as tasks carry it -> its push, of those that this workspace knows."""
+    found: dict[str, StudioPushRow] = {}
+    for ids in in_chunks(push_ids):
+        for row in session.execute(select(table(StudioPush)).where(StudioPush.push_id.in_(ids))):
+            found[row.push_id] = StudioPushRow(**row._mapping)
+    return found
+
+
+def studio_task(session: Session, studio_task_id: int) -> StudioTaskRow:
+    """One task on a server, by its local id."""
+    statement = select(table(StudioTask)).where(StudioTask.id == studio_task_id)
+    return StudioTaskRow(**session.execute(statement).one()._mapping)
+
+
+def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
+    """The live tasks of a push (its local id), in the order they are sent."""
+    where = (StudioTask.push_id == push_id, StudioTask.gone_at.is_(None))
+    statement = select(table(StudioTask)).where(*where).order_by(StudioTask.id)
+    return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+
+
+def studio_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
+    """The live tasks of a project whose server ids are known."""
+    where = (
+        StudioTask.project_id == project_id,
+        StudioTask.gone_at.is_(None),
+        StudioTask.remote_id.is_not(None),
+    )
+    statement = select(table(StudioTask)).where(*where).order_by(StudioTask.id)
+    return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+
+
+def unsent_tasks(session: Session, round_number: int) -> list[TaskRow]:
+    """Open tasks of a round that neither stand on a server nor are on the way there, in order of presentation."""
+    live = select(StudioTask.task_id).where(StudioTask.gone_at.is_(None))
+    statement = (
+        select(table(Task))
+        .where(Task.round_number == round_number, Task.state == "open", Task.id.not_in(live))
+        .order_by(Task.position, Task.id)
+    )
+    return [_task(dict(row._mapping)) for row in session.execute(statement)]
+
+
+def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:
+    """The tasks of these ids."""
+    found: dict[int, TaskRow] = {}
+    for some in in_chunks(ids):
+        for row in session.execute(select(table(Task)).where(Task.id.in_(some))):
+            found[row.id] = _task(dict(row._mapping))
+    return found
+
+
+def annotations_of(session: Session, studio_task_id: int) -> list[StudioAnnotationRow]:
+    """The ledger of one task on a server, deleted annotations too."""
+    statement = _annotations().where(StudioAnnotation.studio_task_id == studio_task_id)
+    return [StudioAnnotationRow(**row._mapping) for row in session.execute(statement)]
+
+
+def conflicts(session: Session, *, round_number: int | None = None) -> list[StudioAnnotationRow]:
+    """Annotations that cannot be read as a review, of one round's tasks or of all."""
+    where = (StudioAnnotation.problem.is_not(None), StudioAnnotation.deleted_at.is_(None))
+    statement = _annotations().where(*where)
+    if round_number is not None:
+        statement = statement.join(Task, Task.id == StudioTask.task_id).where(Task.round_number == round_number)
+    return [StudioAnnotationRow(**row._mapping) for row in session.execute(statement)]
+
+
+def _annotations() -> AnySelect:
+    source = StudioAnnotation
+    return (
+        select(
+            source.id,
+            source.studio_task_id,
+            StudioTask.task_id,
+            source.remote_id,
+            source.updated_at,
+            source.reviewer,
+            source.review_id,
+            source.problem,
+            source.deleted_at,
+        )
+        .join(StudioTask, StudioTask.id == source.studio_task_id)
+        .order_by(source.id)
+    )
+
+
+def _task(fields: dict[str, Any]) -> TaskRow:
+    return TaskRow(**{**fields, "passages": tuple(fields["passages"])})
