@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from types import ModuleType
@@ -22,12 +23,18 @@ class Names:
         Raises: ValueError when the kind's names are used up.
         """
         if kind not in self._unused:
-            names = list(dict.fromkeys(getattr(self, f"_{kind}")()))
-            self._unused[kind] = iter([names[i] for i in self.rng.permutation(len(names))])
+            self._unused[kind] = self._names(kind)
         name = next(self._unused[kind], None)
         if name is None:
             raise ValueError(f"no more names for {kind}: make fewer documents")
         return name
+
+    def _names(self, kind: str) -> Iterator[str]:
+        """All names of a kind in random order; when they are used up, all again with a "Far" (Korean: "새") in front."""
+        names = list(dict.fromkeys(getattr(self, f"_{kind}")()))
+        new = r"\1새 " if self.korean else r"\1Far "
+        yield from [names[i] for i in self.rng.permutation(len(names))]
+        yield from [re.sub("^(the |『|)", new, names[i]) for i in self.rng.permutation(len(names))]
 
     def value(self, answer: str, options: Sequence[str]) -> str:
         """A value of the answer type: person, town, river, land, ship, year, number or a list of THINGS."""

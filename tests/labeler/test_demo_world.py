@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.demo import words_en, words_ko
+from labeler.demo.settings import DOCUMENTS
 from labeler.demo.wording import expand, fill, parse, particle, slots
-from labeler.demo.world import Mix, World, make_world
+from labeler.demo.world import Language, Mix, World, make_world
 from mrc.squad import read_squad
 
 WORDS = [words_en, words_ko]
@@ -79,7 +80,13 @@ def test_plain_paragraphs_hold_one_answer_of_a_type_and_crowded_ones_several() -
 
 def test_names_of_a_kind_run_out_with_a_word() -> None:
     with pytest.raises(ValueError, match=r"no more names for .*: make fewer documents"):
-        make_world("ko", seed=0, documents=8 * 500)
+        make_world("ko", seed=0, documents=8 * 1000)
+
+
+@pytest.mark.parametrize("language", ["ko", "en", "mixed"])
+def test_the_demonstration_finds_enough_names_in_every_language(language: Language) -> None:
+    articles = make_world(language, seed=0, documents=DOCUMENTS).squad()["data"]
+    assert len({article["title"] for article in articles}) == DOCUMENTS
 
 
 @pytest.mark.parametrize("words", WORDS, ids=["en", "ko"])
