@@ -1,4 +1,4 @@
-"""Consistent copies of an SQLite database, and putting one back."""
+"""Consistent copies of a database, and putting one back. SQLite's are made here, PostgreSQL's by its own programs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from db.engine import Database, check_known, named_fault, read_revision
+from db import dumps
+from db.engine import Database, check_known, read_revision
 from db.errors import Conflict, DbError, NotADatabase, StorageFault, Unsupported
+from db.faults import named_fault
 from db.models import utc_now
 
 
@@ -18,21 +20,27 @@ def backup(database: Database, target: Path) -> Path:
     Raises:
         NotADatabase: there is no database to copy.
         Conflict: the target exists.
-        Unsupported: another database than SQLite; the message names its own tool.
         StorageFault: the target cannot be written.
+        Unsupported: PostgreSQL's programs are not installed.
     """
-    source = _sqlite_path(database)
     database.revision()
     if target.exists():
         raise Conflict(f"{target} exists: name another file for the backup")
     partial = target.with_name(target.name + ".partial")
-    _copy(source, partial)
-    partial.replace(target)
+    try:
+        if database.is_sqlite:
+            _copy(_sqlite_path(database), partial)
+        else:
+            dumps.dump(database, partial)
+            _flush(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 
 def restore(database: Database, source: Path) -> Path | None:
-    """Where the former file was put aside (None: there was none). The copy is checked whole before anything moves.
+    """Where the former content was put aside (None: there was none). The copy is checked whole before anything moves.
 
     A copy with an older schema is taken; `labeler db upgrade` then brings it up to date.
 
@@ -40,11 +48,14 @@ def restore(database: Database, source: Path) -> Path | None:
         NotADatabase: the copy is missing, damaged, or another program's.
         SchemaTooNew: the copy was written by a newer version.
         Busy: the database is in use.
-        Unsupported: another database than SQLite.
+        Unsupported: PostgreSQL's programs are not installed.
     """
+    _existing(source)
+    if not database.is_sqlite:
+        return dumps.restore(database, source)
     path = _sqlite_path(database)
     partial = path.with_name(path.name + ".partial")
-    _copy(_existing(source), partial)
+    _copy(source, partial)
     _check_whole(partial, named=source)
     database.close()
     aside = _put_aside(path) if path.exists() else None
@@ -54,14 +65,13 @@ def restore(database: Database, source: Path) -> Path | None:
 
 def _sqlite_path(database: Database) -> Path:
     if database.path is None:
-        raise Unsupported(f"{database} is not SQLite: use its own tool, e.g. pg_dump and pg_restore")
+        raise Unsupported(f"{database} is no file: name an SQLite database by its path")
     return database.path
 
 
-def _existing(source: Path) -> Path:
+def _existing(source: Path) -> None:
     if not source.is_file():
         raise NotADatabase(f"{source}: no such file: name a backup made by `labeler db backup`")
-    return source
 
 
 def _copy(source: Path, partial: Path) -> None:

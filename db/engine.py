@@ -13,21 +13,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
-from db.errors import Busy, DbError, NotADatabase, SchemaTooNew, SchemaTooOld, StorageFault
+from db import postgres
+from db.errors import NotADatabase, SchemaTooNew, SchemaTooOld
+from db.faults import named_fault
+from db.urls import without_password
 
 REVISIONS = ("0001", "0002")  # of db/migrations/versions, oldest first; a test holds that they are all
 HEAD = REVISIONS[-1]
-
-# What SQLite says, and the named error with its remedy. The first phrase found in the message decides.
-_FAULTS: tuple[tuple[str, type[DbError], str], ...] = (
-    ("file is not a database", NotADatabase, "is not a database: name another file, or `labeler db restore` a backup"),
-    ("malformed", NotADatabase, "is damaged: `labeler db restore` a backup"),
-    ("locked", Busy, "is being written by another process: wait for it, then run again"),
-    ("disk is full", StorageFault, "cannot grow, the disk is full: free some space, then run again"),
-    ("disk i/o error", StorageFault, "cannot be read or written (disk I/O error): check the disk and its free space"),
-    ("readonly", StorageFault, "cannot be written: check the permissions of the file and its folder"),
-    ("unable to open", StorageFault, "cannot be opened: check the path and the permissions of its folder"),
-)
 
 
 def _dumps(value: Any) -> str:
@@ -35,9 +27,11 @@ def _dumps(value: Any) -> str:
 
 
 class Database:
-    """A database by SQLite file path or by any SQLAlchemy URL. Nothing is opened until it is used.
+    """A database by SQLite file path, or by the URL of an SQLite or PostgreSQL one. Nothing is opened until it is used.
 
-    For SQLite: foreign keys on, WAL, real BEGIN (IMMEDIATE for writes, so two writers queue instead of failing midway).
+    SQLite: foreign keys on, WAL, real BEGIN (IMMEDIATE for writes, so two writers queue instead of failing midway).
+    PostgreSQL: reads see one snapshot (REPEATABLE READ), writers queue for a lock of ours and then see all that is
+    committed.
 
     Raises:
         NotADatabase: the URL cannot be understood, or its driver is not installed.
@@ -51,19 +45,24 @@ class Database:
         self.path = Path(str(self._url.database)) if plain else None
         try:
             self.engine = self.connect_engine(foreign_keys=True)
-        except ModuleNotFoundError as error:
-            raise NotADatabase(f"{self}: the driver {error.name} is not installed: install it") from error
+        except ImportError as error:
+            raise NotADatabase(f'{self}: its driver is missing: pip install "labeler[postgres]" ({error})') from error
         except ArgumentError as error:
-            raise NotADatabase(
-                f"{self}: no such kind of database: write a path or e.g. postgresql://host/name"
-            ) from error
+            raise NotADatabase(f"{self}: SQLite cannot use this URL: write sqlite:///FILE") from error
         snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._readers = self.engine.execution_options(**snapshot)
         self._writers = self.engine.execution_options(immediate=True)
 
     def __str__(self) -> str:
         """The path or URL, without a password."""
-        return str(self.path) if self.path is not None else self._url.render_as_string(hide_password=True)
+        if self.path is not None:
+            return str(self.path)
+        return without_password(self._url.render_as_string(hide_password=False))
+
+    @property
+    def url(self) -> URL:
+        """Where it is, with the password if there is one: not to be shown."""
+        return self._url
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -102,6 +101,16 @@ class Database:
         with self.named_errors(), self._readers.connect() as connection:
             return read_revision(connection, where=str(self))
 
+    @contextmanager
+    def hold(self, note: str) -> Iterator[None]:
+        """Holds a PostgreSQL database for this process alone, until the block ends or the process does.
+
+        `note` tells others who. An SQLite file has no such lock: a file beside it serves.
+        Raises Busy, naming the holder; Unreachable.
+        """
+        with self.named_errors(), postgres.held(self._url, note=note, where=str(self)):
+            yield
+
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
@@ -119,19 +128,23 @@ class Database:
 
     def connect_engine(self, *, foreign_keys: bool) -> Engine:
         """A new engine for this database; migrations that rebuild tables need one without foreign keys."""
-        engine = create_engine(self._url, json_serializer=_dumps)
         if self.is_sqlite:
+            engine = create_engine(self._url, json_serializer=_dumps)
             _use_real_transactions(engine, foreign_keys=foreign_keys, busy_seconds=self._busy_seconds)
-        return engine
+            return engine
+        return postgres.make_engine(self._url, json_serializer=_dumps, busy_seconds=self._busy_seconds)
 
 
 def _parse(url: str | Path) -> URL:
     if isinstance(url, Path) or "://" not in url:
         return URL.create("sqlite", database=str(url))
     try:
-        return make_url(url)
-    except ArgumentError as error:
-        raise NotADatabase("this is not a database URL: write a path or e.g. postgresql://host/name") from error
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number. What they say may hold a password
+        raise NotADatabase(f"this is not a database URL: write a path or {postgres.DRIVER}://USER@HOST/NAME") from None
+    if parsed.drivername == "sqlite":
+        return parsed
+    return postgres.understood(parsed)
 
 
 def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: float) -> None:
@@ -150,17 +163,11 @@ def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: 
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def named_fault(error: BaseException | None, *, where: str) -> DbError | None:
-    """The named error for what the driver said about the database at `where`, or None."""
-    message = str(error).lower()
-    for phrase, kind, remedy in _FAULTS:
-        if phrase in message:
-            return kind(f"{where} {remedy}")
-    return None
-
-
 def read_revision(connection: Connection, *, where: str) -> str | None:
-    """The revision that the tables carry, None without tables. Raises NotADatabase for other tables."""
+    """The revision that the tables carry, None without tables. Raises NotADatabase for other tables, and for a
+    PostgreSQL database whose text is not UTF-8."""
+    if connection.dialect.name == "postgresql":
+        postgres.check_encoding(connection, where=where)
     tables = inspect(connection).get_table_names()
     if "alembic_version" in tables:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

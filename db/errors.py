@@ -4,9 +4,10 @@ DbError
 ├── NotADatabase    the file or URL holds something else
 ├── SchemaTooOld    the database was written by an older version
 ├── SchemaTooNew    the database was written by a newer version
+├── Unreachable     the database server does not answer, or refuses the user
 ├── StorageFault    the disk is full, or the folder cannot be read or written
 ├── Busy            another process is writing
-├── Unsupported     the command works with SQLite only
+├── Unsupported     a program that the command needs is not installed
 ├── NotFound        no such question, label, round, import ...
 └── Conflict        the write contradicts what is stored
     └── SpanConflict   an answer does not stand at its offset in the stored passage
@@ -33,12 +34,16 @@ class StorageFault(DbError):
     """The disk is full, or the database's file or folder cannot be read or written."""
 
 
+class Unreachable(DbError):
+    """The database server does not answer, refuses the user, or broke off."""
+
+
 class Busy(DbError):
-    """Another process holds the database's write lock."""
+    """Another process writes the database, or holds it for itself."""
 
 
 class Unsupported(DbError):
-    """The command works with SQLite only; the message names the other database's own tool."""
+    """A program that the command needs is not installed; the message names it."""
 
 
 class NotFound(DbError):

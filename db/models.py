@@ -38,6 +38,7 @@ TASK_KINDS = ("random", "uncertain", "suspect", "audit", "double", "third")
 REVIEW_SOURCES = ("simulated", "studio", "file", "terminal")
 TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
 VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
+BAD_QUESTION = "bad question, reviewed"  # how `excluded_why` begins where reviewers excluded a question
 DECISIONS = ("release", "train", "review", "leave")
 LABEL_ORIGINS = ("import", "spare", "review", "round", "manual", "restored")  # spare: a second gold label, in reserve
 
@@ -458,16 +459,15 @@ class StudioProject(Base):
 
 
 class StudioPush(Base):
-    """A batch of tasks on its way to a project. Stored before the call, with a `push_id` that every task carries."""
+    """A batch of tasks sent to a project, once. Stored before the call, with a `push_id` that every task carries."""
 
     __tablename__ = "studio_pushes"
     id: Mapped[int] = mapped_column(primary_key=True)
     push_id: Mapped[str] = mapped_column(String(32), unique=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("studio_projects.id"))
     round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"))
-    imports_begun: Mapped[int] = mapped_column(default=0)  # above 1: an import may have been made twice
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    finished_at: Mapped[datetime | None]  # the server's ids of all its tasks are stored
+    finished_at: Mapped[datetime | None]  # known: which of its tasks stand on the server, and their ids there
 
 
 class StudioTask(Base):
@@ -508,6 +508,17 @@ class StudioAnnotation(Base):
     deleted_at: Mapped[datetime | None]  # found deleted on the server
 
     __table_args__ = (UniqueConstraint("studio_task_id", "remote_id"),)
+
+
+class FiledAnnotation(Base):
+    """An annotation that a file brought, as the newest file had it: the same file, or an older one, changes nothing."""
+
+    __tablename__ = "filed_annotations"
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    unique_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the annotation, in all servers
+    reviewer: Mapped[str] = mapped_column(String(255))
+    numbered: Mapped[bool]  # the file knew the reviewer by a number alone
+    updated_at: Mapped[datetime]  # by the clock of the server that the file came from
 
 
 class Label(Base):

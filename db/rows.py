@@ -377,6 +377,19 @@ class NewReview:
 
 
 @dataclass(frozen=True, slots=True)
+class FiledReview:
+    """A person's newest annotation of a task in a file; `review` is None where it cannot be read."""
+
+    task_id: int
+    reviewer: str
+    numbered: bool  # the file knows the reviewer by a number alone
+    unique_id: str  # of the annotation, in all servers
+    remote_id: int  # of the annotation, on its server
+    updated_at: datetime  # by the clock of that server
+    review: NewReview | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewRow:
     id: int
     task_id: int
@@ -418,13 +431,12 @@ class StudioProjectRow:
 
 @dataclass(frozen=True, slots=True)
 class StudioPushRow:
-    """A batch of tasks on its way; finished once the server's ids of all its tasks are stored."""
+    """A batch of tasks that was sent; finished once it is known which of them stand on the server, under which ids."""
 
     id: int
     push_id: str
     project_id: int
     round_number: int
-    imports_begun: int
     created_at: datetime
     finished_at: datetime | None
 
@@ -470,12 +482,13 @@ class StudioAnnotationRow:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What bringing one task's annotations into the database changed."""
+    """What bringing tasks' annotations into the database changed."""
 
     new: int = 0  # reviews that were not there
-    edited: int = 0  # reviews that replaced one of the same annotation
-    deleted: int = 0  # reviews taken back, their annotation is gone
+    edited: int = 0  # reviews that replaced one of the same reviewer
+    deleted: int = 0  # reviews taken back: their annotation is gone, or cannot be read any more
     skipped: int = 0  # of the new and edited ones
+    labels: int = 0  # of the new and edited ones: an answer, or that there is none
     problems: int = 0  # annotations that became unreadable, or changed and stayed so
 
 

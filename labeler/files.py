@@ -139,9 +139,10 @@ def text_fault(text: str) -> str | None:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[TextIO]:
+def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
     """A text file (UTF-8, newlines as written) that takes its place when the block ends; nothing is left if it fails.
 
+    `private`: none but its owner may read it.
     Raises OSError naming `path` when its folder is missing or read-only, or the disk is full.
     """
     with _blaming(path):
@@ -152,7 +153,8 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            partial.chmod(0o666 & ~_umask())  # mkstemp makes files private
+            if not private:  # as mkstemp made it
+                partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from db.errors import Busy
+from db.urls import without_password
 from labeler.config import FILE_NAME, Config, load_config
 from labeler.config_template import template
 from labeler.errors import WorkspaceBusy, WorkspaceError
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from db.engine import Database
 
 VARIABLE = "LABELER_WORKSPACE"
-DEFAULT_DATABASE = "sqlite:///labeler.db"
 _SQLITE = "sqlite:///"
 
 
@@ -55,18 +57,23 @@ class Workspace:
         from db.engine import Database
 
         database = Database(self.database_url)
-        database.check_schema()
+        with contextlib.ExitStack() as unless_it_fits:
+            unless_it_fits.callback(database.close)
+            database.check_schema()
+            unless_it_fits.pop_all()
         return database
 
     @contextlib.contextmanager
     def lock(self, command: str | None = None) -> Iterator[None]:
-        """Holds the workspace for this process alone; a killed process lets go of it by itself.
+        """Holds the workspace for this process alone, and a PostgreSQL database against other machines too; a killed
+        process lets go of both by itself.
 
         `command` is what others are told; default: this process's command line.
-        Raises WorkspaceBusy, naming the holder.
+        Raises WorkspaceBusy, naming the holder; Unreachable.
         """
         import filelock
 
+        told = without_password(command or _command_line())
         lock = filelock.FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -75,11 +82,20 @@ class Workspace:
         note = self.folder / ".lock.json"
         try:
             with atomic_write(note) as file:
-                json.dump({"pid": os.getpid(), "command": command or _command_line(), "since": _now()}, file)
-            yield
+                json.dump({"pid": os.getpid(), "command": told, "since": _now()}, file)
+            with self._hold_database(told):
+                yield
         finally:
             note.unlink(missing_ok=True)
             lock.release()
+
+    def _hold_database(self, command: str) -> contextlib.AbstractContextManager[None]:
+        """Holds the database where another machine could use it; an SQLite file has its lock beside it."""
+        if self.database_url.startswith("sqlite"):
+            return contextlib.nullcontext()
+        from db.engine import Database
+
+        return _busy_if_held(Database(self.database_url), f"{platform.node()} process {os.getpid()} ({command})")
 
     def _holder(self) -> str:
         try:
@@ -128,7 +144,9 @@ def create_workspace(
 ) -> Workspace:
     """A new workspace: labeler.toml with every setting explained, and an empty database of the newest schema.
 
-    `settings`: values that differ from the defaults, by (section, key); they stand in labeler.toml.
+    `settings`: values that differ from the defaults, by (section, key); they stand in labeler.toml. A database named
+    by the environment stands there without its password; one given here stands as it is, and none but the owner may
+    read the file if that has a password.
 
     An interrupted creation can simply be run again. Raises WorkspaceError if the folder is a workspace already, or
     is a file.
@@ -141,19 +159,33 @@ def create_workspace(
         raise WorkspaceError(f"{folder} is a workspace already; nothing was changed")
     if folder.exists() and not folder.is_dir():
         raise WorkspaceError(f"{folder} is a file; name a folder")
-    url = database or DEFAULT_DATABASE
-    given = {("workspace", "language"): language, ("workspace", "database"): url, **settings}
+    given = {("workspace", "language"): language, **settings}
+    if database is not None:
+        given[("workspace", "database")] = database
     overrides = [f"{section}.{key}={value}" for (section, key), value in given.items()]
     workspace = Workspace(folder.absolute(), load_config(environ=environ, overrides=overrides))
+    given.setdefault(("workspace", "database"), without_password(workspace.config.workspace.database))
     folder.mkdir(parents=True, exist_ok=True)
     opened = Database(workspace.database_url)
     try:
         db.schema.upgrade(opened)
     finally:
         opened.close()
-    with atomic_write(file) as out:  # last: a folder with this file is a whole workspace
+    named = given[("workspace", "database")]
+    with atomic_write(file, private=named != without_password(named)) as out:  # last: then the workspace is whole
         out.write(template(given))
     return workspace
+
+
+@contextlib.contextmanager
+def _busy_if_held(database: Database, note: str) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.callback(database.close)
+        try:
+            stack.enter_context(database.hold(note))
+        except Busy as error:
+            raise WorkspaceBusy(str(error)) from None
+        yield
 
 
 def _from_environ(environ: Mapping[str, str]) -> Path | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import Server, running, skip_without
 
 settings.register_profile("labeler", deadline=None, derandomize=True)
 settings.load_profile("labeler")
@@ -31,3 +34,25 @@ def undisturbed(baseline: Path) -> dict[str, Any]:
     from tests.worlds import after_round
 
     return after_round(shutil.copytree(baseline, baseline.with_name("undisturbed")))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for this process. Where none is installed the test is skipped; in CI it fails."""
+    with running(skip_without()) as server:
+        yield server
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spreads tests one by one, but the files that share a Label Studio or a browser whole.
+
+    The marks that pytest-xdist has for this do nothing in version 3.8 with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileWhereServersStart(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0] if nodeid.startswith("tests/labeler/studio/") else nodeid
+
+    return ByFileWhereServersStart(config, log)

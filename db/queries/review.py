@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from db.chunks import AnyRow, in_chunks, table
-from db.models import Label, Review, Task
+from db.models import BAD_QUESTION, Label, Question, Review, Task
 from db.rows import ReviewRow, SpanRow, TaskRow
 
 
@@ -38,10 +38,13 @@ def unrecorded_reviews(session: Session) -> list[ReviewRow]:
     return _fetch(session, Review.superseded_at.is_(None), Review.recorded_in.is_(None))
 
 
-def deleted_reviews(session: Session) -> list[ReviewRow]:
-    """Reviews taken back whose question still has a live label made of them: the next labelling withdraws it."""
-    standing = select(Label.review_id).where(Label.withdrawn_at.is_(None), Label.review_id.is_not(None))
-    return _fetch(session, Review.deleted_at.is_not(None), Review.id.in_(standing))
+def outdated_reviews(session: Session) -> list[ReviewRow]:
+    """Reviews that were edited or taken back since something was recorded of them that still stands: a live label, or
+    the exclusion of a bad question. The next labelling follows."""
+    labelled = select(Label.review_id).where(Label.withdrawn_at.is_(None), Label.review_id.is_not(None))
+    excluded = select(Question.id).where(Question.excluded_why.startswith(BAD_QUESTION))
+    bad = (Review.verdict == "bad_question") & Review.recorded_in.is_not(None) & Task.question_id.in_(excluded)
+    return _fetch(session, Review.superseded_at.is_not(None), Review.id.in_(labelled) | bad)
 
 
 def reviews_of(session: Session, question_ids: Iterable[str]) -> list[ReviewRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,10 +58,26 @@ def pushes(session: Session, push_ids: Iterable[str]) -> dict[str, StudioPushRow
     return found
 
 
-def studio_task(session: Session, studio_task_id: int) -> StudioTaskRow:
-    """One task on a server, by its local id."""
-    statement = select(table(StudioTask)).where(StudioTask.id == studio_task_id)
-    return StudioTaskRow(**session.execute(statement).one()._mapping)
+def push_ids(session: Session, project_id: int) -> dict[int, str]:
+    """Local id of each push to a project -> its id as tasks carry it."""
+    statement = select(StudioPush.id, StudioPush.push_id).where(StudioPush.project_id == project_id)
+    return {row.id: row.push_id for row in session.execute(statement)}
+
+
+def last_push(session: Session, project_id: int) -> StudioPushRow | None:
+    """The newest push to a project; None before the first."""
+    statement = select(table(StudioPush)).where(StudioPush.project_id == project_id).order_by(StudioPush.id.desc())
+    row = session.execute(statement.limit(1)).first()
+    return None if row is None else StudioPushRow(**row._mapping)
+
+
+def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, StudioTaskRow]:
+    """The tasks on servers of these local ids."""
+    found: dict[int, StudioTaskRow] = {}
+    for some in in_chunks(ids):
+        for row in session.execute(select(table(StudioTask)).where(StudioTask.id.in_(some))):
+            found[row.id] = StudioTaskRow(**row._mapping)
+    return found
 
 
 def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
@@ -70,14 +87,57 @@ def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
     return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
 
 
-def studio_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
-    """The live tasks of a project whose server ids are known."""
-    where = (
+def live_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] | None = None) -> list[StudioTaskRow]:
+    """The live tasks of a project whose server ids are known: all, or those of these ids."""
+    live = (
         StudioTask.project_id == project_id,
         StudioTask.gone_at.is_(None),
         StudioTask.remote_id.is_not(None),
     )
-    statement = select(table(StudioTask)).where(*where).order_by(StudioTask.id)
+    statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
+    if remote_ids is None:
+        return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+    chunks = (statement.where(StudioTask.remote_id.in_(some)) for some in in_chunks(remote_ids))
+    return [StudioTaskRow(**row._mapping) for chunk in chunks for row in session.execute(chunk)]
+
+
+def places_of(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
+    """The live rows of these tasks whose server ids are known, of all projects."""
+    found: list[StudioTaskRow] = []
+    for ids in in_chunks(task_ids):
+        live = (StudioTask.task_id.in_(ids), StudioTask.gone_at.is_(None), StudioTask.remote_id.is_not(None))
+        statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
+        found += [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+    return found
+
+
+def copies(session: Session, project_id: int) -> list[StudioTaskRow]:
+    """The live rows of those tasks that stand in a project more than once, by task."""
+    rows = live_tasks(session, project_id)
+    places = Counter(row.task_id for row in rows)
+    return sorted((row for row in rows if places[row.task_id] > 1), key=lambda row: (row.task_id, row.id))
+
+
+def servers_of_open_tasks(session: Session) -> set[str]:
+    """The addresses of the servers on which open tasks stand."""
+    statement = (
+        select(StudioProject.url)
+        .join(StudioTask, StudioTask.project_id == StudioProject.id)
+        .join(Task, Task.id == StudioTask.task_id)
+        .where(Task.state == "open", StudioTask.gone_at.is_(None), StudioProject.gone_at.is_(None))
+    )
+    return set(session.execute(statement.distinct()).scalars())
+
+
+def withdrawn_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
+    """The live rows of those tasks of a project that nobody is to answer any more."""
+    withdrawn = (StudioTask.project_id == project_id, StudioTask.remote_id.is_not(None), Task.state == "withdrawn")
+    statement = (
+        select(table(StudioTask))
+        .join(Task, Task.id == StudioTask.task_id)
+        .where(*withdrawn, StudioTask.gone_at.is_(None))
+        .order_by(StudioTask.id)
+    )
     return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
 
 
@@ -101,15 +161,22 @@ def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:
     return found
 
 
-def annotations_of(session: Session, studio_task_id: int) -> list[StudioAnnotationRow]:
-    """The ledger of one task on a server, deleted annotations too."""
-    statement = _annotations().where(StudioAnnotation.studio_task_id == studio_task_id)
-    return [StudioAnnotationRow(**row._mapping) for row in session.execute(statement)]
+def annotations_of(session: Session, studio_task_ids: Iterable[int]) -> list[StudioAnnotationRow]:
+    """The ledger of these tasks on a server, deleted annotations too."""
+    found: list[StudioAnnotationRow] = []
+    for ids in in_chunks(studio_task_ids):
+        rows = session.execute(_annotations().where(StudioAnnotation.studio_task_id.in_(ids)))
+        found += [StudioAnnotationRow(**row._mapping) for row in rows]
+    return found
 
 
 def conflicts(session: Session, *, round_number: int | None = None) -> list[StudioAnnotationRow]:
-    """Annotations that cannot be read as a review, of one round's tasks or of all."""
-    where = (StudioAnnotation.problem.is_not(None), StudioAnnotation.deleted_at.is_(None))
+    """Annotations that cannot be read as a review and still stand on their server, of one round's tasks or of all."""
+    where = (
+        StudioAnnotation.problem.is_not(None),
+        StudioAnnotation.deleted_at.is_(None),
+        StudioTask.gone_at.is_(None),
+    )
     statement = _annotations().where(*where)
     if round_number is not None:
         statement = statement.join(Task, Task.id == StudioTask.task_id).where(Task.round_number == round_number)

@@ -96,12 +96,10 @@ def corpus_ids(session: Session) -> list[str]:
 
 
 def iter_passages(session: Session, *, batch: int = 2000) -> Iterator[PassageRow]:
-    """Active passages in id order, streamed."""
-    statement = select(*_PASSAGE).join(Document).where(Passage.active).order_by(Passage.id).limit(batch)
-    after = ""
-    while rows := session.execute(statement.where(Passage.id > after)).all():
-        yield from (PassageRow(*row) for row in rows)
-        after = rows[-1].id
+    """Active passages in id order, streamed. The order is Python's: that of a database depends on its locale."""
+    for ids in in_chunks(corpus_ids(session), batch):
+        found = passages(session, ids)
+        yield from (found[key] for key in ids)
 
 
 def passages(session: Session, ids: Iterable[str]) -> dict[str, PassageRow]:

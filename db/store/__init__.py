@@ -1,8 +1,19 @@
 """Writes. Every function takes the session of one short transaction first; `Database.write` commits it."""
 
+from db.store.filed import file_reviews
 from db.store.label import freeze_training, record_labels, set_label, withdraw_label
 from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
-from db.store.review import add_tasks, delete_review, mark_tasks, record_review, settle_state, withdraw_tasks
+from db.store.review import (
+    add_tasks,
+    delete_review,
+    mark_tasks,
+    record_review,
+    record_reviews,
+    reopen_tasks,
+    settle_state,
+    settle_states,
+    withdraw_tasks,
+)
 from db.store.round import (
     RoundChanges,
     add_calibrator,
@@ -16,17 +27,19 @@ from db.store.round import (
     revert,
     withdraw_round,
 )
+from db.store.settling import settle_annotations
 from db.store.studio import (
     add_project,
-    adopt_task,
+    adopt_push,
     begin_push,
     finish_push,
-    import_begun,
     move_cursor,
+    move_server,
     page_set,
+    place_tasks,
     project_gone,
     project_made,
-    settle_annotations,
+    project_moved,
     tasks_gone,
 )
 from db.store.undo import undo_import
@@ -42,25 +55,30 @@ __all__ = [
     "add_predictions",
     "add_project",
     "add_tasks",
-    "adopt_task",
+    "adopt_push",
     "advance",
     "begin_push",
     "delete_review",
     "drop_predictions",
+    "file_reviews",
     "finish_push",
     "freeze_training",
-    "import_begun",
     "mark_tasks",
     "move_cursor",
+    "move_server",
     "open_round",
     "page_set",
+    "place_tasks",
     "plan_predictions",
     "project_gone",
     "project_made",
+    "project_moved",
     "prune",
     "record_labels",
     "record_review",
+    "record_reviews",
     "release_snapshot",
+    "reopen_tasks",
     "revert",
     "set_confidences",
     "set_decisions",
@@ -69,6 +87,7 @@ __all__ = [
     "set_roles",
     "settle_annotations",
     "settle_state",
+    "settle_states",
     "tasks_gone",
     "undo_import",
     "withdraw_label",

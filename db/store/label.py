@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.chunks import in_chunks, table
 from db.errors import Conflict, NotFound
-from db.models import Event, Label, Question, Review, Task, TrainingRow
+from db.models import BAD_QUESTION, Event, Label, Question, Review, TrainingRow
 from db.queries import label as label_queries
 from db.queries import world
 from db.rows import LabelRow, NewLabel, QuestionRow, Recorded, SpanRow, Withdrawn
@@ -31,13 +31,17 @@ def record_labels(
     pseudo: Sequence[NewLabel],
     why: str,
     reviews: Iterable[int] = (),
+    bad_questions: Iterable[str] = (),
+    unsupported: Mapping[str, str] | None = None,
 ) -> Recorded:
     """What a round's labelling did. Withdraws before it inserts; the label replaced is the parent of the new one.
 
     All live pseudo-labels are withdrawn. A human label replaces whatever is live. A pseudo-label never replaces a
     gold or human one and never goes to an excluded question or into a guarded passage: it is skipped and counted.
-    `reviews` are the ids that were considered: they count as recorded in this round, and a `bad_question` among them
-    excludes its question.
+    `reviews` are the ids that were considered: they count as recorded in this round. `bad_questions` are excluded;
+    one that a review excluded before is no longer where it gets a human label or is `unsupported`: question id -> why
+    no review stands behind what was recorded of it. Such a label is withdrawn for good: no undoing of a round brings
+    it back.
 
     Raises:
         SpanConflict: an answer that does not stand at its offset in the stored passage.
@@ -45,11 +49,16 @@ def record_labels(
     """
     _check_new(session, human)
     _check_new(session, pseudo)
-    _consider(session, round_number, reviews)
+    unsupported = unsupported or {}
+    _consider(session, reviews, by=round_number)
+    _lift_exclusions(session, [*_ids(human), *unsupported])
+    _exclude(session, bad_questions, why=f"{BAD_QUESTION} in round {round_number}")
     stale = _live_pseudo(session)
     withdrawn = writing.withdraw(session, stale.values(), why=why, by=round_number)
     replaced = {key: found[0] for key, found in writing.live_ids(session, _ids(human)).items()}
     withdrawn += writing.withdraw(session, replaced.values(), why=f"{why}: reviewed", by=round_number)
+    for question_id, label_id in _live_reviewed(session, unsupported).items():
+        withdrawn += writing.withdraw(session, [label_id], why=unsupported[question_id], by=None)
     parents = stale | replaced
     human = _without_guarded(session, human)
     reviewed = Origin("human", "review", round_number=round_number, written_by=round_number)
@@ -163,16 +172,16 @@ def _canonical(question: QuestionRow) -> None:
         raise Conflict(f"question {question.id!r} is a duplicate of {question.duplicate_of!r}: label that one")
 
 
-def _consider(session: Session, round_number: int, reviews: Iterable[int]) -> None:
+def _consider(session: Session, reviews: Iterable[int], *, by: int) -> None:
     for ids in in_chunks(reviews):
-        session.execute(update(table(Review)).where(Review.id.in_(ids)).values(recorded_in=round_number))
-        bad = _bad_questions(session, ids)
-        _exclude(session, bad, why=f"bad question, reviewed in round {round_number}")
+        session.execute(update(table(Review)).where(Review.id.in_(ids)).values(recorded_in=by))
 
 
-def _bad_questions(session: Session, review_ids: Sequence[int]) -> list[str]:
-    statement = select(Task.question_id).join(Review, Review.task_id == Task.id)
-    return list(session.execute(statement.where(Review.id.in_(review_ids), Review.verdict == "bad_question")).scalars())
+def _lift_exclusions(session: Session, question_ids: Iterable[str]) -> None:
+    """Takes back what reviews excluded; what was excluded by hand stays so."""
+    for ids in in_chunks(question_ids):
+        reviewed = (Question.id.in_(ids), Question.excluded_why.startswith(BAD_QUESTION))
+        session.execute(update(table(Question)).where(*reviewed).values(excluded_why=None))
 
 
 def _exclude(session: Session, question_ids: Iterable[str], *, why: str | None) -> None:
@@ -183,6 +192,15 @@ def _exclude(session: Session, question_ids: Iterable[str], *, why: str | None) 
 def _live_pseudo(session: Session) -> dict[str, int]:
     live = select(Label.question_id, Label.id).where(Label.withdrawn_at.is_(None), Label.kind == "pseudo")
     return dict(session.execute(live).all())
+
+
+def _live_reviewed(session: Session, question_ids: Iterable[str]) -> dict[str, int]:
+    """Question id -> its live label, of those whose label was made of a review."""
+    found: dict[str, int] = {}
+    for ids in in_chunks(question_ids):
+        mine = (Label.question_id.in_(ids), Label.withdrawn_at.is_(None), Label.review_id.is_not(None))
+        found.update(session.execute(select(Label.question_id, Label.id).where(*mine)).all())
+    return found
 
 
 def _live_before(session: Session, number: int) -> list[LabelRow]:

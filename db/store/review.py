@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, table
+from db.chunks import AnyRow, in_chunks, table
 from db.errors import NotFound
-from db.models import Review, StudioAnnotation, StudioTask, Task, utc_now
+from db.models import Review, Round, StudioAnnotation, StudioTask, Task, utc_now
 from db.rows import NewReview, NewTask
 from db.spans import check_spans
+
+_ASKING = ("open", "predicted", "in_review")  # stages up to the end of the asking
 
 
 def add_tasks(session: Session, round_number: int, rows: Sequence[NewTask]) -> int:
@@ -35,6 +38,12 @@ def withdraw_tasks(session: Session, round_number: int, *, ids: Sequence[int] | 
     return count
 
 
+def reopen_tasks(session: Session, ids: Sequence[int]) -> None:
+    """Takes back the withdrawal of tasks that are needed after all."""
+    session.execute(update(table(Task)).where(Task.id.in_(ids)).values(withdrawn_at=None))
+    settle_states(session, ids)
+
+
 def mark_tasks(session: Session, ids: Sequence[int], state: str) -> None:
     """Sets the state of tasks, for those who know more of their reviews than the store: conflict, done."""
     session.execute(update(table(Task)).where(Task.id.in_(ids)).values(state=state))
@@ -51,18 +60,50 @@ def record_review(session: Session, new: NewReview) -> bool:
         NotFound: no such task.
         SpanConflict: the answer does not stand at its offset.
     """
-    if session.execute(select(Task.id).where(Task.id == new.task_id)).first() is None:
-        raise NotFound(f"task {new.task_id} is not stored: `labeler status` counts the open ones")
-    _check_answer(session, new)
-    current = (Review.task_id == new.task_id, Review.reviewer == new.reviewer, Review.superseded_at.is_(None))
-    stored = session.execute(select(table(Review)).where(*current)).first()
-    values = _review(new)
-    if stored is not None and _says(stored, values):
-        return False
-    session.execute(update(table(Review)).where(*current).values(superseded_at=utc_now()))
-    session.execute(insert(table(Review)), [values])
-    settle_state(session, new.task_id)
-    return True
+    [(_, is_new)] = record_reviews(session, [new])
+    if is_new:
+        settle_states(session, [new.task_id])
+    return is_new
+
+
+def record_reviews(session: Session, rows: Sequence[NewReview]) -> list[tuple[int, bool]]:
+    """The id of each review as it is now stored, and whether it is new; see `record_review`. States are left alone.
+
+    No two of them by one reviewer of one task.
+    """
+    _check_tasks(session, {row.task_id for row in rows})
+    for row in rows:
+        _check_answer(row)
+    check_spans(session, [(f"task {row.task_id}", row.answer) for row in rows if row.answer is not None])
+    current = _current_reviews(session, {row.task_id for row in rows})
+    stored = [current.get((row.task_id, row.reviewer)) for row in rows]
+    values = [_review(row) for row in rows]
+    new = [before is None or not _says(before, value) for before, value in zip(stored, values, strict=True)]
+    outdated = [before.id for before, is_new in zip(stored, new, strict=True) if before is not None and is_new]
+    for ids in in_chunks(outdated):
+        session.execute(update(table(Review)).where(Review.id.in_(ids)).values(superseded_at=utc_now()))
+    added = [value for value, is_new in zip(values, new, strict=True) if is_new]
+    if added:
+        session.execute(insert(table(Review)), added)
+        current = _current_reviews(session, {row.task_id for row in rows})
+    return [(current[row.task_id, row.reviewer].id, is_new) for row, is_new in zip(rows, new, strict=True)]
+
+
+def _check_tasks(session: Session, ids: set[int]) -> None:
+    for some in in_chunks(ids):
+        missing = set(some) - set(session.execute(select(Task.id).where(Task.id.in_(some))).scalars())
+        if missing:
+            raise NotFound(f"task {min(missing)} is not stored: `labeler status` counts the open ones")
+
+
+def _current_reviews(session: Session, task_ids: Iterable[int]) -> dict[tuple[int, str], AnyRow]:
+    """(task, reviewer) -> the row of the current review."""
+    found: dict[tuple[int, str], AnyRow] = {}
+    for ids in in_chunks(task_ids):
+        where = (Review.task_id.in_(ids), Review.superseded_at.is_(None))
+        for row in session.execute(select(table(Review)).where(*where)):
+            found[row.task_id, row.reviewer] = row
+    return found
 
 
 def delete_review(session: Session, review_id: int) -> None:
@@ -75,39 +116,62 @@ def delete_review(session: Session, review_id: int) -> None:
 
 
 def settle_state(session: Session, task_id: int) -> None:
-    """Sets a task's state by its current reviews and unreadable annotations.
+    """Sets a task's state by its current reviews and unreadable annotations; see `settle_states`."""
+    settle_states(session, [task_id])
 
-    conflict: an annotation that cannot be read. Else, with reviews missing: withdrawn if the round went on without it
-    and nobody answered, else open. Else skipped where all skipped, else done. That two reviews disagree is for those
-    to say who can compare them (`mark_tasks`).
+
+def settle_states(session: Session, task_ids: Iterable[int]) -> None:
+    """Sets each task's state by its current reviews and unreadable annotations.
+
+    conflict: an annotation that cannot be read, of a task that still stands on its server. Else, with reviews missing:
+    open while its round asks, withdrawn once it went on (one answer of two counts then). Else skipped where all
+    skipped, else done. That two reviews disagree is for those to say who can compare them (`mark_tasks`).
     """
-    wanted, withdrawn = session.execute(select(Task.reviewers, Task.withdrawn_at).where(Task.id == task_id)).one()
-    current = (Review.task_id == task_id, Review.superseded_at.is_(None))
-    verdicts = session.execute(select(Review.verdict).where(*current)).scalars().all()
-    unreadable = (
-        select(StudioAnnotation.id)
-        .join(StudioTask, StudioTask.id == StudioAnnotation.studio_task_id)
+    for ids in in_chunks(task_ids):
+        verdicts: dict[int, list[str]] = defaultdict(list)
+        for (task_id, _), row in _current_reviews(session, ids).items():
+            verdicts[task_id].append(row.verdict)
+        unreadable = _unreadable(session, ids)
+        asking = and_(Round.is_open, Round.stage.in_(_ASKING), Task.withdrawn_at.is_(None))
+        tasks = (
+            select(Task.id, Task.reviewers, Task.state, asking)
+            .join(Round, Round.number == Task.round_number)
+            .where(Task.id.in_(ids))
+        )
+        moved: dict[str, list[int]] = defaultdict(list)
+        for task_id, wanted, before, is_asking in session.execute(tasks):
+            after = _state(verdicts[task_id], wanted=wanted, asking=is_asking)
+            after = "conflict" if task_id in unreadable else after
+            if after != before:
+                moved[after].append(task_id)
+        for state, some in moved.items():
+            mark_tasks(session, some, state)
+
+
+def _state(verdicts: Sequence[str], *, wanted: int, asking: bool) -> str:
+    if len(verdicts) < wanted and (asking or not verdicts):
+        return "open" if asking else "withdrawn"
+    return "skipped" if set(verdicts) == {"skipped"} else "done"
+
+
+def _unreadable(session: Session, task_ids: Sequence[int]) -> set[int]:
+    """Those of the tasks that stand on a server with an annotation that cannot be read."""
+    statement = (
+        select(StudioTask.task_id)
+        .join(StudioAnnotation, StudioTask.id == StudioAnnotation.studio_task_id)
         .where(
-            StudioTask.task_id == task_id,
+            StudioTask.task_id.in_(task_ids),
+            StudioTask.gone_at.is_(None),
             StudioAnnotation.problem.is_not(None),
             StudioAnnotation.deleted_at.is_(None),
         )
     )
-    if session.execute(unreadable).first() is not None:
-        state = "conflict"
-    elif len(verdicts) < wanted and (withdrawn is None or not verdicts):
-        state = "open" if withdrawn is None else "withdrawn"
-    else:
-        state = "skipped" if set(verdicts) == {"skipped"} else "done"
-    session.execute(update(table(Task)).where(Task.id == task_id).values(state=state))
+    return set(session.execute(statement).scalars())
 
 
-def _check_answer(session: Session, new: NewReview) -> None:
+def _check_answer(new: NewReview) -> None:
     if (new.verdict == "answerable") != (new.answer is not None):
         raise ValueError(f"task {new.task_id}: an answer goes with the verdict answerable and with no other")
-    if new.answer is None:
-        return
-    check_spans(session, [(f"task {new.task_id}", new.answer)])
 
 
 def _says(stored: AnyRow, values: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from sqlalchemy.orm import Session
 from db import schema, store
 from db.engine import Database
 from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, NewTask, PassageRow, QuestionRow, RoundRow, SpanRow
+from tests.postgres import Server
+
+BUSY_SECONDS = 0.2
+only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 TEXTS = {  # passage id: text; each begins with the word that answers its question
     "p0": "Ada wrote the first program.",
@@ -85,11 +91,8 @@ WORLD = an_import(
 )
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The world, closed round 0 with a model, and a calibrator; copied for each test."""
-    path = tmp_path_factory.mktemp("db") / "template.sqlite"
-    database = Database(path)
+def fill(database: Database) -> None:
+    """The world, closed round 0 with a model, and a calibrator."""
     schema.upgrade(database)
     with database.write() as session:
         store.add_import(session, WORLD)
@@ -97,15 +100,82 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with database.write() as session:
         close(session, open_round(session, "baseline").number, promoted=True)
     database.close()
-    return path
+
+
+class Backend:
+    """Makes databases of one kind for one test, and removes them after it."""
+
+    def __init__(self, folder: Path, template: str, server: Server | None) -> None:
+        self.kind = "sqlite" if server is None else "postgresql"
+        self.server = server
+        self._folder, self._template = folder, template
+        self._names: list[str] = []
+        self._opened: list[Database] = []
+
+    def empty(self) -> Database:
+        """A database without tables: a file that is not there yet, or an empty database of the server."""
+        return self.open(self._new())
+
+    def filled(self) -> Database:
+        """A copy of the world."""
+        if self.server is not None:
+            return self.open(self._new(template=self._template))
+        path = self._new()
+        shutil.copy(self._template, path)
+        return self.open(path)
+
+    def open(self, place: str | Database, *, busy_seconds: float = BUSY_SECONDS) -> Database:
+        """A database by its URL or path, or one more connection to the same."""
+        if isinstance(place, Database):
+            place = place.url.render_as_string(hide_password=False)
+        self._opened.append(Database(place, busy_seconds=busy_seconds))
+        return self._opened[-1]
+
+    def clean(self) -> None:
+        for database in self._opened:
+            database.close()
+        for name in self._names:
+            assert self.server is not None
+            self.server.drop(name)
+
+    def _new(self, *, template: str | None = None) -> str:
+        if self.server is None:
+            return str(self._folder / f"labeler{len(self._opened) or ''}.sqlite")
+        self._names.append(f"test_{secrets.token_hex(6)}")
+        return self.server.make(self._names[-1], template=template)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An SQLite file with the world, copied for each test."""
+    path = tmp_path_factory.mktemp("db") / "template.sqlite"
+    fill(Database(path))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def server_template(postgres: Server) -> str:
+    """The name of a database of the server with the world, copied for each test."""
+    fill(Database(postgres.make("template_world")))
+    return "template_world"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """Every test that uses it, or `database`, runs on both kinds of database."""
+    if request.param == "sqlite":
+        made = Backend(tmp_path, request.getfixturevalue("template"), None)
+    else:
+        server = request.getfixturevalue("postgres")
+        made = Backend(tmp_path, request.getfixturevalue("server_template"), server)
+    yield made
+    made.clean()
 
 
 @pytest.fixture
-def database(template: Path, tmp_path: Path) -> Iterator[Database]:
-    shutil.copy(template, tmp_path / "labeler.sqlite")
-    database = Database(tmp_path / "labeler.sqlite", busy_seconds=0.2)
-    yield database
-    database.close()
+def database(backend: Backend) -> Database:
+    """The world of this module, to be changed."""
+    return backend.filled()
 
 
 def open_round(session: Session, kind: str = "loop") -> RoundRow:

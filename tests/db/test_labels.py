@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,7 @@ from db.engine import Database
 from db.errors import Conflict, DbError, NotFound, SpanConflict
 from db.models import Label
 from db.rows import LabelRow, NewLabel, NewReview, SpanRow
-from tests.db.conftest import WORLD, close, human, open_round, play_round, pseudo, question, span, task
+from tests.db.conftest import WORLD, Backend, close, human, open_round, play_round, pseudo, question, span, task
 
 
 def live(database: Database) -> dict[str, tuple[str, str]]:
@@ -143,10 +142,49 @@ def test_a_bad_question_gets_no_pseudo_label(database: Database) -> None:
         store.add_tasks(session, number, [task("a")])
         store.record_review(session, NewReview(queries.tasks(session)[0].id, "kim", "bad_question"))
         (review,) = queries.unrecorded_reviews(session)
-        done = store.record_labels(session, number, human=[], pseudo=[pseudo("a")], why="x", reviews=[review.id])
+        done = store.record_labels(
+            session, number, human=[], pseudo=[pseudo("a")], why="x", reviews=[review.id], bad_questions=["a"]
+        )
         assert (done.pseudo, done.skipped) == (0, 1)
         assert queries.question(session, "a").excluded_why == "bad question, reviewed in round 1"
         assert queries.unrecorded_reviews(session) == []
+
+
+def test_a_bad_question_that_is_answered_after_all_is_excluded_no_more(database: Database) -> None:
+    with database.write() as session:
+        number = open_round(session).number
+        store.record_labels(session, number, human=[], pseudo=[], why="x", bad_questions=["a", "b"])
+        store.record_labels(session, number, human=[human("a")], pseudo=[], why="y", unsupported={"b": "taken back"})
+        assert [queries.question(session, key).excluded_why for key in "ab"] == [None, None]
+
+
+def test_what_people_excluded_by_hand_is_not_readmitted_by_a_review(database: Database) -> None:
+    with database.write() as session:
+        play_round(session, pseudo_labels=(pseudo("a"),))
+        store.withdraw_label(session, "a", reviewer="kim", why="wrong person")
+        number = open_round(session).number
+        store.record_labels(session, number, human=[], pseudo=[], why="x", unsupported={"a": "taken back"})
+        assert "wrong person" in str(queries.question(session, "a").excluded_why)
+
+
+def test_a_label_that_no_review_stands_behind_is_gone_for_good(database: Database) -> None:
+    with database.write() as session:
+        number = open_round(session).number
+        store.add_tasks(session, number, [task("a")])
+        store.record_review(session, NewReview(queries.tasks(session)[0].id, "kim", "no_answer"))
+        (review,) = queries.unrecorded_reviews(session)
+        mine = [human("a", review_id=review.id), human("b")]
+        store.record_labels(session, number, human=mine, pseudo=[], why="x", reviews=[review.id])
+        store.delete_review(session, review.id)
+        assert [row.id for row in queries.outdated_reviews(session)] == [review.id]
+        close(session, number, promoted=True)
+        later = open_round(session).number
+        gone = {"a": "its review was taken back", "b": "set by hand: not for a review to withdraw"}
+        done = store.record_labels(session, later, human=[], pseudo=[], why="y", unsupported=gone)
+        assert done.withdrawn == 1
+        store.revert(session, later, with_reviews=True)
+        assert queries.outdated_reviews(session) == []
+    assert live(database) == {"b": ("human", "Eve")}
 
 
 def test_an_answer_in_a_guarded_passage_never_teaches_or_leaves(database: Database) -> None:
@@ -310,11 +348,9 @@ def apply(database: Database, step: tuple[object, ...]) -> None:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=8))
 def test_no_sequence_of_operations_leaves_two_live_labels_or_a_pseudo_label_where_none_may_be(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]
+    backend: Backend, steps: list[tuple[object, ...]]
 ) -> None:
-    path = tmp_path_factory.mktemp("steps") / "labeler.sqlite"
-    path.write_bytes(template.read_bytes())
-    database = Database(path)
+    database = backend.filled()
     refusals: list[str] = []
     for step in steps:
         try:

@@ -32,6 +32,7 @@ def upgrade() -> None:
     _pushes()
     _tasks()
     _annotations()
+    _filed()
 
 
 def _projects() -> None:
@@ -68,7 +69,6 @@ def _pushes() -> None:
         sa.Column("push_id", sa.String(length=32), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("round_number", sa.Integer(), nullable=False),
-        sa.Column("imports_begun", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studio_pushes")),
@@ -124,3 +124,16 @@ def _annotations() -> None:
         sa.UniqueConstraint("studio_task_id", "remote_id", name=op.f("uq_studio_annotations_studio_task_id_remote_id")),
     )
     op.create_index(op.f("ix_studio_annotations_review_id"), "studio_annotations", ["review_id"], unique=False)
+
+
+def _filed() -> None:
+    op.create_table(
+        "filed_annotations",
+        sa.Column("task_id", sa.Integer(), nullable=False),
+        sa.Column("unique_id", sa.String(length=64), nullable=False),
+        sa.Column("reviewer", sa.String(length=255), nullable=False),
+        sa.Column("numbered", sa.Boolean(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", "unique_id", name=op.f("pk_filed_annotations")),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_filed_annotations_task_id")),
+    )

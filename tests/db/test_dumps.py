@@ -1,0 +1,162 @@
+"""Backup and restore of a PostgreSQL database by its own programs, put in place whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from db import copies, queries, schema, store
+from db.engine import REVISIONS, Database
+from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew, StorageFault, Unsupported
+from tests.db.conftest import Backend, only_postgresql, span
+from tests.postgres import Server
+
+pytestmark = only_postgresql
+
+
+@pytest.fixture(autouse=True)
+def programs(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the server's own version come first."""
+    assert backend.server is not None
+    monkeypatch.setenv("PATH", str(backend.server.binaries), prepend=":")
+
+
+def live(database: Database, question_id: str) -> list[str]:
+    with database.read() as session:
+        return [label.answers[0].text for label in queries.live_labels(session, question_ids=[question_id])]
+
+
+def answer(database: Database, question_id: str, passage_id: str) -> None:
+    with database.write() as session:
+        store.set_label(session, question_id, [span(passage_id)], reviewer="kim")
+
+
+def test_a_backup_made_during_a_write_holds_what_was_committed_and_comes_back(
+    backend: Backend, database: Database, tmp_path: Path
+) -> None:
+    answer(database, "a", "p3")
+    with database.write() as session:
+        store.set_label(session, "b", [span("p4")], reviewer="kim")
+        copies.backup(database, tmp_path / "copy.dump")
+    answer(database, "c", "p4")
+    aside = copies.restore(database, tmp_path / "copy.dump")
+    assert (live(database, "a"), live(database, "b"), live(database, "c")) == (["Dov"], [], [])
+    database.check_schema()
+    answer(database, "b", "p4")  # ids go on where the copy's ended
+    assert aside is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["copy.dump", aside.name])
+    copies.restore(database, aside)
+    assert (live(database, "b"), live(database, "c")) == (["Eve"], ["Eve"])
+
+
+def test_a_backup_goes_into_an_empty_database_elsewhere(backend: Backend, database: Database, tmp_path: Path) -> None:
+    other = backend.empty()
+    assert copies.restore(other, copies.backup(database, tmp_path / "copy.dump")) is None
+    other.check_schema()
+    with other.read() as session, database.read() as here:
+        assert queries.counts(session) == queries.counts(here)
+
+
+def test_an_older_backup_replaces_a_newer_schema(backend: Backend, database: Database, tmp_path: Path) -> None:
+    old = backend.empty()
+    schema.upgrade(old, to=REVISIONS[0])
+    copies.restore(database, copies.backup(old, tmp_path / "old.dump"))
+    assert schema.status(database).revision == REVISIONS[0]
+    assert schema.upgrade(database).revision == REVISIONS[-1]
+
+
+def torn(path: Path, database: Database) -> None:
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def rubbish(path: Path, database: Database) -> None:
+    path.write_bytes(b"rubbish " * 1000)
+
+
+def newer(path: Path, database: Database) -> None:
+    path.unlink()
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    copies.backup(database, path)
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": REVISIONS[-1]})
+
+
+def missing(path: Path, database: Database) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [(torn, NotADatabase), (rubbish, NotADatabase), (newer, SchemaTooNew), (missing, NotADatabase)],
+)
+def test_a_copy_that_cannot_serve_is_refused_and_nothing_changes(
+    database: Database, tmp_path: Path, spoil: object, error: type[DbError]
+) -> None:
+    copy = copies.backup(database, tmp_path / "copy.dump")
+    answer(database, "a", "p3")
+    assert callable(spoil)
+    spoil(copy, database)
+    with pytest.raises(error, match=r"copy\.dump"):
+        copies.restore(database, copy)
+    assert live(database, "a") == ["Dov"]
+    assert not list(tmp_path.glob("*restore*"))
+
+
+def test_a_restore_waits_for_nobody_who_reads(
+    backend: Backend, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.dumps._LOCK_SECONDS", 1)
+    copy = copies.backup(database, tmp_path / "copy.dump")
+    answer(database, "a", "p3")
+    with backend.open(database).read() as session:
+        queries.counts(session)
+        with pytest.raises(Busy):
+            copies.restore(database, copy)
+    assert live(database, "a") == ["Dov"]
+
+
+def test_a_backup_overwrites_nothing_and_needs_a_place(backend: Backend, database: Database, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine", "utf-8")
+    with pytest.raises(Conflict, match="exists"):
+        copies.backup(database, tmp_path / "mine")
+    with pytest.raises(StorageFault, match=r"pg_dump says.*No such file or directory"):
+        copies.backup(database, tmp_path / "none" / "copy.dump")
+    with pytest.raises(NotADatabase, match="no tables yet"):
+        copies.backup(backend.empty(), tmp_path / "copy.dump")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_another_programs_tables_are_not_replaced(backend: Backend, database: Database, tmp_path: Path) -> None:
+    copy = copies.backup(database, tmp_path / "copy.dump")
+    other = backend.empty()
+    with other.write() as session:
+        session.execute(text("CREATE TABLE bookmarks (url TEXT)"))
+    with pytest.raises(NotADatabase, match="another program"):
+        copies.restore(other, copy)
+
+
+def test_without_the_programs_they_are_named(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unsupported, match=r"pg_dump is not installed.*postgresql-client"):
+        copies.backup(database, tmp_path / "copy.dump")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_never_gets_the_password_where_others_can_see_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
+) -> None:
+    """A stand-in for pg_dump writes down how it was called."""
+    stand_in = tmp_path / "pg_dump"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho "pg_dump: error: no" >&2\nexit 1\n', "utf-8")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert isinstance(backend.server, Server)
+    with pytest.raises(StorageFault, match="pg_dump says: pg_dump: error: no") as caught:
+        copies.backup(database, tmp_path / "copy.dump")
+    assert "--dbname=" in (tmp_path / "called").read_text("utf-8")
+    assert backend.server.password not in (tmp_path / "called").read_text("utf-8") + str(caught.value)
