@@ -4,20 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: install demo test bench lint clean
+.PHONY: install services demo test bench lint clean
 
 install: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ko,hf,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ko,hf,postgres,dev]'
 	touch $@
+
+# Label Studio, a headless Chromium and PostgreSQL, for the tests that need them.
+services: install
+	$(BIN)/python -m tests.services
 
 demo: install
 	$(BIN)/labeler demo $(DEMO)
 
-test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+test: services
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: install
 	$(BIN)/ruff check .

@@ -65,6 +65,7 @@ def _workspace(folder: Path | None) -> Iterator[Check]:
         workspace = open_workspace(found)
         yield _tried("database", lambda: _database(workspace), needed=True)
         yield _tried("lock", lambda: _lock(workspace), needed=True)
+        yield _tried("Label Studio", lambda: _label_studio(workspace), needed=False)
 
 
 def _tried(name: str, probe: Callable[[], str], *, needed: bool) -> Check:
@@ -149,3 +150,13 @@ def _lock(workspace: Workspace) -> str:
             return "free"
     except WorkspaceBusy as error:
         return str(error)
+
+
+def _label_studio(workspace: Workspace) -> str:
+    """The server that answers and takes the key. The errors say how to have one."""
+    from labeler.studio.watch import server_status
+
+    found = server_status(workspace)
+    if found.problem is not None:
+        raise NotReady(found.problem)
+    return f"{found.version} at {found.url}, key from {found.key_from}"

@@ -8,7 +8,14 @@ LabelerError
 ├── ImportRefused       nothing of a file can be imported; the database is as it was
 ├── ExportRefused       there is nothing to export, or it is not what is stored
 ├── NotReady            a step whose precondition is missing; the message names the command that mends it
-└── NothingToDo         a step that would change nothing; the message says why
+├── NothingToDo         a step that would change nothing; the message says why
+└── StudioError         Label Studio: something is not as it must be there
+    ├── ServerDown      it does not answer, or answers that it is broken; `unsure`: the request may have arrived
+    ├── NotLabelStudio  something else answers at its address
+    ├── BadKey          it does not accept the key, or not for this
+    ├── ProjectGone     the project is not there any more
+    ├── PageChanged     the project's page is not the one that we made
+    └── Refused         it understood a request and refuses it; the message says what it said
 """
 
 
@@ -46,3 +53,38 @@ class NotReady(LabelerError):
 
 class NothingToDo(LabelerError):
     """A step that would change nothing; the message says why."""
+
+
+class StudioError(LabelerError):
+    """Something about Label Studio is not as it must be. No message ever holds a key."""
+
+
+class ServerDown(StudioError):
+    """The server does not answer, or answers that it is broken.
+
+    `unsure`: the request may have arrived and been carried out: look before doing it again.
+    """
+
+    def __init__(self, message: str, *, unsure: bool) -> None:
+        super().__init__(message)
+        self.unsure = unsure
+
+
+class NotLabelStudio(StudioError):
+    """Something else than Label Studio answers at the address, or its address is no address."""
+
+
+class BadKey(StudioError):
+    """The server does not accept the key, or its user may not do this."""
+
+
+class ProjectGone(StudioError):
+    """The project is not on the server any more."""
+
+
+class PageChanged(StudioError):
+    """The project's page on the server is not the one that we made."""
+
+
+class Refused(StudioError):
+    """The server understood a request and refuses it; the message says what it said."""

@@ -116,6 +116,10 @@ def test_only_the_encoder_and_the_reader_use_torch() -> None:
     assert importers("torch", "transformers") - allowed == set()
 
 
+def test_only_the_client_uses_the_label_studio_sdk() -> None:
+    assert importers("label_studio_sdk") == {"labeler/studio/client.py"}
+
+
 def test_only_the_command_line_uses_click() -> None:
     assert importers("click") <= below("labeler/cli")
 
