@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from db.urls import without_password
 from labeler.errors import ConfigError
 from labeler.gate import GateConfig
 from labeler.select import SelectConfig
@@ -27,7 +28,9 @@ from mrc.retrieve.index import IndexConfig
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
+DATABASE = "sqlite:///labeler.db"
 MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
+REVIEWERS = ("simulated", "none", "people", "studio")
 RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA"})
 
 Tables = dict[str, dict[str, Any]]
@@ -49,12 +52,12 @@ class WorkspaceConfig:
 
     language: Literal["auto", "ko", "en"] = "auto"  # auto: told from the passages
     metric: str = "auto"  # squad, korquad, or auto: korquad for Korean
-    database: str = "sqlite:///labeler.db"  # URL; a relative SQLite path is meant from the workspace
+    database: str = field(default=DATABASE, repr=False)  # URL; a relative SQLite path is meant from the workspace
 
     def __post_init__(self) -> None:
         _one_of("metric", self.metric, ("auto", "squad", "korquad"))
         if ":" not in self.database:
-            raise ValueError(f"database must be a URL such as sqlite:///labeler.db, not {self.database!r}")
+            raise ValueError(f"database must be a URL such as {DATABASE}, not {self.database!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class RoundConfig:
     seed: int = 0  # of everything random; round N uses seed + N
     chunk_size: int = 500  # questions predicted and stored together
     dev_share: float = 0.1  # of gold questions, whole units, held out to judge students where there is no dev split
-    reviewer: str = "none"  # simulated: from the hidden answers of a labelled pool; none
+    reviewer: str = "none"  # studio: Label Studio; people: by file or terminal; simulated: by hidden answers; none
     error_rate: float = 0.0  # share of wrong answers that the simulated reviewer gives
     negatives: int = 1  # retrieved passages without the answer, trained on beside each one that holds it
     start: str | None = None  # checkpoint: hub name, folder or builtin; none: that of the reader so far
@@ -102,7 +105,21 @@ class RoundConfig:
         _in_range("negatives", self.negatives, 0, 20)
         _in_range("dev_share", self.dev_share, 0, 0.5)
         _in_range("error_rate", self.error_rate, 0, 1)
-        _one_of("reviewer", self.reviewer, ("simulated", "none"))
+        _one_of("reviewer", self.reviewer, REVIEWERS)
+
+
+@dataclass(frozen=True, slots=True)
+class StudioConfig:
+    """How Label Studio is talked to. No part of a round: what is set now counts."""
+
+    batch_size: int = 500  # tasks sent in one call
+    poll_seconds: float = 10.0  # between two looks at the server while waiting for people
+    overlap_seconds: float = 5.0  # of the server's clock, read again by each pull
+
+    def __post_init__(self) -> None:
+        _in_range("batch_size", self.batch_size, 1, 1000)
+        _in_range("poll_seconds", self.poll_seconds, 0.1, 3600)
+        _in_range("overlap_seconds", self.overlap_seconds, 0, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +135,12 @@ class Config:
     review: SelectConfig = field(default_factory=SelectConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     round: RoundConfig = field(default_factory=RoundConfig)
+    studio: StudioConfig = field(default_factory=StudioConfig)
 
     def resolved(self) -> dict[str, Any]:
-        """Every section and key as plain JSON values: what is stored with a round and beside a checkpoint."""
+        """Every section and key as plain JSON values: what is stored with a round. No password is among them."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        plain["workspace"]["database"] = without_password(self.workspace.database)
         return plain
 
     @classmethod
@@ -197,8 +216,8 @@ def _from_override(text: str) -> _Setting:
     name, sign, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (sign and dot):
-        raise ConfigError(f"--set {text}: write it as section.key=value")
-    return _Setting(f"--set {text}", section, key, value.strip(), raw=True)
+        raise ConfigError(f"--set {without_password(text)}: write it as section.key=value")
+    return _Setting(f"--set {without_password(text)}", section, key, value.strip(), raw=True)
 
 
 def _build(settings: Iterable[_Setting]) -> Config:

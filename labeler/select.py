@@ -19,6 +19,7 @@ Decision = Literal["release", "train", "review", "leave"]
 TaskKind = Literal["random", "uncertain", "suspect"]
 
 SVD_DIMENSIONS = 32  # of question and answer vectors: enough to tell topics apart, cheap for k-means
+MAX_PASSAGES = 5  # on one page: more are not read by people
 HASH_FEATURES = 2**16  # buckets of character n-grams before the SVD
 
 
@@ -44,6 +45,8 @@ class SelectConfig:
     """How a round's questions are chosen. Shares are of the review budget and add up to 1."""
 
     review_budget: int = 300  # tasks a round
+    passages: int = 5  # shown to a reviewer, 1-5: the first that were read
+    double_share: float = 0.0  # of a round's questions, each answered by two people
     random_share: float = 0.5  # whole pool, blind
     uncertain_share: float = 0.4
     suspect_share: float = 0.1
@@ -55,10 +58,12 @@ class SelectConfig:
     min_train_confidence: float = 0.35  # below it an answer is more often wrong than not and teaches nothing
 
     def __post_init__(self) -> None:
-        for name in ("random_share", "uncertain_share", "suspect_share", "first_random_share", "uncertain_low",
-                     "uncertain_high", "suspect_margin", "min_train_confidence"):  # fmt: skip
+        for name in ("double_share", "random_share", "uncertain_share", "suspect_share", "first_random_share",
+                     "uncertain_low", "uncertain_high", "suspect_margin", "min_train_confidence"):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
+        if not 1 <= self.passages <= MAX_PASSAGES:
+            raise ValueError(f"passages must be in 1-{MAX_PASSAGES}, not {self.passages}")
         for name in ("review_budget", "suspect_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
@@ -122,6 +127,16 @@ def plan(
         for candidate, weight in zip(pool, weights, strict=True)
     )
     return Plan(choices, tasks)
+
+
+def doubled(question_ids: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
+    """The questions that two people answer: a uniform draw of this share of them, rounded, whatever their order.
+
+    Its coin is its own, so that what is asked and in which order does not depend on it.
+    """
+    ids = sorted(question_ids)
+    drawn = np.random.default_rng([seed, 2]).permutation(len(ids))[: round(share * len(ids))]
+    return frozenset(ids[place] for place in drawn)
 
 
 def _choice(candidate: Candidate, weight: float, release_threshold: float | None) -> Choice:

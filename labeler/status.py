@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from db import queries
 from db.rows import Counts, RoundRow
+from labeler.agreement import rules_of
 from labeler.desk import Desk
 from labeler.errors import NotReady
+from labeler.reviewed import Reviewed, StudioProject, reviewed, studio_projects
 from mrc.errors import MrcError, StaleIndex
 
 
@@ -37,6 +39,8 @@ class Status:
     kind: str | None
     stage: str | None
     tasks: Mapping[str, int]  # by state
+    reviews: Reviewed
+    studio: tuple[StudioProject, ...]  # projects in Label Studio
     index: str  # current, stale, missing, broken
     reader: ReaderStatus | None
     next: str  # the command that leads on
@@ -44,11 +48,13 @@ class Status:
 
 def status(desk: Desk) -> Status:
     """Where everything stands now."""
+    rules = rules_of(desk)
     with desk.database.read() as session:
         counts = queries.counts(session)
         newest = queries.last_round(session)
         best = queries.best_model(session)
         open_pool = bool(queries.pool_to_predict(session))
+        reviews, studio = reviewed(session, rules), studio_projects(session)
     index = _index(desk)
     return Status(
         workspace=str(desk.workspace.folder),
@@ -62,6 +68,8 @@ def status(desk: Desk) -> Status:
         kind=newest.kind if newest else None,
         stage=newest.stage if newest else None,
         tasks=counts.tasks,
+        reviews=reviews,
+        studio=studio,
         index=index,
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
         next=next_step(counts, newest, index=index, given=desk.given, open_pool=open_pool),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import queries
+from db import queries, store
 from db.rows import ModelRow, RoundRow
 from labeler import evaluation
 from labeler.config import Config
@@ -24,7 +26,7 @@ from labeler.indexing import build_index
 from labeler.ingest import import_files
 from labeler.precision import pseudo_precision
 from labeler.report import write_report
-from labeler.rounds import machine, training
+from labeler.rounds import machine, people, training
 from labeler.splits import parse_split
 from labeler.workspace import create_workspace, open_workspace
 
@@ -75,11 +77,14 @@ def play(
     rounds: int,
     say: Callable[[str], None],
     overrides: Sequence[str] = (),
+    reviewer: str = "simulated",
 ) -> Played:
     """Makes the world in `folder` (or goes on with it), runs the rounds, measures, writes the report.
 
-    Interrupted, it goes on where it stopped when it is called again. Raises WorkspaceError where the folder holds a
-    demonstration of another language or seed.
+    Interrupted, it goes on where it stopped when it is called again. With the reviewer `studio` it starts a Label
+    Studio, unless the environment names one, and waits for people in every round; the workspace is free meanwhile.
+
+    Raises WorkspaceError where the folder holds a demonstration of another language or seed; StudioError.
     """
     workspace_folder = folder / "workspace"
     world = json.dumps(make_world(language, seed=seed, documents=DOCUMENTS).squad(), ensure_ascii=False)
@@ -90,8 +95,15 @@ def play(
     workspace = open_workspace(workspace_folder, overrides=overrides)
     database = workspace.database()
     try:
+        desk = Desk(workspace, database)
         with workspace.lock():
-            return _loop(Desk(workspace, database), folder, rounds=rounds, say=say)
+            _train_baseline(desk, say)
+        if reviewer == people.STUDIO:
+            _invite(desk, say)
+        for number in range(1, rounds + 1):
+            _play_round(desk, number, reviewer=reviewer, say=say)
+        with workspace.lock():
+            return _measure(desk, folder, rounds=rounds, say=say)
     finally:
         database.close()
 
@@ -120,9 +132,9 @@ def _prepare(
     draft.rename(workspace)
 
 
-def _loop(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) -> Played:
-    _train_baseline(desk, say)
-    marks = [_finish_round(desk, number, say) for number in range(1, rounds + 1)]
+def _measure(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) -> Played:
+    """What the rounds, all closed, brought."""
+    marks = [_round_marks(desk, number) for number in range(1, rounds + 1)]
     with desk.database.read() as session:
         first, best = queries.model_of_round(session, 0), queries.best_model(session)
     assert first is not None
@@ -142,6 +154,44 @@ def _loop(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) 
     )
 
 
+def _invite(desk: Desk, say: Callable[[str], None]) -> None:
+    """Starts the workspace's own Label Studio and says how to log in; another one, if the environment names it."""
+    from labeler.studio.connection import URL_VARIABLE
+    from labeler.studio.server import start
+
+    if os.environ.get(URL_VARIABLE):
+        say(f"reviews are given in the Label Studio that {URL_VARIABLE} names: {people.client(desk).url}")
+        return
+    say("starting a Label Studio; the first time installs it, which takes a minute or two")
+    started = start(desk.workspace.folder)
+    if started.moved_from:
+        with desk.workspace.lock(), desk.database.write() as session:
+            store.move_server(session, started.moved_from, started.url)
+    say(f"Label Studio runs at {started.url}: log in as {started.email}")
+    say(f"  the password stands in {started.password_file}")
+    say(f"  to stop it later: labeler studio stop -w {desk.workspace.folder}")
+
+
+def _play_round(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], None]) -> None:
+    """Runs round `number` as far as it is not done yet; waits for people where they review."""
+    waiting = ""
+    while True:
+        with desk.workspace.lock():
+            with desk.database.read() as session:
+                known = [row.number for row in queries.rounds(session) if not row.is_open]
+            if number in known:
+                return
+            if not waiting:
+                say(f"round {number}: predict, review, label, retrain, judge")
+            standing = machine.run(desk, reviewer=reviewer)
+        if standing.waiting_for is None:
+            return
+        if standing.waiting_for != waiting:
+            waiting = standing.waiting_for
+            say(f"  waiting for {waiting} (Ctrl-C: the same command goes on)")
+        time.sleep(desk.config.studio.poll_seconds)
+
+
 def _train_baseline(desk: Desk, say: Callable[[str], None]) -> None:
     with desk.database.read() as session:
         done = queries.best_model(session) is not None
@@ -150,13 +200,8 @@ def _train_baseline(desk: Desk, say: Callable[[str], None]) -> None:
         machine.train(desk)
 
 
-def _finish_round(desk: Desk, number: int, say: Callable[[str], None]) -> RoundMarks:
-    """The marks of round `number`, run now as far as it is not done yet."""
-    with desk.database.read() as session:
-        known = [row.number for row in queries.rounds(session) if not row.is_open]
-    if number not in known:
-        say(f"round {number}: predict, review, label, retrain, judge")
-        machine.run(desk, reviewer="simulated")
+def _round_marks(desk: Desk, number: int) -> RoundMarks:
+    """The marks of a closed round."""
     with desk.database.read() as session:
         row = queries.round_(session, number)
         model = queries.model(session, (row.student_id if row.promoted else row.teacher_id) or 0)

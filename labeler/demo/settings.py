@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 DOCUMENTS = 2000
+BUDGET_BY_HAND = 12  # questions a round that a person reviews: a few minutes
 DIVISION = "gold=700,calibration=150,dev=150,test=600,pool=rest"
 
 

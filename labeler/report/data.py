@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from db.rows import Counts
 from labeler.precision import PseudoPrecision
+from labeler.reviewed import Reviewed, StudioProject
 from mrc.calibrate import ReleaseRule
 from mrc.selective import ReliabilityBin
 
@@ -208,6 +209,8 @@ class Report:
     precision: tuple[PseudoPrecision, ...]
     confidence: Confidence | None
     reviews: tuple[ReviewLine, ...]
+    reviewed: Reviewed
+    studio: tuple[StudioProject, ...]
     outcomes: tuple[Outcome, ...]
     misses: Misses | None
     alarms: tuple[RoundAlarm, ...]

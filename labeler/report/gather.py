@@ -12,15 +12,16 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.models import VERDICTS
 from db.rows import EvaluationRow, ReviewRow, RoundRow
+from labeler.agreement import Rules
 from labeler.precision import PseudoPrecision, pseudo_precision
 from labeler.report.data import Confidence, Misses, Outcome, Report, ReviewLine, RoundAlarm
 from labeler.report.lines import SPLITS, newest_evaluations, round_lines
 from labeler.report.misses import example, find_misses, passages_of
+from labeler.reviewed import ORIGINS, reviewed, studio_projects
 from mrc.calibrate import reliability_bins
 from mrc.metrics import Metric, resolve_metric
 
 RULES: Mapping[Metric, str] = {"squad": "SQuAD 1.1", "squad_v2": "SQuAD 2.0", "korquad": "KorQuAD"}
-ORIGINS = ("accepted", "changed", "written")
 BIN_SIZE = 20  # questions a point of the reliability diagram stands for, at least: fewer say little
 
 
@@ -39,6 +40,8 @@ def gather(session: Session, *, title: str) -> Report:
         precision=_precision(session, rounds, metric),
         confidence=_confidence(session, rounds),
         reviews=_review_lines(reviews),
+        reviewed=reviewed(session, Rules(metric, language)),
+        studio=studio_projects(session),
         outcomes=_outcomes(session, newest),
         misses=_misses(session, rounds, metric),
         alarms=tuple(alarm for row in rounds for alarm in _alarms(row)),

@@ -7,17 +7,19 @@ from typing import Any
 
 from db import queries, store
 from db.rows import NewLabel, PredictionRow, ReviewRow, RoundRow, SpanRow
+from labeler.agreement import rules_of
 from labeler.desk import Desk
-from labeler.rounds import training
+from labeler.rounds import harvest, training
 from labeler.rounds.opening import held_out_reviews
 from mrc.metrics import exact_match
 
 
 def certify(desk: Desk, row: RoundRow) -> RoundRow:
     """The round at `certified`: the release rule, with what the blind random reviews say of it beside it."""
+    rules = rules_of(desk)
     with desk.database.read() as session:
-        tasks = {task.id: task for task in queries.tasks(session, round_number=row.number)}
-        reviews = [each for each in queries.reviews(session, round_number=row.number) if tasks[each.task_id].blind]
+        blind = {task.id for task in queries.tasks(session, round_number=row.number) if task.blind}
+        reviews = [each for each in harvest.words(session, row.number, rules) if each.task_id in blind]
         ids = [each.question_id for each in reviews]
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
     rule = dict(row.release or {})
@@ -30,6 +32,8 @@ def audit(
     desk: Desk, reviews: Iterable[ReviewRow], predictions: dict[str, PredictionRow], *, threshold: float | None
 ) -> dict[str, Any]:
     """How the predictions to blindly reviewed questions did: all of them, and those above the release threshold.
+
+    `reviews`: at most one a question.
 
     A review without an answer counts against the prediction: the reviewer did not find it right.
     """
@@ -51,21 +55,23 @@ def audit(
 
 def label(desk: Desk, row: RoundRow) -> RoundRow:
     """The round at `labelled`: reviews are human labels, confident answers pseudo-labels, and what teaches is fixed."""
-    threshold = (row.release or {}).get("threshold")
+    threshold, rules = (row.release or {}).get("threshold"), rules_of(desk)
     with desk.database.read() as session:
         decided = (
             each for each in queries.iter_predictions(session, row.number) if each.decision in ("release", "train")
         )
         pseudo = [_pseudo(each, row, threshold) for each in decided]
     with desk.database.write() as session:
-        reviews = queries.unrecorded_reviews(session)
+        reviewed = harvest.gather(session, rules)
         if row.kind == "cold":
-            held_out_reviews(session, desk.config, reviews, row.number)
+            held_out_reviews(session, desk.config, reviewed.labels, row.number)
         recorded = store.record_labels(
             session,
             row.number,
-            reviews=[each.id for each in reviews],
-            human=[_human(each) for each in reviews if each.verdict in ("answerable", "no_answer")],
+            reviews=reviewed.considered,
+            human=[_human(each) for each in reviewed.labels],
+            bad_questions=reviewed.bad_questions,
+            unsupported=reviewed.unsupported,
             pseudo=pseudo,
             why=f"replaced in round {row.number}",
         )

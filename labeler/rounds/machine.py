@@ -6,6 +6,7 @@ anywhere and started again, a round ends in the same state; `docs/design.md` tel
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from db import queries
 from db.rows import RoundRow
 from labeler.config import Config, changed_settings
 from labeler.desk import Desk
-from labeler.rounds import judging, labelling, opening, predicting, reviewing, training
+from labeler.errors import NotReady
+from labeler.rounds import judging, labelling, opening, people, predicting, reviewing, training
 
 log = logging.getLogger("labeler")
 
@@ -53,27 +55,38 @@ def next_stage(row: RoundRow) -> str:
     return stages[stages.index(row.stage) + 1]
 
 
-def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None) -> Standing:
+def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None, accept_partial: bool = False) -> Standing:
     """Runs the current round on, opening the next one if none is open, until a stage or until people are needed.
 
     A round goes on with the settings that it was opened with; others that are given now are named in the log.
+    `accept_partial`: a round in review goes on with the reviews that there are.
 
     Raises: NotReady where something must be done first (the message names the command).
     """
     row = current(desk)
+    if accept_partial and (row is None or row.stage != "in_review"):
+        raise NotReady("no round waits for reviews, so there is nothing to go on without; run: labeler round")
     if row is None:
         row = opening.open_next(desk, reviewer=reviewer)
     else:
         _name_other_settings(desk, row)
-    desk = desk.with_config(Config.from_resolved(row.config))
+    desk = of_round(desk, row)
     if reviewer is not None and row.reviewer != reviewer:
         row = reviewing.change_reviewer(desk, row, reviewer)
+    if accept_partial:
+        row = people.go_on_without(desk, row)
     while row.is_open and not _reached(row, until):
         after = STEPS[row.kind][row.stage](desk, row)
         if after.stage == row.stage:
-            return Standing(after, reviewing.waiting_for(desk, after))
+            return Standing(after, people.waiting_for(desk, after))
         row = after
     return Standing(row, None)
+
+
+def of_round(desk: Desk, row: RoundRow) -> Desk:
+    """The desk under the settings that a round was opened with; how a server is talked to is no part of a round."""
+    config = Config.from_resolved(row.config)
+    return desk.with_config(dataclasses.replace(config, studio=desk.config.studio))
 
 
 def _reached(row: RoundRow, stage: str) -> bool:
@@ -84,8 +97,13 @@ def _reached(row: RoundRow, stage: str) -> bool:
 
 def _name_other_settings(desk: Desk, row: RoundRow) -> None:
     """Logs which of the settings given now the open round does not use, so that none is ignored in silence."""
-    changed = changed_settings(row.config, desk.config.resolved())
-    other = [f"{name} (stays {was})" for name, (was, _) in changed.items() if name not in opening.RESOLVED]
+    opened_with = Config.from_resolved(row.config).resolved()  # with the defaults of settings that are newer than it
+    changed = changed_settings(opened_with, desk.config.resolved())
+    other = [
+        f"{name} (stays {was})"
+        for name, (was, _) in changed.items()
+        if name not in opening.RESOLVED and not name.startswith("studio.")
+    ]
     start = desk.config.round.start
     if start is not None and row.config["round"]["start"] not in (start, str(Path(start).absolute())):
         other.append(f"round.start (stays {row.config['round']['start']})")

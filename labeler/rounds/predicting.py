@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -25,14 +26,14 @@ CONFIDENCE_BATCH = 5000  # predictions whose confidence is computed together
 
 def predict(desk: Desk, row: RoundRow) -> RoundRow:
     """The round at `predicted`: every question of the round has a prediction, and a confidence if that can be had."""
-    _predict_chunks(desk, row)
+    took = _predict_chunks(desk, row)
     with desk.database.read() as session:
         golds = queries.labelled_questions(session, "calibration")
         ids = [entry.question.id for entry in golds]
         predictions = queries.predictions(session, row.number, question_ids=ids)
     fitted = calibrate(desk, predictions, golds, seed=row.seed)
     if fitted is None:
-        return _without_confidence(desk, row)
+        return _without_confidence(desk, row, took)
     calibrator, rule, held = fitted
     confidences = dict(_confidences(desk, row, calibrator)) | held
     with desk.database.write() as session:
@@ -44,26 +45,30 @@ def predict(desk: Desk, row: RoundRow) -> RoundRow:
             metrics=asdict(calibrator.metrics),
         )
         store.set_confidences(session, row.number, confidences)
-        store.add_event(session, "predicted", detail={"questions": len(confidences)}, round_number=row.number)
+        detail = {"questions": len(confidences)} | took
+        store.add_event(session, "predicted", detail=detail, round_number=row.number)
         return store.advance(
             session, row.number, "open", "predicted", calibrator_id=calibrator_id, release=asdict(rule)
         )
 
 
-def _without_confidence(desk: Desk, row: RoundRow) -> RoundRow:
+def _without_confidence(desk: Desk, row: RoundRow, took: dict[str, float]) -> RoundRow:
     target = desk.config.calibrate.target_precision
     rule = ReleaseRule(
         threshold=None, target=target, precision=None, items=0, why="no calibration questions: nothing can be released"
     )
     with desk.database.write() as session:
+        store.add_event(session, "predicted", detail=took, round_number=row.number)
         return store.advance(session, row.number, "open", "predicted", release=asdict(rule))
 
 
-def _predict_chunks(desk: Desk, row: RoundRow) -> None:
+def _predict_chunks(desk: Desk, row: RoundRow) -> dict[str, float]:
+    """How many question-passage pairs were read in how many seconds: by this call, the reader's loading left out."""
     with desk.database.read() as session:
         chunks = queries.round_chunks(session, row.number, predicted=False)
         teacher = queries.model(session, _teacher(row))
     reader = desk.reader(teacher)
+    began = time.perf_counter()
     with bar("predict", total=sum(map(len, chunks)), unit="questions") as shown:
         for ids in chunks:
             with desk.database.read() as session:
@@ -74,6 +79,8 @@ def _predict_chunks(desk: Desk, row: RoundRow) -> None:
                     session, row.number, model_id=teacher.id, index_fingerprint=row.index_fingerprint, rows=rows
                 )
             shown.update(len(ids))
+    pairs = sum(map(len, chunks)) * (1 if desk.given else desk.config.read.top_k)
+    return {"sequences": pairs, "seconds": time.perf_counter() - began}
 
 
 def _teacher(row: RoundRow) -> int:

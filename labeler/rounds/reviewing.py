@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
+from labeler.agreement import rules_of, settle
 from labeler.desk import Desk, with_settings
-from labeler.rounds import simulated
-from labeler.select import Candidate, Plan, SelectConfig, plan
+from labeler.rounds import harvest, people, simulated
+from labeler.select import Candidate, Plan, SelectConfig, doubled, plan
 
 
 def ask(desk: Desk, row: RoundRow) -> RoundRow:
-    """The round at `in_review`: each pool question decided upon, the tasks laid out, in one transaction."""
+    """The round at `in_review`: each pool question decided upon, the tasks laid out, in one transaction.
+
+    Late reviews are fetched first: what they decide is not asked again.
+    """
+    pool = {entry.id: entry for entry in _undecided(desk, row)}
     with desk.database.read() as session:
         guarded = queries.guarded_passages(session)
-        pool = {entry.id: entry for entry in queries.pool_to_predict(session)}
         candidates = [
             _candidate(pool[entry.question_id], entry, guarded)
             for entry in queries.iter_predictions(session, row.number)
@@ -31,14 +37,15 @@ def ask(desk: Desk, row: RoundRow) -> RoundRow:
     with desk.database.read() as session:
         asked = [task.question_id for task in chosen.tasks]
         predictions = queries.predictions(session, row.number, question_ids=asked)
-        shown = {entry.question_id: tuple(passage for passage, _ in entry.hits) for entry in predictions}
+        places = desk.config.review.passages
+        pages = {entry.question_id: shown(entry, places=places) for entry in predictions}
     with desk.database.write() as session:
         store.set_decisions(
             session,
             row.number,
             [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices],
         )
-        store.add_tasks(session, row.number, _tasks(chosen, shown))
+        store.add_tasks(session, row.number, _for_two(desk, row, _tasks(chosen, pages)))
         store.add_event(session, "asked", detail={"tasks": len(chosen.tasks)}, round_number=row.number)
         return store.advance(session, row.number, "predicted", "in_review")
 
@@ -46,24 +53,44 @@ def ask(desk: Desk, row: RoundRow) -> RoundRow:
 def ask_at_random(desk: Desk, row: RoundRow) -> RoundRow:
     """The cold round at `in_review`: with no reader to go by, a random sample of the pool is asked blind."""
     rng = np.random.default_rng(row.seed)
-    with desk.database.read() as session:
-        pool = queries.pool_to_predict(session)
+    pool = _undecided(desk, row)
     count = min(desk.config.review.review_budget, len(pool))
     picked = [pool[place] for place in rng.permutation(len(pool))[:count]]
-    shown = _retrieved(desk, row, picked)
+    found = _retrieved(desk, row, picked)
     tasks = [
-        NewTask(entry.id, "random", blind=True, position=place, passages=shown[entry.id])
+        NewTask(entry.id, "random", blind=True, position=place, passages=found[entry.id])
         for place, entry in enumerate(picked)
     ]
     with desk.database.write() as session:
-        store.add_tasks(session, row.number, tasks)
+        store.add_tasks(session, row.number, _for_two(desk, row, tasks))
         return store.advance(session, row.number, "open", "in_review")
 
 
+def shown(entry: PredictionRow, *, places: int) -> tuple[str, ...]:
+    """The passages of a question's page, as retrieved. That of the best answer is always among them: it takes the
+    last place where it came later, for nobody can judge an answer whose passage is not there."""
+    hits = [passage for passage, _ in entry.hits]
+    page = hits[:places]
+    if entry.answers and entry.answers[0].passage_id in hits[places:]:
+        page[-1] = entry.answers[0].passage_id
+    return tuple(page)
+
+
 def review(desk: Desk, row: RoundRow) -> RoundRow:
-    """The round at `reviewed` once no task is open; else where it was, for people to go on with."""
-    if row.reviewer == "simulated":
-        simulated.answer_tasks(desk, row)
+    """The round at `reviewed` once no task is open; else where it was, for people to go on with.
+
+    A conflict that nobody is asked about any more does not hold the round up: its question gets no label.
+    """
+    if row.reviewer == people.STUDIO:
+        people.exchange(desk, row)
+    settle(desk, row.number)
+    if row.reviewer == simulated.NAME:
+        while _open_tasks(desk, row):
+            simulated.answer_tasks(desk, row)
+            settle(desk, row.number)
+    if row.reviewer == people.STUDIO and not _open_tasks(desk, row):
+        people.fetch(desk, everything=True)  # the last look: whatever its clock says, nothing is left behind
+        settle(desk, row.number)
     with desk.database.write() as session:
         if row.reviewer == "none":
             store.withdraw_tasks(session, row.number)
@@ -72,17 +99,17 @@ def review(desk: Desk, row: RoundRow) -> RoundRow:
         return store.advance(session, row.number, "in_review", "reviewed")
 
 
-def waiting_for(desk: Desk, row: RoundRow) -> str:
-    """What a round that did not move waits for, in words."""
+def _open_tasks(desk: Desk, row: RoundRow) -> bool:
     with desk.database.read() as session:
-        count = len(queries.tasks(session, round_number=row.number, states=["open"]))
-    return f"{count} reviews"
+        return bool(queries.tasks(session, round_number=row.number, states=["open"]))
 
 
 def check_reviewer(desk: Desk, reviewer: str) -> None:
     """Raises NotReady where this reviewer could not answer."""
     if reviewer == simulated.NAME:
         simulated.check_answers(desk)
+    elif reviewer == people.STUDIO:
+        people.check(desk)
 
 
 def change_reviewer(desk: Desk, row: RoundRow, reviewer: str) -> RoundRow:
@@ -121,16 +148,34 @@ def _candidate(question: QuestionRow, entry: PredictionRow, guarded: set[str]) -
     )
 
 
-def _tasks(chosen: Plan, shown: dict[str, tuple[str, ...]]) -> list[NewTask]:
+def _undecided(desk: Desk, row: RoundRow) -> list[QuestionRow]:
+    """The pool's questions that no review, recorded or not, has decided; in id order."""
+    if row.reviewer == people.STUDIO:
+        people.fetch(desk)
+    rules = rules_of(desk)
+    with desk.database.read() as session:
+        decided = harvest.gather(session, rules).decided
+        return [entry for entry in queries.pool_to_predict(session) if entry.id not in decided]
+
+
+def _tasks(chosen: Plan, pages: dict[str, tuple[str, ...]]) -> list[NewTask]:
     return [
-        NewTask(task.question_id, task.kind, task.blind, position, shown[task.question_id])
+        NewTask(task.question_id, task.kind, task.blind, position, pages[task.question_id])
         for position, task in enumerate(chosen.tasks)
     ]
+
+
+def _for_two(desk: Desk, row: RoundRow, tasks: list[NewTask]) -> list[NewTask]:
+    """The tasks, a share of which two people answer."""
+    ids = [task.question_id for task in tasks]
+    double = doubled(ids, desk.config.review.double_share, seed=row.seed)
+    return [replace(task, reviewers=2) if task.question_id in double else task for task in tasks]
 
 
 def _retrieved(desk: Desk, row: RoundRow, questions: list[QuestionRow]) -> dict[str, tuple[str, ...]]:
     """Question id -> ids of the passages to show."""
     if row.index_fingerprint is None:
         return {entry.id: (entry.context_id,) if entry.context_id else () for entry in questions}
-    found = desk.index(row.index_fingerprint).retrieve([entry.text for entry in questions], desk.config.read.top_k)
+    count = min(desk.config.read.top_k, desk.config.review.passages)
+    found = desk.index(row.index_fingerprint).retrieve([entry.text for entry in questions], count)
     return {entry.id: tuple(hit.passage_id for hit in hits) for entry, hits in zip(questions, found, strict=True)}

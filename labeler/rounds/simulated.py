@@ -1,7 +1,7 @@
 """A reviewer made of hidden answers, for replay and demonstration: knows what a labelled pool keeps aside.
 
-The coin for a question depends on the round's seed and the question's id alone, so an interrupted review goes on as
-if it had never stopped.
+A reviewer's coin for a question depends on the round's seed and the question's id alone, so an interrupted review goes
+on as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -37,14 +37,19 @@ def check_answers(desk: Desk) -> None:
 
 
 def answer_tasks(desk: Desk, row: RoundRow) -> None:
-    """Answers every open task of the round from the hidden answers, each in a transaction of its own."""
+    """Answers every open task of the round from the hidden answers, each review in a transaction of its own.
+
+    A task for two is answered by two such reviewers, a third person's by a third one: they err apart.
+    """
     with desk.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
+        given = {(each.task_id, each.reviewer) for each in queries.reviews(session, round_number=row.number)}
         ids = [task.question_id for task in tasks]
         known = hidden.answers(session, ids)
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
-    with bar("review", total=len(tasks), unit="tasks") as shown:
-        for task in tasks:
+    todo = [(task, place) for task in tasks for place in _places(task) if (task.id, reviewer(place)) not in given]
+    with bar("review", total=len(todo), unit="tasks") as shown:
+        for task, place in todo:
             found = simulate(
                 task,
                 known.get(task.question_id),
@@ -53,10 +58,22 @@ def answer_tasks(desk: Desk, row: RoundRow) -> None:
                 error_rate=desk.config.round.error_rate,
                 seed=row.seed,
                 fetch=desk.fetch,
+                place=place,
             )
             with desk.database.write() as session:
                 store.record_review(session, found)
             shown.update()
+
+
+def reviewer(place: int) -> str:
+    """The name of the first, second, … simulated reviewer; `place` counts from 0."""
+    return NAME if place == 0 else f"{NAME}-{place + 1}"
+
+
+def _places(task: TaskRow) -> range:
+    """Which reviewers answer a task: those that a question is asked of again have not answered it before."""
+    first = task.attempt + 1 if task.attempt else 0
+    return range(first, first + task.reviewers)
 
 
 def simulate(
@@ -68,23 +85,28 @@ def simulate(
     error_rate: float,
     seed: int,
     fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
+    place: int = 0,
 ) -> NewReview:
     """The review of one task: one random gold that stands in a passage shown, else "not in these passages".
 
     With probability `error_rate` the reviewer marks other words of that passage. A question without hidden answers
-    is skipped: this reviewer knows nothing of it.
+    is skipped: this reviewer knows nothing of it. `place`: the first, second, … reviewer, each with a coin of their
+    own.
     """
-    rng = np.random.default_rng([seed, *hashlib.sha256(task.question_id.encode()).digest()[:8]])
+    coin = hashlib.sha256(task.question_id.encode()).digest()[:8]
+    rng = np.random.default_rng([seed, *coin, *([place] if place else [])])
+    name = reviewer(place)
     if known is None:
-        return NewReview(task.id, NAME, "skipped")
+        return NewReview(task.id, name, "skipped", source=NAME)
     visible = [gold for gold in known.answers if gold.passage_id in task.passages]
     if not visible:
-        return NewReview(task.id, NAME, "no_answer", seconds=SECONDS[None])
+        return NewReview(task.id, name, "no_answer", seconds=SECONDS[None], source=NAME)
     answer = visible[int(rng.integers(len(visible)))]
     if rng.random() < error_rate:
         answer = _mistaken(answer, fetch([answer.passage_id])[answer.passage_id].text, rng)
     origin = _origin(task, answer, prediction, metric)
-    return NewReview(task.id, NAME, "answerable", answer=answer, origin=origin, seconds=SECONDS[origin])
+    seconds = SECONDS[origin]
+    return NewReview(task.id, name, "answerable", answer=answer, origin=origin, seconds=seconds, source=NAME)
 
 
 def _origin(task: TaskRow, answer: SpanRow, prediction: PredictionRow | None, metric: Metric) -> str:

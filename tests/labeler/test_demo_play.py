@@ -10,6 +10,8 @@ import pytest
 from labeler.demo import play as demo
 from labeler.demo.play import Played, play
 from labeler.errors import WorkspaceError
+from labeler.rounds import people
+from tests.labeler.fake_studio import FakeStudio
 from tests.worlds import DIVISION, SETTINGS
 
 
@@ -52,3 +54,21 @@ def test_a_folder_with_another_world_is_not_taken_for_this_one(tmp_path: Path) -
     played(tmp_path / "demo")
     with pytest.raises(WorkspaceError, match="another language, seed or version"):
         played(tmp_path / "demo", seed=4)
+
+
+def test_played_with_people_it_invites_them_waits_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio, said = FakeStudio(), []
+
+    def sleep(seconds: float) -> None:
+        for where in studio.open():
+            studio.answer(where, "no_answer")
+
+    monkeypatch.setattr(people, "client", lambda desk: studio)
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setenv("LABEL_STUDIO_URL", studio.url)
+    found = play(
+        tmp_path / "demo", language="en", seed=3, rounds=1, say=said.append,
+        overrides=["review.review_budget=5"], reviewer="studio",
+    )  # fmt: skip
+    assert [line for line in said if "waiting for 5 reviews in Label Studio: http://studio.test/projects/" in line]
+    assert found.rounds[0].labels["human"] == 5

@@ -29,6 +29,7 @@ from db.rows import (
     SpanRow,
 )
 from db.store import add_import
+from labeler.agreement import Agreement
 from labeler.gate import Verdict
 from labeler.precision import Checked, PseudoPrecision, pseudo_precision
 from labeler.report import build, write_report
@@ -381,6 +382,30 @@ def test_the_page_shows_rates_in_percent_with_intervals(page: str) -> None:
     assert "+25.0 points of exact match against round 0" in text
     assert "None: 3 calibration questions, 30 needed" in text
     assert "40% of pseudo-labels changed" in text
+
+
+def test_the_page_tells_who_reviewed_how_far_they_agree_and_where(tmp_path: Path) -> None:
+    database = filled(tmp_path)
+    answers = {"kim": "Mira Quill", "lee": "Mira"}
+    with database.write() as session:
+        store.add_tasks(session, 2, [NewTask("q1", "suspect", False, 0, ("p-pool",), reviewers=2)])
+        (task,) = queries.tasks(session, round_number=2)
+        for name, text in answers.items():
+            new = NewReview(task.id, name, "answerable", span("p-pool", text), "changed", seconds=30)
+            store.record_review(session, new)
+        store.mark_tasks(session, [task.id], "conflict")
+        made = store.add_project(session, url="http://studio.test", blind=True, places=3, reviewers=2, page_sha256="s")
+        store.project_made(session, made.id, remote_id=7)
+        report = gather(session, title=TITLE)
+    people = {each.name: (each.reviews, each.seconds) for each in report.reviewed.reviewers}
+    assert people == {"simulated": (1, 90.0), "kim": (1, 30.0), "lee": (1, 30.0)}
+    assert report.reviewed.agreement == Agreement(pairs=1, verdict=1.0, exact=0.0, span_f1=2 * 4 / (10 + 4))
+    assert report.reviewed.conflicts == ("q1",)
+    assert report.reviewed.origins == {"accepted": 0, "changed": 2, "written": 1}
+    text = " ".join(Elements(build(database, title=TITLE)).text.split())
+    assert "who answered the same question: 1. Of them 100.0% gave the same verdict and 0.0% the same answer" in text
+    assert "1 without a label, for reviewers disagree or could not be understood" in text
+    assert "http://studio.test/projects/7/data: 0 tasks, without suggestions" in text
 
 
 def test_confidence_is_that_of_calibrators_which_did_not_see_the_question(report: Report) -> None:

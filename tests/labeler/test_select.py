@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.select import Candidate, Plan, SelectConfig, _suspects, plan, train_weights
+from labeler.select import Candidate, Plan, SelectConfig, _suspects, doubled, plan, train_weights
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -271,3 +271,25 @@ def test_a_question_that_comes_twice_is_a_bug_of_the_caller() -> None:
 def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
         SelectConfig(**setting)
+
+
+# --- pages and pairs ------------------------------------------------------------------------------
+
+
+def test_a_share_of_questions_goes_to_two_people_whatever_the_order() -> None:
+    ids = [f"q{number}" for number in range(40)]
+    drawn = doubled(ids, 0.25, seed=7)
+    assert len(drawn) == 10
+    assert drawn == doubled(ids[::-1], 0.25, seed=7) != doubled(ids, 0.25, seed=8)
+    assert doubled(ids, 0.0, seed=7) == frozenset()
+    assert doubled(ids, 1.0, seed=7) == frozenset(ids)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"double_share": 1.5}, "double_share must be in 0-1"), ({"passages": 0}, "passages must be in 1-5"),
+     ({"passages": 6}, "passages must be in 1-5")],
+)  # fmt: skip
+def test_settings_of_pages_and_pairs_are_checked(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SelectConfig(**changed)

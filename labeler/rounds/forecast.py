@@ -1,0 +1,142 @@
+"""What a round would do, from what rounds before it took. Nothing is written, opened or sent."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import queries
+from db.rows import RoundRow
+from labeler.desk import Desk
+from labeler.errors import NotReady
+from labeler.rounds.machine import STEPS, of_round
+from labeler.select import doubled
+
+PREDICTION_BYTES = 3000  # a prediction with its 20 best answers, in SQLite
+CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights and two moments of each
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes. None where no reader was trained yet whose size could tell."""
+
+    kept: int | None  # predictions and the student
+    peak: int | None  # while it trains: two checkpoints more
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the rest of the open round, or the next one, comes to."""
+
+    round: int
+    kind: str
+    stage: str | None  # where it stands; None: it is not open yet
+    reviewer: str
+    questions: int  # still to be predicted
+    sequences: int  # questions x passages read for each
+    reading_minutes: float | None  # at the speed of the last round; None without one
+    training_minutes: float | None  # as long as the last training
+    tasks: int  # questions still to be reviewed, at most
+    reviews: int  # of them; more than tasks where two people answer
+    disk: Disk
+
+
+def forecast(desk: Desk, *, reviewer: str | None = None) -> Forecast:
+    """The forecast for the open round, else for the next one. Raises NotReady where none could be opened."""
+    with desk.database.read() as session:
+        row = queries.current_round(session)
+        if row is not None:
+            desk = of_round(desk, row)
+        kind = row.kind if row is not None else _next_kind(session)
+        stage = row.stage if row is not None else "open"
+        questions = _questions(desk, session, row, kind)
+        tasks, reviews = _reviews(desk, session, row, kind, reviewer or _reviewer(desk, row))
+        number = row.number if row is not None else queries.next_round_number(session)
+        pace, training, size = _pace(session), _training_seconds(session), _model_size(desk, session)
+    sequences = questions * (1 if desk.given else desk.config.read.top_k)
+    trains = stage != "trained"
+    return Forecast(
+        round=number,
+        kind=kind,
+        stage=row.stage if row is not None else None,
+        reviewer=reviewer or _reviewer(desk, row),
+        questions=questions,
+        sequences=sequences,
+        reading_minutes=0.0 if not sequences else None if pace is None else sequences * pace / 60,
+        training_minutes=0.0 if not trains else None if training is None else training / 60,
+        tasks=tasks,
+        reviews=reviews,
+        disk=_disk(desk, questions, size, trains=trains),
+    )
+
+
+def _next_kind(session: Session) -> str:
+    if queries.last_round(session) is not None:
+        if not queries.pool_to_predict(session):
+            raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
+        return "loop"
+    if queries.live_labels(session, roles=["gold"]):
+        return "baseline"
+    if not queries.pool_to_predict(session):
+        raise NotReady("there are no questions yet; run: labeler import FILE --as gold (or --as pool)")
+    return "cold"
+
+
+def _reviewer(desk: Desk, row: RoundRow | None) -> str:
+    return (row.reviewer if row is not None else None) or desk.config.round.reviewer
+
+
+def _questions(desk: Desk, session: Session, row: RoundRow | None, kind: str) -> int:
+    """How many questions are still to be predicted."""
+    if kind != "loop" or (row is not None and row.stage != "open"):
+        return 0
+    if row is not None:
+        return sum(map(len, queries.round_chunks(session, row.number, predicted=False)))
+    held_out = queries.questions(session, roles=["calibration"], duplicates=False)
+    return len(held_out) + len(queries.pool_to_predict(session))
+
+
+def _reviews(desk: Desk, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
+    """How many tasks are to be reviewed, and how many reviews that makes."""
+    if "in_review" not in STEPS[kind] or reviewer == "none":
+        return 0, 0
+    if row is not None and row.stage not in ("open", "predicted"):
+        tasks = queries.tasks(session, round_number=row.number, states=["open"])
+        return len(tasks), sum(task.reviewers for task in tasks)
+    pool = [entry.id for entry in queries.pool_to_predict(session)]
+    count = min(desk.config.review.review_budget, len(pool))
+    return count, count + len(doubled(pool[:count], desk.config.review.double_share, seed=0))
+
+
+def _pace(session: Session) -> float | None:
+    """Seconds a sequence took when questions were last predicted."""
+    for event in reversed(queries.events(session)):
+        if event.kind == "predicted" and event.detail.get("sequences"):
+            return float(event.detail["seconds"]) / int(event.detail["sequences"])
+    return None
+
+
+def _training_seconds(session: Session) -> float | None:
+    trained = queries.models(session)
+    return trained[-1].seconds if trained else None
+
+
+def _model_size(desk: Desk, session: Session) -> int | None:
+    """Bytes of the newest model's folder."""
+    for model in reversed(queries.models(session)):
+        folder = desk.workspace.folder / model.path
+        if folder.is_dir():
+            return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    return None
+
+
+def _disk(desk: Desk, questions: int, size: int | None, *, trains: bool) -> Disk:
+    free = shutil.disk_usage(desk.workspace.folder).free
+    if size is None:
+        return Disk(None, None, free)
+    kept = questions * PREDICTION_BYTES + (size if trains else 0)
+    return Disk(kept, kept + 2 * CHECKPOINT * size if trains else kept, free)
