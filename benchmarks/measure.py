@@ -44,9 +44,9 @@ def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:
     return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
-def labeler(*arguments: str) -> Cost:
+def labeler(*arguments: str, env: dict[str, str] | None = None) -> Cost:
     """What a `labeler` command with --json cost, and what it said."""
-    return run([*LABELER, *arguments, "--json"])
+    return run([*LABELER, *arguments, "--json"], env=env)
 
 
 def data_file(name: str) -> Path:

@@ -15,9 +15,13 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "bulk_predictions": (),
     "bm25": (),
     "kills": (),
+    "studio_push_pull": (),
+    "studio_kills": (),
+    "studio_interleavings": (),
     "demo_seeds": (),
     "korquad": (),
     "new_wiki_rounds": (),
+    "new_wiki_studio": (),
 }
 
 

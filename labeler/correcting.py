@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from db import queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import EventRow, LabelRow, PassageRow, QuestionRow, SpanRow
+from labeler.finding import occurrences
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,23 +180,14 @@ def _last_shown(session: Session, question: QuestionRow) -> tuple[str, ...]:
 
 def _answers(correction: Correction, places: Sequence[PassageRow]) -> tuple[SpanRow, ...]:
     if correction.text is not None:
-        return (_only(correction.text, _occurrences(correction.text, places), places),)
+        found = occurrences(correction.text, {place.id: place.text for place in places})
+        return (_only(correction.text, found, places),)
     if correction.start is None or correction.end is None:
         return ()
     place, start, end = places[0], correction.start, correction.end
     if not 0 <= start < end <= len(place.text):
         raise SpanConflict(f"{start}-{end} is no span of passage {place.id}, which has {len(place.text)} characters")
     return (SpanRow(place.text[start:end], place.id, start, end),)
-
-
-def _occurrences(text: str, places: Iterable[PassageRow]) -> list[SpanRow]:
-    found = []
-    for place in places:
-        start = place.text.find(text) if text else -1
-        while start >= 0:
-            found.append(SpanRow(text, place.id, start, start + len(text)))
-            start = place.text.find(text, start + 1)
-    return found
 
 
 def _only(text: str, found: Sequence[SpanRow], places: Sequence[PassageRow]) -> SpanRow:

@@ -36,7 +36,8 @@ class _Log:
 
 @contextmanager
 def bar(label: str, *, total: int, unit: str = "it") -> Iterator[Bar]:
-    """A progress bar for `total` pieces of work, with the time left; without a terminal a log line at the end."""
+    """A progress bar for `total` pieces of work, with the time left; without a terminal a log line at the end, if
+    anything was done."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -45,4 +46,5 @@ def bar(label: str, *, total: int, unit: str = "it") -> Iterator[Bar]:
         return
     quiet, began = _Log(total), time.monotonic()
     yield quiet
-    log.info("%s: %d %s in %.1f s %s", label, quiet.done, unit, time.monotonic() - began, quiet.note)
+    if quiet.done:
+        log.info("%s: %d %s in %.1f s %s", label, quiet.done, unit, time.monotonic() - began, quiet.note)

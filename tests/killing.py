@@ -6,22 +6,29 @@ signal that the variable KILLED_BY names.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from db import store
 from labeler.cli import main
-from mrc.read import train
 
-MOMENTS: dict[str, tuple[Any, str]] = {
-    "predictions stored": (store, "add_predictions"),  # inside the transaction: this chunk is lost
-    "review recorded": (store, "record_review"),
-    "labels recorded": (store, "record_labels"),
-    "checkpoint written": (train, "_checkpoint"),
-    "stage written": (store, "advance"),  # inside the transaction: the step is lost as a whole
+#: moment -> where the function stands, and its name; only what is needed is imported
+MOMENTS: dict[str, tuple[str, str]] = {
+    "predictions stored": ("db.store", "add_predictions"),  # inside the transaction: this chunk is lost
+    "review recorded": ("db.store", "record_review"),
+    "labels recorded": ("db.store", "record_labels"),
+    "checkpoint written": ("mrc.read.train", "_checkpoint"),
+    "stage written": ("db.store", "advance"),  # inside the transaction: the step is lost as a whole
+    "project made": ("labeler.studio.client:Client", "make_project"),  # on the server; we do not know its id
+    "push begun": ("db.store", "begin_push"),  # inside the transaction: nothing is sent
+    "tasks imported": ("labeler.studio.client:Client", "import_tasks"),  # on the server; we do not know their ids
+    "tasks placed": ("db.store", "place_tasks"),  # inside the transaction
+    "ids read": ("labeler.studio.client:Client", "ids"),
+    "annotations settled": ("db.store", "settle_annotations"),  # inside the transaction: this page is lost
+    "cursor moved": ("db.store", "move_cursor"),
 }
 
 
@@ -41,9 +48,12 @@ def dying(function: Callable[..., Any], times: int, by: signal.Signals) -> Calla
 
 
 if __name__ == "__main__":
-    module, name = MOMENTS[sys.argv[1]]
+    where, name = MOMENTS[sys.argv[1]]
+    module, _, inside = where.partition(":")
+    owner = importlib.import_module(module)
+    owner = getattr(owner, inside) if inside else owner
     by = signal.Signals[os.environ.get("KILLED_BY", "SIGKILL")]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to Ctrl-C
-    setattr(module, name, dying(getattr(module, name), int(sys.argv[2]), by))
+    setattr(owner, name, dying(getattr(owner, name), int(sys.argv[2]), by))
     sys.argv = ["labeler", *sys.argv[3:]]
     main()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from db.chunks import AnySelect, in_chunks, table
@@ -143,13 +143,18 @@ def withdrawn_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
 
 def unsent_tasks(session: Session, round_number: int) -> list[TaskRow]:
     """Open tasks of a round that neither stand on a server nor are on the way there, in order of presentation."""
-    live = select(StudioTask.task_id).where(StudioTask.gone_at.is_(None))
-    statement = (
-        select(table(Task))
-        .where(Task.round_number == round_number, Task.state == "open", Task.id.not_in(live))
-        .order_by(Task.position, Task.id)
-    )
+    statement = select(table(Task)).where(*_unsent(round_number)).order_by(Task.position, Task.id)
     return [_task(dict(row._mapping)) for row in session.execute(statement)]
+
+
+def has_unsent_tasks(session: Session, round_number: int) -> bool:
+    """Whether there are any."""
+    return session.execute(select(Task.id).where(*_unsent(round_number)).limit(1)).first() is not None
+
+
+def _unsent(round_number: int) -> tuple[ColumnElement[bool], ...]:
+    live = select(StudioTask.task_id).where(StudioTask.gone_at.is_(None))
+    return Task.round_number == round_number, Task.state == "open", Task.id.not_in(live)
 
 
 def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from labeler.cli.common import desk, in_workspace, json_option, show, table
+from labeler.cli.telling import rejected_lines
 
 if TYPE_CHECKING:
     from db.rows import ImportRow, Undone
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from labeler.splits import SplitPlan
 
 ROLES = ("corpus", "gold", "calibration", "pool", "dev", "test")
+REVIEWS = "reviews"
+LABEL_STUDIO = "label-studio"
 KINDS = ("gold", "human", "pseudo")
-SHOWN = 10  # rejected rows told to people; --json has all
 
 
 @click.command("init")
@@ -27,10 +30,12 @@ SHOWN = 10  # rejected rows told to people; --json has all
 def init_command(folder: Path, language: str, url: str | None, as_json: bool) -> None:
     """Make a workspace.
 
-    A folder with labeler.toml, where every setting is explained, and an empty database.
+    A folder with labeler.toml, where every setting is explained, and an empty database: an SQLite file, or one on a
+    PostgreSQL server that is there and empty. A password in LABELER_WORKSPACE__DATABASE is not written to the file.
 
     \b
     Example:  labeler init ws --language ko
+              labeler init ws --db postgresql+psycopg://USER@HOST/NAME
     """
     from labeler.workspace import create_workspace
 
@@ -46,7 +51,7 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 
 @click.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1)
-@click.option("--as", "role", type=click.Choice(ROLES), help="What the files are.")
+@click.option("--as", "role", type=click.Choice((*ROLES, REVIEWS)), help="What the files are.")
 @click.option("--split", metavar="ROLE=N,...", help="Split one file, e.g. gold=1000,dev=500,test=1000,pool=rest.")
 @click.option(
     "--split-by", type=click.Choice(["paragraph", "document"]), help="What is never split; the first import decides."
@@ -59,6 +64,13 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
     default="auto",
     show_default=True,
     help="squad: also KorQuAD and KLUE-MRC; text: plain text and Markdown, folders too.",
+)
+@click.option(
+    "--reviewer",
+    "reviewers",
+    multiple=True,
+    metavar="[NUMBER=]NAME",
+    help="Of reviews: who it was that the file knows by a number; repeatable.",
 )
 @click.option("--list", "list_", is_flag=True, help="List all imports.")
 @click.option("--undo", type=int, metavar="ID", help="Take an import back.")
@@ -73,17 +85,20 @@ def import_command(
     split_by: str | None,
     seed: int,
     format_: str,
+    reviewers: tuple[str, ...],
     list_: bool,
     undo: int | None,
 ) -> None:
-    """Add passages, questions and labels from files.
+    """Add passages, questions, labels and reviews from files.
 
     A file is added whole or not at all; rows that cannot be used are listed. The same file again adds nothing. With
-    --split or --as pool, the answers of pool questions are kept aside: no training sees them.
+    --split or --as pool, the answers of pool questions are kept aside: no training sees them. Reviews are JSON
+    exports of Label Studio, of tasks that `labeler export --format label-studio` wrote or `labeler push` sent.
 
     \b
     Example:  labeler import train.json --split gold=1000,dev=500,test=1000,pool=rest --seed 0
               labeler import articles/ --as corpus
+              labeler import project-1.json --as reviews
               labeler import --undo 2
     """
     if list_ or undo is not None:
@@ -95,12 +110,28 @@ def import_command(
         raise click.UsageError("Name at least one FILE.")
     if (role is None) == (split is None):
         raise click.UsageError("Say what FILE is: either --as ROLE or --split ROLE=N,...")
+    if role == REVIEWS:
+        _only_defaults("format_", "seed", "split_by", why="does not go with --as reviews")
+        from labeler.cli.filed import import_reviews
+
+        import_reviews(workspace, sets, as_json, files, reviewers)
+        return
+    if reviewers:
+        raise click.UsageError("--reviewer goes with --as reviews.")
     from labeler.ingest import import_files
 
     plan = _plan(split)
     with desk(workspace, sets, write=True) as at:
         report = import_files(at.database, files, role=role, split=plan, format=format_, seed=seed, split_by=split_by)
     show(report, as_json=as_json, text=lambda: _report_text(report))
+
+
+def _only_defaults(*names: str, why: str) -> None:
+    """Raises UsageError where one of these options was given."""
+    ctx = click.get_current_context()
+    for option in ctx.command.params:
+        if option.name in names and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option.opts[0]} {why}.")
 
 
 def _plan(split: str | None) -> SplitPlan | None:
@@ -126,9 +157,7 @@ def _report_text(report: ImportReport) -> str:
         lines.append(f"answers of {report.hidden} pool questions are kept aside")
     if report.shared_documents:
         lines.append(f"{report.shared_documents} documents have paragraphs on more than one side")
-    lines += [f"rejected {row.where}: {row.why}" for row in report.rejected[:SHOWN]]
-    if len(report.rejected) > SHOWN:
-        lines.append(f"... and {len(report.rejected) - SHOWN} more; --json lists all")
+    lines += rejected_lines(report.rejected)
     if report.imports:
         lines.append(f"take it back with: labeler import --undo {report.imports[-1]}")
     return "\n".join(lines)
@@ -187,8 +216,20 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 
 
 @click.command("export")
-@click.option("--format", "format_", type=click.Choice(["squad", "squad_v2", "jsonl", "csv", "hf"]), required=True)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File; for hf a new folder.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["squad", "squad_v2", "jsonl", "csv", "hf", LABEL_STUDIO]),
+    required=True,
+    help="label-studio: not labels but the open tasks of the current round.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File; for hf and label-studio a new folder.",
+)
 @click.option("--kinds", default=",".join(KINDS), show_default=True, callback=_kinds, help="Kinds of labels.")
 @click.option(
     "--role",
@@ -209,14 +250,21 @@ def export_command(
     kinds: tuple[str, ...],
     roles: tuple[str, ...],
 ) -> None:
-    """Write labels to a file.
+    """Write labels, or tasks for a Label Studio elsewhere.
 
     Live labels that may leave: of pseudo-labels only those that were released. Every label says where it came from,
     in fields that the official scripts pass over; every answer is checked against its passage once more.
 
     \b
     Example:  labeler export --format squad -o labels.json --kinds gold,human
+              labeler export --format label-studio -o tasks
     """
+    if format_ == LABEL_STUDIO:
+        _only_defaults("kinds", "roles", why="chooses labels; label-studio writes tasks")
+        from labeler.cli.filed import export_tasks
+
+        export_tasks(workspace, sets, as_json, output)
+        return
     from labeler.export import export_labels
 
     with desk(workspace, sets) as at:

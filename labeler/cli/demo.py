@@ -19,22 +19,42 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 10**9), help="Of the world and everything random."
 )
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds after the baseline.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    show_default="3, with studio 1",
+    help="Rounds after the baseline.",
+)
+@click.option(
+    "--reviewer",
+    type=click.Choice(["simulated", "studio"]),
+    default="simulated",
+    show_default=True,
+    help="Who reviews; studio: you, in a Label Studio that is started for it.",
+)
 @json_option
 @on_device
-def demo_command(sets: tuple[str, ...], folder: Path, language: Any, seed: int, rounds: int, as_json: bool) -> None:
+def demo_command(
+    sets: tuple[str, ...], folder: Path, language: Any, seed: int, rounds: int | None, reviewer: str, as_json: bool
+) -> None:
     """Play the whole loop on a small made-up world.
 
     Invents an encyclopaedia with questions, labels a few, hides the rest, and lets a simulated reviewer answer what
-    the loop asks. Prints what each round brought and writes a report. Needs no network, no model and no server.
+    the loop asks. Prints what each round brought and writes a report. Needs no network, no model and no server; only
+    to review by hand a Label Studio is installed.
 
     \b
     Example:  labeler demo my-demo --language ko --seed 7
+              labeler demo by-hand --reviewer studio
     """
     from labeler.demo.play import play
+    from labeler.demo.settings import BUDGET_BY_HAND
 
     log_to_stderr()
-    played = play(folder, language=language, seed=seed, rounds=rounds, overrides=sets, say=_say)
+    if reviewer == "studio":
+        sets = (*sets, f"review.review_budget={BUDGET_BY_HAND}")
+    count = rounds or (1 if reviewer == "studio" else 3)
+    played = play(folder, language=language, seed=seed, rounds=count, overrides=sets, reviewer=reviewer, say=_say)
     show(played, as_json=as_json, text=lambda: _text(played))
 
 

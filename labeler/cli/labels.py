@@ -93,7 +93,7 @@ def label_command() -> None:
     """
 
 
-def _user() -> str:
+def login() -> str:
     """The name that a correction is signed with where none is given."""
     try:
         return getpass.getuser()
@@ -101,7 +101,7 @@ def _user() -> str:
         return "unknown"
 
 
-_signed = click.option("--reviewer", metavar="NAME", default=_user, show_default="your login", help="Who says so.")
+_signed = click.option("--reviewer", metavar="NAME", default=login, show_default="your login", help="Who says so.")
 
 
 @label_command.command("set")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, show, table, workspace_option
+from labeler.cli.common import desk, in_workspace, json_option, percent, show, table, workspace_option
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -41,6 +41,7 @@ def _status_text(found: Status) -> str:
         ("labels", _counted(found.labels)),
         ("round", newest),
         ("tasks", _counted(found.tasks)),
+        *_review_facts(found),
         ("index", found.index),
         ("reader", reader),
         ("next", found.next),
@@ -48,6 +49,26 @@ def _status_text(found: Status) -> str:
     rows = [(role, count, found.labelled[role]) for role, count in found.questions.items()]
     lines = "\n".join(f"{name:<10} {value}" for name, value in facts)
     return f"{lines}\n\n{table(('split', 'questions', 'labelled'), rows)}"
+
+
+def _review_facts(found: Status) -> list[tuple[str, str]]:
+    """Lines about reviewers; none where nobody has reviewed."""
+    reviews, lines = found.reviews, []
+    for each in reviews.reviewers[:5]:
+        took = f", {each.seconds / 60:.1f} minutes" if each.timed else ""
+        lines.append(("reviewer", f"{each.name}: {each.reviews} reviews, {each.skipped} skipped{took}"))
+    if len(reviews.reviewers) > 5:
+        lines.append(("reviewer", f"and {len(reviews.reviewers) - 5} others"))
+    if reviews.reviewers:
+        lines.append(("answers", _counted(reviews.origins)))
+    if reviews.agreement.pairs:
+        shares = (reviews.agreement.verdict, reviews.agreement.exact, reviews.agreement.span_f1)
+        told = "verdict {} %, answer {} %, span F1 {} %".format(*map(percent, shares))
+        lines.append(("agreement", f"of {reviews.agreement.pairs} pairs: {told}"))
+    if reviews.conflicts:
+        lines.append(("conflicts", f"{len(reviews.conflicts)} questions, such as {reviews.conflicts[0]}"))
+    lines += [("studio", f"{project.url} ({project.tasks} tasks)") for project in found.studio]
+    return lines
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -144,6 +165,8 @@ def db_upgrade(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> 
 def db_backup(workspace: Path | None, sets: tuple[str, ...], as_json: bool, file: Path) -> None:
     """Copy the database to a new file, also while it is in use.
 
+    PostgreSQL's own pg_dump copies one of its databases.
+
     \b
     Example:  labeler db backup monday.db
     """
@@ -160,7 +183,7 @@ def db_backup(workspace: Path | None, sets: tuple[str, ...], as_json: bool, file
 @click.argument("file", type=click.Path(path_type=Path))
 @in_workspace
 def db_restore(workspace: Path | None, sets: tuple[str, ...], as_json: bool, file: Path) -> None:
-    """Put a backup in place of the database; the former file is kept beside it.
+    """Put a backup in place of the database; the former one is kept.
 
     \b
     Example:  labeler db restore monday.db

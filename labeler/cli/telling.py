@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labeler.cli.common import percent
 
 if TYPE_CHECKING:
     from db.rows import EventRow
+    from mrc.squad import Rejected
 
 COLUMNS = 40  # of a question or an answer in a table
+SHOWN = 10  # rejected rows told to people; --json has all
 
 
 def told(event: EventRow) -> str:
@@ -84,3 +86,10 @@ def clipped(text: str, columns: int = COLUMNS) -> str:
         if used > columns:
             return line[: max(position - 1, 0)] + "…"
     return line
+
+
+def rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
+    """The first rejected rows in words, and how many more there are."""
+    told = [f"rejected {row.where}: {row.why}" for row in rejected[:SHOWN]]
+    more = len(rejected) - SHOWN
+    return [*told, f"... and {more} more; --json lists all"] if more > 0 else told

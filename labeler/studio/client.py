@@ -105,8 +105,21 @@ class Client:
         if page * PROJECTS_PAGE < listed.response.count:  # a page behind the last is answered as not found
             yield from self._projects(page + 1)
 
-    def make_project(self, title: str, uid: str, page: str, *, instruction: str, reviewers: int, blind: bool) -> int:
-        """The id of a new project with our page. Not repeated by itself: after ServerDown ask `find_project`."""
+    def make_project(
+        self,
+        title: str,
+        uid: str,
+        page: str,
+        *,
+        instruction: str,
+        reviewers: int,
+        blind: bool,
+        model_version: str = "",
+    ) -> int:
+        """The id of a new project with our page, which shows the suggestions of this version alone.
+
+        Not repeated by itself: after ServerDown ask `find_project`.
+        """
         made = self._call(
             lambda sdk: sdk.projects.create(
                 title=title,
@@ -116,6 +129,7 @@ class Client:
                 show_instruction=bool(instruction),
                 maximum_annotations=reviewers,
                 show_collab_predictions=not blind,
+                model_version=model_version,
             )
         )
         return _known(made.id)

@@ -281,7 +281,7 @@ def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
     ran = run("doctor", "-w", workspace, "--json")
     found = by_name(ran.json["checks"])
     machine = ["python", "torch", "bf16", "threads", "tokenizers", "PyStemmer", "kiwipiepy", "datasets"]
-    assert list(found) == [*machine, "disk", "workspace", "database", "lock"]
+    assert list(found) == [*machine, "disk", "workspace", "database", "lock", "Label Studio"]
     assert all(isinstance(check["ok"], bool) and check["detail"] for check in found.values())
     assert "harbours -> harbour" in str(found["PyStemmer"]["detail"])
     assert ran.code == 0

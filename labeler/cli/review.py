@@ -1,0 +1,105 @@
+"""review."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from labeler.cli.common import desk, in_workspace, show
+from labeler.cli.labels import login
+
+if TYPE_CHECKING:
+    from labeler.terminal import Sat
+
+WIDEST = 100  # columns: longer lines are hard to read
+LONGEST_NAME = 255
+
+
+class Keyboard:
+    """A person at a terminal: single keys without Enter, typed lines with the terminal's own editing."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        with contextlib.suppress(ImportError):  # not on every system
+            importlib.import_module("readline")  # input() edits with it, wide characters too
+
+    def say(self, text: str) -> None:
+        click.echo(text, file=self._out)
+
+    def key(self) -> str:
+        return click.getchar().rstrip("\r\n")
+
+    def line(self, prompt: str) -> str:
+        self.say(prompt)
+        return input()
+
+
+class Lines:
+    """Lines of a file or pipe: one key, or one typed text, a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def say(self, text: str) -> None:
+        click.echo(text, file=self._out)
+
+    def key(self) -> str:
+        return self._read().strip()
+
+    def line(self, prompt: str) -> str:
+        self.say(prompt)
+        return self._read()
+
+    def _read(self) -> str:
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+
+
+def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The reviewer's name as it is stored: one form for what looks the same."""
+    name = " ".join(unicodedata.normalize("NFC", value).split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise click.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return name
+
+
+@click.command("review")
+@click.option(
+    "--as", "reviewer", metavar="NAME", default=login, show_default="your login", callback=_name, help="Who reviews."
+)
+@in_workspace
+def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, reviewer: str) -> None:
+    """Review in the terminal, for one person without a server.
+
+    Shows the open tasks of the current round one after another. Enter accepts the first candidate, a digit another
+    one, a types the answer, n: no answer in these passages, b: bad question, s skips, u takes the last one back; ?
+    tells the rest. A review is stored at once: stop when you like, the next call goes on. Without a terminal, keys
+    and texts are read as lines.
+
+    \b
+    Example:  labeler review --as anna
+    """
+    from labeler.screen import Screen
+    from labeler.terminal import Sitting
+
+    out = sys.stderr if as_json else sys.stdout  # stdout is for the JSON alone
+    person = sys.stdin.isatty() and out.isatty()
+    colours = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    screen = Screen(min(shutil.get_terminal_size().columns, WIDEST), ansi=colours)
+    with desk(workspace, sets) as at:
+        sat = Sitting(at, reviewer, Keyboard(out) if person else Lines(out), screen).run()
+    show(sat, as_json=as_json, text=lambda: _text(sat))
+
+
+def _text(sat: Sat) -> str:
+    return f"\n{sat.reviews} reviews, {sat.skipped} of them skips; {sat.left} left\n{sat.next}"

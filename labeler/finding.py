@@ -1,0 +1,70 @@
+"""Where a typed answer stands in passages: exactly, and nearly."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterator, Mapping
+
+from db.rows import SpanRow
+
+SHORTEST_PART = 2  # characters in common that are worth telling
+
+
+def occurrences(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
+    """Every place of the exact text in the passages (id -> text), in their order; overlapping ones too."""
+    found = []
+    for key, passage in passages.items():
+        start = passage.find(text) if text else -1
+        while start >= 0:
+            found.append(SpanRow(text, key, start, start + len(text)))
+            start = passage.find(text, start + 1)
+    return found
+
+
+def near(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
+    """Places that differ from the text only in Unicode normal form, case or white space, in the passages' order."""
+    wanted = "".join(folded for folded, _, _ in _folded(text))
+    found = []
+    for key, passage in passages.items():
+        starts, ends, whole = {}, {}, ""  # offset in the folded text -> in the passage, at borders of characters
+        for folded, start, end in _folded(passage):
+            starts[len(whole)] = start
+            whole += folded
+            ends[len(whole)] = end
+        at = whole.find(wanted) if wanted else -1
+        while at >= 0:
+            if at in starts and at + len(wanted) in ends:
+                start, end = starts[at], ends[at + len(wanted)]
+                found.append(SpanRow(passage[start:end], key, start, end))
+            at = whole.find(wanted, at + 1)
+    return found
+
+
+def longest_part(text: str, passages: Mapping[str, str]) -> str:
+    """The longest run of the text that stands in a passage, as it was typed; empty where nothing worth telling does."""
+    best = ""
+    for passage in passages.values():
+        matcher = difflib.SequenceMatcher(None, text, passage, autojunk=False)
+        match = matcher.find_longest_match()
+        if match.size > len(best):
+            best = text[match.a : match.a + match.size]
+    return best if len(best.strip()) >= SHORTEST_PART else ""
+
+
+def _folded(text: str) -> Iterator[tuple[str, int, int]]:
+    """(folded text, start, end) of each character with the marks that belong to it; none for white space."""
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and _joins(text[end]):
+            continue
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text[start:end]).casefold())
+        folded = "".join(folded.split())
+        if folded:
+            yield folded, start, end
+        start = end
+
+
+def _joins(character: str) -> bool:
+    """Whether a character belongs to the one before: a combining mark, or a later part of a Hangul syllable."""
+    return unicodedata.combining(character) != 0 or "\u1160" <= character <= "\u11ff"

@@ -1,0 +1,299 @@
+"""Fetching what people did in Label Studio: after a pull the database says of each task what the server says of it.
+
+What changed is asked for by the server's own clock, with an overlap; ours is never looked at. What was deleted there
+is found by comparing ids.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from db import queries, store
+from db.rows import PulledAnnotation, RoundRow, StudioProjectRow, StudioTaskRow, TaskRow
+from labeler.agreement import by_question, settle
+from labeler.desk import Desk
+from labeler.errors import ServerDown
+from labeler.progress import Bar, bar
+from labeler.studio.aligning import align_project, remove_withdrawn
+from labeler.studio.convert import read_annotation, reviewer_name, task_key
+from labeler.studio.projects import check_not_elsewhere, live, remote, url_of
+from labeler.studio.pushing import Pushed, push
+
+if TYPE_CHECKING:
+    from labeler.studio.client import Client, RemoteTask
+
+PIECE = 200  # tasks asked for by their ids together, where the server fails at a whole page
+
+log = logging.getLogger("labeler")
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A task whose reviews make no label: an annotation cannot be read, or people disagree."""
+
+    question_id: str
+    task: str  # its key on the server
+    reviewer: str
+    why: str
+    url: str | None  # of the task there; None where it stands on no server
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull changed here, and what is left."""
+
+    reviews: int  # new or edited, of every verdict
+    labels: int  # of these: an answer, or that there is none; the round's labelling makes labels of them
+    skipped: int  # of these
+    deleted: int  # reviews taken back there
+    conflicts: tuple[Conflict, ...]  # all that stand
+    gone: int  # tasks deleted there by people: their reviews stay, open ones are sent again
+    foreign: int  # tasks there that are none of ours
+    open: int  # tasks that still wait for people
+
+    def then(self, later: Pulled) -> Pulled:
+        """This pull and a later one together: what changed is added up, what stands is as it stands then."""
+        return Pulled(
+            reviews=self.reviews + later.reviews,
+            labels=self.labels + later.labels,
+            skipped=self.skipped + later.skipped,
+            deleted=self.deleted + later.deleted,
+            conflicts=later.conflicts,
+            gone=self.gone + later.gone,
+            foreign=later.foreign,
+            open=later.open,
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything came in."""
+        return bool(self.reviews or self.deleted or self.gone)
+
+
+def pull(desk: Desk, client: Client, *, everything: bool = False) -> Pulled:
+    """What people did since the last pull; `everything`: of all tasks, whatever the server's clock says of when.
+
+    The same again changes nothing.
+
+    Raises:
+        ServerDown, BadKey: what was read before is kept; the next call goes on.
+        NotReady: the open tasks stand on another server, and nothing is known of them here.
+    """
+    counts: Counter[str] = Counter()
+    projects = live(desk, client)
+    check_not_elsewhere(desk, client)
+    users = client.users() if projects else {}
+    with bar("pull", total=0, unit="tasks") as shown:
+        for project in projects:
+            counts.update(_pull(desk, client, project, users, shown, everything=everything))
+    with desk.database.read() as session:
+        waiting = len(queries.tasks(session, states=["open"]))
+        standing = tuple(conflicts(session, client))
+    return Pulled(
+        reviews=counts["new"] + counts["edited"],
+        labels=counts["labels"],
+        skipped=counts["skipped"],
+        deleted=counts["deleted"],
+        conflicts=standing,
+        gone=counts["gone"],
+        foreign=counts["foreign"],
+        open=waiting,
+    )
+
+
+def sync(desk: Desk, client: Client, row: RoundRow) -> tuple[Pulled, Pushed]:
+    """What was fetched and what was sent: pulls, has asked again what makes no label, pushes what is not there."""
+    pulled = pull(desk, client)
+    settle(desk, row.number)
+    pushed = push(desk, client, row)
+    return standing_now(desk, client, pulled), pushed
+
+
+def standing_now(desk: Desk, client: Client, pulled: Pulled) -> Pulled:
+    """The same with the conflicts and open tasks as they stand after `settle`."""
+    with desk.database.read() as session:
+        waiting = len(queries.tasks(session, states=["open"]))
+        return replace(pulled, conflicts=tuple(conflicts(session, client)), open=waiting)
+
+
+def withdraw(desk: Desk, client: Client, row: RoundRow) -> int:
+    """How many open tasks of a round were given up: pulls first, then removes from the server what nobody touched.
+
+    Tasks that somebody began stay there, so that a late review can come. The database goes first: a call that is
+    interrupted in between is finished by the next pull or push.
+    """
+    pull(desk, client, everything=True)
+    with desk.database.write() as session:
+        count = store.withdraw_tasks(session, row.number)
+    for project in live(desk, client):
+        remove_withdrawn(desk, client, project)
+    return count
+
+
+# --- one project ---------------------------------------------------------------------------------
+
+
+def _pull(
+    desk: Desk, client: Client, project: StudioProjectRow, users: Mapping[int, str], shown: Bar, *, everything: bool
+) -> Counter[str]:
+    """What changed in a project. Up to when is asked first: what happens meanwhile is left to the next pull."""
+    newest = client.newest_change(remote(project))
+    aligned = align_project(desk, client, project)
+    counts = Counter(gone=aligned.gone, foreign=aligned.foreign)
+    since = None if everything else _since(project.cursor, desk.config.studio.overlap_seconds)
+    with desk.database.read() as session:
+        copies = queries.copies(session, project.id)
+        reading = _Reading(session, project, users)
+    double = {row.remote_id for row in copies}
+    for page in _changed(client, project, since):
+        counts.update(_settle(desk, reading, [task for task in page if task.id not in double]))
+        shown.update(len(page))
+    for some in _together(copies):
+        counts.update(_settle(desk, reading, client.get_tasks(remote(project), some)))
+    if newest is not None:
+        with desk.database.write() as session:
+            store.move_cursor(session, project.id, newest)
+    return counts
+
+
+def _since(cursor: str | None, overlap: float) -> str | None:
+    """The server's moment from which on changes are read; None: from the beginning."""
+    if cursor is None:
+        return None
+    return (datetime.fromisoformat(cursor) - timedelta(seconds=overlap)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _together(copies: Sequence[StudioTaskRow]) -> Iterator[list[int]]:
+    """The server ids of each task that stands there more than once: its annotations are weighed together."""
+    for _, rows in groupby(copies, key=lambda row: row.task_id):
+        yield [row.remote_id for row in rows if row.remote_id is not None]
+
+
+def _changed(client: Client, project: StudioProjectRow, since: str | None) -> Iterator[list[RemoteTask]]:
+    """The changed tasks in pages. Where the server lives and still fails at one, all tasks are read in small pieces:
+    one that holds what the server cannot send must not keep the others from being read."""
+    try:
+        yield from client.changed_since(remote(project), since)
+        return
+    except ServerDown as error:
+        if not error.unsure:
+            raise
+    client.check()  # raises where it is really down
+    ids = sorted(client.ids(remote(project)))
+    for start in range(0, len(ids), PIECE):
+        yield from _piece(client, project, ids[start : start + PIECE])
+
+
+def _piece(client: Client, project: StudioProjectRow, ids: Sequence[int]) -> Iterator[list[RemoteTask]]:
+    try:
+        yield client.get_tasks(remote(project), ids)
+        return
+    except ServerDown as error:
+        if not error.unsure:
+            raise
+        if len(ids) == 1:
+            log.warning(
+                "%s?task=%d cannot be read, delete its annotation there: %s", url_of(client, project), ids[0], error
+            )
+            return
+    yield from _piece(client, project, ids[: len(ids) // 2])
+    yield from _piece(client, project, ids[len(ids) // 2 :])
+
+
+class _Reading:
+    """What is needed to know a project's tasks again and to name their reviewers."""
+
+    def __init__(self, session: Session, project: StudioProjectRow, users: Mapping[int, str]) -> None:
+        self.project = project
+        self.users = users
+        self._uids = {row.number: row.uid for row in queries.rounds(session)}
+        self._push_ids = queries.push_ids(session, project.id)
+
+    def knows(self, task: RemoteTask, row: StudioTaskRow, ours: TaskRow) -> bool:
+        """Whether a task on the server is the one that had this id; people may have edited a thing that it carries."""
+        carried = task.data.get("push_id"), task.data.get("question_id")
+        key = task_key(self._uids[ours.round_number], ours.question_id, ours.attempt)
+        return task.data.get("task") == key or carried == (self._push_ids.get(row.push_id), ours.question_id)
+
+    def annotations(self, task: RemoteTask, ours: TaskRow, passages: Mapping[str, str]) -> list[PulledAnnotation]:
+        return [
+            read_annotation(
+                each,
+                task=ours,
+                data=task.data,
+                passages=passages,
+                reviewer=reviewer_name(each.get("completed_by"), self.users),
+            )
+            for each in task.annotations
+        ]
+
+
+def _settle(desk: Desk, reading: _Reading, page: Sequence[RemoteTask]) -> Mapping[str, int]:
+    """What bringing a page of tasks into the database changed."""
+    if not page:
+        return {}
+    with desk.database.read() as session:
+        rows = queries.live_tasks(session, reading.project.id, remote_ids=[task.id for task in page])
+        placed = {row.remote_id: row for row in rows}
+        ours = queries.tasks_by_id(session, {row.task_id for row in rows})
+        said = {ours[placed[task.id].task_id].id for task in page if task.id in placed and task.annotations}
+        needed = queries.passages(session, {key for task_id in said for key in ours[task_id].passages})
+    texts = {key: passage.text for key, passage in needed.items()}
+    pulled: dict[int, list[PulledAnnotation]] = {}
+    strangers = []
+    for task in page:
+        row = placed.get(task.id)
+        if row is None:
+            continue  # people's own, or it came a moment ago: the next pull looks
+        if reading.knows(task, row, ours[row.task_id]):
+            pulled[row.id] = reading.annotations(task, ours[row.task_id], texts)
+        else:
+            strangers.append(row.id)  # the id was given again
+    with desk.database.write() as session:
+        gone = store.tasks_gone(session, strangers)
+        settled = store.settle_annotations(session, pulled)
+    return {**asdict(settled), "gone": gone}
+
+
+# --- what makes no label -------------------------------------------------------------------------
+
+
+def conflicts(session: Session, client: Client) -> Iterator[Conflict]:
+    """Tasks that are in conflict, of questions that no other task has settled, by round and position."""
+    uids = {row.number: row.uid for row in queries.rounds(session, reverted=False)}
+    unreadable: dict[int, list[tuple[str, str]]] = {}
+    for each in queries.conflicts(session):
+        unreadable.setdefault(each.task_id, []).append((each.reviewer, each.problem or ""))
+    for number, uid in uids.items():
+        tasks = queries.tasks(session, round_number=number)
+        settled = {key for key, listed in by_question(tasks).items() if any(task.state == "done" for task in listed)}
+        standing = [task for task in tasks if task.state == "conflict" and task.question_id not in settled]
+        if not standing:
+            continue
+        said: dict[int, set[str]] = {}
+        for review in queries.reviews(session, round_number=number):
+            said.setdefault(review.task_id, set()).add(review.reviewer)
+        urls = _urls(session, client, [task.id for task in standing])
+        for task in standing:
+            disagree = [(", ".join(sorted(said.get(task.id, ()))), "people disagree")]
+            for reviewer, why in unreadable.get(task.id, disagree):
+                key = task_key(uid, task.question_id, task.attempt)
+                yield Conflict(task.question_id, key, reviewer, why, urls.get(task.id))
+
+
+def _urls(session: Session, client: Client, task_ids: Iterable[int]) -> dict[int, str]:
+    """Task id -> where people open it on this server."""
+    projects = {row.id: row for row in queries.projects(session, url=client.url)}
+    return {
+        row.task_id: f"{url_of(client, projects[row.project_id])}?task={row.remote_id}"
+        for row in queries.places_of(session, task_ids)
+        if row.project_id in projects
+    }

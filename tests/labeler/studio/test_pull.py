@@ -1,0 +1,501 @@
+"""Pulling: after it the database says of every task what the server says, and the same again changes nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from db import queries, store
+from db.rows import RoundRow
+from labeler.desk import Desk
+from labeler.errors import ServerDown
+from labeler.studio import aligning
+from labeler.studio.client import Client, RemoteTask
+from labeler.studio.pulling import Pulled, pull, sync, withdraw
+from labeler.studio.pushing import push
+from tests.commands import ok, run
+from tests.labeler.studio.desks import Shape, at, make_desk
+from tests.labeler.studio.people import Json, People, keys, on_server, order, projects, says, stored, truth
+from tests.labeler.studio.scripted import scripted
+from tests.studio import TestServer
+
+Desks = tuple[Desk, People, Client]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligning, "LOST_SECONDS", 0.3)
+
+
+@pytest.fixture
+def sent(label_studio: TestServer, tmp_path: Path) -> Iterator[Desks]:
+    """A desk whose six tasks (one blind) stand on the server."""
+    client = Client(label_studio.connection)
+    with at(make_desk(tmp_path / "ws", Shape(tasks=6, blind_every=6)), batch=10) as desk:
+        push(desk, client, in_review(desk))
+        yield desk, People(label_studio), client
+
+
+def in_review(desk: Desk) -> RoundRow:
+    with desk.database.read() as session:
+        row = queries.current_round(session)
+    assert row is not None
+    return row
+
+
+def tasks(desk: Desk, people: People) -> list[Json]:
+    """The blind task and the five with suggestions."""
+    return [task for project in projects(desk) for task in people.tasks(project)]
+
+
+def table(desk: Desk, name: str) -> list[tuple[Any, ...]]:
+    with desk.database.read() as session:
+        return [tuple(row) for row in session.execute(text(f"SELECT * FROM {name} ORDER BY id"))]
+
+
+def everything(desk: Desk) -> dict[str, list[tuple[Any, ...]]]:
+    names = ("tasks", "reviews", "studio_tasks", "studio_pushes", "studio_annotations")
+    return {name: table(desk, name) for name in names}
+
+
+ANSWERS: Sequence[tuple[str, list[Json]]] = (
+    ("an answer in the first passage", says("answerable", (1, 4, 9))),
+    ("a long answer in the third passage", says("answerable", (3, 12, 61))),
+    ("no answer", says("no_answer")),
+    ("a bad question", says("bad_question")),
+    ("a bad question with a mark left", says("bad_question", (1, 0, 2))),
+)
+
+
+def test_every_verdict_comes_back_with_exact_offsets_and_once(sent: Desks) -> None:
+    desk, people, client = sent
+    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+        people.answer(task["id"], result)
+    people.skip(tasks(desk, people)[5]["id"])
+    done = pull(desk, client)
+    assert (done.reviews, done.labels, done.skipped, done.deleted, done.conflicts, done.open) == (6, 3, 1, 0, (), 0)
+    assert stored(desk) == truth(people, desk)
+    assert sorted(keys(desk).values()) == ["done"] * 5 + ["skipped"]
+
+
+def test_the_same_again_changes_no_row(sent: Desks) -> None:
+    desk, people, client = sent
+    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+        people.answer(task["id"], result)
+    people.answer(tasks(desk, people)[5]["id"], says(None))
+    pull(desk, client)
+    before = everything(desk)
+    again, all_again = pull(desk, client), pull(desk, client, everything=True)
+    assert (again.reviews, again.deleted, all_again.reviews, all_again.deleted) == (0, 0, 0, 0)
+    assert everything(desk) == before
+
+
+def test_the_time_the_comment_and_the_origin_come_along(sent: Desks) -> None:
+    desk, people, client = sent
+    comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["둘째 문단 🤔"]}}
+    for task, origin in zip(tasks(desk, people), ("prediction", "prediction-changed", "manual"), strict=False):
+        people.answer(task["id"], [*says("answerable", (1, 6, 9), origin=origin), comment])
+    pull(desk, client)
+    with desk.database.read() as session:
+        found = queries.reviews(session)
+    assert [each.origin for each in found] == ["accepted", "changed", "written"]
+    assert {(each.seconds, each.comment, each.source) for each in found} == {(4.5, "둘째 문단 🤔", "studio")}
+
+
+# --- what people change later --------------------------------------------------------------------
+
+
+def test_an_edit_replaces_a_review_and_a_deletion_takes_it_back(sent: Desks) -> None:
+    desk, people, client = sent
+    first, second = tasks(desk, people)[:2]
+    edited = people.answer(first["id"], says("answerable", (1, 0, 3)))
+    deleted = people.answer(second["id"], says("no_answer"))
+    pull(desk, client)
+    people.edit(edited, says("answerable", (2, 5, 8)))
+    people.take_back(deleted)
+    done = pull(desk, client)
+    assert (done.reviews, done.deleted, done.open) == (1, 1, 5)
+    assert stored(desk) == truth(people, desk)
+    with desk.database.read() as session:
+        assert [each.deleted_at is None for each in queries.reviews(session, superseded=True)] == [True, False, True]
+
+
+def test_of_two_annotations_by_one_person_the_newest_counts_until_it_is_deleted(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[0]["id"]
+    people.answer(task, says("no_answer"))
+    newest = people.answer(task, says("answerable", (2, 1, 4)))
+    assert pull(desk, client).reviews == 1
+    assert stored(desk) == truth(people, desk)
+    people.take_back(newest)
+    pull(desk, client)
+    assert stored(desk) == truth(people, desk)
+    [words] = stored(desk).values()
+    assert list(words.values()) == [("no_answer", None)]
+
+
+def test_two_people_answer_one_task(label_studio: TestServer, tmp_path: Path) -> None:
+    people, client = People(label_studio), Client(label_studio.connection)
+    lee = people.second_user()
+    with at(make_desk(tmp_path / "two", Shape(tasks=1, double_every=1))) as desk:
+        push(desk, client, in_review(desk))
+        task = tasks(desk, people)[0]["id"]
+        people.answer(task, says("no_answer"))
+        assert pull(desk, client).open == 1
+        hers = people.answer(task, says("bad_question"), user=lee)
+        assert pull(desk, client).open == 0
+        assert stored(desk) == truth(people, desk)
+        people.take_back(hers)
+        assert pull(desk, client).open == 1
+        assert stored(desk) == truth(people, desk)
+
+
+def test_a_skip_that_is_answered_after_all(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[0]["id"]
+    skipped = people.skip(task)
+    assert pull(desk, client).skipped == 1
+    people.edit(skipped, says("answerable", (1, 2, 5)))
+    assert pull(desk, client).labels == 1
+    assert stored(desk) == truth(people, desk)
+
+
+# --- what cannot be read -------------------------------------------------------------------------
+
+UNREADABLE = (
+    ("without an answer marked", says("answerable")),
+    ("two answers marked", says("answerable", (1, 0, 2), (2, 0, 2))),
+    ("an answer is marked", says("no_answer", (1, 0, 2))),
+    ("outside the text", says("answerable", (1, 0, 9999))),
+    ("outside the text", says("answerable", (1, 7, 7))),
+    ("no verdict", says(None, (1, 0, 2))),
+)
+
+
+def test_what_cannot_be_read_is_a_conflict_until_it_is_mended(sent: Desks) -> None:
+    desk, people, client = sent
+    placed = tasks(desk, people)
+    made = [people.answer(task["id"], result) for task, (_, result) in zip(placed, UNREADABLE, strict=True)]
+    done = pull(desk, client)
+    assert (done.reviews, done.labels, done.open) == (0, 0, 0)
+    assert [each.task for each in done.conflicts] == [task["data"]["task"] for task in placed]
+    for conflict, (why, _), task in zip(done.conflicts, UNREADABLE, placed, strict=True):
+        assert why in conflict.why
+        assert conflict.url == f"{client.url}/projects/{task['project']}/data?task={task['id']}"
+    assert set(keys(desk).values()) == {"conflict"}
+    for annotation in made:
+        people.edit(annotation, says("answerable", (1, 0, 2)))
+    mended = pull(desk, client)
+    assert (mended.reviews, mended.conflicts) == (6, ())
+    assert stored(desk) == truth(people, desk)
+
+
+def test_a_review_that_becomes_unreadable_is_taken_back_and_asked_again(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[0]
+    annotation = people.answer(task["id"], says("answerable", (1, 0, 2)))
+    pull(desk, client)
+    people.edit(annotation, says("answerable"))
+    pulled, pushed = sync(desk, client, in_review(desk))
+    assert (pulled.deleted, len(pulled.conflicts), pushed.pushed) == (1, 1, 1)
+    assert stored(desk) == {}
+    again = people.tasks(projects(desk)[0])[-1]
+    assert again["data"]["question_id"] == task["data"]["question_id"]
+    assert again["data"]["task"] != task["data"]["task"]
+    people.answer(again["id"], says("no_answer"))
+    assert sync(desk, client, in_review(desk))[0].conflicts == ()
+
+
+def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[1]
+    people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "p2": task["data"]["p2"] + "!"}})
+    people.answer(task["id"], says("answerable", (1, 0, 2)))
+    [conflict] = pull(desk, client).conflicts
+    assert "edited" in conflict.why
+
+
+def test_what_no_database_takes_does_not_keep_the_others_from_being_read(sent: Desks) -> None:
+    desk, people, client = sent
+    comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["NUL \x00 here"]}}
+    people.answer(tasks(desk, people)[0]["id"], [*says("no_answer"), comment])
+    people.answer(tasks(desk, people)[1]["id"], says("no_answer"))
+    assert pull(desk, client).reviews == 2
+
+
+# --- tasks that come and go ----------------------------------------------------------------------
+
+
+def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Desks) -> None:
+    desk, people, client = sent
+    answered, unanswered = tasks(desk, people)[:2]
+    people.answer(answered["id"], says("no_answer"))
+    pull(desk, client)
+    reviews = stored(desk)
+    people.delete_task(answered["id"])
+    people.delete_task(unanswered["id"])
+    pulled, pushed = sync(desk, client, in_review(desk))
+    assert (pulled.gone, pulled.deleted, pushed.pushed) == (2, 0, 1)
+    assert stored(desk) == reviews
+    assert on_server(people, desk) == sorted(key for key, state in keys(desk).items() if state == "open")
+
+
+def test_a_conflict_of_a_deleted_task_is_over_and_its_question_is_asked_anew(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[1]["id"]
+    people.answer(task, says("answerable"))
+    assert len(pull(desk, client).conflicts) == 1
+    people.delete_task(task)
+    pulled, pushed = sync(desk, client, in_review(desk))
+    assert (pulled.conflicts, pushed.pushed) == ((), 1)
+    assert on_server(people, desk) == sorted(keys(desk))
+
+
+def test_an_id_that_was_given_again_is_not_taken_for_the_task_that_had_it(sent: Desks) -> None:
+    desk, people, client = sent
+    project = projects(desk)[1]
+    last = people.tasks(project)[-1]["id"]
+    people.delete_task(last)
+    data = {**people.tasks(project)[0]["data"], "task": "mine", "question_id": "mine", "push_id": "none"}
+    people.call("POST", f"/api/projects/{project}/import", [{"data": data}])
+    mine = people.tasks(project)[-1]["id"]
+    assert mine == last, "SQLite gives the id again"
+    people.answer(mine, says("no_answer"))
+    pulled, pushed = sync(desk, client, in_review(desk))
+    assert (pulled.reviews, pulled.gone, pushed.pushed) == (0, 1, 1)
+    assert pull(desk, client).foreign == 1
+    assert stored(desk) == {}
+    assert len(people.tasks(project)) == 6
+
+
+def test_a_task_whose_key_people_changed_is_still_the_same(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[0]
+    people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "task": "changed"}})
+    people.answer(task["id"], says("no_answer"))
+    assert (pull(desk, client).reviews, pull(desk, client).gone) == (1, 0)
+
+
+def test_a_task_that_stands_there_twice_is_read_as_one(sent: Desks) -> None:
+    desk, people, client = sent
+    task = tasks(desk, people)[0]
+    people.call("POST", f"/api/projects/{task['project']}/import", [{"data": task["data"]}])
+    first, second = (each["id"] for each in people.tasks(task["project"]))
+    older = people.answer(first, says("no_answer"))
+    newer = people.answer(second, says("answerable", (1, 0, 3)))
+    assert pull(desk, client).reviews == 1
+    assert stored(desk) == truth(people, desk)
+    people.take_back(newer)
+    pull(desk, client)
+    assert stored(desk) == truth(people, desk)
+    people.edit(older, says("bad_question"))
+    pull(desk, client)
+    assert stored(desk) == truth(people, desk)
+    assert len(people.tasks(task["project"])) == 1, "the copy that nobody holds any more is removed"
+
+
+def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
+    desk, people, client = sent
+    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
+    pull(desk, client)
+    reviews = stored(desk)
+    for project in projects(desk):
+        people.call("DELETE", f"/api/projects/{project}/")
+    done = pull(desk, client)
+    assert (done.deleted, done.open) == (0, 5)
+    assert stored(desk) == reviews
+
+
+# --- faults on the way ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["newest_change", "ids", "users", "project", "changed_since"])
+@pytest.mark.parametrize("fault", ["before", "killed"])
+def test_a_fault_at_any_call_leaves_a_pull_that_the_next_call_finishes(method: str, fault: str, sent: Desks) -> None:
+    desk, people, client = sent
+    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+        people.answer(task["id"], result)
+    with pytest.raises((ServerDown, KeyboardInterrupt)):
+        pull(desk, scripted(client, **{method: [fault] if method == "users" else [None, fault]}))
+    pull(desk, client)
+    assert stored(desk) == truth(people, desk)
+
+
+class Paged:
+    """The client with pages of two tasks, whose connection breaks at a page; or who cannot show one task."""
+
+    def __init__(self, client: Client, *, breaks_at: int = 0, cannot_show: int = 0) -> None:
+        self._client = client
+        self._breaks_at = breaks_at
+        self._cannot_show = cannot_show
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def changed_since(self, remote_id: int, cursor: str | None) -> Iterator[list[RemoteTask]]:
+        for number, page in enumerate(self._client.changed_since(remote_id, cursor, page_size=2), start=1):
+            if number == self._breaks_at:
+                raise ServerDown("broke off", unsure=False)
+            self._look(page)
+            yield page
+
+    def get_tasks(self, remote_id: int, ids: Sequence[int]) -> list[RemoteTask]:
+        return self._look(self._client.get_tasks(remote_id, ids))
+
+    def _look(self, page: list[RemoteTask]) -> list[RemoteTask]:
+        if any(task.id == self._cannot_show for task in page):
+            raise ServerDown("error 500", unsure=True)
+        return page
+
+
+def test_a_pull_that_breaks_off_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Desks) -> None:
+    desk, people, client = sent
+    for task in tasks(desk, people):
+        people.answer(task["id"], says("no_answer"))
+    with pytest.raises(ServerDown):
+        pull(desk, Paged(client, breaks_at=3))  # type: ignore[arg-type]
+    assert len(stored(desk)) == 1 + 4
+    assert pull(desk, client).reviews == 1
+    assert stored(desk) == truth(people, desk)
+
+
+def test_a_task_that_the_server_cannot_show_does_not_hide_the_others(
+    sent: Desks, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, people, client = sent
+    for task in tasks(desk, people):
+        people.answer(task["id"], says("no_answer"))
+    broken = tasks(desk, people)[3]["id"]
+    assert pull(desk, Paged(client, cannot_show=broken)).reviews == 5  # type: ignore[arg-type]
+    assert f"?task={broken} cannot be read" in caplog.text
+    people.edit(truth_annotation(people, broken), says("bad_question"))
+    assert pull(desk, client).reviews == 1
+    assert stored(desk) == truth(people, desk)
+
+
+def truth_annotation(people: People, task: int) -> int:
+    return int(people.call("GET", f"/api/tasks/{task}/")["annotations"][0]["id"])
+
+
+@pytest.mark.parametrize("year", [1990, 2090])
+def test_our_own_clock_does_not_matter(year: int, sent: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, people, client = sent
+    wrong = datetime(year, 1, 1, tzinfo=UTC)
+    for module in ("db.store.review", "db.store.settling", "db.store.studio"):
+        monkeypatch.setattr(f"{module}.utc_now", lambda: wrong)
+    monkeypatch.setattr(time, "time", wrong.timestamp)
+    first, second, third = tasks(desk, people)[:3]
+    made = people.answer(first["id"], says("no_answer"))
+    people.answer(second["id"], says("no_answer"))
+    assert pull(desk, client).reviews == 2
+    people.edit(made, says("bad_question"))
+    people.skip(third["id"])
+    assert pull(desk, client).reviews == 2
+    assert stored(desk) == truth(people, desk)
+
+
+def test_what_came_in_before_a_server_set_its_clock_back_is_read_with_all(sent: Desks) -> None:
+    desk, people, client = sent
+    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    with desk.database.write() as session:
+        for project in queries.projects(session):
+            store.move_cursor(session, project.id, tomorrow)
+    assert pull(desk, client, everything=True).reviews == 1
+    people.answer(tasks(desk, people)[1]["id"], says("no_answer"))
+    assert pull(desk, client).reviews == 1, "the cursor is the server's newest change again"
+
+
+# --- going on without the rest -------------------------------------------------------------------
+
+
+def test_withdrawing_removes_what_nobody_touched_and_a_late_review_still_comes(sent: Desks) -> None:
+    desk, people, client = sent
+    blind, answered, drafted = tasks(desk, people)[:3]
+    people.answer(answered["id"], says("no_answer"))
+    people.draft(drafted["id"])
+    assert withdraw(desk, client, in_review(desk)) == 5
+    assert [task["id"] for task in tasks(desk, people)] == [answered["id"], drafted["id"]]
+    with desk.database.write() as session:
+        store.advance(session, 0, "in_review", "reviewed")
+    people.answer(drafted["id"], says("answerable", (1, 3, 6)))
+    assert pull(desk, client).labels == 1
+    assert stored(desk) == truth(people, desk)
+    assert keys(desk)[blind["data"]["task"]] == "withdrawn"
+
+
+def test_a_withdrawal_that_is_interrupted_is_finished_by_the_next_pull(sent: Desks) -> None:
+    desk, people, client = sent
+    with pytest.raises(KeyboardInterrupt):
+        withdraw(desk, scripted(client, delete_untouched=["killed"]), in_review(desk))
+    pull(desk, client)
+    assert tasks(desk, people) == []
+    assert set(keys(desk).values()) == {"withdrawn"}
+    assert push(desk, client, in_review(desk)).pushed == 0
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+
+
+def test_the_command_tells_what_came_in(named: None, sent: Desks) -> None:
+    desk, people, _ = sent
+    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
+    people.answer(tasks(desk, people)[1]["id"], says("answerable"))
+    told = ok("pull", "-w", desk.workspace.folder)
+    assert {key: told[key] for key in ("reviews", "labels", "skipped", "deleted", "gone", "foreign", "open")} == {
+        "reviews": 1, "labels": 1, "skipped": 0, "deleted": 0, "gone": 0, "foreign": 0, "open": 5,
+    }  # fmt: skip
+    assert [each["why"] for each in told["conflicts"]] == ["answerable without an answer marked"]
+    text = run("pull", "-w", desk.workspace.folder).out
+    assert text.startswith("0 reviews; 5 tasks open\n1 conflicts, asked again\n")
+
+
+def test_waiting_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
+    desk, people, _ = sent
+    placed = tasks(desk, people)
+    people.answer(placed[0]["id"], says("answerable"))  # to be asked again
+
+    def answer_the_rest() -> None:
+        while len(tasks(desk, people)) < 7:
+            time.sleep(0.1)
+        for task in tasks(desk, people):
+            if task["id"] != placed[0]["id"]:
+                people.answer(task["id"], says("no_answer"))
+
+    reviewer = threading.Thread(target=answer_the_rest)
+    reviewer.start()
+    told = ok("pull", "--wait", "-w", desk.workspace.folder, "--set", "studio.poll_seconds=0.1")
+    reviewer.join()
+    assert (told["reviews"], told["open"], told["conflicts"]) == (6, 0, [])
+    assert json.dumps(stored(desk), sort_keys=True) == json.dumps(truth(people, desk), sort_keys=True)
+
+
+def test_watching_does_not_go_with_json(sent: Desks) -> None:
+    assert run("pull", "--watch", "--json", "-w", sent[0].workspace.folder).code == 2
+
+
+def test_a_pull_is_told_together_with_a_later_one() -> None:
+    first = Pulled(reviews=2, labels=1, skipped=1, deleted=0, conflicts=(), gone=0, foreign=3, open=4)
+    later = Pulled(reviews=3, labels=3, skipped=0, deleted=1, conflicts=(), gone=2, foreign=1, open=0)
+    both = Pulled(reviews=5, labels=4, skipped=1, deleted=1, conflicts=(), gone=2, foreign=1, open=0)
+    assert first.then(later) == both
+
+
+def test_blind_pages_have_an_order_of_their_own() -> None:
+    passages = [f"p{number}" for number in range(5)]
+    assert order(True, "q", passages) != passages
+    assert sorted(order(True, "q", passages)) == passages

@@ -1,0 +1,526 @@
+"""Tasks and reviews as Label Studio files. The exports here have the structure of a real server's (1.23.2)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db import queries, store
+from db.rows import NewReview, ReviewRow
+from labeler.studio import exported
+from labeler.studio.exported import parse_people
+from labeler.studio.files import PUSH_ID, Taken, import_reviews, write_tasks
+from labeler.studio.page import VERDICT
+from tests.commands import new_workspace, ok, run
+from tests.reviewing import TASKS, TEXTS, round_in_review
+from tests.studio import TestServer
+from tests.worlds import at
+
+MONDAY, TUESDAY = "2026-11-23T17:08:45.848526Z", "2026-11-24T09:00:00+09:00"
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Path:
+    round_in_review(tmp_path / "ws")
+    return tmp_path / "ws"
+
+
+@pytest.fixture
+def tasks(ws: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """Question id -> its task, as it was written."""
+    with at(ws) as desk:
+        write_tasks(desk, tmp_path / "tasks")
+    files = (tmp_path / "tasks").glob("*.json")
+    return {each["data"]["question_id"]: each for file in files for each in json.loads(file.read_text("utf-8"))}
+
+
+def verdict(said: str) -> dict[str, Any]:
+    return {
+        "id": "v1",
+        "from_name": VERDICT,
+        "to_name": "p1",
+        "type": "choices",
+        "origin": "manual",
+        "value": {"choices": [said]},
+    }
+
+
+def mark(task: dict[str, Any], text: str) -> dict[str, Any]:
+    """The region of a text, in the passage where it stands first."""
+    place = next(number for number in range(1, 6) if text in task["data"].get(f"p{number}", ""))
+    start = task["data"][f"p{place}"].index(text)
+    return {
+        "id": "x1",
+        "from_name": f"answer{place}",
+        "to_name": f"p{place}",
+        "type": "labels",
+        "origin": "manual",
+        "value": {"start": start, "end": start + len(text), "text": text, "labels": ["Answer"]},
+    }
+
+
+def annotation(number: int, result: list[Any], **changes: Any) -> dict[str, Any]:
+    """As the server exports it."""
+    return {
+        "id": number,
+        "completed_by": 1,
+        "result": result,
+        "was_cancelled": False,
+        "ground_truth": False,
+        "created_at": MONDAY,
+        "updated_at": MONDAY,
+        "draft_created_at": None,
+        "lead_time": 12.5,
+        "prediction": {},
+        "result_count": len(result),
+        "unique_id": f"feabf19b-b92e-4558-a01c-{number:012d}",
+        "import_id": None,
+        "last_action": None,
+        "bulk_created": False,
+        "task": 10000 + number,
+        "project": 3,
+        "updated_by": 1,
+        "parent_prediction": None,
+        "parent_annotation": None,
+        "last_created_by": None,
+        **changes,
+    }
+
+
+def answer(number: int, task: dict[str, Any], text: str, **changes: Any) -> dict[str, Any]:
+    return annotation(number, [mark(task, text), verdict("answerable")], **changes)
+
+
+def by(email: str, number: int = 1) -> dict[str, Any]:
+    """completed_by, as a snapshot may have it."""
+    return {"id": number, "email": email, "first_name": "", "last_name": ""}
+
+
+def entry(task: dict[str, Any], *annotations: Any) -> dict[str, Any]:
+    return {
+        "id": 10001,
+        "annotations": list(annotations),
+        "drafts": [],
+        "predictions": [1],
+        "data": task["data"],
+        "meta": {},
+        "created_at": MONDAY,
+        "updated_at": MONDAY,
+        "allow_skip": True,
+        "inner_id": 1,
+        "total_annotations": len(annotations),
+        "cancelled_annotations": 0,
+        "total_predictions": 1,
+        "comment_count": 0,
+        "unresolved_comment_count": 0,
+        "last_comment_updated_at": None,
+        "project": 3,
+        "updated_by": 1,
+        "comment_authors": [],
+    }
+
+
+def taken(ws: Path, *exports: Any, people: Sequence[str] = ()) -> Taken:
+    """What exports brought, each a file of its own."""
+    names = []
+    for number, content in enumerate(exports):
+        file = ws.parent / f"export-{number}.json"
+        file.write_text(json.dumps(content), encoding="utf-8")
+        names.append(str(file))
+    with at(ws) as desk:
+        return import_reviews(desk, names, parse_people(people))
+
+
+def reviews(ws: Path, *, superseded: bool = False) -> list[ReviewRow]:
+    with at(ws) as desk, desk.database.read() as session:
+        return queries.reviews(session, superseded=superseded)
+
+
+def said(ws: Path) -> list[tuple[str, str, str | None]]:
+    """(question, reviewer, answer or verdict) of the current reviews, by question."""
+    return sorted(
+        (each.question_id, each.reviewer, each.answer.text if each.answer else each.verdict) for each in reviews(ws)
+    )
+
+
+# --- out -----------------------------------------------------------------------------------------
+
+
+def test_each_form_of_the_page_is_written_with_its_page_and_guidelines(ws: Path, tmp_path: Path) -> None:
+    written = ok("export", "--format", "label-studio", "-o", tmp_path / "out", "-w", ws)
+    assert written["files"] == {"suggested.json": 1, "suggested-two-people.json": 1, "blind.json": 2}
+    assert (written["tasks"], written["labels"], written["path"]) == (4, 0, str(tmp_path / "out"))
+    names = [
+        f"{form}.{kind}" for form in ("suggested", "suggested-two-people", "blind") for kind in ("html", "json", "xml")
+    ]
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == sorted(names)
+
+
+def test_only_the_forms_that_have_open_tasks_are_written(tmp_path: Path) -> None:
+    round_in_review(tmp_path / "ws", tasks=tuple(each for each in TASKS if each[2]))
+    assert list(ok("export", "--format", "label-studio", "-o", tmp_path / "out", "-w", tmp_path / "ws")["files"]) == [
+        "blind.json"
+    ]
+
+
+def test_a_blind_file_says_nothing_of_suggestions_kinds_or_scores(ws: Path, tmp_path: Path) -> None:
+    with at(ws) as desk:
+        write_tasks(desk, tmp_path / "out")
+    for kind in ("json", "xml", "html"):
+        text = (tmp_path / "out" / f"blind.{kind}").read_text("utf-8").casefold()
+        for word in ("prediction", "score", "random", "candidate", "suggest", "model_version", "후보"):
+            assert word not in text, f"{word} in blind.{kind}"
+    blind = json.loads((tmp_path / "out" / "blind.json").read_text("utf-8"))
+    assert [each["data"]["question_id"] for each in blind] == ["q3", "q4"]  # in order of presentation
+    assert {each["data"]["push_id"] for each in blind} == {PUSH_ID}
+
+
+def test_the_same_tasks_are_written_as_the_same_bytes(ws: Path, tmp_path: Path) -> None:
+    with at(ws) as desk:
+        write_tasks(desk, tmp_path / "a")
+        write_tasks(desk, tmp_path / "b")
+    assert {each.name: each.read_bytes() for each in (tmp_path / "a").iterdir()} == {
+        each.name: each.read_bytes() for each in (tmp_path / "b").iterdir()
+    }
+
+
+def test_there_must_be_something_to_write_and_a_place_for_it(ws: Path, tmp_path: Path) -> None:
+    export = ("export", "--format", "label-studio", "-o")
+    assert "labeler round --reviewer people" in run(*export, tmp_path / "x", "-w", new_workspace(tmp_path / "n")).fault
+    assert "exists already" in run(*export, ws, "-w", ws).fault
+    assert run(*export, tmp_path / "x", "--kinds", "gold", "-w", ws).code == 2
+    with at(ws) as desk, desk.database.write() as session:
+        store.withdraw_tasks(session, 0)
+    assert "has no open task" in run(*export, tmp_path / "x", "-w", ws).fault
+    assert not (tmp_path / "x").exists()
+
+
+def test_more_passages_than_a_page_has_are_refused(ws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labeler.studio.files.MAX_PLACES", 2)
+    assert (
+        "3 passages, a page has 2; answer them with: labeler review"
+        in run("export", "--format", "label-studio", "-o", tmp_path / "x", "-w", ws).fault
+    )
+
+
+# --- in ------------------------------------------------------------------------------------------
+
+
+def test_annotations_come_back_with_offsets_into_the_stored_passages(ws: Path, tasks: dict[str, Any]) -> None:
+    accepted = [{**each, "origin": "prediction"} for each in tasks["q1"]["predictions"][0]["result"]]
+    got = taken(
+        ws,
+        [
+            entry(tasks["q1"], annotation(1, accepted)),
+            entry(tasks["q3"], answer(2, tasks["q3"], "Cafe\u0301")),
+            entry(tasks["q4"], annotation(3, [], was_cancelled=True, lead_time=3)),
+            entry(tasks["q2"]),
+        ],
+    )
+    assert (got.reviews, got.labels, got.skipped, got.edited, got.duplicates, got.rejected) == (3, 2, 1, 0, 0, ())
+    assert said(ws) == [("q1", "user 1", "1921년"), ("q3", "user 1", "Cafe\u0301"), ("q4", "user 1", "skipped")]
+    for review in reviews(ws):
+        assert review.source == "file"
+        if review.answer:
+            assert TEXTS[review.answer.passage_id][review.answer.start : review.answer.end] == review.answer.text
+    assert [(review.origin, review.seconds) for review in reviews(ws)] == [
+        ("accepted", 12.5),
+        ("written", 12.5),
+        (None, 3),
+    ]
+
+
+def test_the_same_file_again_changes_nothing(ws: Path, tasks: dict[str, Any]) -> None:
+    export = [
+        entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor")),
+        entry(tasks["q4"], annotation(2, [], was_cancelled=True)),
+    ]
+    taken(ws, export)
+    before = reviews(ws, superseded=True)
+    again = taken(ws, export, export)
+    assert (again.reviews, again.skipped, again.edited, again.duplicates) == (0, 0, 0, 4)
+    assert reviews(ws, superseded=True) == before
+
+
+def test_a_later_edit_takes_the_place_whatever_the_order_of_the_files(ws: Path, tasks: dict[str, Any]) -> None:
+    old = [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]
+    new = [entry(tasks["q3"], answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY))]
+    assert (taken(ws, old).edited, taken(ws, new).edited) == (0, 1)
+    back = taken(ws, old, new, old)
+    assert (back.reviews, back.older, back.duplicates) == (0, 2, 1)
+    assert said(ws) == [("q3", "user 1", "Ilvane")]
+    assert len(reviews(ws, superseded=True)) == 2
+
+
+def test_of_two_annotations_by_one_person_the_newest_counts(ws: Path, tasks: dict[str, Any]) -> None:
+    newer, older = answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY), answer(2, tasks["q3"], "Dunmor")
+    taken(ws, [entry(tasks["q3"], newer, older), entry(tasks["q3"], older)])  # the task was imported there twice
+    assert said(ws) == [("q3", "user 1", "Ilvane")]
+
+
+def test_an_annotation_that_is_missing_later_keeps_its_review(ws: Path, tasks: dict[str, Any]) -> None:
+    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
+    assert taken(ws, [entry(tasks["q3"])]).reviews == 0
+    assert said(ws) == [("q3", "user 1", "Dunmor")]
+
+
+def test_an_edit_that_cannot_be_read_takes_the_review_away_until_it_is_mended(ws: Path, tasks: dict[str, Any]) -> None:
+    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
+    broken = [entry(tasks["q3"], annotation(1, [verdict("answerable")], updated_at=TUESDAY))]
+    for _ in range(2):  # the same problem is told again, and nothing else happens
+        (rejected,) = taken(ws, broken).rejected
+        assert rejected.where.endswith("entry 1 (question q3), annotation 1")
+        assert rejected.why == "answerable without an answer marked"
+        assert said(ws) == []
+    mended = answer(1, tasks["q3"], "Ilvane", updated_at="2026-11-25T00:00:00Z")
+    taken(ws, [entry(tasks["q3"], mended)])
+    assert said(ws) == [("q3", "user 1", "Ilvane")]
+
+
+def test_a_person_is_one_by_number_and_by_name(ws: Path, tasks: dict[str, Any]) -> None:
+    by_number = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"))]  # asks two people
+    by_name = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane", completed_by=by("kim@example.org")))]
+    assert taken(ws, by_number).notes == ("people known by a number: user 1; name them by: --reviewer NUMBER=NAME",)
+    assert taken(ws, by_name).edited == 1
+    assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
+    assert taken(ws, by_number, by_name, by_number).reviews == 0
+    assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
+
+
+def test_an_older_file_with_a_name_does_not_bring_an_edit_back(ws: Path, tasks: dict[str, Any]) -> None:
+    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY))])
+    named = answer(1, tasks["q3"], "Dunmor", completed_by=by("kim@example.org"))
+    assert taken(ws, [entry(tasks["q3"], named)]).older == 1
+    assert said(ws) == [("q3", "user 1", "Ilvane")]
+
+
+def test_people_known_by_numbers_can_be_named(ws: Path, tasks: dict[str, Any]) -> None:
+    export = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"), answer(2, tasks["q2"], "Ilvane", completed_by=2))]
+    got = taken(ws, export, people=["1=kim", "2=lee"])
+    assert (got.reviews, got.notes) == (2, ())
+    assert said(ws) == [("q2", "kim", "Ilvane"), ("q2", "lee", "Ilvane")]
+
+
+def test_one_name_is_for_a_file_of_one_person(ws: Path, tasks: dict[str, Any]) -> None:
+    one = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", completed_by=7))])
+    ok("import", one, "--as", "reviews", "--reviewer", "kim", "-w", ws)
+    assert said(ws) == [("q3", "kim", "Dunmor")]
+    two = tmp_file(
+        ws, [entry(tasks["q2"], answer(2, tasks["q2"], "Ilvane"), answer(3, tasks["q2"], "1840", completed_by=2))]
+    )
+    fault = run("import", two, "--as", "reviews", "--reviewer", "kim", "-w", ws).fault
+    assert "holds annotations of several people (1, 2)" in fault
+
+
+def test_two_people_who_disagree_make_a_third_task(ws: Path, tasks: dict[str, Any]) -> None:
+    export = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"), answer(2, tasks["q2"], "1840", completed_by=2))]
+    taken(ws, export)
+    with at(ws) as desk, desk.database.read() as session:
+        asked = [(task.kind, task.state) for task in queries.tasks(session) if task.question_id == "q2"]
+    assert asked == [("suspect", "conflict"), ("third", "open")]
+
+
+def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, Any]) -> None:
+    with at(ws) as desk, desk.database.write() as session:
+        task = next(each for each in queries.tasks(session) if each.question_id == "q3")
+        store.record_review(session, NewReview(task.id, "kim@example.org", "no_answer", source="studio"))
+    named = answer(1, tasks["q3"], "Dunmor", completed_by=by("kim@example.org"))
+    (rejected,) = taken(ws, [entry(tasks["q3"], named)]).rejected
+    assert "labeler pull" in rejected.why
+    assert said(ws) == [("q3", "kim@example.org", "no_answer")]
+
+
+def test_a_late_review_of_a_withdrawn_task_counts(ws: Path, tasks: dict[str, Any]) -> None:
+    with at(ws) as desk, desk.database.write() as session:
+        store.withdraw_tasks(session, 0)
+    assert taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]).reviews == 1
+
+
+def test_tasks_of_others_are_listed_beside_ours(ws: Path, tasks: dict[str, Any]) -> None:
+    other = {**tasks["q3"], "data": {**tasks["q3"]["data"], "task": "someone-elses"}}
+    got = taken(
+        ws, [entry(other, answer(1, tasks["q3"], "Dunmor")), entry(tasks["q3"], answer(2, tasks["q3"], "Dunmor")), 7]
+    )
+    assert got.reviews == 1
+    assert [(row.where.rpartition(": ")[2], row.why) for row in got.rejected] == [
+        ("entry 1", "is no task of this workspace"),
+        ("entry 3", "is no task of this workspace"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"id": "1"}, "an annotation without an id"),
+        ({"id": 1 << 63}, "an annotation without an id"),
+        ({"updated_at": None}, "no moment with a time zone"),
+        ({"updated_at": "2026-11-23T17:08:45"}, "no moment with a time zone"),
+        ({"completed_by": [1]}, "completed_by is no person"),
+        ({"result": "x"}, "list of regions"),
+        ({"result": [7]}, "list of regions"),
+        ({"result": [verdict("maybe")]}, "unknown verdict"),
+    ],
+)
+def test_what_is_no_annotation_is_rejected_with_its_place(
+    ws: Path, tasks: dict[str, Any], changes: dict[str, Any], why: str
+) -> None:
+    bad = answer(1, tasks["q3"], "Dunmor") | changes
+    got = taken(ws, [entry(tasks["q3"], bad, None), entry(tasks["q4"], answer(2, tasks["q4"], "Ilvane"))])
+    assert got.reviews == 1
+    assert [row.where.count("entry 1 (question q3)") for row in got.rejected] == [1, 1]
+    assert any(why in row.why for row in got.rejected)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def one_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A workspace with one task, and the task as it was written."""
+    place = tmp_path_factory.mktemp("damaged")
+    round_in_review(place / "ws", tasks=TASKS[1:2])
+    with at(place / "ws") as desk:
+        write_tasks(desk, place / "tasks")
+    (task,) = json.loads((place / "tasks" / "blind.json").read_text("utf-8"))
+    return place / "ws", task
+
+
+@given(data=st.data())
+def test_no_damage_to_an_annotation_is_more_than_a_rejection(
+    one_task: tuple[Path, dict[str, Any]], data: st.DataObject
+) -> None:
+    ws, task = one_task
+    whole = annotation(1, [mark(task, "Dunmor"), verdict("answerable")])
+    damaged: Any = whole
+    path = data.draw(
+        st.sampled_from(
+            [("result",), ("result", 0), ("result", 0, "value"), ("result", 0, "value", "start"), ("completed_by",),
+             ("result", 0, "value", "labels"), ("result", 1, "value", "choices"), ("lead_time",), ("was_cancelled",),
+             ("unique_id",), ("updated_at",), ("result", 0, "from_name"), ("id",)]
+        )
+    )  # fmt: skip
+    for key in path[:-1]:
+        damaged = damaged[key]
+    damaged[path[-1]] = data.draw(JUNK)
+    got = taken(ws, [entry(task, whole)])
+    assert got.reviews + got.duplicates + got.older + len(got.rejected) == 1
+
+
+@pytest.mark.parametrize("lead_time", [10**400, -1, "12", float("inf"), None, [3]])
+def test_a_time_that_is_none_is_left_out(ws: Path, tasks: dict[str, Any], lead_time: Any) -> None:
+    assert taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", lead_time=lead_time))]).reviews == 1
+    assert [review.seconds for review in reviews(ws)] == [None]
+
+
+def tmp_file(ws: Path, content: Any) -> Path:
+    file = ws.parent / "one.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (
+            [{"id": 1, "question": "?", "annotator": 1, "annotation_id": 1, "verdict": "answerable"}],
+            "a JSON-MIN export",
+        ),
+        ("id,question,verdict\n1,Who?,answerable\n", "no JSON list of tasks; export from Label Studio as JSON"),
+        ({"tasks": []}, "no JSON list of tasks"),
+        ({"version": "1.1", "data": []}, "say what they are: --as gold, pool, dev or test"),
+        ([{"data": {"question": "?"}}], "holds no annotations"),
+        ([], "holds no annotations"),
+        ([7, None], "holds no annotations"),
+        ([{"annotations": [], "data": {"task": "x"}}], "none of its 1 tasks is of this workspace"),
+        ("[" * 100_000, "no JSON list of tasks"),
+        ("[" + "9" * 5000 + "]", "no JSON list of tasks"),
+        ("\x00\x01", "no JSON list of tasks"),
+        ("", "the file is empty"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(ws: Path, content: Any, fault: str) -> None:
+    assert fault in run("import", tmp_file(ws, content), "--as", "reviews", "-w", ws).fault
+    assert reviews(ws) == []
+
+
+def test_a_gigantic_file_is_not_read(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_file(ws, "[]")
+    os.truncate(file, exported.LARGEST + 1)
+    assert "is larger than 1 GiB; export fewer tasks a file" in run("import", file, "--as", "reviews", "-w", ws).fault
+
+
+def test_a_missing_file_and_a_folder_are_one_clear_line(ws: Path) -> None:
+    assert "no such file" in run("import", ws / "no.json", "--as", "reviews", "-w", ws).fault
+    assert "is a folder" in run("import", ws, "--as", "reviews", "-w", ws).fault
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--format", "csv"),
+        ("--seed", "1"),
+        ("--reviewer", "a", "--reviewer", "b"),
+        ("--reviewer", "1=a", "--reviewer", "b"),
+    ],
+)
+def test_options_that_do_not_go_with_reviews_are_wrong_usage(ws: Path, wrong: tuple[str, ...]) -> None:
+    assert run("import", "x.json", "--as", "reviews", *wrong, "-w", ws).code == 2
+
+
+def test_a_reviewer_goes_with_reviews_alone(ws: Path) -> None:
+    assert run("import", "x.json", "--as", "gold", "--reviewer", "kim", "-w", ws).code == 2
+
+
+def test_people_are_told_what_was_taken_and_what_to_do_next(ws: Path, tasks: dict[str, Any]) -> None:
+    file = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor")), entry(tasks["q4"], annotation(2, []))])
+    told = run("import", file, "--as", "reviews", "-w", ws).out
+    assert "1 reviews, 0 of them skips" in told
+    assert "entry 2 (question q4), annotation 2: no verdict" in told
+    assert told.endswith("next       labeler round\n")
+
+
+# --- a real server -------------------------------------------------------------------------------
+
+
+def test_files_go_through_a_real_server_and_come_back(label_studio: TestServer, ws: Path, tmp_path: Path) -> None:
+    with at(ws) as desk:
+        write_tasks(desk, tmp_path / "tasks")
+    call = label_studio.request
+    for form in ("suggested", "blind"):
+        setup = {
+            "title": "questions",
+            "label_config": (tmp_path / "tasks" / f"{form}.xml").read_text("utf-8"),
+            "expert_instruction": (tmp_path / "tasks" / f"{form}.html").read_text("utf-8"),
+        }
+        project = call("POST", "/api/projects/", json=setup)["id"]
+        written = json.loads((tmp_path / "tasks" / f"{form}.json").read_text("utf-8"))
+        ids = call("POST", f"/api/projects/{project}/import?return_task_ids=true", json=written)["task_ids"]
+        if form == "suggested":
+            result = [{**each, "origin": "prediction"} for each in written[0]["predictions"][0]["result"]]
+            call("POST", f"/api/tasks/{ids[0]}/annotations/", json={"result": result, "lead_time": 12.5})
+        else:
+            first = [mark(written[0], "Dunmor"), verdict("answerable")]
+            edited = [mark(written[0], "Cafe\u0301 Dunmor"), verdict("answerable")]
+            made = call("POST", f"/api/tasks/{ids[0]}/annotations/", json={"result": first, "lead_time": 2.0})
+            call("PATCH", f"/api/annotations/{made['id']}/", json={"result": edited})
+            call("POST", f"/api/tasks/{ids[1]}/annotations/", json={"result": [], "was_cancelled": True})
+        export = call("GET", f"/api/projects/{project}/export?exportType=JSON")
+        got = taken(ws, export, people=["kim"])
+        assert (got.reviews, got.skipped, got.rejected) == ((1, 0, ()) if form == "suggested" else (2, 1, ()))
+        assert set(annotation(1, [])) <= set(export[0]["annotations"][0])  # the structure that the tests above rely on
+        assert set(entry(written[0])) <= set(export[0])
+        least = call("GET", f"/api/projects/{project}/export?exportType=JSON_MIN")
+        assert "JSON-MIN" in run("import", tmp_file(ws, least), "--as", "reviews", "-w", ws).fault
+    assert said(ws) == [("q1", "kim", "1921년"), ("q3", "kim", "Cafe\u0301 Dunmor"), ("q4", "kim", "skipped")]
+    assert [review.origin for review in reviews(ws)] == ["accepted", "written", None]

@@ -1,0 +1,490 @@
+"""Reviewing in the terminal: keys, answers found in the passages, time, two reviewers, being stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db import queries, store
+from db.rows import NewReview, ReviewRow
+from labeler.errors import NotReady, WorkspaceBusy
+from labeler.finding import longest_part, near, occurrences
+from labeler.screen import Mark, Screen, lines, one_line, width
+from labeler.terminal import PAUSE, Sat, Sitting
+from tests.commands import Ran, new_workspace, run
+from tests.reviewing import ORDER, TEXTS, round_in_review
+from tests.worlds import at
+
+PLAIN = Screen(80, ansi=False)
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Path:
+    round_in_review(tmp_path / "ws")
+    return tmp_path / "ws"
+
+
+class Script:
+    """A person who presses these keys and types these lines, then goes away; each takes a second."""
+
+    def __init__(self, said: Iterable[str], *, seconds: float = 1.0) -> None:
+        self._said = iter(said)
+        self._seconds = seconds
+        self.now = 0.0
+        self.shown: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.shown.append(text)
+
+    def key(self) -> str:
+        self.now += self._seconds
+        for each in self._said:
+            return each
+        raise EOFError
+
+    def line(self, prompt: str) -> str:
+        self.say(prompt)
+        return self.key()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.shown)
+
+
+def sit(ws: Path, *said: str, reviewer: str = "kim", seconds: float = 1.0) -> tuple[Sat, Script]:
+    """What a sitting came to, and what was on the screen."""
+    script = Script(said, seconds=seconds)
+    with at(ws) as desk:
+        return Sitting(desk, reviewer, script, PLAIN, clock=lambda: script.now).run(), script
+
+
+def reviews(ws: Path) -> list[ReviewRow]:
+    with at(ws) as desk, desk.database.read() as session:
+        return queries.reviews(session)
+
+
+def states(ws: Path) -> dict[str, str]:
+    with at(ws) as desk, desk.database.read() as session:
+        return {task.question_id: task.state for task in queries.tasks(session)}
+
+
+def piped(ws: Path, typed: str, *arguments: str) -> Ran:
+    """`labeler review` with these lines on stdin."""
+    with mock.patch.object(sys, "stdin", io.StringIO(typed)):
+        return run("review", "--as", "kim", "-w", ws, *arguments)
+
+
+def test_enter_accepts_the_first_candidate_and_a_digit_another(ws: Path) -> None:
+    sit(ws, "", "q")
+    sit(ws, "2", "q", reviewer="lee")  # q1 is done: the next one is q3, blind
+    (review,) = reviews(ws)
+    assert (review.question_id, review.verdict, review.origin, review.source) == (
+        "q1",
+        "answerable",
+        "accepted",
+        "terminal",
+    )
+    assert review.answer is not None
+    assert (review.answer.text, review.answer.passage_id, review.answer.start) == ("1921년", "harbour", 8)
+
+
+def test_another_candidate_is_a_change(ws: Path) -> None:
+    sit(ws, "2", "q")
+    (review,) = reviews(ws)
+    assert review.answer is not None
+    assert (review.answer.text, review.origin) == ("아르넨", "changed")
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict"), [("n", "no_answer"), ("b", "bad_question"), ("s", "skipped"), ("ㅜ", "no_answer")]
+)
+def test_a_verdict_needs_no_answer(ws: Path, key: str, verdict: str) -> None:
+    sit(ws, key, "q")
+    (review,) = reviews(ws)
+    assert (review.verdict, review.answer, review.origin, review.passages) == (verdict, None, None, ORDER)
+
+
+def test_a_typed_answer_is_found_in_the_passages(ws: Path) -> None:
+    sit(ws, "a", "  등대 ", "q")
+    (review,) = reviews(ws)
+    assert review.answer is not None
+    assert (review.answer.text, review.origin) == ("등대", "written")
+    assert TEXTS["harbour"][review.answer.start : review.answer.end] == "등대"
+
+
+def test_typing_what_was_suggested_accepts_it(ws: Path) -> None:
+    sit(ws, "a", "1921년", "q")
+    assert [review.origin for review in reviews(ws)] == ["accepted"]
+
+
+def test_an_answer_that_stands_several_times_is_asked_for_by_its_context(ws: Path) -> None:
+    _, script = sit(ws, "a", "아르넨", "2", "q")
+    (review,) = reviews(ws)
+    assert review.answer is not None
+    assert review.answer.start == TEXTS["harbour"].rindex("아르넨")
+    assert "1  passage 1: 벨모라 항구는 1921년에 [아르넨]이 세웠다. 아르넨은 등대도 세웠다." in script.text
+
+
+@pytest.mark.parametrize("choice", ["", "0", "3", "x", "²"])
+def test_no_choice_among_several_places_is_no_review(ws: Path, choice: str) -> None:
+    sit(ws, "a", "아르넨", choice, "q")
+    assert reviews(ws) == []
+
+
+def test_an_answer_in_another_unicode_form_is_taken_as_it_stands(ws: Path) -> None:
+    sit(ws, "n", "a", "CAFÉ dunmor", "1", "q")
+    answer = reviews(ws)[1].answer
+    assert answer is not None
+    assert answer.text == "Cafe\u0301 Dunmor"
+    assert unicodedata.normalize("NFC", answer.text) == "Café Dunmor"
+
+
+def test_an_answer_that_stands_nowhere_is_told_with_what_of_it_does(ws: Path) -> None:
+    _, script = sit(ws, "a", "raised by Dunmore", "q")
+    assert reviews(ws) == []
+    assert script.shown[-1] == "not found in these passages; of it stands there: raised by"
+
+
+def test_a_blind_task_shows_no_candidate_and_its_passages_in_an_order_of_their_own(ws: Path) -> None:
+    from labeler.studio.convert import page_order
+
+    with at(ws) as desk, desk.database.read() as session:
+        blind = next(task for task in queries.tasks(session) if task.question_id == "q3")
+    sat, script = sit(ws, "n", "", "1", "q")
+    page = script.shown[2]  # the first page, what was stored, the second page
+    assert "What stands beside the bridge?" in page
+    assert "%" not in page
+    assert "[1:" not in page
+    places = [page.index(one_line(TEXTS[key])[:12]) for key in page_order(blind)]
+    assert places == sorted(places)
+    assert sat.reviews == 1
+    assert "no candidate is shown" in script.text
+
+
+def test_a_digit_without_a_candidate_is_told(ws: Path) -> None:
+    _, script = sit(ws, "9", "q")
+    assert script.shown[-1] == "there are 2 candidates"
+
+
+def test_an_undone_review_is_taken_back_and_asked_again_with_its_time(ws: Path) -> None:
+    sat, script = sit(ws, "", "u", "n", "q", seconds=2.0)
+    assert "taken back: 1921년" in script.text
+    (review,) = reviews(ws)
+    assert (review.question_id, review.verdict, review.seconds) == ("q1", "no_answer", 4.0)  # 2 s before, 2 s after
+    assert sat.reviews == 1
+
+
+def test_undo_goes_back_to_the_beginning_of_the_sitting_and_no_further(ws: Path) -> None:
+    sit(ws, "", "q")
+    sat, script = sit(ws, "n", "n", "u", "u", "u", "q")
+    assert [review.question_id for review in reviews(ws)] == ["q1"]
+    assert "nothing to undo in this sitting" in script.text
+    assert (sat.reviews, sat.left) == (0, 3)
+
+
+def test_a_comment_goes_with_the_review_and_can_be_taken_away(ws: Path) -> None:
+    sit(ws, "c", "odd", "n", "c", "x", "c", "", "n", "q")
+    assert [review.comment for review in reviews(ws)] == ["odd", None]
+
+
+def test_the_time_of_a_task_is_stored_and_a_long_pause_cut_short(ws: Path) -> None:
+    _, script = sit(ws, "?", "n", "q", seconds=10.0)
+    assert reviews(ws)[0].seconds == 10.0 + 10.0
+    _, script = sit(ws, "n", "q", seconds=7200.0)
+    assert reviews(ws)[1].seconds == PAUSE
+    assert "(a pause of 120 minutes: 3 of them are counted)" in script.text
+
+
+def test_an_unknown_key_changes_nothing(ws: Path) -> None:
+    _, script = sit(ws, "x", "\x1b[A", "q")
+    assert reviews(ws) == []
+    assert "'x' is no key here; ? helps" in script.text
+    assert "\x1b" not in script.text
+
+
+def test_help_tells_the_keys_and_the_guidelines(ws: Path) -> None:
+    _, script = sit(ws, "?", "q")
+    assert "undo the last review" in script.shown[-1]
+    assert "가장 짧은 범위" in script.shown[-1]  # most of the passages are Korean or not: the workspace decides
+
+
+def test_nobody_gets_a_task_twice_and_two_people_finish_a_task_for_two(ws: Path) -> None:
+    sat, script = sit(ws, "n", "n", "", "n")
+    assert sat == Sat(reviews=4, skipped=0, left=0, others=1, next=sat.next)
+    assert "1 tasks need another person" in sat.next
+    assert states(ws)["q2"] == "open"
+    assert "nothing is left for you" in script.shown[-1]
+    again, script = sit(ws)
+    assert (again.reviews, script.shown) == (0, [])
+    sat, script = sit(ws, "", reviewer="lee")
+    assert "Who raised the tower of Korr?" in script.shown[0]
+    assert (sat.reviews, sat.left, sat.others) == (1, 0, 0)
+    assert sat.next == "round 0 has no open task; go on with: labeler round"
+    assert states(ws) == dict.fromkeys(("q1", "q2", "q3", "q4"), "done")
+
+
+def test_two_who_disagree_ask_a_third_person_and_neither_of_them(ws: Path) -> None:
+    sit(ws, "n", "n", "", "n")  # kim: Ilvane
+    sat, _ = sit(ws, "n", reviewer="lee")  # lee: no answer
+    assert (sat.left, sat.others) == (0, 1)
+    sat, script = sit(ws, "", reviewer="park")
+    assert "Who raised the tower of Korr?" in script.shown[0]
+    assert (sat.reviews, sat.others) == (1, 0)
+
+
+def test_an_undone_disagreement_asks_no_third_person(ws: Path) -> None:
+    sit(ws, "n", "n", "", "n")
+    sit(ws, "n", "u", "", reviewer="lee")
+    sat, _ = sit(ws, reviewer="park")
+    assert (sat.left, sat.others) == (0, 0)
+
+
+def test_a_task_answered_elsewhere_meanwhile_keeps_both_reviews(ws: Path) -> None:
+    class Meanwhile(Script):
+        def key(self) -> str:
+            if self.now == 0.0:
+                with at(ws) as desk, desk.database.write() as session:
+                    task = queries.tasks(session, states=["open"])[0]
+                    store.record_review(session, NewReview(task.id, "lee", "no_answer", source="file"))
+            return super().key()
+
+    script = Meanwhile(["", "q"])
+    with at(ws) as desk:
+        Sitting(desk, "kim", script, PLAIN, clock=lambda: script.now).run()
+    assert [(review.reviewer, review.question_id) for review in reviews(ws)] == [("lee", "q1"), ("kim", "q1")]
+
+
+def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
+    ws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watching(Script):
+        def key(self) -> str:
+            with at(ws) as desk, desk.workspace.lock():  # raises WorkspaceBusy if the sitting held it
+                return super().key()
+
+    free = Watching(["n", "q"])
+    with at(ws) as desk:
+        assert Sitting(desk, "kim", free, PLAIN, clock=lambda: free.now).run().reviews == 1
+    waits = []
+    watched = Script(["n"])
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        watched.now += 50.0
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with at(ws) as desk:
+        sitting = Sitting(desk, "kim", watched, PLAIN, clock=lambda: watched.now)
+        with desk.workspace.lock("labeler round"), pytest.raises(WorkspaceBusy, match="labeler round"):
+            sitting.run()
+    assert len(waits) == 2  # 100 seconds are more than the patience of 60
+    assert sum("waiting: " in each for each in watched.shown) == 1
+    assert len(reviews(ws)) == 1
+
+
+def test_without_a_round_it_says_what_to_run(tmp_path: Path) -> None:
+    with at(new_workspace(tmp_path / "ws")) as desk, pytest.raises(NotReady, match="labeler round --reviewer people"):
+        Sitting(desk, "kim", Script([]), PLAIN)
+
+
+# --- as a command --------------------------------------------------------------------------------
+
+
+def test_lines_of_a_pipe_are_keys_and_the_json_stands_alone_on_stdout(ws: Path) -> None:
+    ran = piped(ws, "\ns\na\n1840\nq\n", "--json")
+    assert ran.code == 0
+    assert ran.json == {"reviews": 3, "skipped": 1, "left": 1, "others": 1, "next": "go on with: labeler review"}
+    assert "벨모라" in ran.err
+    assert "\x1b" not in ran.err
+    assert [review.reviewer for review in reviews(ws)] == ["kim"] * 3
+
+
+def test_the_next_call_goes_on_where_the_input_ended(ws: Path) -> None:
+    assert "1 reviews, 0 of them skips; 3 left\ngo on with: labeler review" in piped(ws, "n\n").out
+    assert "Who raised the tower" in piped(ws, "n\n").out
+    assert [review.question_id for review in reviews(ws)] == ["q1", "q3"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 256, "a\x1bb"])
+def test_a_name_that_cannot_be_told_apart_is_wrong_usage(ws: Path, name: str) -> None:
+    assert run("review", "--as", name, "-w", ws).code == 2
+
+
+def test_one_person_has_one_name_in_every_unicode_form(ws: Path) -> None:
+    with mock.patch.object(sys, "stdin", io.StringIO("n\nn\nn\nn\n")):
+        run("review", "--as", unicodedata.normalize("NFD", "한빛"), "-w", ws)
+    with mock.patch.object(sys, "stdin", io.StringIO("n\n")):
+        assert "0 reviews," in run("review", "--as", " 한빛 ", "-w", ws).out
+
+
+class Terminal:
+    """`labeler review` on a terminal of its own."""
+
+    def __init__(self, ws: Path) -> None:
+        self._fd, child = pty.openpty()
+        command = [sys.executable, "-m", "labeler", "review", "--as", "kim", "-w", str(ws)]
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60", "PYTHONIOENCODING": "utf-8"}
+        environment.pop("NO_COLOR", None)
+        self.process = subprocess.Popen(
+            command, stdin=child, stdout=child, stderr=child, env=environment, start_new_session=True
+        )
+        os.close(child)
+        self.seen = ""
+
+    def wait_for(self, text: str, *, seconds: float = 30.0) -> str:
+        """All that was shown, once `text` is among what came since the last call."""
+        fresh, end = "", time.monotonic() + seconds
+        while text not in fresh:
+            ready, _, _ = select.select([self._fd], [], [], max(end - time.monotonic(), 0))
+            assert ready, f"no {text!r} in {fresh!r}"
+            try:
+                fresh += os.read(self._fd, 65536).decode("utf-8", "replace")
+            except OSError:  # the other side is closed
+                break
+        assert text in fresh
+        self.seen += fresh
+        return fresh
+
+    def press(self, key: str) -> None:
+        """Presses a key once the program reads keys: what is typed before is not taken for an answer."""
+        end = time.monotonic() + 30
+        while termios.tcgetattr(self._fd)[3] & termios.ICANON:
+            assert time.monotonic() < end, "the program does not read keys"
+            time.sleep(0.01)
+        self.type(key)
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)
+
+
+@pytest.fixture
+def terminal_of(ws: Path) -> Iterator[Terminal]:
+    opened = Terminal(ws)
+    yield opened
+    opened.close()
+
+
+def test_on_a_terminal_single_keys_answer_and_ctrl_c_loses_nothing(ws: Path, terminal_of: Terminal) -> None:
+    page = terminal_of.wait_for("? helps")
+    assert "\x1b[30;42m1:1921년\x1b[0m" in page
+    terminal_of.press("\r")
+    terminal_of.wait_for("? helps")
+    terminal_of.press("a")
+    terminal_of.wait_for("(nothing: back)")
+    terminal_of.type("Dunmor\n")
+    terminal_of.wait_for("? helps")
+    terminal_of.press("\x03")
+    terminal_of.wait_for("nothing is lost")
+    assert terminal_of.process.wait(20) == 130
+    assert [(review.question_id, review.answer and review.answer.text) for review in reviews(ws)] == [
+        ("q1", "1921년"),
+        ("q3", "Dunmor"),
+    ]
+
+
+def test_a_killed_sitting_keeps_every_review_that_was_given(ws: Path, terminal_of: Terminal) -> None:
+    terminal_of.wait_for("? helps")
+    terminal_of.press("n")
+    terminal_of.wait_for("-> no answer")
+    terminal_of.process.send_signal(signal.SIGKILL)
+    terminal_of.process.wait(20)
+    assert [review.question_id for review in reviews(ws)] == ["q1"]
+    assert json.loads(piped(ws, "q\n", "--json").out)["left"] == 3
+
+
+# --- finding and showing -------------------------------------------------------------------------
+
+
+def test_occurrences_overlap() -> None:
+    assert [(each.passage_id, each.start) for each in occurrences("aa", {"x": "aaa", "y": "aa"})] == [
+        ("x", 0),
+        ("x", 1),
+        ("y", 0),
+    ]
+    assert occurrences("", {"x": "a"}) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "passage", "stands"),
+    [
+        ("서울", unicodedata.normalize("NFD", "수도는 서울이다"), unicodedata.normalize("NFD", "서울")),
+        (unicodedata.normalize("NFD", "서울"), "수도는 서울이다", "서울"),
+        ("서울특별시", "수도 서울 특별시는", "서울 특별시"),
+        ("two\nlines", "in two  lines here", "two  lines"),
+        ("KG", "10 ㎏ of it", "㎏"),
+        ("STRASSE", "die Straße hier", "Straße"),
+    ],
+)
+def test_near_finds_other_forms_of_the_same_text(typed: str, passage: str, stands: str) -> None:
+    assert [each.text for each in near(typed, {"x": passage})] == [stands]
+
+
+@given(st.data())
+def test_near_finds_every_part_of_a_text_in_any_normal_form(data: st.DataObject) -> None:
+    forms: st.SearchStrategy[Form] = st.sampled_from(("NFC", "NFD", "NFKC", "NFKD"))
+    characters = data.draw(st.lists(st.sampled_from(["a", "B", " ", "서", "울", "각", "é", "ß", "㎏", "\n", "🗼"])))
+    start = data.draw(st.integers(0, len(characters)))
+    end = data.draw(st.integers(start, len(characters)))
+    text = unicodedata.normalize(data.draw(forms), "".join(characters))
+    part = unicodedata.normalize(data.draw(forms), "".join(characters[start:end]))
+    found = near(part, {"x": text})
+    assert bool(found) == bool(part.strip())
+    for each in found:
+        assert text[each.start : each.end] == each.text
+        assert near(each.text, {"x": part})  # the same text, seen from the other side
+
+
+def test_the_longest_part_is_told_only_where_it_says_something() -> None:
+    assert longest_part("the red door", {"x": "a red wall", "y": "one door"}) == " red "
+    assert longest_part("xyz", {"x": "a y"}) == ""
+
+
+@given(st.text(alphabet="ab 서울🗼e\u0301\t\n\r\u200d\x1b\u202e", max_size=60), st.integers(2, 20))
+def test_lines_fit_the_screen_and_show_nothing_that_steers_it(text: str, columns: int) -> None:
+    shown = lines(text, Screen(columns, ansi=False))
+    assert all(width(line) <= columns for line in shown)
+    assert not set("".join(shown)) & set("\t\n\r\x1b\u202e")
+    assert "".join("".join(shown).split()) == "".join(
+        text.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd").split()
+    )
+
+
+def test_wide_characters_take_two_columns_and_marks_none() -> None:
+    assert width("서울e\u0301") == 2 + 2 + 1
+    assert width(unicodedata.normalize("NFD", "서울")) == 4
+    assert lines("서울 특별시", Screen(6, ansi=False)) == ["서울", "특별시"]
+
+
+def test_marks_are_brackets_or_colours_and_the_first_wins_where_they_overlap() -> None:
+    marks = [Mark(1, 4, 7), Mark(2, 0, 5), Mark(3, 8, 9)]
+    assert lines("the red x", PLAIN, marks=marks) == ["the [1:red] [3:x]"]
+    assert lines("the red x", Screen(80, ansi=True), marks=marks) == [
+        "the \x1b[30;42m1:red\x1b[0m \x1b[30;43m3:x\x1b[0m"
+    ]
+    assert lines("red", Screen(4, ansi=True), marks=[Mark(1, 0, 3)]) == [
+        "\x1b[30;42m1:re\x1b[0m",
+        "\x1b[30;42md\x1b[0m",
+    ]
