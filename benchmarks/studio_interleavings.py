@@ -43,7 +43,7 @@ def main() -> None:
                 )
             except AssertionError as error:
                 wrong.append(seed)
-                print(f"seed {seed}: the database differs from the server: {str(error)[:500]}", flush=True)
+                print(f"seed {seed}: the database differs from the server: {str(error)[:1000]}", flush=True)
     told = ", ".join(f"{count} {name}" for name, count in events.most_common())
     print(f"{machine()}: {options.count - len(wrong)} of {options.count} equal to the server's truth ({told})")
     sys.exit(bool(wrong))

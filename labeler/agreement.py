@@ -170,26 +170,25 @@ def settle(desk: Desk, round_number: int) -> int:
     review, what `moves` says is done. Doing it again changes nothing.
     """
     rules = rules_of(desk)
-    asked = 0
     with desk.database.write() as session:
         _mark_conflicts(session, round_number, rules)
         row = queries.round_(session, round_number)
         if not row.is_open or row.stage != "in_review":
             return 0
-        reviews = by_task(queries.reviews(session, round_number=round_number))
-        unreadable = frozenset(each.task_id for each in queries.conflicts(session, round_number=round_number))
-        questions = by_question(queries.tasks(session, round_number=round_number))
-        active = {each.id for each in queries.questions(session, ids=questions)}
-        for question_id in sorted(active):
-            todo = moves(questions[question_id], reviews, rules, unreadable=unreadable)
-            if todo.withdraw:
-                store.withdraw_tasks(session, round_number, ids=todo.withdraw)
-            if todo.reopen:
-                store.reopen_tasks(session, todo.reopen)
-            if todo.ask is not None:
-                store.add_tasks(session, round_number, [todo.ask])
-            asked += bool(todo.reopen) + (todo.ask is not None)
-    return asked
+        todo = _all_moves(session, round_number, rules)
+        store.withdraw_tasks(session, round_number, ids=[task_id for each in todo for task_id in each.withdraw])
+        store.reopen_tasks(session, [task_id for each in todo for task_id in each.reopen])
+        store.add_tasks(session, round_number, [each.ask for each in todo if each.ask is not None])
+    return sum(bool(each.reopen) + (each.ask is not None) for each in todo)
+
+
+def _all_moves(session: Session, round_number: int, rules: Rules) -> list[Moves]:
+    """What follows for each question of a round, in id order."""
+    reviews = by_task(queries.reviews(session, round_number=round_number))
+    unreadable = frozenset(each.task_id for each in queries.conflicts(session, round_number=round_number))
+    questions = by_question(queries.tasks(session, round_number=round_number))
+    active = sorted(each.id for each in queries.questions(session, ids=questions))
+    return [moves(questions[question_id], reviews, rules, unreadable=unreadable) for question_id in active]
 
 
 def by_question(tasks: Iterable[TaskRow]) -> dict[str, list[TaskRow]]:
@@ -203,13 +202,15 @@ def by_question(tasks: Iterable[TaskRow]) -> dict[str, list[TaskRow]]:
 def _mark_conflicts(session: Session, round_number: int, rules: Rules) -> None:
     """Sets the state of tasks in which people disagree, and settles those in which they did."""
     reviews = by_task(queries.reviews(session, round_number=round_number))
+    disputed, mended = [], []
     for attempts in by_question(queries.tasks(session, round_number=round_number)).values():
         for task in attempts:
             if contested(task, attempts, reviews, rules):
-                if task.state != "conflict":
-                    store.mark_tasks(session, [task.id], "conflict")
+                disputed += [task.id] if task.state != "conflict" else []
             elif task.state == "conflict":
-                store.settle_state(session, task.id)
+                mended.append(task.id)
+    store.mark_tasks(session, disputed, "conflict")
+    store.settle_states(session, mended)
 
 
 def _votes(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews) -> list[ReviewRow]:

@@ -114,7 +114,7 @@ class StudioConfig:
 
     batch_size: int = 500  # tasks sent in one call
     poll_seconds: float = 10.0  # between two looks at the server while waiting for people
-    overlap_seconds: float = 5.0  # of the server's clock, read again by each pull
+    overlap_seconds: float = 60.0  # of the server's clock, read again by each pull
 
     def __post_init__(self) -> None:
         _in_range("batch_size", self.batch_size, 1, 1000)

@@ -54,18 +54,23 @@ def reviewed(session: Session, rules: Rules) -> Reviewed:
     """What reviewers have done."""
     standing = {row.number for row in queries.rounds(session, reverted=False)}
     reviews = [review for review in queries.reviews(session) if review.round_number in standing]
-    given = Counter(review.task_id for review in reviews)
     verdicts, origins = Counter(review.verdict for review in reviews), Counter(review.origin for review in reviews)
-    waiting = [task for task in queries.tasks(session, states=["open"]) if task.round_number in standing]
     return Reviewed(
         reviews=len(reviews),
         verdicts={name: verdicts[name] for name in VERDICTS},
         origins={name: origins[name] for name in ORIGINS},
         reviewers=_reviewers(reviews),
         agreement=agreement(reviews, rules),
-        missing=sum(max(task.reviewers - given[task.id], 1) for task in waiting),
+        missing=sum(missing(session, number) for number in standing),
         conflicts=tuple(_conflicts(session, standing)),
     )
+
+
+def missing(session: Session, round_number: int) -> int:
+    """How many reviews the open tasks of a round still wait for."""
+    given = Counter(review.task_id for review in queries.reviews(session, round_number=round_number))
+    tasks = queries.tasks(session, round_number=round_number, states=["open"])
+    return sum(max(task.reviewers - given[task.id], 1) for task in tasks)
 
 
 def studio_projects(session: Session) -> tuple[StudioProject, ...]:

@@ -32,11 +32,11 @@ from db.queries.round import (
     rounds,
 )
 from db.queries.studio import (
+    annotation_count,
     annotations_of,
     conflicts,
     copies,
     has_unsent_tasks,
-    last_push,
     live_tasks,
     places_of,
     project,
@@ -70,6 +70,7 @@ from db.queries.world import (
 )
 
 __all__ = [
+    "annotation_count",
     "annotations_of",
     "best_model",
     "calibrator",
@@ -95,7 +96,6 @@ __all__ = [
     "known_roles",
     "labelled_questions",
     "labels",
-    "last_push",
     "last_round",
     "live_labels",
     "live_tasks",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db.chunks import AnySelect, in_chunks, table
@@ -62,13 +62,6 @@ def push_ids(session: Session, project_id: int) -> dict[int, str]:
     """Local id of each push to a project -> its id as tasks carry it."""
     statement = select(StudioPush.id, StudioPush.push_id).where(StudioPush.project_id == project_id)
     return {row.id: row.push_id for row in session.execute(statement)}
-
-
-def last_push(session: Session, project_id: int) -> StudioPushRow | None:
-    """The newest push to a project; None before the first."""
-    statement = select(table(StudioPush)).where(StudioPush.project_id == project_id).order_by(StudioPush.id.desc())
-    row = session.execute(statement.limit(1)).first()
-    return None if row is None else StudioPushRow(**row._mapping)
 
 
 def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, StudioTaskRow]:
@@ -164,6 +157,17 @@ def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:
         for row in session.execute(select(table(Task)).where(Task.id.in_(some))):
             found[row.id] = _task(dict(row._mapping))
     return found
+
+
+def annotation_count(session: Session, project_id: int) -> int:
+    """How many annotations are known to stand in a project, on tasks that are there."""
+    statement = (
+        select(func.count())
+        .select_from(StudioAnnotation)
+        .join(StudioTask, StudioTask.id == StudioAnnotation.studio_task_id)
+        .where(StudioTask.project_id == project_id, StudioTask.gone_at.is_(None), StudioAnnotation.deleted_at.is_(None))
+    )
+    return session.execute(statement).scalar_one()
 
 
 def annotations_of(session: Session, studio_task_ids: Iterable[int]) -> list[StudioAnnotationRow]:

@@ -33,12 +33,14 @@ def record_labels(
     reviews: Iterable[int] = (),
     bad_questions: Iterable[str] = (),
     unsupported: Mapping[str, str] | None = None,
+    waiting: Iterable[int] = (),
 ) -> Recorded:
     """What a round's labelling did. Withdraws before it inserts; the label replaced is the parent of the new one.
 
     All live pseudo-labels are withdrawn. A human label replaces whatever is live. A pseudo-label never replaces a
     gold or human one and never goes to an excluded question or into a guarded passage: it is skipped and counted.
-    `reviews` are the ids that were considered: they count as recorded in this round. `bad_questions` are excluded;
+    `reviews` are the ids that were considered: they count as recorded in this round; those `waiting` count as not
+    recorded any more, so that a later labelling considers them again. `bad_questions` are excluded;
     one that a review excluded before is no longer where it gets a human label or is `unsupported`: question id -> why
     no review stands behind what was recorded of it. Such a label is withdrawn for good: no undoing of a round brings
     it back.
@@ -51,6 +53,7 @@ def record_labels(
     _check_new(session, pseudo)
     unsupported = unsupported or {}
     _consider(session, reviews, by=round_number)
+    _consider(session, waiting, by=None)
     _lift_exclusions(session, [*_ids(human), *unsupported])
     _exclude(session, bad_questions, why=f"{BAD_QUESTION} in round {round_number}")
     stale = _live_pseudo(session)
@@ -172,7 +175,7 @@ def _canonical(question: QuestionRow) -> None:
         raise Conflict(f"question {question.id!r} is a duplicate of {question.duplicate_of!r}: label that one")
 
 
-def _consider(session: Session, reviews: Iterable[int], *, by: int) -> None:
+def _consider(session: Session, reviews: Iterable[int], *, by: int | None) -> None:
     for ids in in_chunks(reviews):
         session.execute(update(table(Review)).where(Review.id.in_(ids)).values(recorded_in=by))
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.chunks import AnyRow, in_chunks, table
@@ -29,24 +29,29 @@ def add_tasks(session: Session, round_number: int, rows: Sequence[NewTask]) -> i
 
 
 def withdraw_tasks(session: Session, round_number: int, *, ids: Sequence[int] | None = None) -> int:
-    """How many open tasks of the round (of these, if `ids` are given) were withdrawn."""
-    where = [Task.round_number == round_number, Task.state == "open"]
-    if ids is not None:
-        where.append(Task.id.in_(ids))
-    count = session.execute(select(func.count()).select_from(Task).where(*where)).scalar_one()
-    session.execute(update(table(Task)).where(*where).values(state="withdrawn", withdrawn_at=utc_now()))
-    return count
+    """How many open tasks of the round (of these, if `ids` are given) were withdrawn. Where one of two people has
+    answered, that answer counts: such a task is done."""
+    still = (Task.round_number == round_number, Task.state == "open")
+    found = session.execute(select(Task.id).where(*still)).scalars().all()
+    given_up = found if ids is None else set(found) & set(ids)
+    for some in in_chunks(given_up):
+        gone = {"state": "withdrawn", "withdrawn_at": utc_now()}
+        session.execute(update(table(Task)).where(Task.id.in_(some)).values(gone))
+    settle_states(session, given_up)
+    return len(given_up)
 
 
 def reopen_tasks(session: Session, ids: Sequence[int]) -> None:
     """Takes back the withdrawal of tasks that are needed after all."""
-    session.execute(update(table(Task)).where(Task.id.in_(ids)).values(withdrawn_at=None))
+    for some in in_chunks(ids):
+        session.execute(update(table(Task)).where(Task.id.in_(some)).values(withdrawn_at=None))
     settle_states(session, ids)
 
 
 def mark_tasks(session: Session, ids: Sequence[int], state: str) -> None:
     """Sets the state of tasks, for those who know more of their reviews than the store: conflict, done."""
-    session.execute(update(table(Task)).where(Task.id.in_(ids)).values(state=state))
+    for some in in_chunks(ids):
+        session.execute(update(table(Task)).where(Task.id.in_(some)).values(state=state))
 
 
 def record_review(session: Session, new: NewReview) -> bool:

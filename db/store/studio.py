@@ -54,9 +54,22 @@ def project_moved(session: Session, project_id: int, *, url: str) -> None:
 
 
 def move_server(session: Session, urls: Iterable[str], url: str) -> int:
-    """How many projects now stand at `url`: the server that was at one of `urls` has moved there."""
-    moved = update(table(StudioProject)).where(StudioProject.url.in_(list(urls))).values(url=url)
-    return len(session.execute(moved.returning(StudioProject.id)).all())
+    """How many projects were moved to `url`: the server that was at one of `urls` is there now.
+
+    One whose place there is taken, by a project of a server that was at `url` before, stays: whoever asks the server
+    finds out which of the two it has.
+    """
+    known, former = studio_queries.projects(session), set(urls) - {url}
+    taken = {_place(row) for row in known if row.url == url}
+    moved = {_place(row): row.id for row in reversed(known) if row.url in former and _place(row) not in taken}
+    for project_id in moved.values():
+        project_moved(session, project_id, url=url)
+    return len(moved)
+
+
+def _place(row: StudioProjectRow) -> tuple[bool, int, int]:
+    """What a server has one project of ours for."""
+    return row.blind, row.places, row.reviewers
 
 
 def project_gone(session: Session, project_id: int) -> int:

@@ -40,6 +40,8 @@ def push_command(
     from labeler.studio.projects import give_up_others
     from labeler.studio.pushing import plan, push
 
+    if dry_run and (reset_page or move):
+        raise click.UsageError("--dry-run changes nothing: give it without --reset-page and --move")
     with desk(workspace, sets, write=True) as at:
         row = _in_review(at)
         if move and not dry_run:
@@ -146,5 +148,6 @@ def _pulled_text(done: Pulled) -> str:
         lines.append(f"{done.foreign} tasks there are none of ours and are left alone")
     if done.conflicts:
         rows = [(each.question_id, each.reviewer, each.why, each.url or "-") for each in done.conflicts]
-        lines.append(f"{len(rows)} conflicts, asked again\n{table(('question', 'reviewer', 'why', 'where'), rows)}")
+        plural = "s" if len(rows) > 1 else ""
+        lines.append(f"{len(rows)} conflict{plural}\n{table(('question', 'reviewer', 'why', 'where'), rows)}")
     return "\n".join(lines)

@@ -99,6 +99,8 @@ def round_command(
         sets = (*sets, f"review.review_budget={review_budget}")
     if wait and accept_partial:
         raise click.UsageError("--wait waits for all reviews, --accept-partial goes on without: give one of them")
+    if dry_run and (wait or accept_partial or count > 1):
+        raise click.UsageError("--dry-run looks at one round and does nothing: leave out --rounds, --wait and the like")
     if dry_run:
         _dry_run(workspace, sets, reviewer, as_json=as_json)
         return

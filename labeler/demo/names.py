@@ -30,7 +30,7 @@ class Names:
         return name
 
     def _names(self, kind: str) -> Iterator[str]:
-        """All names of a kind in random order; when they are used up, all again with a "Far" (Korean: "새") in front."""
+        """All names of a kind in random order; when they are used up, all again with "Far" (Korean: "새") in front."""
         names = list(dict.fromkeys(getattr(self, f"_{kind}")()))
         new = r"\1새 " if self.korean else r"\1Far "
         yield from [names[i] for i in self.rng.permutation(len(names))]

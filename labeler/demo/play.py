@@ -20,7 +20,7 @@ from labeler.config import Config
 from labeler.demo.settings import DIVISION, DOCUMENTS, settings
 from labeler.demo.world import Language, make_world
 from labeler.desk import Desk
-from labeler.errors import WorkspaceError
+from labeler.errors import ServerDown, WorkspaceBusy, WorkspaceError
 from labeler.files import atomic_write
 from labeler.indexing import build_index
 from labeler.ingest import import_files
@@ -173,23 +173,35 @@ def _invite(desk: Desk, say: Callable[[str], None]) -> None:
 
 
 def _play_round(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], None]) -> None:
-    """Runs round `number` as far as it is not done yet; waits for people where they review."""
-    waiting = ""
-    while True:
-        with desk.workspace.lock():
-            with desk.database.read() as session:
-                known = [row.number for row in queries.rounds(session) if not row.is_open]
-            if number in known:
-                return
+    """Runs round `number` as far as it is not done yet; waits for people where they review.
+
+    While it waits, a server that is away or a workspace in use is tried again at the next look.
+    """
+    waiting: str | None = ""
+    while waiting is not None:
+        try:
+            found = _look(desk, number, reviewer=reviewer, say=say if not waiting else None)
+        except (ServerDown, WorkspaceBusy) as error:
             if not waiting:
-                say(f"round {number}: predict, review, label, retrain, judge")
-            standing = machine.run(desk, reviewer=reviewer)
-        if standing.waiting_for is None:
-            return
-        if standing.waiting_for != waiting:
-            waiting = standing.waiting_for
-            say(f"  waiting for {waiting} (Ctrl-C: the same command goes on)")
-        time.sleep(desk.config.studio.poll_seconds)
+                raise
+            found = waiting
+            say(f"  {error}; looking again later")
+        if found and found != waiting:
+            say(f"  waiting for {found} (Ctrl-C: the same command goes on)")
+        waiting = found
+        if waiting is not None:
+            time.sleep(desk.config.studio.poll_seconds)
+
+
+def _look(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], None] | None) -> str | None:
+    """What round `number` waits for, run as far as it goes; None once it is done, by whomever."""
+    with desk.workspace.lock():
+        with desk.database.read() as session:
+            if any(row.number == number and not row.is_open for row in queries.rounds(session)):
+                return None
+        if say is not None:
+            say(f"round {number}: predict, review, label, retrain, judge")
+        return machine.run(desk, reviewer=reviewer).waiting_for
 
 
 def _train_baseline(desk: Desk, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from db import queries
 from db.rows import RoundRow
 from labeler.desk import Desk
 from labeler.errors import NotReady
+from labeler.reviewed import missing
 from labeler.rounds.machine import STEPS, of_round
 from labeler.select import doubled
 
@@ -41,7 +42,7 @@ class Forecast:
     reading_minutes: float | None  # at the speed of the last round; None without one
     training_minutes: float | None  # as long as the last training
     tasks: int  # questions still to be reviewed, at most
-    reviews: int  # of them; more than tasks where two people answer
+    reviews: int  # that they still need; more than tasks where two people answer
     disk: Disk
 
 
@@ -105,8 +106,7 @@ def _reviews(desk: Desk, session: Session, row: RoundRow | None, kind: str, revi
     if "in_review" not in STEPS[kind] or reviewer == "none":
         return 0, 0
     if row is not None and row.stage not in ("open", "predicted"):
-        tasks = queries.tasks(session, round_number=row.number, states=["open"])
-        return len(tasks), sum(task.reviewers for task in tasks)
+        return len(queries.tasks(session, round_number=row.number, states=["open"])), missing(session, row.number)
     pool = [entry.id for entry in queries.pool_to_predict(session)]
     count = min(desk.config.review.review_budget, len(pool))
     return count, count + len(doubled(pool[:count], desk.config.review.double_share, seed=0))

@@ -22,6 +22,7 @@ class Harvest:
     labels: tuple[ReviewRow, ...] = ()  # at most one a question, in id order
     bad_questions: tuple[str, ...] = ()
     unsupported: Mapping[str, str] = field(default_factory=dict)  # question -> why no label of a review stands any more
+    waiting: tuple[int, ...] = ()  # ids of reviews of unsupported questions on which people disagree now
 
     @property
     def decided(self) -> set[str]:
@@ -53,6 +54,7 @@ def gather(session: Session, rules: Rules) -> Harvest:
         labels=tuple(sorted((review for each in found for review in each.labels), key=lambda review: review.id)),
         bad_questions=tuple(question_id for each in found for question_id in each.bad_questions),
         unsupported={key: why for each in found for key, why in each.unsupported.items()},
+        waiting=tuple(sorted(key for each in found for key in each.waiting)),
     )
 
 
@@ -122,12 +124,15 @@ def _decide(case: _Case, rules: Rules) -> Harvest:
         standing = case.label is not None and case.label.review_id == word.id
         return Harvest(considered, labels=() if standing else (word,))
     bad = word is not None and word.verdict == "bad_question"
+    if bad and all(review.recorded_in is not None for review in case.votes):
+        return Harvest(considered)  # it is excluded already; only a former wording is outdated
     rested_on = case.outdated | {review.id for review in case.votes}
     lost = bool(case.outdated) or (case.label is not None and case.label.review_id in rested_on)
     return Harvest(
         considered,
         bad_questions=(case.question_id,) if bad else (),
         unsupported={case.question_id: _why(word, case.votes)} if lost else {},
+        waiting=tuple(review.id for review in case.votes) if lost and word is None else (),
     )
 
 

@@ -72,6 +72,7 @@ def label(desk: Desk, row: RoundRow) -> RoundRow:
             human=[_human(each) for each in reviewed.labels],
             bad_questions=reviewed.bad_questions,
             unsupported=reviewed.unsupported,
+            waiting=reviewed.waiting,
             pseudo=pseudo,
             why=f"replaced in round {row.number}",
         )

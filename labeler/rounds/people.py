@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from db import queries, store
@@ -12,7 +11,7 @@ from db.rows import RoundRow
 from labeler.agreement import settle
 from labeler.desk import Desk
 from labeler.errors import NotReady, ServerDown
-from labeler.reviewed import studio_projects
+from labeler.reviewed import missing, studio_projects
 
 if TYPE_CHECKING:
     from labeler.studio.client import Client
@@ -64,10 +63,7 @@ def go_on_without(desk: Desk, row: RoundRow) -> RoundRow:
     settle(desk, row.number)
     with desk.database.write() as session:
         store.withdraw_tasks(session, row.number)
-        begun = {review.task_id for review in queries.reviews(session, round_number=row.number)}
-        withdrawn = queries.tasks(session, round_number=row.number, states=["withdrawn"])
-        store.settle_states(session, [task.id for task in withdrawn if task.id in begun])  # one of two answered
-        detail = {"withdrawn": len(withdrawn)}
+        detail = {"withdrawn": len(queries.tasks(session, round_number=row.number, states=["withdrawn"]))}
         store.add_event(session, "accepted_partial", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "in_review", "reviewed")
 
@@ -85,11 +81,10 @@ def waiting_for(desk: Desk, row: RoundRow) -> str:
     """What a round in review waits for, in words: how many reviews, where, and how many of them settle a conflict."""
     with desk.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
-        given = Counter(review.task_id for review in queries.reviews(session, round_number=row.number))
+        wanted = missing(session, row.number)
         addresses = [project.url for project in studio_projects(session) if project.tasks]
-    missing = sum(max(task.reviewers - given[task.id], 1) for task in tasks)
     again = sum(task.attempt > 0 for task in tasks)
-    told = f"{missing} review{'s' if missing != 1 else ''}"
+    told = f"{wanted} review{'s' if wanted != 1 else ''}"
     if row.reviewer == STUDIO:
         told += f" in Label Studio: {', '.join(addresses)}" if addresses else " in Label Studio"
     elif row.reviewer == PEOPLE:

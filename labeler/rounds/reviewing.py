@@ -91,6 +91,8 @@ def review(desk: Desk, row: RoundRow) -> RoundRow:
     if row.reviewer == people.STUDIO and not _open_tasks(desk, row):
         people.fetch(desk, everything=True)  # the last look: whatever its clock says, nothing is left behind
         settle(desk, row.number)
+        if _open_tasks(desk, row):
+            people.exchange(desk, row)  # what is to be asked again after all is sent at once
     with desk.database.write() as session:
         if row.reviewer == "none":
             store.withdraw_tasks(session, row.number)

@@ -50,6 +50,7 @@ class ProjectState:
     page: str
     model_version: str
     task_count: int
+    annotation_count: int  # skips too
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Client:
             page=found.label_config or "",
             model_version=found.model_version or "",
             task_count=found.task_number or 0,
+            annotation_count=(found.total_annotations_number or 0) + (found.skipped_annotations_number or 0),
         )
 
     def set_page(self, remote_id: int, page: str) -> None:

@@ -55,7 +55,13 @@ def places_of(row: RoundRow) -> int:
 
 
 def form_for(task: TaskRow, *, places: int) -> Form:
-    """The form of a task of a round whose pages have so many places."""
+    """The form of a task of a round whose pages have so many places.
+
+    Raises NotReady for a task of an older version that shows more than a page has.
+    """
+    if len(task.passages) > page.MAX_PLACES:
+        shown = len(task.passages)
+        raise NotReady(f"a task shows {shown} passages, a page has {page.MAX_PLACES}; answer them with: labeler review")
     return Form(task.blind, max(places, len(task.passages)), task.reviewers)
 
 
@@ -65,9 +71,25 @@ def live(desk: Desk, client: Client) -> list[StudioProjectRow]:
     One that stood on another address is known again by its uid. One that is gone is marked so.
     """
     _follow(desk, client)
+    there, gone = _those_there(desk, client)
+    if gone:  # what stood in its place on another address may be followed here now
+        _follow(desk, client)
+        there, _ = _those_there(desk, client)
+    return there
+
+
+def _those_there(desk: Desk, client: Client) -> tuple[list[StudioProjectRow], bool]:
+    """The projects known at this address that are there, and whether any was not: that one is marked as gone."""
     with desk.database.read() as session:
-        known = queries.projects(session, url=client.url)
-    return [each for each in known if each.remote_id is not None and _is_there(desk, client, each, each.remote_id)]
+        known = [each for each in queries.projects(session, url=client.url) if each.remote_id is not None]
+    there = [each for each in known if _is_there(desk, client, each, remote(each))]
+    return there, len(there) < len(known)
+
+
+def reset_pages(desk: Desk, client: Client) -> None:
+    """Puts our page back wherever people changed it."""
+    for project in live(desk, client):
+        _keep_page(desk, client, project, client.project(remote(project)), reset_page=True)
 
 
 def _follow(desk: Desk, client: Client) -> None:
@@ -127,8 +149,8 @@ def _is_ours(desk: Desk, client: Client, project: StudioProjectRow, state: Proje
     if project.uid in state.description:
         return True
     with desk.database.read() as session:
-        push = queries.last_push(session, project.id)
-    return push is not None and bool(client.find_by_push(state.remote_id, push.push_id))
+        sent = sorted(queries.push_ids(session, project.id).items(), reverse=True)  # the newest first
+    return any(client.find_by_push(state.remote_id, push_id) for _, push_id in sent)
 
 
 def made(desk: Desk, client: Client, form: Form, *, reset_page: bool) -> StudioProjectRow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from db import queries, store
 from db.rows import PulledAnnotation, RoundRow, StudioProjectRow, StudioTaskRow, TaskRow
-from labeler.agreement import by_question, settle
+from labeler.agreement import settle
 from labeler.desk import Desk
 from labeler.errors import ServerDown
 from labeler.progress import Bar, bar
 from labeler.studio.aligning import align_project, remove_withdrawn
+from labeler.studio.conflicts import Conflict, conflicts
 from labeler.studio.convert import read_annotation, reviewer_name, task_key
 from labeler.studio.projects import check_not_elsewhere, live, remote, url_of
 from labeler.studio.pushing import Pushed, push
@@ -33,17 +34,6 @@ if TYPE_CHECKING:
 PIECE = 200  # tasks asked for by their ids together, where the server fails at a whole page
 
 log = logging.getLogger("labeler")
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A task whose reviews make no label: an annotation cannot be read, or people disagree."""
-
-    question_id: str
-    task: str  # its key on the server
-    reviewer: str
-    why: str
-    url: str | None  # of the task there; None where it stands on no server
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +134,46 @@ def withdraw(desk: Desk, client: Client, row: RoundRow) -> int:
 def _pull(
     desk: Desk, client: Client, project: StudioProjectRow, users: Mapping[int, str], shown: Bar, *, everything: bool
 ) -> Counter[str]:
-    """What changed in a project. Up to when is asked first: what happens meanwhile is left to the next pull."""
+    """What changed in a project. Up to when is asked first: what happens meanwhile is left to the next pull.
+
+    The server's clock may be set back, or a change be written late. So what is known is counted against what is there,
+    and everything is read where something is missing.
+    """
     newest = client.newest_change(remote(project))
+    there = client.project(remote(project)).annotation_count
     aligned = align_project(desk, client, project)
     counts = Counter(gone=aligned.gone, foreign=aligned.foreign)
     since = None if everything else _since(project.cursor, desk.config.studio.overlap_seconds)
     with desk.database.read() as session:
         copies = queries.copies(session, project.id)
         reading = _Reading(session, project, users)
+    counts.update(_read(desk, client, reading, since, copies, shown))
+    if since is not None and not aligned.foreign and _known(desk, project) < there:
+        counts.update(_read(desk, client, reading, None, copies, shown))
+    if newest is not None:
+        with desk.database.write() as session:
+            store.move_cursor(session, project.id, newest)
+    return counts
+
+
+def _read(
+    desk: Desk, client: Client, reading: _Reading, since: str | None, copies: Sequence[StudioTaskRow], shown: Bar
+) -> Counter[str]:
+    """What changed by reading the tasks changed after a moment (None: all), and those that stand there twice."""
+    project, counts = reading.project, Counter[str]()
     double = {row.remote_id for row in copies}
     for page in _changed(client, project, since):
         counts.update(_settle(desk, reading, [task for task in page if task.id not in double]))
         shown.update(len(page))
     for some in _together(copies):
         counts.update(_settle(desk, reading, client.get_tasks(remote(project), some)))
-    if newest is not None:
-        with desk.database.write() as session:
-            store.move_cursor(session, project.id, newest)
     return counts
+
+
+def _known(desk: Desk, project: StudioProjectRow) -> int:
+    """How many annotations of a project the database knows."""
+    with desk.database.read() as session:
+        return queries.annotation_count(session, project.id)
 
 
 def _since(cursor: str | None, overlap: float) -> str | None:
@@ -261,39 +273,3 @@ def _settle(desk: Desk, reading: _Reading, page: Sequence[RemoteTask]) -> Mappin
         gone = store.tasks_gone(session, strangers)
         settled = store.settle_annotations(session, pulled)
     return {**asdict(settled), "gone": gone}
-
-
-# --- what makes no label -------------------------------------------------------------------------
-
-
-def conflicts(session: Session, client: Client) -> Iterator[Conflict]:
-    """Tasks that are in conflict, of questions that no other task has settled, by round and position."""
-    uids = {row.number: row.uid for row in queries.rounds(session, reverted=False)}
-    unreadable: dict[int, list[tuple[str, str]]] = {}
-    for each in queries.conflicts(session):
-        unreadable.setdefault(each.task_id, []).append((each.reviewer, each.problem or ""))
-    for number, uid in uids.items():
-        tasks = queries.tasks(session, round_number=number)
-        settled = {key for key, listed in by_question(tasks).items() if any(task.state == "done" for task in listed)}
-        standing = [task for task in tasks if task.state == "conflict" and task.question_id not in settled]
-        if not standing:
-            continue
-        said: dict[int, set[str]] = {}
-        for review in queries.reviews(session, round_number=number):
-            said.setdefault(review.task_id, set()).add(review.reviewer)
-        urls = _urls(session, client, [task.id for task in standing])
-        for task in standing:
-            disagree = [(", ".join(sorted(said.get(task.id, ()))), "people disagree")]
-            for reviewer, why in unreadable.get(task.id, disagree):
-                key = task_key(uid, task.question_id, task.attempt)
-                yield Conflict(task.question_id, key, reviewer, why, urls.get(task.id))
-
-
-def _urls(session: Session, client: Client, task_ids: Iterable[int]) -> dict[int, str]:
-    """Task id -> where people open it on this server."""
-    projects = {row.id: row for row in queries.projects(session, url=client.url)}
-    return {
-        row.task_id: f"{url_of(client, projects[row.project_id])}?task={row.remote_id}"
-        for row in queries.places_of(session, task_ids)
-        if row.project_id in projects
-    }

@@ -24,6 +24,7 @@ from labeler.studio.projects import (
     made,
     places_of,
     remote,
+    reset_pages,
     url_of,
 )
 
@@ -60,6 +61,8 @@ def push(desk: Desk, client: Client, row: RoundRow, *, reset_page: bool = False)
         PageChanged: a project's page was changed by hand, and `reset_page` is not given.
         NotReady: the open tasks stand on another server, and nothing is known of them here.
     """
+    if reset_page:
+        reset_pages(desk, client)
     with desk.database.read() as session:
         idle = not queries.has_unsent_tasks(session, row.number)
         if idle and not queries.unfinished_pushes(session, url=client.url):

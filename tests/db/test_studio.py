@@ -34,9 +34,7 @@ def project(session: Session) -> StudioProjectRow:
 
 
 def last_push(session: Session) -> StudioPushRow:
-    found = queries.last_push(session, project(session).id)
-    assert found is not None
-    return found
+    return queries.push(session, max(queries.push_ids(session, project(session).id)))
 
 
 def places(session: Session) -> list[tuple[int, int | None]]:
@@ -64,6 +62,19 @@ def settle(database: Database, *pulled: PulledAnnotation) -> Settled:
 def verdicts(database: Database) -> dict[str, str]:
     with database.read() as session:
         return {each.reviewer: each.verdict for each in queries.reviews(session)}
+
+
+def test_a_server_that_moves_to_where_another_one_was_takes_along_what_has_room_there(sent: Database) -> None:
+    with sent.write() as session:
+        store.add_project(session, url="http://other", blind=True, places=2, reviewers=1, page_sha256="page")
+        store.add_project(session, url=URL, blind=False, places=2, reviewers=1, page_sha256="page")
+        assert store.move_server(session, [URL, "http://other"], "http://other") == 1
+        assert [(row.url, row.blind) for row in queries.projects(session)] == [
+            (URL, True),  # the other server's stands in its place
+            ("http://other", True),
+            ("http://other", False),
+        ]
+        assert store.move_server(session, [URL], "http://other") == 0, "again"
 
 
 # --- where tasks stand ---------------------------------------------------------------------------

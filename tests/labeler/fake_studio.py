@@ -52,7 +52,12 @@ class FakeStudio:
         self._up()
         found = self.projects[remote_id]
         return ProjectState(
-            remote_id, found["description"], found["page"], found["model_version"], len(self.tasks[remote_id])
+            remote_id,
+            found["description"],
+            found["page"],
+            found["model_version"],
+            len(self.tasks[remote_id]),
+            sum(len(task.annotations) for task in self.tasks[remote_id].values()),
         )
 
     def set_page(self, remote_id: int, page: str) -> None:

@@ -60,8 +60,11 @@ def test_played_with_people_it_invites_them_waits_and_goes_on(tmp_path: Path, mo
     studio, said = FakeStudio(), []
 
     def sleep(seconds: float) -> None:
-        for where in studio.open():
-            studio.answer(where, "no_answer")
+        """The server is away at the first look; then somebody answers everything."""
+        studio.down = not studio.down
+        if not studio.down:
+            for where in studio.open():
+                studio.answer(where, "no_answer")
 
     monkeypatch.setattr(people, "client", lambda desk: studio)
     monkeypatch.setattr("time.sleep", sleep)
@@ -71,4 +74,5 @@ def test_played_with_people_it_invites_them_waits_and_goes_on(tmp_path: Path, mo
         overrides=["review.review_budget=5"], reviewer="studio",
     )  # fmt: skip
     assert [line for line in said if "waiting for 5 reviews in Label Studio: http://studio.test/projects/" in line]
+    assert "  http://studio.test does not answer; looking again later" in said
     assert found.rounds[0].labels["human"] == 5

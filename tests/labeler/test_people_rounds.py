@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from db import queries, store
 from db.chunks import table
@@ -85,6 +85,7 @@ def label_again(desk: Desk) -> None:
             reviews=found.considered,
             bad_questions=found.bad_questions,
             unsupported=found.unsupported,
+            waiting=found.waiting,
         )
     assert not found.labels
 
@@ -321,6 +322,72 @@ def test_one_of_two_reviews_counts_where_the_round_went_on_without_the_other(pai
     assert status(pairs).tasks["open"] == 0
 
 
+@pytest.mark.parametrize("without", ["nobody", "killed"])
+def test_one_of_two_reviews_counts_however_the_round_goes_on(pairs: Desk, without: str) -> None:
+    first, *_ = tasks_of(pairs)
+    say(pairs, first, "kim", 0)
+    assert forecast(pairs).reviews == 2 * 4 - 1
+    if without == "nobody":
+        machine.run(pairs, reviewer="none", until="reviewed")
+    else:  # after the tasks were withdrawn on the server, before the round had gone on
+        with pairs.database.write() as session:
+            store.withdraw_tasks(session, 1)
+        machine.run(pairs, until="reviewed")
+    assert {task.state for task in tasks_of(pairs)[1:]} == {"withdrawn"}
+    assert tasks_of(pairs)[0].state == "done"
+
+
+def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Desk) -> None:
+    """One by one they took minutes at some thousands."""
+    statements = 0
+
+    def count(*_: Any) -> None:
+        nonlocal statements
+        statements += 1
+
+    def disagree(tasks: Sequence[TaskRow]) -> int:
+        nonlocal statements
+        for task in tasks:
+            say(pairs, task, "kim", 0)
+            say(pairs, task, "lee", 1)
+        statements = 0
+        assert agreement.settle(pairs, 1) == len(tasks)
+        return statements
+
+    event.listen(pairs.database.engine, "before_cursor_execute", count)
+    first, *others = tasks_of(pairs)
+    assert disagree([first]) == disagree(others)
+
+
+@pytest.mark.parametrize("verdict", ["no_answer", "bad_question"])
+def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back(pairs: Desk, verdict: str) -> None:
+    first, *_ = tasks_of(pairs)
+    say(pairs, first, "kim", None, verdict=verdict)
+    say(pairs, first, "lee", None, verdict=verdict)
+    machine.run(pairs, accept_partial=True)
+    say(pairs, first, "lee", 0)
+    label_again(pairs)
+    assert live(pairs, first.question_id) is None
+    with pairs.database.write() as session:
+        [late] = [each for each in queries.reviews(session) if (each.task_id, each.reviewer) == (first.id, "lee")]
+        store.delete_review(session, late.id)
+    found = harvested(pairs)
+    decided = [review.question_id for review in found.labels] or list(found.bad_questions)
+    assert decided == [first.question_id]
+
+
+def test_a_bad_question_stays_excluded_by_the_round_that_heard_so(desk: Desk) -> None:
+    machine.run(desk, reviewer="people")
+    first, *_ = tasks_of(desk)
+    say(desk, first, "kim", None, verdict="bad_question")
+    machine.run(desk, accept_partial=True)
+    with desk.database.write() as session:
+        store.record_review(session, NewReview(first.id, "kim", "bad_question", comment="why", source="terminal"))
+    assert harvested(desk).bad_questions == (first.question_id,)
+    label_again(desk)
+    assert harvested(desk) == harvest.Harvest()
+
+
 def test_simulated_pairs_err_apart_and_a_third_one_settles_it(folder: Path) -> None:
     with at(folder) as plain:
         desk = plain.with_config(
@@ -393,6 +460,22 @@ def test_an_unreadable_annotation_is_asked_for_again_and_mended_it_is_not(desk: 
     assert machine.run(desk).round.stage == "closed"
     assert studio.open() == [], "what is not needed any more is removed there"
     assert live(desk, first[1].data["question_id"]) is not None
+
+
+def test_what_the_last_look_finds_is_asked_again_at_once(
+    desk: Desk, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.run(desk, reviewer="studio")
+    first, *rest = studio.open()
+    made = studio.answer(first, "no_answer")
+    machine.run(desk)
+    for where in rest:
+        studio.answer(where, "no_answer")
+    with monkeypatch.context() as patched:
+        patched.setattr(studio, "_now", lambda: "2025-12-31T00:00:00.000000Z")  # the server set its clock back
+        studio.edit(first, made, "answerable")  # no answer is marked
+    assert "1 of them for questions asked again" in (machine.run(desk).waiting_for or "")
+    assert len(studio.open()) == 1
 
 
 def test_what_changes_in_label_studio_after_a_round_is_followed_by_the_next(desk: Desk, studio: FakeStudio) -> None:
@@ -558,6 +641,11 @@ def test_a_round_under_way_is_forecast_from_where_it_stands_at_the_speed_of_the_
 
 def test_waiting_and_going_on_without_exclude_each_other(folder: Path) -> None:
     assert run("round", "-w", folder, "--wait", "--accept-partial").code == 2
+
+
+@pytest.mark.parametrize("more", [("--wait",), ("--accept-partial",), ("--rounds", "2")])
+def test_a_dry_run_does_not_pass_over_what_it_would_not_look_at(folder: Path, more: tuple[str, ...]) -> None:
+    assert run("round", "-w", folder, "--dry-run", *more).code == 2
 
 
 def test_rounds_opened_before_a_setting_existed_go_on_with_its_default(

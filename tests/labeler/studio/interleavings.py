@@ -66,7 +66,8 @@ class Story:
         pull(self.desk, self.client)
         expected = {**self.kept, **truth(self.people, self.desk)}
         found = stored(self.desk)
-        assert found == expected, self.told
+        differ = {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()}
+        assert found == expected, ({key: pair for key, pair in differ.items() if pair[0] != pair[1]}, self.told)
         again = pull(self.desk, self.client, everything=True)
         assert (again.reviews, again.deleted, again.gone) == (0, 0, 0), self.told
         push(self.desk, self.client, self._row())
@@ -127,7 +128,7 @@ class Story:
 
     def _said(self) -> list[Json]:
         words = (
-            says("answerable", (self.rng.randint(1, 3), 3, self.rng.randint(4, 60))),
+            says("answerable", (self.rng.randint(1, 3), 4, self.rng.randint(7, 60))),  # more than white space
             says("no_answer"),
             says("bad_question"),
             says("answerable"),

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from db import queries, store
 from db.rows import RoundRow
-from labeler.desk import Desk
+from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady, PageChanged, ServerDown
 from labeler.studio import aligning
 from labeler.studio.client import Client
@@ -235,6 +235,34 @@ def test_a_project_whose_description_was_edited_is_still_ours(people: People, cl
     pull(desk, client)
     assert push(desk, client, in_review(desk)).pushed == 0
     assert each_once(people, desk)
+
+
+def test_an_edited_description_and_a_removed_push_do_not_make_a_project_a_stranger(
+    people: People, client: Client, desk: Desk
+) -> None:
+    desk = desk.with_config(with_settings(desk.config, studio={"batch_size": 2}))
+    push(desk, client, in_review(desk))
+    for project in projects(desk):
+        people.call("PATCH", f"/api/projects/{project}/", {"description": "please be quick"})
+        for task in people.tasks(project)[-2:]:  # all of the last push
+            people.delete_task(task["id"])
+    assert pull(desk, client).gone == 2 * len(projects(desk))
+
+
+def test_the_page_is_put_back_also_where_nothing_is_left_to_send(people: People, client: Client, desk: Desk) -> None:
+    push(desk, client, in_review(desk))
+    blind = projects(desk)[0]
+    page = people.call("GET", f"/api/projects/{blind}")["label_config"]
+    people.call("PATCH", f"/api/projects/{blind}/", {"label_config": page.replace('maxRating="5"', 'maxRating="7"')})
+    assert push(desk, client, in_review(desk), reset_page=True).pushed == 0
+    assert people.call("GET", f"/api/projects/{blind}")["label_config"] == page
+
+
+def test_a_task_with_more_passages_than_a_page_has_is_told_in_one_line(desk: Desk) -> None:
+    with desk.database.write() as session:
+        session.execute(text("UPDATE tasks SET passages = :ids"), {"ids": json.dumps([f"p{n}" for n in range(6)])})
+    with pytest.raises(NotReady, match=r"^a task shows 6 passages, a page has 5; answer them with: labeler review$"):
+        plan(desk, in_review(desk))
 
 
 def test_a_page_changed_by_hand_is_told_and_put_back_only_on_demand(people: People, client: Client, desk: Desk) -> None:
