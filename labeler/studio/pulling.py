@@ -29,7 +29,7 @@ from labeler.studio.projects import check_not_elsewhere, live, remote, url_of
 from labeler.studio.pushing import Pushed, push
 
 if TYPE_CHECKING:
-    from labeler.studio.client import Client, RemoteTask
+    from labeler.studio.client import Client, ProjectState, RemoteTask
 
 PIECE = 200  # tasks asked for by their ids together, where the server fails at a whole page
 
@@ -139,8 +139,9 @@ def _pull(
     The server's clock may be set back, or a change be written late. So what is known is counted against what is there,
     and everything is read where something is missing.
     """
-    newest = client.newest_change(remote(project))
-    there = client.project(remote(project)).annotation_count
+    newest, state = client.newest_change(remote(project)), client.project(remote(project))
+    if not everything and _is_quiet(desk, project, newest, state):
+        return Counter()
     aligned = align_project(desk, client, project)
     counts = Counter(gone=aligned.gone, foreign=aligned.foreign)
     since = None if everything else _since(project.cursor, desk.config.studio.overlap_seconds)
@@ -148,12 +149,32 @@ def _pull(
         copies = queries.copies(session, project.id)
         reading = _Reading(session, project, users)
     counts.update(_read(desk, client, reading, since, copies, shown))
-    if since is not None and not aligned.foreign and _known(desk, project) < there:
+    if since is not None and not aligned.foreign and _known(desk, project) < state.annotation_count:
         counts.update(_read(desk, client, reading, None, copies, shown))
     if newest is not None:
         with desk.database.write() as session:
             store.move_cursor(session, project.id, newest)
     return counts
+
+
+def _is_quiet(desk: Desk, project: StudioProjectRow, newest: str | None, state: ProjectState) -> bool:
+    """Whether nothing happened since the last pull: the same newest change, and all that is known is what is there.
+
+    So looking again and again costs the server nothing, however many tasks were just sent.
+    """
+    with desk.database.read() as session:
+        places = queries.live_tasks(session, project.id)
+        begun = [push for push in queries.unfinished_pushes(session, url=project.url) if push.project_id == project.id]
+        to_remove = queries.withdrawn_tasks(session, project.id)
+        known = queries.annotation_count(session, project.id)
+    once = len({row.task_id for row in places}) == len(places)
+    return (
+        newest == project.cursor
+        and (len(places), known) == (state.task_count, state.annotation_count)
+        and once
+        and not begun
+        and not to_remove
+    )
 
 
 def _read(

@@ -302,6 +302,18 @@ def test_a_task_that_stands_there_twice_is_read_as_one(sent: Desks) -> None:
     assert len(people.tasks(task["project"])) == 1, "the copy that nobody holds any more is removed"
 
 
+def test_where_nothing_happened_no_task_is_read(sent: Desks) -> None:
+    desk, people, client = sent
+    made = people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
+    pull(desk, client)
+    unread = {"changed_since": ["before"] * 2, "ids": ["before"] * 2, "get_tasks": ["before"] * 2}
+    assert pull(desk, scripted(client, **unread)).reviews == 0
+    people.take_back(made)
+    with pytest.raises(ServerDown):
+        pull(desk, scripted(client, **unread))
+    assert pull(desk, client).deleted == 1
+
+
 def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
     desk, people, client = sent
     people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
