@@ -151,10 +151,6 @@ class Client:
         """Puts our page in place of the project's. Raises Refused where annotations stand against it."""
         self._call(lambda sdk: sdk.projects.update(remote_id, label_config=page), project=remote_id)
 
-    def set_model_version(self, remote_id: int, version: str) -> None:
-        """Chooses whose predictions the project's page shows."""
-        self._call(lambda sdk: sdk.projects.update(remote_id, model_version=version), project=remote_id)
-
     # --- tasks ------------------------------------------------------------------------------------
 
     def import_tasks(self, remote_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:

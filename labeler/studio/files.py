@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from db import queries, store
-from db.rows import FiledReview, RoundRow, TaskRow
+from db.rows import FiledReview, TaskRow
 from labeler import agreement
 from labeler.desk import Desk
 from labeler.errors import ExportRefused, NotReady
@@ -18,6 +17,7 @@ from labeler.files import atomic_folder
 from labeler.studio import convert
 from labeler.studio.exported import Found, People, read_export
 from labeler.studio.guidelines import instruction
+from labeler.studio.outgoing import task_payloads
 from labeler.studio.page import MAX_PLACES, page
 from mrc.squad import Rejected
 
@@ -68,7 +68,8 @@ def write_tasks(desk: Desk, folder: Path) -> Written:
             (new / f"{name}.xml").write_text(page(blind=blind, places=places, language="both"), encoding="utf-8")
             (new / f"{name}.html").write_text(instruction("both", blind=blind), encoding="utf-8")
             with (new / f"{name}.json").open("w", encoding="utf-8") as file:
-                json.dump(list(_exported(desk, row, chosen, places=places)), file, ensure_ascii=False)
+                tasks_out = list(task_payloads(desk, row, chosen, push_id=PUSH_ID, places=places))
+                json.dump(tasks_out, file, ensure_ascii=False)
     files = {f"{_file_name(*form)}.json": len(chosen) for form, chosen in sorted(forms.items())}
     return Written(0, len(tasks), str(folder), files, _ADVICE)
 
@@ -87,26 +88,6 @@ def _check_places(tasks: Sequence[TaskRow]) -> None:
     most = max(len(task.passages) for task in tasks)
     if most > MAX_PLACES:
         raise ExportRefused(f"a task shows {most} passages, a page has {MAX_PLACES}; answer them with: labeler review")
-
-
-def _exported(desk: Desk, row: RoundRow, tasks: Sequence[TaskRow], *, places: int) -> Iterator[dict[str, Any]]:
-    ids = [task.question_id for task in tasks]
-    with desk.database.read() as session:
-        questions = {each.id: each.text for each in queries.questions(session, ids=set(ids), active=False)}
-        passages = queries.passages(session, {key for task in tasks for key in task.passages})
-        suggested = [task.question_id for task in tasks if not task.blind]
-        found = queries.predictions(session, row.number, question_ids=suggested)
-    answers = {each.question_id: each.answers for each in found}
-    for task in tasks:
-        yield convert.task_json(
-            task,
-            round_uid=row.uid,
-            push_id=PUSH_ID,
-            question=questions[task.question_id],
-            passages=passages,
-            places=places,
-            answers=answers.get(task.question_id, ()),
-        )
 
 
 # --- in ------------------------------------------------------------------------------------------

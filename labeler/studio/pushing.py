@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from db import queries, store
 from db.rows import RoundRow, StudioProjectRow, StudioPushRow, TaskRow
@@ -16,7 +16,7 @@ from labeler.desk import Desk
 from labeler.errors import ServerDown, StudioError
 from labeler.progress import Bar, bar
 from labeler.studio.aligning import align, batched, look_for
-from labeler.studio.convert import task_json
+from labeler.studio.outgoing import task_payloads
 from labeler.studio.projects import (
     Form,
     check_not_elsewhere,
@@ -138,7 +138,7 @@ def _import(
     tasks: Sequence[TaskRow],
 ) -> None:
     """Sends a push and stores where its tasks stand. What surely did not arrive is free to be sent again."""
-    payload = _payload(desk, row, project, push, tasks)
+    payload = list(task_payloads(desk, row, tasks, push_id=push.push_id, places=project.places))
     try:
         ids = client.import_tasks(remote(project), payload)
     except StudioError as error:
@@ -149,27 +149,3 @@ def _import(
     with desk.database.write() as session:
         store.place_tasks(session, push, zip((task.id for task in tasks), ids, strict=True))
         store.finish_push(session, push)
-
-
-def _payload(
-    desk: Desk, row: RoundRow, project: StudioProjectRow, push: StudioPushRow, tasks: Sequence[TaskRow]
-) -> list[dict[str, Any]]:
-    """The tasks as the server imports them."""
-    ids = [task.question_id for task in tasks]
-    with desk.database.read() as session:
-        questions = {entry.id: entry.text for entry in queries.questions(session, ids=ids, active=False)}
-        passages = queries.passages(session, {key for task in tasks for key in task.passages})
-        suggested = [] if project.blind else queries.predictions(session, row.number, question_ids=ids)
-    answers = {entry.question_id: entry.answers for entry in suggested}
-    return [
-        task_json(
-            task,
-            round_uid=row.uid,
-            push_id=push.push_id,
-            question=questions[task.question_id],
-            passages=passages,
-            places=project.places,
-            answers=answers.get(task.question_id, ()),
-        )
-        for task in tasks
-    ]

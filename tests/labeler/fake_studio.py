@@ -63,9 +63,6 @@ class FakeStudio:
     def set_page(self, remote_id: int, page: str) -> None:
         self.projects[remote_id]["page"] = page
 
-    def set_model_version(self, remote_id: int, version: str) -> None:
-        self.projects[remote_id]["model_version"] = version
-
     def import_tasks(self, remote_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         self._up()
         made = [RemoteTask(next(self._ids), self._now(), task["data"]) for task in tasks]

@@ -102,15 +102,10 @@ def test_a_new_project_is_as_asked_for(client: Client, project: int, label_studi
     assert (told["expert_instruction"], told["show_instruction"]) == ("Mark it.", True)
 
 
-def test_page_and_model_version_can_be_set(client: Client, project: int) -> None:
-    with pytest.raises(Refused, match="model_version"):  # the server knows those of imported predictions only
-        client.set_model_version(project, "round-3")
-    prediction = {"model_version": "round-3", "result": [SPAN]}
-    client.import_tasks(project, [{**task(), "predictions": [prediction]}])
-    client.set_model_version(project, "round-3")
+def test_the_page_can_be_set(client: Client, project: int) -> None:
     wider = PAGE.replace("</View>", '<TextArea name="comment" toName="p1"/></View>')
     client.set_page(project, wider)
-    assert (client.project(project).model_version, client.project(project).page) == ("round-3", wider)
+    assert client.project(project).page == wider
 
 
 def test_a_page_that_is_no_page_is_refused_with_what_the_server_says(client: Client, project: int) -> None:
@@ -250,7 +245,6 @@ def test_deleting_no_tasks_deletes_none(client: Client, project: int) -> None:
         lambda client: client.find_by_push(NO_SUCH, "p"),
         lambda client: client.import_tasks(NO_SUCH, [task()]),
         lambda client: client.set_page(NO_SUCH, PAGE),
-        lambda client: client.set_model_version(NO_SUCH, "v"),
         lambda client: client.get_tasks(NO_SUCH, [1]),
         lambda client: client.delete_untouched(NO_SUCH, [1]),
     ],
