@@ -22,7 +22,6 @@ from labeler.studio import convert
 from labeler.studio.guidelines import rules
 
 PAUSE = 180.0  # seconds between two keys, above which somebody went away: no more than this is counted
-PATIENCE = 60.0  # seconds to wait for another process that holds the workspace
 
 HELP = """\
 Enter  the first candidate is right        1-9  this candidate is right
@@ -81,7 +80,7 @@ class Sitting:
         self._seen = 0.0  # when the last key came
 
     def run(self) -> Sat:
-        """What it came to, once nothing is open for this person or he stops. Raises WorkspaceBusy."""
+        """What it came to, once nothing is open for this person or he stops."""
         try:
             while (item := self._next()) is not None or self._wants_the_last_back():
                 try:
@@ -245,18 +244,16 @@ class Sitting:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Holds the workspace for one write; waits for who else holds it. Raises WorkspaceBusy after PATIENCE."""
-        asked, told = self._clock(), False
+        """Holds the workspace for one write; waits for who else holds it, however long: no answer given is lost."""
+        told = False
         with ExitStack() as held:
             while True:
                 try:
                     held.enter_context(self._desk.workspace.lock())
                     break
                 except WorkspaceBusy as busy:
-                    if self._clock() - asked > PATIENCE:
-                        raise
                     if not told:
-                        self._talk.say(f"waiting: {busy}")
+                        self._talk.say(f"waiting until it ends; Ctrl-C gives this answer up: {busy}")
                     told = True
                     time.sleep(0.2)
             yield
