@@ -1,49 +1,84 @@
-"""Speed and memory of BM25 beside rank_bm25, and retrieval on KorQuAD by analyzer.
+"""Speed, memory and exactness of BM25 beside bm25s (numba) and rank_bm25; and retrieval on KorQuAD by analyzer.
 
-    python benchmarks/bm25.py [--passages 100000] [--queries 15] [--json]
+    python benchmarks/bm25.py [--passages 10000 100000 1000000] [--json]
     LABELER_DATA=... python benchmarks/bm25.py --korquad
 
-The corpus is synthetic: Zipf-distributed terms, about 104 different ones a passage, as bigrams of Korean paragraphs
-have. Both are timed in CPU-seconds of the same run on one core; BM25 searches a hundred times as many queries.
+The corpora are synthetic: Zipf-distributed terms, about 104 different ones a passage, as bigrams of Korean paragraphs
+have. Each size runs in a process of its own. Rates are questions per CPU-second, the best of several turns that the
+programs take one after another; those of two threads go by the clock. bm25s gets our weights, as float32, and terms as
+numbers, as our kernel does; `from text` is `BM25.search` with cutting the question into terms. The bound is what one
+thread reaches that does nothing but read 8 bytes (document and float32 weight) of each posting of a question's terms.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import numpy.typing as npt
 import rank_bm25
 
 from mrc.analyzers import get_analyzer
-from mrc.retrieve.bm25 import BM25
+from mrc.retrieve.bm25 import BM25, TermCounts
 
-K = 10
+K = (10, 100)
 TERMS = 130  # a passage, duplicates counted
 QUERY_TERMS = 8
 VOCABULARY = 200_000
+TURNS = 5
+RANK_BM25_MOST = 100_000  # passages; beyond, its dicts need gigabytes
+SIZES = (10_000, 100_000, 1_000_000)
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class Rates:
+    """Questions per second for one k."""
+
+    k: int
+    ours: float
+    ours_from_text: float
+    ours_two_threads: float  # by the clock
+    bm25s: float | None
+    bm25s_two_threads: float | None  # by the clock
+    rank_bm25: float | None
+    bound: float
+    to_bm25s: float | None
+    to_bm25s_two_threads: float | None
+    to_rank_bm25: float | None
+    settled: float  # share of questions that the bounds settled without the plain search
+    equal_to_reference: int  # questions whose documents and scores are the float64 reference's, of `checked`
+    checked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
     passages: int
     postings_per_passage: float
-    rank_bm25_per_second: float
-    ours_per_second: float
-    ratio: float
-    rank_bm25_build_seconds: float
-    ours_build_seconds: float
-    rank_bm25_mib: float
-    ours_mib: float
-    largest_score_difference: float
+    build_seconds: float  # from counted terms, CPU
+    bounds_seconds: float  # what the first search adds, CPU, compiled before
+    index_mib: float
+    bounds_mib: float
+    build_peak_mib: float  # beyond the counted terms
+    search_peak_mib: float  # beyond the index: bounds, candidates and results of 4,000 questions, k = 100, two threads
+    rank_bm25_build_seconds: float | None
+    rank_bm25_mib: float | None
+    largest_score_difference: float | None  # from rank_bm25, method okapi
+    rates: list[Rates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +93,35 @@ class Quality:
     questions_per_second: float
 
 
-def corpus(passages: int, rng: np.random.Generator) -> list[str]:
+def corpus(passages: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """(passages, TERMS) numbers of terms."""
     share = 1 / (np.arange(VOCABULARY) + 2.7)
-    drawn = rng.choice(VOCABULARY, size=(passages, TERMS), p=share / share.sum())
-    return [" ".join(map(str, row)) for row in drawn.tolist()]
+    limits = np.cumsum(share / share.sum())
+    drawn = np.empty((passages, TERMS), dtype=np.int32)
+    for rows in np.array_split(drawn, -(-passages // 50_000)):
+        rows[:] = np.minimum(np.searchsorted(limits, rng.random(rows.shape)), VOCABULARY - 1)
+    return drawn
 
 
-def queries(texts: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    chosen = [texts[number].split() for number in rng.integers(len(texts), size=count)]
-    return [" ".join(rng.choice(words, size=QUERY_TERMS, replace=False)) for words in chosen]
+def counted(drawn: npt.NDArray[np.int32]) -> TermCounts:
+    ordered = np.sort(drawn, axis=1)
+    first = np.ones(ordered.shape, dtype=np.bool_)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    places = np.flatnonzero(first)
+    frequencies = np.diff(np.append(places, ordered.size)).astype(np.int32)
+    starts = np.concatenate(([0], np.cumsum(first.sum(axis=1))))
+    seen = np.full(VOCABULARY, drawn.size)
+    np.minimum.at(seen, drawn.ravel(), np.arange(drawn.size))
+    terms = np.argsort(seen)[: int((seen < drawn.size).sum())]  # by first occurrence, as rank_bm25 has them
+    column_of = np.zeros(VOCABULARY, dtype=np.int32)
+    column_of[terms] = np.arange(len(terms))
+    vocabulary = {str(term): column for column, term in enumerate(terms.tolist())}
+    return TermCounts(vocabulary, starts, column_of[ordered.ravel()[places]], frequencies)
+
+
+def queries(drawn: npt.NDArray[np.int32], count: int, rng: np.random.Generator) -> list[str]:
+    rows = drawn[rng.integers(len(drawn), size=count)]
+    return [" ".join(map(str, rng.choice(row, size=QUERY_TERMS, replace=False).tolist())) for row in rows]
 
 
 def resident_mib() -> float:
@@ -76,40 +131,155 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def speed(passages: int, asked: int, *, seed: int = 0) -> Speed:
+def from_here() -> float:
+    """Memory of this process now, from which `peak_mib` counts next (Linux)."""
+    now = resident_mib()
+    Path("/proc/self/clear_refs").write_text("5")
+    return now
+
+
+def peak_mib(start: float) -> float:
+    """The most memory that the process has held since, beyond `start`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024 - start
+
+
+def measure(passages: int, *, seed: int = 0) -> Size:
     rng = np.random.default_rng(seed)
-    texts = corpus(passages, rng)
-    empty, before = resident_mib(), time.process_time()
-    ours = BM25.build(texts, analyzer="whitespace", method="okapi")
-    ours_build, ours_mib = time.process_time() - before, resident_mib() - empty
-    many = queries(texts, asked * 100, rng)
-    before = time.process_time()
-    ours.search(many, K)
-    ours_rate = len(many) / (time.process_time() - before)
-
-    terms = [text.split() for text in texts]
-    empty, before = resident_mib(), time.process_time()
-    theirs = rank_bm25.BM25Okapi(terms)
-    theirs_build, theirs_mib = time.process_time() - before, resident_mib() - empty
-    few = [query.split() for query in many[:asked]]
-    before = time.process_time()
-    for query in few:
-        theirs.get_top_n(query, texts, n=K)
-    theirs_rate = asked / (time.process_time() - before)
-    differences = [np.abs(ours.scores(" ".join(query)) - theirs.get_scores(query)).max() for query in few[:3]]
-
-    return Speed(
+    drawn = corpus(passages, rng)
+    counts = counted(drawn)
+    start, before = from_here(), time.process_time()
+    index = BM25.from_counts(counts, get_analyzer("whitespace"), method="okapi", k1=1.5, b=0.75)
+    build_seconds, build_peak = time.process_time() - before, peak_mib(start)
+    asked = queries(drawn, 4000, rng)
+    small = BM25.build(["a b", "b"], analyzer="whitespace")
+    small.search(["a"], 1)  # compiles, or loads what was compiled
+    start, before = from_here(), time.process_time()
+    bounds = index._bounds
+    assert bounds is not None
+    bounds_seconds = time.process_time() - before
+    index.search(asked, max(K), threads=2)
+    search_peak = peak_mib(start)
+    ranker = Ranker.of(drawn, index, asked) if passages <= RANK_BM25_MOST else None
+    arrays = (index.starts, index.documents, index.gains, index.base)
+    return Size(
         passages=passages,
-        postings_per_passage=len(ours.documents) / passages,
-        rank_bm25_per_second=theirs_rate,
-        ours_per_second=ours_rate,
-        ratio=ours_rate / theirs_rate,
-        rank_bm25_build_seconds=theirs_build,
-        ours_build_seconds=ours_build,
-        rank_bm25_mib=theirs_mib,
-        ours_mib=ours_mib,
-        largest_score_difference=float(max(differences)),
+        postings_per_passage=len(index.documents) / passages,
+        build_seconds=build_seconds,
+        bounds_seconds=bounds_seconds,
+        index_mib=sum(values.nbytes for values in arrays) / 2**20,
+        bounds_mib=sum(values.nbytes for values in bounds.levels[1:]) / 2**20,
+        build_peak_mib=build_peak,
+        search_peak_mib=search_peak,
+        rank_bm25_build_seconds=ranker.build_seconds if ranker else None,
+        rank_bm25_mib=ranker.mib if ranker else None,
+        largest_score_difference=ranker.difference if ranker else None,
+        rates=[rates(index, asked, k, ranker.rate if ranker else None) for k in K],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranker:
+    """rank_bm25 of the same passages."""
+
+    build_seconds: float
+    mib: float
+    rate: float  # questions per CPU-second
+    difference: float
+
+    @classmethod
+    def of(cls, drawn: npt.NDArray[np.int32], index: BM25, asked: Sequence[str], *, few: int = 10) -> Ranker:
+        terms = [list(map(str, row)) for row in drawn.tolist()]
+        empty, before = resident_mib(), time.process_time()
+        theirs = rank_bm25.BM25Okapi(terms)
+        build_seconds, mib = time.process_time() - before, resident_mib() - empty
+        documents = range(len(terms))
+        seconds = []
+        for query in asked[:few]:
+            before = time.process_time()
+            theirs.get_top_n(query.split(), documents, n=K[0])
+            seconds.append(time.process_time() - before)
+        differences = [np.abs(index.scores(query) - theirs.get_scores(query.split())).max() for query in asked[:3]]
+        return cls(build_seconds, mib, few / sum(seconds), float(max(differences)))
+
+
+def rates(index: BM25, asked: list[str], k: int, ranker: float | None) -> Rates:
+    bounds = index._bounds
+    assert bounds is not None
+    columns = index._columns(asked, k)
+    runs: dict[str, tuple[Callable[[], object], Callable[[], float]]] = {
+        "ours": (lambda: bounds.search(columns, index.base, k, threads=1), time.process_time),
+        "text": (lambda: index.search(asked, k, threads=1), time.process_time),
+        "two": (lambda: bounds.search(columns, index.base, k, threads=2), time.perf_counter),
+    }
+    peer = bm25s_of(index)
+    part = columns[: max(200, min(len(columns), 100_000_000 // index.size))]
+    if peer:
+        runs["bm25s"] = (lambda: peer(part, k, 1), time.process_time)
+        runs["bm25s two"] = (lambda: peer(part, k, 2), time.perf_counter)
+    seconds = best_seconds(runs)
+    rate = {name: (len(part) if "bm25s" in name else len(columns)) / value for name, value in seconds.items()}
+    postings = np.diff(index.starts)
+    read = float(np.mean([postings[query].sum() for query in columns])) * 8
+    settled = bounds.search(columns, index.base, k, threads=1)[2]
+    equal, checked = compared(index, asked, k)
+    return Rates(
+        k=k,
+        ours=rate["ours"],
+        ours_from_text=rate["text"],
+        ours_two_threads=rate["two"],
+        bm25s=rate.get("bm25s"),
+        bm25s_two_threads=rate.get("bm25s two"),
+        rank_bm25=ranker,
+        bound=bytes_per_second() / read,
+        to_bm25s=rate["ours"] / rate["bm25s"] if peer else None,
+        to_bm25s_two_threads=rate["two"] / rate["bm25s two"] if peer else None,
+        to_rank_bm25=rate["ours"] / ranker if ranker else None,
+        settled=float(settled.mean()),
+        equal_to_reference=equal,
+        checked=checked,
+    )
+
+
+def best_seconds(runs: dict[str, tuple[Callable[[], object], Callable[[], float]]]) -> dict[str, float]:
+    """The best of several turns of each run, after one that does not count."""
+    best = dict.fromkeys(runs, np.inf)
+    for turn in range(TURNS + 1):
+        for name, (run, clock) in runs.items():
+            before = clock()
+            run()
+            if turn:
+                best[name] = min(best[name], clock() - before)
+    return best
+
+
+def bm25s_of(index: BM25) -> Callable[[list[list[int]], int, int], Any] | None:
+    if importlib.util.find_spec("bm25s") is None:
+        return None
+    from bm25s.numba.retrieve_utils import _retrieve_numba_functional as retrieve
+
+    single = index.gains.astype(np.float32)
+    scores = {"data": single, "indices": index.documents, "indptr": index.starts, "num_docs": index.size}
+    return lambda columns, k, threads: retrieve(columns, scores, k=k, n_threads=threads)
+
+
+def compared(index: BM25, asked: list[str], k: int) -> tuple[int, int]:
+    part = asked[: max(50, min(1000, 20_000_000 // index.size))]
+    found, scores = index.search(part, k)
+    expected, expected_scores = index.search_plainly(part, k)
+    same = (found == expected).all(axis=1) & (scores == expected_scores).all(axis=1)
+    return int(same.sum()), len(part)
+
+
+def bytes_per_second() -> float:
+    """What one thread reads of memory, best of several."""
+    values = np.ones(1 << 25)
+    best = np.inf
+    for _ in range(TURNS):
+        before = time.process_time()
+        values.sum()
+        best = min(best, time.process_time() - before)
+    return values.nbytes / best
 
 
 def korquad(folder: Path) -> list[Quality]:
@@ -136,24 +306,40 @@ def quality(analyzer: str, texts: Sequence[str], asked: Sequence[tuple[str, int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--passages", type=int, default=100_000)
-    parser.add_argument("--queries", type=int, default=15, help="asked of rank_bm25")
+    parser.add_argument("--passages", type=int, nargs="+", default=SIZES)
     parser.add_argument("--korquad", action="store_true", help="quality by analyzer instead, on LABELER_DATA")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.korquad and "LABELER_DATA" not in os.environ:
         parser.error("set LABELER_DATA to the folder that holds KorQuAD_v1.0_dev.json")
-    rows = korquad(Path(os.environ["LABELER_DATA"])) if options.korquad else [speed(options.passages, options.queries)]
+    if options.korquad:
+        rows = [asdict(row) for row in korquad(Path(os.environ["LABELER_DATA"]))]
+    elif len(options.passages) == 1:
+        rows = [asdict(measure(options.passages[0]))]
+    else:
+        rows = [in_a_process(passages) for passages in options.passages]
     if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(
-            "  ".join(
-                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                for name, value in asdict(row).items()
-            )
-        )
+        for line in (row, *row.pop("rates", [])):
+            print("  ".join(f"{name} {told(value)}" for name, value in line.items()))
+
+
+def in_a_process(passages: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--passages", str(passages), "--json"]
+    rows: list[dict[str, Any]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return rows[0]
+
+
+def told(value: object) -> str:
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float) and value < 1000
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 if __name__ == "__main__":

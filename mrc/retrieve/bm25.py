@@ -3,6 +3,9 @@
 A score is a sum over the query's terms of `idf(term) * unit(frequency, document length)`. Parameters, `idf` and the
 score are rank_bm25's own code, run here when an index is built: once for each distinct (frequency, length) with idf 1.
 A query then only adds stored weights, in float64 and in the order of its terms, as rank_bm25's `get_scores` does.
+
+`BM25.search_plainly` does just that, for every document. `BM25.search` finds the same with `mrc.retrieve.bounds`, which
+is much faster, where numba is installed.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ import logging
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +28,9 @@ from scipy import sparse
 
 from mrc.analyzers import Analyzer, detect_language, get_analyzer
 from mrc.errors import DataError
+
+if TYPE_CHECKING:
+    from mrc.retrieve.bounds import Bounds
 
 logger = logging.getLogger(__name__)
 
@@ -83,20 +92,49 @@ class TermCounts:
             columns.extend(map(vocabulary.__getitem__, counts))
             frequencies.extend(counts.values())
             starts.append(len(columns))
-        return cls(
-            dict(vocabulary),
-            np.frombuffer(starts, dtype=np.int64),
-            np.array(columns, dtype=np.int32),  # a copy: an empty buffer cannot be wrapped
-            np.array(frequencies, dtype=np.int32),
+        wrapped = [
+            np.frombuffer(part, dtype=np.int32) if part else np.empty(0, np.int32) for part in (columns, frequencies)
+        ]
+        return cls(dict(vocabulary), np.frombuffer(starts, dtype=np.int64), *wrapped)
+
+    @classmethod
+    def picked(cls, parts: Sequence[TermCounts], documents: Sequence[tuple[int, int]]) -> TermCounts:
+        """The counts of documents given as (part, document in it), in that order; the same as `of` gives for them."""
+        vocabulary = dict.fromkeys(term for part in parts for term in part.vocabulary)
+        numbers = {term: number for number, term in enumerate(vocabulary)}
+        renumbered = [np.fromiter(map(numbers.__getitem__, part.vocabulary), dtype=np.int32) for part in parts]
+        columns = [np.empty(0, np.int32), *(new[part.columns] for new, part in zip(renumbered, parts, strict=True))]
+        frequencies = [np.empty(0, np.int32), *(part.frequencies for part in parts)]
+        offsets = np.cumsum([0, *(len(part.columns) for part in parts)])
+        firsts = np.cumsum([0, *(len(part) for part in parts)])
+        begins = np.concatenate([part.starts[:-1] + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
+        sizes = np.concatenate([np.diff(part.starts) for part in parts])
+        rows = np.array([firsts[part] + document for part, document in documents], dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(sizes[rows])))
+        places = np.arange(starts[-1]) + np.repeat(begins[rows] - starts[:-1], sizes[rows])
+        return cls._in_order(
+            list(vocabulary), starts, np.concatenate(columns)[places], np.concatenate(frequencies)[places]
         )
+
+    @classmethod
+    def _in_order(cls, terms: Sequence[str], starts: Ints, columns: Int32s, frequencies: Int32s) -> TermCounts:
+        """With columns in first-seen order and without terms that no document has."""
+        seen = np.full(len(terms), len(columns))
+        np.minimum.at(seen, columns, np.arange(len(columns)))
+        order = np.argsort(seen, kind="stable")[: np.count_nonzero(seen < len(columns))]
+        column_of = np.zeros(len(terms), dtype=np.int32)
+        column_of[order] = np.arange(len(order))
+        vocabulary = {terms[number]: column for column, number in enumerate(order.tolist())}
+        return cls(vocabulary, starts, column_of[columns], frequencies)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def lengths(self) -> Ints:
         """(N,) terms of each document, duplicates counted."""
-        ends = np.concatenate(([0], np.cumsum(self.frequencies, dtype=np.int64)))
-        lengths: Ints = np.diff(ends[self.starts])
+        lengths = np.zeros(len(self), dtype=np.int64)
+        filled = np.flatnonzero(np.diff(self.starts))
+        lengths[filled] = np.add.reduceat(self.frequencies, self.starts[filled], dtype=np.int64)
         return lengths
 
 
@@ -125,7 +163,7 @@ class _FromCounts:
         return units
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots, which leave no place for a cached property
 class BM25:
     """N documents, ready to be searched. Postings are in term order, those of a term in document order."""
 
@@ -164,13 +202,20 @@ class BM25:
             raise DataError(f"nothing to index: {len(counts)} passages hold no term; import passages with text first")
         if method == "bm25l":
             logger.warning("bm25l: rank_bm25's formula counts the term frequency twice and ranks far worse than atire")
-        idf, units, absent = _weights(counts, METHODS[method], k1=k1, b=b)
+        formula = type(METHODS[method].__name__, (_FromCounts, METHODS[method]), {})(counts, k1=k1, b=b)
+        idf = np.array([formula.idf[term] for term in counts.vocabulary])
+        base = idf * float(formula.units(np.array([0]), np.array([1]))[0])
         shape = (len(counts), len(counts.vocabulary))
-        by_term = sparse.csr_array((units, counts.columns, counts.starts), shape=shape).tocsc()
-        base = idf * absent
-        document_frequencies = np.diff(by_term.indptr)
-        gains = by_term.data * np.repeat(idf, document_frequencies) - np.repeat(base, document_frequencies)
-        starts, documents = by_term.indptr.astype(np.int64), by_term.indices.astype(np.int32)
+        narrow = counts.starts[-1] <= np.iinfo(np.int32).max
+        rows = counts.starts.astype(np.int32) if narrow else counts.starts  # wide ones make scipy copy the columns
+        by_term = sparse.csr_array((_units(counts, formula), counts.columns, rows), shape=shape).tocsc()
+        starts, documents = by_term.indptr.astype(np.int64), by_term.indices.astype(np.int32, copy=False)
+        gains = by_term.data  # weighed where they lie
+        for terms in _parts(starts):
+            postings = slice(starts[terms.start], starts[terms.stop])
+            counted = np.diff(starts[terms.start : terms.stop + 1])
+            gains[postings] *= np.repeat(idf[terms], counted)
+            gains[postings] -= np.repeat(base[terms], counted)
         return cls(analyzer, len(counts), counts.vocabulary, starts, documents, gains, base)
 
     def scores(self, query: str) -> Floats:
@@ -179,19 +224,48 @@ class BM25:
         self._add(self._known(self.analyzer(query)), scores)
         return scores
 
-    def search(self, queries: Sequence[str], k: int) -> tuple[Ints, npt.NDArray[np.float32]]:
+    def search(
+        self, queries: Sequence[str], k: int, *, threads: int | None = None
+    ) -> tuple[Ints, npt.NDArray[np.float32]]:
         """(Q, k) documents and (Q, k) scores, best first, equal scores by lowest document.
 
         Only documents that share a term with the query are found; rows are padded with document -1, score -inf.
-        Ranked in float64; holds the scores of one query at a time.
+        Ranked in float64. The result does not depend on `threads`, how many may work at a time (None: one for each
+        processor), nor on whether numba is installed.
         """
+        columns = self._columns(queries, k)
+        if self._bounds is None:
+            return self._search_plainly(columns, k)
+        documents, scores, settled = self._bounds.search(columns, self.base, k, threads=threads)
+        rest = np.flatnonzero(~settled)
+        documents[rest], scores[rest] = self._search_plainly([columns[row] for row in rest], k)
+        return documents, scores
+
+    def search_plainly(self, queries: Sequence[str], k: int) -> tuple[Ints, npt.NDArray[np.float32]]:
+        """What `search` gives, from the score of every document; holds those of one query at a time."""
+        return self._search_plainly(self._columns(queries, k), k)
+
+    @cached_property
+    def _bounds(self) -> Bounds | None:
+        """Made when the index is first searched; None without numba, or where a gain is below 0."""
+        if find_spec("numba") is None:
+            logger.info("numba is not installed: every query scores every passage, which is far slower")
+            return None
+        from mrc.retrieve.bounds import Bounds, Postings  # numba takes a second to load
+
+        return Bounds.of(Postings(self.starts, self.documents, self.gains), self.size)
+
+    def _columns(self, queries: Sequence[str], k: int) -> list[list[int]]:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
+        return [self._known(terms) for terms in self.analyzer.terms(queries)]
+
+    def _search_plainly(self, queries: Sequence[Sequence[int]], k: int) -> tuple[Ints, npt.NDArray[np.float32]]:
         documents = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         workspace = np.empty(-(-self.size // _BLOCK) * _BLOCK)
-        for row, terms in enumerate(self.analyzer.terms(queries)):
-            best, values = self._top(self._known(terms), k, workspace)
+        for row, columns in enumerate(queries):
+            best, values = self._top(columns, k, workspace)
             documents[row, : len(best)] = best
             scores[row, : len(best)] = values
         return documents, scores
@@ -208,7 +282,7 @@ class BM25:
             np.add.at(scores, self.documents[postings], self.gains[postings])
         return floor
 
-    def _top(self, columns: list[int], k: int, scores: Floats) -> tuple[Ints, Floats]:
+    def _top(self, columns: Sequence[int], k: int, scores: Floats) -> tuple[Ints, Floats]:
         if not columns:
             return np.empty(0, dtype=np.int64), np.empty(0)
         floor = self._add(columns, scores)
@@ -223,22 +297,26 @@ class BM25:
         return candidates[order], values[order]
 
 
-def _weights(counts: TermCounts, ranker: type[Any], *, k1: float, b: float) -> tuple[Floats, Floats, float]:
-    """(V,) idf, (P,) unit of each posting, and the unit of a document without the term."""
-    formula = type(ranker.__name__, (_FromCounts, ranker), {})(counts, k1=k1, b=b)
-    idf = np.array([formula.idf[term] for term in counts.vocabulary])
+def _units(counts: TermCounts, formula: Any) -> Floats:
+    """(P,) what the formula gives each posting at idf 1."""
     lengths = counts.lengths()
-    of_document = np.repeat(lengths, np.diff(counts.starts))
     longest = int(lengths.max())
-    units = np.empty(len(of_document))
-    for start in range(0, len(units), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    units = np.empty(len(counts.columns))
+    for documents in _parts(counts.starts):
+        part = slice(counts.starts[documents.start], counts.starts[documents.stop])
+        of_document = np.repeat(lengths[documents], np.diff(counts.starts[documents.start : documents.stop + 1]))
         # One number holds both, as a frequency is at most a length. Few are distinct: look-up beats a sort with places.
-        pairs = counts.frequencies[part].astype(np.int64) * (longest + 1) + of_document[part]
+        pairs = counts.frequencies[part].astype(np.int64) * (longest + 1) + of_document
         distinct = np.unique(pairs)
         units[part] = formula.units(*np.divmod(distinct, longest + 1))[np.searchsorted(distinct, pairs)]
-    absent = formula.units(np.array([0]), np.array([1]))
-    return idf, units, float(absent[0])
+    return units
+
+
+def _parts(starts: Ints) -> Iterator[slice]:
+    """Neighbouring rows that have about `_CHUNK` postings together, or one row that has more."""
+    edges = np.searchsorted(starts, np.arange(0, starts[-1], _CHUNK))
+    for start, stop in pairwise(np.unique([0, *edges, len(starts) - 1]).tolist()):
+        yield slice(start, stop)
 
 
 def _lower_bound(scores: Floats, k: int) -> float:
