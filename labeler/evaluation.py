@@ -12,19 +12,19 @@ import numpy as np
 
 from db import queries, store
 from db.rows import EvaluationRow, LabelledQuestion, ModelRow, QuestionRow
+from labeler import ranking
 from labeler.desk import Desk
 from labeler.errors import NotReady
 from labeler.gate import QuestionResult
 from labeler.progress import bar
+from labeler.ranking import Comparison, Miss, gold_passages
 from labeler.rounds import predicting
-from mrc.metrics import Interval, bootstrap_interval, mrr, recall_at, score
+from mrc.metrics import Interval, bootstrap_interval, score
 from mrc.types import Prediction
 
 if TYPE_CHECKING:
     from mrc.read.model import Reader
 
-DEPTHS = (1, 3, 5, 10)
-SEARCHED = 100  # passages that MRR looks at
 BOOTSTRAP_SEED = 0
 
 
@@ -49,24 +49,39 @@ class Evaluation:
     end_to_end: Reading | None
     intervals: Mapping[str, tuple[float, float]]
     model: str | None  # hash
+    comparison: Comparison | None = None
+    misses: tuple[Miss, ...] | None = None
+    reasons: Mapping[str, int] | None = None  # how many misses have each
 
 
-def evaluate(desk: Desk, split: str) -> Evaluation:
+def evaluate(desk: Desk, split: str, *, compare: str | None = None, misses: int | None = None) -> Evaluation:
     """The best reader and the current index on a split. Without a reader only retrieval is measured.
 
-    Raises: NotReady for a split without labelled questions.
+    Args:
+        compare: another index to measure retrieval against, see `labeler.ranking.other_index`.
+        misses: list the questions whose gold passage is not among so many first ones.
+
+    Raises: NotReady for a split without labelled questions, or without the index that `compare` and `misses` need.
     """
     entries = labelled(desk, split)
     with desk.database.read() as session:
         model = queries.best_model(session)
     fingerprint = desk.current_index() if not desk.given else None
     findable = [entry for entry in entries if entry.label.answers]
-    retrieval, intervals = _retrieval(desk, findable, fingerprint) if fingerprint and findable else (None, {})
+    if (compare or misses) and not (fingerprint and findable):
+        raise NotReady(f"retrieval is not measured: no {split} question has an answer to find in retrieved passages")
+    index = desk.index(fingerprint) if fingerprint and findable else None
+    searched = ranking.search(desk, index, findable) if index else None
+    retrieval, intervals = ranking.measured(searched) if searched else (None, {})
+    comparison = ranking.compared(desk, searched, index, compare) if index and searched and compare else None
+    missed = ranking.missed(desk, searched, index, depth=misses) if index and searched and misses else None
     reader = read(desk, model, split, index=None) if model else None
     end_to_end = read(desk, model, split, index=fingerprint) if model and retrieval else None
     for name, part in (("reader", reader), ("end_to_end", end_to_end)):
         intervals |= {f"{name}.{mark}": bounds for mark, bounds in (part.intervals if part else {}).items()}
-    return Evaluation(split, len(entries), retrieval, reader, end_to_end, intervals, model.hash if model else None)
+    found = Evaluation(split, len(entries), retrieval, reader, end_to_end, intervals, model.hash if model else None)
+    reasons = ranking.counted(missed) if missed is not None else None
+    return replace(found, comparison=comparison, misses=missed, reasons=reasons)
 
 
 def labelled(desk: Desk, split: str) -> list[LabelledQuestion]:
@@ -76,28 +91,6 @@ def labelled(desk: Desk, split: str) -> list[LabelledQuestion]:
     if not entries:
         raise NotReady(f"there are no labelled {split} questions; add some with: labeler import FILE --as {split}")
     return entries
-
-
-def _retrieval(
-    desk: Desk, asked: Sequence[LabelledQuestion], fingerprint: str
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """top-k and MRR of the gold passages of questions that have an answer, with intervals of top-k."""
-    found = desk.index(fingerprint).retrieve([entry.question.text for entry in asked], SEARCHED)
-    ranks = [
-        next((hit.rank for hit in hits if hit.passage_id in _gold_passages(entry)), -1)
-        for entry, hits in zip(asked, found, strict=True)
-    ]
-    numbers = {f"top_{depth}": recall_at(ranks, k=depth) for depth in DEPTHS} | {"mrr": mrr(ranks)}
-    clusters = [entry.document_id for entry in asked]
-    intervals = {}
-    for depth in DEPTHS:
-        hits_at = [float(0 <= rank < depth) for rank in ranks]
-        intervals[f"retrieval.top_{depth}"] = _bounds(_interval(hits_at, clusters))
-    return numbers, intervals
-
-
-def _gold_passages(entry: LabelledQuestion) -> set[str]:
-    return {answer.passage_id for answer in entry.label.answers}
 
 
 def read(desk: Desk, model: ModelRow, split: str, *, index: str | None) -> Reading:
@@ -183,7 +176,7 @@ def _in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
 
 def _mark(desk: Desk, entry: LabelledQuestion, text: str, passage: str | None) -> list[Any]:
     found = score(text, [answer.text for answer in entry.label.answers], desk.metric)
-    right = passage in _gold_passages(entry)
+    right = passage in gold_passages(entry)
     return [entry.question.id, entry.document_id, found.exact_match, found.f1, text, passage, right]
 
 

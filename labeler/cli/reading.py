@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from labeler.cli.common import desk, in_workspace, json_option, on_device, perce
 
 if TYPE_CHECKING:
     from labeler.evaluation import Evaluation
+    from labeler.ranking import Comparison, Miss
 
 
 @click.command("train")
@@ -49,6 +51,9 @@ def train_command(
         f"trained on {trained.examples} examples in {trained.seconds:.0f} s, loss {trained.loss:.3f}: {trained.path}\n"
         f"{trained.why}"
     )
+    if trained.retriever:
+        text += "\nretriever trained on {examples} examples in {seconds:.0f} s: {path}".format(**trained.retriever)
+        text += f"\nretriever {trained.retriever['gate']['why']}"
     show(trained, as_json=as_json, text=lambda: text)
 
 
@@ -82,26 +87,38 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
 
 
 def _no_confidence(confidence: float | None) -> str:
-    return "\nno confidence: no round has calibrated this reader over as many passages" if confidence is None else ""
+    if confidence is not None:
+        return ""
+    return "\nno confidence: no round has calibrated this reader over as many passages, found as they are now"
 
 
 @click.command("evaluate")
 @click.option("--split", type=click.Choice(["dev", "test", "calibration"]), default="dev", show_default=True)
+@click.option(
+    "--compare",
+    metavar="INDEX",
+    help="Also retrieve by another index: the fingerprint of a stored one, or settings (method=okapi,k1=0.5).",
+)
+@click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions not found in the first K.")
 @in_workspace
 @on_device
-def evaluate_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, split: str) -> None:
+def evaluate_command(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, split: str, compare: str | None, misses: int | None
+) -> None:
     """Measure retrieval and reader on a split.
 
-    Three measures: is the gold passage among the first retrieved; the reader on the gold passage; both together.
-    Intervals are 95%, by a bootstrap over documents. Without a reader only retrieval is measured.
+    Three measures: is the gold passage among the first retrieved (top), or any passage in which the answer stands
+    (answer_in); the reader on the gold passage; both together. Intervals are 95%, by a bootstrap over documents.
+    Without a reader only retrieval is measured.
 
     \b
     Example:  labeler evaluate --split test --json
+              labeler evaluate --compare method=okapi,k1=1.2 --misses 3
     """
     from labeler.evaluation import evaluate
 
     with desk(workspace, sets, write=True) as at:
-        found = evaluate(at, split)
+        found = evaluate(at, split, compare=compare, misses=misses)
     show(found, as_json=as_json, text=lambda: _evaluation_text(found))
 
 
@@ -114,7 +131,30 @@ def _evaluation_text(found: Evaluation) -> str:
             key = "reader" if part.startswith("reader") else "end_to_end"
             rows.append((part, "exact match", percent(reading.exact_match), _bounds(found, f"{key}.exact_match")))
             rows.append((part, "F1", percent(reading.f1), _bounds(found, f"{key}.f1")))
-    return f"{found.questions} {found.split} questions\n" + table(("what", "measure", "%", "95% interval"), rows)
+    parts = [f"{found.questions} {found.split} questions", table(("what", "measure", "%", "95% interval"), rows)]
+    if found.comparison is not None:
+        parts += ["", _comparison_text(found.comparison)]
+    if found.misses is not None:
+        parts += ["", _misses_text(found.misses, found.reasons or {})]
+    return "\n".join(parts)
+
+
+def _comparison_text(found: Comparison) -> str:
+    rows = [
+        (name, f"{100 * each.mean:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}")
+        for name, each in found.differences.items()
+    ]
+    title = f"index {found.index[:12]} against {found.other[:12]}: {found.better} questions better, {found.worse} worse"
+    return f"{title}\n" + table(("measure", "difference", "95% interval"), rows)
+
+
+def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
+    rows = [
+        ("-" if each.rank is None else str(each.rank + 1), each.id, each.question[:60], "; ".join(each.reasons))
+        for each in misses
+    ]
+    counts = ", ".join(f"{name} {count}" for name, count in reasons.items())
+    return f"{len(misses)} not found ({counts})\n" + table(("rank", "id", "question", "why"), rows)
 
 
 def _bounds(found: Evaluation, key: str) -> str:

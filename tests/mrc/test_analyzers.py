@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import sys
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc import analyzers
-from mrc.analyzers import Bigram, English, Whitespace, detect_language, get_analyzer
-from mrc.errors import MissingExtra
+from mrc.analyzers import (
+    ANALYZERS,
+    Bigram,
+    English,
+    EnglishGrams,
+    Whitespace,
+    check_name,
+    detect_language,
+    foreign,
+    get_analyzer,
+    morphemes,
+)
+from mrc.errors import BadAnalyzer, BadCheckpoint, MissingExtra
 
 
 @pytest.mark.parametrize(
@@ -65,9 +80,197 @@ def test_kiwi_gives_content_morphemes_and_behind_them_the_bigrams() -> None:
     assert kiwi("\udcff") == []  # an argument in a broken encoding
 
 
+def test_english_four_grams_follow_the_stems_and_mark_the_ends_of_words() -> None:
+    assert EnglishGrams()("The dogs ran") == ["dog", "ran", "#_dog", "#dogs", "#ogs_", "#_ran", "#ran_"]
+    assert EnglishGrams()("x 42") == ["x", "42", "#_x_", "#_42_"]  # shorter words stay whole
+    assert set(EnglishGrams()("colour")) & set(EnglishGrams()("colours")) >= {"colour", "#_col", "#olou", "#lour"}
+
+
+def test_the_short_names_are_the_same_analyzers() -> None:
+    pytest.importorskip("kiwipiepy")
+    assert (get_analyzer("kiwi").name, get_analyzer("kiwi").version) == (
+        "kiwi+bigram",
+        get_analyzer("auto", "ko").version,
+    )
+
+
+@pytest.mark.parametrize("name", ["bigram", "english", "english+4gram", "whitespace", "kiwi", "mecab-ko"])
+def test_hostile_texts_have_terms(name: str) -> None:
+    try:
+        analyzer = get_analyzer(name)
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    assert list(analyzer.terms(["", " \n\t"])) == [[], []]
+    found = analyzer("\x00왕국 king\x07 \u202e")
+    assert any("왕국" in term for term in found)
+    assert any("king" in term for term in found)
+    if name != "whitespace":
+        assert analyzer("왕국\udcff king") == analyzer("왕국  king")
+
+
+def test_morphemes_of_a_very_long_text_are_those_of_its_pieces() -> None:
+    pytest.importorskip("kiwipiepy")
+    sentence = "세종대왕은 한글을 만들었다. "
+    once = get_analyzer("kiwi")(sentence)
+    assert len(get_analyzer("kiwi")(sentence * 2000)) == 2000 * len(once)
+
+
+@pytest.mark.parametrize("length", [0, 5, 10, 11, 25])
+def test_pieces_end_behind_white_space_and_joined_are_the_text(length: int) -> None:
+    for text in ("ab cd efg hij klm nop qrs"[:length], "x" * length):
+        pieces = morphemes._pieces(text, 10)
+        assert "".join(pieces) == text
+        assert all(len(piece) <= 10 for piece in pieces)
+    assert morphemes._pieces("ab cd efgh ij", 10) == ["ab cd ", "efgh ij"]
+
+
+def test_mecab_ko_gives_content_morphemes_inflected_words_by_their_parts() -> None:
+    pytest.importorskip("mecab", reason='needs pip install "labeler[mecab]"')
+    mecab = get_analyzer("mecab-ko")
+    assert mecab.name == "mecab-ko+bigram"
+    assert mecab("한글을 만들었다") == ["한글", "만들", "한글", "글을", "만들", "들었", "었다"]
+    assert mecab("학교에 갔다")[:2] == ["학교", "가"]
+    assert mecab("왕\x00국") == mecab("왕 국")  # NUL does not end the text
+
+
+def test_without_mecab_ko_the_error_gives_the_line_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(morphemes, "version", missing)
+    with pytest.raises(MissingExtra, match=r'python-mecab-ko: pip install "labeler\[mecab\]"'):
+        get_analyzer("mecab-ko")
+
+
+# Sub-words of a checkpoint
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A folder with a tokenizer of few pieces that truncates and pads, as a reader's does."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {piece: number for number, piece in enumerate(["[UNK]", "[PAD]", "dog", "##s", "ran", "왕"])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=4, pad_id=1, pad_token="[PAD]")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def test_word_pieces_are_those_of_the_checkpoint_neither_truncated_nor_padded(checkpoint: Path) -> None:
+    analyzer = get_analyzer(f"wordpiece:{checkpoint}")
+    assert list(analyzer.terms(["dogs ran dog", "", "cats ran", "왕\udcff 왕"])) == [
+        ["dog", "##s", "ran", "dog"],
+        [],
+        ["ran"],  # the unknown piece is no term
+        ["왕", "왕"],
+    ]
+    assert get_analyzer(analyzer.name).version == analyzer.version
+
+
+def test_another_tokenizer_in_the_folder_is_another_version(checkpoint: Path) -> None:
+    before = get_analyzer(f"wordpiece:{checkpoint}").version
+    file = checkpoint / "tokenizer.json"
+    file.write_text(file.read_text().replace("##s", "##es"))
+    assert get_analyzer(f"wordpiece:{checkpoint}").version != before
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match=r"tokenizer\.json: No such file.*wordpiece:FOLDER"):
+        get_analyzer(f"wordpiece:{tmp_path}")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(BadCheckpoint, match=r"tokenizer\.json: not a tokenizer"):
+        get_analyzer(f"wordpiece:{tmp_path}")
+
+
+# Analyzers of the user's own
+
+
+@pytest.fixture
+def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Installs a package with analyzers: `brought(code, **entries)`."""
+
+    def install(code: str, **entries: str) -> None:
+        (tmp_path / "own_terms.py").write_text(code)
+        folder = tmp_path / "own_terms-2.5.dist-info"
+        folder.mkdir(exist_ok=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: own-terms\nVersion: 2.5\n")
+        lines = [f"{name} = {value}" for name, value in entries.items()]
+        (folder / "entry_points.txt").write_text("\n".join([f"[{foreign.GROUP}]", *lines]))
+        importlib.invalidate_caches()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield install
+    sys.modules.pop("own_terms", None)
+
+
+VOWELS = """
+class Vowels:
+    version = "1"
+    def __call__(self, text): return [letter for letter in text if letter in "aeiou"]
+class Batched(Vowels):
+    def terms(self, texts): return [self(text) for text in texts]
+class Short(Vowels):
+    def terms(self, texts): return []
+class Words(Vowels):
+    def __call__(self, text): return "no list"
+class Unversioned:
+    def __call__(self, text): return []
+class Mute:
+    version = "1"
+number = 3
+"""
+
+
+def test_an_analyzer_of_an_installed_package_is_found_by_its_name(brought: Any) -> None:
+    brought(VOWELS, vowels="own_terms:Vowels", batched="own_terms:Batched")
+    for name in ("vowels", "batched"):
+        analyzer = get_analyzer(name)
+        assert (analyzer.name, analyzer.version) == (name, "2.5+1")  # of the package and its own
+        assert list(analyzer.terms(["dog house", ""])) == [["o", "o", "u", "e"], []]
+        check_name(name)
+    with pytest.raises(ValueError, match=r"one of auto, .*vowels, got 'consonants'"):
+        check_name("consonants")
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ("own_terms:Missing", "cannot be loaded: .*Missing"),
+        ("own_nothing:Vowels", "cannot be loaded: No module named 'own_nothing'"),
+        ("own_terms:number", "is no class or function"),
+        ("own_terms:Unversioned", "has no version; give it"),
+        ("own_terms:Mute", "cannot be called; give it __call__"),
+    ],
+)
+def test_an_analyzer_that_is_none_is_named_with_its_place(brought: Any, entry: str, error: str) -> None:
+    brought(VOWELS, own=entry)
+    with pytest.raises(BadAnalyzer, match=f"^the analyzer own \\({entry}\\) {error}"):
+        get_analyzer("own")
+
+
+def test_an_analyzer_that_gives_no_terms_is_named(brought: Any) -> None:
+    brought(VOWELS, short="own_terms:Short", words="own_terms:Words")
+    with pytest.raises(BadAnalyzer, match=r"short .* gave 0 lists of terms for 2 texts"):
+        list(get_analyzer("short").terms(["a", "b"]))
+    with pytest.raises(BadAnalyzer, match=r"words .* gave 'no list' for a text; it must give a list of texts"):
+        get_analyzer("words")("a")
+
+
+def test_names_are_checked_without_loading_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "names", lambda: ())
+    for name in (*ANALYZERS, "wordpiece:somewhere"):
+        check_name(name)
+    for name in ("wordpiece:", "mecab", ""):
+        with pytest.raises(ValueError, match="analyzer must be one of"):
+            check_name(name)
+
+
 def test_an_analyzer_terms_many_texts_as_it_does_one() -> None:
     texts = ["세종대왕", "", "The dogs 3.14"]
-    for name in ("bigram", "english", "whitespace"):
+    for name in ("bigram", "english", "english+4gram", "whitespace"):
         analyzer = get_analyzer(name)
         assert list(analyzer.terms(texts)) == [analyzer(text) for text in texts]
 
@@ -80,7 +283,7 @@ def test_versions_name_the_library_that_cuts_the_words() -> None:
 def test_auto_goes_by_language_and_takes_kiwi_where_it_is_installed() -> None:
     assert get_analyzer("auto", "en").name == "english"
     pytest.importorskip("kiwipiepy")
-    assert get_analyzer("auto", "ko").name == "kiwi"
+    assert get_analyzer("auto", "ko").name == "kiwi+bigram"
     assert importlib.metadata.version("kiwipiepy") in get_analyzer("auto", "ko").version
 
 
@@ -90,7 +293,7 @@ def test_without_kiwi_auto_takes_bigrams_and_says_so_and_kiwi_names_the_extra(
     def missing(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(analyzers, "version", missing)
+    monkeypatch.setattr(morphemes, "version", missing)
     with caplog.at_level(logging.WARNING):
         assert get_analyzer("auto", "ko").name == "bigram"
     assert "labeler[ko]" in caplog.text

@@ -1,0 +1,61 @@
+"""The sub-words of a checkpoint's own tokenizer as terms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from mrc.analyzers.base import without_surrogates
+from mrc.errors import BadCheckpoint
+
+PREFIX = "wordpiece:"
+_BATCH = 256
+
+
+class WordPiece:
+    """Sub-words as the tokenizer of a checkpoint cuts them, those it does not know left out.
+
+    Known by the content of `tokenizer.json`, so an index stays good when the folder is copied, and is stale when
+    another tokenizer lies there.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Raises BadCheckpoint: there is no readable `tokenizer.json` in the folder."""
+        path = Path(folder).expanduser().resolve() / "tokenizer.json"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            hint = "name the folder of a checkpoint with a fast tokenizer as wordpiece:FOLDER"
+            raise BadCheckpoint(f"{path}: {error.strerror}; {hint}") from None
+        self.name = f"{PREFIX}{path.parent}"
+        self.version = f"1+tokenizers{version('tokenizers')}+{hashlib.sha256(content).hexdigest()[:16]}"
+        self._tokenizer = _tokenizer(path, content)
+
+    def terms(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        remaining = map(without_surrogates, texts)
+        while batch := list(islice(remaining, _BATCH)):
+            for encoding in self._tokenizer.encode_batch(batch, add_special_tokens=False):
+                yield [token for token in encoding.tokens if token not in self._unknown]
+
+    def __call__(self, text: str) -> list[str]:
+        return next(self.terms([text]))
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        model = self._tokenizer.model
+        return frozenset({getattr(model, "unk_token", None) or "[UNK]"})
+
+
+def _tokenizer(path: Path, content: bytes) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except ValueError as error:
+        raise BadCheckpoint(f"{path}: not a tokenizer ({str(error)[:200]}); save the checkpoint again") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

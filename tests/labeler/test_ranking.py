@@ -1,0 +1,271 @@
+"""How well passages are found: marks, comparisons, misses; and settings tuned on what is labelled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db import queries
+from labeler import evaluation, ranking, tuning
+from labeler.desk import Desk, with_settings
+from labeler.errors import ConfigError, NotReady
+from labeler.indexing import build_index
+from mrc.errors import StaleIndex
+from mrc.retrieve.misses import ANSWER_ELSEWHERE, NO_SHARED_TERM, REASONS
+from mrc.types import Hit
+from tests.commands import ok, run
+from tests.mrc import tiny
+from tests.worlds import at, make_workspace
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An indexed workspace without a reader."""
+    return make_workspace(tmp_path_factory.mktemp("ranking") / "ws")
+
+
+@pytest.fixture
+def workspace(world: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(world, tmp_path / "ws"))
+
+
+@pytest.fixture
+def desk(workspace: Path) -> Iterator[Desk]:
+    with at(workspace) as opened:
+        yield opened
+
+
+def searched(desk: Desk, split: str = "dev") -> ranking.Searched:
+    return ranking.search(desk, desk.index(), evaluation.labelled(desk, split))
+
+
+# Marks
+
+
+def test_every_depth_is_measured_with_its_interval(desk: Desk) -> None:
+    found = evaluation.evaluate(desk, "dev")
+    assert found.retrieval is not None
+    names = [f"{kind}_{depth}" for kind in ("top", "answer_in") for depth in (1, 3, 5, 10, 20, 100)]
+    assert set(found.retrieval) == {*names, "mrr"}
+    for name, value in found.retrieval.items():
+        low, high = found.intervals[f"retrieval.{name}"]
+        assert 0 <= low <= value <= high <= 1
+
+
+def test_marks_follow_from_ranks(desk: Desk) -> None:
+    asked = evaluation.labelled(desk, "dev")[:3]
+    marks = ranking.Searched(asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]).marks()
+    assert marks["top_1"] == [1, 0, 0]
+    assert marks["top_3"] == [1, 0, 0]  # rank 3 is the fourth
+    assert marks["top_5"] == [1, 1, 0]
+    assert marks["mrr"] == [1, 1 / 4, 0]
+    assert marks["answer_in_3"] == [1, 1, 0]
+
+
+def test_the_answer_stands_in_the_gold_passage_at_the_latest(desk: Desk) -> None:
+    found = searched(desk)
+    assert any(rank >= 0 for rank in found.gold_ranks)
+    for gold, answer in zip(found.gold_ranks, found.answer_ranks, strict=True):
+        assert gold < 0 or 0 <= answer <= gold
+
+
+def test_the_answer_is_looked_for_in_all_hits(desk: Desk) -> None:
+    entry = evaluation.labelled(desk, "dev")[0]
+    gold = entry.label.answers[0].passage_id
+    with desk.database.read() as session:
+        texts = {row.id: row.text for row in queries.iter_passages(session)}
+    others = [key for key, text in texts.items() if entry.label.answers[0].text.lower() not in text.lower()]
+    for rank in (0, ranking.READ_FIRST - 1, ranking.READ_FIRST, 15):
+        ids = [*others[:rank], gold]
+        hits = tuple(Hit(key, place, 1.0) for place, key in enumerate(ids))
+        assert ranking._answer_ranks(desk, [entry, entry], [hits, ()]) == [rank, -1]
+
+
+# Another index
+
+
+def test_an_index_compared_with_itself_does_not_differ(desk: Desk) -> None:
+    index = desk.index()
+    found = ranking.compared(desk, searched(desk), index, index.fingerprint[:8])
+    assert (found.index, found.other) == (index.fingerprint, index.fingerprint)
+    assert (found.better, found.worse) == (0, 0)
+    assert {(each.mean, each.low, each.high) for each in found.differences.values()} == {(0, 0, 0)}
+
+
+def test_two_settings_are_compared_question_by_question(desk: Desk) -> None:
+    found = evaluation.evaluate(desk, "dev", compare="analyzer=whitespace, k1=0.5").comparison
+    assert found is not None
+    other = ranking.other_index(desk, "analyzer=whitespace,k1=0.5")
+    assert (other.config.analyzer, other.config.k1, other.config.method) == ("whitespace", 0.5, "atire")
+    here, there = searched(desk), ranking.search(desk, other, evaluation.labelled(desk, "dev"))
+    questions = len(here.asked)
+    assert found.differences["top_1"].mean == pytest.approx(
+        sum(rank == 0 for rank in here.gold_ranks) / questions - sum(rank == 0 for rank in there.gold_ranks) / questions
+    )
+    assert found.better > found.worse  # stems without stop words find more than bare words
+    assert desk.current_index() == found.index  # the other one is not kept
+
+
+def test_other_settings_of_terms_leave_what_is_found_by_meaning(desk: Desk, tmp_path: Path) -> None:
+    build_index(desk, dense=str(tiny.bert(tmp_path / "bert")))
+    index = desk.index()
+    same = ranking.other_index(desk, f"k1={index.config.k1}")
+    assert same.dense is index.dense
+    assert same.fingerprint == index.fingerprint
+    other = ranking.other_index(desk, "analyzer=whitespace")
+    assert other.fingerprint != index.fingerprint
+    hits = next(found for found in other.retrieve(["Who founded the mill?"], 5) if found)
+    assert any(hit.dense is not None for hit in hits)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("0000", "0 stored indexes begin with '0000'; stored are: [0-9a-f]{16};"), ("../x", "0 stored")]
+)
+def test_an_index_that_is_not_there_is_named_with_those_that_are(desk: Desk, name: str, error: str) -> None:
+    with pytest.raises(NotReady, match=error):
+        ranking.other_index(desk, name)
+
+
+def test_a_setting_that_is_none_is_refused(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match=r"index\.k9"):
+        ranking.other_index(desk, "k9=1")
+
+
+def test_an_index_of_other_passages_is_not_compared(workspace: Path, desk: Desk, tmp_path: Path) -> None:
+    before = desk.current_index()
+    (tmp_path / "more.txt").write_text("A new passage about nothing else.", encoding="utf-8")
+    ok("import", str(tmp_path / "more.txt"), "--as", "corpus", "-w", str(workspace))
+    ok("index", "-w", str(workspace))
+    with pytest.raises(StaleIndex, match="passages that are not those of now"):
+        ranking.other_index(desk, before[:16])
+
+
+# Misses
+
+
+def test_misses_are_the_questions_below_the_depth_each_with_a_reason(desk: Desk) -> None:
+    found = evaluation.evaluate(desk, "dev", misses=1)
+    assert found.misses
+    assert found.retrieval
+    assert found.reasons is not None
+    assert len(found.misses) == round((1 - found.retrieval["top_1"]) * len(searched(desk).asked))
+    for miss in found.misses:
+        assert miss.rank is None or miss.rank >= 1
+        assert miss.reasons
+        assert set(miss.reasons) <= set(REASONS)
+        assert miss.first_passage != miss.gold_passage
+    assert sum(found.reasons.values()) == sum(len(miss.reasons) for miss in found.misses)
+
+
+def test_a_question_without_a_known_term_shares_none(desk: Desk) -> None:
+    found = searched(desk)
+    (entry, *_) = found.asked
+    strange = ranking.Searched([entry], [()], [-1], [-1])
+    index = ranking.other_index(desk, "analyzer=whitespace")
+    (miss,) = ranking.missed(desk, _asking(strange, "zzz qqq"), index, depth=3)
+    assert (miss.rank, miss.first_passage, miss.reasons) == (None, None, (NO_SHARED_TERM,))
+
+
+def test_the_answer_stands_elsewhere_only_in_passages_found_before_the_gold_one(desk: Desk) -> None:
+    (entry, *_) = evaluation.labelled(desk, "dev")
+    (hits,) = desk.index().retrieve([entry.question.text], 1)
+    for gold, answer, elsewhere in ((4, 4, False), (4, 3, True), (-1, 3, True), (-1, -1, False)):
+        found = ranking.Searched([entry], [hits], [gold], [answer])
+        (miss,) = ranking.missed(desk, found, desk.index(), depth=1)
+        assert (ANSWER_ELSEWHERE in miss.reasons) == elsewhere
+
+
+def _asking(found: ranking.Searched, text: str) -> ranking.Searched:
+    entry = found.asked[0]
+    asked = dataclasses.replace(entry, question=dataclasses.replace(entry.question, text=text))
+    return dataclasses.replace(found, asked=[asked])
+
+
+# Tuning
+
+
+def test_tuning_asks_gold_and_calibration_questions_alone(desk: Desk) -> None:
+    with desk.database.read() as session:
+        roles = {entry.question.role for entry in tuning._asked(desk)}
+        gold = len(queries.labelled_questions(session, "gold"))
+    assert roles == {"gold"}  # no calibration is held out yet
+    assert len(tuning._asked(desk)) == gold
+
+
+def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(desk: Desk) -> None:
+    tuned = tuning.tune_index(desk)
+    assert tuned == tuning.last_tuned(desk)
+    assert tuned.mrr_after[0] >= tuned.mrr_before[0]
+    config = tuning.index_config(desk)
+    assert (config.k1, config.b, config.title_weight) == (tuned.k1, tuned.b, tuned.title_weight)
+    build_index(desk)
+    assert desk.index().config == config
+    tuning.forget_tuning(desk)
+    assert (tuning.index_config(desk).k1, tuning.last_tuned(desk)) == (1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "k1"),
+    [
+        ({}, 0.3),
+        ({"k1": 1.2}, 1.2),  # a setting of one's own goes before
+        ({"method": "okapi"}, 1.5),  # tuned for atire
+        ({"analyzer": "bigram"}, 1.5),
+        ({"window_chars": 500}, 1.5),
+    ],
+)
+def test_tuned_values_count_only_for_what_they_were_tuned_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], k1: float
+) -> None:
+    zero = (0.0, 0.0, 0.0)
+    tuned = tuning.TunedIndex("atire", "english", 0, 0.3, 0.9, 1, 10, zero, zero, zero, 0.0, 0.0)
+    monkeypatch.setattr(tuning, "last_tuned", lambda desk: tuned)
+    changed = desk.with_config(with_settings(desk.config, index=changes))
+    assert tuning.index_config(changed).k1 == k1
+
+
+def test_without_gold_there_is_nothing_to_tune_on(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws", division="dev=30,test=20,pool=60")
+    with at(workspace) as desk, pytest.raises(NotReady, match="tuning needs answered gold questions"):
+        tuning.tune_index(desk)
+
+
+# The commands
+
+
+def test_the_command_tunes_prints_the_interval_and_indexes(workspace: Path) -> None:
+    ws = str(workspace)
+    told = ok("index", "--tune", "-w", ws)
+    assert told["tuned"]["questions"] > 0
+    assert ok("index", "-w", ws)["fingerprint"] == told["fingerprint"]
+    shown = run("index", "--tune", "-w", ws).out
+    assert "tuned on" in shown
+    assert "95% interval" in shown
+    assert "documents that did not choose it" in shown
+    assert ok("index", "--no-tune", "-w", ws)["tuned"] is None
+
+
+def test_the_command_compares_and_lists_misses(workspace: Path) -> None:
+    ws = str(workspace)
+    told = ok("evaluate", "--compare", "method=bm25l", "--misses", "1", "-w", ws)
+    assert told["comparison"]["differences"]["top_3"].keys() == {"mean", "low", "high"}
+    assert len(told["misses"]) >= max(told["reasons"].values())
+    shown = run("evaluate", "--compare", "method=okapi", "--misses", "1", "-w", ws).out
+    assert "questions better" in shown
+    assert "not found (no shared term" in shown
+    assert "stored indexes begin with" in run("evaluate", "--compare", "ffff0000", "-w", ws).fault
+    assert json.loads(run("evaluate", "--json", "-w", ws).out)["misses"] is None
+
+
+def test_titles_and_windows_are_settings_of_the_index(workspace: Path) -> None:
+    plain, other = (
+        ok("index", "-w", str(workspace), *changes)
+        for changes in ((), ("--set", "index.title_weight=1", "--set", "index.window_chars=200"))
+    )
+    assert plain["fingerprint"] != other["fingerprint"]
+    assert ok("search", "who", "-w", str(workspace), "--set", "index.title_weight=1")["hits"] is not None

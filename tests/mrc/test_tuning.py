@@ -1,0 +1,86 @@
+"""Settings chosen on labelled questions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mrc.analyzers import Whitespace
+from mrc.retrieve.tuning import Documents, Setting, choose, gold_ranks, grid, tune
+from mrc.types import Passage
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_the_setting_with_the_best_mean_is_chosen_and_its_gain_is_measured_where_it_was_not() -> None:
+    # Setting 1 is better on every document, so each half chooses it: the gain is the plain difference.
+    choice = choose([[0, 0.5, 0, 0.5], [1, 0.5, 1, 1]], ["a", "b", "c", "d"], default=0, rng=rng())
+    assert (choice.chosen, choice.best) == (1, 1)
+    assert choice.gain.mean == pytest.approx((1 + 0 + 1 + 0.5) / 4)
+    assert choice.gain.low <= choice.gain.mean <= choice.gain.high
+
+
+def test_a_setting_that_only_fits_the_documents_that_chose_it_is_not_taken() -> None:
+    # Each of the settings 1 and 2 is good on one document and bad on the other: what one half chooses fails the other.
+    choice = choose([[0.5, 0.5], [1, 0.1], [0, 0.9]], ["a", "b"], default=0, rng=rng())
+    assert (choice.chosen, choice.best) == (0, 1)
+    assert choice.gain.mean == pytest.approx((0 + 0.1) / 2 - 0.5)
+
+
+def test_equal_settings_leave_the_one_so_far() -> None:
+    assert choose([[1, 0], [1, 0]], ["a", "b"], default=0, rng=rng()).chosen == 0
+    assert choose([[1, 0], [1, 0]], ["a", "b"], default=1, rng=rng()).chosen == 1
+
+
+def test_questions_of_one_document_cannot_tune() -> None:
+    with pytest.raises(ValueError, match="two documents, got 1"):
+        choose([[1, 1]], ["a", "a"], default=0, rng=rng())
+
+
+def test_the_grid_starts_with_the_setting_so_far_and_tries_titles_where_there_are_any() -> None:
+    so_far = Setting(1.5, 0.75)
+    assert grid(so_far, titles=False)[0] == so_far
+    assert len(set(grid(so_far, titles=False))) == len(grid(so_far, titles=False)) == 6 * 4
+    assert {setting.title_weight for setting in grid(so_far, titles=True)} == {0, 1, 2}
+    assert len(grid(Setting(1.23, 0.75), titles=False)) == 6 * 4 + 1
+
+
+def test_the_rank_of_the_first_gold_passage_counts() -> None:
+    found = np.array([[3, 1, 2], [5, -1, -1]])
+    assert gold_ranks(found, [frozenset({2, 1}), frozenset({1})]).tolist() == [1, -1]
+
+
+def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
+    passages = [Passage(str(row), "built in stone", f"name{row}") for row in range(8)]
+    steps = []
+    tuned = tune(
+        Documents(passages, Whitespace()),
+        method="atire",
+        settings=grid(Setting(1.5, 0.75), titles=True),
+        questions=[f"name{row} built" for row in range(8)],
+        golds=[[row] for row in range(8)],
+        clusters=list(range(8)),
+        rng=rng(),
+        progress=lambda: steps.append(1),
+    )
+    assert tuned.setting.title_weight == 1  # the least that does it
+    # Without titles all are equal and the lowest passage comes first: ranks 0 to 7.
+    assert tuned.before.mean == pytest.approx(sum(1 / (rank + 1) for rank in range(8)) / 8)
+    assert (tuned.after.mean, tuned.questions, tuned.top_3) == (1.0, 8, (3 / 8, 1.0))
+    assert tuned.gain.mean == pytest.approx(1 - tuned.before.mean)
+    assert len(steps) == 6 * 4 * 3
+
+
+def test_tuning_folds_windows_into_passages() -> None:
+    tuned = tune(
+        Documents([Passage("a", "aa bb cc"), Passage("b", "dd")], Whitespace(), window_chars=6),
+        method="atire",
+        settings=[Setting(1.5, 0.75)],
+        questions=["cc", "dd"],
+        golds=[[0], [1]],
+        clusters=["x", "y"],
+        rng=rng(),
+    )
+    assert tuned.after.mean == 1.0

@@ -1,0 +1,124 @@
+"""Passages as windows: where they are cut, what terms they carry, and how their hits become passages again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrc.analyzers import Whitespace
+from mrc.retrieve.bm25 import BM25, TermCounts
+from mrc.retrieve.windows import (
+    document_counts,
+    search_folded,
+    sentence_windows,
+    sentences,
+    title_counts,
+    unit_counts,
+    unit_starts,
+    windows,
+    with_titles,
+)
+from mrc.types import Passage
+
+
+def shown(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    return [text[start:end] for start, end in spans]
+
+
+def test_sentences_end_behind_their_marks_and_lines() -> None:
+    text = '하나다. "둘이다." 3.14는 수다\n넷！다섯。끝'
+    assert shown(text, sentences(text)) == ["하나다. ", '"둘이다." ', "3.14는 수다\n", "넷！", "다섯。", "끝"]
+    assert sentences("") == []
+
+
+@given(st.text("a. \n。"))
+def test_the_sentences_of_a_text_joined_are_the_text(text: str) -> None:
+    assert "".join(shown(text, sentences(text))) == text
+
+
+def test_two_sentence_windows_overlap_by_one() -> None:
+    text = "A. B. C. D"
+    assert shown(text, sentence_windows(text, 2)) == ["A. B. ", "B. C. ", "C. D"]
+    assert sentence_windows("A. B", 2) == [(0, 4)]
+    assert sentence_windows("", 2) == [(0, 0)]
+
+
+def test_windows_end_at_sentences_then_at_words_then_hard() -> None:
+    assert shown("aa bb. cc dd", windows("aa bb. cc dd", window_chars=8)) == ["aa bb. ", "bb. cc ", "cc dd"]
+    assert shown("aa bb cc", windows("aa bb cc", window_chars=6)) == ["aa bb ", "bb cc"]
+    assert shown("abcdefgh", windows("abcdefgh", window_chars=4)) == ["abcd", "cdef", "efgh"]
+
+
+def test_short_texts_are_one_window() -> None:
+    assert windows("abcd", window_chars=4) == windows("abcd", window_chars=0) == [(0, 4)]
+    assert windows("", window_chars=4) == [(0, 0)]
+
+
+@pytest.mark.parametrize("size", [-1, 1])
+def test_a_window_that_cannot_move_on_is_a_callers_bug(size: int) -> None:
+    with pytest.raises(ValueError, match="window_chars"):
+        windows("text", window_chars=size)
+
+
+@given(st.text("ab. \n", max_size=200), st.integers(2, 30))
+def test_windows_are_short_enough_move_on_and_leave_nothing_out(text: str, size: int) -> None:
+    found = windows(text, window_chars=size)
+    assert (found[0][0], found[-1][1]) == (0, len(text))
+    assert all(end - start <= size for start, end in found)
+    for (start, end), (next_start, next_end) in pairwise(found):
+        assert start < next_start <= end < next_end  # no gap, no standing still
+
+
+def test_a_passage_of_a_megabyte_is_cut_in_a_moment() -> None:
+    text = "one two three. " * 70_000
+    assert len(windows(text, window_chars=1000)) > 2 * len(text) // 1000 - 100
+    assert len(windows("x" * 1_000_000, window_chars=1000)) == 1999  # (1,000,000 - 1,000) / 500 + 1
+
+
+def counted(passages: list[Passage], *, window_chars: int = 0, title_weight: int = 0) -> list[dict[str, int]]:
+    starts = unit_starts(passages, window_chars=window_chars)
+    plain = TermCounts.of(unit_counts(passages, Whitespace(), window_chars=window_chars))
+    titles = title_counts(passages, Whitespace())
+    return [dict(each) for each in document_counts(with_titles(plain, starts, titles, title_weight=title_weight))]
+
+
+def test_a_title_counts_as_often_as_its_weight_says() -> None:
+    passage = Passage("a", "king builds king", "king palace")
+    assert counted([passage], title_weight=2) == [{"king": 2 + 2, "builds": 1, "palace": 2}]
+    assert counted([passage]) == [{"king": 2, "builds": 1}]
+    assert counted([Passage("a", "king")], title_weight=2) == [{"king": 1}]
+
+
+def test_every_window_has_the_title_of_its_passage() -> None:
+    passages = [Passage("a", "aa bb cc", "T"), Passage("b", "d"), Passage("c", "e", "T")]
+    assert unit_starts(passages, window_chars=6).tolist() == [0, 2, 3, 4]
+    found = counted(passages, window_chars=6, title_weight=1)
+    assert found == [{"aa": 1, "bb": 1, "T": 1}, {"bb": 1, "cc": 1, "T": 1}, {"d": 1}, {"e": 1, "T": 1}]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", "a b", "b b c"]), min_size=1, max_size=4), min_size=1, max_size=8),
+    st.lists(st.sampled_from(["a", "b c", "d a a", "z", ""]), max_size=4),
+    st.integers(1, 9),
+)
+def test_hits_of_windows_are_passages_by_their_best_window(units: list[list[str]], queries: list[str], k: int) -> None:
+    flat = [text for texts in units for text in texts]
+    bm25 = BM25.from_counts(
+        TermCounts.of(Counter(text.split()) for text in flat), Whitespace(), method="atire", k1=1.5, b=0.75
+    )
+    starts = np.cumsum([0, *map(len, units)])
+    passages, scores = search_folded(bm25.search, starts, queries, k)
+    for query, row, row_scores in zip(queries, passages.tolist(), scores.tolist(), strict=True):
+        ranked, values = bm25.search([query], len(flat))
+        best: dict[int, float] = {}
+        for document, value in zip(ranked[0].tolist(), values[0].tolist(), strict=True):
+            if document >= 0:
+                best.setdefault(int(np.searchsorted(starts, document, side="right")) - 1, value)
+        expected = sorted(best, key=lambda passage: (-best[passage], passage))[:k]
+        assert row == expected + [-1] * (k - len(expected))
+        assert row_scores == [best[passage] for passage in expected] + [-np.inf] * (k - len(expected))
