@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
+from torch import nn
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -18,6 +20,8 @@ from mrc.errors import BadCheckpoint, NoDevice
 log = logging.getLogger(__name__)
 
 BF16_PAYS_FROM = 256  # hidden size; below it a CPU loses more to conversions than bf16 products win
+BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # padded, of a batch: what fits a processor core's caches is fastest there
+NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.translate: tokenizers take what UTF-8 carries
 
 
 def use_threads(count: int) -> None:
@@ -51,6 +55,33 @@ def pick_dtype(precision: str, *, device: torch.device, hidden_size: int) -> tor
         pays = has_bf16(device) and (device.type == "cuda" or hidden_size >= BF16_PAYS_FROM)
         return torch.bfloat16 if pays else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def checkpoint_folder(source: str | Path) -> Path:
+    """The folder of a checkpoint; one of the Hugging Face hub is downloaded first, if it is not there already.
+
+    Raises: BadCheckpoint where there is no such folder, and no such model or no way to the hub.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    if Path(source).is_absolute():
+        raise BadCheckpoint(f"{source}: there is no such folder")
+    weights = ("*.safetensors", "*.bin")  # the second only where the first are missing
+    with _named(source):
+        for kind in weights:
+            wanted = [*_DESCRIBING, kind]
+            folder = Path(snapshot_download(str(source), allow_patterns=wanted, ignore_patterns=list(_OTHER_KINDS)))
+            if any(folder.glob(kind)):
+                break
+    return folder
+
+
+def max_positions(encoder: nn.Module) -> int:
+    """Tokens that an encoder has positions for; RoBERTa's table begins after its padding index."""
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    offset = (table.padding_idx or -1) + 1 if isinstance(table, nn.Embedding) else 0
+    config: Any = encoder.config
+    return int(getattr(config, "max_position_embeddings", None) or 10**6) - offset
 
 
 def load_config(source: str | Path) -> Any:
@@ -161,3 +192,5 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+_DESCRIBING = ("*.json", "*.txt", "*.model")
+_OTHER_KINDS = ("onnx/*", "openvino/*", "tf_model*", "flax_model*", "*.onnx")

@@ -5,6 +5,7 @@ MrcError
 │   └── SpanMismatch   an answer that does not stand at its offset
 ├── StaleIndex         the index was built from other passages or settings
 ├── MissingExtra       an optional package is needed
+├── BadAnalyzer        a user's analyzer that cannot be loaded or gives no terms
 ├── NoDevice           a GPU is asked for and there is none
 ├── BadCheckpoint      a model folder that is none, or is broken
 └── TrainingDiverged   the loss is no longer a number
@@ -41,6 +42,10 @@ class StaleIndex(MrcError):
 
 class MissingExtra(MrcError):
     """A feature needs a package that is not installed; the message names the extra."""
+
+
+class BadAnalyzer(MrcError):
+    """An analyzer of the user's own that cannot be loaded, or does not give terms."""
 
 
 class NoDevice(MrcError):

@@ -33,13 +33,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A retrieved passage. `rank` counts from 0; `score` is the one ranked by; a part not used is None."""
+    """A retrieved passage. `rank` counts from 0; `score` is the one ranked by; a part not used is None.
+
+    Hits that have a `rerank` stand first, ranked by it; their `score` is what the lists gave them before.
+    """
 
     passage_id: str
     rank: int
     score: float
     bm25: float | None = None
     dense: float | None = None
+    rerank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

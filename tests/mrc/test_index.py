@@ -159,7 +159,7 @@ def test_a_broken_file_is_named(folder: Path, name: str, damage: str) -> None:
         Index.load(folder, expect_corpus=None)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "config": {"k1": -1}}', "é"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 2, "config": {"k1": -1}}', "é"])
 def test_a_broken_meta_file_is_named(folder: Path, content: str) -> None:
     (folder / "meta.json").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"meta\.json: broken .*run `labeler index`"):
@@ -263,3 +263,72 @@ def test_nothing_is_reused_that_may_differ(folder: Path, monkeypatch: pytest.Mon
 def test_settings_out_of_range_are_named(values: dict[str, object], name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must"):
         IndexConfig(**values)  # type: ignore[arg-type]
+
+
+# Titles and windows
+
+LONG = ["가나 다라. " * 30 + "거북선은 배다.", "거북선 거북선 " + "마바 사아. " * 30, "성"]
+
+
+def titled(*titles: str) -> list[Passage]:
+    return [Passage(passage_id(text), text, title) for text, title in zip(LONG, titles, strict=True)]
+
+
+def test_a_title_finds_a_passage_that_does_not_name_its_subject() -> None:
+    passages = titled("이순신", "", "세종대왕")
+    config = IndexConfig(analyzer="bigram", title_weight=1)
+    assert Index.build(passages, BIGRAM).retrieve(["세종대왕"], k=3) == [()]
+    (hits,) = Index.build(passages, config).retrieve(["세종대왕"], k=3)
+    assert [hit.passage_id for hit in hits] == [passage_id("성")]
+
+
+def test_long_passages_are_ranked_by_their_best_window_and_each_is_found_once() -> None:
+    index = Index.build(titled("", "", ""), IndexConfig(analyzer="bigram", window_chars=100))
+    assert len(index.counts) == index.bm25.size > len(index.ids) == 3
+    (hits,) = index.retrieve(["거북선 다라"], k=5)
+    assert sorted(hit.passage_id for hit in hits) == sorted(map(passage_id, LONG[:2]))
+    assert [hit.rank for hit in hits] == [0, 1]
+
+
+@pytest.mark.parametrize(("weight", "window"), [(2, 0), (0, 100), (1, 100)])
+def test_an_index_with_titles_and_windows_is_loaded_and_extended_as_it_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: int, window: int
+) -> None:
+    config = IndexConfig(analyzer="bigram", title_weight=weight, window_chars=window)
+    index = Index.build(titled("이순신", "배", "왕"), config)
+    index.save(tmp_path)
+    loaded = Index.load(tmp_path, expect_corpus=index.corpus, expect_config=config)
+    assert loaded.retrieve(["배 거북선", "왕"], k=3) == index.retrieve(["배 거북선", "왕"], k=3)
+    seen = counting(monkeypatch)
+    now = IndexConfig(analyzer="bigram", title_weight=3, window_chars=window)
+    again = Index.build(titled("배", "배", "궁궐"), now, reuse=tmp_path)
+    assert sorted(seen) == ["궁궐", "배"]  # titles alone, as they were not stored by themselves
+    fresh = Index.build(titled("배", "배", "궁궐"), now)
+    assert again.fingerprint == fresh.fingerprint
+    assert again.retrieve(["배", "거북선 궁궐"], k=3) == fresh.retrieve(["배", "거북선 궁궐"], k=3)
+
+
+def test_windows_of_another_size_are_cut_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Index.build(titled("", "", ""), BIGRAM).save(tmp_path)
+    seen = counting(monkeypatch)
+    Index.build(titled("", "", ""), IndexConfig(analyzer="bigram", window_chars=100), reuse=tmp_path)
+    assert len(seen) > len(LONG)
+
+
+def test_the_fingerprint_changes_with_titles_only_where_they_are_indexed() -> None:
+    one, other = titled("a", "b", "c"), titled("a", "b", "d")
+    with_titles = IndexConfig(analyzer="bigram", title_weight=1)
+    assert Index.build(one, BIGRAM).fingerprint == Index.build(other, BIGRAM).fingerprint
+    prints = [Index.build(passages, with_titles).fingerprint for passages in (one, other)]
+    assert len({*prints, Index.build(one, BIGRAM).fingerprint}) == 3
+    windowed = IndexConfig(analyzer="bigram", window_chars=100)
+    assert Index.build(one, windowed).fingerprint != Index.build(one, BIGRAM).fingerprint
+
+
+@pytest.mark.parametrize("method", ["atire", "bm25l"])
+def test_hostile_texts_are_indexed_and_searched(method: str) -> None:
+    texts = ["\x00\x01 control \x7f", "a b " * 200_000 + "needle", "\u202e 한글", "🙂 " * 50]
+    config = IndexConfig(analyzer="bigram", method=method, window_chars=1000)
+    index = Index.build([Passage(str(row), text) for row, text in enumerate(texts)], config)
+    found = index.retrieve(["\udcff needle", "control\x00", "\udcff", "🙂"], k=3)
+    assert [[hit.passage_id for hit in hits] for hits in found] == [["1"], ["0"], [], []]

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     BertConfig,
     BertForQuestionAnswering,
+    BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForQuestionAnswering,
     PreTrainedTokenizerFast,
@@ -32,7 +33,14 @@ def bert(folder: Path, *, seed: int = 0, types: int = 2, **config: Any) -> Path:
     return _save(folder, BertForQuestionAnswering, settings, tokenizer, seed)
 
 
-def roberta(folder: Path, *, seed: int = 0) -> Path:
+def cross_encoder(folder: Path, *, seed: int = 0, outputs: int = 1) -> Path:
+    """A BERT that scores pairs of texts. Its weights are wide enough for scores to differ."""
+    tokenizer = wordpiece()
+    settings = BertConfig(vocab_size=len(tokenizer), num_labels=outputs, initializer_range=0.5, **_size())
+    return _save(folder, BertForSequenceClassification, settings, tokenizer, seed)
+
+
+def roberta(folder: Path, *, seed: int = 0, kind: Any = RobertaForQuestionAnswering) -> Path:
     """A RoBERTa: byte-level pieces, <s> q </s></s> p </s>, no token types, positions from its padding index on."""
     tokenizer = byte_level()
     settings = RobertaConfig(
@@ -43,16 +51,16 @@ def roberta(folder: Path, *, seed: int = 0) -> Path:
         eos_token_id=2,
         **_size(),
     )
-    return _save(folder, RobertaForQuestionAnswering, settings, tokenizer, seed)
+    return _save(folder, kind, settings, tokenizer, seed)
 
 
-def distilbert(folder: Path, *, seed: int = 0) -> Path:
+def distilbert(folder: Path, *, seed: int = 0, kind: Any = DistilBertForQuestionAnswering) -> Path:
     """A DistilBERT, whose encoder takes no token types."""
     tokenizer = wordpiece()
     settings = DistilBertConfig(
         vocab_size=len(tokenizer), dim=32, hidden_dim=64, n_layers=2, n_heads=2, max_position_embeddings=128
     )
-    return _save(folder, DistilBertForQuestionAnswering, settings, tokenizer, seed)
+    return _save(folder, kind, settings, tokenizer, seed)
 
 
 def wordpiece() -> PreTrainedTokenizerFast:

@@ -1,0 +1,72 @@
+"""How passages are indexed, and `meta.json`, which says of an index's folder what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mrc.analyzers import check_name
+from mrc.errors import DataError, StaleIndex
+from mrc.retrieve.bm25 import check
+from mrc.retrieve.folder import REMEDY
+
+FORMAT: Final = 2
+META: Final = "meta.json"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """How passages are indexed."""
+
+    method: str = "atire"  # one of mrc.retrieve.bm25.METHODS
+    analyzer: str = "auto"  # a name of mrc.analyzers, wordpiece:FOLDER or your own; auto: the best for the language
+    language: Literal["auto", "ko", "en"] = "auto"  # auto: as the passages look
+    k1: float = 1.5  # how slowly repeated terms saturate, above 0
+    b: float = 0.75  # how much long passages are held back, 0-1
+    title_weight: int = 0  # how often the terms of its title are added to a passage, 0-10
+    window_chars: int = 0  # longer passages are indexed as overlapping windows of so many characters; 0: whole
+
+    def __post_init__(self) -> None:
+        check(method=self.method, k1=self.k1, b=self.b)
+        check_name(self.analyzer)
+        if self.language not in ("auto", "ko", "en"):
+            raise ValueError(f"language must be auto, ko or en, got {self.language!r}")
+        if not 0 <= self.title_weight <= 10:
+            raise ValueError(f"title_weight must be in 0-10, got {self.title_weight}")
+        if self.window_chars != 0 and self.window_chars < 100:
+            raise ValueError(f"window_chars must be 0 or at least 100, got {self.window_chars}")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What `meta.json` holds."""
+
+    fingerprint: str
+    of_terms: str  # the fingerprint of BM25 alone
+    corpus: str
+    passages: int
+    config: IndexConfig
+    analyzer: str  # the one that `auto` chose
+    analyzer_version: str
+    data: str  # name of the data folder
+    crc32: Mapping[str, int]  # of the files in it
+    dense: Mapping[str, Any] | None = None  # `Dense.described`
+    rerank: Mapping[str, Any] | None = None  # `Reranking.described`
+    format: int = FORMAT
+
+
+def read_meta(folder: Path) -> Meta:
+    """What `meta.json` of a folder says. Raises StaleIndex where there is none or of another format, DataError."""
+    path = folder / META
+    try:
+        values = json.loads(path.read_text(encoding="ascii"))
+        if values["format"] != FORMAT:
+            raise StaleIndex(f"{path}: format {values['format']}, this version reads {FORMAT}; {REMEDY}")
+        return Meta(**{**values, "config": IndexConfig(**values["config"])})
+    except FileNotFoundError:
+        raise StaleIndex(f"{folder}: no retrieval index is here yet; {REMEDY}") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: broken ({error}); {REMEDY}") from None

@@ -1,0 +1,180 @@
+"""Embeddings: the settings they depend on, and a cache of them on disk. NumPy only.
+
+A cache folder belongs to one way of encoding (`Encoding.key`) and only grows: `vectors.f32` holds rows of float32,
+`rows.txt` names the passage of each row and its checksum. Rows are named after they are written, so that a killed run
+loses at most the chunk it was in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mrc.errors import writing
+from mrc.retrieve.fuse import Method
+from mrc.types import Passage
+
+Vectors = npt.NDArray[np.float32]
+
+FLAT_UP_TO: Final = 1_000_000  # passages; above, `search = "auto"` searches clusters
+CHUNK: Final = 512  # passages encoded between two writes to the cache
+_ROWS, _VECTORS = "rows.txt", "vectors.f32"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseConfig:
+    """The bi-encoder that finds passages by meaning, and how its list is fused with that of BM25."""
+
+    model: str | None = None  # checkpoint: hub name or folder; none: BM25 alone
+    pooling: Literal["auto", "mean", "cls"] = "auto"  # of a text's token vectors; auto: as the checkpoint says
+    query_prefix: str | None = None  # stands before a question; none: as the checkpoint says
+    passage_prefix: str | None = None  # stands before a passage; none: as the checkpoint says
+    max_tokens: int | None = None  # of a text that are encoded, 8 or more; none: as the checkpoint says
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor is fast in it
+    search: Literal["auto", "flat", "ivf"] = "auto"  # flat is exact; auto: flat to a million passages, then ivf
+    fusion: Method = "zscore"  # or minmax, rrf
+    rrf_constant: float = 1.0  # of rrf, 0 or more; less weighs the first ranks more
+    weight: float | None = None  # of the dense list, 0-1; none: tuned on labels, .5 without
+
+    def __post_init__(self) -> None:
+        if self.model is not None and not self.model.strip():
+            raise ValueError("model must name a checkpoint, or be none")
+        if self.max_tokens is not None and self.max_tokens < 8:
+            raise ValueError(f"max_tokens must be at least 8, got {self.max_tokens}")
+        if not 0 <= self.rrf_constant <= 1e6:
+            raise ValueError(f"rrf_constant must be in 0-1000000, got {self.rrf_constant:g}")
+        if self.weight is not None and not 0 <= self.weight <= 1:
+            raise ValueError(f"weight must be in 0-1, got {self.weight:g}")
+
+    def clustered(self, size: int) -> bool:
+        """Whether so many passages are searched by clusters."""
+        return self.search == "ivf" or (self.search == "auto" and size > FLAT_UP_TO)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """All that the embedding of a text depends on, nothing left to choose."""
+
+    source: str  # folder or hub name that the checkpoint was loaded from
+    checkpoint: str  # hash of its files
+    pooling: Literal["mean", "cls"]
+    query_prefix: str
+    passage_prefix: str
+    max_tokens: int
+    precision: Literal["fp32", "bf16"]
+    dimension: int
+
+    @property
+    def key(self) -> str:
+        """32 hexadecimal digits for all that embeddings of passages depend on; where the checkpoint lies is none."""
+        parts = asdict(self)
+        del parts["source"], parts["query_prefix"]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class VectorCache:
+    """Embeddings of passages by id, in `folder`. For one writer at a time; a row that does not fit is made anew."""
+
+    def __init__(self, folder: Path, dimension: int) -> None:
+        self._folder = folder
+        self._dimension = dimension
+        self._bytes = 4 * dimension
+        self._rows: dict[str, int] = {}
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._count = self._mend()
+
+    def __contains__(self, passage_id: str) -> bool:
+        return passage_id in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """Nothing; the embeddings `(n, D)` of these passages are on disk afterwards."""
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+        names = "".join(f"{zlib.crc32(row.tobytes()):08x} {key}\n" for key, row in zip(ids, rows, strict=True))
+        with writing(self._folder):
+            _append(self._folder / _VECTORS, rows.tobytes())
+            _append(self._folder / _ROWS, names.encode())
+        self._rows.update((key, self._count + number) for number, key in enumerate(ids))
+        self._count += len(rows)
+
+    def gather(self, ids: Sequence[str]) -> Vectors:
+        """(n, D) the embeddings of these passages. Raises KeyError for one that is not held."""
+        if not ids:
+            return np.empty((0, self._dimension), dtype=np.float32)
+        return np.asarray(self._mapped()[[self._rows[key] for key in ids]])
+
+    def _mapped(self) -> npt.NDArray[np.float32]:
+        return np.memmap(self._folder / _VECTORS, dtype=np.float32, mode="r", shape=(self._count, self._dimension))
+
+    def _mend(self) -> int:
+        """How many rows are whole; both files are cut to them. Rows whose checksum is wrong stay unnamed."""
+        names, vectors = self._folder / _ROWS, self._folder / _VECTORS
+        for path in (names, vectors):
+            path.touch()
+        lines = names.read_bytes().split(b"\n")[:-1]  # behind the last line end there is nothing, or half a line
+        count = min(len(lines), vectors.stat().st_size // self._bytes)
+        os.truncate(vectors, count * self._bytes)
+        os.truncate(names, sum(len(line) + 1 for line in lines[:count]))
+        self._count = count
+        if count:
+            mapped = self._mapped()
+            for row, line in enumerate(lines[:count]):
+                checksum, _, key = line.decode("utf-8", "replace").partition(" ")
+                if checksum == f"{zlib.crc32(mapped[row].tobytes()):08x}":
+                    self._rows[key] = row
+        return count
+
+
+def embedded(
+    passages: Sequence[Passage],
+    encode: Callable[[Sequence[str]], Vectors],
+    *,
+    dimension: int,
+    cache: Path | None,
+    progress: Callable[[int], object] | None = None,
+) -> Vectors:
+    """(N, D) the embeddings of the passages; those that the cache holds are not made again.
+
+    Args:
+        encode: texts -> their embeddings.
+        cache: folder of a `VectorCache`; None keeps nothing. A run that was killed goes on where its last chunk ended.
+        progress: is told how many passages are done, as they are.
+    """
+    told = progress or (lambda done: None)
+    if cache is None:
+        parts = []
+        for chunk in _chunks(passages):
+            parts.append(encode([passage.text for passage in chunk]))
+            told(len(chunk))
+        return np.concatenate(parts) if parts else np.empty((0, dimension), dtype=np.float32)
+    held = VectorCache(cache, dimension)
+    new = [passage for passage in passages if passage.id not in held]
+    told(len(passages) - len(new))
+    for chunk in _chunks(new):
+        held.add([passage.id for passage in chunk], encode([passage.text for passage in chunk]))
+        told(len(chunk))
+    return held.gather([passage.id for passage in passages])
+
+
+def _chunks(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:
+    for start in range(0, len(passages), CHUNK):
+        yield passages[start : start + CHUNK]
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
