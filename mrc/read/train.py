@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import shutil
 import time
@@ -21,9 +20,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged, writing
 from mrc.read.batches import Prepared, TrainBatch, micro_batches, plan_batches, prepare
@@ -31,12 +30,9 @@ from mrc.read.config import TrainConfig, TrainingExample, TrainResult
 from mrc.read.features import Windower
 from mrc.read.model import RECORD_FILE, SpanModel, load_model, model_hash, to_tensors, windower_of
 
-log = logging.getLogger(__name__)
-
 Progress = Callable[[int, int, float, float], None]  # update done, updates in all, its loss, seconds left
 
 FORBIDDEN: Final = -1e9  # logit of a position outside the softmax; finite, so that a row of them has no NaN gradient
-MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(slots=True)
@@ -106,8 +102,8 @@ def _run(
     device = next(state.model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for numbers in plan[state.step :]:
-            torch.manual_seed(_step_seed(seed, state.step))
-            _set_rates(state.optimizer, _rate(state.step, len(plan), config.warmup_ratio))
+            torch.manual_seed(step_seed(seed, state.step))
+            set_rates(state.optimizer, rate_share(state.step, len(plan), config.warmup_ratio))
             loss = _update(state, [items[number] for number in numbers], windower, config)
             state.step += 1
             state.losses = [*state.losses, loss][-max(1, len(plan) // 10) :]
@@ -159,32 +155,10 @@ def _on(mask: Any, logits: Tensor) -> Tensor:
 
 
 def _optimizer(model: SpanModel, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in four groups: encoder and head, with and without weight decay (none on vectors: biases, norms)."""
-    groups = []
-    for part, rate in ((model.encoder, config.learning_rate), (model.head, config.head_learning_rate)):
-        parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        decayed = [parameter for parameter in parameters if parameter.dim() > 1]
-        others = [parameter for parameter in parameters if parameter.dim() <= 1]
-        groups.append({"params": decayed, "lr": rate, "peak": rate, "weight_decay": config.weight_decay})
-        groups.append({"params": others, "lr": rate, "peak": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW([group for group in groups if group["params"]])
-
-
-def _rate(step: int, total: int, warmup_ratio: float) -> float:
-    """Share of the peak learning rate at update `step` of `total`, from 0: linear up, then linear down to 0."""
-    warmup = math.ceil(total * warmup_ratio)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return (total - step) / max(1, total - warmup)
-
-
-def _set_rates(optimizer: torch.optim.AdamW, share: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * share
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)[0])
+    """AdamW for encoder and head, each at its own rate."""
+    encoder = weight_groups(model.encoder.parameters(), rate=config.learning_rate, weight_decay=config.weight_decay)
+    head = weight_groups(model.head.parameters(), rate=config.head_learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW([*encoder, *head])
 
 
 def _check_positions(model: SpanModel, config: TrainConfig) -> None:
@@ -203,46 +177,14 @@ def _fingerprint(examples: Sequence[TrainingExample], start: str | Path, config:
 
 
 def _checkpoint(state: _State, partial: Path, fingerprint: str) -> None:
-    """Writes the newest checkpoint beside the older one, renames it into place, then removes the older one."""
-    partial.mkdir(parents=True, exist_ok=True)
-    target = partial / f"step-{state.step:08d}"
-    draft = partial / "draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    moments = {
-        f"{moment}/{name}": state.optimizer.state[parameter][moment].cpu()
-        for name, parameter in state.model.named_parameters()
-        if parameter in state.optimizer.state
-        for moment in MOMENTS
-    }
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.model.state_dict().items()}
-    save_file(weights, draft / "model.safetensors")
-    save_file(moments, draft / "optimizer.safetensors")
     record = {"fingerprint": fingerprint, "step": state.step, "losses": state.losses}
-    (draft / "state.json").write_text(json.dumps(record), encoding="utf-8")
-    draft.rename(target)
-    for older in partial.glob("step-*"):
-        if older != target:
-            shutil.rmtree(older)
+    write_checkpoint(partial, state.model, state.optimizer, record)
 
 
 def _resume(partial: Path, fingerprint: str, fresh: _State) -> _State:
     """The newest checkpoint of the same training loaded into `fresh`, or `fresh` itself."""
-    newest = max(partial.glob("step-*"), default=None)
-    if newest is None:
-        return fresh
-    record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    if record["fingerprint"] != fingerprint:
-        log.warning("%s holds a checkpoint of another training; starting anew", partial)
-        shutil.rmtree(partial)
-        return fresh
-    fresh.model.load_state_dict(load_file(newest / "model.safetensors"))
-    moments = load_file(newest / "optimizer.safetensors")
-    for name, parameter in fresh.model.named_parameters():
-        if f"{MOMENTS[0]}/{name}" in moments:
-            stored = {moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
-            fresh.optimizer.state[parameter] = {"step": torch.tensor(float(record["step"])), **stored}
-    return _State(fresh.model, fresh.optimizer, record["step"], record["losses"])
+    record = read_checkpoint(partial, fresh.model, fresh.optimizer, fingerprint=fingerprint)
+    return _State(fresh.model, fresh.optimizer, record["step"], record["losses"]) if record else fresh
 
 
 def _finish(

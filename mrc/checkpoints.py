@@ -1,0 +1,104 @@
+"""What every training shares: rates, seeds, groups of weights, and checkpoints that survive a kill.
+
+All that is drawn by chance in an update follows from (seed, update), so a checkpoint holds weights and moments only,
+and a resumed training ends in the same bits as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+
+
+def weight_groups(parameters: Iterable[nn.Parameter], *, rate: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for AdamW: with weight decay, and without it (vectors: biases, normalisation layers)."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for parts, decay in (
+        ([p for p in trained if p.dim() > 1], weight_decay),
+        ([p for p in trained if p.dim() <= 1], 0.0),
+    ):
+        groups += [{"params": parts, "lr": rate, "peak": rate, "weight_decay": decay}] if parts else []
+    return groups
+
+
+def rate_share(step: int, total: int, warmup_ratio: float) -> float:
+    """Share of the peak learning rate at update `step` of `total`, from 0: linear up, then linear down to 0."""
+    warmup = math.ceil(total * warmup_ratio)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return (total - step) / max(1, total - warmup)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Nothing; each group of weights has this share of its peak rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def step_seed(seed: int, step: int) -> int:
+    """32 bits for one update."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)[0])
+
+
+def write_checkpoint(
+    partial: Path, model: nn.Module, optimizer: torch.optim.Optimizer, record: Mapping[str, Any]
+) -> None:
+    """Nothing; `partial` holds the newest checkpoint alone, put in its place whole before the older one is removed.
+
+    `record` is JSON values with `fingerprint` and `step`.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    target = partial / f"step-{record['step']:08d}"
+    draft = partial / "draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    moments = {
+        f"{moment}/{name}": optimizer.state[parameter][moment].cpu()
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+        for moment in MOMENTS
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, draft / "model.safetensors")
+    save_file(moments, draft / "optimizer.safetensors")
+    (draft / "state.json").write_text(json.dumps(record), encoding="utf-8")
+    draft.rename(target)
+    for older in partial.glob("step-*"):
+        if older != target:
+            shutil.rmtree(older)
+
+
+def read_checkpoint(
+    partial: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, fingerprint: str
+) -> dict[str, Any] | None:
+    """The record of the newest checkpoint of the same training, loaded into model and optimizer; None without one."""
+    newest = max(partial.glob("step-*"), default=None)
+    if newest is None:
+        return None
+    record: dict[str, Any] = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+    if record["fingerprint"] != fingerprint:
+        log.warning("%s holds a checkpoint of another training; starting anew", partial)
+        shutil.rmtree(partial)
+        return None
+    model.load_state_dict(load_file(newest / "model.safetensors"))
+    moments = load_file(newest / "optimizer.safetensors")
+    for name, parameter in model.named_parameters():
+        if f"{MOMENTS[0]}/{name}" in moments:
+            stored = {moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
+            optimizer.state[parameter] = {"step": torch.tensor(float(record["step"])), **stored}
+    return record
