@@ -20,6 +20,11 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "studio_interleavings": (),
     "demo_seeds": (),
     "korquad": (),
+    "retrieval_quality": (),
+    "hybrid": (),
+    "encoding": (),
+    "dense_training": (),
+    "scale": (),
     "new_wiki_rounds": (),
     "new_wiki_studio": (),
 }

@@ -284,6 +284,34 @@ class Model(Base):
     __table_args__ = (UniqueConstraint("round_number", "name"),)
 
 
+class Retriever(Base):
+    """An encoder of passages trained in a round, and what became of it: judged and, if promoted, used by an index."""
+
+    __tablename__ = "retrievers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), unique=True)
+    hash: Mapped[str] = mapped_column(String(64), index=True)
+    training_sha256: Mapped[str] = mapped_column(String(64))  # of the training rows
+    path: Mapped[str] = mapped_column(Text)  # relative to the workspace
+    start: Mapped[str] = mapped_column(Text)  # the starting checkpoint: hub name or folder
+    config: Mapped[dict[str, Any]]
+    examples: Mapped[int]
+    seconds: Mapped[float]
+    loss: Mapped[float | None]
+    named_before: Mapped[str | None] = mapped_column(Text)  # the model that `labeler index` would have used
+    index_before: Mapped[str | None] = mapped_column(String(64))  # fingerprint of the index that it was judged against
+    index_after: Mapped[str | None] = mapped_column(String(64))  # of the one built with it; None: not built
+    gate: Mapped[dict[str, Any] | None]  # the verdict with its numbers
+    promoted: Mapped[bool | None]  # None until judged
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    pruned_at: Mapped[datetime | None]  # the folder is gone, the row stays for provenance
+
+    __table_args__ = (
+        CheckConstraint("(promoted IS NULL) = (gate IS NULL)", name="judged_with_numbers"),
+        CheckConstraint("promoted IS NULL OR NOT promoted OR index_after IS NOT NULL", name="promoted_has_an_index"),
+    )
+
+
 class Calibrator(Base):
     """What turned scores into confidences in a round: data and seed from which it is refitted, never a pickle."""
 

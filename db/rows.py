@@ -239,6 +239,27 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RetrieverRow:
+    id: int
+    round_number: int
+    hash: str
+    training_sha256: str
+    path: str  # relative to the workspace
+    start: str
+    config: Json
+    examples: int
+    seconds: float
+    loss: float | None
+    named_before: str | None
+    index_before: str | None
+    index_after: str | None
+    gate: Json | None
+    promoted: bool | None  # None until judged
+    created_at: datetime
+    pruned_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class CalibratorRow:
     id: int
     hash: str
@@ -516,10 +537,11 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `store.prune` removed: prediction rows, and models whose folders may now be deleted."""
+    """What `store.prune` removed: prediction rows, and models and retrievers whose folders may now be deleted."""
 
     predictions: int
     models: tuple[ModelRow, ...]
+    retrievers: tuple[RetrieverRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

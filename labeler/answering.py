@@ -7,20 +7,25 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db import queries
 from labeler.config import ReadSection
 from labeler.desk import Desk
+from labeler.errors import NotReady
 from labeler.evaluation import best_text
 from labeler.files import atomic_write, read_text
 from labeler.progress import bar
-from mrc.calibrate import Calibrator, feature_rows
-from mrc.errors import DataError
+from mrc.calibrate import Calibrator, feature_rows, known_features
+from mrc.errors import DataError, MrcError
 from mrc.metrics import Metric, resolve_metric, score
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Example, Passage, Prediction, Question
+
+if TYPE_CHECKING:
+    from mrc.retrieve.index import Index
+    from mrc.retrieve.vectors import Encoding
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +62,20 @@ def ask(desk: Desk, question: str, *, k: int | None = None) -> list[Answered]:
             k=k,
             config=desk.config.read,
             metric=desk.metric,
+            by_meaning=index.dense is not None,
         )
     )
-    confidence = _confidence(desk, prediction, k=k)
+    confidence = _confidence(desk, prediction, index, k=k)
     return [
         Answered(a.text, a.passage_id, a.start, a.end, a.score, None if rank else confidence)
         for rank, a in enumerate(prediction.answers)
     ]
 
 
-def _confidence(desk: Desk, prediction: Prediction, *, k: int) -> float | None:
-    """By the calibrator of the newest round whose teacher is the reader that answers, and that read as many passages;
-    None where there is none: a score over more passages means something else."""
+def _confidence(desk: Desk, prediction: Prediction, index: Index, *, k: int) -> float | None:
+    """By the calibrator of the newest round whose teacher is the reader that answers, and that read as many passages,
+    found in the same ways, by meaning with the same encoder; None where there is none: a score over other passages
+    means something else."""
     best = desk.best_model()
     with desk.database.read() as session:
         fitted = [
@@ -80,7 +87,24 @@ def _confidence(desk: Desk, prediction: Prediction, *, k: int) -> float | None:
             return None
         stored = queries.calibrator(session, fitted[-1].calibrator_id or 0)
     calibrator = Calibrator.from_state(stored.state)
-    return float(calibrator.confidence(feature_rows([prediction]))[0])
+    if calibrator.features != known_features([prediction]):
+        return None
+    if index.dense is not None and _encoding(index) != _encoding(_stored_index(desk, fitted[-1].index_fingerprint)):
+        return None
+    return float(calibrator.confidence(feature_rows([prediction], calibrator.features))[0])
+
+
+def _encoding(index: Index | None) -> Encoding | None:
+    """All that the vectors of an index depend on, but not where the checkpoint lies; None where it has none."""
+    return replace(index.dense.encoding, source="") if index and index.dense else None
+
+
+def _stored_index(desk: Desk, fingerprint: str | None) -> Index | None:
+    """The index of a round; None where it had none, or it is gone or cannot be read."""
+    try:
+        return desk.index(fingerprint) if fingerprint else None
+    except (NotReady, MrcError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

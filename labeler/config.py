@@ -25,6 +25,9 @@ from labeler.gate import GateConfig
 from labeler.select import SelectConfig
 from mrc.read import BuiltinConfig, ReadConfig, TrainConfig
 from mrc.retrieve.index import IndexConfig
+from mrc.retrieve.rerank import RerankConfig
+from mrc.retrieve.trainconfig import RetrieverConfig
+from mrc.retrieve.vectors import DenseConfig
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
@@ -71,6 +74,35 @@ class ReadSection(ReadConfig):
         ReadConfig.__post_init__(self)  # super() does not know a class remade with slots
         _one_of("passages", self.passages, ("retrieved", "given"))
         _in_range("top_k", self.top_k, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSection(TrainConfig):
+    """How a reader is trained, and whether the encoder of the passages is too. Lengths are in tokens."""
+
+    retriever: bool = False  # a round trains the encoder of an index that finds passages by meaning, see [retriever]
+
+    @property
+    def reader(self) -> TrainConfig:
+        """What the training of a reader depends on."""
+        return TrainConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(TrainConfig)})
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSection(RetrieverConfig):
+    """How the encoder of the passages is trained where train.retriever is true. Lengths are in tokens."""
+
+    start: str | None = None  # checkpoint: hub name or folder; none: the one that the index was first built with
+
+    def __post_init__(self) -> None:
+        RetrieverConfig.__post_init__(self)
+        if self.start is not None and not self.start.strip():
+            raise ValueError("start must name a checkpoint, or be none")
+
+    @property
+    def training(self) -> RetrieverConfig:
+        """What a training depends on beside its start."""
+        return RetrieverConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(RetrieverConfig)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +160,11 @@ class Config:
 
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    dense: DenseConfig = field(default_factory=DenseConfig)
+    rerank: RerankConfig = field(default_factory=RerankConfig)
     read: ReadSection = field(default_factory=ReadSection)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainSection = field(default_factory=TrainSection)
+    retriever: RetrieverSection = field(default_factory=RetrieverSection)
     builtin: BuiltinConfig = field(default_factory=BuiltinConfig)
     calibrate: CalibrateConfig = field(default_factory=CalibrateConfig)
     review: SelectConfig = field(default_factory=SelectConfig)

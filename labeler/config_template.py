@@ -36,9 +36,11 @@ def _first_sentence(section_type: type[Any]) -> str:
 
 
 def _notes(section_type: type[Any]) -> dict[str, str]:
-    """The comment beside each field in the source of a section; none where the source is not at hand."""
+    """The comment beside each field in the source of a section and of what it extends; none where that is not at
+    hand."""
+    extended = [each for each in reversed(section_type.__mro__) if dataclasses.is_dataclass(each)]
     try:
-        source = inspect.getsource(section_type)
+        source = "".join(map(inspect.getsource, extended))
     except OSError:
         return {}
     return dict(re.findall(r"^    (\w+): [^#\n]*=[^#\n]*# (.+)$", source, flags=re.MULTILINE))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from db import queries
 from db.engine import Database
-from db.rows import ModelRow
+from db.rows import ModelRow, RetrieverRow
 from labeler import convert
 from labeler.config import Config
 from labeler.errors import NotReady
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mrc.retrieve.index import Index
 
 INDEX_KEY = "index"  # in meta: the fingerprint of the current index
+DENSE_KEY = "index_dense"  # in meta: the model that was named last for an index, or the path of the retriever trained
 LANGUAGE_SAMPLE = 200  # passages looked at to tell the language of a workspace
 
 
@@ -90,15 +91,33 @@ class Desk:
 
     def index(self, fingerprint: str | None = None) -> Index:
         """The index of this fingerprint, default the current one. Raises NotReady, StaleIndex."""
-        from mrc.retrieve.index import Index
-
         fingerprint = fingerprint or self.current_index()
         if fingerprint not in self._indexes:
             folder = self.index_folder(fingerprint)
             if not folder.is_dir():
                 raise NotReady(f"the index {folder} is gone; run: labeler index")
-            self._indexes[fingerprint] = Index.load(folder, expect_corpus=None)
+            self._indexes[fingerprint] = self.load_index(folder)
         return self._indexes[fingerprint]
+
+    def load_index(self, folder: Path, *, expect_corpus: str | None = None) -> Index:
+        """The index of a folder. An encoder that was trained here is found here, wherever the workspace stood then.
+
+        Raises: StaleIndex, DataError; see `Index.load`.
+        """
+        from mrc.retrieve.index import Index
+
+        device = self.config.train.device
+        index = Index.load(folder, expect_corpus=expect_corpus, device=device, fetch=self.fetch)
+        trained = self.retriever_of(index.dense.encoding.checkpoint) if index.dense else None
+        if index.dense is None or trained is None:
+            return index
+        home = index.dense.located(str(self.workspace.folder / trained.path), device=device)
+        return dataclasses.replace(index, dense=home)
+
+    def retriever_of(self, checkpoint: str) -> RetrieverRow | None:
+        """The retriever that a round trained and whose files have this hash, if there is one."""
+        with self.database.read() as session:
+            return next((row for row in queries.retrievers(session) if row.hash == checkpoint), None)
 
     def best_model(self) -> ModelRow:
         """The reader that was last promoted. Raises NotReady."""

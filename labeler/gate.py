@@ -80,12 +80,19 @@ class Alarm:
 
 
 def compare(
-    student: Sequence[QuestionResult], best: Sequence[QuestionResult], config: GateConfig, *, seed: int
+    student: Sequence[QuestionResult],
+    best: Sequence[QuestionResult],
+    config: GateConfig,
+    *,
+    seed: int,
+    names: tuple[str, str] = ("EM", "F1"),
 ) -> Verdict:
-    """The verdict on a student against the best reader so far, on the same dev questions in any order.
+    """The verdict on a student against the best so far, on the same dev questions in any order.
 
     The first rule that applies decides. Refused: McNemar says worse. Promoted: too few dev questions to judge by
     (unpowered); EM did not fall; a fall beyond the tolerance is improbable and F1 did not fall. Else refused.
+
+    `names` are those of the two marks in words: a retriever is judged by the same rule on marks of its own.
 
     Raises ValueError where the two did not answer the same questions, each once.
     """
@@ -101,7 +108,7 @@ def compare(
     fall = float(np.mean(means < -config.tolerance))
     worse_p = mcnemar(new_em, old_em)
     em_change = float(np.mean(change))
-    promoted, why = _decide(len(after), em_change, f1_change, fall, worse_p, config)
+    promoted, why = _decide(len(after), (em_change, f1_change), fall, worse_p, config, names)
     return Verdict(
         promoted=promoted,
         why=why,
@@ -131,17 +138,23 @@ def _paired(
 
 
 def _decide(
-    questions: int, em_change: float, f1_change: float, fall: float, worse_p: float, config: GateConfig
+    questions: int,
+    changes: tuple[float, float],
+    fall: float,
+    worse_p: float,
+    config: GateConfig,
+    names: tuple[str, str],
 ) -> tuple[bool, str]:
-    moved = f"EM {100 * em_change:+.1f}, F1 {100 * f1_change:+.1f} points on {questions} dev questions"
-    beyond = f"P(EM falls by more than {100 * config.tolerance:g} points) = {fall:.2f}"
+    told = ", ".join(f"{name} {100 * change:+.1f}" for name, change in zip(names, changes, strict=True))
+    moved = f"{told} points on {questions} dev questions"
+    beyond = f"P({names[0]} falls by more than {100 * config.tolerance:g} points) = {fall:.2f}"
     if worse_p < config.refuse_below_p:
         return False, f"refused: {moved}; worse by McNemar's test, p = {worse_p:.3f}"
     if questions < config.min_questions:
         return True, f"promoted, unpowered: {moved}; at least {config.min_questions} are needed to judge"
-    if em_change >= 0:
-        return True, f"promoted: {moved}; EM did not fall"
-    if fall <= config.max_fall_probability and f1_change >= 0:
+    if changes[0] >= 0:
+        return True, f"promoted: {moved}; {names[0]} did not fall"
+    if fall <= config.max_fall_probability and changes[1] >= 0:
         return True, f"promoted: {moved}; {beyond}"
     return False, f"refused: {moved}; {beyond}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -48,3 +48,19 @@ def bar(label: str, *, total: int, unit: str = "it") -> Iterator[Bar]:
     yield quiet
     if quiet.done:
         log.info("%s: %d %s in %.1f s %s", label, quiet.done, unit, time.monotonic() - began, quiet.note)
+
+
+@contextmanager
+def updates(label: str) -> Iterator[Callable[[int, int, float, float], None]]:
+    """What a training tells of its progress: update done, updates in all, its loss, seconds left."""
+    done = 0
+    with bar(label, total=0, unit="updates") as shown:
+
+        def progress(step: int, total: int, loss: float, seconds_left: float) -> None:
+            nonlocal done
+            shown.total = total
+            shown.update(step - done)  # more than one where the training goes on from a checkpoint
+            done = step
+            shown.set_postfix_str(f"update {step} of {total}, loss {loss:.3f}, {seconds_left:.0f} s left")
+
+        yield progress

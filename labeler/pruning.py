@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from db import queries, store
-from labeler.desk import INDEX_KEY, Desk
+from db.rows import ModelRow, RetrieverRow
+from labeler.desk import DENSE_KEY, INDEX_KEY, Desk
+from labeler.errors import NotReady
+from labeler.indexing import VECTORS
+from mrc.errors import MrcError
+from mrc.retrieve.vectors import Encoding
+
+log = logging.getLogger(__name__)
 
 _INDEX_FOLDER = re.compile(r"[0-9a-f]{16}")
 
@@ -22,6 +30,8 @@ class Pruned:
     predictions: int
     models: tuple[str, ...]  # folders, relative to the workspace
     indexes: tuple[str, ...]
+    retrievers: tuple[str, ...]
+    vectors: tuple[str, ...]  # of encoders that no index left uses
 
 
 def prune(desk: Desk, *, keep: int) -> Pruned:
@@ -29,26 +39,31 @@ def prune(desk: Desk, *, keep: int) -> Pruned:
 
     The rows go first, in one transaction; a run that is killed before the folders are gone is made good by the next.
     """
+    encodings = _encodings_in_use(desk)
+    in_use = _retrievers_in_use(desk, encodings)
     with desk.database.write() as session:
-        done = store.prune(session, keep=keep)
-        if done.predictions or done.models:
+        done = store.prune(session, keep=keep, retrievers_in_use=in_use)
+        if done.predictions or done.models or done.retrievers:
             detail = {"predictions": done.predictions, "models": [row.hash for row in done.models]}
+            if done.retrievers:
+                detail["retrievers"] = [row.hash for row in done.retrievers]
             store.add_event(session, "pruned", detail=detail)
-    models, indexes = list(_dead_models(desk)), list(_dead_indexes(desk))
-    freed = sum(_delete(folder) for folder in (*models, *indexes))
-    home = desk.workspace.folder
-    return Pruned(
-        freed=freed,
-        predictions=done.predictions,
-        models=tuple(str(folder.relative_to(home)) for folder in models),
-        indexes=tuple(str(folder.relative_to(home)) for folder in indexes),
-    )
-
-
-def _dead_models(desk: Desk) -> Iterator[Path]:
-    """Folders of pruned models that are still there. A path that leads out of the models' folder is left alone."""
     with desk.database.read() as session:
-        rows = queries.models(session)
+        readers = queries.models(session)
+        encoders = [row for row in queries.retrievers(session) if row.hash not in in_use]
+    models, retrievers = list(_dead_models(desk, readers)), list(_dead_models(desk, encoders))
+    indexes, vectors = list(_dead_indexes(desk)), list(_dead_vectors(desk, encodings))
+    freed = sum(_delete(folder) for folder in (*models, *retrievers, *indexes, *vectors))
+    home = desk.workspace.folder
+
+    def named(folders: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(str(folder.relative_to(home)) for folder in folders)
+
+    return Pruned(freed, done.predictions, named(models), named(indexes), named(retrievers), named(vectors))
+
+
+def _dead_models(desk: Desk, rows: Sequence[ModelRow] | Sequence[RetrieverRow]) -> Iterator[Path]:
+    """Folders of pruned models that are still there. A path that leads out of the models' folder is left alone."""
     kept = {row.path for row in rows if row.pruned_at is None}
     for path in sorted({row.path for row in rows if row.pruned_at is not None} - kept):
         folder = desk.workspace.folder / path
@@ -58,15 +73,68 @@ def _dead_models(desk: Desk) -> Iterator[Path]:
 
 def _dead_indexes(desk: Desk) -> Iterator[Path]:
     """Index folders that are neither the current one nor that of an open round; `labeler index` can make any again."""
-    with desk.database.read() as session:
-        standing = queries.current_round(session)
-        used = {queries.get_meta(session, INDEX_KEY), standing.index_fingerprint if standing else None}
-    kept = {desk.index_folder(fingerprint) for fingerprint in used if fingerprint}
+    kept = {desk.index_folder(fingerprint) for fingerprint in _used_indexes(desk)}
     if not desk.workspace.index_folder.is_dir():
         return
     for folder in sorted(desk.workspace.index_folder.iterdir()):
         if folder.is_dir() and _INDEX_FOLDER.fullmatch(folder.name) and folder not in kept:
             yield folder
+
+
+def _used_indexes(desk: Desk) -> set[str]:
+    """The fingerprints of the current index and of that of an open round."""
+    with desk.database.read() as session:
+        standing = queries.current_round(session)
+        used = {queries.get_meta(session, INDEX_KEY), standing.index_fingerprint if standing else None}
+    return {fingerprint for fingerprint in used if fingerprint}
+
+
+def _encodings_in_use(desk: Desk) -> list[Encoding] | None:
+    """How the indexes in use encode passages; None where one of them cannot be read."""
+    try:
+        parts = [desk.index(fingerprint).dense for fingerprint in sorted(_used_indexes(desk))]
+    except (NotReady, MrcError) as error:
+        log.info("no retriever and no vectors are deleted, as an index in use cannot be read: %s", error)
+        return None
+    return [dense.encoding for dense in parts if dense]
+
+
+def _retrievers_in_use(desk: Desk, encodings: Sequence[Encoding] | None) -> set[str]:
+    """The hashes of the retrievers that an index in use was built with, or that a later command may load by name.
+
+    Where an index in use cannot be read, those of all retrievers.
+    """
+    with desk.database.read() as session:
+        rows = queries.retrievers(session)
+        standing = {row.id for row in queries.retrievers(session, reverted=False) if row.promoted}
+        remembered, current = queries.get_meta(session, DENSE_KEY), queries.current_round(session)
+    if encodings is None:
+        return {row.hash for row in rows}
+    loaded = {encoding.checkpoint for encoding in encodings}
+    names: set[str | None] = {remembered, desk.config.dense.model, desk.config.retriever.start}
+    names |= {encoding.source for encoding in encodings}
+    if current:
+        names.add(current.config.get("retriever", {}).get("start"))
+    for row in rows:
+        if row.id in standing or row.hash in loaded:  # named again by reverting its round, and by the next training
+            names |= {row.named_before, row.start}
+    folders = _folders(desk, {name for name in names if name})
+    return loaded | {row.hash for row in rows if (desk.workspace.folder / row.path).resolve() in folders}
+
+
+def _folders(desk: Desk, names: Collection[str]) -> set[Path]:
+    """Where checkpoints of these names may lie: a retriever is remembered by its path in the workspace."""
+    return {(home / name).resolve() for home in (desk.workspace.folder, Path.cwd()) for name in names}
+
+
+def _dead_vectors(desk: Desk, encodings: Sequence[Encoding] | None) -> Iterator[Path]:
+    """Folders of vectors by encoders that no index in use finds passages with: such an index can be extended without
+    encoding all of it again. Where it is not known which are in use, none is dead."""
+    home = desk.workspace.index_folder / VECTORS
+    if encodings is None or not home.is_dir():
+        return
+    kept = {encoding.key for encoding in encodings}
+    yield from (folder for folder in sorted(home.iterdir()) if folder.is_dir() and folder.name not in kept)
 
 
 def _delete(folder: Path) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from db import queries
 from db.rows import Counts, RoundRow
 from labeler.agreement import rules_of
-from labeler.desk import Desk
+from labeler.desk import INDEX_KEY, Desk
 from labeler.errors import NotReady
 from labeler.reviewed import Reviewed, StudioProject, reviewed, studio_projects
 from mrc.errors import MrcError, StaleIndex
@@ -17,6 +17,16 @@ from mrc.errors import MrcError, StaleIndex
 @dataclass(frozen=True, slots=True)
 class ReaderStatus:
     """The reader that was last promoted."""
+
+    round: int
+    hash: str
+    path: str  # relative to the workspace
+    start: str  # the checkpoint that it was trained from
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverStatus:
+    """The trained encoder that the current index finds passages with."""
 
     round: int
     hash: str
@@ -43,6 +53,7 @@ class Status:
     studio: tuple[StudioProject, ...]  # projects in Label Studio
     index: str  # current, stale, missing, broken
     reader: ReaderStatus | None
+    retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
     next: str  # the command that leads on
 
 
@@ -72,6 +83,7 @@ def status(desk: Desk) -> Status:
         studio=studio,
         index=index,
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
+        retriever=_retriever(desk) if index in ("current", "stale") else None,
         next=next_step(counts, newest, index=index, given=desk.given, open_pool=open_pool),
     )
 
@@ -97,3 +109,11 @@ def _index(desk: Desk) -> str:
     except MrcError:
         return "broken"
     return "current"
+
+
+def _retriever(desk: Desk) -> RetrieverStatus | None:
+    with desk.database.read() as session:
+        fingerprint = queries.get_meta(session, INDEX_KEY)
+    dense = desk.index(fingerprint).dense if fingerprint else None
+    found = desk.retriever_of(dense.encoding.checkpoint) if dense else None
+    return RetrieverStatus(found.round_number, found.hash, found.path, found.start) if found else None

@@ -162,7 +162,7 @@ def create_workspace(
     given = {("workspace", "language"): language, **settings}
     if database is not None:
         given[("workspace", "database")] = database
-    overrides = [f"{section}.{key}={value}" for (section, key), value in given.items()]
+    overrides = [f"{section}.{key}={_written(value)}" for (section, key), value in given.items()]
     workspace = Workspace(folder.absolute(), load_config(environ=environ, overrides=overrides))
     given.setdefault(("workspace", "database"), without_password(workspace.config.workspace.database))
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,6 +175,11 @@ def create_workspace(
     with atomic_write(file, private=named != without_password(named)) as out:  # last: then the workspace is whole
         out.write(template(given))
     return workspace
+
+
+def _written(value: Any) -> str:
+    """A setting as --set takes it: TOML writes a bool in small letters."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,17 @@ FEATURES: Final[Mapping[str, str]] = {
     "question_length": "code points",
     "question_overlap": "share of the question's words that stand within 50 code points of the span, 0-1",
 }
+# What it holds besides where passages were also found by meaning.
+HYBRID_FEATURES: Final[Mapping[str, str]] = {
+    "bm25_score": "of the answer's passage by terms; 0 where that list does not hold it",
+    "bm25_lead": "bm25_score minus the best one of the other passages read; 0 where there is none",
+    "dense_score": "cosine of the question and the answer's passage; 0 where that list does not hold it",
+    "dense_lead": "dense_score minus the best one of the other passages read; 0 where there is none",
+    "lists_agree": "1 where one passage leads by terms and by meaning, else 0",
+}
+ALL_FEATURES: Final = (*FEATURES, *HYBRID_FEATURES)
 LOGISTIC_FEATURES: Final = ("mass", "max_probability", "margin", "entropy", "passage_rank", "support")
+LOGISTIC_HYBRID: Final = ("bm25_lead", "dense_lead", "lists_agree")  # as well, where they are known
 KINDS: Final = ("max_probability", "mass", "logistic", "forest", "boosting")  # simplest first
 PRIOR: Final = "prior"  # the fallback where there is too little to choose or scale by
 
@@ -51,7 +61,7 @@ MIN_OF_EACH: Final = 5  # right and wrong ones among them, and groups
 FOLDS: Final = 5
 PRECISIONS: Final = (0.80, 0.85, 0.90)  # at which coverage is reported
 
-_COLUMN: Final = {name: number for number, name in enumerate(FEATURES)}
+_COLUMN: Final = {name: number for number, name in enumerate(ALL_FEATURES)}
 _SURE: Final = 1e-6  # probabilities are kept this far from 0 and 1 before their logit
 _REFIT_TOLERANCE: Final = 1e-9  # of confidences after loading; another scikit-learn grows other trees
 
@@ -87,6 +97,7 @@ class CalibrationMetrics:
 class Calibrator:
     """A fitted scorer with its Platt scaling. Made by `fit` or `from_state`."""
 
+    features: tuple[str, ...]  # what its rows hold: FEATURES, or ALL_FEATURES
     kind: str  # one of KINDS, or PRIOR
     platt: Platt
     metrics: CalibrationMetrics
@@ -98,16 +109,16 @@ class Calibrator:
     _scorer: Scorer
 
     def confidence(self, rows: Floats) -> Floats:
-        """Calibrated probabilities of being right `(M,)` for `feature_rows` `(M, F)`."""
-        if rows.ndim != 2 or rows.shape[1] != len(FEATURES):
-            raise ValueError(f"rows must be (M, {len(FEATURES)}), not {rows.shape}")
+        """Calibrated probabilities of being right `(M,)` for `feature_rows` `(M, F)` of its features."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.features):
+            raise ValueError(f"rows must be (M, {len(self.features)}), not {rows.shape}")
         return self.platt(self._scorer(rows)) if len(rows) else np.zeros(0)
 
     def state(self) -> dict[str, Any]:
         """JSON values from which `from_state` makes this calibrator again: data and seed, never a pickle."""
         return {
             "kind": self.kind,
-            "features": list(FEATURES),
+            "features": list(self.features),
             "rows": self._rows.tolist(),
             "correct": self._correct.tolist(),
             "groups": list(self._groups),
@@ -124,11 +135,13 @@ class Calibrator:
 
         Raises DataError where the features are others, or the refitted confidences differ from the stored ones.
         """
-        if list(state["features"]) != list(FEATURES):
+        features = tuple(state["features"])
+        if features not in (tuple(FEATURES), ALL_FEATURES):
             raise DataError("the calibrator was fitted on other features; run the round again to fit a new one")
-        rows = np.asarray(state["rows"], dtype=np.float64).reshape(-1, len(FEATURES))
+        rows = np.asarray(state["rows"], dtype=np.float64).reshape(-1, len(features))
         correct = np.asarray(state["correct"], dtype=np.bool_)
         calibrator = cls(
+            features=features,
             kind=state["kind"],
             platt=Platt(**state["platt"]),
             metrics=CalibrationMetrics(**state["metrics"]),
@@ -159,14 +172,20 @@ class Predicted(Protocol):
     def features(self) -> Mapping[str, float]: ...
 
 
-def feature_rows(predictions: Sequence[Predicted]) -> Floats:
-    """Features in the order of FEATURES `(N, F)`; predictions without answers have none, leave them out.
+def known_features(predictions: Sequence[Predicted]) -> tuple[str, ...]:
+    """ALL_FEATURES where every prediction holds those of two lists, which only a hybrid index gives; else FEATURES."""
+    hybrid = bool(predictions) and all(HYBRID_FEATURES.keys() <= each.features.keys() for each in predictions)
+    return ALL_FEATURES if hybrid else tuple(FEATURES)
+
+
+def feature_rows(predictions: Sequence[Predicted], features: Sequence[str] = tuple(FEATURES)) -> Floats:
+    """Features in the order given `(N, F)`; predictions without answers have none, leave them out.
 
     Raises DataError naming the question whose feature is missing or not finite.
     """
-    rows = np.zeros((len(predictions), len(FEATURES)))
+    rows = np.zeros((len(predictions), len(features)))
     for row, prediction in zip(rows, predictions, strict=True):
-        for name, column in _COLUMN.items():
+        for column, name in enumerate(features):
             value = prediction.features.get(name, math.nan)
             if not math.isfinite(value):
                 state = "is not finite" if name in prediction.features else "is missing"
@@ -178,6 +197,8 @@ def feature_rows(predictions: Sequence[Predicted]) -> Floats:
 def fit(rows: Floats, correct: Bools, groups: Sequence[str], *, seed: int) -> Calibrator:
     """The calibrator of these predictions: `rows` (N, F) of `feature_rows`, `correct` (N,), `groups` N paragraph keys.
 
+    As wide as FEATURES, or as ALL_FEATURES: those of the two lists of a hybrid index are looked at then, too.
+
     Out-of-fold AURC in FOLDS folds that keep groups whole; among the kinds whose mean difference from the best is
     within one standard error (over folds, paired: folds differ in difficulty more than kinds do) the simplest wins.
     Below MIN_ITEMS rows, or MIN_OF_EACH right, wrong or groups, nothing is chosen: the mass is shifted on the logit
@@ -188,13 +209,15 @@ def fit(rows: Floats, correct: Bools, groups: Sequence[str], *, seed: int) -> Ca
     rows, correct = np.asarray(rows, dtype=np.float64), np.asarray(correct, dtype=np.bool_)
     if not len(rows):
         raise DataError("no calibration questions with an answer: scores stay uncalibrated; add gold questions")
-    if rows.shape != (len(correct), len(FEATURES)) or len(groups) != len(correct):
+    features = ALL_FEATURES if rows.shape[1:] == (len(ALL_FEATURES),) else tuple(FEATURES)
+    if rows.shape != (len(correct), len(features)) or len(groups) != len(correct):
         raise ValueError(f"rows {rows.shape}, correct {correct.shape} and {len(groups)} groups do not fit together")
     folds = _folds(groups, seed=seed)
     kind, scores, candidates, note = _choose(rows, correct, folds, seed=seed)
     scale = _fit_shift if kind == PRIOR else _fit_platt
     confidence = _cross_scaled(scores, correct, folds, scale)
     return Calibrator(
+        features=features,
         kind=kind,
         platt=scale(scores, correct),
         metrics=_measure(confidence, correct, candidates=candidates, note=note),
@@ -274,9 +297,10 @@ def _fit_scorer(kind: str, rows: Floats, correct: Bools, *, seed: int) -> Scorer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    columns = list(range(len(FEATURES)))
+    columns = list(range(rows.shape[1]))
     if kind == "logistic":
-        columns = [_COLUMN[name] for name in LOGISTIC_FEATURES]
+        hybrid = LOGISTIC_HYBRID if len(columns) == len(ALL_FEATURES) else ()
+        columns = [_COLUMN[name] for name in (*LOGISTIC_FEATURES, *hybrid)]
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     elif kind == "forest":
         model = RandomForestClassifier(n_estimators=300, min_samples_leaf=10, random_state=seed)

@@ -35,8 +35,11 @@ def answer(
     k: int,
     config: ReadConfig,
     metric: Metric = "squad",
+    by_meaning: bool = False,
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the k passages retrieved for it; `fetch` gives passages by id.
+
+    `by_meaning`: the retriever has a list by meaning too, so that every prediction holds the features of two lists.
 
     Works on `config.chunk_size` questions at a time, so a pool of any size needs the memory of one chunk.
     """
@@ -44,7 +47,7 @@ def answer(
         hits = retriever.retrieve([question.text for question in chunk], k)
         passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
         chosen = [tuple(passages[hit.passage_id] for hit in found) for found in hits]
-        yield from _read_chunk(chunk, chosen, hits, reader, config, metric)
+        yield from _read_chunk(chunk, chosen, hits, reader, config, metric, by_meaning=by_meaning)
 
 
 def read(
@@ -69,19 +72,27 @@ def _read_chunk(
     reader: Reader,
     config: ReadConfig,
     metric: Metric,
+    *,
+    by_meaning: bool = False,
 ) -> Iterator[Prediction]:
     groups = [Group(question.text, chosen) for question, chosen in zip(questions, passages, strict=True)]
     found = read_groups(reader, groups, config=config, normalize=normalizer(metric))
     for question, group, ranked, own in zip(questions, groups, found, hits, strict=True):
-        features = confidence_features(group, ranked, own) if ranked.answers else {}
+        features = confidence_features(group, ranked, own, by_meaning=by_meaning) if ranked.answers else {}
         yield Prediction(question.id, ranked.answers, ranked.null_score, own, features)
 
 
-def confidence_features(group: Group, ranked: Ranked, hits: Sequence[Hit]) -> dict[str, float]:
-    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it; `ranked` has an answer."""
+def confidence_features(
+    group: Group, ranked: Ranked, hits: Sequence[Hit], *, by_meaning: bool = False
+) -> dict[str, float]:
+    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it; `ranked` has an answer.
+
+    With its `HYBRID_FEATURES` where one of the hits was found by meaning, or could have been.
+    """
     best = ranked.answers[0]
     rank = next(index for index, hit in enumerate(hits) if hit.passage_id == best.passage_id)
     following = hits[rank + 1].score if rank + 1 < len(hits) else hits[rank].score
+    by_meaning = by_meaning or any(hit.dense is not None for hit in hits)
     return {
         "mass": best.score,
         "max_probability": best.probability,
@@ -97,7 +108,21 @@ def confidence_features(group: Group, ranked: Ranked, hits: Sequence[Hit]) -> di
         "answer_length": float(len(best.text)),
         "question_length": float(len(group.question)),
         "question_overlap": question_overlap(group.question, group.passages[rank].text, best.start, best.end),
+        **(_hybrid_features(hits, rank) if by_meaning else {}),
     }
+
+
+def _hybrid_features(hits: Sequence[Hit], rank: int) -> dict[str, float]:
+    """`mrc.calibrate.HYBRID_FEATURES` of the answer's passage, which stands at `rank`."""
+    found: dict[str, float] = {}
+    leaders = []
+    for name, scores in (("bm25", [hit.bm25 or 0.0 for hit in hits]), ("dense", [hit.dense or 0.0 for hit in hits])):
+        others = scores[:rank] + scores[rank + 1 :]
+        found[f"{name}_score"] = scores[rank]
+        found[f"{name}_lead"] = scores[rank] - max(others) if others else 0.0
+        leaders.append(scores.index(max(scores)))
+    both = any(hit.bm25 is not None for hit in hits) and any(hit.dense is not None for hit in hits)
+    return found | {"lists_agree": float(both and leaders[0] == leaders[1])}
 
 
 def question_overlap(question: str, passage: str, start: int, end: int) -> float:

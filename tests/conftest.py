@@ -37,6 +37,30 @@ def undisturbed(baseline: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that passages can be found with, untrained."""
+    from tests.mrc import tiny
+
+    return tiny.bert(tmp_path_factory.mktemp("encoder") / "bert")
+
+
+@pytest.fixture(scope="session")
+def hybrid(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose rounds train the encoder of its passages, after its baseline. Not to be changed."""
+    from tests.worlds import make_hybrid
+
+    return make_hybrid(tmp_path_factory.mktemp("hybrid") / "baseline", encoder)
+
+
+@pytest.fixture(scope="session")
+def hybrid_undisturbed(hybrid: Path) -> dict[str, Any]:
+    """The state after a round of it that nothing went wrong in."""
+    from tests.worlds import after_round
+
+    return after_round(shutil.copytree(hybrid, hybrid.with_name("undisturbed")))
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server for this process. Where none is installed the test is skipped; in CI it fails."""
     with running(skip_without()) as server:

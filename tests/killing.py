@@ -21,6 +21,8 @@ MOMENTS: dict[str, tuple[str, str]] = {
     "review recorded": ("db.store", "record_review"),
     "labels recorded": ("db.store", "record_labels"),
     "checkpoint written": ("mrc.read.train", "_checkpoint"),
+    "retriever checkpoint written": ("mrc.retrieve.training", "_checkpoint"),
+    "index written": ("mrc.retrieve.index:Index", "save"),
     "stage written": ("db.store", "advance"),  # inside the transaction: the step is lost as a whole
     "project made": ("labeler.studio.client:Client", "make_project"),  # on the server; we do not know its id
     "push begun": ("db.store", "begin_push"),  # inside the transaction: nothing is sent

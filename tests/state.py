@@ -16,6 +16,14 @@ def state(session: Session) -> dict[str, Any]:
     return {
         "rounds": [[row.number, row.kind, row.stage, row.promoted, row.release, row.gate] for row in rounds],
         "models": [[row.round_number, row.hash, row.training_sha256, row.examples] for row in queries.models(session)],
+        "retrievers": [
+            [
+                *(row.round_number, row.hash, row.training_sha256, row.start, row.examples, row.loss),
+                *(row.index_before, row.index_after, row.gate, row.promoted),
+            ]
+            for row in queries.retrievers(session)
+        ],
+        "index": queries.get_meta(session, "index"),
         "labels": sorted(label(row) for row in queries.labels(session)),
         "tasks": [
             [task.round_number, task.position, task.question_id, task.kind, task.blind, task.passages, task.state]

@@ -42,6 +42,16 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
 }
 
 
+#: for a workspace whose rounds train the encoder of its passages, in a moment
+SMALL_RETRIEVER: Mapping[str, Any] = {
+    "train__retriever": True,
+    "retriever__max_steps": 6,
+    "retriever__batch_size": 8,
+    "retriever__checkpoint_every": 2,
+    "retriever__learning_rate": 1e-3,
+}
+
+
 def squad_v2() -> dict[str, Any]:
     """The same world as a SQuAD 2.0 file: the last question of every paragraph of three has no answer in it."""
     world = make_world("en", seed=5, documents=80).squad()
@@ -65,6 +75,16 @@ def make_workspace(
     import_files(database, [str(file)], split=parse_split(division), seed=1)
     build_index(Desk(workspace, database))
     database.close()
+    return folder
+
+
+def make_hybrid(folder: Path, encoder: Path, **changes: Any) -> Path:
+    """A workspace after its baseline, whose rounds train the encoder that its index finds passages with."""
+    use_threads(1)
+    make_workspace(folder, **SMALL_RETRIEVER | changes)
+    with at(folder) as desk:
+        build_index(desk, dense=str(encoder))
+        machine.train(desk)
     return folder
 
 

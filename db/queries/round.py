@@ -1,4 +1,4 @@
-"""Reads of rounds, models, calibrators, evaluations and releases."""
+"""Reads of rounds, models, retrievers, calibrators, evaluations and releases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from sqlalchemy.orm import Session
 
 from db.chunks import AnyRow, AnySelect, table
 from db.errors import NotFound
-from db.models import Calibrator, Evaluation, Model, Prediction, Release, Round, RoundQuestion
+from db.models import Calibrator, Evaluation, Model, Prediction, Release, Retriever, Round, RoundQuestion
 from db.models import ReleaseRow as ReleaseRowTable
-from db.rows import CalibratorRow, EvaluationRow, ModelRow, ReleasedAnswer, ReleaseRow, RoundRow, SpanRow
+from db.rows import (
+    CalibratorRow,
+    EvaluationRow,
+    ModelRow,
+    ReleasedAnswer,
+    ReleaseRow,
+    RetrieverRow,
+    RoundRow,
+    SpanRow,
+)
 
 
 def rounds(session: Session, *, reverted: bool = True) -> list[RoundRow]:
@@ -89,6 +98,20 @@ def model_of_round(session: Session, round_number: int, *, name: str = "student"
 def models(session: Session) -> list[ModelRow]:
     """All models, pruned ones too, oldest first."""
     return [ModelRow(**row._mapping) for row in session.execute(select(table(Model)).order_by(Model.id))]
+
+
+def retriever_of_round(session: Session, round_number: int) -> RetrieverRow | None:
+    """The retriever trained in a round, or None."""
+    row = session.execute(select(table(Retriever)).where(Retriever.round_number == round_number)).first()
+    return None if row is None else RetrieverRow(**row._mapping)
+
+
+def retrievers(session: Session, *, reverted: bool = True) -> list[RetrieverRow]:
+    """All retrievers, pruned ones too, or those of rounds that are not reverted; oldest first."""
+    statement = select(table(Retriever)).order_by(Retriever.round_number)
+    if not reverted:
+        statement = statement.join(Round, Round.number == Retriever.round_number).where(Round.reverted_at.is_(None))
+    return [RetrieverRow(**row._mapping) for row in session.execute(statement)]
 
 
 def calibrator(session: Session, calibrator_id: int) -> CalibratorRow:

@@ -3,6 +3,7 @@
 from db.store.filed import file_reviews
 from db.store.label import freeze_training, record_labels, set_label, withdraw_label
 from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
+from db.store.retriever import add_retriever, judge_retriever
 from db.store.review import (
     add_tasks,
     delete_review,
@@ -54,6 +55,7 @@ __all__ = [
     "add_model",
     "add_predictions",
     "add_project",
+    "add_retriever",
     "add_tasks",
     "adopt_push",
     "advance",
@@ -63,6 +65,7 @@ __all__ = [
     "file_reviews",
     "finish_push",
     "freeze_training",
+    "judge_retriever",
     "mark_tasks",
     "move_cursor",
     "move_server",

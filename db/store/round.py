@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import insert, select, update
@@ -20,6 +20,7 @@ from db.queries import round as round_queries
 from db.rows import Json, LabelRow, Pruned, ReleaseRow, RoundRow, Withdrawn
 from db.store.label import take_back
 from db.store.prediction import delete_predictions
+from db.store.retriever import prune_retrievers
 from db.store.review import withdraw_tasks
 from db.store.writing import span_values
 
@@ -223,11 +224,13 @@ def _set_reviews_aside(session: Session, round_number: int) -> None:
     session.execute(update(table(Review)).where(*waiting).values(recorded_in=round_number))
 
 
-def prune(session: Session, *, keep: int = 1) -> Pruned:
+def prune(session: Session, *, keep: int = 1, retrievers_in_use: Collection[str] = ()) -> Pruned:
     """Deletes predictions, and names models, of old rounds that nothing refers to.
 
     Kept: predictions of the newest `keep` rounds, of an open one, of rounds with open tasks, and of rounds that live
-    pseudo-labels came from; students of promoted rounds that are not reverted; teacher and student of an open round.
+    pseudo-labels came from; students of promoted rounds that are not reverted; teacher and student of an open round;
+    promoted retrievers of rounds that are not reverted, that of an open round, and those of the hashes given: what an
+    index is built with is not stored here.
     The rows of the models named stay, for provenance, with `pruned_at`; their folders are the caller's to delete.
     """
     stored = set(session.execute(select(Prediction.round_number).distinct()).scalars())
@@ -236,7 +239,7 @@ def prune(session: Session, *, keep: int = 1) -> Pruned:
     gone = tuple(row for row in round_queries.models(session) if row.pruned_at is None and row.id not in kept)
     for row in gone:
         session.execute(update(table(Model)).where(Model.id == row.id).values(pruned_at=utc_now()))
-    return Pruned(deleted, gone)
+    return Pruned(deleted, gone, prune_retrievers(session, in_use=retrievers_in_use))
 
 
 def _rounds_in_use(session: Session, keep: int) -> set[int | None]:

@@ -200,6 +200,8 @@ def _summary_text(told: dict[str, Any]) -> str:
         lines.append(f"  no pseudo-label released: {release['why']}")
     if told["gate"]:
         lines.append(f"  {told['gate']['why']}")
+    if told["retriever"] and told["retriever"]["gate"]:
+        lines.append(f"  retriever {told['retriever']['gate']['why']}")
     if told["waiting_for"]:
         lines.append(f"  waiting for {told['waiting_for']}")
     return "\n".join(lines)

@@ -99,7 +99,8 @@ def rounds_revert(
     """Undo the newest rounds down to this one.
 
     Their pseudo-labels are withdrawn, those that were live before are restored, and the reader before them is the
-    current one again. People's labels stay unless you say otherwise. History is kept.
+    current one again. So is the index before them, where it is that of a retriever that they trained. People's labels
+    stay unless you say otherwise. History is kept.
 
     \b
     Example:  labeler rounds revert 2
@@ -114,6 +115,8 @@ def rounds_revert(
         text=lambda: (
             f"reverted rounds {', '.join(map(str, told['reverted']))}: "
             f"{told['withdrawn']} labels withdrawn, {told['restored']} restored; now: {told['reader']}"
+            + (f", and the index {told['index'][:12]}" if told["retrievers"] and not told["next"] else "")
+            + (f"\nthe index of before is gone or older; run: {told['next']}" if told["next"] else "")
         ),
     )
 

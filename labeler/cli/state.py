@@ -44,6 +44,7 @@ def _status_text(found: Status) -> str:
         *_review_facts(found),
         ("index", found.index),
         ("reader", reader),
+        *([("retriever", f"of round {found.retriever.round}, {found.retriever.hash[:12]}")] if found.retriever else []),
         ("next", found.next),
     )
     rows = [(role, count, found.labelled[role]) for role, count in found.questions.items()]
@@ -84,7 +85,7 @@ def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
     """Delete predictions and models that nothing refers to.
 
     Labels, reviews, rounds and the journal stay: history keeps telling which model said what. What a live label, an
-    open round or a promoted reader rests on is never deleted.
+    open round, the current index or a promoted reader or retriever rests on is never deleted.
 
     \b
     Example:  labeler prune
@@ -97,7 +98,8 @@ def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
         done,
         as_json=as_json,
         text=lambda: (
-            f"deleted {done.predictions} predictions, {len(done.models)} models, {len(done.indexes)} indexes: "
+            f"deleted {done.predictions} predictions, {len(done.models)} models, {len(done.retrievers)} retrievers, "
+            f"{len(done.indexes)} indexes, {len(done.vectors)} sets of vectors: "
             f"{done.freed / 2**20:.1f} MiB freed"
         ),
     )

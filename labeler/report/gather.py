@@ -67,11 +67,22 @@ def _facts(session: Session, rounds: Sequence[RoundRow], *, language: str, metri
         "Imports": str(sum(row.undone_at is None for row in queries.imports(session))),
         "Retrieval index": fingerprints[-1][:12] if fingerprints else None,
         "Best reader": f"round {best.round_number}, {best.hash[:12]}" if best else None,
+        "Trained retriever": _retriever(session),
         "Starting checkpoint": best.start if best else None,
         "Passages read for a question": str(rounds[-1].config["read"]["top_k"]) if rounds else None,
         "Code version": rounds[-1].code_version if rounds else None,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _retriever(session: Session) -> str | None:
+    """The newest retriever that was promoted, and what dev said of it; None where there is none."""
+    promoted = [row for row in queries.retrievers(session, reverted=False) if row.promoted]
+    if not promoted:
+        return None
+    newest, gate = promoted[-1], promoted[-1].gate or {}
+    change = f"top-{gate['top_k']} {100 * gate['found_change']:+.1f} points on {gate['questions']} dev questions"
+    return f"round {newest.round_number}, {newest.hash[:12]}, {change}"
 
 
 def _precision(session: Session, rounds: Iterable[RoundRow], metric: Metric) -> tuple[PseudoPrecision, ...]:

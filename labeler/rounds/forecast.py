@@ -40,7 +40,7 @@ class Forecast:
     questions: int  # still to be predicted
     sequences: int  # questions x passages read for each
     reading_minutes: float | None  # at the speed of the last round; None without one
-    training_minutes: float | None  # as long as the last training
+    training_minutes: float | None  # as long as the last training; with a retriever's if one is to be trained
     tasks: int  # questions still to be reviewed, at most
     reviews: int  # that they still need; more than tasks where two people answer
     disk: Disk
@@ -57,7 +57,7 @@ def forecast(desk: Desk, *, reviewer: str | None = None) -> Forecast:
         questions = _questions(desk, session, row, kind)
         tasks, reviews = _reviews(desk, session, row, kind, reviewer or _reviewer(desk, row))
         number = row.number if row is not None else queries.next_round_number(session)
-        pace, training, size = _pace(session), _training_seconds(session), _model_size(desk, session)
+        pace, training, size = _pace(session), _training_seconds(desk, session), _model_size(desk, session)
     sequences = questions * (1 if desk.given else desk.config.read.top_k)
     trains = stage != "trained"
     return Forecast(
@@ -120,9 +120,11 @@ def _pace(session: Session) -> float | None:
     return None
 
 
-def _training_seconds(session: Session) -> float | None:
+def _training_seconds(desk: Desk, session: Session) -> float | None:
+    """As long as the last training took; with that of a retriever where the round is to train one."""
     trained = queries.models(session)
-    return trained[-1].seconds if trained else None
+    encoders = queries.retrievers(session) if desk.config.train.retriever else []
+    return trained[-1].seconds + sum(each.seconds for each in encoders[-1:]) if trained else None
 
 
 def _model_size(desk: Desk, session: Session) -> int | None:

@@ -1,4 +1,7 @@
-"""trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect."""
+"""trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect.
+
+A retriever that the round trained is judged beside it, by what it finds: either may be promoted without the other.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from db.rows import ModelRow, RoundRow
 from labeler import evaluation
 from labeler.desk import Desk
 from labeler.gate import Verdict, alarms, compare
+from labeler.rounds import retriever
 from labeler.rounds.signs import signs
 
 
@@ -19,12 +23,15 @@ def close(desk: Desk, row: RoundRow) -> RoundRow:
         best = queries.best_model(session)
     assert student is not None, "a trained round has its student"
     verdict = judge(desk, row, student, best)
+    encoder = retriever.judge(desk, row)
     with desk.database.read() as session:
         sounding = alarms(signs(desk, session, row), desk.config.gate) if row.kind == "loop" else ()
     gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
     with desk.database.write() as session:
         if not verdict.promoted:
             store.withdraw_round(session, row.number, why=f"round {row.number} was refused")
+        if encoder is not None:
+            retriever.settle(session, row, encoder)
         detail = {"promoted": verdict.promoted, "why": verdict.why}
         store.add_event(session, "closed", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)

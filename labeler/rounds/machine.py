@@ -11,13 +11,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from db import queries
 from db.rows import RoundRow
 from labeler.config import Config, changed_settings
 from labeler.desk import Desk
 from labeler.errors import NotReady
-from labeler.rounds import judging, labelling, opening, people, predicting, reviewing, training
+from labeler.rounds import judging, labelling, opening, people, predicting, retriever, reviewing, training
 
 log = logging.getLogger("labeler")
 
@@ -104,9 +105,10 @@ def _name_other_settings(desk: Desk, row: RoundRow) -> None:
         for name, (was, _) in changed.items()
         if name not in opening.RESOLVED and not name.startswith("studio.")
     ]
-    start = desk.config.round.start
-    if start is not None and row.config["round"]["start"] not in (start, str(Path(start).absolute())):
-        other.append(f"round.start (stays {row.config['round']['start']})")
+    for section, start in (("round", desk.config.round.start), ("retriever", desk.config.retriever.start)):
+        stays = row.config.get(section, {}).get("start")
+        if start is not None and stays not in (start, str(Path(start).absolute())):
+            other.append(f"{section}.start (stays {stays})")
     if other:
         log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
 
@@ -135,6 +137,7 @@ class Trained:
     loss: float
     promoted: bool
     why: str
+    retriever: Mapping[str, Any] | None  # as `labeler rounds show` tells it; None where the round trained none
 
 
 def train(desk: Desk) -> Trained:
@@ -152,6 +155,7 @@ def train(desk: Desk) -> Trained:
     closed = run(desk).round
     with desk.database.read() as session:
         student = queries.model_of_round(session, closed.number)
+        encoder = retriever.summary(session, closed.number)
     assert student is not None
     assert student.loss is not None
     return Trained(
@@ -163,6 +167,7 @@ def train(desk: Desk) -> Trained:
         loss=student.loss,
         promoted=bool(closed.promoted),
         why=str((closed.gate or {}).get("why")),
+        retriever=encoder,
     )
 
 

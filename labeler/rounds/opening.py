@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,10 @@ from labeler.config import Config
 from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady
 from labeler.intake import stored_units
-from labeler.rounds import reviewing, training
+from labeler.rounds import retriever, reviewing, training
 from labeler.splits import hold_out
+
+log = logging.getLogger("labeler")
 
 #: settings that a round may hold otherwise than they were given: what they came to, or where the database was then
 RESOLVED = frozenset(
@@ -29,6 +32,7 @@ RESOLVED = frozenset(
         "train.device",
         "round.reviewer",
         "round.start",
+        "retriever.start",
     }
 )
 
@@ -53,8 +57,7 @@ def open_retrain(desk: Desk) -> RoundRow:
     if standing is not None:
         refuse_while_open(standing)
     teacher = desk.best_model()
-    config = resolve(desk)
-    fingerprint = _fingerprint(desk)
+    config, fingerprint = _indexed(desk, resolve(desk))
     with desk.database.write() as session:
         row = _open(session, "retrain", config, teacher_id=teacher.id, fingerprint=fingerprint)
         training.freeze(session, row.number)
@@ -71,8 +74,7 @@ def refuse_while_open(row: RoundRow) -> NoReturn:
 
 def open_baseline(desk: Desk) -> RoundRow:
     """Round 0 on gold labels. Raises NotReady where there are none."""
-    config = resolve(desk)
-    fingerprint = _fingerprint(desk)
+    config, fingerprint = _indexed(desk, resolve(desk))
     with desk.database.write() as session:
         if not queries.live_labels(session, roles=["gold"]):
             raise NotReady("there are no gold labels to train on; add some with: labeler import FILE --as gold")
@@ -85,7 +87,7 @@ def open_baseline(desk: Desk) -> RoundRow:
 def _open_cold(desk: Desk, reviewer: str | None) -> RoundRow:
     config = resolve(desk, reviewer)
     reviewing.check_reviewer(desk, config.round.reviewer)
-    fingerprint = _fingerprint(desk)
+    config, fingerprint = _indexed(desk, config)
     with desk.database.write() as session:
         if not queries.pool_to_predict(session):
             raise NotReady("there are no questions yet; run: labeler import FILE --as gold (or --as pool)")
@@ -99,7 +101,7 @@ def _open_loop(desk: Desk, reviewer: str | None) -> RoundRow:
     desk.reader(teacher)  # a broken one is told before a round depends on it; this one is kept and used
     config = resolve(desk, reviewer)
     reviewing.check_reviewer(desk, config.round.reviewer)
-    fingerprint = _fingerprint(desk)
+    config, fingerprint = _indexed(desk, config)
     with desk.database.write() as session:
         if not queries.pool_to_predict(session):
             raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
@@ -126,9 +128,27 @@ def _open(
     return row
 
 
-def _fingerprint(desk: Desk) -> str | None:
-    """The index that the round will use; None where questions are read in their own context."""
-    return None if desk.given else desk.current_index()
+def _indexed(desk: Desk, config: Config) -> tuple[Config, str | None]:
+    """The settings and the index that the round will use; None where questions are read in their own context.
+
+    Where the round trains a retriever, the settings say from which checkpoint.
+    """
+    if desk.given:
+        if config.train.retriever:
+            log.warning(
+                "train.retriever is on, but questions are read in the passages they came with (read.passages): "
+                "no retriever is trained"
+            )
+        return config, None
+    fingerprint = desk.current_index()
+    if retriever.wanted(desk, fingerprint):
+        return with_settings(config, retriever={"start": retriever.start_of(desk, fingerprint)}), fingerprint
+    if config.train.retriever:
+        log.warning(
+            "train.retriever is on, but the index ranks passages by terms alone: no retriever is trained; "
+            "name an encoder with: labeler index --dense NAME"
+        )
+    return config, fingerprint
 
 
 def resolve(desk: Desk, reviewer: str | None = None) -> Config:

@@ -14,7 +14,7 @@ from db.rows import LabelledQuestion, PredictionRow, QuestionRow, RoundRow
 from labeler import convert
 from labeler.desk import Desk
 from labeler.progress import bar
-from mrc.calibrate import Calibrator, ReleaseRule, feature_rows, fit, release_threshold
+from mrc.calibrate import Calibrator, ReleaseRule, feature_rows, fit, known_features, release_threshold
 from mrc.metrics import score
 from mrc.types import Prediction, Question
 
@@ -99,14 +99,16 @@ def answers(
         given = desk.fetch([row.context_id for row in questions if row.context_id])
         passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
         return pipeline.read(asked, passages, reader=reader, config=desk.config.read, metric=desk.metric)
+    index = desk.index(fingerprint)
     return pipeline.answer(
         asked,
-        retriever=desk.index(fingerprint),
+        retriever=index,
         reader=reader,
         fetch=desk.fetch,
         k=desk.config.read.top_k,
         config=desk.config.read,
         metric=desk.metric,
+        by_meaning=index.dense is not None,
     )
 
 
@@ -125,7 +127,7 @@ def calibrate(
         return None
     correct = np.array([is_correct(desk, row, labelled[row.question_id]) for row in usable])
     units = [labelled[row.question_id].question.unit for row in usable]
-    calibrator = fit(feature_rows(usable), correct, units, seed=seed)
+    calibrator = fit(feature_rows(usable, known_features(usable)), correct, units, seed=seed)
     settings = desk.config.calibrate
     rule = release_threshold(
         calibrator.out_of_fold, correct, target=settings.target_precision, min_items=settings.minimum_items
@@ -146,7 +148,7 @@ def _confidences(desk: Desk, row: RoundRow, calibrator: Calibrator) -> Iterator[
     batch: list[PredictionRow] = []
 
     def flush() -> Iterator[tuple[str, float]]:
-        found = calibrator.confidence(feature_rows(batch))
+        found = calibrator.confidence(feature_rows(batch, calibrator.features))
         yield from zip([entry.question_id for entry in batch], map(float, found), strict=True)
         batch.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +11,12 @@ from sqlalchemy.orm import Session
 from db import queries, store
 from db.rows import RoundRow
 from labeler.config import changed_settings
-from labeler.desk import Desk
+from labeler.desk import INDEX_KEY, Desk
+from labeler.errors import NotReady
 from labeler.precision import own_pseudo, pseudo_precision
+from labeler.rounds import retriever
 from labeler.rounds.machine import Standing
+from mrc.errors import MrcError
 from mrc.metrics import normalize_answer
 
 
@@ -68,6 +72,7 @@ def _told(desk: Desk, session: Session, row: RoundRow) -> dict[str, Any]:
         "pseudo_precision": _rates(precision),
         "release": row.release,
         "gate": row.gate,
+        "retriever": retriever.summary(session, row.number),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
     }
@@ -122,10 +127,24 @@ def revert(desk: Desk, number: int, *, with_reviews: bool) -> dict[str, Any]:
     """What undoing the rounds from `number` on did. Raises NotFound; Conflict where that cannot be undone."""
     with desk.database.write() as session:
         undone = store.revert(session, number, with_reviews=with_reviews)
+        taken = retriever.take_back(session, undone.rounds)
         best = queries.best_model(session)
+        index = queries.get_meta(session, INDEX_KEY)
     return {
         "reverted": list(undone.rounds),
         "withdrawn": undone.labels,
         "restored": undone.restored,
         "reader": f"the reader of round {best.round_number}" if best else "no reader",
+        "retrievers": taken,
+        "index": index,
+        "next": "labeler index" if taken and not _stands(desk, index, without=taken) else None,
     }
+
+
+def _stands(desk: Desk, index: str | None, *, without: Collection[str]) -> bool:
+    """Whether there is such an index, and it finds passages without any of these retrievers."""
+    try:
+        dense = desk.index(index).dense if index else None
+    except (NotReady, MrcError):
+        return False
+    return dense is None or dense.encoding.checkpoint not in without

@@ -1,4 +1,7 @@
-"""labelled -> trained: a student from the starting checkpoint on exactly the labels that were fixed for the round."""
+"""labelled -> trained: a student from the starting checkpoint on exactly the labels that were fixed for the round.
+
+Where it is to, and the index finds passages by meaning, the round trains their encoder on the same labels.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from db.rows import RoundRow, TrainingRow
 from labeler import convert
 from labeler.desk import Desk
 from labeler.errors import NotReady
-from labeler.progress import bar
+from labeler.progress import updates
+from labeler.rounds import retriever
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.metrics import normalize_answer
 
@@ -41,6 +45,7 @@ def train(desk: Desk, row: RoundRow) -> RoundRow:
         result = train_on(desk, row, rows, folder=folder)
     except (BadCheckpoint, DataError, TrainingDiverged) as error:  # other settings need another round
         raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
+    encoder = retriever.train_on(desk, row, rows) if retriever.wanted(desk, row.index_fingerprint) else None
     with desk.database.write() as session:
         model_id = store.add_model(
             session,
@@ -56,6 +61,8 @@ def train(desk: Desk, row: RoundRow) -> RoundRow:
         )
         detail = {"examples": result.examples, "unusable": list(result.unusable), "model": result.hash}
         store.add_event(session, "trained", detail=detail, round_number=row.number)
+        if encoder is not None:
+            retriever.store_trained(desk, session, row, rows, encoder)
         return store.advance(session, row.number, row.stage, "trained", student_id=model_id)
 
 
@@ -66,20 +73,11 @@ def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: 
     with desk.database.read() as session:
         guarded = queries.guarded_passages(session)
     taught = examples(desk, row, rows, guarded)
-    done = 0
-    with bar("train", total=0, unit="updates") as shown:
-
-        def progress(step: int, total: int, loss: float, seconds_left: float) -> None:
-            nonlocal done
-            shown.total = total
-            shown.update(step - done)  # more than one where the training goes on from a checkpoint
-            done = step
-            shown.set_postfix_str(f"update {step} of {total}, loss {loss:.3f}, {seconds_left:.0f} s left")
-
+    with updates("train") as progress:
         return run(
             taught,
             start=located(desk, starting_checkpoint(desk, row)),
-            config=desk.config.train,
+            config=desk.config.train.reader,
             seed=row.seed,
             folder=folder,
             progress=progress,

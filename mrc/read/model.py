@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering
 
-from mrc.encoder import load_config, load_pretrained, load_tokenizer, pick_device, pick_dtype
+from mrc.encoder import load_config, load_pretrained, load_tokenizer, max_positions, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint
 from mrc.metrics import Metric, normalize_answer
 from mrc.read.config import ReadConfig
@@ -54,10 +54,8 @@ class SpanModel(nn.Module):
 
     @property
     def max_positions(self) -> int:
-        """Tokens the encoder has positions for; RoBERTa's table begins after its padding index."""
-        table = getattr(getattr(self.encoder, "embeddings", None), "position_embeddings", None)
-        offset = (table.padding_idx or -1) + 1 if isinstance(table, nn.Embedding) else 0
-        return int(getattr(self.config, "max_position_embeddings", None) or 10**6) - offset
+        """Tokens the encoder has positions for."""
+        return max_positions(self.encoder)
 
     def forward(self, ids: Tensor, types: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Start and end logits, each (B, T) in the head's precision; inputs (B, T)."""

@@ -23,7 +23,7 @@ from db.errors import SchemaTooNew
 from db.models import Base
 from tests.db.conftest import Backend, human
 
-FROZEN = Path(__file__).parent / "schema_0001.sql"
+FROZEN = Path(__file__).parent  # schema_REVISION.sql: a filled database of each older schema
 
 
 def described(connected: Engine) -> dict[str, Any]:
@@ -67,15 +67,15 @@ def test_every_migration_is_known_by_its_revision() -> None:
     assert tuple(reversed(scripts)) == REVISIONS
 
 
-def frozen(backend: Backend, folder: Path) -> Database:
-    """A filled database of the first schema. On a server its rows are those of the frozen file."""
+def frozen(backend: Backend, folder: Path, revision: str) -> Database:
+    """A filled database of an older schema. On a server its rows are those of the frozen file."""
     old = Database(folder / "frozen.sqlite")
     with closing(sqlite3.connect(folder / "frozen.sqlite")) as connection:
-        connection.executescript(FROZEN.read_text("utf-8"))
+        connection.executescript((FROZEN / f"schema_{revision}.sql").read_text("utf-8"))
     if backend.kind == "sqlite":
         return old
     database = backend.empty()
-    schema.upgrade(database, to="0001")
+    schema.upgrade(database, to=revision)
     tables, rows = MetaData(), {}
     tables.reflect(old.engine)
     with old.engine.connect() as source:
@@ -91,16 +91,48 @@ def frozen(backend: Backend, folder: Path) -> Database:
     return database
 
 
-def test_a_filled_database_of_the_first_schema_upgrades_and_keeps_its_rows(backend: Backend, tmp_path: Path) -> None:
-    database = frozen(backend, tmp_path)
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_a_filled_database_of_an_older_schema_upgrades_and_keeps_its_rows(
+    backend: Backend, tmp_path: Path, revision: str
+) -> None:
+    database = frozen(backend, tmp_path, revision)
     assert schema.upgrade(database).revision == REVISIONS[-1]
     database.check_schema()
     with database.read() as session:
         assert queries.counts(session).labels == {"gold": 1, "human": 0, "pseudo": 1}
         assert [row.answers[0].text for row in queries.live_labels(session)] == ["Bob", "Ada"]
-        assert [event.kind for event in queries.history(session, "a")] == ["import", "prediction", "label"]
+        kinds = [event.kind for event in queries.history(session, "a")]
+        assert kinds == ["import", "prediction", "label", *(["task", "review"] if revision > "0001" else [])]
+        assert [(row.number, row.stage) for row in queries.rounds(session)] == [(0, "closed"), (1, "open")]
+        assert queries.retrievers(session) == []
     with database.write() as session:
         store.withdraw_label(session, "a", reviewer="kim", why="wrong")
+    database.close()
+
+
+def test_tasks_reviews_and_what_stands_on_a_server_outlive_the_schema_that_knew_no_retrievers(
+    backend: Backend, tmp_path: Path
+) -> None:
+    database = frozen(backend, tmp_path, "0002")
+    schema.upgrade(database)
+    with database.read() as session:
+        assert [(task.reviewers, task.passages) for task in queries.tasks(session)] == [(2, ("p0",))]
+        assert [(review.verdict, review.source) for review in queries.reviews(session)] == [("no_answer", "studio")]
+        assert [row.remote_id for row in queries.live_tasks(session, 1)] == [70]
+        assert queries.get_meta(session, "index_dense") == "hub/encoder"
+    with database.write() as session:
+        store.add_retriever(
+            session,
+            1,
+            hash="h",
+            training_sha256="t",
+            path="models/retriever-1",
+            start="hub/encoder",
+            config={},
+            examples=1,
+            seconds=1.0,
+            loss=None,
+        )
     database.close()
 
 

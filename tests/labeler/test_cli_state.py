@@ -167,9 +167,10 @@ def test_prune_deletes_what_a_refused_old_round_left_and_says_how_many_bytes_tha
     a_round(filled, "loop", promoted=False, predicts=question)  # refused: nothing refers to it
     a_round(filled, "loop", predicts=question)
     told = ok("prune", "-w", filled)
-    assert told == {"freed": 60 + 40, "predictions": 1, "models": ["models/round-1"], "indexes": []}
+    nothing = {"freed": 0, "predictions": 0, "models": [], "indexes": [], "retrievers": [], "vectors": []}
+    assert told == nothing | {"freed": 60 + 40, "predictions": 1, "models": ["models/round-1"]}
     assert sorted(path.name for path in (filled / "models").iterdir()) == ["round-0", "round-2"]
-    assert ok("prune", "-w", filled) == {"freed": 0, "predictions": 0, "models": [], "indexes": []}
+    assert ok("prune", "-w", filled) == nothing
 
 
 def test_history_still_knows_the_model_that_was_pruned(filled: Path) -> None:

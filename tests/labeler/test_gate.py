@@ -91,6 +91,15 @@ def test_no_dev_questions_promote_unseen() -> None:
     assert (verdict.promoted, verdict.unpowered, verdict.questions, verdict.smallest_visible) == (True, True, 0, 1.0)
 
 
+def test_other_marks_are_judged_by_the_same_rule_under_their_own_names() -> None:
+    """One loss in 1,000 questions, as above."""
+    best, student = results(500, 1000, f1=0.4), results(499, 1000, f1=0.5)
+    verdict = compare(student, best, CONFIG, seed=0, names=("top-5", "MRR"))
+    reader = compare(student, best, CONFIG, seed=0)
+    assert verdict.why == reader.why.replace("EM", "top-5").replace("F1", "MRR")
+    assert (verdict.promoted, verdict.fall_probability) == (reader.promoted, reader.fall_probability)
+
+
 def test_the_verdict_does_not_depend_on_the_order_of_rows() -> None:
     student, best = results(240, 500), results(245, 500, f1=0.3)
     assert compare(student[::-1], best, CONFIG, seed=4) == compare(student, best, CONFIG, seed=4)

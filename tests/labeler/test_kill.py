@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.worlds import after_round
+from labeler.rounds import machine
+from tests.worlds import after_round, at
 
 ROUND = ("round", "--reviewer", "simulated", "--threads", "1", "-w")
 
@@ -30,8 +31,37 @@ def test_a_round_killed_at_a_moment_ends_as_if_nobody_had_disturbed_it(
     moment: str, times: int, baseline: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(baseline, tmp_path / "killed")
+    kill(folder, moment, times)
+    assert after_round(folder) == undisturbed
+
+
+def kill(folder: Path, moment: str, times: int) -> None:
+    """Runs a round of the workspace until the moment has come so often, and kills it there."""
     killed = subprocess.run(
         [sys.executable, "-m", "tests.killing", moment, str(times), *ROUND, str(folder)], check=False
     )
     assert killed.returncode == -signal.SIGKILL
-    assert after_round(folder) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("moment", "times"),
+    [
+        ("retriever checkpoint written", 2),  # in the middle of its training; the reader's is finished
+        ("index written", 1),  # the candidate is whole, the round is not closed
+        ("stage written", 7),  # inside the closing transaction: neither index nor model is changed
+    ],
+)
+def test_a_round_that_trains_a_retriever_ends_the_same_when_killed(
+    moment: str, times: int, hybrid: Path, hybrid_undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(hybrid, tmp_path / "killed")
+    with at(folder) as desk:
+        before = desk.current_index()
+    kill(folder, moment, times)
+    with at(folder) as desk:
+        assert desk.current_index() == before
+        row = machine.current(desk)
+    assert row is not None
+    assert row.stage == ("labelled" if moment == "retriever checkpoint written" else "trained")
+    assert after_round(folder) == hybrid_undisturbed
+    assert hybrid_undisturbed["index"] != before

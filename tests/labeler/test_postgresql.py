@@ -21,7 +21,7 @@ from labeler.rounds import machine
 from labeler.workspace import create_workspace
 from tests.commands import run
 from tests.postgres import Server
-from tests.worlds import after_round, at, make_workspace
+from tests.worlds import after_round, at, make_hybrid, make_workspace
 
 VARIABLE = "LABELER_WORKSPACE__DATABASE"
 SECRET = "s3cr3t/pass:word"  # what a password may hold that URLs must escape
@@ -48,6 +48,14 @@ def test_a_round_on_postgresql_equals_one_on_sqlite(tmp_path: Path, url: str, un
     told = [path for path in folder.rglob("*") if path.is_file() and leaks(path.read_bytes().decode("latin-1"))]
     assert told == [folder / "labeler.toml"]
     assert not leaks(stored(url))
+
+
+def test_a_round_that_trains_a_retriever_equals_one_on_sqlite(
+    tmp_path: Path, url: str, encoder: Path, hybrid_undisturbed: dict[str, Any]
+) -> None:
+    folder = make_hybrid(tmp_path / "ws", encoder, workspace__database=url)
+    assert after_round(folder) == hybrid_undisturbed
+    assert hybrid_undisturbed["retrievers"]
 
 
 def test_no_result_depends_on_the_order_in_which_a_database_happens_to_give_rows(

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from mrc import calibrate
 from mrc.calibrate import (
+    ALL_FEATURES,
     FEATURES,
     FOLDS,
+    HYBRID_FEATURES,
     KINDS,
     LOGISTIC_FEATURES,
     PRIOR,
     Calibrator,
     feature_rows,
     fit,
+    known_features,
     release_threshold,
     reliability_bins,
 )
@@ -28,12 +31,12 @@ from mrc.errors import DataError
 from mrc.selective import Bools, Floats, aurc, coverage_at, ece
 from mrc.types import Prediction
 
-COLUMN = {name: number for number, name in enumerate(FEATURES)}
+COLUMN = {name: number for number, name in enumerate(ALL_FEATURES)}
 
 
-def rows_of(count: int, *, seed: int = 0, **columns: Floats) -> Floats:
-    """Rows of noise in every feature but those given."""
-    rows = np.random.default_rng(seed).random((count, len(FEATURES)))
+def rows_of(count: int, *, seed: int = 0, hybrid: bool = False, **columns: Floats) -> Floats:
+    """Rows of noise in every feature but those given; with those of two lists if `hybrid`."""
+    rows = np.random.default_rng(seed).random((count, len(ALL_FEATURES if hybrid else FEATURES)))
     for name, values in columns.items():
         rows[:, COLUMN[name]] = values
     return rows
@@ -323,3 +326,46 @@ def test_no_threshold_says_what_would_have_been_reached() -> None:
     assert (rule.threshold, rule.precision, rule.items) == (None, None, 0)
     assert "0.85" in rule.why
     assert "the best is 0.5" in rule.why
+
+
+# --- features of two lists ------------------------------------------------------------------------
+
+
+def two_lists(count: int, *, seed: int) -> tuple[Floats, Bools]:
+    """Rows whose reader is sure of everything: what tells right from wrong is how far meaning leads."""
+    rng = np.random.default_rng(seed)
+    lead = rng.normal(size=count)
+    rows = rows_of(count, seed=seed, hybrid=True, dense_lead=lead, mass=0.8 + 0.1 * rng.random(count))
+    return rows, right_with(1 / (1 + np.exp(-4 * lead)), seed=seed + 1)
+
+
+def test_features_of_two_lists_are_known_where_every_prediction_holds_them() -> None:
+    plain, hybrid = (prediction(dict.fromkeys(names, 0.5)) for names in (FEATURES, ALL_FEATURES))
+    assert (*FEATURES, *HYBRID_FEATURES) == ALL_FEATURES
+    assert known_features([hybrid, hybrid]) == ALL_FEATURES
+    assert known_features([hybrid, plain]) == known_features([]) == tuple(FEATURES)
+    assert feature_rows([hybrid], ALL_FEATURES).shape == (1, len(ALL_FEATURES))
+    with pytest.raises(DataError, match="q9: feature bm25_score is missing"):
+        feature_rows([plain], ALL_FEATURES)
+
+
+def test_a_calibrator_looks_at_both_lists_where_it_is_given_them() -> None:
+    rows, correct = two_lists(400, seed=5)
+    new, truth = two_lists(2000, seed=77)
+    width = len(FEATURES)
+    hybrid, plain = fit(rows, correct, groups_of(400), seed=0), fit(rows[:, :width], correct, groups_of(400), seed=0)
+    assert (hybrid.features, plain.features) == (ALL_FEATURES, tuple(FEATURES))
+    assert hybrid.metrics.aurc < plain.metrics.aurc - 0.2  # a half of all is right: without the leads it is a guess
+    assert aurc(hybrid.confidence(new), truth) < aurc(plain.confidence(new[:, :width]), truth) - 0.2
+    with pytest.raises(ValueError, match=str(len(ALL_FEATURES))):
+        hybrid.confidence(new[:, :width])
+
+
+def test_a_calibrator_of_both_lists_comes_back_from_json_and_one_without_is_as_it_ever_was() -> None:
+    rows, correct = two_lists(200, seed=6)
+    for columns in (len(ALL_FEATURES), len(FEATURES)):
+        calibrator = fit(rows[:, :columns], correct, groups_of(200), seed=0)
+        back = Calibrator.from_state(json.loads(json.dumps(calibrator.state())))
+        assert back.features == calibrator.features == ALL_FEATURES[:columns]
+        assert np.array_equal(back.confidence(rows[:, :columns]), calibrator.confidence(rows[:, :columns]))
+    assert calibrator.state()["features"] == list(FEATURES)

@@ -1,10 +1,11 @@
 """From questions to predictions: order, memory, and the features a calibrator needs."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
-from mrc.calibrate import FEATURES
+from mrc.calibrate import FEATURES, HYBRID_FEATURES
 from mrc.decode import Ranked
 from mrc.pipeline import answer, confidence_features, question_overlap, read
 from mrc.read.config import ReadConfig
@@ -116,6 +117,32 @@ def test_features_by_hand():
             "question_overlap": 2 / 3,  # "founded" and "Tarn", not "Who"
         }
     )
+
+
+def plain_hits(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits as terms alone found them."""
+    return [Hit(hit.passage_id, hit.rank, hit.score, bm25=hit.bm25) for hit in hits]
+
+
+def test_passages_found_by_meaning_too_bring_features_of_both_lists():
+    passages = tuple(Passage(name, "The mill of Tarn.") for name in "abc")
+    best = Answer("mill", "b", 4, 8, score=0.6, probability=0.5)
+    ranked = Ranked((best,), 0.1, (1,), 0.2, 0.3)
+    hits = (Hit("a", 0, 2.0, bm25=9.0), Hit("b", 1, 1.5, bm25=7.0, dense=0.8), Hit("c", 2, 0.1, dense=0.5))
+    features = confidence_features(Group("Which mill?", passages), ranked, hits)
+    assert features.keys() == FEATURES.keys() | HYBRID_FEATURES.keys()
+    # By terms a leads b by 2; by meaning b leads c by .3, and a is not there.
+    found = {name: features[name] for name in HYBRID_FEATURES}
+    assert found == pytest.approx(
+        {"bm25_score": 7, "bm25_lead": -2, "dense_score": 0.8, "dense_lead": 0.3, "lists_agree": 0}
+    )
+    unfound = confidence_features(Group("Which mill?", passages[:2]), ranked, plain_hits(hits[:2]), by_meaning=True)
+    assert (unfound["dense_score"], unfound["dense_lead"], unfound["lists_agree"]) == (0, 0, 0)
+    alone = confidence_features(Group("Which mill?", passages[1:2]), ranked, hits[1:2])
+    assert {alone["bm25_lead"], alone["dense_lead"], alone["lists_agree"]} == {0, 1}
+    assert confidence_features(Group("Which mill?", passages), ranked, plain_hits(hits)) == {
+        name: value for name, value in features.items() if name in FEATURES
+    }
 
 
 def test_the_last_passage_has_no_gap_and_a_lone_answer_is_its_own_margin():

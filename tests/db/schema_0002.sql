@@ -1,0 +1,501 @@
+-- A filled database of the second schema, frozen: never edit; later migrations must upgrade it.
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0002');
+CREATE TABLE calibrators (
+	id INTEGER NOT NULL, 
+	hash VARCHAR(64) NOT NULL, 
+	kind VARCHAR(32) NOT NULL, 
+	state JSON NOT NULL, 
+	metrics JSON NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_calibrators PRIMARY KEY (id)
+);
+CREATE TABLE documents (
+	id VARCHAR(64) NOT NULL, 
+	title TEXT NOT NULL, 
+	CONSTRAINT pk_documents PRIMARY KEY (id)
+);
+INSERT INTO "documents" VALUES('d0','Title 0');
+INSERT INTO "documents" VALUES('d1','Title 1');
+INSERT INTO "documents" VALUES('d2','Title 2');
+CREATE TABLE evaluations (
+	id INTEGER NOT NULL, 
+	model_id INTEGER NOT NULL, 
+	split VARCHAR(16) NOT NULL, 
+	"key" VARCHAR(64) NOT NULL, 
+	summary JSON NOT NULL, 
+	results JSON NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_evaluations PRIMARY KEY (id), 
+	CONSTRAINT fk_evaluations_model_id FOREIGN KEY(model_id) REFERENCES models (id), 
+	CONSTRAINT uq_evaluations_model_id_split_key UNIQUE (model_id, split, "key")
+);
+CREATE TABLE events (
+	id INTEGER NOT NULL, 
+	at DATETIME NOT NULL, 
+	kind VARCHAR(32) NOT NULL, 
+	round_number INTEGER, 
+	question_id VARCHAR(255), 
+	label_id INTEGER, 
+	detail JSON NOT NULL, 
+	CONSTRAINT pk_events PRIMARY KEY (id), 
+	CONSTRAINT fk_events_label_id FOREIGN KEY(label_id) REFERENCES labels (id), 
+	CONSTRAINT fk_events_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT fk_events_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
+);
+CREATE TABLE filed_annotations (
+	task_id INTEGER NOT NULL, 
+	unique_id VARCHAR(64) NOT NULL, 
+	reviewer VARCHAR(255) NOT NULL, 
+	numbered BOOLEAN NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_filed_annotations PRIMARY KEY (task_id, unique_id), 
+	CONSTRAINT fk_filed_annotations_task_id FOREIGN KEY(task_id) REFERENCES tasks (id)
+);
+INSERT INTO "filed_annotations" VALUES(1,'unique','kim',0,'2026-12-02 03:04:05.000000');
+CREATE TABLE hidden_answers (
+	id INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	text TEXT NOT NULL, 
+	passage_id VARCHAR(64) NOT NULL, 
+	start INTEGER NOT NULL, 
+	"end" INTEGER NOT NULL, 
+	CONSTRAINT pk_hidden_answers PRIMARY KEY (id), 
+	CONSTRAINT ck_hidden_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start), 
+	CONSTRAINT fk_hidden_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id), 
+	CONSTRAINT fk_hidden_answers_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT uq_hidden_answers_question_id_passage_id_start_end UNIQUE (question_id, passage_id, start, "end")
+);
+CREATE TABLE hidden_questions (
+	question_id VARCHAR(255) NOT NULL, 
+	is_impossible BOOLEAN NOT NULL, 
+	CONSTRAINT pk_hidden_questions PRIMARY KEY (question_id), 
+	CONSTRAINT fk_hidden_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
+);
+CREATE TABLE import_labels (
+	import_id INTEGER NOT NULL, 
+	label_id INTEGER NOT NULL, 
+	CONSTRAINT pk_import_labels PRIMARY KEY (import_id, label_id), 
+	CONSTRAINT fk_import_labels_import_id FOREIGN KEY(import_id) REFERENCES imports (id), 
+	CONSTRAINT fk_import_labels_label_id FOREIGN KEY(label_id) REFERENCES labels (id)
+);
+INSERT INTO "import_labels" VALUES(1,1);
+CREATE TABLE import_passages (
+	import_id INTEGER NOT NULL, 
+	passage_id VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_import_passages PRIMARY KEY (import_id, passage_id), 
+	CONSTRAINT fk_import_passages_import_id FOREIGN KEY(import_id) REFERENCES imports (id), 
+	CONSTRAINT fk_import_passages_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
+);
+INSERT INTO "import_passages" VALUES(1,'p0');
+INSERT INTO "import_passages" VALUES(1,'p1');
+CREATE TABLE import_questions (
+	import_id INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_import_questions PRIMARY KEY (import_id, question_id), 
+	CONSTRAINT fk_import_questions_import_id FOREIGN KEY(import_id) REFERENCES imports (id), 
+	CONSTRAINT fk_import_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
+);
+INSERT INTO "import_questions" VALUES(1,'g0');
+INSERT INTO "import_questions" VALUES(1,'a');
+CREATE TABLE imports (
+	id INTEGER NOT NULL, 
+	path TEXT NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	role VARCHAR(16) NOT NULL, 
+	format VARCHAR(16) NOT NULL, 
+	options JSON NOT NULL, 
+	counts JSON NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	undone_at DATETIME, 
+	CONSTRAINT pk_imports PRIMARY KEY (id)
+);
+INSERT INTO "imports" VALUES(1,'old.json','old.json','split','squad','{}','{}','2026-11-23 14:26:34.634745',NULL);
+CREATE TABLE label_answers (
+	label_id INTEGER NOT NULL, 
+	ordinal INTEGER NOT NULL, 
+	text TEXT NOT NULL, 
+	passage_id VARCHAR(64) NOT NULL, 
+	start INTEGER NOT NULL, 
+	"end" INTEGER NOT NULL, 
+	CONSTRAINT pk_label_answers PRIMARY KEY (label_id, ordinal), 
+	CONSTRAINT ck_label_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start), 
+	CONSTRAINT fk_label_answers_label_id FOREIGN KEY(label_id) REFERENCES labels (id), 
+	CONSTRAINT fk_label_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
+);
+INSERT INTO "label_answers" VALUES(1,0,'Ada','p0',0,3);
+INSERT INTO "label_answers" VALUES(2,0,'Bob','p1',0,3);
+CREATE TABLE labels (
+	id INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	question_role VARCHAR(16) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	no_answer BOOLEAN NOT NULL, 
+	passages JSON, 
+	train_weight DOUBLE NOT NULL, 
+	released BOOLEAN NOT NULL, 
+	origin VARCHAR(16) NOT NULL, 
+	import_id INTEGER, 
+	round_number INTEGER, 
+	written_by INTEGER, 
+	review_id INTEGER, 
+	model_id INTEGER, 
+	index_fingerprint VARCHAR(64), 
+	calibrator_id INTEGER, 
+	confidence DOUBLE, 
+	threshold DOUBLE, 
+	reviewer VARCHAR(255), 
+	parent_id INTEGER, 
+	created_at DATETIME NOT NULL, 
+	withdrawn_at DATETIME, 
+	withdrawn_by INTEGER, 
+	withdrawn_why TEXT, 
+	CONSTRAINT pk_labels PRIMARY KEY (id), 
+	CONSTRAINT ck_labels_gold_is_traceable CHECK (kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'), 
+	CONSTRAINT ck_labels_no_answer_says_where CHECK (kind <> 'human' OR NOT no_answer OR passages IS NOT NULL), 
+	CONSTRAINT ck_labels_human_has_a_reviewer CHECK (kind <> 'human' OR reviewer IS NOT NULL), 
+	CONSTRAINT ck_labels_pseudo_is_traceable CHECK (kind <> 'pseudo' OR (round_number IS NOT NULL AND model_id IS NOT NULL)), 
+	CONSTRAINT ck_labels_pseudo_has_an_answer CHECK (kind <> 'pseudo' OR NOT no_answer), 
+	CONSTRAINT ck_labels_released_by_a_rule CHECK (kind <> 'pseudo' OR NOT released OR (confidence IS NOT NULL AND threshold IS NOT NULL AND calibrator_id IS NOT NULL AND confidence >= threshold)), 
+	CONSTRAINT ck_labels_pseudo_only_in_pool CHECK (kind <> 'pseudo' OR question_role = 'pool' OR withdrawn_at IS NOT NULL), 
+	CONSTRAINT ck_labels_kind_known CHECK (kind IN ('gold', 'human', 'pseudo')), 
+	CONSTRAINT ck_labels_origin_known CHECK (origin IN ('import', 'spare', 'review', 'round', 'manual', 'restored')), 
+	CONSTRAINT ck_labels_held_out_never_teaches CHECK (question_role IN ('gold', 'pool') OR train_weight = 0 OR withdrawn_at IS NOT NULL), 
+	CONSTRAINT ck_labels_withdrawn_with_a_reason CHECK ((withdrawn_at IS NULL) = (withdrawn_why IS NULL)), 
+	CONSTRAINT ck_labels_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1), 
+	CONSTRAINT ck_labels_train_weight_is_a_rate CHECK (train_weight BETWEEN 0 AND 1), 
+	CONSTRAINT ck_labels_withdrawer_has_withdrawn CHECK (withdrawn_by IS NULL OR withdrawn_at IS NOT NULL), 
+	CONSTRAINT fk_labels_calibrator_id FOREIGN KEY(calibrator_id) REFERENCES calibrators (id), 
+	CONSTRAINT fk_labels_import_id FOREIGN KEY(import_id) REFERENCES imports (id), 
+	CONSTRAINT fk_labels_model_id FOREIGN KEY(model_id) REFERENCES models (id), 
+	CONSTRAINT fk_labels_parent_id FOREIGN KEY(parent_id) REFERENCES labels (id), 
+	CONSTRAINT fk_labels_question FOREIGN KEY(question_id, question_role) REFERENCES questions (id, role) ON UPDATE CASCADE, 
+	CONSTRAINT fk_labels_review_id FOREIGN KEY(review_id) REFERENCES reviews (id), 
+	CONSTRAINT fk_labels_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
+	CONSTRAINT fk_labels_withdrawn_by FOREIGN KEY(withdrawn_by) REFERENCES rounds (number), 
+	CONSTRAINT fk_labels_written_by FOREIGN KEY(written_by) REFERENCES rounds (number)
+);
+INSERT INTO "labels" VALUES(1,'g0','gold','gold',0,NULL,1.0,1,'import',1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'2026-11-23 14:26:34.732995',NULL,NULL,NULL);
+INSERT INTO "labels" VALUES(2,'a','pool','pseudo',0,NULL,0.5,0,'round',NULL,1,1,NULL,1,NULL,NULL,NULL,NULL,NULL,NULL,'2026-11-23 14:26:34.839508',NULL,NULL,NULL);
+CREATE TABLE meta (
+	"key" VARCHAR(64) NOT NULL, 
+	value TEXT NOT NULL, 
+	CONSTRAINT pk_meta PRIMARY KEY ("key")
+);
+INSERT INTO "meta" VALUES('index','index-1');
+INSERT INTO "meta" VALUES('index_dense','hub/encoder');
+CREATE TABLE models (
+	id INTEGER NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	name VARCHAR(32) NOT NULL, 
+	hash VARCHAR(64) NOT NULL, 
+	training_sha256 VARCHAR(64) NOT NULL, 
+	path TEXT NOT NULL, 
+	start TEXT NOT NULL, 
+	config JSON NOT NULL, 
+	examples INTEGER NOT NULL, 
+	seconds DOUBLE NOT NULL, 
+	loss DOUBLE, 
+	created_at DATETIME NOT NULL, 
+	pruned_at DATETIME, 
+	CONSTRAINT pk_models PRIMARY KEY (id), 
+	CONSTRAINT fk_models_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
+	CONSTRAINT uq_models_round_number_name UNIQUE (round_number, name)
+);
+INSERT INTO "models" VALUES(1,0,'student','model-0','t','models/round-0','builtin','{}',1,1.0,NULL,'2026-11-23 14:26:34.764118',NULL);
+CREATE TABLE passages (
+	id VARCHAR(64) NOT NULL, 
+	document_id VARCHAR(64) NOT NULL, 
+	position INTEGER NOT NULL, 
+	text TEXT NOT NULL, 
+	active BOOLEAN NOT NULL, 
+	CONSTRAINT pk_passages PRIMARY KEY (id), 
+	CONSTRAINT fk_passages_document_id FOREIGN KEY(document_id) REFERENCES documents (id)
+);
+INSERT INTO "passages" VALUES('p0','d0',0,'Ada wrote the first program.',1);
+INSERT INTO "passages" VALUES('p1','d0',1,'Bob sailed to the north.',1);
+CREATE TABLE prediction_answers (
+	prediction_id INTEGER NOT NULL, 
+	rank INTEGER NOT NULL, 
+	text TEXT NOT NULL, 
+	passage_id VARCHAR(64) NOT NULL, 
+	start INTEGER NOT NULL, 
+	"end" INTEGER NOT NULL, 
+	score DOUBLE NOT NULL, 
+	probability DOUBLE NOT NULL, 
+	CONSTRAINT pk_prediction_answers PRIMARY KEY (prediction_id, rank), 
+	CONSTRAINT ck_prediction_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start), 
+	CONSTRAINT fk_prediction_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id), 
+	CONSTRAINT fk_prediction_answers_prediction_id FOREIGN KEY(prediction_id) REFERENCES predictions (id)
+);
+INSERT INTO "prediction_answers" VALUES(1,0,'Bob','p1',0,3,0.5,0.4);
+CREATE TABLE predictions (
+	id INTEGER NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	question_role VARCHAR(16) NOT NULL, 
+	model_id INTEGER NOT NULL, 
+	index_fingerprint VARCHAR(64), 
+	score DOUBLE, 
+	null_score DOUBLE, 
+	confidence DOUBLE, 
+	features JSON NOT NULL, 
+	hits JSON NOT NULL, 
+	decision VARCHAR(16), 
+	train_weight DOUBLE, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_predictions PRIMARY KEY (id), 
+	CONSTRAINT ck_predictions_decision_known CHECK (decision IN ('release', 'train', 'review', 'leave')), 
+	CONSTRAINT ck_predictions_only_the_pool_is_decided CHECK (decision IS NULL OR question_role = 'pool'), 
+	CONSTRAINT ck_predictions_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1), 
+	CONSTRAINT ck_predictions_score_is_a_rate CHECK (score BETWEEN 0 AND 1), 
+	CONSTRAINT fk_predictions_model_id FOREIGN KEY(model_id) REFERENCES models (id), 
+	CONSTRAINT fk_predictions_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT fk_predictions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
+	CONSTRAINT uq_predictions_round_number_question_id UNIQUE (round_number, question_id)
+);
+INSERT INTO "predictions" VALUES(1,1,'a','pool',1,'i',0.5,0.1,NULL,'{"margin":0.1}','[["p1",2.5]]',NULL,NULL,'2026-11-23 14:26:34.802620');
+CREATE TABLE questions (
+	id VARCHAR(255) NOT NULL, 
+	text TEXT NOT NULL, 
+	normalized VARCHAR(64) NOT NULL, 
+	role VARCHAR(16) NOT NULL, 
+	imported_role VARCHAR(16) NOT NULL, 
+	unit VARCHAR(64) NOT NULL, 
+	context_id VARCHAR(64), 
+	is_impossible BOOLEAN, 
+	duplicate_of VARCHAR(255), 
+	excluded_why TEXT, 
+	active BOOLEAN NOT NULL, 
+	CONSTRAINT pk_questions PRIMARY KEY (id), 
+	CONSTRAINT ck_questions_pool_hides_impossible CHECK (role <> 'pool' OR is_impossible IS NULL), 
+	CONSTRAINT ck_questions_role_known CHECK (role IN ('gold', 'calibration', 'dev', 'test', 'pool')), 
+	CONSTRAINT ck_questions_impossible_needs_context CHECK (is_impossible IS NULL OR context_id IS NOT NULL), 
+	CONSTRAINT fk_questions_context_id FOREIGN KEY(context_id) REFERENCES passages (id), 
+	CONSTRAINT fk_questions_duplicate_of FOREIGN KEY(duplicate_of) REFERENCES questions (id), 
+	CONSTRAINT uq_questions_id_role UNIQUE (id, role)
+);
+INSERT INTO "questions" VALUES('a','Who is a?','n-a','pool','pool','u-a',NULL,NULL,NULL,NULL,1);
+INSERT INTO "questions" VALUES('g0','Who is g0?','n-g0','gold','gold','u-g0','p0',NULL,NULL,NULL,1);
+CREATE TABLE release_rows (
+	release_id INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	label_id INTEGER NOT NULL, 
+	text TEXT NOT NULL, 
+	passage_id VARCHAR(64) NOT NULL, 
+	start INTEGER NOT NULL, 
+	"end" INTEGER NOT NULL, 
+	confidence DOUBLE NOT NULL, 
+	CONSTRAINT pk_release_rows PRIMARY KEY (release_id, question_id), 
+	CONSTRAINT fk_release_rows_label_id FOREIGN KEY(label_id) REFERENCES labels (id), 
+	CONSTRAINT fk_release_rows_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id), 
+	CONSTRAINT fk_release_rows_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT fk_release_rows_release_id FOREIGN KEY(release_id) REFERENCES releases (id)
+);
+CREATE TABLE releases (
+	id INTEGER NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	rule JSON NOT NULL, 
+	count INTEGER NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_releases PRIMARY KEY (id), 
+	CONSTRAINT fk_releases_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
+);
+CREATE TABLE "reviews" (
+	id INTEGER NOT NULL, 
+	task_id INTEGER NOT NULL, 
+	reviewer VARCHAR(255) NOT NULL, 
+	verdict VARCHAR(16) NOT NULL, 
+	origin VARCHAR(16), 
+	text TEXT, 
+	passage_id VARCHAR(64), 
+	start INTEGER, 
+	"end" INTEGER, 
+	seconds DOUBLE, 
+	comment TEXT, 
+	created_at DATETIME NOT NULL, 
+	superseded_at DATETIME, 
+	recorded_in INTEGER, 
+	deleted_at DATETIME, 
+	source VARCHAR(16), 
+	CONSTRAINT pk_reviews PRIMARY KEY (id), 
+	CONSTRAINT ck_reviews_answer_with_verdict CHECK ((verdict = 'answerable') = (text IS NOT NULL)), 
+	CONSTRAINT fk_reviews_recorded_in FOREIGN KEY(recorded_in) REFERENCES rounds (number), 
+	CONSTRAINT ck_reviews_verdict_known CHECK (verdict IN ('answerable', 'no_answer', 'bad_question', 'skipped')), 
+	CONSTRAINT ck_reviews_answer_whole CHECK ((text IS NULL) = (passage_id IS NULL) AND (text IS NULL) = (start IS NULL) AND (text IS NULL) = ("end" IS NULL)), 
+	CONSTRAINT fk_reviews_task_id FOREIGN KEY(task_id) REFERENCES tasks (id), 
+	CONSTRAINT fk_reviews_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id), 
+	CONSTRAINT ck_reviews_span CHECK (text IS NULL OR (0 <= start AND start < "end" AND length(text) = "end" - start)), 
+	CONSTRAINT ck_reviews_deleted_is_superseded CHECK (deleted_at IS NULL OR superseded_at IS NOT NULL), 
+	CONSTRAINT ck_reviews_source_known CHECK (source IN ('simulated', 'studio', 'file', 'terminal'))
+);
+INSERT INTO "reviews" VALUES(1,1,'kim','no_answer',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'2026-12-02 03:04:05.000000',NULL,NULL,NULL,'studio');
+CREATE TABLE round_questions (
+	round_number INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	chunk INTEGER NOT NULL, 
+	CONSTRAINT pk_round_questions PRIMARY KEY (round_number, question_id), 
+	CONSTRAINT fk_round_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT fk_round_questions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
+);
+CREATE TABLE rounds (
+	number INTEGER NOT NULL, 
+	uid VARCHAR(32) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	stage VARCHAR(16) NOT NULL, 
+	is_open BOOLEAN NOT NULL, 
+	config JSON NOT NULL, 
+	seed INTEGER NOT NULL, 
+	code_version VARCHAR(64) NOT NULL, 
+	teacher_id INTEGER, 
+	student_id INTEGER, 
+	index_fingerprint VARCHAR(64), 
+	calibrator_id INTEGER, 
+	release JSON, 
+	gate JSON, 
+	promoted BOOLEAN, 
+	reviewer VARCHAR(16), 
+	opened_at DATETIME NOT NULL, 
+	closed_at DATETIME, 
+	reverted_at DATETIME, 
+	CONSTRAINT pk_rounds PRIMARY KEY (number), 
+	CONSTRAINT fk_rounds_teacher_id FOREIGN KEY(teacher_id) REFERENCES models (id), 
+	CONSTRAINT fk_rounds_student_id FOREIGN KEY(student_id) REFERENCES models (id), 
+	CONSTRAINT ck_rounds_open_until_closed CHECK (is_open = (stage <> 'closed' AND reverted_at IS NULL)), 
+	CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain')), 
+	CONSTRAINT ck_rounds_closed_is_judged CHECK (stage <> 'closed' OR promoted IS NOT NULL), 
+	CONSTRAINT ck_rounds_stage_known CHECK (stage IN ('open', 'predicted', 'in_review', 'reviewed', 'certified', 'labelled', 'trained', 'closed')), 
+	CONSTRAINT ck_rounds_number_from_zero CHECK (number >= 0), 
+	CONSTRAINT ck_rounds_promoted_has_a_student CHECK (promoted IS NULL OR NOT promoted OR student_id IS NOT NULL), 
+	CONSTRAINT fk_rounds_calibrator_id FOREIGN KEY(calibrator_id) REFERENCES calibrators (id), 
+	CONSTRAINT uq_rounds_uid UNIQUE (uid)
+);
+INSERT INTO "rounds" VALUES(0,'af91b37992f1151dcbf2f548cc491185','baseline','closed',0,'{"seed":0}',0,'test',NULL,1,NULL,NULL,NULL,NULL,1,'simulated','2026-11-23 14:26:34.749263','2026-11-23 14:26:34.765875',NULL);
+INSERT INTO "rounds" VALUES(1,'56d14a8c5cd78b576c67441cb0f353b7','loop','open',1,'{"seed":0}',0,'test',NULL,NULL,NULL,NULL,NULL,NULL,NULL,'simulated','2026-11-23 14:26:34.801129',NULL,NULL);
+CREATE TABLE studio_annotations (
+	id INTEGER NOT NULL, 
+	studio_task_id INTEGER NOT NULL, 
+	remote_id INTEGER NOT NULL, 
+	updated_at VARCHAR(40) NOT NULL, 
+	reviewer VARCHAR(255) NOT NULL, 
+	review_id INTEGER, 
+	problem TEXT, 
+	result JSON NOT NULL, 
+	deleted_at DATETIME, 
+	CONSTRAINT pk_studio_annotations PRIMARY KEY (id), 
+	CONSTRAINT fk_studio_annotations_studio_task_id FOREIGN KEY(studio_task_id) REFERENCES studio_tasks (id), 
+	CONSTRAINT fk_studio_annotations_review_id FOREIGN KEY(review_id) REFERENCES reviews (id), 
+	CONSTRAINT uq_studio_annotations_studio_task_id_remote_id UNIQUE (studio_task_id, remote_id)
+);
+INSERT INTO "studio_annotations" VALUES(1,1,700,'2026-01-02T03:04:05Z','kim',1,NULL,'[]',NULL);
+CREATE TABLE studio_projects (
+	id INTEGER NOT NULL, 
+	url VARCHAR(255) NOT NULL, 
+	uid VARCHAR(32) NOT NULL, 
+	remote_id INTEGER, 
+	blind BOOLEAN NOT NULL, 
+	places INTEGER NOT NULL, 
+	reviewers INTEGER NOT NULL, 
+	page_sha256 VARCHAR(64) NOT NULL, 
+	cursor VARCHAR(40), 
+	created_at DATETIME NOT NULL, 
+	gone_at DATETIME, 
+	CONSTRAINT pk_studio_projects PRIMARY KEY (id), 
+	CONSTRAINT uq_studio_projects_uid UNIQUE (uid)
+);
+INSERT INTO "studio_projects" VALUES(1,'http://studio','u1',7,1,5,2,'s',NULL,'2026-12-02 03:04:05.000000',NULL);
+CREATE TABLE studio_pushes (
+	id INTEGER NOT NULL, 
+	push_id VARCHAR(32) NOT NULL, 
+	project_id INTEGER NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	finished_at DATETIME, 
+	CONSTRAINT pk_studio_pushes PRIMARY KEY (id), 
+	CONSTRAINT fk_studio_pushes_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id), 
+	CONSTRAINT fk_studio_pushes_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
+	CONSTRAINT uq_studio_pushes_push_id UNIQUE (push_id)
+);
+INSERT INTO "studio_pushes" VALUES(1,'push',1,1,'2026-12-02 03:04:05.000000','2026-12-02 03:04:05.000000');
+CREATE TABLE studio_tasks (
+	id INTEGER NOT NULL, 
+	task_id INTEGER NOT NULL, 
+	project_id INTEGER NOT NULL, 
+	push_id INTEGER NOT NULL, 
+	remote_id INTEGER, 
+	gone_at DATETIME, 
+	CONSTRAINT pk_studio_tasks PRIMARY KEY (id), 
+	CONSTRAINT fk_studio_tasks_task_id FOREIGN KEY(task_id) REFERENCES tasks (id), 
+	CONSTRAINT fk_studio_tasks_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id), 
+	CONSTRAINT fk_studio_tasks_push_id FOREIGN KEY(push_id) REFERENCES studio_pushes (id)
+);
+INSERT INTO "studio_tasks" VALUES(1,1,1,1,70,NULL);
+CREATE TABLE "tasks" (
+	id INTEGER NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	question_id VARCHAR(255) NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	blind BOOLEAN NOT NULL, 
+	position INTEGER NOT NULL, 
+	passages JSON NOT NULL, 
+	state VARCHAR(16) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	reviewers INTEGER DEFAULT '1' NOT NULL, 
+	withdrawn_at DATETIME, 
+	CONSTRAINT pk_tasks PRIMARY KEY (id), 
+	CONSTRAINT ck_tasks_kind_known CHECK (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'third')), 
+	CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
+	CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt), 
+	CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')), 
+	CONSTRAINT fk_tasks_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
+	CONSTRAINT ck_tasks_one_or_two_reviewers CHECK (reviewers IN (1, 2))
+);
+INSERT INTO "tasks" VALUES(1,1,'a',0,'double',1,0,'["p0"]','open','2026-12-02 03:04:05.000000',2,NULL);
+CREATE TABLE training_rows (
+	round_number INTEGER NOT NULL, 
+	label_id INTEGER NOT NULL, 
+	weight DOUBLE NOT NULL, 
+	CONSTRAINT pk_training_rows PRIMARY KEY (round_number, label_id), 
+	CONSTRAINT ck_training_rows_weight_teaches CHECK (weight > 0 AND weight <= 1), 
+	CONSTRAINT fk_training_rows_label_id FOREIGN KEY(label_id) REFERENCES labels (id), 
+	CONSTRAINT fk_training_rows_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
+);
+CREATE INDEX ix_calibrators_hash ON calibrators (hash);
+CREATE INDEX ix_passages_active ON passages (active);
+CREATE INDEX ix_passages_document_id ON passages (document_id);
+CREATE UNIQUE INDEX one_open_round ON rounds (is_open) WHERE is_open;
+CREATE INDEX ix_import_passages_passage_id ON import_passages (passage_id);
+CREATE INDEX ix_models_hash ON models (hash);
+CREATE INDEX ix_questions_active ON questions (active);
+CREATE INDEX ix_questions_context_id ON questions (context_id);
+CREATE INDEX ix_questions_normalized ON questions (normalized);
+CREATE INDEX ix_questions_role ON questions (role);
+CREATE INDEX ix_questions_unit ON questions (unit);
+CREATE INDEX ix_releases_round_number ON releases (round_number);
+CREATE INDEX ix_hidden_answers_question_id ON hidden_answers (question_id);
+CREATE INDEX ix_import_questions_question_id ON import_questions (question_id);
+CREATE INDEX ix_predictions_question_id ON predictions (question_id);
+CREATE INDEX ix_labels_import_id ON labels (import_id);
+CREATE INDEX ix_labels_question_id ON labels (question_id);
+CREATE INDEX ix_labels_round_number ON labels (round_number);
+CREATE UNIQUE INDEX one_live_label ON labels (question_id) WHERE withdrawn_at IS NULL;
+CREATE INDEX ix_events_question_id ON events (question_id);
+CREATE INDEX ix_events_round_number ON events (round_number);
+CREATE INDEX ix_import_labels_label_id ON import_labels (label_id);
+CREATE INDEX ix_label_answers_passage_id ON label_answers (passage_id);
+CREATE INDEX ix_training_rows_label_id ON training_rows (label_id);
+CREATE INDEX ix_tasks_question_id ON tasks (question_id);
+CREATE INDEX ix_tasks_state ON tasks (state);
+CREATE UNIQUE INDEX one_current_review ON reviews (task_id, reviewer) WHERE superseded_at IS NULL;
+CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, places, reviewers) WHERE gone_at IS NULL;
+CREATE INDEX ix_studio_tasks_task_id ON studio_tasks (task_id);
+CREATE INDEX ix_studio_tasks_push_id ON studio_tasks (push_id);
+CREATE UNIQUE INDEX one_live_remote ON studio_tasks (project_id, remote_id) WHERE gone_at IS NULL;
+CREATE INDEX ix_studio_annotations_review_id ON studio_annotations (review_id);
+COMMIT;
