@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,24 @@ from db.rows import LabelledQuestion
 from labeler import convert
 from labeler.config import load_config
 from labeler.desk import Desk
-from labeler.errors import NotReady
+from labeler.errors import ConfigError, NotReady
 from labeler.tuning import index_config
 from mrc.metrics import bootstrap_interval, paired_interval
+from mrc.retrieve.fuse import Weight
 from mrc.retrieve.misses import REASONS, holds, normalized, reasons
 from mrc.text import normalize
 from mrc.types import Hit
 
 if TYPE_CHECKING:
+    from mrc.retrieve.hybrid import Dense
     from mrc.retrieve.index import Index
+    from mrc.retrieve.vectors import DenseConfig
 
 DEPTHS = (1, 3, 5, 10, 20, 100)
 SEARCHED = 100  # passages that MRR looks at
 BOOTSTRAP_SEED = 0
 FETCHED = 1000  # passages read at a time
+_COMPARED = {"model", "weight", "fusion", "rrf_constant"}  # settings of [dense] that leave the vectors as they are
 READ_FIRST = 10  # hits in which the answer is looked for before the others are read
 
 Bounds = tuple[float, float]
@@ -128,12 +132,13 @@ def measured(searched: Searched) -> tuple[dict[str, float], dict[str, Bounds]]:
 def other_index(desk: Desk, name: str) -> Index:
     """The stored index whose fingerprint begins so, or one of other settings (`method=okapi,k1=0.5`), in memory.
 
-    Other settings are those of terms: what the current index finds by meaning, its weight and its re-ranking stay.
+    Other settings are those of [index], and `dense.weight`, `dense.fusion`, `dense.rrf_constant`, `dense.model=none`.
+    All else stays as the current index has it, its re-ranking too.
 
     Raises:
         NotReady: no such index is stored, or several are.
         StaleIndex: it was built from other passages.
-        ConfigError: there is no such setting of [index], or its value is out of range.
+        ConfigError: there is no such setting, its value is out of range, or it needs other vectors.
     """
     from mrc.retrieve.index import corpus_fingerprint
 
@@ -151,15 +156,44 @@ def other_index(desk: Desk, name: str) -> Index:
 def _built(desk: Desk, settings: str) -> Index:
     from mrc.retrieve.index import Index
 
-    given = load_config(overrides=[f"index.{setting.strip()}" for setting in settings.split(",")], environ={}).index
-    keys = [setting.partition("=")[0].strip() for setting in settings.split(",")]
-    config = dataclasses.replace(index_config(desk), **{key: getattr(given, key) for key in keys})
+    named = [setting.strip() for setting in settings.split(",")]
+    keys = [setting.partition("=")[0].strip() for setting in named]
+    whole = [setting if "." in key else f"index.{setting}" for setting, key in zip(named, keys, strict=True)]
+    try:
+        given = load_config(overrides=whole, environ={})
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("--set", "--compare", 1)) from error
+    if foreign := [key for key in keys if "." in key and key.partition(".")[0] not in ("index", "dense")]:
+        raise ConfigError(f"--compare {foreign[0]}: no setting of the index; it may be one of [index] or [dense]")
+    of_terms = {key.removeprefix("index.") for key in keys if "." not in key or key.startswith("index.")}
+    of_meaning = {key.removeprefix("dense.") for key in keys if key.startswith("dense.")}
+    config = dataclasses.replace(index_config(desk), **{key: getattr(given.index, key) for key in of_terms})
     with desk.database.read() as session:
         passages = [convert.to_passage(row) for row in queries.iter_passages(session)]
     fingerprint = desk.current_index()
     current = desk.index(fingerprint)  # of the same passages, so in the same order
     built = Index.build(passages, config, reuse=desk.index_folder(fingerprint))
-    return dataclasses.replace(built, dense=current.dense, reranking=current.reranking)
+    dense = _other_dense(current.dense, given.dense, of_meaning)
+    return dataclasses.replace(built, dense=dense, reranking=current.reranking)
+
+
+def _other_dense(dense: Dense | None, given: DenseConfig, keys: Set[str]) -> Dense | None:
+    """The dense part under other settings of `keys`; None for `dense.model=none`."""
+    if other := sorted(keys - _COMPARED):
+        raise ConfigError(
+            f"--compare dense.{other[0]}: needs other vectors; build that index, and compare by its fingerprint"
+        )
+    if "model" in keys:
+        if given.model is not None:
+            raise ConfigError("--compare dense.model: only none; build the other index, and compare by its fingerprint")
+        return None
+    if not keys:
+        return dense
+    if dense is None:
+        raise ConfigError("--compare dense.*: the current index ranks passages by terms alone")
+    config = dataclasses.replace(dense.config, **{key: getattr(given, key) for key in keys})
+    weight = dense.weight if given.weight is None else Weight(given.weight, given.weight, given.weight)
+    return dataclasses.replace(dense, config=config, weight=weight)
 
 
 def compared(desk: Desk, searched: Searched, index: Index, against: str) -> Comparison:

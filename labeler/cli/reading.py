@@ -97,7 +97,7 @@ def _no_confidence(confidence: float | None) -> str:
 @click.option(
     "--compare",
     metavar="INDEX",
-    help="Also retrieve by another index: the fingerprint of a stored one, or settings (method=okapi,k1=0.5).",
+    help="Also retrieve by another index: the fingerprint of a stored one, or settings (k1=0.5,dense.model=none).",
 )
 @click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions not found in the first K.")
 @in_workspace

@@ -131,9 +131,30 @@ def test_an_index_that_is_not_there_is_named_with_those_that_are(desk: Desk, nam
         ranking.other_index(desk, name)
 
 
-def test_a_setting_that_is_none_is_refused(desk: Desk) -> None:
-    with pytest.raises(ConfigError, match=r"index\.k9"):
-        ranking.other_index(desk, "k9=1")
+def test_other_settings_of_meaning_need_no_other_vectors(desk: Desk, tmp_path: Path) -> None:
+    build_index(desk, dense=str(tiny.bert(tmp_path / "bert")))
+    index = desk.index()
+    assert index.dense is not None
+    assert ranking.other_index(desk, "dense.model=none").dense is None
+    other = ranking.other_index(desk, "dense.weight=1, dense.fusion=rrf, b=0.2").dense
+    assert other is not None
+    assert (other.weight.value, other.config.fusion, other.vectors is index.dense.vectors) == (1, "rrf", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ("k9=1", r"--compare index\.k9"),
+        ("dense.weight=2", "weight must be in 0-1"),
+        ("dense.pooling=cls", "needs other vectors"),
+        ("dense.model=elsewhere", "only none"),
+        ("dense.weight=0.5", "by terms alone"),
+        ("read.top_k=3", "no setting of the index"),
+    ],
+)
+def test_a_setting_that_cannot_be_compared_is_refused(desk: Desk, settings: str, error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        ranking.other_index(desk, settings)
 
 
 def test_an_index_of_other_passages_is_not_compared(workspace: Path, desk: Desk, tmp_path: Path) -> None:
