@@ -1,7 +1,6 @@
-"""Speed, memory and exactness of BM25 beside bm25s (numba) and rank_bm25; and retrieval on KorQuAD by analyzer.
+"""Speed, memory and exactness of BM25 beside bm25s (numba) and rank_bm25.
 
     python benchmarks/bm25.py [--passages 10000 100000 1000000] [--json]
-    LABELER_DATA=... python benchmarks/bm25.py --korquad
 
 The corpora are synthetic: Zipf-distributed terms, about 104 different ones a passage, as bigrams of Korean paragraphs
 have. Each size runs in a process of its own. Rates are questions per CPU-second, the best of several turns that the
@@ -79,18 +78,6 @@ class Size:
     rank_bm25_mib: float | None
     largest_score_difference: float | None  # from rank_bm25, method okapi
     rates: list[Rates]
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    analyzer: str
-    passages: int
-    questions: int
-    top_1: float
-    top_3: float
-    top_5: float
-    top_10: float
-    questions_per_second: float
 
 
 def corpus(passages: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
@@ -282,39 +269,12 @@ def bytes_per_second() -> float:
     return values.nbytes / best
 
 
-def korquad(folder: Path) -> list[Quality]:
-    paragraphs = [
-        paragraph
-        for article in json.loads((folder / "KorQuAD_v1.0_dev.json").read_text(encoding="utf-8"))["data"]
-        for paragraph in article["paragraphs"]
-    ]
-    numbers = {text: number for number, text in enumerate(sorted({paragraph["context"] for paragraph in paragraphs}))}
-    asked = [(qa["question"], numbers[paragraph["context"]]) for paragraph in paragraphs for qa in paragraph["qas"]]
-    names = ("whitespace", "bigram", get_analyzer("auto", "ko").name)
-    return [quality(name, list(numbers), asked) for name in dict.fromkeys(names)]
-
-
-def quality(analyzer: str, texts: Sequence[str], asked: Sequence[tuple[str, int]]) -> Quality:
-    index = BM25.build(texts, analyzer=analyzer)
-    before = time.perf_counter()
-    found, _ = index.search([question for question, _ in asked], K)
-    seconds = time.perf_counter() - before
-    right = found == np.array([[number] for _, number in asked])
-    top_1, top_3, top_5, top_10 = (float(right[:, :k].any(axis=1).mean()) for k in (1, 3, 5, 10))
-    return Quality(analyzer, len(texts), len(asked), top_1, top_3, top_5, top_10, len(asked) / seconds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--korquad", action="store_true", help="quality by analyzer instead, on LABELER_DATA")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.korquad and "LABELER_DATA" not in os.environ:
-        parser.error("set LABELER_DATA to the folder that holds KorQuAD_v1.0_dev.json")
-    if options.korquad:
-        rows = [asdict(row) for row in korquad(Path(os.environ["LABELER_DATA"]))]
-    elif len(options.passages) == 1:
+    if len(options.passages) == 1:
         rows = [asdict(measure(options.passages[0]))]
     else:
         rows = [in_a_process(passages) for passages in options.passages]

@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mrc.errors import BadCheckpoint
+
 log = logging.getLogger(__name__)
 
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
@@ -101,4 +103,17 @@ def read_checkpoint(
         if f"{MOMENTS[0]}/{name}" in moments:
             stored = {moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
             optimizer.state[parameter] = {"step": torch.tensor(float(record["step"])), **stored}
+    return record
+
+
+def finished_record(path: Path, fingerprint: str) -> dict[str, Any]:
+    """The record that the same training left beside what it made; checkpoints that it left behind are gone afterwards.
+
+    Raises: BadCheckpoint if the folder holds something else.
+    """
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    folder = path.parent
+    if record.get("fingerprint") != fingerprint:
+        raise BadCheckpoint(f"{folder}: this folder holds something else; remove it or choose another folder")
+    shutil.rmtree(folder.with_name(f"{folder.name}.partial"), ignore_errors=True)
     return record

@@ -22,7 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
+from mrc.checkpoints import (
+    finished_record,
+    rate_share,
+    read_checkpoint,
+    set_rates,
+    step_seed,
+    weight_groups,
+    write_checkpoint,
+)
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged, writing
 from mrc.read.batches import Prepared, TrainBatch, micro_batches, plan_batches, prepare
@@ -207,11 +215,7 @@ def _finished(folder: Path, fingerprint: str) -> TrainResult:
 
     Raises: BadCheckpoint if the folder holds something else.
     """
-    path = folder / RECORD_FILE
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if record.get("fingerprint") != fingerprint:
-        raise BadCheckpoint(f"{folder}: this folder holds something else; remove it or choose another folder")
-    shutil.rmtree(folder.with_name(f"{folder.name}.partial"), ignore_errors=True)
+    record = finished_record(folder / RECORD_FILE, fingerprint)
     return TrainResult(
         folder,
         record["hash"],

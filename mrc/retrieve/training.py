@@ -23,9 +23,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
+from mrc.checkpoints import (
+    finished_record,
+    rate_share,
+    read_checkpoint,
+    set_rates,
+    step_seed,
+    weight_groups,
+    write_checkpoint,
+)
 from mrc.encoder import NO_SURROGATES, checkpoint_folder, pick_device, pick_dtype
-from mrc.errors import BadCheckpoint, TrainingDiverged, writing
+from mrc.errors import TrainingDiverged, writing
 from mrc.retrieve.contrastive import Contrast, Embedder, backward, contrastive_loss
 from mrc.retrieve.dense import BiEncoder, Searcher
 from mrc.retrieve.described import RECORD_FILE, checkpoint_hash, copy_description, describe
@@ -277,10 +285,6 @@ def _finished(folder: Path, fingerprint: str) -> RetrieverResult:
 
     Raises: BadCheckpoint if the folder holds something else.
     """
-    path = folder / RECORD_FILE
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if record.get("fingerprint") != fingerprint:
-        raise BadCheckpoint(f"{folder}: this folder holds something else; remove it or choose another folder")
-    shutil.rmtree(folder.with_name(f"{folder.name}.partial"), ignore_errors=True)
+    record = finished_record(folder / RECORD_FILE, fingerprint)
     numbers = {name: record[name] for name in ("hash", "examples", "steps", "seconds", "loss")}
     return RetrieverResult(folder, **numbers, unusable=tuple(record["unusable"]))
