@@ -2,13 +2,16 @@
 
 MrcError
 ├── DataError          a file or row that cannot be used
-│   └── SpanMismatch   an answer that does not stand at its offset
+│   ├── SpanMismatch   an answer that does not stand at its offset
+│   └── MembersDisagree  readers of an ensemble that do not see the same text
 ├── StaleIndex         the index was built from other passages or settings
 ├── MissingExtra       an optional package is needed
 ├── BadAnalyzer        a user's analyzer that cannot be loaded or gives no terms
 ├── NoDevice           a GPU is asked for and there is none
 ├── BadCheckpoint      a model folder that is none, or is broken
-└── TrainingDiverged   the loss is no longer a number
+├── TrainingDiverged   the loss is no longer a number
+├── OutOfMemory        a single window does not fit into memory
+└── WorkerDied         one of several processes that train is gone
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ class SpanMismatch(DataError):
     """An answer whose text does not stand at its offset in the passage."""
 
 
+class MembersDisagree(DataError):
+    """Readers of an ensemble that do not see the same text; the message names the reader and the passage."""
+
+
 class StaleIndex(MrcError):
     """The retrieval index does not belong to the passages or settings at hand."""
 
@@ -58,6 +65,14 @@ class BadCheckpoint(MrcError):
 
 class TrainingDiverged(MrcError):
     """The loss is no longer a number; the message names the update."""
+
+
+class OutOfMemory(MrcError):
+    """A single window, or question in training, does not fit into the device's memory."""
+
+
+class WorkerDied(MrcError):
+    """One of several processes that train is gone; the message names the file with its last words."""
 
 
 @contextmanager
