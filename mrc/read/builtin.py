@@ -27,7 +27,7 @@ from mrc.errors import writing
 from mrc.read.config import BuiltinConfig
 from mrc.read.features import EXACT_MATCH_KEY, EXACT_MATCH_TYPES, IGNORED_KEY
 from mrc.read.heads import new_head
-from mrc.read.model import SpanModel
+from mrc.read.network import SpanModel
 
 SPECIALS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 KOREAN_ENDINGS: Final = r"(?<=[0-9가-힣]{2})(?:에서|에는|으로|이다|은|는|이|가|을|를|의|에|로|와|과|도)(?![0-9가-힣])"

@@ -2,17 +2,33 @@
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
-from mrc.encoder import has_bf16, pick_device, pick_dtype, sorted_batches
+from mrc.encoder import (
+    BF16_PAYS_FROM,
+    has_bf16,
+    one_thread_workers,
+    out_of_memory,
+    pick_device,
+    pick_dtype,
+    sorted_batches,
+)
 from mrc.errors import BadCheckpoint
 from mrc.read.config import ReadConfig
 from mrc.read.features import collate
+from mrc.read.heads import new_head
 from mrc.read.model import Reader, model_hash
+from mrc.read.network import load_model
 from tests.mrc import tiny
 
 QUESTION, PASSAGE = "Who founded the mill?", "Mira Oland founded the mill of Tarn in 1893. " * 3
@@ -27,7 +43,7 @@ def folder(tmp_path_factory):
 def reader_logits(reader, question, passage):
     windower = reader.windower
     asked, read = windower.questions([question], max_seq_length=128)[0], windower.passages([passage])[0]
-    return reader.logits(collate(windower.windows(asked, read, max_seq_length=128, doc_stride=16), pad_id=0))
+    return reader.logits(collate(windower.windows(asked, read, max_seq_length=128, doc_stride=16), pad_id=0), band=8)
 
 
 def reference_logits(folder, question, passage):
@@ -36,23 +52,23 @@ def reference_logits(folder, question, passage):
         return model(**tokenizer(question, passage, return_tensors="pt"))
 
 
-@pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.distilbert])
+@pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.electra, tiny.distilbert])
 def test_a_saved_reader_loads_in_transformers_with_the_same_logits(make, tmp_path):
     reader = Reader.load(make(tmp_path / "start"), precision="fp32")
     reader.save(tmp_path / "saved")
-    start, end = reader_logits(reader, QUESTION, PASSAGE)
+    found = reader_logits(reader, QUESTION, PASSAGE)
     for place in ("start", "saved"):
         expected = reference_logits(tmp_path / place, QUESTION, PASSAGE)
         length = expected.start_logits.shape[1]
-        np.testing.assert_allclose(start[:, :length], expected.start_logits, atol=1e-5)
-        np.testing.assert_allclose(end[:, :length], expected.end_logits, atol=1e-5)
+        np.testing.assert_allclose(found.start[:, :length], expected.start_logits, atol=1e-5)
+        np.testing.assert_allclose(found.end[:, :length], expected.end_logits, atol=1e-5)
     again = Reader.load(tmp_path / "saved", precision="fp32")
-    np.testing.assert_array_equal(reader_logits(again, QUESTION, PASSAGE)[0], start)
+    np.testing.assert_array_equal(reader_logits(again, QUESTION, PASSAGE).start, found.start)
 
 
 def test_bfloat16_logits_are_near_those_of_float32(folder):
     exact, near = (
-        reader_logits(Reader.load(folder, precision=name), QUESTION, PASSAGE)[0] for name in ("fp32", "bf16")
+        reader_logits(Reader.load(folder, precision=name), QUESTION, PASSAGE).start for name in ("fp32", "bf16")
     )
     assert not np.array_equal(exact, near)
     np.testing.assert_allclose(near, exact, atol=0.05)
@@ -145,6 +161,212 @@ def test_a_damaged_folder_is_named_in_one_line(damage, message, folder, tmp_path
     assert "\n" not in str(caught.value)
 
 
+def change_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labeler_head": "oracle"}, "its head 'oracle' is none of linear, cnn, lstm, joint"),
+        ({"labeler_head": "cnn"}, "its cnn head is missing"),
+        ({"labeler_overlap": "words"}, "its overlap embedding is missing"),
+        ({"labeler_overlap": "smells"}, "its overlap 'smells' is none of none, words, stems, morphemes"),
+    ],
+)
+def test_a_checkpoint_that_names_what_it_does_not_hold_is_refused(changes, message, folder, tmp_path):
+    copy = change_config(shutil.copytree(folder, tmp_path / "copy"), **changes)
+    with pytest.raises(BadCheckpoint, match=message) as caught:
+        Reader.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def encoder_alone(folder):
+    AutoModel.from_pretrained(folder).save_pretrained(folder)
+
+
+def of_another_task(folder):
+    AutoModelForSequenceClassification.from_pretrained(folder).save_pretrained(folder)
+
+
+def three_outputs(folder):
+    AutoModelForQuestionAnswering.from_pretrained(folder, num_labels=3, ignore_mismatched_sizes=True).save_pretrained(
+        folder
+    )
+
+
+@pytest.mark.parametrize("change", [encoder_alone, of_another_task, three_outputs])
+def test_a_checkpoint_without_a_question_answering_head_is_no_reader_but_a_start(change, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    change(copy)
+    with pytest.raises(BadCheckpoint, match="it has no question-answering head: train it first") as caught:
+        Reader.load(copy)
+    assert str(copy) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    started = load_model(copy, device=torch.device("cpu"), dtype=torch.float32, head="linear", seed=2)
+    assert torch.equal(started.head.qa_outputs.weight, new_head("linear", 32, seed=2).qa_outputs.weight)
+
+
+def test_the_fingerprint_follows_the_architecture_and_is_that_of_the_saved_reader(folder, tmp_path):
+    reader = Reader.load(folder, precision="fp32")
+    reader.save(tmp_path / "saved")
+    assert Reader.load(tmp_path / "saved", precision="fp32").fingerprint == reader.fingerprint
+    found = {reader.fingerprint}
+    for number, changes in enumerate(({"num_attention_heads": 4}, {"hidden_act": "relu"}, {"layer_norm_eps": 1e-3})):
+        copy = change_config(shutil.copytree(folder, tmp_path / str(number)), **changes)
+        found.add(Reader.load(copy, precision="fp32").fingerprint)
+    assert len(found) == 4
+
+
+def test_half_a_surrogate_pair_is_read_as_one_unknown_character(folder):
+    reader = Reader.load(folder, precision="fp32")
+    broken, clean = (("\ud83d who?", PASSAGE + mark + " in Tarn. \ud55c빛") for mark in ("\udcff", "\ufffd"))
+    found, expected = reader.answer([broken, (broken[0].replace("\ud83d", "\ufffd"), clean[1])], SMALL)
+    assert [(each.start, each.end, each.score) for each in found.answers] == [
+        (each.start, each.end, each.score) for each in expected.answers
+    ]
+    assert all(broken[1][each.start : each.end] == each.text for each in found.answers)
+
+
+def test_scores_that_are_no_numbers_are_named_in_one_line(folder, tmp_path):
+    broken = AutoModelForQuestionAnswering.from_pretrained(folder)
+    with torch.no_grad():
+        broken.qa_outputs.weight[0, 0] = torch.nan
+    broken.save_pretrained(shutil.copytree(folder, tmp_path / "copy"))
+    with pytest.raises(BadCheckpoint, match=r"scores are no numbers \(NaN or infinite\)") as caught:
+        Reader.load(tmp_path / "copy").answer([(QUESTION, PASSAGE)], SMALL)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_with_more_pieces_than_the_model_has_rows_is_refused(folder, tmp_path):
+    other = tiny.bert(tmp_path / "other")
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    before = len(tokenizer)
+    tokenizer.add_tokens(["millstone"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(BadCheckpoint, match=f"the tokenizer has {before + 1} pieces, the model {before} rows"):
+        Reader.load(other)
+
+
+@pytest.mark.parametrize("head", ["linear", "cnn", "lstm", "joint"])
+def test_a_head_and_an_overlap_embedding_come_back_from_their_folder(head, folder, tmp_path):
+    cpu = torch.device("cpu")
+    model = load_model(folder, device=cpu, dtype=torch.float32, head=head, seed=3, overlap="words")
+    with torch.no_grad():
+        model.overlap.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    expected = reader_logits(Reader(model, tokenizer, device=cpu), QUESTION, PASSAGE)
+    model.save(tmp_path / "saved", tokenizer)
+    found = reader_logits(Reader.load(tmp_path / "saved", precision="fp32"), QUESTION, PASSAGE)
+    np.testing.assert_array_equal(found.start, expected.start)
+    np.testing.assert_array_equal(found.end, expected.end)
+    assert (found.pair is not None) == (head == "joint")
+    if head == "joint":
+        assert found.pair.shape == (*found.start.shape, 8)
+        np.testing.assert_array_equal(found.pair, expected.pair)
+    with torch.no_grad():
+        model.overlap.weight.zero_()
+    assert not np.array_equal(reader_logits(Reader(model, tokenizer, device=cpu), QUESTION, PASSAGE).start, found.start)
+
+
+def test_a_head_of_another_kind_is_replaced_and_said(folder, tmp_path, caplog):
+    Reader.load(folder, precision="fp32").save(tmp_path / "linear")
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "seed": 5}
+    with caplog.at_level("INFO", logger="mrc"):
+        replaced = load_model(tmp_path / "linear", head="cnn", **options)
+    assert "its linear head is replaced by a new cnn one" in caplog.text
+    fresh = new_head("cnn", 32, seed=5).state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in replaced.head.state_dict().items())
+
+
+def test_an_overlap_that_is_not_wanted_again_leaves_the_configuration(folder, tmp_path):
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "linear"}
+    load_model(folder, overlap="words", **options).save(tmp_path / "words", AutoTokenizer.from_pretrained(folder))
+    assert load_model(tmp_path / "words", **options).overlap is None
+    assert not hasattr(load_model(tmp_path / "words", **options).config, "labeler_overlap")
+    assert load_model(tmp_path / "words", overlap="words", **options).overlap is not None
+
+
+def test_attention_dropout_is_the_checkpoints_unless_one_is_given(folder):
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "linear"}
+    shares = [
+        {layer.attention.self.dropout.p for layer in load_model(folder, **options, **given).encoder.encoder.layer}
+        for given in ({}, {"attention_dropout": 0.0}, {"attention_dropout": 0.25})
+    ]
+    assert shares == [{0.1}, {0.0}, {0.25}]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 8 bytes"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (OSError("can't allocate memory"), False),
+    ],
+)
+def test_memory_that_ran_out_is_told_from_other_errors(error, expected):
+    assert out_of_memory(error) is expected
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """As wide as what is read packed."""
+    size = {"hidden_size": BF16_PAYS_FROM, "intermediate_size": 4 * BF16_PAYS_FROM, "num_attention_heads": 4}
+    return tiny.bert(tmp_path_factory.mktemp("wide") / "bert", **size)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_number_of_workers_changes_no_bit_and_torch_keeps_its_threads(threads, precision, wide):
+    reader = Reader.load(wide, device="cpu", precision=precision)
+    assert (reader._model.is_packed, reader.precision) == (True, precision)
+    windower = reader.windower
+    asked, read = windower.questions([QUESTION], max_seq_length=64)[0], windower.passages([PASSAGE * 15])[0]
+    windows = windower.windows(asked, read, max_seq_length=128, doc_stride=32)
+    batches = [collate(windows[at : at + 2], pad_id=0) for at in range(0, len(windows), 2)]
+    assert len(batches) > 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = list(reader.stream(batches, band=8))
+        assert torch.get_num_threads() == threads
+        unfinished = reader.stream(batches, band=8)
+        next(unfinished)
+        assert torch.get_num_threads() == 1
+        unfinished.close()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert [batch for batch, _ in found] == batches
+    for batch, logits in found:
+        alone = reader.logits(batch, band=8)
+        np.testing.assert_array_equal(logits.start, alone.start)
+        np.testing.assert_array_equal(logits.end, alone.end)
+
+
+def test_workers_of_several_at_once_are_as_many_as_threads_before_and_the_last_puts_them_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        one, other = one_thread_workers(), one_thread_workers()
+        assert (one.__enter__(), other.__enter__()) == (3, 3)
+        one.__exit__(None, None, None)
+        assert torch.get_num_threads() == 1
+        other.__exit__(None, None, None)
+        assert torch.get_num_threads() == 3
+        found = []
+        later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert found == [3]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_unknown_name_without_a_network_is_named(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BadCheckpoint, match="no such folder, and no such model on the hub") as caught:
@@ -158,7 +380,18 @@ def test_a_window_longer_than_the_model_is_refused(folder):
 
 
 def test_roberta_positions_begin_after_its_padding_index(tmp_path):
-    assert Reader.load(tiny.roberta(tmp_path / "roberta")).max_seq_length == 130 - 2
+    for pad in (0, 1):
+        reader = Reader.load(tiny.roberta(tmp_path / f"pad-{pad}", pad=pad))
+        assert reader.max_seq_length == 130 - (pad + 1)
+        (read,) = reader.windower.passages([PASSAGE * 9])
+        (longest, *_) = reader.windower.windows(
+            reader.windower.questions([QUESTION], max_seq_length=130)[0],
+            read,
+            max_seq_length=reader.max_seq_length,
+            doc_stride=16,
+        )
+        logits = reader.logits(collate([longest], pad_id=pad), band=1)
+        assert logits.start.shape[1] >= reader.max_seq_length
 
 
 def test_batches_hold_the_budget_longest_first_and_every_item_once():

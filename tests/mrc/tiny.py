@@ -13,6 +13,8 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForQuestionAnswering,
+    ElectraConfig,
+    ElectraForQuestionAnswering,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForQuestionAnswering,
@@ -29,7 +31,7 @@ INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 def bert(folder: Path, *, seed: int = 0, types: int = 2, **config: Any) -> Path:
     """A BERT of two narrow layers with token types, and its tokenizer."""
     tokenizer = wordpiece()
-    settings = BertConfig(type_vocab_size=types, vocab_size=len(tokenizer), **_size(), **config)
+    settings = BertConfig(**{"type_vocab_size": types, "vocab_size": len(tokenizer), **_size(), **config})
     return _save(folder, BertForQuestionAnswering, settings, tokenizer, seed)
 
 
@@ -40,17 +42,24 @@ def cross_encoder(folder: Path, *, seed: int = 0, outputs: int = 1) -> Path:
     return _save(folder, BertForSequenceClassification, settings, tokenizer, seed)
 
 
-def roberta(folder: Path, *, seed: int = 0, kind: Any = RobertaForQuestionAnswering) -> Path:
-    """A RoBERTa: byte-level pieces, <s> q </s></s> p </s>, no token types, positions from its padding index on."""
+def roberta(folder: Path, *, seed: int = 0, kind: Any = RobertaForQuestionAnswering, pad: int = 1) -> Path:
+    """A RoBERTa: byte-level pieces, <s> q </s></s> p </s>, no token types, positions from behind its padding index."""
     tokenizer = byte_level()
     settings = RobertaConfig(
         vocab_size=len(tokenizer),
         type_vocab_size=1,
-        pad_token_id=1,
+        pad_token_id=pad,
         bos_token_id=0,
         eos_token_id=2,
         **_size(),
     )
+    return _save(folder, kind, settings, tokenizer, seed)
+
+
+def electra(folder: Path, *, seed: int = 0, kind: Any = ElectraForQuestionAnswering) -> Path:
+    """An ELECTRA, whose embeddings are narrower than its layers."""
+    tokenizer = wordpiece()
+    settings = ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, **_size())
     return _save(folder, kind, settings, tokenizer, seed)
 
 
