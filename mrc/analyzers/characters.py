@@ -18,7 +18,7 @@ _ENGLISH_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _GRAM = 4
 
 # fmt: off
-_STOP_WORDS = frozenset([
+STOP_WORDS = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "been", "by", "did", "do", "does", "for", "from", "had", "has", "have",
     "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "of", "on", "or", "she", "that", "the",
     "their", "them", "they", "this", "to", "was", "were", "what", "when", "where", "which", "who", "whom", "whose",
@@ -91,4 +91,4 @@ class EnglishGrams(English):
 
 
 def _content_words(text: str) -> list[str]:
-    return [word for word in _ENGLISH_WORD.findall(folded(text).replace("’", "'")) if word not in _STOP_WORDS]
+    return [word for word in _ENGLISH_WORD.findall(folded(text).replace("’", "'")) if word not in STOP_WORDS]

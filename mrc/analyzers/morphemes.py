@@ -17,7 +17,7 @@ from mrc.errors import MissingExtra
 
 # Tags of words that carry content: nouns, numerals, foreign and Han words, numbers, verbs, adjectives, roots. NNBC is
 # mecab-ko's tag for units, which Kiwi counts among NNB.
-_CONTENT_TAGS = frozenset({"NNG", "NNP", "NNB", "NNBC", "NR", "SL", "SH", "SN", "VV", "VA", "XR"})
+CONTENT_TAGS = frozenset({"NNG", "NNP", "NNB", "NNBC", "NR", "SL", "SH", "SN", "VV", "VA", "XR"})
 
 # Characters given to a morphological analyzer at once: its time grows faster than the text.
 _KIWI_PIECE = 10_000
@@ -38,7 +38,7 @@ class Kiwi:
         """Streams; Kiwi works ahead on all cores."""
         for_morphemes, for_bigrams = tee(without_surrogates(folded(text)) for text in texts)
         counted, cut = tee(_pieces(text, _KIWI_PIECE) for text in for_morphemes)
-        tokens = _kiwi().tokenize(piece for pieces in cut for piece in pieces)
+        tokens = kiwi().tokenize(piece for pieces in cut for piece in pieces)
         for pieces, text in zip(counted, for_bigrams, strict=True):
             content = [_kiwi_content(next(tokens)) for _ in pieces]
             yield [form for forms in content for form in forms] + self._bigrams(text)
@@ -86,22 +86,38 @@ def _pieces(text: str, most: int) -> list[str]:
     return [*pieces, text[start:]]
 
 
+def kiwi_morphemes(text: str) -> list[tuple[str, str, int, int]]:
+    """Kiwi's morphemes of a text in order: form, tag, start and end in code points of the text.
+
+    Where a syllable holds parts of two morphemes, their places overlap.
+    """
+    found, offset = [], 0
+    for piece in _pieces(without_surrogates(text), _KIWI_PIECE):
+        tokens = kiwi().tokenize(piece)
+        found += [(token.form, token.tag, offset + token.start, offset + token.end) for token in tokens]
+        offset += len(piece)
+    return found
+
+
 def _kiwi_content(tokens: Iterable[Any]) -> list[str]:
-    return [token.form.lower() for token in tokens if token.tag.partition("-")[0] in _CONTENT_TAGS]
+    return [token.form.lower() for token in tokens if token.tag.partition("-")[0] in CONTENT_TAGS]
 
 
 def _mecab_content(morpheme: Any) -> list[str]:
     feature = morpheme.feature
     if feature.type == "Inflect" and feature.expression:
         parts = [part.split("/")[:2] for part in feature.expression.split("+") if part.count("/") >= 1]
-        return [form.lower() for form, tag in parts if tag in _CONTENT_TAGS]
-    return [morpheme.surface.lower()] if feature.pos.partition("+")[0] in _CONTENT_TAGS else []
+        return [form.lower() for form, tag in parts if tag in CONTENT_TAGS]
+    return [morpheme.surface.lower()] if feature.pos.partition("+")[0] in CONTENT_TAGS else []
 
 
 @cache
-def _kiwi() -> Any:
-    """One Kiwi for the process: it takes seconds to load and 480 MiB."""
-    from kiwipiepy import Kiwi as Morphemes
+def kiwi() -> Any:
+    """One Kiwi for the process: it takes seconds to load and 480 MiB. Raises MissingExtra."""
+    try:
+        from kiwipiepy import Kiwi as Morphemes
+    except ImportError:
+        raise MissingExtra('Korean morphemes need kiwipiepy: pip install "labeler[ko]"') from None
 
     return Morphemes(num_workers=-1)  # -1: one for each core
 

@@ -18,44 +18,27 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.errors import BadCheckpoint
+from mrc.read.overlap import Overlap, levels, nearness
+from mrc.read.tokens import Cuts, Tokeniser, Tokens, pair_template
 
 log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-EXACT_MATCH_KEY: Final = "labeler_exact_match"  # in config.json: token types tell which pieces both texts share
+# In config.json:
+EXACT_MATCH_KEY: Final = "labeler_exact_match"  # token types tell which pieces both texts share
 IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
+OVERLAP_KEY: Final = "labeler_overlap"  # what counts as shared: a kind of mrc.read.overlap
+MORPHEMES_KEY: Final = "labeler_morphemes"  # what cuts words into morphemes: kiwi
+
 MATCH: Final = 2  # added to the token type of a shared piece
 LEVEL: Final = 4  # added to a passage token's type for each level of nearness to the question
 LEVELS: Final = 5  # of nearness: fifths, rounded up, of the question's pieces that stand near
 NEAR: Final = 12  # tokens on each side that are near
 EXACT_MATCH_TYPES: Final = 2 * MATCH + LEVEL * LEVELS
-CACHED_PASSAGES: Final = 20_000
+CACHED_TOKENS: Final = 4_000_000
 PAD_TO: Final = 8  # batch lengths are multiples of this: fewer shapes, less memory churn
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """A text's tokens without special ones: `ids` (N,), `offsets` (N, 2) code points, end exclusive."""
-
-    ids: Ints
-    offsets: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """The special tokens around a pair of texts, and the token types of its two halves."""
-
-    prefix: tuple[int, ...]
-    middle: tuple[int, ...]
-    suffix: tuple[int, ...]
-    types: tuple[int, int, int, int, int]  # of prefix, question, middle, passage, suffix
-
-    @property
-    def size(self) -> int:
-        return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +46,19 @@ class Window:
     """A piece of a passage under its question. Positions count in the window, tokens in the passage.
 
     Position p of the passage part, `first <= p < first + count`, shows passage token `token + p - first`; the window
-    owns the positions `own_start <= p < own_end`. `null` is the position that stands for "no answer".
+    owns the positions `own_start <= p < own_end`. The question's are `asked[0] <= p < asked[1]`. `null` is the
+    position that stands for "no answer".
     """
 
     ids: Ints  # (T,)
     types: Ints  # (T,)
+    overlap: Ints  # (T,) levels of mrc.read.overlap
+    word_start: Bools  # (T,)
     null: int
     first: int
     count: int
     token: int
+    asked: tuple[int, int]
     own_start: int
     own_end: int
 
@@ -80,29 +67,56 @@ class Window:
 class Batch:
     """Windows padded to one length; all (B, T) but `null` (B,).
 
-    `starts` marks owned passage tokens (a span may start there), `context` all passage tokens (a span may end there).
+    `starts` marks owned passage tokens (a span may start there), `context` all passage tokens (a span may end there),
+    `question` the question's.
     """
 
     ids: Ints
     types: Ints
     attention: Ints
+    overlap: Ints
     starts: Bools
     context: Bools
+    question: Bools
+    word_start: Bools
     null: Ints
 
 
 class Windower:
     """Makes windows with one tokenizer; keeps the tokens of recent passages, so that each is tokenised once."""
 
-    def __init__(self, tokenizer: Any, *, exact_match: bool = False, ignored: Sequence[int] = ()) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        exact_match: bool = False,
+        ignored: Sequence[int] = (),
+        overlap: Overlap | None = None,
+        cuts: Cuts | None = None,
+    ) -> None:
+        """Raises: BadCheckpoint for a tokenizer without pairs, or one that cannot be cut where `cuts` are given."""
+        self._tokenise = Tokeniser(tokenizer, overlap=overlap, cuts=cuts)
         self._template = pair_template(tokenizer)
+        self._compares = overlap is not None
         self._exact_match = exact_match
         self._ignored = np.asarray(sorted(ignored), dtype=np.int64)
         self._cls = tokenizer.cls_token_id
         self._cache: OrderedDict[str, Tokens] = OrderedDict()
+        self._cached = 0  # tokens, each text counting one more
         self.pad_id = int(tokenizer.pad_token_id or 0)
+        known = (tokenizer.mask_token_id, tokenizer.unk_token_id, self.pad_id)
+        self.mask_id = int(next(index for index in known if index is not None))  # stands for a token that is hidden
         self.truncated_questions = 0
+
+    @property
+    def tokenizer_key(self) -> str:
+        """64 hexadecimal digits: windowers with equal ones cut every text into the same tokens."""
+        return self._tokenise.key
+
+    @property
+    def windows_key(self) -> tuple[str, bool, tuple[int, ...], str]:
+        """Windowers with equal ones make the same windows of every question and text, marks of tokens included."""
+        return self.tokenizer_key, self._exact_match, tuple(self._ignored.tolist()), self._tokenise.marks
 
     def passages(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokens of each text, tokenised now or remembered."""
@@ -112,8 +126,9 @@ class Windower:
         for text, tokens in known.items():
             self._cache[text] = tokens
             self._cache.move_to_end(text)
-        while len(self._cache) > CACHED_PASSAGES:
-            self._cache.popitem(last=False)
+        self._cached += sum(len(known[text].ids) + 1 for text in new)
+        while self._cached > CACHED_TOKENS:
+            self._cached -= len(self._cache.popitem(last=False)[1].ids) + 1
         return [known[text] for text in texts]
 
     def questions(self, texts: Sequence[str], *, max_seq_length: int) -> list[Tokens]:
@@ -124,81 +139,59 @@ class Windower:
         if long:
             self.truncated_questions += long
             log.warning("%d of %d questions are longer than half a window: cut to %d tokens", long, len(texts), room)
-        return [Tokens(question.ids[:room], question.offsets[:room]) for question in tokens]
+        return [question if len(question.ids) <= room else question.first(room) for question in tokens]
 
     def windows(self, question: Tokens, passage: Tokens, *, max_seq_length: int, doc_stride: int) -> list[Window]:
         """The windows of one passage in order, at least one; a passage without tokens has one that owns nothing."""
         room = max_seq_length - self._template.size - len(question.ids)
         spans = window_spans(len(passage.ids), room=room, shared=doc_stride)
         owned = owned_ranges(spans)
-        return [self._window(question.ids, passage.ids, span, own) for span, own in zip(spans, owned, strict=True)]
+        near = levels(question.terms, passage.terms) if self._compares else None
+        return [self._window(question, passage, near, span, own) for span, own in zip(spans, owned, strict=True)]
 
-    def _window(self, question: Ints, passage: Ints, span: tuple[int, int], own: tuple[int, int]) -> Window:
+    def _window(
+        self,
+        question: Tokens,
+        passage: Tokens,
+        near: tuple[Ints, Ints] | None,
+        span: tuple[int, int],
+        own: tuple[int, int],
+    ) -> Window:
         template, (token, end) = self._template, span
-        piece = passage[token:end]
-        parts = (template.prefix, question, template.middle, piece, template.suffix)
+        piece = passage.ids[token:end]
+        parts = (template.prefix, question.ids, template.middle, piece, template.suffix)
         ids = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
         types = np.repeat(np.asarray(template.types, dtype=np.int64), [len(part) for part in parts])
-        before = len(template.prefix)
-        first = before + len(question) + len(template.middle)
+        asked = slice(len(template.prefix), len(template.prefix) + len(question.ids))
+        first = asked.stop + len(template.middle)
+        read = slice(first, first + len(piece))
+        overlap, word_start = np.zeros_like(ids), np.zeros(len(ids), dtype=np.bool_)
+        if near:
+            overlap[asked], overlap[read] = near[0], near[1][token:end]
+        word_start[asked], word_start[read] = question.word_start, passage.word_start[token:end]
         if self._exact_match:
-            types[before : before + len(question)] += MATCH * self._shared(question, piece)
-            types[first : first + len(piece)] += MATCH * self._shared(piece, question)
-            types[first : first + len(piece)] += LEVEL * self._nearness(piece, question)
+            types[asked] += MATCH * self._shared(question.ids, piece)
+            types[read] += MATCH * self._shared(piece, question.ids)
+            wanted = np.setdiff1d(question.ids, self._ignored)
+            types[read] += LEVEL * nearness(piece, wanted, reach=NEAR, steps=LEVELS)
         null = int(np.argmax(ids == self._cls)) if self._cls is not None else 0
         shift = first - token
-        return Window(ids, types, null, first, len(piece), token, own[0] + shift, own[1] + shift)
+        return Window(
+            ids=ids,
+            types=types,
+            overlap=overlap,
+            word_start=word_start,
+            null=null,
+            first=first,
+            count=len(piece),
+            token=token,
+            asked=(asked.start, asked.stop),
+            own_start=own[0] + shift,
+            own_end=own[1] + shift,
+        )
 
     def _shared(self, ids: Ints, others: Ints) -> Bools:
         return np.isin(ids, others) & ~np.isin(ids, self._ignored)
-
-    def _nearness(self, piece: Ints, question: Ints) -> Ints:
-        """For each passage token the share of the question's distinct pieces within `NEAR` tokens, as a level 0-5."""
-        asked = np.setdiff1d(question, self._ignored)
-        if not len(asked) or not len(piece):
-            return np.zeros(len(piece), dtype=np.int64)
-        counts = np.zeros((len(asked), len(piece) + 1), dtype=np.int64)
-        np.cumsum(piece[None, :] == asked[:, None], axis=1, out=counts[:, 1:])
-        at = np.arange(len(piece))
-        near = counts[:, np.minimum(at + NEAR + 1, len(piece))] > counts[:, np.maximum(at - NEAR, 0)]  # (pieces, T)
-        return np.asarray(-(-near.sum(axis=0) * LEVELS // len(asked)), dtype=np.int64)
-
-    def _tokenise(self, texts: Sequence[str]) -> list[Tokens]:
-        if not texts:
-            return []
-        encoded = self._tokenizer(
-            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
-        )
-        return [
-            Tokens(np.asarray(ids, dtype=np.int64), np.asarray(offsets, dtype=np.int64).reshape(-1, 2))
-            for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        ]
-
-
-def pair_template(tokenizer: Any) -> Template:
-    """The special tokens a tokenizer sets around a pair of texts, read off a pair it encodes.
-
-    Raises: BadCheckpoint if it cannot encode a pair of texts.
-    """
-    encoded = tokenizer("a", "a", return_token_type_ids=True)
-    sides = encoded.sequence_ids(0)
-    ids = encoded["input_ids"]
-    types = encoded["token_type_ids"]
-    if 0 not in sides or 1 not in sides:
-        raise BadCheckpoint("the tokenizer does not encode a pair of texts; choose a model made for text pairs")
-    cuts = (sides.index(0), _past(sides, 0), sides.index(1), _past(sides, 1))
-    middle_type = types[cuts[1]] if cuts[2] > cuts[1] else 0
-    suffix_type = types[cuts[3]] if cuts[3] < len(ids) else types[cuts[2]]
-    return Template(
-        prefix=tuple(ids[: cuts[0]]),
-        middle=tuple(ids[cuts[1] : cuts[2]]),
-        suffix=tuple(ids[cuts[3] :]),
-        types=(types[0], types[cuts[0]], middle_type, types[cuts[2]], suffix_type),
-    )
-
-
-def _past(sides: list[int | None], side: int) -> int:
-    return len(sides) - sides[::-1].index(side)
 
 
 def window_spans(count: int, *, room: int, shared: int) -> list[tuple[int, int]]:
@@ -227,24 +220,19 @@ def owned_ranges(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def token_span(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
-    """First and last token (inclusive) that touch the characters [start, end); None where no token does."""
-    touching = np.flatnonzero((tokens.offsets[:, 0] < end) & (tokens.offsets[:, 1] > start))
-    if touching.size == 0:
-        return None
-    return int(touching[0]), int(touching[-1])
-
-
 def collate(windows: Sequence[Window], *, pad_id: int) -> Batch:
     """The windows padded on the right to one length, a multiple of 8."""
     longest = max(len(window.ids) for window in windows)
     shape = (len(windows), -(-longest // PAD_TO) * PAD_TO)
     ids = np.full(shape, pad_id, dtype=np.int64)
-    types, attention = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    starts, context = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+    types, attention, overlap = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    starts, context, question, word_start = (np.zeros(shape, dtype=np.bool_) for _ in range(4))
     for row, window in enumerate(windows):
         length = len(window.ids)
         ids[row, :length], types[row, :length], attention[row, :length] = window.ids, window.types, 1
+        overlap[row, :length], word_start[row, :length] = window.overlap, window.word_start
         starts[row, window.own_start : window.own_end] = True
         context[row, window.first : window.first + window.count] = True
-    return Batch(ids, types, attention, starts, context, np.array([window.null for window in windows], dtype=np.int64))
+        question[row, slice(*window.asked)] = True
+    null = np.array([window.null for window in windows], dtype=np.int64)
+    return Batch(ids, types, attention, overlap, starts, context, question, word_start, null)

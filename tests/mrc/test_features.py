@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.errors import BadCheckpoint
-from mrc.read.config import ReadConfig, TrainConfig
-from mrc.read.features import LEVEL, MATCH, Windower, collate, owned_ranges, pair_template, token_span, window_spans
+from mrc.read.config import ReadConfig
+from mrc.read.features import LEVEL, MATCH, Windower, collate, owned_ranges, window_spans
+from mrc.read.tokens import pair_template, token_span
+from mrc.read.trainconfig import TrainConfig
 from tests.mrc import tiny
 
 WORDPIECE = tiny.wordpiece()
