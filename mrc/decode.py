@@ -1,37 +1,44 @@
-"""From logits to answers: spans scored within windows, then one ranked list over all passages of a question.
+"""From logits to spans: the best ones of windows and of passages, and the mass of all.
 
-All probabilities are shares of one softmax over every span of every passage of the question and over "no answer" of
-every window. Passages normalised one by one would not compare.
-
-Source: Clark & Gardner 2018, Simple and Effective Multi-Paragraph Reading Comprehension, section 3.3 ("shared
-normalisation"); here over spans, exp(start + end), rather than over starts and ends by themselves.
+A span scores S(i, j) = start_i + end_j, with a joint head + pair(i, j). The search is exact: the K best spans of a
+window are among its K starts whose best span is best (of any other start, K spans are better than its best, or equal
+and earlier), those of a passage among the K best of its windows, as every span belongs to one window alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mrc.types import Answer
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-CANDIDATES_PER_ANSWER = 3  # spans looked at for each answer kept, so that equal texts can merge
+SLAB = 16  # windows whose joint scores (T, L) are held at once
+_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no later character is white space
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Logits:
+    """What a reader says of B windows: `start` and `end` (B, T), and where the head is joint `pair` (B, T, L): what
+    the span of tokens i to i + d has besides its start and end, -inf past the end of the window. All float32."""
+
+    start: NDArray[np.float32]
+    end: NDArray[np.float32]
+    pair: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WindowSpans:
     """The best spans of B windows and what is needed to normalise over all of them. Logs are natural.
 
-    `start`, `end` (B, N) positions, inclusive; `score` (B, N) = start logit + end logit, falling, -inf where there is
-    none. `total` (B,) log of the summed exp(score) of all spans; `null` (B,) score of "no answer";
-    `start_entropy`, `end_entropy` (B,) nats, of the window's own span distribution.
+    `start`, `end` (B, N) positions, inclusive; `score` (B, N) falling, -inf where there is none. `total` (B,) log of
+    the summed exp(score) of all spans; `null` (B,) score of "no answer"; `start_entropy`, `end_entropy` (B,) nats, of
+    the window's own span distribution.
     """
 
     start: Ints
@@ -43,54 +50,68 @@ class WindowSpans:
     end_entropy: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A span of a passage: code points, end exclusive. `rank` is its passage's, 0 the best; `score` a sum of logits."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """The best spans of passages, flat (M,): by question, passage, then best first. `start` and `end` are code points,
+    end exclusive; `group` is the question's number, `rank` the passage's."""
 
-    text: str
-    passage_id: str
-    rank: int
-    start: int
-    end: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A question's answers, best first, the mass of "no answer", and the number of passages that hold each answer."""
-
-    answers: tuple[Answer, ...]
-    null_score: float
-    support: tuple[int, ...]
-    start_entropy: float
-    end_entropy: float
+    group: Ints
+    rank: Ints
+    start: Ints
+    end: Ints
+    score: Floats
 
 
 def decode_windows(
-    start_logits: NDArray[np.float32],
-    end_logits: NDArray[np.float32],
-    *,
-    starts: Bools,
-    context: Bools,
-    null: Ints,
-    max_answer_length: int,
-    n_best_size: int,
+    logits: Logits, *, starts: Bools, context: Bools, null: Ints, max_answer_length: int, keep: int
 ) -> WindowSpans:
-    """The best spans of each window and the log-sum-exp of all of them; logits and masks (B, T), `null` (B,).
+    """The `keep` best spans of each window and the log-sum-exp of all of them; masks (B, T), `null` (B,).
 
     A span starts where `starts` holds, ends where `context` holds, and has at most `max_answer_length` tokens. Sums
-    are banded, in float64: exact unless logits of one window lie more than 700 apart. Equal scores: earlier start,
-    then shorter span.
+    are in float64: exact unless logits of one window lie more than 700 apart. Equal scores: earlier start, then
+    shorter span.
     """
     rows = np.arange(len(null))
-    null_scores = (start_logits[rows, null] + end_logits[rows, null]).astype(np.float64)
-    start = np.where(starts, start_logits.astype(np.float64), -np.inf)
-    end = np.where(context, end_logits.astype(np.float64), -np.inf)
-    start_total = start + _band_logsumexp(end, max_answer_length)  # (B, T) all spans that start here
-    end_total = end + _band_logsumexp(start[:, ::-1], max_answer_length)[:, ::-1]
-    best = _best_spans(start, end, max_answer_length=max_answer_length, n_best_size=n_best_size)
+    null_scores = (logits.start[rows, null] + logits.end[rows, null]).astype(np.float64)
+    start, end = masked(logits, starts=starts, context=context)
+    best = _best_spans(start, end, logits.pair, width=max_answer_length, keep=keep)
+    start_total, end_total = side_totals(start, end, logits.pair, width=max_answer_length)
     total = logsumexp(start_total, axis=1)
-    return WindowSpans(*best, total, null_scores, _entropy(start_total, total), _entropy(end_total, total))
+    return WindowSpans(*best, total, null_scores, entropy(start_total, total), entropy(end_total, total))
+
+
+def masked(logits: Logits, *, starts: Bools, context: Bools) -> tuple[Floats, Floats]:
+    """Start and end logits (B, T) in float64, -inf where no span starts or ends."""
+    start = np.where(starts, logits.start.astype(np.float64), -np.inf)
+    end = np.where(context, logits.end.astype(np.float64), -np.inf)
+    return start, end
+
+
+def side_totals(start: Floats, end: Floats, pair: NDArray[np.float32] | None, *, width: int) -> tuple[Floats, Floats]:
+    """For each position the log mass of all spans that start there, and of all that end there; (B, T) each."""
+    if pair is None:
+        return (
+            start + _band_logsumexp(end, width),
+            end + _band_logsumexp(start[:, ::-1], width)[:, ::-1],
+        )
+    starts, ends = np.empty_like(start), np.empty_like(end)
+    for rows, spans in _slabs(start, end, pair, width):
+        starts[rows] = logsumexp(spans, axis=2)
+        by_end = np.full_like(spans, -np.inf)
+        for length in range(min(width, spans.shape[1])):
+            by_end[:, length:, length] = spans[:, : spans.shape[1] - length, length]
+        ends[rows] = logsumexp(by_end, axis=2)
+    return starts, ends
+
+
+def _slabs(
+    start: Floats, end: Floats, pair: NDArray[np.float32], width: int
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """All joint scores (b, T, width) of a few windows at a time, and which windows they are."""
+    bands = _bands(end, width, fill=-np.inf)
+    for at in range(0, len(start), SLAB):
+        rows = slice(at, at + SLAB)
+        yield rows, start[rows, :, None] + bands[rows] + pair[rows]
 
 
 def _band_logsumexp(values: Floats, width: int) -> Floats:
@@ -107,20 +128,35 @@ def _bands(values: Floats, width: int, *, fill: float) -> Floats:
     return sliding_window_view(padded, width, axis=1)
 
 
-def _best_spans(start: Floats, end: Floats, *, max_answer_length: int, n_best_size: int) -> tuple[Ints, Ints, Floats]:
+def _best_spans(
+    start: Floats, end: Floats, pair: NDArray[np.float32] | None, *, width: int, keep: int
+) -> tuple[Ints, Ints, Floats]:
     """(start, end, score), each (B, N): the N best spans lie among the N starts whose best span is best."""
-    bands = _bands(end, max_answer_length, fill=-np.inf)
-    peaks = start + bands.max(axis=2)
-    count = min(n_best_size, peaks.shape[1])
-    rows = np.arange(len(start))[:, None]
+    if pair is None:
+        bands = _bands(end, width, fill=-np.inf)
+        return search(start + bands.max(axis=2), lambda rows, at: start[rows, at][:, :, None] + bands[rows, at], keep)
+    parts = [
+        search(spans.max(axis=2), lambda rows, at, spans=spans: spans[rows, at], keep)  # type: ignore[misc]
+        for _, spans in _slabs(start, end, pair, width)
+    ]
+    first, last, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return first, last, score
+
+
+def search(peaks: Floats, spans_of: Callable[[Ints, Ints], Floats], keep: int) -> tuple[Ints, Ints, Floats]:
+    """The `keep` best spans by the best score of each start `peaks` (B, T); `spans_of` gives the scores (B, N, width)
+    of all spans of the starts picked."""
+    count = min(keep, peaks.shape[1])
+    rows = np.arange(len(peaks))[:, None]
     picked = np.sort(np.argsort(-peaks, axis=1, kind="stable")[:, :count], axis=1)
-    scores = (start[rows, picked][:, :, None] + bands[rows, picked]).reshape(len(start), -1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :n_best_size]
-    first = picked[rows, order // max_answer_length]
-    return first, first + order % max_answer_length, scores[rows, order]
+    spans = spans_of(rows, picked)
+    scores, width = spans.reshape(len(peaks), -1), spans.shape[2]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :keep]
+    first = picked[rows, order // width]
+    return first, first + order % width, scores[rows, order]
 
 
-def _entropy(scores: Floats, total: Floats) -> Floats:
+def entropy(scores: Floats, total: Floats) -> Floats:
     """(B,) entropy in nats of exp(scores - total); 0 where a row has no span."""
     empty = ~np.isfinite(total)
     logs = np.where(np.isfinite(scores), scores, -np.inf) - np.where(empty, 0.0, total)[:, None]
@@ -136,49 +172,32 @@ def logsumexp(values: Floats, axis: int = -1) -> Floats:
         return np.asarray(np.log(np.exp(values - peak).sum(axis=axis)) + np.squeeze(peak, axis=axis))
 
 
-def rank_answers(
-    candidates: Sequence[Candidate],
-    spans: WindowSpans,
-    *,
-    normalize: Callable[[str], str],
-    n_best_size: int,
-) -> Ranked:
-    """The merged, ranked answers of one question from its candidate spans; `spans` are its windows, all of them.
+def trimmed(text: str, offsets: Ints) -> Ints:
+    """Token offsets (N, 2) moved in to characters that are no white space: a start to the next, an end behind the one
+    before. A token of white space alone ends before it starts."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    solid = ~_SPACE[np.minimum(codes, len(_SPACE) - 1)]
+    places = np.arange(len(codes))
+    following = np.append(np.where(solid, places, len(codes)), len(codes))
+    following = np.minimum.accumulate(following[::-1])[::-1]
+    before = np.maximum.accumulate(np.append(0, np.where(solid, places + 1, 0)))
+    return np.stack([following[offsets[:, 0]], before[offsets[:, 1]]], axis=1).astype(np.int64)
 
-    Spans whose normalised text is equal become one answer: its score is their mass, its span the likeliest. Ties:
-    higher probability, better-ranked passage, earlier start, shorter span.
+
+def best_of_passages(
+    found: WindowSpans, *, group: Ints, rank: Ints, char_start: Ints, char_end: Ints, keep: int
+) -> Picked:
+    """The `keep` best spans of every passage of every question, over all its windows.
+
+    `group` and `rank` (W,) name each window's question and passage; `char_start` and `char_end` (W, N) are its spans in
+    code points, those of white space alone are none. Equal scores: earlier start, then shorter span.
     """
-    total = float(logsumexp(np.concatenate([spans.total, spans.null])))
-    kept = sorted(candidates, key=_candidate_order)[: n_best_size * CANDIDATES_PER_ANSWER]
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in kept:
-        groups.setdefault(normalize(candidate.text) or candidate.text, []).append(candidate)
-    merged = [(_merge(group, total), len({span.passage_id for span in group}), group[0]) for group in groups.values()]
-    merged.sort(key=lambda item: (-item[0].score, -item[0].probability, *_candidate_order(item[2])))
-    best = merged[:n_best_size]
-    return Ranked(
-        answers=tuple(answer for answer, _, _ in best),
-        null_score=float(np.exp(spans.null - total).sum()),
-        support=tuple(passages for _, passages, _ in best),
-        start_entropy=_joint_entropy(spans, spans.start_entropy, total),
-        end_entropy=_joint_entropy(spans, spans.end_entropy, total),
-    )
-
-
-def _candidate_order(span: Candidate) -> tuple[float, int, int, int]:
-    return (-span.score, span.rank, span.start, span.end - span.start)
-
-
-def _merge(group: Sequence[Candidate], total: float) -> Answer:
-    """One answer of the candidates (best first) of equal normalised text."""
-    masses = [float(np.exp(span.score - total)) for span in group]
-    best = group[0]
-    return Answer(best.text, best.passage_id, best.start, best.end, min(1.0, sum(masses)), masses[0])
-
-
-def _joint_entropy(spans: WindowSpans, within: Floats, total: float) -> float:
-    """Entropy in nats over the positions of all windows and the "no answer" of each, by the chain rule."""
-    logs = np.concatenate([spans.total, spans.null]) - total
-    weights = np.exp(logs)
-    inner = np.concatenate([within, np.zeros_like(spans.null)])
-    return float(np.sum(weights * (inner - np.where(weights > 0, logs, 0.0))))
+    rows, columns = np.nonzero(np.isfinite(found.score) & (char_start < char_end))
+    groups, ranks, scores = group[rows], rank[rows], found.score[rows, columns]
+    starts, ends = char_start[rows, columns], char_end[rows, columns]
+    order = np.lexsort((ends - starts, starts, -scores, ranks, groups))
+    fresh = np.ones(len(order), dtype=np.bool_)
+    fresh[1:] = (np.diff(groups[order]) != 0) | (np.diff(ranks[order]) != 0)
+    place = np.arange(len(order)) - np.flatnonzero(fresh)[np.cumsum(fresh) - 1]
+    order = order[place < keep]
+    return Picked(groups[order], ranks[order], starts[order], ends[order], scores[order])

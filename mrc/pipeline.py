@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from mrc.decode import Ranked
 from mrc.metrics import Metric
+from mrc.postprocess import Refine
+from mrc.ranking import Ranked
+from mrc.read.adaptive import Masses, StoppingRule, fit_stopping
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader, normalizer
-from mrc.read.predict import Group, read_groups
+from mrc.read.forward import Network
+from mrc.read.model import normalizer
+from mrc.read.predict import Answerer, Group, batched, read_masses
 from mrc.types import Answer, Hit, Passage, Prediction, Question
 
 OVERLAP_WINDOW: Final = 50  # code points on each side of an answer in which question words count
-T = TypeVar("T")
+Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id
 _WORD = re.compile(r"\w+")
 
 
@@ -30,53 +32,94 @@ def answer(
     questions: Iterable[Question],
     *,
     retriever: Retriever,
-    reader: Reader,
-    fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
+    reader: Answerer,
+    fetch: Fetch,
     k: int,
     config: ReadConfig,
     metric: Metric = "squad",
     by_meaning: bool = False,
+    refine: Refine | None = None,
+    stopping: StoppingRule | None = None,
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the k passages retrieved for it; `fetch` gives passages by id.
 
     `by_meaning`: the retriever has a list by meaning too, so that every prediction holds the features of two lists.
+    `refine` moves the ends of spans; under `stopping` a question's passages are read until its answer stands.
 
     Works on `config.chunk_size` questions at a time, so a pool of any size needs the memory of one chunk.
     """
-    for chunk in _batched(questions, config.chunk_size):
-        hits = retriever.retrieve([question.text for question in chunk], k)
-        passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
-        chosen = [tuple(passages[hit.passage_id] for hit in found) for found in hits]
-        yield from _read_chunk(chunk, chosen, hits, reader, config, metric, by_meaning=by_meaning)
+    for chunk in batched(questions, config.chunk_size):
+        hits, chosen = _retrieve(chunk, retriever, fetch, k)
+        groups = [Group(question.text, passages) for question, passages in zip(chunk, chosen, strict=True)]
+        found = reader.read(groups, config=config, normalize=normalizer(metric), refine=refine, stopping=stopping)
+        yield from _predictions(chunk, groups, found, hits, by_meaning=by_meaning)
+
+
+def held_out_rule(
+    questions: Iterable[Question],
+    *,
+    retriever: Retriever,
+    reader: Network,
+    fetch: Fetch,
+    k: int,
+    unit_of: Mapping[str, str],
+    config: ReadConfig,
+    metric: Metric = "squad",
+    refine: Refine | None = None,
+) -> StoppingRule:
+    """The rule that stops reading at a risk of `config.adaptive_risk`, fitted on questions that trained nothing, each
+    read in all its k passages; those for which nothing is found are left out.
+
+    `unit_of` names by a question's id what was drawn at random when it was held out, its paragraph say: the risk is
+    that of a new unit, and it is units that must not be few. Units and questions are taken in the order of their names;
+    no answer of theirs is looked at.
+    """
+    held_out = sorted(questions, key=lambda question: (unit_of[question.id], question.id))
+    units: dict[str, list[Masses]] = {}
+    for chunk in batched(held_out, config.chunk_size):
+        _, chosen = _retrieve(chunk, retriever, fetch, k)
+        found = [(question, passages) for question, passages in zip(chunk, chosen, strict=True) if passages]
+        groups = [Group(question.text, passages) for question, passages in found]
+        weighed = read_masses(reader, groups, config=config, normalize=normalizer(metric), refine=refine)
+        for (question, _), own in zip(found, weighed, strict=True):
+            units.setdefault(unit_of[question.id], []).append(own)
+    return fit_stopping(list(units.values()), risk=config.adaptive_risk)
 
 
 def read(
     questions: Iterable[Question],
     passages_per_question: Iterable[Sequence[Passage]],
     *,
-    reader: Reader,
+    reader: Answerer,
     config: ReadConfig,
     metric: Metric = "squad",
+    refine: Refine | None = None,
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the passages given for it; its hits are those, score 0."""
-    for pairs in _batched(zip(questions, passages_per_question, strict=True), config.chunk_size):
-        chosen = [tuple(passages) for _, passages in pairs]
-        hits = [tuple(Hit(passage.id, rank, 0.0) for rank, passage in enumerate(group)) for group in chosen]
-        yield from _read_chunk([question for question, _ in pairs], chosen, hits, reader, config, metric)
+    for pairs in batched(zip(questions, passages_per_question, strict=True), config.chunk_size):
+        groups = [Group(question.text, tuple(passages)) for question, passages in pairs]
+        hits = [tuple(Hit(passage.id, rank, 0.0) for rank, passage in enumerate(group.passages)) for group in groups]
+        found = reader.read(groups, config=config, normalize=normalizer(metric), refine=refine)
+        yield from _predictions([question for question, _ in pairs], groups, found, hits)
 
 
-def _read_chunk(
+def _retrieve(
+    questions: Sequence[Question], retriever: Retriever, fetch: Fetch, k: int
+) -> tuple[Sequence[tuple[Hit, ...]], list[tuple[Passage, ...]]]:
+    """The hits of each question, and their passages."""
+    hits = retriever.retrieve([question.text for question in questions], k)
+    passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
+    return hits, [tuple(passages[hit.passage_id] for hit in found) for found in hits]
+
+
+def _predictions(
     questions: Sequence[Question],
-    passages: Sequence[tuple[Passage, ...]],
+    groups: Sequence[Group],
+    found: Iterable[Ranked],
     hits: Sequence[tuple[Hit, ...]],
-    reader: Reader,
-    config: ReadConfig,
-    metric: Metric,
     *,
     by_meaning: bool = False,
 ) -> Iterator[Prediction]:
-    groups = [Group(question.text, chosen) for question, chosen in zip(questions, passages, strict=True)]
-    found = read_groups(reader, groups, config=config, normalize=normalizer(metric))
     for question, group, ranked, own in zip(questions, groups, found, hits, strict=True):
         features = confidence_features(group, ranked, own, by_meaning=by_meaning) if ranked.answers else {}
         yield Prediction(question.id, ranked.answers, ranked.null_score, own, features)
@@ -85,7 +128,8 @@ def _read_chunk(
 def confidence_features(
     group: Group, ranked: Ranked, hits: Sequence[Hit], *, by_meaning: bool = False
 ) -> dict[str, float]:
-    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it; `ranked` has an answer.
+    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it, and "passages_read", which it
+    does not; `ranked` has an answer.
 
     With its `HYBRID_FEATURES` where one of the hits was found by meaning, or could have been.
     """
@@ -108,6 +152,7 @@ def confidence_features(
         "answer_length": float(len(best.text)),
         "question_length": float(len(group.question)),
         "question_overlap": question_overlap(group.question, group.passages[rank].text, best.start, best.end),
+        "passages_read": float(ranked.read),
         **(_hybrid_features(hits, rank) if by_meaning else {}),
     }
 
@@ -150,10 +195,3 @@ def _entropy(masses: Sequence[float]) -> float:
     total = sum(masses)
     shares = [mass / total for mass in masses if mass > 0] if total > 0 else []
     return -sum(share * math.log(share) for share in shares)
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items (itertools.batched comes with Python 3.12)."""
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

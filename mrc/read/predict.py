@@ -1,25 +1,34 @@
 """Reading: questions with their passages in, ranked answers out, a chunk of questions at a time.
 
 Within a chunk all windows are sorted by length and read in batches of a token budget; each batch is decoded to its
-best spans at once, so logits never outlive a batch. Equal chunks give equal batches and so equal bits.
+best spans at once, so logits never outlive a batch. Equal chunks give equal batches and so equal bits, unless memory
+runs out: what is read after that, until the call ends, is read in smaller batches.
+
+Under a stopping rule a chunk is read in waves: the first passages of all its questions, then the second ones of those
+still open, and so on. Which batches there are depends on the chunk alone then too. A question with more passages than
+the rule was fitted on is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from functools import cache
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mrc.decode import CANDIDATES_PER_ANSWER, Candidate, Ranked, WindowSpans, decode_windows, rank_answers
-from mrc.encoder import sorted_batches
-from mrc.errors import BadCheckpoint
+from mrc.decode import Picked, WindowSpans, best_of_passages, decode_windows
+from mrc.postprocess import Refine as Refine
+from mrc.ranking import Candidate, Ranked, rank_answers
+from mrc.read.adaptive import Masses, StoppingRule, masses, stops
 from mrc.read.config import ReadConfig
-from mrc.read.features import PAD_TO, Batch, Tokens, Window, Windower, collate
+from mrc.read.forward import Budget, Network, Placed, check_positions, forward, place
 from mrc.types import Passage
+
+Normalize = Callable[[str], str]  # the form in which two answer texts are compared
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,98 +39,163 @@ class Group:
     passages: tuple[Passage, ...]
 
 
-class Network(Protocol):
-    """What reading needs of a reader."""
-
-    windower: Windower
+class Answerer(Protocol):
+    """What answers questions from passages: a reader, an ensemble, a cascade."""
 
     @property
     def max_seq_length(self) -> int: ...
 
-    def logits(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+    def read(
+        self,
+        groups: Iterable[Group],
+        *,
+        config: ReadConfig,
+        normalize: Normalize,
+        refine: Refine | None = None,
+        stopping: StoppingRule | None = None,
+    ) -> Iterator[Ranked]:
+        """The ranked answers of each group, in order."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A window and where it came from: which question of the chunk, which of its passages."""
+@dataclass(slots=True)
+class _Reading:
+    """A question being read: the spans of its passages so far, and the log mass of each passage."""
 
-    window: Window
-    tokens: Tokens
-    group: int
-    rank: int
+    candidates: list[Candidate] = field(default_factory=list)
+    spans: list[WindowSpans] = field(default_factory=list)
+    totals: list[float] = field(default_factory=list)
+
+    def ranked(self, config: ReadConfig, normalize: Normalize) -> Ranked:
+        """Its answers from what was read; without passages there are none, and "no answer" has all the mass."""
+        if not self.spans:
+            return Ranked((), 1.0, (), 0.0, 0.0, 0)
+        return rank_answers(
+            self.candidates,
+            joined(self.spans),
+            normalize=normalize,
+            n_best_size=config.n_best_size,
+            read=len(self.totals),
+        )
+
+    def stops(self, rule: StoppingRule, normalize: Normalize, *, passages: int) -> bool:
+        """Whether its answer stands without the further ones of its passages."""
+        margin = float(masses(self.candidates, self.totals, normalize=normalize).margins[-1])
+        return stops(rule, read=len(self.totals), passages=passages, margin=margin)
 
 
 def read_groups(
-    network: Network, groups: Iterable[Group], *, config: ReadConfig, normalize: Callable[[str], str]
+    network: Network,
+    groups: Iterable[Group],
+    *,
+    config: ReadConfig,
+    normalize: Normalize,
+    refine: Refine | None = None,
+    stopping: StoppingRule | None = None,
 ) -> Iterator[Ranked]:
-    """The ranked answers of each group, in order; one softmax over all spans of all its passages.
+    """The ranked answers of each group, in order; one softmax over all spans of all its passages that were read.
 
-    A group without passages has no answers and a null score of 1. Memory is bounded by `config.chunk_size` groups.
+    A group without passages has no answers and a null score of 1. `refine` moves the ends of spans before equal texts
+    merge. Memory is bounded by `config.chunk_size` groups.
 
-    Raises: BadCheckpoint if the windows are longer than the network has positions for.
+    Raises: BadCheckpoint if the windows are longer than the network has positions for; OutOfMemory.
     """
-    if config.max_seq_length > network.max_seq_length:
-        raise BadCheckpoint(
-            f"max_seq_length {config.max_seq_length} is more than the model's {network.max_seq_length} positions; "
-            f"set max_seq_length = {network.max_seq_length} or less"
+    for chunk in _chunks(network, groups, config, refine):
+        remembered = cache(normalize)
+        if stopping is None:
+            chunk.read_all()
+        else:
+            chunk.read_in_waves(stopping, remembered)
+        yield from (reading.ranked(config, remembered) for reading in chunk.readings)
+
+
+def read_masses(
+    network: Network,
+    groups: Iterable[Group],
+    *,
+    config: ReadConfig,
+    normalize: Normalize,
+    refine: Refine | None = None,
+) -> Iterator[Masses]:
+    """What each group's answers weigh after each of its passages, all of them read: to fit a stopping rule on.
+
+    Groups without passages are left out.
+    """
+    for chunk in _chunks(network, groups, config, refine):
+        remembered = cache(normalize)
+        chunk.read_all()
+        read = (reading for reading in chunk.readings if reading.totals)
+        yield from (masses(reading.candidates, reading.totals, normalize=remembered) for reading in read)
+
+
+def _chunks(network: Network, groups: Iterable[Group], config: ReadConfig, refine: Refine | None) -> Iterator[_Chunk]:
+    check_positions(network, config)
+    budget = Budget(config.batch_tokens)
+    for chunk in batched(groups, config.chunk_size):
+        yield _Chunk(network, chunk, config=config, refine=refine, budget=budget)
+
+
+class _Chunk:
+    """Questions that are read together; `readings` is what was read of each so far."""
+
+    def __init__(
+        self, network: Network, groups: Sequence[Group], *, config: ReadConfig, refine: Refine | None, budget: Budget
+    ) -> None:
+        self._network, self._groups = network, groups
+        self._config, self._refine, self._budget = config, refine, budget
+        self._questions = network.windower.questions(
+            [group.question for group in groups], max_seq_length=config.max_seq_length
         )
-    remaining = iter(groups)
-    while chunk := list(islice(remaining, config.chunk_size)):
-        yield from _read_chunk(network, chunk, config, normalize)
+        self.readings = [_Reading() for _ in groups]
+
+    def read_all(self) -> None:
+        """Reads all passages of all questions."""
+        self._read([(at, rank) for at, group in enumerate(self._groups) for rank in range(len(group.passages))])
+
+    def read_in_waves(self, stopping: StoppingRule, normalize: Normalize) -> None:
+        """Reads the first passage of all questions, then the second one of those that the rule does not stop, …"""
+        still = list(range(len(self._groups)))
+        for rank in range(max(len(group.passages) for group in self._groups)):
+            still = [at for at in still if rank < len(self._groups[at].passages)]
+            self._read([(at, rank) for at in still])
+            still = [
+                at
+                for at in still
+                if not self.readings[at].stops(stopping, normalize, passages=len(self._groups[at].passages))
+            ]
+
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> None:
+        """Reads passages, each named by its question's number and its rank, and adds what they hold."""
+        passages = [(at, rank, self._groups[at].passages[rank]) for at, rank in wanted]
+        placed = place(self._network.windower, self._questions, passages, self._config)
+        spans = _decoded(self._network, placed, self._config, self._budget)
+        _add(placed, spans, self.readings)
+        picked = _pick(placed, spans, keep=self._config.n_best_size)
+        for at, candidate in candidates(self._groups, picked, self._refine):
+            self.readings[at].candidates.append(candidate)
 
 
-def _read_chunk(
-    network: Network, chunk: Sequence[Group], config: ReadConfig, normalize: Callable[[str], str]
-) -> Iterator[Ranked]:
-    placed = _place(network.windower, chunk, config)
-    spans = _spans(network, [item.window for item in placed], config)
-    bounds = np.searchsorted([item.group for item in placed], np.arange(len(chunk) + 1))
-    for index, group in enumerate(chunk):
-        rows = slice(int(bounds[index]), int(bounds[index + 1]))
-        own = _rows(spans, rows)
-        if not len(own.null):
-            yield Ranked((), 1.0, (), 0.0, 0.0)
-            continue
-        candidates = _candidates(placed[rows], own, group.passages, limit=config.n_best_size * CANDIDATES_PER_ANSWER)
-        yield rank_answers(candidates, own, normalize=normalize, n_best_size=config.n_best_size)
-
-
-def _place(windower: Windower, chunk: Sequence[Group], config: ReadConfig) -> list[_Placed]:
-    questions = windower.questions([group.question for group in chunk], max_seq_length=config.max_seq_length)
-    passages = iter(windower.passages([passage.text for group in chunk for passage in group.passages]))
-    placed: list[_Placed] = []
-    for index, (group, question) in enumerate(zip(chunk, questions, strict=True)):
-        for rank in range(len(group.passages)):
-            tokens = next(passages)
-            windows = windower.windows(
-                question, tokens, max_seq_length=config.max_seq_length, doc_stride=config.doc_stride
-            )
-            placed.extend(_Placed(window, tokens, index, rank) for window in windows)
-    return placed
-
-
-def _spans(network: Network, windows: Sequence[Window], config: ReadConfig) -> WindowSpans:
-    """The decoded spans of all windows, in their order; read longest first."""
-    shape = (len(windows), config.n_best_size)
+def _decoded(network: Network, placed: Sequence[Placed], config: ReadConfig, budget: Budget) -> WindowSpans:
+    """The best spans of all windows, in their order."""
+    shape = (len(placed), config.n_best_size)
     found = WindowSpans(
         start=np.zeros(shape, dtype=np.int64),
         end=np.zeros(shape, dtype=np.int64),
         score=np.full(shape, -np.inf),
-        total=np.zeros(len(windows)),
-        null=np.zeros(len(windows)),
-        start_entropy=np.zeros(len(windows)),
-        end_entropy=np.zeros(len(windows)),
+        total=np.zeros(len(placed)),
+        null=np.zeros(len(placed)),
+        start_entropy=np.zeros(len(placed)),
+        end_entropy=np.zeros(len(placed)),
     )
-    lengths = [-(-len(window.ids) // PAD_TO) * PAD_TO for window in windows]
-    for rows in sorted_batches(lengths, budget=config.batch_tokens):
-        batch = collate([windows[row] for row in rows], pad_id=network.windower.pad_id)
+    windows = [item.window for item in placed]
+    for rows, batch, logits in forward(network, windows, budget=budget, band=config.max_answer_length):
         decoded = decode_windows(
-            *network.logits(batch),
+            logits,
             starts=batch.starts,
             context=batch.context,
             null=batch.null,
             max_answer_length=config.max_answer_length,
-            n_best_size=config.n_best_size,
+            keep=config.n_best_size,
         )
         width = decoded.score.shape[1]
         found.start[rows, :width], found.end[rows, :width] = decoded.start, decoded.end
@@ -131,35 +205,61 @@ def _spans(network: Network, windows: Sequence[Window], config: ReadConfig) -> W
     return found
 
 
-def _rows(spans: WindowSpans, rows: slice) -> WindowSpans:
-    return WindowSpans(
-        spans.start[rows],
-        spans.end[rows],
-        spans.score[rows],
-        spans.total[rows],
-        spans.null[rows],
-        spans.start_entropy[rows],
-        spans.end_entropy[rows],
+def _add(placed: Sequence[Placed], spans: WindowSpans, readings: Sequence[_Reading]) -> None:
+    """Gives every question the rows of its windows, and the log mass of each of its passages just read."""
+    groups = np.array([item.group for item in placed], dtype=np.int64)
+    bounds = np.searchsorted(groups, np.arange(len(readings) + 1))
+    weights = np.logaddexp(spans.total, spans.null)
+    ranks = np.array([item.rank for item in placed], dtype=np.int64)
+    for reading, first, end in zip(readings, bounds, bounds[1:], strict=False):
+        if first == end:
+            continue
+        reading.spans.append(rows_of(spans, slice(int(first), int(end))))
+        cuts = np.flatnonzero(np.diff(ranks[first:end])) + 1
+        reading.totals.extend(float(np.logaddexp.reduce(part)) for part in np.split(weights[first:end], cuts))
+
+
+def _pick(placed: Sequence[Placed], spans: WindowSpans, *, keep: int) -> Picked:
+    """The best spans of every passage, in code points."""
+    offsets = np.concatenate([*(item.offsets for item in placed), np.zeros((1, 2), dtype=np.int64)])
+    sizes = np.array([len(item.offsets) for item in placed], dtype=np.int64)
+    shift = np.array([item.window.token - item.window.first for item in placed], dtype=np.int64)
+    first = (np.cumsum(sizes) - sizes + shift)[:, None]  # of the window's tokens in `offsets`
+    real = np.isfinite(spans.score)
+    return best_of_passages(
+        spans,
+        group=np.array([item.group for item in placed], dtype=np.int64),
+        rank=np.array([item.rank for item in placed], dtype=np.int64),
+        char_start=offsets[np.where(real, spans.start + first, -1), 0],
+        char_end=offsets[np.where(real, spans.end + first, -1), 1],
+        keep=keep,
     )
 
 
-def _candidates(
-    placed: Sequence[_Placed], spans: WindowSpans, passages: Sequence[Passage], *, limit: int
-) -> list[Candidate]:
-    """The best `limit` spans of a question's windows as texts; spans of white space alone are none."""
-    order = np.argsort(-spans.score, axis=None, kind="stable")[:limit]
-    found = []
-    for row, column in zip(*np.unravel_index(order, spans.score.shape), strict=True):
-        score = float(spans.score[row, column])
-        if not np.isfinite(score):
-            break
-        item = placed[row]
-        shift = item.window.token - item.window.first
-        start = int(item.tokens.offsets[spans.start[row, column] + shift, 0])
-        end = int(item.tokens.offsets[spans.end[row, column] + shift, 1])
-        passage = passages[item.rank]
-        text = passage.text[start:end]
-        if stripped := text.strip():
-            start += len(text) - len(text.lstrip())
-            found.append(Candidate(stripped, passage.id, item.rank, start, start + len(stripped), score))
-    return found
+def candidates(chunk: Sequence[Group], picked: Picked, refine: Refine | None) -> Iterator[tuple[int, Candidate]]:
+    """The picked spans as texts, each with its question's number in the chunk."""
+    columns = (picked.group, picked.rank, picked.start, picked.end, picked.score)
+    for at, rank, start, end, score in zip(*(column.tolist() for column in columns), strict=True):
+        passage = chunk[at].passages[rank]
+        if refine is not None:
+            start, end = refine(chunk[at].question, passage, start, end)
+        yield at, Candidate(passage.text[start:end], passage.id, rank, start, end, score)
+
+
+def rows_of(spans: WindowSpans, rows: slice) -> WindowSpans:
+    """The windows of a slice."""
+    return WindowSpans(*(getattr(spans, part.name)[rows] for part in fields(WindowSpans)))
+
+
+def joined(parts: Sequence[WindowSpans]) -> WindowSpans:
+    """All windows of the parts, which keep as many spans each."""
+    if len(parts) == 1:
+        return parts[0]
+    return WindowSpans(*(np.concatenate([getattr(p, part.name) for p in parts]) for part in fields(WindowSpans)))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items (itertools.batched comes with Python 3.12)."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,4 +1,4 @@
-"""Decoding equals exhaustive search, and its numbers are shares of one softmax."""
+"""Decoding equals exhaustive search, with ends that depend on starts too, and its numbers are shares of one softmax."""
 
 import math
 
@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.decode import Candidate, WindowSpans, decode_windows, rank_answers
+from mrc.decode import SLAB, Logits, WindowSpans, best_of_passages, decode_windows, trimmed
+from mrc.ranking import Candidate, rank_answers
 
 
-def exhaustive(start, end, starts, context, longest):
+def exhaustive(start, end, starts, context, longest, pair=None):
     """All allowed (score, start, end), best first; ties: earlier start, shorter span."""
     spans = [
-        (float(start[i]) + float(end[j]), i, j)
+        (float(start[i]) + float(end[j]) + (float(pair[i, j - i]) if pair is not None else 0.0), i, j)
         for i in range(len(start))
         for j in range(i, min(i + longest, len(start)))
         if starts[i] and context[j]
@@ -30,31 +31,42 @@ def window(draw):
     return np.array(draw(numbers), np.float32), np.array(draw(numbers), np.float32), owned, context
 
 
-def decode(start, end, owned, context, *, longest, n_best=5):
+def pairs_of(length, longest, seed):
+    """Whole numbers for each start and length of a span, -inf past the end."""
+    pair = np.random.default_rng(seed).integers(-6, 7, (length, longest)).astype(np.float32)
+    pair[np.add.outer(np.arange(length), np.arange(longest)) >= length] = -np.inf
+    return pair
+
+
+def decode(start, end, owned, context, *, longest, n_best=5, pair=None):
     return decode_windows(
-        start[None],
-        end[None],
+        Logits(start[None], end[None], None if pair is None else pair[None]),
         starts=owned[None],
         context=context[None],
         null=np.array([0]),
         max_answer_length=longest,
-        n_best_size=n_best,
+        keep=n_best,
     )
 
 
-@given(window(), st.integers(1, 6), st.integers(1, 8))
-def test_the_best_spans_are_those_of_an_exhaustive_search(drawn, longest, n_best):
-    expected = exhaustive(*drawn, longest)[:n_best]
-    found = decode(*drawn, longest=longest, n_best=n_best)
+SEEDS = st.one_of(st.none(), st.integers(0, 10_000))  # of the pair term; None for a head without one
+
+
+@given(window(), st.integers(1, 6), st.integers(1, 8), SEEDS)
+def test_the_best_spans_are_those_of_an_exhaustive_search(drawn, longest, n_best, seed):
+    pair = None if seed is None else pairs_of(len(drawn[0]), longest, seed)
+    expected = exhaustive(*drawn, longest, pair)[:n_best]
+    found = decode(*drawn, longest=longest, n_best=n_best, pair=pair)
     kept = np.isfinite(found.score[0])
     spans = list(zip(found.score[0][kept], found.start[0][kept], found.end[0][kept], strict=True))
     assert spans == expected
 
 
-@given(window(), st.integers(1, 6))
-def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest):
-    spans = exhaustive(*drawn, longest)
-    found = decode(*drawn, longest=longest)
+@given(window(), st.integers(1, 6), SEEDS)
+def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest, seed):
+    pair = None if seed is None else pairs_of(len(drawn[0]), longest, seed)
+    spans = exhaustive(*drawn, longest, pair)
+    found = decode(*drawn, longest=longest, pair=pair)
     if not spans:
         assert found.total[0] == -np.inf
         assert found.start_entropy[0] == found.end_entropy[0] == 0
@@ -67,6 +79,65 @@ def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest):
             for at in {span[place] for span in spans}
         ]
         assert entropy == pytest.approx(-sum(share * math.log(share) for share in shares), abs=1e-9)
+
+
+def test_a_pair_term_of_zeros_changes_nothing_and_more_windows_than_are_held_at_once_are_decoded_alike():
+    rng, count, length, longest = np.random.default_rng(0), SLAB + 3, 9, 4
+    start, end = rng.normal(size=(2, count, length)).astype(np.float32)
+    everywhere = np.ones((count, length), bool)
+    masks = {"starts": everywhere, "context": everywhere, "null": np.zeros(count, np.int64)}
+    zeros = np.zeros((count, length, longest), np.float32)
+    plain = decode_windows(Logits(start, end), **masks, max_answer_length=longest, keep=6)
+    paired = decode_windows(Logits(start, end, zeros), **masks, max_answer_length=longest, keep=6)
+    assert np.array_equal(plain.start, paired.start)
+    assert np.array_equal(plain.end, paired.end)
+    assert plain.score == pytest.approx(paired.score)
+    assert plain.total == pytest.approx(paired.total)
+    assert plain.end_entropy == pytest.approx(paired.end_entropy)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 1), st.lists(st.integers(-3, 3), min_size=3, max_size=3)),
+        max_size=8,
+    ),
+    st.integers(1, 5),
+    st.integers(0, 100),
+)
+def test_the_best_of_a_passage_are_those_of_all_its_windows(windows, keep, seed):
+    rng = np.random.default_rng(seed)
+    count = len(windows)
+    scores = np.array([scores for _, _, scores in windows], np.float64).reshape(count, 3)
+    scores[rng.random((count, 3)) < 0.2] = -np.inf
+    starts, lengths = rng.integers(0, 4, (2, count, 3))
+    groups, ranks = (np.array([w[at] for w in windows], np.int64) for at in (0, 1))
+    blank = np.zeros(count)
+    found = WindowSpans(starts, starts, scores, blank, blank, blank, blank)
+    picked = best_of_passages(found, group=groups, rank=ranks, char_start=starts, char_end=starts + lengths, keep=keep)
+    expected = []
+    for place in sorted(set(zip(groups.tolist(), ranks.tolist(), strict=True))):
+        spans = [
+            (-scores[w, n], starts[w, n], lengths[w, n])
+            for w in range(count)
+            for n in range(3)
+            if (groups[w], ranks[w]) == place and lengths[w, n] and np.isfinite(scores[w, n])
+        ]
+        expected += [(*place, start, start + length, -score) for score, start, length in sorted(spans)[:keep]]
+    fields = (picked.group, picked.rank, picked.start, picked.end, picked.score)
+    assert list(zip(*(field.tolist() for field in fields), strict=True)) == expected
+
+
+@given(st.text(st.sampled_from("a\u00a0 \t\u3000한🚀\ud800"), max_size=12), st.data())
+def test_offsets_move_in_as_strip_does(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    (first, last) = trimmed(text, np.array([[start, end]]))[0]
+    stripped = text[start:end].strip()
+    if stripped:
+        assert text[first:last] == stripped
+        assert start <= first < last <= end
+    else:
+        assert first >= last
 
 
 def test_a_start_that_ties_goes_to_the_earlier_and_then_to_the_shorter_span():
@@ -91,7 +162,7 @@ def test_one_softmax_runs_over_all_passages_and_every_no_answer():
         Candidate("Oland", "p1", 0, 10, 15, math.log(2)),
         Candidate("tarn.", "p2", 1, 5, 10, math.log(1)),
     ]
-    ranked = rank_answers(candidates, windows, normalize=lambda text: text.lower().strip("."), n_best_size=5)
+    ranked = rank_answers(candidates, windows, normalize=lambda text: text.lower().strip("."), n_best_size=5, read=1)
     first, second = ranked.answers
     assert (first.text, first.passage_id, first.start) == ("Tarn", "p1", 0)
     assert first.score == pytest.approx((6 + 1) / 10)
@@ -115,12 +186,21 @@ def test_equal_scores_are_ranked_by_passage_then_start_then_length(first, second
     windows = spans_of([math.log(4)], [math.log(4)])
     for order in ((first, second), (second, first)):
         candidates = [Candidate(*fields, math.log(2)) for fields in order]
-        ranked = rank_answers(candidates, windows, normalize=str, n_best_size=2)
+        ranked = rank_answers(candidates, windows, normalize=str, n_best_size=2, read=1)
         assert [answer.text for answer in ranked.answers] == ["a", "b"]
+
+
+def test_equal_masses_are_ranked_by_the_likeliest_span():
+    windows = spans_of([math.log(4)], [-np.inf])
+    halves = [Candidate("a", "p1", 0, 0, 1, 0.0), Candidate("a", "p1", 0, 4, 5, 0.0)]
+    found = rank_answers(
+        [*halves, Candidate("b", "p2", 1, 0, 1, math.log(2))], windows, normalize=str, n_best_size=2, read=2
+    )
+    assert [(answer.text, answer.score) for answer in found.answers] == [("b", 0.5), ("a", 0.5)]
 
 
 def test_texts_that_normalise_to_nothing_stay_apart():
     windows = spans_of([math.log(2)], [-np.inf])
     candidates = [Candidate("the", "p", 0, 0, 3, 0.0), Candidate("!", "p", 0, 4, 5, 0.0)]
-    ranked = rank_answers(candidates, windows, normalize=lambda text: "", n_best_size=5)
+    ranked = rank_answers(candidates, windows, normalize=lambda text: "", n_best_size=5, read=1)
     assert [answer.text for answer in ranked.answers] == ["the", "!"]

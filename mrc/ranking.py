@@ -1,0 +1,91 @@
+"""From spans to answers: one ranked list over all passages of a question.
+
+All probabilities are shares of one softmax over every span of every passage of the question and over "no answer" of
+every window. Passages normalised one by one would not compare.
+
+Source: Clark & Gardner 2018, Simple and Effective Multi-Paragraph Reading Comprehension, section 3.3 ("shared
+normalisation"); here over spans, exp(start + end), rather than over starts and ends by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrc.decode import Floats, WindowSpans, logsumexp
+from mrc.types import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A span of a passage: code points, end exclusive. `rank` is its passage's, 0 the best; `score` a sum of logits."""
+
+    text: str
+    passage_id: str
+    rank: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A question's answers, best first, the mass of "no answer", the number of passages that hold each answer, the
+    entropies of start and end in nats, and the number of passages read."""
+
+    answers: tuple[Answer, ...]
+    null_score: float
+    support: tuple[int, ...]
+    start_entropy: float
+    end_entropy: float
+    read: int
+
+
+def rank_answers(
+    candidates: Sequence[Candidate],
+    spans: WindowSpans,
+    *,
+    normalize: Callable[[str], str],
+    n_best_size: int,
+    read: int,
+) -> Ranked:
+    """The merged, ranked answers of one question from its candidate spans; `spans` are its windows, all of them.
+
+    Spans whose normalised text is equal become one answer: its score is their mass, its span the likeliest. Ties:
+    higher probability, better-ranked passage, earlier start, shorter span.
+    """
+    total = float(logsumexp(np.concatenate([spans.total, spans.null])))
+    ordered = sorted(candidates, key=_candidate_order)
+    masses = np.exp(np.array([span.score for span in ordered]) - total).tolist()
+    groups: dict[str, list[int]] = {}
+    for number, span in enumerate(ordered):
+        groups.setdefault(normalize(span.text) or span.text, []).append(number)
+    merged = [(min(1.0, sum(masses[number] for number in members)), members) for members in groups.values()]
+    merged.sort(key=lambda item: (-item[0], item[1][0]))
+    best = merged[:n_best_size]
+    return Ranked(
+        answers=tuple(_answer(ordered[members[0]], mass, masses[members[0]]) for mass, members in best),
+        null_score=float(np.exp(spans.null - total).sum()),
+        support=tuple(len({ordered[number].passage_id for number in members}) for _, members in best),
+        start_entropy=_joint_entropy(spans, spans.start_entropy, total),
+        end_entropy=_joint_entropy(spans, spans.end_entropy, total),
+        read=read,
+    )
+
+
+def _candidate_order(span: Candidate) -> tuple[float, int, int, int]:
+    return (-span.score, span.rank, span.start, span.end - span.start)
+
+
+def _answer(span: Candidate, mass: float, probability: float) -> Answer:
+    return Answer(span.text, span.passage_id, span.start, span.end, mass, probability)
+
+
+def _joint_entropy(spans: WindowSpans, within: Floats, total: float) -> float:
+    """Entropy in nats over the positions of all windows and the "no answer" of each, by the chain rule."""
+    logs = np.concatenate([spans.total, spans.null]) - total
+    weights = np.exp(logs)
+    inner = np.concatenate([within, np.zeros_like(spans.null)])
+    return float(np.sum(weights * (inner - np.where(weights > 0, logs, 0.0))))

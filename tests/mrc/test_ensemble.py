@@ -1,0 +1,281 @@
+"""Several readers as one: what a vote of one or of copies says, who may vote, and when a large reader is asked."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mrc.ensemble import BLOCK, Cascade, Ensemble
+from mrc.errors import MembersDisagree
+from mrc.ranking import Ranked
+from mrc.read.adaptive import StoppingRule
+from mrc.read.config import ReadConfig
+from mrc.read.model import Reader
+from mrc.read.predict import Group, read_groups
+from mrc.read.tokens import Tokens
+from mrc.types import Answer, Passage
+from tests.mrc import tiny
+from tests.mrc.drawn import Drawn
+
+CONFIG = ReadConfig(max_seq_length=128, doc_stride=16, max_answer_length=4, n_best_size=5, chunk_size=2)
+TEXTS = (
+    "Mira Oland founded the mill of Tarn in 1893.",
+    "한빛 학당은 1921년에 문을 열었다.",
+    "",
+    "The mill 👩‍🚀 stands in Tarn: 한빛.",
+)
+GROUPS = [
+    Group(question, tuple(Passage(f"p{n}", TEXTS[n]) for n in numbers))
+    for question, numbers in (
+        ("Who founded the mill?", (0, 2, 3)),
+        ("Where?", ()),
+        ("누가 세웠는가?", (1,)),
+        ("What?", (2,)),
+        ("When?", (3, 0, 1)),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    """Two of one tokenizer and unlike weights, one of another tokenizer."""
+    folder = tmp_path_factory.mktemp("members")
+    tiny.bert(folder / "bert", initializer_range=0.3)
+    tiny.bert(folder / "other", seed=1, initializer_range=0.3)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / "bert" / name, folder / "other" / name)
+    tiny.roberta(folder / "roberta")
+    return [Reader.load(folder / name, precision="fp32") for name in ("bert", "other", "roberta")]
+
+
+def read(reader, groups=GROUPS, config=CONFIG, **options):
+    return list(reader.read(groups, config=config, normalize=str.lower, **options))
+
+
+class Windowed(Drawn):
+    """Pairs whose end lies past the window cannot be, as a joint head says."""
+
+    def window(self, ids, band):
+        logits = super().window(ids, band)
+        for reach, pairs in enumerate(logits[2:]):
+            pairs[len(ids) - reach :] = -np.inf
+        return logits
+
+
+def same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert [(a.text, a.passage_id, a.start) for a in one.answers] == [
+            (a.text, a.passage_id, a.start) for a in other.answers
+        ]
+        assert [a.score for a in one.answers] == pytest.approx([a.score for a in other.answers], rel=1e-5)
+        assert (one.null_score, one.start_entropy, one.end_entropy) == pytest.approx(
+            (other.null_score, other.start_entropy, other.end_entropy), rel=1e-4
+        )
+        assert (one.support, one.read) == (other.support, other.read)
+
+
+@pytest.mark.parametrize("how", ["characters", "logits"])
+def test_a_member_alone_and_two_copies_answer_as_the_reader(readers, how):
+    alone = read(readers[0])
+    same(read(Ensemble(readers[:1], how=how)), alone)
+    same(read(Ensemble([readers[0], readers[0]], how=how)), alone)
+    same(read(Ensemble(readers[:2], how=how, weights=(3, 0))), alone)
+
+
+def test_copies_of_a_reader_outvote_nobody(readers):
+    alone = read(readers[0])
+    voted = read(Ensemble([readers[0], readers[0]], how="hard"))
+    assert [[a.text for a in own.answers] for own in voted] == [[a.text for a in own.answers[:1]] for own in alone]
+
+
+def test_averaged_logits_are_the_mean_of_the_members(readers, monkeypatch):
+    # The softmax of a mean of logits is the geometric mean of the softmaxes: spans of one passage, renormalised.
+    config = replace(CONFIG, n_best_size=500)
+    group = [Group("Who?", (Passage("p", "Mira Oland"),))]
+    one, other, both = (read(own, group, config)[0] for own in (*readers[:2], Ensemble(readers[:2], how="logits")))
+    texts = [answer.text for answer in both.answers]
+    shares = [
+        np.array([next(a.score for a in own.answers if a.text == text) for text in texts] + [own.null_score])
+        for own in (one, other)
+    ]
+    mean = np.sqrt(shares[0] * shares[1])
+    assert [a.score for a in both.answers] + [both.null_score] == pytest.approx(mean / mean.sum(), rel=1e-4)
+
+
+def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers):
+    windower = readers[0].windower
+
+    class Mean(Drawn):
+        def window(self, ids, band):
+            joint, plain = (Drawn(windower, seed).window(ids, band) for seed in (1, 2))
+            plain[2:] = 0
+            return (joint + 3 * plain) / 4
+
+    members = [Drawn(windower, 1, joint=True), Drawn(windower, 2)]
+    for order in (slice(None), slice(None, None, -1)):
+        ensemble = Ensemble(members[order], how="logits", weights=(1, 3)[order])
+        same(
+            read(ensemble), list(read_groups(Mean(windower, 0, joint=True), GROUPS, config=CONFIG, normalize=str.lower))
+        )
+
+
+@pytest.mark.parametrize("how", ["characters", "logits"])
+@pytest.mark.parametrize("weights", [(3, 0), (1, 1e-60)])
+def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, how, weights):
+    windower = readers[0].windower
+    members = [Windowed(windower, 1, joint=True), Windowed(windower, 2, joint=True)]
+    found = read(Ensemble(members, how=how, weights=weights))
+    assert found == read(Ensemble(members[:1], how=how))
+    assert members[0].batches
+    assert members[1].batches == []
+    assert all(np.isfinite([own.null_score, *(answer.probability for answer in own.answers)]).all() for own in found)
+
+
+def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
+    # The marginals of a head whose pair term is 0 are those of its starts and ends: it votes as without the term.
+    windower = readers[0].windower
+
+    class Unpaired(Drawn):
+        def window(self, ids, band):
+            logits = super().window(ids, band)
+            logits[2:] = 0
+            return logits
+
+    group = [Group("Who?", (Passage("p", "Mira Oland"),))]
+    config = replace(CONFIG, n_best_size=50)
+    (found,) = read(Ensemble([Unpaired(windower, 1, joint=True)]), group, config)
+    (plain,) = read_groups(Drawn(windower, 1), group, config=config, normalize=str.lower)
+    assert sum(answer.score for answer in found.answers) + found.null_score == pytest.approx(1)
+    assert found.answers[0].text == plain.answers[0].text
+
+
+def test_more_batches_than_wait_at_once_keep_their_order(readers):
+    groups = [Group(f"Who {number}?", (Passage("p", TEXTS[number % 2]),)) for number in range(BLOCK + 5)]
+    config = replace(CONFIG, batch_tokens=1, chunk_size=100)
+    same(read(Ensemble([readers[0]] * 2, how="logits"), groups, config), read(readers[0], groups, config))
+
+
+def test_readers_of_unlike_tokenizers_vote_on_characters_only(readers):
+    found = read(Ensemble([readers[0], readers[2]]))
+    for group, own in zip(GROUPS, found, strict=True):
+        texts = {passage.id: passage.text for passage in group.passages}
+        assert own.read == len(texts)
+        for answer in own.answers:
+            assert texts[answer.passage_id][answer.start : answer.end] == answer.text == answer.text.strip() != ""
+        assert sum(answer.score for answer in own.answers) + own.null_score <= 1 + 1e-9
+    assert found[1] == Ranked((), 1.0, (), 0.0, 0.0, 0)
+    assert found[3].answers == ()
+    assert found[3].null_score == pytest.approx(1)
+    with pytest.raises(MembersDisagree, match="roberta cuts texts or marks their tokens otherwise than bert"):
+        Ensemble([readers[0], readers[2]], how="logits", names=("bert", "roberta"))
+
+
+def test_spans_of_a_vote_are_moved_as_those_of_a_reader(readers):
+    def all_of_it(question, passage, start, end):
+        return 0, len(passage.text)
+
+    found = read(Ensemble([readers[0], readers[2]]), refine=all_of_it)
+    assert {answer.text for own in found for answer in own.answers} == set(TEXTS) - {""}
+
+
+def test_a_reader_whose_tokenizer_changes_the_text_is_named(readers, monkeypatch):
+    windower = readers[2].windower
+    true = windower.passages
+
+    def longer(texts):
+        return [
+            Tokens(own.ids, own.offsets + 1, *(getattr(own, name) for name in Tokens.__slots__[2:]))
+            for own in true(texts)
+        ]
+
+    monkeypatch.setattr(windower, "passages", longer)
+    with pytest.raises(MembersDisagree, match=r"models/b reads passage p0 as 45 characters, the text has 44: its tok"):
+        read(Ensemble([readers[0], readers[2]], names=("models/a", "models/b")))
+
+
+NEVER = StoppingRule((1.0, 1.0), risk=0.01, questions=0, changed=0, passages=1.0)
+
+
+def test_only_averaged_logits_are_read_under_a_stopping_rule(readers):
+    ensemble = Ensemble(readers[:2], how="logits")
+    same(read(ensemble, stopping=NEVER), read(ensemble))
+    for how in ("characters", "hard"):
+        with pytest.raises(ValueError, match="needs all passages"):
+            read(Ensemble(readers[:2], how=how), stopping=NEVER)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"how": "loud"}, "vote must be one of characters, logits, hard, not 'loud'"),
+        ({"weights": (1,)}, "weights must be 2 numbers"),
+        ({"weights": (0, 0)}, "not all 0"),
+        ({"weights": (1, -1)}, "from 0 on"),
+        ({"weights": (1, float("nan"))}, "weights must be 2 numbers"),
+        ({"weights": (1e308, 1e308)}, "weights must be 2 numbers"),
+        ({"how": "hard", "weights": (1, 1)}, "not hard"),
+    ],
+)
+def test_a_vote_that_cannot_be_held_is_refused(readers, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Ensemble(readers[:2], **options)
+
+
+def test_an_ensemble_has_the_shortest_windows_of_its_members(readers):
+    assert Ensemble(readers).max_seq_length == min(reader.max_seq_length for reader in readers)
+    with pytest.raises(ValueError, match="needs a member"):
+        Ensemble([])
+
+
+class Fixed:
+    """Answers every question with its own text at the score it names, and remembers which it was asked."""
+
+    max_seq_length = 64
+
+    def __init__(self, name):
+        self._name = name
+        self.asked = []
+
+    def read(self, groups, *, config, normalize, refine=None, stopping=None):
+        for group in groups:
+            self.asked.append(group.question)
+            score = float(group.question)
+            answers = (Answer(self._name, "p", 0, 1, score, score),) if score else ()
+            yield Ranked(answers, 1 - score, (1,) * len(answers), 0.0, 0.0, 1)
+
+
+SCORES = ("0.9", "0.2", "0", "0.5", "0.7", "1")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "doubted"),
+    [
+        (0, 1, SCORES),
+        (0.5, 0.5, ()),
+        (1, 1, ()),
+        (0.2, 0.7, ("0.2", "0.5", "0.7")),
+        (0, 0.5, ("0.2", "0", "0.5")),
+    ],
+)
+def test_the_large_reader_is_asked_in_the_band_only(low, high, doubted):
+    small, large = Fixed("small"), Fixed("large")
+    found = read(Cascade(small, large, low=low, high=high), [Group(score, ()) for score in SCORES])
+    assert tuple(small.asked) == SCORES
+    assert tuple(large.asked) == doubted
+    said = {"small", "large"} if 0 < len(set(doubted) - {"0"}) < 5 else {"large" if doubted else "small"}
+    assert {own.answers[0].text for own in found if own.answers} == said
+    for score, own in zip(SCORES, found, strict=True):
+        assert not own.answers or own.answers[0].text == ("large" if score in doubted else "small")
+
+
+@pytest.mark.parametrize("band", [(-0.1, 0.5), (0.7, 0.2), (0, 1.1)])
+def test_a_band_outside_the_scores_is_refused(band):
+    with pytest.raises(ValueError, match="the band must be two scores within 0-1"):
+        Cascade(Fixed("small"), Fixed("large"), low=band[0], high=band[1])
+
+
+def test_a_cascade_of_readers_is_the_large_one_or_the_small_one_at_its_extremes(readers):
+    same(read(Cascade(readers[0], readers[2], low=0, high=1)), read(readers[2]))
+    same(read(Cascade(readers[0], readers[2], low=0, high=0)), read(readers[0]))
+    assert Cascade(readers[0], Ensemble(readers), low=0, high=1).max_seq_length == 128

@@ -1,0 +1,210 @@
+"""Votes on characters: tokenisation does not matter, a member alone is itself, and texts must be the same."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrc.decode import WindowSpans
+from mrc.errors import MembersDisagree
+from mrc.ranking import Ranked
+from mrc.types import Answer
+from mrc.voting import Grid, TokenScores, decode_grids, grids, hard_vote, vote
+
+WIDTH = 3  # longest answer, in words
+NOTHING = -60.0  # score of an inner boundary, next to a word's own
+
+
+@st.composite
+def passage(draw):
+    """Words as (start, end) with scores of a reader that cuts texts at words, and its "no answer"."""
+    lengths = draw(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+    gaps = draw(st.lists(st.integers(0, 1), min_size=len(lengths), max_size=len(lengths)))
+    starts = np.cumsum([0, *(length + gap for length, gap in zip(lengths, gaps, strict=True))])[:-1]
+    offsets = np.stack([starts, starts + lengths], axis=1)
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))  # scores without ties, which rounding may break
+    return offsets, *rng.normal(0, 2, (2, len(lengths))).tolist(), draw(st.integers(-3, 3))
+
+
+def scores(offsets, start, end, null, last, key="p"):
+    length = int(offsets[-1, 1]) if len(offsets) else 0
+    nulls = np.array([float(null)])
+    floats = (np.asarray(values, np.float64) for values in (start, end))
+    return TokenScores(key, length, offsets, *floats, np.asarray(last, np.int64), nulls, nulls)
+
+
+def by_words(offsets, start, end, null):
+    count = len(offsets)
+    return scores(offsets, start, end, null, [min(at + WIDTH, count) - 1 for at in range(count)])
+
+
+def cut(rng, offsets, start, end, null):
+    """The same reader with words cut at random: the first piece starts as the word does, the last one ends so."""
+    pieces, starts, ends, words = [], [], [], []
+    for word, (first, last) in enumerate(offsets.tolist()):
+        inner = [place for place in range(first + 1, last) if rng.random() < 0.5]
+        edges = [first, *inner, last]
+        pieces += list(itertools.pairwise(edges))
+        starts += [start[word], *[NOTHING] * len(inner)]
+        ends += [*[NOTHING] * len(inner), end[word]]
+        words += [word] * (len(inner) + 1)
+    last_of = [max(at for at, own in enumerate(words) if own <= min(word + WIDTH, len(offsets)) - 1) for word in words]
+    return scores(np.array(pieces), starts, ends, null, last_of)
+
+
+def spans(found, row=0):
+    kept = found.score[row] > NOTHING + 20
+    fields = (found.start[row][kept], found.end[row][kept], found.score[row][kept])
+    return list(zip(*(field.tolist() for field in fields), strict=True))
+
+
+@given(st.lists(st.tuples(passage(), passage()), min_size=1, max_size=3), st.integers(0, 1000))
+def test_how_members_cut_words_does_not_change_the_vote(passages, seed):
+    rng = np.random.default_rng(seed)
+    # both members read the same words: those of the first
+    drawn = [((o, s, e, n), (o, *_fitted(o, other), other[3])) for (o, s, e, n), other in passages]
+    whole = [grids([by_words(*own[member]) for own in drawn]) for member in (0, 1)]
+    pieces = [grids([cut(rng, *own[member]) for own in drawn]) for member in (0, 1)]
+    plain = decode_grids([vote(own) for own in zip(*whole, strict=True)], keep=5)
+    mixed = decode_grids([vote(own) for own in zip(whole[0], pieces[1], strict=True)], keep=5)
+    both = decode_grids([vote(own) for own in zip(*pieces, strict=True)], keep=5)
+    for other in (mixed, both):
+        assert other.total == pytest.approx(plain.total, abs=1e-12)
+        assert other.null == pytest.approx(plain.null, abs=1e-12)
+        for row in range(len(drawn)):
+            assert spans(other, row) == [
+                (start, end, pytest.approx(score, abs=1e-12)) for start, end, score in spans(plain, row)
+            ]
+
+
+def _fitted(offsets, other):
+    """The other's scores for as many words as there are."""
+    return [[(side * len(offsets))[at] for at in range(len(offsets))] for side in other[1:3]]
+
+
+@given(passage(), st.integers(1, 30))
+def test_the_best_spans_of_a_grid_are_those_of_an_exhaustive_search(drawn, keep):
+    offsets, start, end, null = drawn
+    (grid,) = grids([by_words(*drawn)])
+    found = decode_grids([grid], keep=keep)
+    start_total = math.log(sum(map(math.exp, [*start, null])))
+    end_total = math.log(sum(map(math.exp, [*end, null])))
+    every = sorted(
+        (-(start[i] - start_total + end[j] - end_total), offsets[i, 0], offsets[j, 1])
+        for i in range(len(offsets))
+        for j in range(i, min(i + WIDTH, len(offsets)))
+    )
+    assert np.sort(found.score[0][np.isfinite(found.score[0])]) == pytest.approx(
+        sorted(-score for score, _, _ in every[:keep])
+    )
+    assert found.total[0] == pytest.approx(math.log(sum(math.exp(-score) for score, _, _ in every)))
+    assert found.null[0] == pytest.approx(2 * null - start_total - end_total)
+    for first, last, score in spans(found):
+        assert any(first == a and last == b and score == pytest.approx(-s) for s, a, b in every)
+
+
+@given(passage(), passage())
+def test_a_member_of_weight_zero_has_no_say_and_copies_change_nothing(drawn, other):
+    (grid,) = grids([by_words(*drawn)])
+    (second,) = grids([by_words(drawn[0], *_fitted(drawn[0], other), other[3])])
+    alone = decode_grids([grid], keep=5)
+    for voted in (vote([grid, second], (1, 0)), vote([second, grid], (0, 2)), vote([grid, grid]), vote([grid])):
+        found = decode_grids([voted], keep=5)
+        assert spans(found) == [(a, b, pytest.approx(score)) for a, b, score in spans(alone)]
+        assert found.total == pytest.approx(alone.total)
+        assert found.null == pytest.approx(alone.null)
+        assert found.start_entropy == pytest.approx(alone.start_entropy, abs=1e-9)
+        assert found.end_entropy == pytest.approx(alone.end_entropy, abs=1e-9)
+
+
+def test_a_vote_by_hand():
+    # one word each at 0-1 and 2-3; shares of starts .6 .2 and "no answer" .2, those of the other member .2 .6 .2
+    offsets = np.array([[0, 1], [2, 3]])
+    first = scores(offsets, np.log([6, 2]), np.log([6, 2]), math.log(2), [1, 1])
+    second = scores(offsets, np.log([2, 6]), np.log([2, 6]), math.log(2), [1, 1])
+    (one,), (two,) = grids([first]), grids([second])
+    voted = vote([one, two], (3, 1))
+    assert np.exp(voted.start_log) == pytest.approx([0.75 * 0.6 + 0.25 * 0.2, 0.75 * 0.2 + 0.25 * 0.6])
+    assert math.exp(voted.null_start) == pytest.approx(0.2)
+    assert math.exp(voted.null) == pytest.approx(0.2 * 0.2)
+    best = spans(decode_grids([voted], keep=3))
+    assert [(start, end) for start, end, _ in best] == [(0, 1), (0, 3), (2, 3)]
+    assert [math.exp(score) for _, _, score in best] == pytest.approx([0.5 * 0.5, 0.5 * 0.3, 0.3 * 0.3])
+
+
+def test_the_longest_answer_that_a_member_considers_counts():
+    # three words; one member considers single words only, the other ends where all three end
+    offsets = np.array([[0, 1], [2, 3], [4, 5]])
+    flat = (offsets, np.zeros(3), np.zeros(3), 0.0)
+    (short,), (long,) = grids([scores(*flat, [0, 1, 2])]), grids([scores(*flat, [2, 2, 2])])
+    assert len(spans(decode_grids([vote([short, short])], keep=9))) == 3
+    for members in ((short, long), (long, short)):
+        assert len(spans(decode_grids([vote(members)], keep=9))) == 6
+
+
+def test_tokens_on_one_boundary_add_up_and_white_space_starts_nothing():
+    # two pieces of one character, as byte-level tokenizers have, then a token of white space
+    offsets = np.array([[0, 1], [0, 1], [2, 1]])
+    (grid,) = grids([scores(offsets, np.log([1, 2, 4]), np.log([3, 4, 1]), math.log(1), [2, 2, 2])])
+    assert grid.starts.tolist() == [0]
+    assert grid.ends.tolist() == [1]
+    assert math.exp(grid.start_log[0]) == pytest.approx((1 + 2) / 8)
+    assert math.exp(grid.end_log[0]) == pytest.approx((3 + 4) / 9)
+
+
+def test_a_passage_without_tokens_votes_for_nothing():
+    empty = scores(np.zeros((0, 2), np.int64), [], [], 0.0, [])
+    found = decode_grids([vote(grids([empty]) + grids([empty]))], keep=4)
+    assert spans(found) == []
+    assert found.total[0] == -np.inf
+    assert found.null[0] == pytest.approx(0)  # all of the mass
+
+
+def grid(**changes):
+    nothing = np.zeros(0)
+    empty = Grid(
+        "3fa2b1c09d", 811, nothing.astype(int), nothing, nothing.astype(int), nothing.astype(int), nothing, 0, 0, 0
+    )
+    return replace(empty, **changes)
+
+
+def test_members_that_read_another_text_are_named():
+    with pytest.raises(MembersDisagree) as caught:
+        vote([grid(), grid(length=812)], names=("models/a", "models/b"))
+    assert str(caught.value) == (
+        "models/b reads passage 3fa2b1c0 as 812 characters, models/a as 811: its tokenizer changes the text; "
+        "leave it out"
+    )
+    with pytest.raises(MembersDisagree, match="member 2 votes on passage other, member 1 on 3fa2b1c0"):
+        vote([grid(), grid(passage_id="other")])
+
+
+def ranked(text, *, null=0.2, probability=0.3, start=0):
+    answers = () if text is None else (Answer(text, "p", start, start + len(text), 0.5, probability),)
+    return Ranked(answers, null, (2,) if answers else (), 0.4, 0.6, 3)
+
+
+def test_a_hard_vote_counts_first_answers_and_ties_go_to_the_earlier_member():
+    found = hard_vote([ranked("Tarn"), ranked("Mira", start=9), ranked("mira")], str.lower)
+    assert [(answer.text, answer.start) for answer in found.answers] == [("Mira", 9), ("Tarn", 0)]
+    assert [answer.score for answer in found.answers] == pytest.approx([0.8 * 2 / 3, 0.8 / 3])
+    assert found.null_score == pytest.approx(0.2)
+    assert (found.support, found.read) == ((2, 2), 3)
+    tied = hard_vote([ranked("Tarn"), ranked("Mira")], str.lower)
+    assert tied.answers[0].text == "Tarn"
+
+
+def test_a_member_without_an_answer_has_no_vote():
+    found = hard_vote([ranked(None, null=1.0), ranked("Tarn", null=0.0)], str.lower)
+    assert [(answer.text, answer.score) for answer in found.answers] == [("Tarn", 0.5)]
+    assert hard_vote([ranked(None, null=1.0)], str.lower).answers == ()
+
+
+def test_what_is_kept_is_never_more_than_there_is():
+    found = decode_grids([grid()], keep=2)
+    assert isinstance(found, WindowSpans)
+    assert found.score.tolist() == [[-np.inf, -np.inf]]
