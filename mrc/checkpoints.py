@@ -62,10 +62,10 @@ def write_checkpoint(
 ) -> None:
     """Nothing; `partial` holds the newest checkpoint alone, put in its place whole before the older one is removed.
 
-    `record` is JSON values with `fingerprint` and `step`.
+    `record` is JSON values with `fingerprint` and `step`; a second one of the same step takes the first one's place.
     """
     partial.mkdir(parents=True, exist_ok=True)
-    target = partial / f"step-{record['step']:08d}"
+    target = _free(partial / f"step-{record['step']:08d}")
     draft = partial / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -85,18 +85,32 @@ def write_checkpoint(
             shutil.rmtree(older)
 
 
+def _free(target: Path) -> Path:
+    """The folder, or where it is there already, one that comes after it by name."""
+    return _free(target.with_name(f"{target.name}+")) if target.exists() else target
+
+
+def forget_others(partial: Path, fingerprint: str) -> Path | None:
+    """The newest checkpoint of this training, if there is one; what another training left in the folder is gone."""
+    newest = max(partial.glob("step-*"), default=None)
+    if newest is None:
+        return None
+    record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+    if record["fingerprint"] == fingerprint:
+        return newest
+    log.warning("%s holds a checkpoint of another training; starting anew", partial)
+    shutil.rmtree(partial)
+    return None
+
+
 def read_checkpoint(
     partial: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, fingerprint: str
 ) -> dict[str, Any] | None:
     """The record of the newest checkpoint of the same training, loaded into model and optimizer; None without one."""
-    newest = max(partial.glob("step-*"), default=None)
+    newest = forget_others(partial, fingerprint)
     if newest is None:
         return None
     record: dict[str, Any] = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    if record["fingerprint"] != fingerprint:
-        log.warning("%s holds a checkpoint of another training; starting anew", partial)
-        shutil.rmtree(partial)
-        return None
     model.load_state_dict(load_file(newest / "model.safetensors"))
     moments = load_file(newest / "optimizer.safetensors")
     for name, parameter in model.named_parameters():

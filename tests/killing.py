@@ -20,7 +20,7 @@ MOMENTS: dict[str, tuple[str, str]] = {
     "predictions stored": ("db.store", "add_predictions"),  # inside the transaction: this chunk is lost
     "review recorded": ("db.store", "record_review"),
     "labels recorded": ("db.store", "record_labels"),
-    "checkpoint written": ("mrc.read.train", "_checkpoint"),
+    "checkpoint written": ("mrc.read.loop", "_checkpoint"),
     "retriever checkpoint written": ("mrc.retrieve.training", "_checkpoint"),
     "index written": ("mrc.retrieve.index:Index", "save"),
     "stage written": ("db.store", "advance"),  # inside the transaction: the step is lost as a whole

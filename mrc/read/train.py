@@ -1,56 +1,40 @@
 """Training a reader: from a starting checkpoint and examples to a finished folder, resumable at any moment.
 
-The loss of a question is the negative log of the share that its right positions hold in one softmax over all windows
-of all its passages, for starts and for ends (Clark & Gardner 2018, section 3.3; the sum over right positions is their
-section 3.4). The order of examples and the dropout of every update follow from (seed, update) alone, so a checkpoint
-holds weights and moments only, and a resumed training ends in the same bits as an undisturbed one.
+The loop itself stands in `mrc.read.loop`, what an update does in `mrc.read.update`, what it minimises in
+`mrc.read.losses`, which examples meet in `mrc.read.schedule`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
+import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
 
-from mrc.checkpoints import (
-    finished_record,
-    rate_share,
-    read_checkpoint,
-    set_rates,
-    step_seed,
-    weight_groups,
-    write_checkpoint,
-)
+from mrc.checkpoints import finished_record, forget_others
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
-from mrc.errors import BadCheckpoint, DataError, TrainingDiverged, writing
-from mrc.read.batches import Prepared, TrainBatch, micro_batches, plan_batches, prepare
-from mrc.read.config import TrainConfig, TrainingExample, TrainResult
-from mrc.read.features import Windower
-from mrc.read.model import RECORD_FILE, SpanModel, load_model, model_hash, to_tensors, windower_of
+from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.metrics import Metric
+from mrc.read import team, update
+from mrc.read.job import Job
+from mrc.read.loop import BEST_FILE, Progress, State, resume, run
+from mrc.read.model import RECORD_FILE, Reader, model_hash, windower_of
+from mrc.read.network import SpanModel, check_tokenizer, load_model
+from mrc.read.prepared import Prepared, prepare
+from mrc.read.rates import rate_groups
+from mrc.read.schedule import Plan, balanced, plan
+from mrc.read.soft import beliefs, taught
+from mrc.read.trainconfig import DevExample, SoftTarget, TrainConfig, TrainingExample, TrainResult
 
-Progress = Callable[[int, int, float, float], None]  # update done, updates in all, its loss, seconds left
-
-FORBIDDEN: Final = -1e9  # logit of a position outside the softmax; finite, so that a row of them has no NaN gradient
-
-
-@dataclass(slots=True)
-class _State:
-    """A training under way. `losses` are of the updates that the final loss is the mean of."""
-
-    model: SpanModel
-    optimizer: torch.optim.AdamW
-    step: int
-    losses: list[float]
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -61,112 +45,109 @@ def train(
     seed: int,
     folder: str | Path,
     progress: Progress | None = None,
+    dev: Sequence[DevExample] = (),
+    teachers: Sequence[Reader] = (),
+    teach_trusted: bool = True,
+    shares: Mapping[str, float] | None = None,
+    metric: Metric = "squad",
 ) -> TrainResult:
     """The finished reader's folder, hash and loss; the folder appears whole or not at all.
 
     While it trains, `folder.partial` holds the newest checkpoint, and the same call goes on from there. A folder that
     the same call finished before is returned as it is.
 
+    Args:
+        dev: what early stopping watches (`config.patience`); otherwise it is not read.
+        teachers: readers whose beliefs are learnt (`config.distill_weight`).
+        teach_trusted: whether on trusted examples, too: a teacher that was itself trained on them knows no more of them
+            than their labels say.
+        shares: the wanted share of each kind of example (`config.balance`), as `mrc.read.balance.strata` names them;
+            without it, that among the trusted.
+        metric: by which rewards and dev are marked.
+
     Raises: BadCheckpoint for an unusable start or a folder that holds something else; DataError without a usable
-    example; TrainingDiverged.
+    example, or with patience and nothing to watch; TrainingDiverged and OutOfMemory, with the last checkpoint kept.
     """
-    final = Path(folder)
-    fingerprint = _fingerprint(examples, start, config, seed)
-    if final.exists():
-        return _finished(final, fingerprint)
-    began = time.monotonic()
-    device = pick_device(config.device)
-    tokenizer = load_tokenizer(start)
-    model = load_model(start, device=device, dtype=torch.float32, head=config.head, seed=seed)
+    names = tuple(teacher.fingerprint for teacher in teachers) if config.distill_weight else ()
+    if names and not taught(examples, trusted=teach_trusted):
+        log.warning("all examples are trusted: the teachers teach nothing, and this reader learns from labels alone")
+        names = ()
+    job = Job(examples, start, config, seed, Path(folder), dev, shares, metric, names, teach_trusted)
+    fingerprint = job.fingerprint
+    if job.folder.exists():
+        return _finished(job.folder, fingerprint)
+    if config.patience and not dev:
+        raise DataError(f"patience = {config.patience} needs dev questions to watch; give some or set patience = 0")
+    processes = team.processes(config)
+    forget_others(job.partial, fingerprint)
+    if names:
+        _beliefs(job, teachers)
+    if processes > 1:
+        team.train_together(job, processes, progress)
+        return _finished(job.folder, fingerprint)
+    return run_job(job, update.Alone(pick_device(config.device)), progress)
+
+
+def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResult:
+    """The training itself, in this process as one of its team; the first of the team writes."""
+    began, config = time.monotonic(), job.config
+    fingerprint, device = job.fingerprint, crew.device
+    tokenizer = load_tokenizer(job.start)
+    model = load_model(
+        job.start,
+        device=device,
+        dtype=torch.float32,
+        head=config.head,
+        seed=job.seed,
+        overlap=config.overlap,
+        morphemes=config.morphemes,
+        attention_dropout=config.attention_dropout,
+    )
+    check_tokenizer(tokenizer, model.encoder, job.start)
     _check_positions(model, config)
+    if config.checkpoint_activations:
+        model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
     windower = windower_of(tokenizer, model.config)
-    items, unusable = prepare(examples, windower, config)
+    items, numbers, unusable = prepare(job.examples, windower, config)
     if not items:
-        raise DataError(f"none of {len(examples)} examples can train: no answer has a token or fits into a window")
-    partial = final.with_name(f"{final.name}.partial")
-    state = _resume(partial, fingerprint, _State(model, _optimizer(model, config), 0, []))
-    with writing(partial):
-        _run(state, items, windower, config, seed, partial, fingerprint, progress)
-        result = TrainResult(
-            final, "", len(items), state.step, time.monotonic() - began, float(np.mean(state.losses)), unusable
-        )
-        origin = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
-        return _finish(state.model, tokenizer, result, partial, origin)
-
-
-def _run(
-    state: _State,
-    items: Sequence[Prepared],
-    windower: Windower,
-    config: TrainConfig,
-    seed: int,
-    partial: Path,
-    fingerprint: str,
-    progress: Progress | None,
-) -> None:
-    """All updates that are still to do, with a checkpoint every `checkpoint_every`."""
-    plan = plan_batches([item.trusted for item in items], config, seed=seed)
-    began, first = time.monotonic(), state.step
-    device = next(state.model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for numbers in plan[state.step :]:
-            torch.manual_seed(step_seed(seed, state.step))
-            set_rates(state.optimizer, rate_share(state.step, len(plan), config.warmup_ratio))
-            loss = _update(state, [items[number] for number in numbers], windower, config)
-            state.step += 1
-            state.losses = [*state.losses, loss][-max(1, len(plan) // 10) :]
-            if state.step % config.checkpoint_every == 0 and state.step < len(plan):
-                _checkpoint(state, partial, fingerprint)
-            if progress:
-                per_update = (time.monotonic() - began) / (state.step - first)
-                progress(state.step, len(plan), loss, per_update * (len(plan) - state.step))
-
-
-def _update(state: _State, items: Sequence[Prepared], windower: Windower, config: TrainConfig) -> float:
-    """The mean loss of the questions; the weights are moved by its gradient, accumulated over forward passes."""
-    model = state.model.train()
-    device = next(model.parameters()).device
+        raise DataError(f"none of {len(job.examples)} examples can train: no answer has a token or fits into a window")
     low = pick_dtype(config.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
-    total = 0.0
-    for batch in micro_batches(items, windower, config):
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            start, end = model(*to_tensors(batch.batch, device))
-        loss = span_loss(start.float(), end.float(), batch) / len(items)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
-    if not math.isfinite(total):
-        raise TrainingDiverged(f"update {state.step + 1}: the loss is {total}; lower the learning rates, train again")
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    return total
+    items, updates = _scheduled(job, items, numbers)
+    course = update.Course(items, windower, updates, config, job.seed, job.metric, low, crew)
+    optimizer = torch.optim.AdamW(rate_groups(model, config))
+    state = resume(job.partial, fingerprint, State(model, optimizer, 0, config.batch_tokens))
+    with writing(job.partial):
+        run(state, course, job, fingerprint, tokenizer, progress)
+        result = TrainResult(
+            job.folder, "", len(items), state.done, time.monotonic() - began, float(np.mean(state.losses)), unusable
+        )
+        origin = {"fingerprint": fingerprint, "start": str(job.start), "config": asdict(config), "seed": job.seed}
+        return _finish(state, tokenizer, result, job.partial, origin) if crew.rank == 0 else result
 
 
-def span_loss(start: Tensor, end: Tensor, batch: TrainBatch) -> Tensor:
-    """Weighted sum over the questions of their loss, a scalar; logits (B, T) of whole questions.
-
-    loss = -(log share of the right starts + log share of the right ends) / 2, shares of the question's one softmax.
-    """
-    losses = []
-    for logits, right in ((start, batch.start), (end, batch.end)):
-        inside = logits.masked_fill(~_on(batch.allowed, logits), FORBIDDEN).logsumexp(dim=1)  # (B,)
-        gold = logits.masked_fill(~_on(right, logits), FORBIDDEN).logsumexp(dim=1)
-        sizes = list(batch.sizes)
-        pairs = zip(torch.split(inside, sizes), torch.split(gold, sizes), strict=True)
-        losses.append(torch.stack([every.logsumexp(dim=0) - hit.logsumexp(dim=0) for every, hit in pairs]))
-    weights = torch.tensor(batch.weights, device=start.device)
-    return torch.as_tensor(((losses[0] + losses[1]) / 2 * weights).sum())
+def _beliefs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | None]:
+    """What the job's teachers believe; they need not be given once they have been asked."""
+    return beliefs(
+        teachers,
+        job.examples,
+        job.config,
+        trusted=job.teach_trusted,
+        partial=job.partial,
+        fingerprint=job.fingerprint,
+    )
 
 
-def _on(mask: Any, logits: Tensor) -> Tensor:
-    return torch.from_numpy(mask).to(logits.device)
-
-
-def _optimizer(model: SpanModel, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW for encoder and head, each at its own rate."""
-    encoder = weight_groups(model.encoder.parameters(), rate=config.learning_rate, weight_decay=config.weight_decay)
-    head = weight_groups(model.head.parameters(), rate=config.head_learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW([*encoder, *head])
+def _scheduled(job: Job, items: Sequence[Prepared], numbers: Sequence[int]) -> tuple[list[Prepared], Plan]:
+    """The items with their weights and what teachers believe of them, and the updates in which they meet."""
+    config, repeats = job.config, None
+    if job.teachers:
+        soft = _beliefs(job, ())
+        items = [replace(item, soft=soft[number]) for item, number in zip(items, numbers, strict=True)]
+    if config.balance != "none":
+        factors, repeats = balanced([job.examples[number] for number in numbers], config, job.shares)
+        items = [replace(item, weight=item.weight * float(factor)) for item, factor in zip(items, factors, strict=True)]
+    trusted, answered = [item.trusted for item in items], [bool(item.spans) for item in items]
+    return list(items), plan(trusted, answered, config, seed=job.seed, repeats=repeats)
 
 
 def _check_positions(model: SpanModel, config: TrainConfig) -> None:
@@ -177,34 +158,17 @@ def _check_positions(model: SpanModel, config: TrainConfig) -> None:
         )
 
 
-def _fingerprint(examples: Sequence[TrainingExample], start: str | Path, config: TrainConfig, seed: int) -> str:
-    """Hash of all that decides the result."""
-    begin = model_hash(start) if Path(start).is_dir() else str(start)
-    parts = [begin, asdict(config), seed, [asdict(example) for example in examples]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _checkpoint(state: _State, partial: Path, fingerprint: str) -> None:
-    record = {"fingerprint": fingerprint, "step": state.step, "losses": state.losses}
-    write_checkpoint(partial, state.model, state.optimizer, record)
-
-
-def _resume(partial: Path, fingerprint: str, fresh: _State) -> _State:
-    """The newest checkpoint of the same training loaded into `fresh`, or `fresh` itself."""
-    record = read_checkpoint(partial, fresh.model, fresh.optimizer, fingerprint=fingerprint)
-    return _State(fresh.model, fresh.optimizer, record["step"], record["losses"]) if record else fresh
-
-
-def _finish(
-    model: SpanModel, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]
-) -> TrainResult:
+def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]) -> TrainResult:
     """Saves the reader and its record into `partial`, renames it to the final folder, drops the checkpoints."""
+    if state.best:
+        state.model.load_state_dict(load_file(partial / BEST_FILE))
     ready = partial / "finished"
     shutil.rmtree(ready, ignore_errors=True)
-    model.save(ready, tokenizer)
+    state.model.save(ready, tokenizer)
     result = replace(result, hash=model_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
-    (ready / RECORD_FILE).write_text(json.dumps({**record, **origin}, indent=1), encoding="utf-8")
+    told = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
+    (ready / RECORD_FILE).write_text(json.dumps({**record, **told, **origin}, indent=1), encoding="utf-8")
     ready.rename(result.folder)
     shutil.rmtree(partial)
     return result

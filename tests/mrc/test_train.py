@@ -10,29 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
-from mrc.read.batches import micro_batches, plan_batches, prepare
-from mrc.read.config import ReadConfig, TrainConfig, TrainingExample
-from mrc.read.features import Windower
+from mrc.read.config import ReadConfig
 from mrc.read.model import Reader, model_hash
-from mrc.read.train import span_loss, train
+from mrc.read.train import train
+from mrc.read.trainconfig import HEADS, TrainConfig, TrainingExample
 from tests.mrc import tiny
+from tests.mrc.lessons import CONFIG, batch_of, example
 
-CONFIG = TrainConfig(
-    max_steps=6, batch_size=3, learning_rate=1e-3, max_seq_length=96, doc_stride=16, checkpoint_every=2, device="cpu"
-)
 READ = ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8)
-NAMES = ("Mira Oland", "Tarn", "the mill", "가람 선생", "1893", "1921", "한빛 학당", "Mira")
-
-
-def example(number, *, trusted=True, weight=1.0, negatives=()):
-    name = NAMES[number % len(NAMES)]
-    context = f"The mill stands in Tarn. {number} was founded by {name}."
-    start = context.rindex(name)
-    return TrainingExample(
-        f"q{number}", f"Who founded {number}?", context, start, start + len(name), negatives, weight, trusted
-    )
-
-
 EXAMPLES = [example(number) for number in range(8)]
 
 
@@ -45,8 +30,9 @@ def run(start, folder, *, examples=EXAMPLES, config=CONFIG, seed=0, progress=Non
     return train(examples, start=start, config=config, seed=seed, folder=folder, progress=progress)
 
 
-def test_a_reader_learns_eight_examples_by_heart(start, tmp_path):
-    config = replace(CONFIG, max_steps=120, batch_size=8, learning_rate=3e-3, head_learning_rate=1e-2)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_reader_learns_eight_examples_by_heart(head, start, tmp_path):
+    config = replace(CONFIG, head=head, max_steps=120, batch_size=8, learning_rate=3e-3, head_learning_rate=1e-2)
     nothing = TrainingExample("q8", "Who founded 8?", "The mill stands in Tarn.", -1, -1)
     result = run(start, tmp_path / "reader", examples=[*EXAMPLES, nothing], config=config)
     assert (result.examples, result.steps, result.unusable) == (9, 120, ())
@@ -128,7 +114,9 @@ def test_a_loss_that_is_no_number_stops_with_the_update(start, tmp_path):
     weights = load_file(broken / "model.safetensors")
     weights["qa_outputs.weight"][:] = math.nan
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TrainingDiverged, match="update 1: the loss is nan"):
+    with pytest.raises(
+        TrainingDiverged, match="update 1, phase main: the loss is nan; there is no checkpoint yet; lower"
+    ):
         run(broken, tmp_path / "reader")
 
 
@@ -151,25 +139,6 @@ def test_windows_beyond_the_models_positions_are_refused(start, tmp_path):
 def test_a_span_outside_its_context_is_a_bug_of_the_caller(start_at, end_at):
     with pytest.raises(ValueError, match="q1: span"):
         TrainingExample("q1", "Who?", "Tarn", start_at, end_at)
-
-
-def batch_of(examples, **change):
-    windower = Windower(tiny.wordpiece())
-    config = replace(CONFIG, **change)
-    items, _ = prepare(examples, windower, config)
-    return list(micro_batches(items, windower, config))
-
-
-def test_equal_logits_cost_the_log_of_the_positions_a_question_has():
-    distractor = "The mill stands in Tarn."
-    (batch,) = batch_of([example(0, negatives=(distractor,)), example(1, weight=0.5)], batch_tokens=10_000)
-    zeros = torch.zeros(batch.batch.ids.shape)
-    counts = np.split(batch.allowed.sum(axis=1), np.cumsum(batch.sizes)[:-1])
-    expected = sum(
-        weight * math.log(rows.sum()) for weight, rows in zip(batch.weights, counts, strict=True)
-    )  # one right start and end among all positions of both passages
-    assert sorted(batch.sizes) == [1, 2]
-    assert float(span_loss(zeros, zeros, batch)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_an_answer_in_two_windows_counts_in_both_and_no_answer_is_the_first_token_of_each():
@@ -200,24 +169,3 @@ def test_gradients_do_not_depend_on_how_an_update_is_cut(start, tmp_path):
     whole, cut = (load_file(result.folder / "model.safetensors") for result in (one, many))
     assert one.loss == pytest.approx(many.loss, rel=1e-5)
     assert sum(float((whole[name] - cut[name]).abs().mean()) for name in whole) < 1e-3
-
-
-@pytest.mark.parametrize(("trusted", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
-def test_each_epoch_shows_everything_and_every_batch_enough_that_is_trusted(trusted, others):
-    flags = [True] * trusted + [False] * others
-    config = replace(CONFIG, max_steps=None, epochs=1, batch_size=8)
-    batches = plan_batches(flags, config, seed=0)
-    assert {number for batch in batches for number in batch} == set(range(len(flags)))
-    assert all(0 < len(batch) <= 8 for batch in batches)
-    untrusted = [number for batch in batches for number in batch if not flags[number]]
-    assert len(untrusted) == others
-    if trusted and others:
-        assert all(sum(flags[number] for number in batch) >= len(batch) / 4 for batch in batches)
-
-
-def test_max_steps_is_an_equal_budget_for_unequal_data():
-    for count in (3, 30, 300):
-        plan = plan_batches([True] * count, replace(CONFIG, max_steps=17, batch_size=8), seed=0)
-        assert len(plan) == 17
-        assert plan == plan_batches([True] * count, replace(CONFIG, max_steps=17, batch_size=8), seed=0)
-    assert len(plan_batches([True] * 80, replace(CONFIG, max_steps=None, epochs=2.5, batch_size=8), seed=0)) == 25

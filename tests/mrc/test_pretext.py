@@ -1,0 +1,245 @@
+"""Stage 0 learns from passages alone, survives a kill, and leaves an ordinary starting checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from mrc.errors import BadCheckpoint, OutOfMemory, TrainingDiverged
+from mrc.read import masked
+from mrc.read.blanks import IGNORED, Blanks
+from mrc.read.config import ReadConfig
+from mrc.read.model import Reader, model_hash
+from mrc.read.pretext import prepare_start
+from mrc.read.trainconfig import Stage0Config
+from tests.mrc import tiny
+
+SHORT = ReadConfig(max_seq_length=128, doc_stride=32, max_answer_length=8)
+PLACES = ("Tarn", "Norden", "Hollow", "Ember", "Vale")
+
+
+def texts(count=12):
+    return [
+        f"The old mill of {place} was built in {1800 + number}. Many people came to see the mill of {place} "
+        f"every year. A fire in {1800 + number} took the roof away."
+        for number, place in ((number, PLACES[number % len(PLACES)]) for number in range(count))
+    ]
+
+
+@pytest.fixture
+def start(tmp_path):
+    return tiny.bert(tmp_path / "start", attention_probs_dropout_prob=0.1)
+
+
+def test_masked_words_are_guessed_better_with_every_epoch_of_a_small_corpus(start, tmp_path):
+    losses = []
+    config = Stage0Config(mlm_epochs=12, learning_rate=2e-3, batch_size=4)
+    prepare_start(start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *told: losses.append(told))
+    assert [told[0] for told in losses] == list(range(1, 12 * 3 + 1))
+    first, last = (np.mean([told[2] for told in part]) for part in (losses[:6], losses[-6:]))
+    assert last < 0.8 * first
+
+
+def test_the_result_is_an_ordinary_start_that_names_no_head_and_keeps_its_dropout(start, tmp_path):
+    config = Stage0Config(mlm_epochs=1, learning_rate=1e-3)
+    folder = prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0)
+    written = AutoConfig.from_pretrained(folder)
+    assert written.attention_probs_dropout_prob == 0.1
+    assert "packed" not in (folder / "config.json").read_text(encoding="utf-8")
+    assert model_hash(folder) != model_hash(start)
+    with pytest.raises(BadCheckpoint, match="no question-answering head"):
+        Reader.load(folder)  # a start: training gives it one
+    assert not (tmp_path / "made.partial").exists()
+
+
+def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp_path):
+    told = []
+    config = Stage0Config(mlm_epochs=0.5, cloze_epochs=1, cloze_examples=6, learning_rate=1e-3, batch_size=3)
+    folder = prepare_start(
+        start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *each: told.append(each[:2])
+    )
+    # 6 texts in 2 updates of the masked language model, then 6 questions in 2 updates
+    assert told == [(1, 2), (2, 2), (3, 4), (4, 4)]
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert record["start"] == str(start)
+    assert record["config"]["cloze_examples"] == 6
+    assert Reader.load(folder).answer([("Where is the mill?", texts(1)[0])], SHORT)[0].answers
+
+
+@pytest.mark.parametrize("config", [{"mlm_epochs": 3}, {"mlm_epochs": 1, "cloze_epochs": 3, "cloze_examples": 8}])
+def test_killed_and_called_again_it_ends_in_the_same_bits(start, tmp_path, monkeypatch, config):
+    monkeypatch.setattr(masked, "CHECKPOINT_EVERY", 2)
+    settings = Stage0Config(**config, learning_rate=1e-3, batch_size=4)
+
+    def make(name, progress=None):
+        return prepare_start(start, texts(), tmp_path / name, config=settings, seed=1, progress=progress)
+
+    def kill(step, total, loss, left):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    whole = make("whole")
+    with pytest.raises(KeyboardInterrupt):
+        make("killed", kill)
+    assert (tmp_path / "killed.partial").is_dir()
+    assert not (tmp_path / "killed").exists()
+    assert model_hash(make("killed")) == model_hash(whole)
+    assert make("whole") == whole  # what is finished is returned
+    with pytest.raises(BadCheckpoint, match="something else"):
+        prepare_start(start, texts(3), whole, config=settings, seed=1)
+
+
+@pytest.mark.parametrize("config", [{"mlm_epochs": 1}, {"mlm_epochs": 1, "cloze_epochs": 1, "cloze_examples": 8}])
+@pytest.mark.parametrize("where", ["record", "rename", "sweep"])
+def test_killed_at_its_last_steps_it_goes_on_to_the_same_bits(start, tmp_path, monkeypatch, config, where):
+    settings = Stage0Config(**config, learning_rate=1e-3, batch_size=4)
+
+    def make(name):
+        return prepare_start(start, texts(), tmp_path / name, config=settings, seed=1)
+
+    def killed(at, name):
+        honest = getattr(at, name)
+
+        def method(given, *more, **options):
+            paths = [str(each) for each in (given, *more)]
+            last = str(tmp_path / "killed") in paths or paths[0].endswith("killed.partial/finished/training.json")
+            if last or (paths[0].endswith("killed.partial") and (tmp_path / "killed").exists()):
+                raise KeyboardInterrupt
+            return honest(given, *more, **options)
+
+        monkeypatch.setattr(at, name, method)
+
+    whole = make("whole")
+    killed(*{"record": (Path, "write_text"), "rename": (Path, "rename"), "sweep": (shutil, "rmtree")}[where])
+    with pytest.raises(KeyboardInterrupt):
+        make("killed")
+    monkeypatch.undo()
+    assert model_hash(make("killed")) == model_hash(whole)
+    assert not (tmp_path / "killed.partial").exists()
+
+
+def test_what_was_made_in_another_precision_is_not_taken_for_the_same(start, tmp_path):
+    config = Stage0Config(mlm_epochs=0.5, learning_rate=1e-3)
+    prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0, precision="fp32")
+    with pytest.raises(BadCheckpoint, match="something else"):
+        prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0, precision="bf16")
+
+
+def test_as_many_words_are_hidden_as_the_settings_say(start, tmp_path, monkeypatch):
+    shares, whole = [], masked.Guesser.loss
+
+    def counted(self, windows, **options):
+        hidden = sum(int((targets != IGNORED).sum()) for _, targets in windows)
+        shares.append(hidden / sum(len(ids) - 2 for ids, _ in windows))
+        return whole(self, windows, **options)
+
+    monkeypatch.setattr(masked.Guesser, "loss", counted)
+    for share in (0.1, 0.5):
+        config = Stage0Config(mlm_epochs=1, mask_share=share, batch_size=12)
+        prepare_start(start, texts(), tmp_path / str(share), config=config, seed=0)
+    assert shares == pytest.approx([0.1, 0.5], abs=0.05)
+
+
+def test_another_stage_0_does_not_go_on_from_what_is_left_of_the_first(start, tmp_path):
+    def kill(step, total, loss, left):
+        raise KeyboardInterrupt
+
+    config = Stage0Config(mlm_epochs=1, cloze_epochs=1, learning_rate=1e-3)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_start(start, texts(), tmp_path / "made", config=config, seed=0, progress=kill)
+    other = Stage0Config(mlm_epochs=1, learning_rate=1e-3)
+    one = prepare_start(start, texts(), tmp_path / "made", config=other, seed=0)
+    two = prepare_start(start, texts(), tmp_path / "fresh", config=other, seed=0)
+    assert model_hash(one) == model_hash(two)
+
+
+def test_out_of_memory_halves_the_forward_passes_and_the_resumed_training_does_too(
+    start, tmp_path, monkeypatch, caplog
+):
+    config = Stage0Config(mlm_epochs=3, learning_rate=1e-3, batch_size=4)
+    whole = masked.Guesser.loss
+
+    def scarce(self, windows, **options):
+        if len(windows) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return whole(self, windows, **options)
+
+    def kill(step, total, loss, left):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(masked, "BATCH_TOKENS", 256)  # four windows of this corpus
+    monkeypatch.setattr(masked.Guesser, "loss", scarce)
+    made = prepare_start(start, texts(), tmp_path / "scarce", config=config, seed=0)
+    assert "forward passes of 128 tokens from now on" in caplog.text
+    with pytest.raises(KeyboardInterrupt):
+        prepare_start(start, texts(), tmp_path / "killed", config=config, seed=0, progress=kill)
+    monkeypatch.setattr(masked.Guesser, "loss", whole)  # memory is there again
+    assert model_hash(prepare_start(start, texts(), tmp_path / "killed", config=config, seed=0)) == model_hash(made)
+
+
+def test_a_passage_that_does_not_fit_alone_is_named(start, tmp_path, monkeypatch):
+    def never(self, windows, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(masked.Guesser, "loss", never)
+    with pytest.raises(OutOfMemory, match="single passage"):
+        prepare_start(start, texts(), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+
+
+def test_attention_drops_nothing_while_words_are_hidden(start, tmp_path, monkeypatch):
+    seen, whole = set(), masked.Guesser.loss
+
+    def watched(self, windows, **options):
+        seen.add(self.model.config.attention_probs_dropout_prob)
+        return whole(self, windows, **options)
+
+    monkeypatch.setattr(masked.Guesser, "loss", watched)
+    prepare_start(start, texts(2), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+    assert seen == {0.0}
+
+
+def test_a_loss_that_is_no_number_stops_it_and_names_the_update(start, tmp_path, monkeypatch):
+    whole = masked.Guesser.loss
+    monkeypatch.setattr(masked.Guesser, "loss", lambda *given, **options: whole(*given, **options) * np.nan)
+    with pytest.raises(TrainingDiverged, match="stage 0, update 1: the loss is nan"):
+        prepare_start(start, texts(), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+
+
+def test_stage_0_without_epochs_and_a_tokenizer_without_a_mask_are_refused(start, tmp_path):
+    with pytest.raises(ValueError, match="mlm_epochs or cloze_epochs"):
+        prepare_start(start, texts(1), tmp_path / "made", config=Stage0Config(), seed=0)
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    tokenizer.mask_token = None
+    with pytest.raises(BadCheckpoint, match="no mask token"):
+        Blanks.of(tokenizer, longest=64, share=0.15)
+
+
+def test_words_are_hidden_whole_and_everything_else_stays():
+    tokenizer = tiny.wordpiece()
+    blanks = Blanks.of(tokenizer, longest=40, share=0.3)
+    (plain,) = blanks.tokenise(["Miranda Orlando refounded some mills " * 20])
+    (ids, targets), *rest = blanks.windows(
+        ["Miranda Orlando refounded some mills " * 20, " "], np.random.default_rng(0)
+    )
+    assert not rest  # a text without tokens has nothing to guess
+    assert len(ids) == 40
+    assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    restored = np.where(targets == IGNORED, ids, targets)[1:-1]
+    begin = next(at for at in range(len(plain.ids)) if np.array_equal(plain.ids[at : at + 38], restored))
+    hidden = targets[1:-1] != IGNORED
+    starts = plain.word_start[begin : begin + 38]
+    assert starts.sum() < 20  # most words have several pieces
+    assert np.all((hidden[1:] == hidden[:-1]) | starts[1:])
+    assert 0 < hidden.sum() < 38
+
+
+def test_one_word_is_hidden_however_small_the_share():
+    blanks = Blanks.of(tiny.wordpiece(), longest=40, share=1e-9)
+    for seed in range(5):
+        (_, targets), *_ = blanks.windows(["the mill"], np.random.default_rng(seed))
+        assert (targets != IGNORED).sum() >= 1
