@@ -1,0 +1,135 @@
+"""`study.json`: what a study is, how far it has come, and what was chosen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from labeler.ablation import Choice, Design
+from labeler.config import Config, changed_settings
+from labeler.errors import ConfigError, NotReady, WorkspaceBusy
+from labeler.files import atomic_write, inspect
+
+STAGES = ("begun", "screened", "final", "tested")
+
+
+class Record:
+    """The record of a study; every change is on the disk when `note` returns."""
+
+    def __init__(self, path: Path, held: Mapping[str, Any]) -> None:
+        self._path = path
+        self._held = dict(held)
+
+    @classmethod
+    def opened(cls, design: Design, configs: Mapping[str, Config]) -> Record:
+        """The record of the study, begun now or as it stands. Raises ConfigError where the folder holds another study
+        or an arm under other settings; NotReady for an arm that comes after the choice."""
+        path = design.folder / "study.json"
+        plan = _plan(design)
+        fresh: dict[str, Any] = {
+            "plan": plan,
+            "settings": {},
+            "stage": "begun",
+            "finals": [],
+            "controls": [],
+            "choice": None,
+            "arms": {},
+        }
+        record = cls(path, fresh | (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}))
+        held = record._held["plan"]
+        changed = [f"{key} was {held.get(key)}" for key in plan if held.get(key) != plan[key]]
+        if changed:
+            raise ConfigError(f"{design.folder} holds a study in which {', '.join(changed)}; use another folder")
+        for name, config in configs.items():
+            record._check_arm(name, config)
+        settings = {name: config.resolved() for name, config in configs.items()}
+        record._held["settings"] = record._held["settings"] | settings
+        return record
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing of the study is written down yet."""
+        return not self._path.is_file()
+
+    @property
+    def choice(self) -> Choice | None:
+        """What was chosen, if it was."""
+        return Choice(**self._held["choice"]) if self._held["choice"] else None
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The arms that are tested beside the plain reader and the one that was chosen."""
+        return tuple(self._held["controls"])
+
+    @property
+    def finals(self) -> tuple[str, ...]:
+        """The arms that were last taken into the finals."""
+        return tuple(self._held["finals"])
+
+    def note(
+        self,
+        *,
+        stage: str | None = None,
+        finals: tuple[str, ...] | None = None,
+        controls: tuple[str, ...] | None = None,
+        choice: Choice | None = None,
+        arms: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes down what is given. Once the choice is made the stage only goes forward: who looks at a finished study
+        again does not undo it."""
+        if self.choice and stage and STAGES.index(stage) < STAGES.index(self._held["stage"]):
+            stage = None
+        given = {
+            "stage": stage,
+            "finals": finals,
+            "controls": controls,
+            "choice": choice and asdict(choice),
+            "arms": arms,
+        }
+        self._held |= {name: value for name, value in given.items() if value is not None}
+        with atomic_write(self._path) as file:
+            json.dump(self._held, file, ensure_ascii=False, indent=1)
+
+    def _check_arm(self, name: str, config: Config) -> None:
+        held = self._held["settings"].get(name)
+        if held is None:
+            if self.choice:
+                raise NotReady(f"arm {name}: the choice was made and test was read; use another folder for new arms")
+            return
+        changed = changed_settings(Config.from_resolved(held).resolved(), config.resolved())
+        if changed:
+            key, (before, now) = next(iter(changed.items()))
+            raise ConfigError(f"arm {name} was begun with {key} = {before}, not {now}; use another name or folder")
+
+
+def _plan(design: Design) -> dict[str, Any]:
+    """What may not change while a study goes on."""
+    return {
+        "file": inspect(design.file).sha256,
+        "start": design.start,
+        "sizes": asdict(design.sizes),
+        "split_by": design.split_by,
+        "metric": design.metric,
+        "top_k": design.top_k,
+        "threads": design.threads,  # they move bits, and a training tells bits apart
+    }
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process. Raises WorkspaceBusy."""
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise WorkspaceBusy(f"{folder} is in use by another labeler ablate; wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
