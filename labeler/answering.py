@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db import queries
-from labeler.config import ReadSection
-from labeler.desk import Desk
+from db.rows import RoundRow
+from labeler import reading_rules
+from labeler.answerers import Readers
+from labeler.config import Config
+from labeler.desk import LANGUAGE_SAMPLE, Desk
 from labeler.errors import NotReady
 from labeler.evaluation import best_text
 from labeler.files import atomic_write, read_text
 from labeler.progress import bar
+from labeler.rounds.stopping import known_rule
+from labeler.sections import ReadSection
+from mrc.analyzers import detect_language
 from mrc.calibrate import Calibrator, feature_rows, known_features
 from mrc.errors import DataError, MrcError
 from mrc.metrics import Metric, resolve_metric, score
+from mrc.postprocess import refiner
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Example, Passage, Prediction, Question
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
     from mrc.retrieve.vectors import Encoding
 
 log = logging.getLogger(__name__)
+
+#: settings of reading on which no score depends; the rules are compared by what they came to
+NO_SCORE = ("chunk_size", "batch_tokens", "null_score_diff_threshold", "rules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ def ask(desk: Desk, question: str, *, k: int | None = None) -> list[Answered]:
     from mrc import pipeline
 
     k = k or desk.config.read.top_k
-    reader, index = desk.reader(desk.best_model()), desk.index()
+    best, index = desk.best_model(), desk.index()
+    reader = desk.answerer(best)
     asked = [Question("asked", question)]
     prediction = next(
         pipeline.answer(
@@ -63,6 +74,8 @@ def ask(desk: Desk, question: str, *, k: int | None = None) -> list[Answered]:
             config=desk.config.read,
             metric=desk.metric,
             by_meaning=index.dense is not None,
+            refine=reading_rules.refine_of(desk, best),
+            stopping=known_rule(desk, best, index=index.fingerprint) if k == desk.config.read.top_k else None,
         )
     )
     confidence = _confidence(desk, prediction, index, k=k)
@@ -81,7 +94,7 @@ def _confidence(desk: Desk, prediction: Prediction, index: Index, *, k: int) -> 
         fitted = [
             row
             for row in queries.rounds(session, reverted=False)
-            if row.teacher_id == best.id and row.calibrator_id and row.config["read"]["top_k"] == k
+            if row.teacher_id == best.id and row.calibrator_id and _reads_alike(desk, row, k)
         ]
         if not fitted or not prediction.answers:
             return None
@@ -92,6 +105,33 @@ def _confidence(desk: Desk, prediction: Prediction, index: Index, *, k: int) -> 
     if index.dense is not None and _encoding(index) != _encoding(_stored_index(desk, fitted[-1].index_fingerprint)):
         return None
     return float(calibrator.confidence(feature_rows([prediction], calibrator.features))[0])
+
+
+def _reads_alike(desk: Desk, row: RoundRow, k: int) -> bool:
+    """Whether a round read as now: as many passages, by the same rules and settings, and in the same company; so not
+    where it names a reader that is gone."""
+    then = desk.with_config(Config.from_resolved(row.config))
+    if then.config.train.precision != desk.config.train.precision or _read_rules(desk, row) != _rules_now(desk):
+        return False
+    now = desk.config.read
+    of_no_score = {name: getattr(now, name) for name in NO_SCORE}
+    if replace(then.config.read, **of_no_score) != replace(now, top_k=k):
+        return False
+    try:
+        return then.company == desk.company
+    except NotReady:
+        return False
+
+
+def _read_rules(desk: Desk, row: RoundRow) -> tuple[str, ...]:
+    """The rules that the spans of a round's predictions went through."""
+    with desk.database.read() as session:
+        told = [event for event in queries.events(session, round_number=row.number) if event.kind == "predicted"]
+    return tuple(told[-1].detail.get("rules", ())) if told else ()
+
+
+def _rules_now(desk: Desk) -> tuple[str, ...]:
+    return reading_rules.names_of(desk, desk.best_model())
 
 
 def _encoding(index: Index | None) -> Encoding | None:
@@ -113,6 +153,7 @@ class FileAnswers:
 
     questions: int
     seconds: float
+    cpu_seconds: float  # of all threads
     per_second: float
     exact_match: float | None
     f1: float | None
@@ -122,41 +163,50 @@ class FileAnswers:
 
 
 def answer_file(
-    file: Path, *, model: str, folder: Path, config: ReadSection, metric: str, device: str, precision: str
+    file: Path, *, readers: Readers, folder: Path, config: ReadSection, metric: str, device: str, precision: str
 ) -> FileAnswers:
     """Reads every question of a SQuAD-format file in its own paragraph; writes predictions and n-best into `folder`.
 
-    Raises: DataError for an unusable file; BadCheckpoint.
+    The rules on answers are those named in `config.rules`; none has been earned here, so `auto` means none.
+
+    Raises: DataError for an unusable file; BadCheckpoint; MembersDisagree.
     """
     from mrc import pipeline
-    from mrc.read.model import Reader
 
     examples, rejected = read_squad(parse_squad(read_text(file)[0], where=str(file)), where=str(file))
     if not examples:
         raise DataError(f"{file}: no question can be read")
-    chosen = _metric(metric, examples)
-    reader = Reader.load(model, device=device, precision=precision)
+    language = detect_language([example.question for example in examples[:LANGUAGE_SAMPLE]])
+    impossible = any(example.is_impossible is not None for example in examples)
+    chosen = resolve_metric(metric, language=language, impossible=impossible)
+    refine = refiner(() if config.rules == reading_rules.AUTO else config.rules, language=language)
+    reader = readers.load(device=device, precision=precision, backend=config.backend)
     settings = fitting(config, positions=reader.max_seq_length)
     asked = [Question(example.id, example.question) for example in examples]
     given = [[Passage(passage_id(example.context), example.context)] for example in examples]
-    began, found = time.perf_counter(), []
+    began, spent, found = time.perf_counter(), time.process_time(), []
     with bar("answer", total=len(asked), unit="questions") as shown:
-        for prediction in pipeline.read(asked, given, reader=reader, config=settings, metric=chosen):
+        for prediction in pipeline.read(asked, given, reader=reader, config=settings, metric=chosen, refine=refine):
             found.append(prediction)
             shown.update()
-    seconds = time.perf_counter() - began
-    texts = {
-        example.id: best_text(prediction, may_abstain=example.is_impossible is not None)[0]
-        for example, prediction in zip(examples, found, strict=True)
-    }
+    seconds, spent = time.perf_counter() - began, time.process_time() - spent
+    texts = _texts(examples, found, null_threshold=config.null_score_diff_threshold or 0.0)
     folder.mkdir(parents=True, exist_ok=True)
     predictions = _write(folder / "predictions.json", texts)
-    nbest = _write(
-        folder / "nbest_predictions.json", {prediction.question_id: _nbest(prediction) for prediction in found}
-    )
+    nbest = _write(folder / "nbest_predictions.json", {each.question_id: _nbest(each) for each in found})
     marks = _marks(examples, texts, chosen)
     listed = [(each.where, each.why) for each in rejected]
-    return FileAnswers(len(asked), seconds, len(asked) / seconds, *marks, predictions, nbest, listed)
+    return FileAnswers(len(asked), seconds, spent, len(asked) / seconds, *marks, predictions, nbest, listed)
+
+
+def _texts(examples: list[Example], found: list[Prediction], *, null_threshold: float) -> dict[str, str]:
+    """Id -> the answer given, empty where a question may have none and "no answer" wins by more than the threshold."""
+    return {
+        example.id: best_text(prediction, may_abstain=example.is_impossible is not None, null_threshold=null_threshold)[
+            0
+        ]
+        for example, prediction in zip(examples, found, strict=True)
+    }
 
 
 def fitting(config: ReadSection, *, positions: int) -> ReadSection:
@@ -167,15 +217,6 @@ def fitting(config: ReadSection, *, positions: int) -> ReadSection:
     longest = min(config.max_answer_length, shared // 2)
     log.info("the model has %d positions: windows of %d tokens, answers of up to %d", positions, positions, longest)
     return replace(config, max_seq_length=positions, doc_stride=shared, max_answer_length=longest)
-
-
-def _metric(name: str, examples: list[Example]) -> Metric:
-    from mrc.analyzers import detect_language
-
-    language = detect_language([example.question for example in examples[:200]])
-    return resolve_metric(
-        name, language=language, impossible=any(example.is_impossible is not None for example in examples)
-    )
 
 
 def _marks(examples: list[Example], texts: dict[str, str], metric: Metric) -> tuple[float | None, float | None]:

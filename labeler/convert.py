@@ -53,6 +53,7 @@ def training_example(row: TrainingRow) -> TrainingExample:
         negatives=tuple(negatives),
         weight=row.weight,
         trusted=label.kind != "pseudo",
+        golds=tuple(answer.text for answer in label.answers),
     )
 
 

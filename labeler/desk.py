@@ -21,6 +21,7 @@ from mrc.types import Passage
 if TYPE_CHECKING:
     from mrc.analyzers import Language
     from mrc.read.model import Reader
+    from mrc.read.predict import Answerer
     from mrc.retrieve.index import Index
 
 INDEX_KEY = "index"  # in meta: the fingerprint of the current index
@@ -36,12 +37,15 @@ class Desk:
         self.database = database
         self.config = config or workspace.config
         self._indexes: dict[str, Index] = {}
-        self._readers: dict[tuple[str, str, str], Reader] = {}  # by hash, device and precision
+        self._readers: dict[tuple[str, str, str, str], Reader] = {}  # by hash, device, precision and backend
+        self._members: dict[tuple[str, str, str, str], Reader] = {}  # by name, device, precision and backend
+        self._hashes: dict[str, str] = {}  # of the members' folders: each is read once
 
     def with_config(self, config: Config) -> Desk:
         """The same desk under other settings: a round goes on with those that it was opened with."""
         desk = Desk(self.workspace, self.database, config)
         desk._indexes, desk._readers = self._indexes, self._readers
+        desk._members, desk._hashes = self._members, self._hashes
         return desk
 
     @cached_property
@@ -133,7 +137,7 @@ class Desk:
         from mrc.errors import BadCheckpoint
         from mrc.read.model import model_hash
 
-        key = (model.hash, self.device, self.config.train.precision)
+        key = (model.hash, *self._how)
         if key not in self._readers:
             folder = self.workspace.folder / model.path
             if not folder.is_dir():
@@ -144,11 +148,76 @@ class Desk:
             self._readers[key] = self.load(folder)
         return self._readers[key]
 
+    def answerer(self, model: ModelRow) -> Answerer:
+        """What answers with a trained reader of this workspace: itself, with the members of `[ensemble]` that vote with
+        it, and before the larger one of `[cascade]`. Raises as `reader` does; MembersDisagree; NotReady as
+        `check_company` does."""
+        from labeler.answerers import together
+
+        self.check_company()
+        ensemble, cascade = self.config.ensemble, self.config.cascade
+        return together(
+            [self.reader(model), *(self._member(name) for name in ensemble.members)],
+            names=(model.path, *ensemble.members),
+            vote=ensemble.vote,
+            large=self._member(cascade.large) if cascade.large else None,
+            band=(cascade.low, cascade.high),
+        )
+
+    def check_company(self) -> None:
+        """Raises NotReady where a company is to read adaptively: the bound on what that changes is of one reader."""
+        ensemble, cascade = self.config.ensemble.members, self.config.cascade.large
+        if self.config.read.adaptive != "off" and (ensemble or cascade):
+            others = "ensemble.members vote" if ensemble else "cascade.large is asked"
+            raise NotReady(f"read.adaptive is of one reader, but {others}; set one of the two back")
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        """Who answers beside the workspace's own reader, and how; empty for nobody. Folders by what is in them."""
+        from mrc.read.model import model_hash
+
+        def known(name: str) -> str:
+            home = self.located(name)
+            if home not in self._hashes:
+                self._hashes[home] = model_hash(home) if Path(home).is_dir() else home
+            return self._hashes[home]
+
+        ensemble, cascade = self.config.ensemble, self.config.cascade
+        voting = (ensemble.vote, *map(known, ensemble.members)) if ensemble.members else ()
+        asked = (known(cascade.large), cascade.low, cascade.high) if cascade.large else ()
+        return (*voting, *asked)
+
+    def _member(self, name: str) -> Reader:
+        key = (name, *self._how)
+        if key not in self._members:
+            self._members[key] = self.load(Path(self.located(name)))
+        return self._members[key]
+
+    def located(self, name: str) -> str:
+        """Where a checkpoint is: a folder of the workspace, another folder, or a hub name.
+
+        Raises NotReady for what can only be a folder and is not there: the hub is not asked for it.
+        """
+        inside = self.workspace.folder / name
+        if inside.is_dir():
+            return str(inside)
+        if name.startswith((".", "/", f"{self.workspace.models_folder.name}/")) and not Path(name).is_dir():
+            raise NotReady(f"{inside}: there is no such checkpoint; name another one, or train it: labeler train")
+        return name
+
     def load(self, folder: Path) -> Reader:
-        """The reader of a folder, on the device and in the precision of the settings. Raises BadCheckpoint."""
+        """The reader of a folder, as the settings say on which device, in which precision and by what it computes.
+
+        Raises BadCheckpoint; MissingExtra, NoDevice for a backend that is not there or not for this device.
+        """
         from mrc.read.model import Reader
 
-        return Reader.load(folder, device=self.config.train.device, precision=self.config.train.precision)
+        train = self.config.train
+        return Reader.load(folder, device=train.device, precision=train.precision, backend=self.config.read.backend)
+
+    @property
+    def _how(self) -> tuple[str, str, str]:
+        return self.device, self.config.train.precision, self.config.read.backend
 
     def fetch(self, ids: Sequence[str]) -> Mapping[str, Passage]:
         """The stored passages of these ids."""

@@ -48,6 +48,7 @@ def machine() -> Iterator[Check]:
     yield _tried("PyStemmer", _english, needed=True)
     yield _tried("kiwipiepy", _korean, needed=False)
     yield _tried("datasets", _datasets, needed=False)
+    yield _tried("onnxruntime", _onnx, needed=False)
 
 
 def _workspace(folder: Path | None) -> Iterator[Check]:
@@ -120,6 +121,16 @@ def _datasets() -> str:
     if find_spec("datasets") is None:
         raise NotReady('not installed; for Hugging Face datasets: pip install "labeler[hf]"')
     return version("datasets")
+
+
+def _onnx() -> str:
+    """Whether ONNX Runtime is there, and whether it pays here: it reads in float32."""
+    from mrc.encoder import has_bf16, pick_device
+
+    if find_spec("onnxruntime") is None:
+        raise NotReady('not installed; reads faster where there is no bfloat16: pip install "labeler[onnx]"')
+    pays = "torch reads faster here" if has_bf16(pick_device("auto")) else "--set read.backend=onnx reads faster here"
+    return f"{version('onnxruntime')}; {pays}"
 
 
 def _disk(folder: Path) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from db import queries, store
-from db.rows import EvaluationRow, LabelledQuestion, ModelRow, QuestionRow
-from labeler import ranking
+from db.rows import EvaluationRow, LabelledQuestion, ModelRow
+from labeler import ranking, reading_rules
 from labeler.desk import Desk
 from labeler.errors import NotReady
 from labeler.gate import QuestionResult
@@ -20,10 +20,12 @@ from labeler.progress import bar
 from labeler.ranking import Comparison, Miss, gold_passages
 from labeler.rounds import predicting
 from mrc.metrics import Interval, bootstrap_interval, score
+from mrc.postprocess import null_margin
 from mrc.types import Prediction
 
 if TYPE_CHECKING:
-    from mrc.read.model import Reader
+    from mrc.postprocess import Refine, RuleEffect
+    from mrc.read.predict import Answerer
 
 BOOTSTRAP_SEED = 0
 
@@ -52,14 +54,18 @@ class Evaluation:
     comparison: Comparison | None = None
     misses: tuple[Miss, ...] | None = None
     reasons: Mapping[str, int] | None = None  # how many misses have each
+    rules: tuple[RuleEffect, ...] | None = None  # what each rule on answers does on dev, as the round saw it
 
 
-def evaluate(desk: Desk, split: str, *, compare: str | None = None, misses: int | None = None) -> Evaluation:
+def evaluate(
+    desk: Desk, split: str, *, compare: str | None = None, misses: int | None = None, rules: bool = False
+) -> Evaluation:
     """The best reader and the current index on a split. Without a reader only retrieval is measured.
 
     Args:
         compare: another index to measure retrieval against, see `labeler.ranking.other_index`.
         misses: list the questions whose gold passage is not among so many first ones.
+        rules: tell what each rule on answers does, see `labeler.reading_rules`.
 
     Raises: NotReady for a split without labelled questions, or without the index that `compare` and `misses` need.
     """
@@ -81,7 +87,8 @@ def evaluate(desk: Desk, split: str, *, compare: str | None = None, misses: int 
         intervals |= {f"{name}.{mark}": bounds for mark, bounds in (part.intervals if part else {}).items()}
     found = Evaluation(split, len(entries), retrieval, reader, end_to_end, intervals, model.hash if model else None)
     reasons = ranking.counted(missed) if missed is not None else None
-    return replace(found, comparison=comparison, misses=missed, reasons=reasons)
+    effects = reading_rules.rules_of(desk, model).table if rules and model else None
+    return replace(found, comparison=comparison, misses=missed, reasons=reasons, rules=effects)
 
 
 def labelled(desk: Desk, split: str) -> list[LabelledQuestion]:
@@ -118,12 +125,19 @@ def evaluated(desk: Desk, model: ModelRow, split: str, *, index: str | None) -> 
     entries = markable(desk, split, index=index)
     if not entries:
         raise NotReady(f"no {split} question has an answer; add some with: labeler import FILE --as {split}")
-    key = _key(desk, entries, index)
+    key = _key(desk, model, entries, index)
     with desk.database.read() as session:
         stored = queries.evaluation(session, model.id, split=split, key=key)
     if stored is not None:
         return stored
-    rows = marks(desk, desk.reader(model), entries, index=index)
+    rows = marks(
+        desk,
+        desk.answerer(model),
+        entries,
+        index=index,
+        refine=reading_rules.refine_of(desk, model),
+        null_threshold=reading_rules.null_threshold_of(desk, model),
+    )
     about = summary(rows, index=index)
     with desk.database.write() as session:
         store.add_evaluation(session, model.id, split=split, key=key, summary=about, results=rows)
@@ -140,25 +154,39 @@ def markable(desk: Desk, split: str, *, index: str | None) -> list[LabelledQuest
     return [entry for entry in entries if entry.label.answers or (index is None and entry.question.is_impossible)]
 
 
-def _key(desk: Desk, entries: Sequence[LabelledQuestion], index: str | None) -> str:
+def _key(desk: Desk, model: ModelRow, entries: Sequence[LabelledQuestion], index: str | None) -> str:
     """Hash of all that the numbers depend on beside model and split."""
     asked = [
         [entry.question.id, entry.question.is_impossible, [asdict(answer) for answer in entry.label.answers]]
         for entry in entries
     ]
-    parts = [index, asdict(desk.config.read), desk.metric, desk.device, desk.config.train.precision, asked]
+    parts: list[Any] = [index, asdict(desk.config.read), desk.metric, desk.language, desk.device]
+    parts += [desk.config.train.precision, asked, list(reading_rules.names_of(desk, model))]
+    parts += [reading_rules.null_threshold_of(desk, model), *desk.company]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def marks(desk: Desk, reader: Reader, entries: Sequence[LabelledQuestion], *, index: str | None) -> list[list[Any]]:
-    """[question id, document id, exact match, F1, answer, its passage, whether that is a gold one] per question."""
-    questions = [entry.question if index else _in_gold_passage(entry) for entry in entries]
+def marks(
+    desk: Desk,
+    reader: Answerer,
+    entries: Sequence[LabelledQuestion],
+    *,
+    index: str | None,
+    refine: Refine | None = None,
+    null_threshold: float = 0.0,
+) -> list[list[Any]]:
+    """[question id, document id, exact match, F1, answer, its passage, whether that is a gold one] per question.
+
+    `refine`: the rules that spans go through; `null_threshold`: see `best_text`.
+    """
+    questions = [entry.question if index else reading_rules.in_gold_passage(entry) for entry in entries]
     rows = []
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as shown:
-        found = predicting.answers(desk, questions, reader, index)
+        found = predicting.answers(desk, questions, reader, index, refine=refine)
         for entry, prediction in zip(entries, found, strict=True):
             # Who must find the passage is only asked what has an answer, and always gives one.
-            text, passage = best_text(prediction, may_abstain=not index and entry.question.is_impossible is not None)
+            abstain = not index and entry.question.is_impossible is not None
+            text, passage = best_text(prediction, may_abstain=abstain, null_threshold=null_threshold)
             rows.append(_mark(desk, entry, text, passage))
             shown.update()
     return rows
@@ -168,23 +196,21 @@ def _mode(index: str | None) -> str:
     return "end_to_end" if index else "reader"
 
 
-def _in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
-    """The question, to be read in the passage that answers it; an impossible one in the context it came with."""
-    passage = entry.label.answers[0].passage_id if entry.label.answers else entry.question.context_id
-    return replace(entry.question, context_id=passage)
-
-
 def _mark(desk: Desk, entry: LabelledQuestion, text: str, passage: str | None) -> list[Any]:
     found = score(text, [answer.text for answer in entry.label.answers], desk.metric)
     right = passage in gold_passages(entry)
     return [entry.question.id, entry.document_id, found.exact_match, found.f1, text, passage, right]
 
 
-def best_text(prediction: Prediction, *, may_abstain: bool) -> tuple[str, str | None]:
-    """The answer given and its passage; empty where there is none, or where "no answer" weighs more and is allowed."""
-    if not prediction.answers or (may_abstain and prediction.null_score > prediction.answers[0].score):
+def best_text(prediction: Prediction, *, may_abstain: bool, null_threshold: float = 0.0) -> tuple[str, str | None]:
+    """The answer given and its passage; empty where there is none, or where "no answer" is allowed and weighs more, by
+    more than `null_threshold` nats."""
+    if not prediction.answers:
         return "", None
-    return prediction.answers[0].text, prediction.answers[0].passage_id
+    best = prediction.answers[0]
+    if may_abstain and null_margin(prediction.null_score, best.score) > null_threshold:
+        return "", None
+    return best.text, best.passage_id
 
 
 def summary(rows: Sequence[Sequence[Any]], *, index: str | None) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from db import queries, store
 from db.rows import ModelRow, RetrieverRow
+from labeler.config import Config
 from labeler.desk import DENSE_KEY, INDEX_KEY, Desk
 from labeler.errors import NotReady
 from labeler.indexing import VECTORS
+from labeler.rounds.starting import STAGE0
 from mrc.errors import MrcError
 from mrc.retrieve.vectors import Encoding
 
@@ -41,8 +43,11 @@ def prune(desk: Desk, *, keep: int) -> Pruned:
     """
     encodings = _encodings_in_use(desk)
     in_use = _retrievers_in_use(desk, encodings)
+    named_readers = _readers_in_use(desk)
+    with desk.database.read() as session:
+        models_in_use = {row.id for row in queries.models(session) if _lies_in(desk, row.path, named_readers)}
     with desk.database.write() as session:
-        done = store.prune(session, keep=keep, retrievers_in_use=in_use)
+        done = store.prune(session, keep=keep, models_in_use=models_in_use, retrievers_in_use=in_use)
         if done.predictions or done.models or done.retrievers:
             detail = {"predictions": done.predictions, "models": [row.hash for row in done.models]}
             if done.retrievers:
@@ -51,7 +56,8 @@ def prune(desk: Desk, *, keep: int) -> Pruned:
     with desk.database.read() as session:
         readers = queries.models(session)
         encoders = [row for row in queries.retrievers(session) if row.hash not in in_use]
-    models, retrievers = list(_dead_models(desk, readers)), list(_dead_models(desk, encoders))
+    models = [*_dead_models(desk, readers), *_dead_starts(desk, named_readers)]
+    retrievers = list(_dead_models(desk, encoders))
     indexes, vectors = list(_dead_indexes(desk)), list(_dead_vectors(desk, encodings))
     freed = sum(_delete(folder) for folder in (*models, *retrievers, *indexes, *vectors))
     home = desk.workspace.folder
@@ -69,6 +75,34 @@ def _dead_models(desk: Desk, rows: Sequence[ModelRow] | Sequence[RetrieverRow]) 
         folder = desk.workspace.folder / path
         if folder.is_dir() and folder.resolve().parent == desk.workspace.models_folder.resolve():
             yield folder
+
+
+def _dead_starts(desk: Desk, in_use: Collection[Path]) -> Iterator[Path]:
+    """Starting checkpoints prepared on the passages, unless they are in use or a round is open; one that stage 0 wants
+    again is made again."""
+    with desk.database.read() as session:
+        if queries.current_round(session) is not None:
+            return
+    for folder in sorted(desk.workspace.models_folder.glob(f"{STAGE0}-*")):
+        if folder.is_dir() and folder.resolve() not in in_use:
+            yield folder
+
+
+def _readers_in_use(desk: Desk) -> set[Path]:
+    """Where the checkpoints may lie that the settings or those of an open round name, to answer with, to learn from or
+    to start from, and those that the readers which may be the best one again began as: a later round starts there."""
+    with desk.database.read() as session:
+        standing = queries.current_round(session)
+        promoted = {row.student_id for row in queries.rounds(session, reverted=False) if row.promoted}
+        names = {row.start for row in queries.models(session) if row.id in promoted}
+    for config in (desk.config, *([Config.from_resolved(standing.config)] if standing else ())):
+        named = (config.cascade.large, config.round.start, *config.ensemble.members, *config.round.teachers)
+        names |= {name for name in named if name}
+    return _folders(desk, names)
+
+
+def _lies_in(desk: Desk, path: str, folders: Collection[Path]) -> bool:
+    return (desk.workspace.folder / path).resolve() in folders
 
 
 def _dead_indexes(desk: Desk) -> Iterator[Path]:
@@ -119,7 +153,7 @@ def _retrievers_in_use(desk: Desk, encodings: Sequence[Encoding] | None) -> set[
         if row.id in standing or row.hash in loaded:  # named again by reverting its round, and by the next training
             names |= {row.named_before, row.start}
     folders = _folders(desk, {name for name in names if name})
-    return loaded | {row.hash for row in rows if (desk.workspace.folder / row.path).resolve() in folders}
+    return loaded | {row.hash for row in rows if _lies_in(desk, row.path, folders)}
 
 
 def _folders(desk: Desk, names: Collection[str]) -> set[Path]:

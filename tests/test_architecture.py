@@ -24,7 +24,8 @@ HEAVY = ("torch", "transformers", "faiss", "pandas", "sklearn", "sqlalchemy", "l
 FLOORS = (
     {"types", "errors"},
     {"text", "squad", "analyzers", "josa", "checkpoints", "encoder"},
-    {"retrieve", "read", "decode", "ensemble", "calibrate", "selective", "certify", "metrics", "question_types"},
+    {"retrieve", "read", "decode", "calibrate", "selective", "certify", "metrics", "question_types"}
+    | {"ranking", "trimming", "units", "postprocess", "voting", "ensemble"},
     {"pipeline"},
 )
 
@@ -123,6 +124,11 @@ def test_only_the_client_uses_the_label_studio_sdk() -> None:
 
 def test_only_the_command_line_uses_click() -> None:
     assert importers("click") <= below("labeler/cli")
+
+
+def test_only_the_command_line_uses_the_command_line() -> None:
+    allowed = below("labeler/cli") | {"labeler/__main__.py"}
+    assert importers("labeler.cli") - allowed == set()
 
 
 def test_reading_comprehension_knows_no_database() -> None:

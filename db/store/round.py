@@ -224,18 +224,20 @@ def _set_reviews_aside(session: Session, round_number: int) -> None:
     session.execute(update(table(Review)).where(*waiting).values(recorded_in=round_number))
 
 
-def prune(session: Session, *, keep: int = 1, retrievers_in_use: Collection[str] = ()) -> Pruned:
+def prune(
+    session: Session, *, keep: int = 1, models_in_use: Collection[int] = (), retrievers_in_use: Collection[str] = ()
+) -> Pruned:
     """Deletes predictions, and names models, of old rounds that nothing refers to.
 
     Kept: predictions of the newest `keep` rounds, of an open one, of rounds with open tasks, and of rounds that live
     pseudo-labels came from; students of promoted rounds that are not reverted; teacher and student of an open round;
-    promoted retrievers of rounds that are not reverted, that of an open round, and those of the hashes given: what an
-    index is built with is not stored here.
+    the models of the ids given; promoted retrievers of rounds that are not reverted, that of an open round, and those
+    of the hashes given: what settings name or an index is built with is not known here.
     The rows of the models named stay, for provenance, with `pruned_at`; their folders are the caller's to delete.
     """
     stored = set(session.execute(select(Prediction.round_number).distinct()).scalars())
     deleted = delete_predictions(session, stored - _rounds_in_use(session, keep))
-    kept = _models_in_use(session)
+    kept = _models_in_use(session) | set(models_in_use)
     gone = tuple(row for row in round_queries.models(session) if row.pruned_at is None and row.id not in kept)
     for row in gone:
         session.execute(update(table(Model)).where(Model.id == row.id).values(pruned_at=utc_now()))

@@ -19,7 +19,7 @@ COMMANDS = {
     "search": ("retrieval", "Find passages for a question."),
     "train": ("reading", "Train a reader on the live labels."),
     "ask": ("reading", "Answer one question from the corpus."),
-    "evaluate": ("reading", "Measure retrieval and reader on a split."),
+    "evaluate": ("evaluate", "Measure retrieval and reader on a split."),
     "predict": ("round", "Predict the pool with the current reader."),
     "round": ("round", "Run the current round on from where it stands."),
     "push": ("people", "Send open tasks to Label Studio."),
@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("demo", "Write one HTML page with the whole story."),
     "export": ("data", "Write labels, or tasks for a Label Studio elsewhere."),
     "answer": ("reading", "Read a SQuAD-format file with a reader; needs no workspace."),
+    "ablate": ("ablate", "Train and compare readers on one labelled file."),
     "prune": ("state", "Delete predictions and models that nothing refers to."),
     "db": ("state", "Upgrade, back up and restore the database."),
     "doctor": ("state", "Check what works on this machine."),
@@ -87,7 +88,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        from labeler.cli.explain import explain
+        from labeler.explain import explain
 
         line = explain(error)
         if line is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from labeler.printing import log_to_stderr
 
 if TYPE_CHECKING:
     from labeler.desk import Desk
@@ -83,13 +83,6 @@ def _opened(make: Callable[..., Desk], opened: Any) -> Iterator[Desk]:
         database.close()
 
 
-def log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("labeler").setLevel(logging.INFO)
-    logging.getLogger("mrc").setLevel(logging.INFO)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
-
-
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     """Prints a result: its fields as JSON, or the text made from it."""
     click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else text())
@@ -106,36 +99,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def percent(value: float | None) -> str:
-    """A rate for people: 0.873 is `87.3`; a dash where there is none."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """Aligned columns: text to the left, numbers to the right. Wide (Korean) characters count as two."""
-    cells = [tuple(str(cell) for cell in row) for row in rows]
-    widths = [max(_width(line[place]) for line in [header, *cells]) for place in range(len(header))]
-    numeric = [
-        all(not isinstance(row[place], str) or _is_number(row[place]) for row in rows) for place in range(len(header))
-    ]
-
-    def line(cells: tuple[str, ...]) -> str:
-        padded = []
-        for cell, width, right in zip(cells, widths, numeric, strict=True):
-            space = " " * (width - _width(cell))
-            padded.append(space + cell if right else cell + space)
-        return "  ".join(padded).rstrip()
-
-    return "\n".join(line(each) for each in [header, *cells])
-
-
-def _width(text: str) -> int:
-    import unicodedata
-
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _is_number(text: str) -> bool:
-    return text == "-" or text.replace(".", "", 1).lstrip("+-").isdigit()

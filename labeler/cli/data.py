@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from labeler.cli.common import desk, in_workspace, json_option, show, table
+from labeler.cli.common import desk, in_workspace, json_option, show
 from labeler.cli.telling import rejected_lines
+from labeler.printing import table
 
 if TYPE_CHECKING:
     from db.rows import ImportRow, Undone

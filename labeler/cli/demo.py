@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, log_to_stderr, on_device, percent, show, table
+from labeler.cli.common import desk, in_workspace, json_option, on_device, show
+from labeler.printing import log_to_stderr, percent, table
 
 if TYPE_CHECKING:
     from labeler.demo.play import Played

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, percent, show, table
+from labeler.cli.common import desk, in_workspace, show
 from labeler.cli.telling import answer_text, clipped, told
+from labeler.printing import percent, table
 
 if TYPE_CHECKING:
     from labeler.correcting import Correction, StoredLabel

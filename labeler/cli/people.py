@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show, table
+from labeler.cli.common import desk, in_workspace, show
+from labeler.printing import table
 
 if TYPE_CHECKING:
     from db.rows import RoundRow

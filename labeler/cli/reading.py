@@ -1,25 +1,33 @@
-"""train, ask, evaluate, answer."""
+"""train, ask, answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, on_device, percent, set_option, show, table
+from labeler.cli.common import desk, in_workspace, json_option, on_device, set_option, show
+from labeler.printing import percent, table
 
-if TYPE_CHECKING:
-    from labeler.evaluation import Evaluation
-    from labeler.ranking import Comparison, Miss
+log = logging.getLogger("labeler")
 
 
 @click.command("train")
 @click.option(
     "--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; `builtin`: a small one made from the passages."
 )
-@click.option("--head", type=click.Choice(["linear"]), help="What turns the encoder's output into spans.")
+@click.option(
+    "--head", type=click.Choice(["linear", "cnn", "lstm", "joint"]), help="What turns the encoder's output into spans."
+)
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="PATH_OR_HUB_ID",
+    help="A reader to learn from, with train.distill_weight; repeatable.",
+)
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the order of examples and of dropout.")
 @in_workspace
@@ -30,6 +38,7 @@ def train_command(
     as_json: bool,
     model: str | None,
     head: str | None,
+    teachers: tuple[str, ...],
     epochs: float | None,
     seed: int | None,
 ) -> None:
@@ -45,6 +54,8 @@ def train_command(
 
     given = (("round.start", model), ("train.head", head), ("train.epochs", epochs), ("round.seed", seed))
     sets = (*sets, *(f"{name}={value}" for name, value in given if value is not None))
+    if teachers:
+        sets = (*sets, f"round.teachers={json.dumps(teachers)}")
     with desk(workspace, sets, write=True) as at:
         trained = machine.train(at)
     text = (
@@ -92,112 +103,88 @@ def _no_confidence(confidence: float | None) -> str:
     return "\nno confidence: no round has calibrated this reader over as many passages, found as they are now"
 
 
-@click.command("evaluate")
-@click.option("--split", type=click.Choice(["dev", "test", "calibration"]), default="dev", show_default=True)
-@click.option(
-    "--compare",
-    metavar="INDEX",
-    help="Also retrieve by another index: the fingerprint of a stored one, or settings (k1=0.5,dense.model=none).",
-)
-@click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions not found in the first K.")
-@in_workspace
-@on_device
-def evaluate_command(
-    workspace: Path | None, sets: tuple[str, ...], as_json: bool, split: str, compare: str | None, misses: int | None
-) -> None:
-    """Measure retrieval and reader on a split.
-
-    Three measures: is the gold passage among the first retrieved (top), or any passage in which the answer stands
-    (answer_in); the reader on the gold passage; both together. Intervals are 95%, by a bootstrap over documents.
-    Without a reader only retrieval is measured.
-
-    \b
-    Example:  labeler evaluate --split test --json
-              labeler evaluate --compare method=okapi,k1=1.2 --misses 3
-    """
-    from labeler.evaluation import evaluate
-
-    with desk(workspace, sets, write=True) as at:
-        found = evaluate(at, split, compare=compare, misses=misses)
-    show(found, as_json=as_json, text=lambda: _evaluation_text(found))
-
-
-def _evaluation_text(found: Evaluation) -> str:
-    rows: list[tuple[Any, ...]] = []
-    for name, value in (found.retrieval or {}).items():
-        rows.append(("retrieval", name, percent(value), _bounds(found, f"retrieval.{name}")))
-    for part, reading in (("reader, gold passage", found.reader), ("end to end", found.end_to_end)):
-        if reading is not None:
-            key = "reader" if part.startswith("reader") else "end_to_end"
-            rows.append((part, "exact match", percent(reading.exact_match), _bounds(found, f"{key}.exact_match")))
-            rows.append((part, "F1", percent(reading.f1), _bounds(found, f"{key}.f1")))
-    parts = [f"{found.questions} {found.split} questions", table(("what", "measure", "%", "95% interval"), rows)]
-    if found.comparison is not None:
-        parts += ["", _comparison_text(found.comparison)]
-    if found.misses is not None:
-        parts += ["", _misses_text(found.misses, found.reasons or {})]
-    return "\n".join(parts)
-
-
-def _comparison_text(found: Comparison) -> str:
-    rows = [
-        (name, f"{100 * each.mean:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}")
-        for name, each in found.differences.items()
-    ]
-    title = f"index {found.index[:12]} against {found.other[:12]}: {found.better} questions better, {found.worse} worse"
-    return f"{title}\n" + table(("measure", "difference", "95% interval"), rows)
-
-
-def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
-    rows = [
-        ("-" if each.rank is None else str(each.rank + 1), each.id, each.question[:60], "; ".join(each.reasons))
-        for each in misses
-    ]
-    counts = ", ".join(f"{name} {count}" for name, count in reasons.items())
-    return f"{len(misses)} not found ({counts})\n" + table(("rank", "id", "question", "why"), rows)
-
-
-def _bounds(found: Evaluation, key: str) -> str:
-    bounds = found.intervals.get(key)
-    return f"{percent(bounds[0])} to {percent(bounds[1])}" if bounds else ""
-
-
 @click.command("answer")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="PATH_OR_HUB_ID", help="The reader.")
+@click.option(
+    "--model",
+    "models",
+    required=True,
+    multiple=True,
+    metavar="PATH_OR_HUB_ID",
+    help="The reader; several vote, the better ones first.",
+)
+@click.option(
+    "--vote",
+    type=click.Choice(["characters", "logits", "hard"]),
+    show_default="characters",
+    help="How several readers vote: on characters whatever their tokenizers, by mean logits, or by counting answers.",
+)
+@click.option("--large", metavar="PATH_OR_HUB_ID", help="A larger reader, asked where the score lies in the band.")
+@click.option(
+    "--band",
+    type=(click.FloatRange(0, 1), click.FloatRange(0, 1)),
+    show_default="0.2 0.7",
+    metavar="LOW HIGH",
+    help="Scores, 0-1, between which the larger reader is asked.",
+)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write into."
 )
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: the setting train.precision.")
 @set_option
 @json_option
 @on_device
 def answer_command(
-    sets: tuple[str, ...], as_json: bool, file: Path, model: str, output: Path, metric: str, precision: str
+    sets: tuple[str, ...],
+    as_json: bool,
+    file: Path,
+    models: tuple[str, ...],
+    vote: str | None,
+    large: str | None,
+    band: tuple[float, float] | None,
+    output: Path,
+    metric: str,
+    precision: str | None,
 ) -> None:
     """Read a SQuAD-format file with a reader; needs no workspace.
 
     Every question is read in its own paragraph. Writes predictions.json (id to text, as the official scripts read
-    it) and nbest_predictions.json.
+    it) and nbest_predictions.json. Several readers vote; a larger one is asked only where the answer's score says
+    that it may help.
 
     \b
     Example:  labeler answer dev.json --model models/round-2 -o out
+              labeler answer dev.json --model small --model other --large big --band 0.2 0.7 -o out
     """
+    from labeler.answerers import Readers
     from labeler.answering import answer_file
-    from labeler.cli.common import log_to_stderr
     from labeler.config import load_config
+    from labeler.printing import log_to_stderr
 
     log_to_stderr()
     config = load_config(overrides=sets)
+    if band and band[0] > band[1]:
+        raise click.UsageError("--band LOW HIGH: LOW is above HIGH.")
+    if band and not large:
+        raise click.UsageError("--band: there is no larger reader to ask; name one with --large.")
+    if vote and len(models) == 1:
+        raise click.UsageError("--vote: one reader does not vote; give --model several times.")
+    for name, changed, instead in (
+        ("ensemble.members", config.ensemble.members, "name the readers with --model"),
+        ("cascade.large", config.cascade.large, "name it with --large"),
+        ("read.adaptive", config.read.adaptive != "off", "every question has one passage here"),
+    ):
+        if changed:
+            log.warning("%s is not used by labeler answer: %s", name, instead)
     found = answer_file(
         file,
-        model=model,
+        readers=Readers(models, vote or "characters", large, band or (0.2, 0.7)),
         folder=output,
         config=config.read,
         metric=metric,
         device=config.train.device,
-        precision=precision,
+        precision=precision or config.train.precision,
     )
     marks = "" if found.exact_match is None else f"; EM {percent(found.exact_match)}, F1 {percent(found.f1)}"
     show(

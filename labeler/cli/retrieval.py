@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, on_device, percent, plain, show, table
+from labeler.cli.common import desk, in_workspace, on_device, plain, show
+from labeler.printing import percent, table
 
 if TYPE_CHECKING:
     from labeler.indexing import Built

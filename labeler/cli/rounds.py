@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, percent, show, table
+from labeler.cli.common import desk, in_workspace, show
+from labeler.printing import percent, table
 
 
 @click.group("rounds")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, percent, show, table, workspace_option
+from labeler.cli.common import desk, in_workspace, json_option, show, workspace_option
+from labeler.printing import percent, table
 
 if TYPE_CHECKING:
     from db.engine import Database

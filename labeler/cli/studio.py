@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, log_to_stderr, show
+from labeler.cli.common import desk, in_workspace, show
+from labeler.printing import log_to_stderr
 
 if TYPE_CHECKING:
     from labeler.studio.server import Started

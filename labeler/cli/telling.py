@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labeler.cli.common import percent
+from labeler.printing import percent
 
 if TYPE_CHECKING:
     from db.rows import EventRow

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from db import queries, store
 from db.rows import ModelRow, RoundRow
-from labeler import evaluation
+from labeler import evaluation, reading_rules
 from labeler.desk import Desk
 from labeler.gate import Verdict, alarms, compare
 from labeler.rounds import retriever
@@ -40,11 +40,15 @@ def close(desk: Desk, row: RoundRow) -> RoundRow:
 def judge(desk: Desk, row: RoundRow, student: ModelRow, best: ModelRow | None) -> Verdict:
     """The verdict on dev by the round's own index, whatever was indexed since; without dev questions nothing is seen.
 
-    The first reader of a workspace has nothing to beat and is judged against itself.
+    Both readers answer by the rules that they earned on dev. The first reader of a workspace has nothing to beat and
+    is judged against itself.
     """
     index = row.index_fingerprint
     if not evaluation.markable(desk, "dev", index=index):
         return compare((), (), desk.config.gate, seed=row.seed)
+    for model in (student, best):
+        if model is not None:
+            reading_rules.tune(desk, model, index=index)
     after = evaluation.results(desk, student, "dev", index=index)
     before = evaluation.results(desk, best, "dev", index=index) if best else after
     verdict = compare(after, before, desk.config.gate, seed=row.seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,29 @@ def _name_other_settings(desk: Desk, row: RoundRow) -> None:
         for name, (was, _) in changed.items()
         if name not in opening.RESOLVED and not name.startswith("studio.")
     ]
-    for section, start in (("round", desk.config.round.start), ("retriever", desk.config.retriever.start)):
-        stays = row.config.get(section, {}).get("start")
-        if start is not None and stays not in (start, str(Path(start).absolute())):
-            other.append(f"{section}.start (stays {stays})")
+    other += [f"{name} (stays {stays})" for name, stays in _other_checkpoints(desk, opened_with)]
     if other:
         log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
+
+
+def _other_checkpoints(desk: Desk, opened_with: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings that name other checkpoints now, and what they stay; a round keeps folders by absolute paths."""
+    now = desk.config
+    for section, key, named in (
+        ("round", "start", now.round.start),
+        ("retriever", "start", now.retriever.start),
+        ("cascade", "large", now.cascade.large),
+        ("ensemble", "members", now.ensemble.members),
+        ("round", "teachers", now.round.teachers),
+    ):
+        stays = opened_with.get(section, {}).get(key)
+        names = [named] if isinstance(named, str) else list(named or ())
+        held = [stays] if isinstance(stays, str) else list(stays or ())
+        same = len(names) == len(held) and all(
+            there in (name, str(Path(name).absolute())) for name, there in zip(names, held, strict=True)
+        )
+        if not same and (names or key in ("members", "teachers", "large")):  # no start of one's own: any will do
+            yield f"{section}.{key}", stays
 
 
 def predict(desk: Desk) -> RoundRow:

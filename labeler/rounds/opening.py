@@ -18,7 +18,7 @@ from labeler.config import Config
 from labeler.desk import Desk, with_settings
 from labeler.errors import NotReady
 from labeler.intake import stored_units
-from labeler.rounds import retriever, reviewing, training
+from labeler.rounds import checks, retriever, reviewing, starting, training
 from labeler.splits import hold_out
 
 log = logging.getLogger("labeler")
@@ -32,7 +32,10 @@ RESOLVED = frozenset(
         "train.device",
         "round.reviewer",
         "round.start",
+        "round.teachers",
         "retriever.start",
+        "ensemble.members",
+        "cascade.large",
     }
 )
 
@@ -152,16 +155,42 @@ def _indexed(desk: Desk, config: Config) -> tuple[Config, str | None]:
 
 
 def resolve(desk: Desk, reviewer: str | None = None) -> Config:
-    """The settings that a new round is opened with: nothing in them is left to the machine it goes on on."""
+    """The settings that a new round is opened with: nothing in them is left to the machine it goes on on.
+
+    Raises: NotReady, NoDevice, MissingExtra, BadCheckpoint for a round that could never read or never train.
+    """
     from mrc.encoder import pick_device
 
+    desk.check_company()
     device = str(pick_device(desk.config.train.device))
+    start = start_of(desk)
+    checks.can_train(desk, start)
     return with_settings(
         desk.config,
         workspace={"language": desk.language, "metric": desk.metric},
         train={"device": device},
-        round={"reviewer": reviewer or desk.config.round.reviewer, "start": start_of(desk)},
+        ensemble={"members": members_of(desk)},
+        cascade={"large": _named_start(desk, desk.config.cascade.large) if desk.config.cascade.large else None},
+        round={
+            "reviewer": reviewer or desk.config.round.reviewer,
+            "start": start,
+            "teachers": teachers_of(desk),
+        },
     )
+
+
+def members_of(desk: Desk) -> tuple[str, ...]:
+    """The readers that vote with the round's."""
+    return tuple(_named_start(desk, name) for name in desk.config.ensemble.members)
+
+
+def teachers_of(desk: Desk) -> tuple[str, ...]:
+    """The readers that the setting names as teachers. Raises NotReady where nothing would be learnt from them, or a
+    folder is gone; BadCheckpoint where one is no model."""
+    named = desk.config.round.teachers
+    if named and not desk.config.train.distill_weight:
+        raise NotReady("round.teachers are named, but train.distill_weight is 0; try: --set train.distill_weight=0.5")
+    return tuple(_named_start(desk, name) for name in named)
 
 
 def start_of(desk: Desk) -> str:
@@ -172,11 +201,11 @@ def start_of(desk: Desk) -> str:
     named = desk.config.round.start
     with desk.database.read() as session:
         best = queries.best_model(session)
-    if named is not None and not (named == training.BUILTIN and best and training.is_builtin(best.start)):
+    if named is not None and not (named == starting.BUILTIN and best and starting.is_builtin(best.start)):
         return _named_start(desk, named)
     if best is None:
-        return training.BUILTIN
-    training.located(desk, best.start)
+        return starting.BUILTIN
+    desk.located(best.start)
     return best.start
 
 
@@ -187,9 +216,9 @@ def _named_start(desk: Desk, named: str) -> str:
     """
     from mrc.encoder import load_config, load_tokenizer
 
-    if named == training.BUILTIN:
+    if named == starting.BUILTIN:
         return named
-    found = training.located(desk, named)
+    found = desk.located(named)
     load_config(found)
     load_tokenizer(found)
     return str(Path(named).absolute()) if found == named and Path(named).is_dir() else named

@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from db import queries, store
 from db.rows import LabelledQuestion, PredictionRow, QuestionRow, RoundRow
-from labeler import convert
+from labeler import convert, reading_rules
 from labeler.desk import Desk
 from labeler.progress import bar
+from labeler.rounds.stopping import fitted_rule
 from mrc.calibrate import Calibrator, ReleaseRule, feature_rows, fit, known_features, release_threshold
 from mrc.metrics import score
 from mrc.types import Prediction, Question
 
 if TYPE_CHECKING:
-    from mrc.read.model import Reader
+    from mrc.postprocess import Refine
+    from mrc.read.adaptive import StoppingRule
+    from mrc.read.predict import Answerer
 
 CONFIDENCE_BATCH = 5000  # predictions whose confidence is computed together
 
@@ -52,7 +55,7 @@ def predict(desk: Desk, row: RoundRow) -> RoundRow:
         )
 
 
-def _without_confidence(desk: Desk, row: RoundRow, took: dict[str, float]) -> RoundRow:
+def _without_confidence(desk: Desk, row: RoundRow, took: dict[str, Any]) -> RoundRow:
     target = desk.config.calibrate.target_precision
     rule = ReleaseRule(
         threshold=None, target=target, precision=None, items=0, why="no calibration questions: nothing can be released"
@@ -62,25 +65,30 @@ def _without_confidence(desk: Desk, row: RoundRow, took: dict[str, float]) -> Ro
         return store.advance(session, row.number, "open", "predicted", release=asdict(rule))
 
 
-def _predict_chunks(desk: Desk, row: RoundRow) -> dict[str, float]:
-    """How many question-passage pairs were read in how many seconds: by this call, the reader's loading left out."""
+def _predict_chunks(desk: Desk, row: RoundRow) -> dict[str, Any]:
+    """How many question-passage pairs were read in how many seconds, by this call, the reader's loading left out; and
+    by which rules on answers."""
     with desk.database.read() as session:
         chunks = queries.round_chunks(session, row.number, predicted=False)
         teacher = queries.model(session, _teacher(row))
-    reader = desk.reader(teacher)
-    began = time.perf_counter()
+    reader = desk.answerer(teacher)
+    refine = reading_rules.refine_of(desk, teacher)
+    stopping = fitted_rule(desk, teacher, index=row.index_fingerprint) if chunks else None
+    began, sequences = time.perf_counter(), 0
     with bar("predict", total=sum(map(len, chunks)), unit="questions") as shown:
         for ids in chunks:
             with desk.database.read() as session:
                 questions = queries.questions(session, ids=ids, active=False)
-            rows = [convert.new_prediction(found) for found in answers(desk, questions, reader, row.index_fingerprint)]
+            found = answers(desk, questions, reader, row.index_fingerprint, refine=refine, stopping=stopping)
+            rows = [convert.new_prediction(prediction) for prediction in found]
             with desk.database.write() as session:
                 store.add_predictions(
                     session, row.number, model_id=teacher.id, index_fingerprint=row.index_fingerprint, rows=rows
                 )
+            sequences += sum(int(each.features.get("passages_read", len(each.hits))) for each in rows)
             shown.update(len(ids))
-    pairs = sum(map(len, chunks)) * (1 if desk.given else desk.config.read.top_k)
-    return {"sequences": pairs, "seconds": time.perf_counter() - began}
+    rules = list(reading_rules.names_of(desk, teacher))
+    return {"sequences": sequences, "seconds": time.perf_counter() - began, "rules": rules}
 
 
 def _teacher(row: RoundRow) -> int:
@@ -89,16 +97,25 @@ def _teacher(row: RoundRow) -> int:
 
 
 def answers(
-    desk: Desk, questions: Sequence[QuestionRow], reader: Reader, fingerprint: str | None
+    desk: Desk,
+    questions: Sequence[QuestionRow],
+    reader: Answerer,
+    fingerprint: str | None,
+    *,
+    refine: Refine | None = None,
+    stopping: StoppingRule | None = None,
 ) -> Iterator[Prediction]:
-    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one."""
+    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one.
+
+    `refine`: the rules that its spans go through; `stopping`: when further passages need not be read.
+    """
     from mrc import pipeline
 
     asked = [Question(row.id, row.text) for row in questions]
     if fingerprint is None:
         given = desk.fetch([row.context_id for row in questions if row.context_id])
         passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
-        return pipeline.read(asked, passages, reader=reader, config=desk.config.read, metric=desk.metric)
+        return pipeline.read(asked, passages, reader=reader, config=desk.config.read, metric=desk.metric, refine=refine)
     index = desk.index(fingerprint)
     return pipeline.answer(
         asked,
@@ -109,6 +126,8 @@ def answers(
         config=desk.config.read,
         metric=desk.metric,
         by_meaning=index.dense is not None,
+        refine=refine,
+        stopping=stopping,
     )
 
 

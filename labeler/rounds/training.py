@@ -5,10 +5,12 @@ Where it is to, and the index finds passages by meaning, the round trains their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.orm import Session
 
@@ -17,16 +19,19 @@ from db.rows import RoundRow, TrainingRow
 from labeler import convert
 from labeler.desk import Desk
 from labeler.errors import NotReady
+from labeler.negatives import SEARCHED, without_answer
 from labeler.progress import updates
 from labeler.rounds import retriever
-from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
-from mrc.metrics import normalize_answer
+from labeler.rounds.starting import prepared, starting_checkpoint
+from mrc.errors import BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied
 
 if TYPE_CHECKING:
-    from mrc.read import TrainingExample, TrainResult
+    from mrc.read import DevExample, TrainingExample, TrainResult
+    from mrc.read.model import Reader
 
-BUILTIN = "builtin"
-SEARCHED = 10  # passages looked through for negatives
+log = logging.getLogger(__name__)
+
+_GIVEN_UP: Final = (BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied)  # other settings may help
 
 
 def freeze(session: Session, number: int) -> None:
@@ -43,7 +48,7 @@ def train(desk: Desk, row: RoundRow) -> RoundRow:
     folder = desk.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
     try:
         result = train_on(desk, row, rows, folder=folder)
-    except (BadCheckpoint, DataError, TrainingDiverged) as error:  # other settings need another round
+    except _GIVEN_UP as error:  # they need another round
         raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
     encoder = retriever.train_on(desk, row, rows) if retriever.wanted(desk, row.index_fingerprint) else None
     with desk.database.write() as session:
@@ -76,11 +81,16 @@ def train_on(desk: Desk, row: RoundRow, rows: Sequence[TrainingRow], *, folder: 
     with updates("train") as progress:
         return run(
             taught,
-            start=located(desk, starting_checkpoint(desk, row)),
+            start=prepared(desk, row),
             config=desk.config.train.reader,
             seed=row.seed,
             folder=folder,
             progress=progress,
+            dev=watched(desk),
+            teachers=teachers(desk, row),
+            teach_trusted=bool(desk.config.round.teachers),
+            shares=pool_shares(desk, row),
+            metric=desk.metric,
         )
 
 
@@ -109,47 +119,63 @@ def mine_negatives(
     mined: dict[str, tuple[str, ...]] = {}
     for each, hits in zip(asked, found, strict=True):
         candidates = (texts[hit.passage_id].text for hit in hits if hit.passage_id in texts)
-        mined[each.question.id] = tuple(_without_answer(desk, each, candidates))[:count]
+        golds = [answer.text for answer in each.label.answers]
+        mined[each.question.id] = tuple(without_answer(golds, candidates, desk.metric))[:count]
     return mined
 
 
-def _without_answer(desk: Desk, row: TrainingRow, passages: Iterable[str]) -> Iterator[str]:
-    golds = {normalize_answer(answer.text, desk.metric) for answer in row.label.answers}
-    for text in passages:
-        plain = normalize_answer(text, desk.metric)
-        if not any(gold in plain for gold in golds):
-            yield text
+def watched(desk: Desk) -> list[DevExample]:
+    """The dev questions that early stopping watches, each in the passage that answers it; none where it is off.
 
-
-def starting_checkpoint(desk: Desk, row: RoundRow) -> str:
-    """The round's starting checkpoint; the built-in encoder is made from the passages when it is first asked for."""
-    start = str(row.config["round"]["start"])
-    if start != BUILTIN:
-        return start
-    from mrc.read.builtin import build_builtin
-
-    folder = desk.workspace.models_folder / f"{BUILTIN}-{row.uid[:8]}"
-    if not folder.is_dir():
-        with desk.database.read() as session:
-            texts = [passage.text for passage in queries.iter_passages(session)]
-            texts += [each.text for each in queries.questions(session, roles=["gold", "pool"])]
-        build_builtin(texts, folder, seed=row.seed, config=desk.config.builtin)
-    return str(folder.relative_to(desk.workspace.folder))
-
-
-def is_builtin(start: str) -> bool:
-    """Whether a starting checkpoint is a built-in encoder that a workspace made for itself."""
-    return Path(start).name.startswith(f"{BUILTIN}-")
-
-
-def located(desk: Desk, start: str) -> str:
-    """Where a starting checkpoint is: a folder of the workspace, another folder, or a hub name.
-
-    Raises NotReady for what can only be a folder and is not there: the hub is not asked for it.
+    The gate judges by the same questions, so a student that stopped by them is judged a little too kindly.
     """
-    inside = desk.workspace.folder / start
-    if inside.is_dir():
-        return str(inside)
-    if start.startswith((".", "/", f"{desk.workspace.models_folder.name}/")) and not Path(start).is_dir():
-        raise NotReady(f"{inside}: there is no starting checkpoint; name another one: labeler train --model PATH")
-    return start
+    if not desk.config.train.patience:
+        return []
+    from mrc.read import DevExample
+
+    with desk.database.read() as session:
+        entries = [entry for entry in queries.labelled_questions(session, "dev") if entry.label.answers]
+    passages = desk.fetch(sorted({entry.label.answers[0].passage_id for entry in entries}))
+    return [
+        DevExample(
+            entry.question.id,
+            entry.question.text,
+            passages[entry.label.answers[0].passage_id].text,
+            tuple(answer.text for answer in entry.label.answers),
+        )
+        for entry in entries
+    ]
+
+
+def teachers(desk: Desk, row: RoundRow) -> list[Reader]:
+    """The readers whose beliefs the student learns: those of the settings, else the teacher of the round.
+
+    The round's own was trained on the labels of people, and so teaches only the other examples.
+    """
+    if not desk.config.train.distill_weight:
+        return []
+    named = desk.config.round.teachers
+    if named:
+        return [desk.load(Path(desk.located(name))) for name in named]
+    if row.teacher_id is None:
+        log.warning("train.distill_weight is on, but there is no teacher yet: this reader learns from labels alone")
+        return []
+    with desk.database.read() as session:
+        return [desk.reader(queries.model(session, row.teacher_id))]
+
+
+def pool_shares(desk: Desk, row: RoundRow) -> Mapping[str, float] | None:
+    """The share of each kind of question in the pool, by the answers that the round predicted; None without any."""
+    if desk.config.train.balance == "none":
+        return None
+    from mrc.read.balance import strata
+
+    with desk.database.read() as session:
+        texts = {each.id: each.text for each in queries.questions(session, roles=["pool"])}
+        found = [
+            (texts[each.question_id], len(each.answers[0].text.split()) if each.answers else 0)
+            for each in queries.iter_predictions(session, row.number)
+            if each.question_id in texts
+        ]
+    kinds = Counter(strata([text for text, _ in found], [words for _, words in found]))
+    return {kind: count / len(found) for kind, count in sorted(kinds.items())} if found else None

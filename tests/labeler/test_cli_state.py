@@ -268,7 +268,7 @@ def test_nothing_is_replaced_while_another_process_works_here(workspace: Path, c
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Without the probes that load torch and kiwi."""
-    for name in ("_torch", "_bf16", "_korean"):  # seconds each
+    for name in ("_torch", "_bf16", "_korean", "_onnx"):  # seconds each
         monkeypatch.setattr(doctor, name, lambda: "works")
     return monkeypatch
 
@@ -281,7 +281,7 @@ def by_name(checks: list[dict[str, object]]) -> dict[object, dict[str, object]]:
 def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
     ran = run("doctor", "-w", workspace, "--json")
     found = by_name(ran.json["checks"])
-    machine = ["python", "torch", "bf16", "threads", "tokenizers", "PyStemmer", "kiwipiepy", "datasets"]
+    machine = ["python", "torch", "bf16", "threads", "tokenizers", "PyStemmer", "kiwipiepy", "datasets", "onnxruntime"]
     assert list(found) == [*machine, "disk", "workspace", "database", "lock", "Label Studio"]
     assert all(isinstance(check["ok"], bool) and check["detail"] for check in found.values())
     assert "harbours -> harbour" in str(found["PyStemmer"]["detail"])
@@ -294,6 +294,13 @@ def test_doctor_says_on_what_readers_run(monkeypatch: pytest.MonkeyPatch) -> Non
     assert told["torch"].ok
     assert version("torch") in told["torch"].detail
     assert "bfloat16" in told["bf16"].detail
+
+
+@pytest.mark.parametrize(("bf16", "words"), [(True, "torch reads faster here"), (False, "read.backend=onnx")])
+def test_doctor_says_which_way_of_reading_pays(monkeypatch: pytest.MonkeyPatch, bf16: bool, words: str) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("mrc.encoder.has_bf16", lambda _: bf16)
+    assert words in doctor._onnx()
 
 
 def test_doctor_fails_if_something_needed_does_not_work(workspace: Path, quick: pytest.MonkeyPatch) -> None:

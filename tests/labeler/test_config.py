@@ -57,7 +57,7 @@ def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs?"),
+        ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs or "),
         ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train?"),
         ("seed = 2\n", "labeler.toml: seed stands outside of a [section]"),
         ("[train]\nepochs = '2'\n", "labeler.toml: train.epochs must be a number, not '2'"),

@@ -113,7 +113,7 @@ def test_nobody_looks_for_what_has_no_answer(retrieved: Desk) -> None:
 def test_no_answer_may_be_said_of_a_given_passage_only(
     retrieving: bool, retrieved: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def doubtful(desk: Desk, questions: Sequence[QuestionRow], *_: object) -> Iterator[Prediction]:
+    def doubtful(desk: Desk, questions: Sequence[QuestionRow], *_: object, **__: object) -> Iterator[Prediction]:
         for row in questions:
             yield Prediction(row.id, (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.7, ())
 

@@ -599,7 +599,7 @@ def test_the_calibrator_of_a_hybrid_index_looks_at_both_lists(desk: Desk) -> Non
         calibrator = queries.calibrator(session, row.calibrator_id or 0)
         predictions = queries.predictions(session, 1)
     assert tuple(calibrator.state["features"]) == ALL_FEATURES
-    assert all(entry.features.keys() == set(ALL_FEATURES) for entry in predictions if entry.answers)
+    assert all(entry.features.keys() == {*ALL_FEATURES, "passages_read"} for entry in predictions if entry.answers)
     assert all(entry.confidence is not None for entry in predictions if entry.answers)
 
 

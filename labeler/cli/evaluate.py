@@ -1,0 +1,126 @@
+"""evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli.common import desk, in_workspace, on_device, show
+from labeler.printing import percent, table
+
+if TYPE_CHECKING:
+    from labeler.evaluation import Evaluation
+    from labeler.ranking import Comparison, Miss
+    from mrc.postprocess import RuleEffect
+
+
+@click.command("evaluate")
+@click.option("--split", type=click.Choice(["dev", "test", "calibration"]), default="dev", show_default=True)
+@click.option(
+    "--compare",
+    metavar="INDEX",
+    help="Also retrieve by another index: the fingerprint of a stored one, or settings (k1=0.5,dense.model=none).",
+)
+@click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions not found in the first K.")
+@click.option("--rules", is_flag=True, help="Tell what each rule on answers changed on dev, and which are on.")
+@in_workspace
+@on_device
+def evaluate_command(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    split: str,
+    compare: str | None,
+    misses: int | None,
+    rules: bool,
+) -> None:
+    """Measure retrieval and reader on a split.
+
+    Three measures: is the gold passage among the first retrieved (top), or any passage in which the answer stands
+    (answer_in); the reader on the gold passage; both together. Intervals are 95%, by a bootstrap over documents.
+    Without a reader only retrieval is measured.
+
+    \b
+    Example:  labeler evaluate --split test --json
+              labeler evaluate --compare method=okapi,k1=1.2 --misses 3
+    """
+    from labeler.evaluation import evaluate
+
+    with desk(workspace, sets, write=True) as at:
+        found = evaluate(at, split, compare=compare, misses=misses, rules=rules)
+    show(found, as_json=as_json, text=lambda: _evaluation_text(found))
+
+
+def _evaluation_text(found: Evaluation) -> str:
+    rows: list[tuple[Any, ...]] = []
+    for name, value in (found.retrieval or {}).items():
+        rows.append(("retrieval", name, percent(value), _bounds(found, f"retrieval.{name}")))
+    for part, reading in (("reader, gold passage", found.reader), ("end to end", found.end_to_end)):
+        if reading is not None:
+            key = "reader" if part.startswith("reader") else "end_to_end"
+            rows.append((part, "exact match", percent(reading.exact_match), _bounds(found, f"{key}.exact_match")))
+            rows.append((part, "F1", percent(reading.f1), _bounds(found, f"{key}.f1")))
+    parts = [f"{found.questions} {found.split} questions", table(("what", "measure", "%", "95% interval"), rows)]
+    if found.comparison is not None:
+        parts += ["", _comparison_text(found.comparison)]
+    if found.misses is not None:
+        parts += ["", _misses_text(found.misses, found.reasons or {})]
+    if found.rules is not None:
+        parts += ["", _rules_text(found.rules)]
+    return "\n".join(parts)
+
+
+def _comparison_text(found: Comparison) -> str:
+    rows = [
+        (name, f"{100 * each.mean:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}")
+        for name, each in found.differences.items()
+    ]
+    title = f"index {found.index[:12]} against {found.other[:12]}: {found.better} questions better, {found.worse} worse"
+    return f"{title}\n" + table(("measure", "difference", "95% interval"), rows)
+
+
+def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
+    rows = [
+        ("-" if each.rank is None else str(each.rank + 1), each.id, each.question[:60], "; ".join(each.reasons))
+        for each in misses
+    ]
+    counts = ", ".join(f"{name} {count}" for name, count in reasons.items())
+    return f"{len(misses)} not found ({counts})\n" + table(("rank", "id", "question", "why"), rows)
+
+
+def _rules_text(found: Sequence[RuleEffect]) -> str:
+    """Each rule with what it changes on dev, and examples of it."""
+    from mrc.postprocess import chosen
+
+    if not found:
+        return "no rule was tried: no round has closed with this reader and dev questions"
+    on = chosen(found)
+    rows = [
+        (
+            each.rule,
+            "on" if each.rule in on else "off",
+            each.changed,
+            each.fixed,
+            each.broken,
+            f"{100 * each.exact_match_change:+.1f}",
+        )
+        for each in found
+    ]
+    signs = {(False, True): "fixed", (True, False): "broken"}
+    examples = [
+        (each.rule, signs.get((case.was_right, case.is_right), "as before"), case.before, case.after)
+        for each in found
+        for case in each.examples
+    ]
+    parts = ["rules on answers, on dev", table(("rule", "", "changed", "fixed", "broken", "exact match"), rows)]
+    if examples:
+        parts += ["", table(("rule", "case", "answer", "by the rule"), examples)]
+    return "\n".join(parts)
+
+
+def _bounds(found: Evaluation, key: str) -> str:
+    bounds = found.intervals.get(key)
+    return f"{percent(bounds[0])} to {percent(bounds[1])}" if bounds else ""

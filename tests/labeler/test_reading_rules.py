@@ -1,0 +1,165 @@
+"""The rules and the threshold that dev earns a reader: tuned as a round closes, kept, and used as settings say."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from db import queries
+from db.rows import ModelRow, QuestionRow
+from labeler import reading_rules
+from labeler.desk import Desk, with_settings
+from labeler.reading_rules import Tuned
+from labeler.rounds import predicting
+from mrc.postprocess import Refine
+from mrc.types import Answer, Passage, Prediction
+from tests.worlds import at, make_workspace, squad_v2
+
+READINGS: list[tuple[int, str | None]] = []  # questions and index of every reading
+
+
+def model(name: str) -> ModelRow:
+    """A reader that is never loaded."""
+    now = datetime.datetime.now(datetime.UTC)
+    return ModelRow(1, 0, "student", name * 64, "", name, "start", {}, 1, 1.0, None, now, None)
+
+
+@pytest.fixture
+def desk(baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A copy of the baseline, whose reader forgets the last digit of every number."""
+    with at(shutil.copytree(baseline, tmp_path / "copy")) as opened:
+        forget_last_digits(monkeypatch, opened)
+        yield opened
+
+
+def forget_last_digits(monkeypatch: pytest.MonkeyPatch, desk: Desk, *, null: float = 0.1) -> None:
+    """Stubs reading: every answerable question gets its gold, numbers without their last digit; impossible ones some
+    word at a lower score than "no answer"."""
+
+    def answers(at: Desk, questions: Sequence[QuestionRow], reader: object, index: str | None) -> Iterator[Prediction]:
+        READINGS.append((len(questions), index))
+        with at.database.read() as session:
+            golds = {entry.question.id: entry.label.answers for entry in queries.labelled_questions(session, "dev")}
+        for question in questions:
+            if golds[question.id]:
+                gold = golds[question.id][0]
+                end = gold.end - (gold.text[-1].isdigit() and len(gold.text) > 1)
+                place, score = (gold.passage_id, gold.start, end), 0.5
+            else:
+                assert question.context_id
+                place, score = (question.context_id, 0, 4), 0.2
+            text = at.fetch([place[0]])[place[0]].text[place[1] : place[2]]
+            yield Prediction(question.id, (Answer(text, *place, score, score),), null if score == 0.5 else 0.3, ())
+
+    READINGS.clear()
+    monkeypatch.setattr(predicting, "answers", answers)
+    monkeypatch.setattr(Desk, "reader", lambda desk, model: None)
+
+
+def numbers(desk: Desk) -> int:
+    """Dev questions whose answer is a number of at least two digits."""
+    with desk.database.read() as session:
+        golds = [entry.label.answers[0].text for entry in queries.labelled_questions(session, "dev")]
+    return sum(gold[-1].isdigit() and len(gold) > 1 for gold in golds)
+
+
+def repaired(refine: Refine | None) -> str:
+    assert refine is not None
+    return "In 1785 it was"[slice(*refine("When?", Passage("p", "In 1785 it was"), 3, 6))]
+
+
+def test_a_rule_that_dev_earns_is_used_and_one_that_changes_nothing_is_not(desk: Desk) -> None:
+    reader = model("a")
+    assert reading_rules.refine_of(desk, reader) is None, "nothing is tuned yet"
+    tuned = reading_rules.tune(desk, reader, index=desk.current_index())
+    assert tuned.rules == ("units",)
+    units, brackets = tuned.table
+    assert (units.changed, units.fixed, units.broken) == (numbers(desk), numbers(desk), 0)
+    assert (units.exact_match_change, tuned.questions) == (numbers(desk) / 30, 30)
+    assert brackets.changed == 0
+    assert reading_rules.rules_of(desk, reader) == tuned
+    assert repaired(reading_rules.refine_of(desk, reader)) == "1785"
+
+
+def test_dev_is_read_once_for_the_same_questions_and_again_when_they_change(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, index = model("a"), desk.current_index()
+    first = reading_rules.tune(desk, reader, index=index)
+    assert reading_rules.tune(desk, reader, index=index) == first
+    assert [(30, index)] == READINGS
+    honest = queries.labelled_questions
+    monkeypatch.setattr(queries, "labelled_questions", lambda session, role: honest(session, role)[:20])
+    assert reading_rules.tune(desk, reader, index=index).questions == 20
+    assert len(READINGS) == 2
+
+
+def test_rules_are_those_of_one_reader(desk: Desk) -> None:
+    reading_rules.tune(desk, model("a"), index=desk.current_index())
+    assert reading_rules.rules_of(desk, model("b")) == Tuned()
+
+
+def test_the_settings_turn_rules_off_or_name_them(desk: Desk) -> None:
+    reader = model("a")
+    reading_rules.tune(desk, reader, index=desk.current_index())
+    off = desk.with_config(with_settings(desk.config, read={"rules": ()}))
+    assert reading_rules.refine_of(off, reader) is None
+    named = desk.with_config(with_settings(desk.config, read={"rules": ("brackets",)}))
+    assert repaired(reading_rules.refine_of(named, reader)) == "178", "units are not named"
+
+
+def test_what_the_settings_name_is_not_tuned_and_dev_not_read_for_it(desk: Desk) -> None:
+    reader, index = model("a"), desk.current_index()
+    tuned = reading_rules.tune(desk, reader, index=index)
+    READINGS.clear()
+    for rules in ((), ("brackets",)):
+        named = desk.with_config(with_settings(desk.config, read={"rules": rules}))
+        assert reading_rules.tune(named, reader, index=index) == tuned
+    assert READINGS == []
+
+
+def test_without_dev_questions_nothing_is_tuned_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with at(make_workspace(tmp_path / "empty", division="gold=60,test=20,pool=60")) as desk:
+        forget_last_digits(monkeypatch, desk)
+        assert reading_rules.tune(desk, model("a"), index=desk.current_index()) == Tuned()
+    assert READINGS == []
+
+
+def test_the_threshold_of_no_answer_is_tuned_in_the_passages_given_and_a_setting_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path / "v2", division="gold=60,dev=60,test=20,pool=60", world=squad_v2())
+    with at(workspace) as desk:
+        # Right answers .5 against "no answer" .6; impossible questions .2 against .3.
+        forget_last_digits(monkeypatch, desk, null=0.6)
+        reader = model("a")
+        tuned = reading_rules.tune(desk, reader, index=desk.current_index())
+        assert [index is None for _, index in READINGS] == [False, True]
+        assert 0.6 / 0.5 < math.exp(tuned.null_threshold) < 0.3 / 0.2
+        assert reading_rules.null_threshold_of(desk, reader) == tuned.null_threshold
+        set_ = desk.with_config(with_settings(desk.config, read={"null_score_diff_threshold": 0.5}))
+        assert reading_rules.null_threshold_of(set_, reader) == 0.5
+        zero = desk.with_config(with_settings(desk.config, read={"null_score_diff_threshold": 0.0}))
+        assert reading_rules.null_threshold_of(zero, reader) == 0.0
+        READINGS.clear()
+        named = desk.with_config(with_settings(desk.config, read={"rules": (), "null_score_diff_threshold": 0.0}))
+        assert reading_rules.tune(named, reader, index=desk.current_index()) == tuned
+        assert READINGS == []
+        plain = desk.with_config(with_settings(desk.config, read={"rules": ()}))
+        assert reading_rules.tune(plain, reader, index=desk.current_index()).rules == tuned.rules, "kept for `auto`"
+        assert [index for _, index in READINGS] == [None], "only for the threshold"
+
+
+def test_what_is_stored_is_plain_json(desk: Desk) -> None:
+    reader = model("a")
+    tuned = reading_rules.tune(desk, reader, index=desk.current_index())
+    with desk.database.read() as session:
+        stored = queries.get_meta(session, "rules:" + reader.hash[:32])
+    assert stored is not None
+    assert json.loads(stored)["rules"] == list(tuned.rules)
