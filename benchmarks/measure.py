@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,56 @@ class Cost:
         """The JSON object that the command printed."""
         found: dict[str, Any] = json.loads(self.output)
         return found
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON objects that the command printed, each on a line of its own; other lines are passed over."""
+        return [json.loads(line) for line in self.output.splitlines() if line.startswith('{"')]
+
+
+class Kept:
+    """What was measured so far, in a file; asked again, the same is not measured twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def __call__(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if key not in self._known:
+            self._known[key] = measure()
+            draft = self._path.with_suffix(".partial")
+            draft.write_text(json.dumps(self._known, ensure_ascii=False), encoding="utf-8")
+            draft.replace(self._path)
+        found: dict[str, Any] = self._known[key]
+        return found
+
+
+class Busy:
+    """As a context: how busy the first GPU is meanwhile, as nvidia-smi samples it five times a second.
+
+    `share` is 0-1 at the end of the block; None where there is no GPU to ask about.
+    """
+
+    share: float | None = None
+
+    def __enter__(self) -> Busy:
+        command = (
+            "nvidia-smi",
+            "--id=0",
+            "--query-gpu=utilization.gpu",
+            "--format=csv,noheader,nounits",
+            "-lms",
+            "200",
+        )
+        found = shutil.which(command[0])
+        self._samples = subprocess.Popen(command, stdout=subprocess.PIPE, text=True) if found else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._samples is None:
+            return
+        self._samples.terminate()
+        percents = [int(line) for line in self._samples.communicate()[0].splitlines() if line.strip().isdigit()]
+        self.share = sum(percents) / len(percents) / 100 if percents else None
 
 
 def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:

@@ -25,6 +25,12 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "encoding": (),
     "dense_training": (),
     "scale": (),
+    "reading_speed": (),
+    "training_speed": (),
+    "ablation": (),
+    "adaptive": (),
+    "ensembles": (),
+    "korquad_reading": (),
     "new_wiki_rounds": (),
     "new_wiki_studio": (),
 }
