@@ -202,7 +202,9 @@ class Desk:
         if inside.is_dir():
             return str(inside)
         if name.startswith((".", "/", f"{self.workspace.models_folder.name}/")) and not Path(name).is_dir():
-            raise NotReady(f"{inside}: there is no such checkpoint; name another one, or train it: labeler train")
+            raise NotReady(
+                f"{inside}: there is no such checkpoint; name another one (a start: labeler train --model PATH)"
+            )
         return name
 
     def load(self, folder: Path) -> Reader:
