@@ -42,7 +42,6 @@ def _forms() -> dict[str, frozenset[Ending]]:
 
 
 PARTICLES = _forms()
-_LONGEST = max(map(len, PARTICLES))
 _FIRST_SYLLABLE, _LAST_SYLLABLE = "가", "힣"
 _FINALS = 28  # of a Hangul syllable: none, and 27 consonants
 _RIEUL = 8  # place of ㄹ among them
@@ -54,20 +53,6 @@ _DIGITS: dict[str, Ending] = dict(zip("0123456789", ("consonant", "rieul", "vowe
 _UNITS = "만도과가자여"
 _POWERS_OF_TEN = "십백천"  # 3천만 is 30 million, not "only 3천"
 _BRACKETS = frozenset(")]}>〉》」』】")
-
-
-def strip_josa(text: str) -> str:
-    """The text, composed (NFC), without the longest particle that may follow what is left; never nothing.
-
-    For COMPARING two answers of which one may be the other plus a particle. It says nothing of one text alone: 제주도,
-    나이, 국가 and 회의 end in syllables that are particles elsewhere and lose them here. Where both answers are at
-    hand, `equal_but_josa` is exact.
-    """
-    text = unicodedata.normalize("NFC", text)
-    for length in range(min(_LONGEST, len(text) - 1), 0, -1):
-        if _may_follow(text[:-length], text[-length:]):
-            return text[:-length]
-    return text
 
 
 def equal_but_josa(a: str, b: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.josa import PARTICLES, equal_but_josa, strip_josa
+from mrc.josa import PARTICLES, equal_but_josa
 
 VOWEL, RIEUL, CONSONANT = "바다", "서울", "부산"
 
@@ -42,8 +42,6 @@ def test_a_particle_follows_the_sounds_it_may_follow_and_no_others(particle: str
     for stem in (VOWEL, RIEUL, CONSONANT):
         assert equal_but_josa(stem, stem + particle) == (stem in after), stem
         assert equal_but_josa(stem + particle, stem) == (stem in after), stem
-        if stem in after:
-            assert strip_josa(stem + particle) == stem
 
 
 @pytest.mark.parametrize(
@@ -94,23 +92,15 @@ def test_digits_are_read_aloud_and_other_scripts_may_sound_either_way(a: str, b:
     assert equal_but_josa(a, b) is same
 
 
-@pytest.mark.parametrize("text", ["제주도", "나이", "국가", "회의"])
-def test_stripping_knows_one_text_alone_and_so_takes_what_may_be_a_particle(text: str) -> None:
-    stripped = strip_josa(text)
-    assert stripped == (text[:-1] if equal_but_josa(text[:-1], text) else text)
-
-
 def test_decomposed_hangul_is_the_same_text() -> None:
     apart = unicodedata.normalize("NFD", "서울로")
     assert apart != "서울로"
-    assert strip_josa(apart) == "서울"
+    assert equal_but_josa(apart, "서울로")
     assert equal_but_josa(apart, "서울")
 
 
-@given(st.text(st.sampled_from("가각갈나이의도만 1Z'"), max_size=6))
-def test_stripping_takes_one_particle_or_nothing_and_leaves_something(text: str) -> None:
-    stripped = strip_josa(text)
-    assert text.startswith(stripped)
-    assert bool(stripped) == bool(text)
-    assert text == stripped or text[len(stripped) :] in PARTICLES
-    assert equal_but_josa(stripped, text)
+@given(st.text(st.sampled_from("가각갈나이의도만 1Z'"), max_size=6), st.sampled_from(sorted(PARTICLES)))
+def test_the_order_does_not_matter_and_only_a_whole_particle_makes_two_texts_one(stem: str, particle: str) -> None:
+    assert equal_but_josa(stem, stem + particle) == equal_but_josa(stem + particle, stem)
+    assert not equal_but_josa(stem, stem + particle + "Z")
+    assert equal_but_josa(stem, stem)
