@@ -50,8 +50,9 @@ class _Desk:
         self.configs = {arm.name: config_of(arm, design.common) for arm in design.arms}
         self.arms = {arm.name: arm for arm in design.arms}
         self.record = Record.opened(design, self.configs)
-        if self.record.fresh:  # parts of another plan, left by one that was killed before it was written down
-            shutil.rmtree(self._data, ignore_errors=True)
+        if self.record.fresh:
+            _check_start(design.start)
+            shutil.rmtree(self._data, ignore_errors=True)  # of another plan, killed before it was written down
         split_file(design.file, self._data, sizes=design.sizes, split_by=design.split_by)
         self.record.note()
         self.metric = metric_of(design.metric, self._data)
@@ -151,10 +152,13 @@ class _Desk:
         left = [run for run in wanted if not is_done(run)]
         with ThreadPoolExecutor(self.design.jobs) as pool:
             told = list(pool.map(self._done, left))
-        failed = [(run, why) for run, why in zip(left, told, strict=True) if why]
+        failed: dict[str, list[str]] = {}
+        for run, why in zip(left, told, strict=True):
+            if why:
+                failed.setdefault(why, []).append(f"arm {run.arm}, seed {run.seed}")
         if failed:
             self._saved()
-            raise LabelerError("; ".join(f"arm {run.arm}, seed {run.seed}: {why}" for run, why in failed))
+            raise LabelerError("; ".join(f"{'; '.join(runs)}: {why}" for why, runs in failed.items()))
         self.record.note(stage=stage)
 
     def _done(self, run: Run) -> str | None:
@@ -210,6 +214,14 @@ class _Desk:
             if "screen" in parts:
                 found.append(result(self._run(name, seed, parts)))
         return found
+
+
+def _check_start(start: str) -> None:
+    """Raises BadCheckpoint where nothing could be trained from this checkpoint, before anything is written down."""
+    from mrc.encoder import load_config, load_tokenizer
+
+    load_config(start)
+    load_tokenizer(start)
 
 
 def _stage(name: str, finals: Sequence[str], choice: Choice | None) -> str:

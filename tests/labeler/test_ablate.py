@@ -27,6 +27,7 @@ from labeler.cli import cli
 from labeler.config import load_config
 from labeler.errors import ConfigError, LabelerError, NotReady
 from labeler.negatives import without_answer
+from mrc.errors import BadCheckpoint
 from mrc.read import TrainResult
 from mrc.text import normalize
 from tests.mrc import tiny
@@ -221,11 +222,11 @@ class Played:
         self.rates = rates
         self.asked: list[tuple[str, int, tuple[str, ...]]] = []
         self.chosen_when_test_was_read: list[str] = []
-        self.failing: str | None = None
+        self.failing: list[str] = []
 
     def __call__(self, run: Run, *, threads: int) -> str | None:
         self.asked.append((run.arm, run.seed, run.parts))
-        if run.arm == self.failing:
+        if run.arm in self.failing:
             return "update 3: the loss is nan"
         run.folder.mkdir(parents=True, exist_ok=True)
         cost = Cost(cpu_seconds=10.0, start_seconds=1.0, peak_mib=300.0, examples=40, steps=3)
@@ -254,13 +255,14 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
 
 
 @pytest.fixture
-def play(file: Path, played: Played) -> Play:
+def play(file: Path, played: Played, checkpoint: str) -> Play:
     def study(
         arms: str = "cnn,lstm,joint", own: Sequence[str] = (), controls: Sequence[str] = (), **more: Any
     ) -> Study:
-        asked: dict[str, Any] = {"sizes": SIZES, "seeds": 2, "finalists": 1, "common": SMALL, "top_k": 0} | more
+        asked: dict[str, Any] = {"sizes": SIZES, "seeds": 2, "finalists": 1, "common": SMALL, "top_k": 0}
+        asked |= {"start": checkpoint} | more
         chosen = tuple(chosen_arms(arms, own, controls))
-        return run_study(Design(file=file, folder=played.folder, start="none", arms=chosen, **asked))
+        return run_study(Design(file=file, folder=played.folder, arms=chosen, **asked))
 
     return study
 
@@ -370,24 +372,30 @@ def test_parts_that_no_record_speaks_of_are_made_anew(play: Play, played: Played
 
 
 def test_a_training_that_fails_is_told_and_stops_no_other(play: Play, played: Played) -> None:
-    played.failing = "cnn"
+    played.failing = ["cnn"]
     with pytest.raises(LabelerError, match="arm cnn, seed 0: update 3: the loss is nan"):
         play()
     assert [arm for arm, _, _ in played.asked] == ["linear", "cnn", "lstm", "joint"]
     assert json.loads((played.folder / "study.json").read_text())["stage"] == "begun"
-    played.failing = None
+    played.failing = []
     choice = play().choice
     assert [arm for arm, _, _ in played.asked][4] == "cnn"
     assert choice is not None
     assert choice.arm == "lstm"
 
 
+def test_what_several_trainings_fail_of_is_said_once(play: Play, played: Played) -> None:
+    played.failing = ["cnn", "joint"]
+    with pytest.raises(LabelerError, match=r"^arm cnn, seed 0; arm joint, seed 0: update 3: the loss is nan$"):
+        play()
+
+
 def test_the_command_prints_the_arms_and_writes_table_plot_and_record(
-    file: Path, played: Played, tmp_path: Path
+    file: Path, played: Played, checkpoint: str
 ) -> None:
     settings = [word for setting in SMALL if "device" not in setting for word in ("--set", setting)]
     sizes = ["--train", "40", "--screen-dev", "10", "--dev", "20", "--test", "20", "--seeds", "2", "--device", "cpu"]
-    command = ["ablate", str(file), "--model", "none", "--arms", "cnn,lstm", "-k", "0", *sizes, *settings]
+    command = ["ablate", str(file), "--model", checkpoint, "--arms", "cnn,lstm", "-k", "0", *sizes, *settings]
     done = CliRunner().invoke(cli, [*command, "-o", str(played.folder), "--json"], catch_exceptions=False)
     found = json.loads(done.stdout)
     assert found["choice"]["arm"] == "lstm"
@@ -401,6 +409,16 @@ def test_the_command_prints_the_arms_and_writes_table_plot_and_record(
     assert "<svg" in (played.folder / "plot.svg").read_text()
     told = CliRunner().invoke(cli, [*command, "-o", str(played.folder)], catch_exceptions=False).stdout
     assert told == (played.folder / "table.txt").read_text()
+
+
+def test_a_model_that_is_none_is_told_at_once_and_may_be_named_again(
+    play: Play, played: Played, tmp_path: Path
+) -> None:
+    with pytest.raises(BadCheckpoint, match=r"no config\.json, so this folder is no model"):
+        play(start=str(tmp_path))
+    assert not played.asked
+    assert not (played.folder / "study.json").exists()
+    assert play().choice is not None
 
 
 def test_so_many_trainings_run_at_a_time_as_jobs_says(

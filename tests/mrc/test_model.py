@@ -1,7 +1,10 @@
 """Checkpoints: what loads, what is refused and how, and that others load ours."""
 
 import json
+import platform
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -365,6 +368,42 @@ def test_workers_of_several_at_once_are_as_many_as_threads_before_and_the_last_p
         assert found == [3]
     finally:
         torch.set_num_threads(before)
+
+
+TWO_WORKERS = """
+import resource, sys, threading, torch
+from mrc.encoder import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+torch.set_num_threads(1)
+
+def batches():
+    for _ in range(5):
+        held = [torch.ones(1 << 20) for _ in range(8)]
+
+def workers():
+    threads = [threading.Thread(target=batches) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+workers()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+workers()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep what is freed")
+def test_workers_take_their_memory_from_the_system_once():
+    faults = {}
+    for how in ("kept", "given back"):
+        done = subprocess.run([sys.executable, "-c", TWO_WORKERS, how], capture_output=True, text=True, check=True)
+        faults[how] = int(done.stdout)
+    assert faults["kept"] < 100  # pages of 4 KiB; a worker's batch has 8,192
+    assert faults["given back"] > 8192
 
 
 def test_an_unknown_name_without_a_network_is_named(monkeypatch):
