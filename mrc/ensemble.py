@@ -5,7 +5,7 @@ Both answer questions as a reader does (`mrc.read.predict.Answerer`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Final
@@ -194,7 +194,7 @@ class _Average:
     def max_seq_length(self) -> int:
         return min(member.max_seq_length for member in self._members)
 
-    def stream(self, batches: Iterable[Batch], *, band: int) -> Iterator[tuple[Batch, Logits]]:
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with the mean logits, in order; the members read one after the other, some batches at a time."""
         remaining = iter(batches)
         while block := list(islice(remaining, BLOCK)):

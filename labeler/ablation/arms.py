@@ -32,7 +32,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "reward": ("train.reward_epochs=1",),
     "layer-rates": ("train.layer_decay=0.9",),
 }
-COMMON = ("round.negatives=0",)  # the plain reader sees the passage of the question alone
+COMMON = ("train.head=linear", "round.negatives=0")  # the plain reader, which sees the passage of the question alone
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _COMMA = re.compile(r",(?![^\[]*\])")  # not those of a list in brackets
 

@@ -19,7 +19,9 @@ log = logging.getLogger("labeler")
     "--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; `builtin`: a small one made from the passages."
 )
 @click.option(
-    "--head", type=click.Choice(["linear", "cnn", "lstm", "joint"]), help="What turns the encoder's output into spans."
+    "--head",
+    type=click.Choice(["auto", "linear", "cnn", "lstm", "joint"]),
+    help="What turns the encoder's output into spans; auto: as the model has it, cnn for one without.",
 )
 @click.option(
     "--teacher",

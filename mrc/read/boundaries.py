@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +30,18 @@ def read_grids(
     placed = place(network.windower, questions, wanted, config)
     sheets = {(item.group, item.rank): _Sheet.blank(item.offsets) for item in placed}
     windows = [item.window for item in placed]
-    for rows, batch, logits in forward(network, windows, budget=budget, band=config.max_answer_length):
-        start, end, null_start, null_end = _sides(_cooled(logits, temperature), batch, width=config.max_answer_length)
-        for at, row in enumerate(rows):
-            item = placed[row]
-            sheet = sheets[item.group, item.rank]
-            sheet.nulls[row] = (float(null_start[at]), float(null_end[at]))
-            sheet.write(item.window, start[at], end[at], width=config.max_answer_length, joint=logits.pair is not None)
+    with closing(forward(network, windows, budget=budget, band=config.max_answer_length)) as batches:
+        for rows, batch, logits in batches:
+            start, end, null_start, null_end = _sides(
+                _cooled(logits, temperature), batch, width=config.max_answer_length
+            )
+            for at, row in enumerate(rows):
+                item = placed[row]
+                sheet = sheets[item.group, item.rank]
+                sheet.nulls[row] = (float(null_start[at]), float(null_end[at]))
+                sheet.write(
+                    item.window, start[at], end[at], width=config.max_answer_length, joint=logits.pair is not None
+                )
     return [
         grids([sheets[at, rank].scores(passage) for rank, passage in enumerate(group.passages)])
         if group.passages

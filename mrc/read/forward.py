@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,8 +29,11 @@ class Network(Protocol):
     @property
     def max_seq_length(self) -> int: ...
 
-    def stream(self, batches: Iterable[Batch], *, band: int) -> Iterator[tuple[Batch, Logits]]:
-        """Each batch with its logits, in order; `band` is the width of a joint head's pair term."""
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
+        """Each batch with its logits, in order; `band` is the width of a joint head's pair term.
+
+        What computes ahead stops once the generator is exhausted, failed or closed.
+        """
         ...
 
 
@@ -82,8 +86,8 @@ def place(
 
 def forward(
     network: Network, windows: Sequence[Window], *, budget: Budget, band: int
-) -> Iterator[tuple[list[int], Batch, Logits]]:
-    """The logits of all windows, longest first: the numbers of those in a batch, the batch, its logits.
+) -> Generator[tuple[list[int], Batch, Logits]]:
+    """The logits of all windows, longest first: the numbers of those in a batch, the batch, its logits. Close it.
 
     Where memory runs out, the rest is read in batches of half the size, and so is all that shares the budget. A network
     takes batches ahead of those that it has given; the one that did not fit is then any of them, and the largest of
@@ -99,13 +103,13 @@ def forward(
         pad_id = network.windower.pad_id
         taken: list[list[int]] = []
         collated = (collate([windows[row] for row in rows], pad_id=pad_id) for rows in _noted(batches, taken))
-        stream = network.stream(collated, band=band)
         done = 0
         try:
-            for batch, logits in stream:
-                _check(batch, logits)
-                yield batches[done], batch, logits
-                done += 1
+            with closing(network.stream(collated, band=band)) as stream:
+                for batch, logits in stream:
+                    _check(batch, logits)
+                    yield batches[done], batch, logits
+                    done += 1
             return
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -109,7 +109,7 @@ class Reader:
         """The logits of a batch; those of pairs, where the head has any, for spans of at most `band` tokens."""
         return self._compute(to_tensors(batch, self._device), band)
 
-    def stream(self, batches: Iterable[Batch], *, band: int) -> Iterator[tuple[Batch, Logits]]:
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with its logits, in order, computed ahead by as many workers as torch has threads.
 
         A worker computes whole batches in one thread, so the bits do not depend on the number. Until the iterator is

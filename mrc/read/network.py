@@ -34,6 +34,7 @@ from mrc.read.attention import PACKED, packed_row, use_cheap_dropout
 from mrc.read.features import MORPHEMES_KEY, OVERLAP_KEY, Batch
 from mrc.read.heads import Head, Scores, new_head
 from mrc.read.overlap import LEVELS_OF_OVERLAP
+from mrc.read.trainconfig import NEW_HEAD
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,8 @@ def load_model(
 ) -> SpanModel:
     """The network of a checkpoint, its head in float32; what the checkpoint does not hold is new, a head from `seed`.
 
-    Without `fresh_head` the checkpoint must hold this head, as it does once it was trained to answer questions.
+    The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head` the
+    checkpoint must hold this head, as it does once it was trained to answer questions.
 
     `overlap` and `morphemes` are written into the network's configuration, from which `windower_of` takes them; an
     attention dropout of None is the checkpoint's.
@@ -164,6 +166,8 @@ def load_model(
         raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
     _note(loaded.config, OVERLAP_KEY, overlap if overlap != "none" else None)
     _note(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
+    held = _head_of(before, set(info["missing_keys"]))
+    head = (held or NEW_HEAD) if head == "auto" else head
     fresh = new_head(head, int(loaded.config.hidden_size), seed=seed)
     model = SpanModel(loaded.base_model, fresh, prefix=prefix, architecture=type(loaded).__name__, head_name=head)
     model.stored_dropouts = dropouts
@@ -173,11 +177,16 @@ def load_model(
         raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
     if model.overlap is not None and getattr(before, OVERLAP_KEY, None) == overlap:
         _take(model.overlap, stored, source, what="overlap embedding", named=True, prefix=OVERLAP_PREFIX)
-    if getattr(before, HEAD_KEY, head) != head:
-        log.info("%s: its %s head is replaced by a new %s one", source, getattr(before, HEAD_KEY), head)
+    if held not in (None, head):
+        log.info("%s: its %s head is replaced by a new %s one", source, held, head)
     if model.is_packed:
         use_cheap_dropout(model.encoder)
     return model.to(device)
+
+
+def _head_of(config: Any, missing: set[str]) -> str | None:
+    """The kind of head that a checkpoint holds: what it says, or linear where transformers found such a head's weights."""
+    return getattr(config, HEAD_KEY, None if any(name.startswith("qa_outputs.") for name in missing) else "linear")
 
 
 def _dropouts(config: Any, source: str | Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ the rule was fitted on is read whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import islice
@@ -188,20 +189,21 @@ def _decoded(network: Network, placed: Sequence[Placed], config: ReadConfig, bud
         end_entropy=np.zeros(len(placed)),
     )
     windows = [item.window for item in placed]
-    for rows, batch, logits in forward(network, windows, budget=budget, band=config.max_answer_length):
-        decoded = decode_windows(
-            logits,
-            starts=batch.starts,
-            context=batch.context,
-            null=batch.null,
-            max_answer_length=config.max_answer_length,
-            keep=config.n_best_size,
-        )
-        width = decoded.score.shape[1]
-        found.start[rows, :width], found.end[rows, :width] = decoded.start, decoded.end
-        found.score[rows, :width] = decoded.score
-        found.total[rows], found.null[rows] = decoded.total, decoded.null
-        found.start_entropy[rows], found.end_entropy[rows] = decoded.start_entropy, decoded.end_entropy
+    with closing(forward(network, windows, budget=budget, band=config.max_answer_length)) as batches:
+        for rows, batch, logits in batches:
+            decoded = decode_windows(
+                logits,
+                starts=batch.starts,
+                context=batch.context,
+                null=batch.null,
+                max_answer_length=config.max_answer_length,
+                keep=config.n_best_size,
+            )
+            width = decoded.score.shape[1]
+            found.start[rows, :width], found.end[rows, :width] = decoded.start, decoded.end
+            found.score[rows, :width] = decoded.score
+            found.total[rows], found.null[rows] = decoded.total, decoded.null
+            found.start_entropy[rows], found.end_entropy[rows] = decoded.start_entropy, decoded.end_entropy
     return found
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mrc.read.config import DEVICES, PRECISIONS, ReadConfig, check_choice, check_range, check_windows
 
 HEADS: Final = ("linear", "cnn", "lstm", "joint")
+NEW_HEAD: Final = "cnn"  # of a start that has none; see README.md, "The reader"
 OVERLAPS: Final = ("none", "words", "stems", "morphemes")
 BALANCES: Final = ("none", "weights", "repeats", "both")
 MAX_REWARD_WEIGHT: Final = 0.1
@@ -28,7 +29,7 @@ class TrainConfig:
     Raises: ValueError for a value out of range.
     """
 
-    head: str = "linear"  # linear, cnn, lstm, joint: what turns the encoder's output into scores of spans
+    head: str = "auto"  # linear, cnn, lstm, joint: what scores spans; auto: as the start has it, cnn where it has none
     overlap: str = "none"  # words, stems, morphemes: tell the reader which of the passage's are in the question
     morphemes: bool = False  # cut Korean words where kiwi does before they become pieces
     epochs: float = 4.0  # passes over the examples; ignored when max_steps is given
@@ -66,7 +67,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_windows(self.max_seq_length, self.doc_stride)
-        for name, choices in (("head", HEADS), ("overlap", OVERLAPS), ("balance", BALANCES)):
+        for name, choices in (("head", ("auto", *HEADS)), ("overlap", OVERLAPS), ("balance", BALANCES)):
             check_choice(name, getattr(self, name), choices)
         check_choice("device", self.device, DEVICES)
         check_choice("precision", self.precision, PRECISIONS)

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModel,
     AutoModelForQuestionAnswering,
@@ -238,8 +239,14 @@ def test_scores_that_are_no_numbers_are_named_in_one_line(folder, tmp_path):
     with torch.no_grad():
         broken.qa_outputs.weight[0, 0] = torch.nan
     broken.save_pretrained(shutil.copytree(folder, tmp_path / "copy"))
-    with pytest.raises(BadCheckpoint, match=r"scores are no numbers \(NaN or infinite\)") as caught:
-        Reader.load(tmp_path / "copy").answer([(QUESTION, PASSAGE)], SMALL)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(BadCheckpoint, match=r"scores are no numbers \(NaN or infinite\)") as caught:
+            Reader.load(tmp_path / "copy").answer([(QUESTION, PASSAGE)], SMALL)
+        assert torch.get_num_threads() == 3  # though the error still holds all that was under way
+    finally:
+        torch.set_num_threads(before)
     assert "\n" not in str(caught.value)
 
 
@@ -282,6 +289,25 @@ def test_a_head_of_another_kind_is_replaced_and_said(folder, tmp_path, caplog):
     assert "its linear head is replaced by a new cnn one" in caplog.text
     fresh = new_head("cnn", 32, seed=5).state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in replaced.head.state_dict().items())
+
+
+def test_the_head_is_the_checkpoints_own_and_a_new_convolution_where_it_has_none(folder, tmp_path):
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "auto", "seed": 5}
+    own = load_model(folder, **options).head.state_dict()
+    assert torch.equal(own["qa_outputs.weight"], load_file(folder / "model.safetensors")["qa_outputs.weight"])
+    assert own.keys() == {"qa_outputs.weight", "qa_outputs.bias"}
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    joint = load_model(folder, **options | {"head": "joint"})
+    joint.save(tmp_path / "joint", tokenizer)
+    again = load_model(tmp_path / "joint", **options | {"seed": 6}).head.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in joint.head.state_dict().items())
+    AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "encoder")
+    made = load_model(tmp_path / "encoder", **options)
+    fresh = new_head("cnn", 32, seed=5).state_dict()
+    assert made.head.state_dict().keys() == fresh.keys()
+    assert all(torch.equal(value, fresh[name]) for name, value in made.head.state_dict().items())
+    made.save(tmp_path / "cnn", tokenizer)
+    assert isinstance(Reader.load(tmp_path / "cnn")._model.head, type(made.head))
 
 
 def test_an_overlap_that_is_not_wanted_again_leaves_the_configuration(folder, tmp_path):
