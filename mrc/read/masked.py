@@ -34,7 +34,8 @@ from mrc.encoder import (
 from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.read.attention import PACKED, packed_row
 from mrc.read.blanks import IGNORED, Blanks
-from mrc.read.network import ATTENTION_DROPOUTS, check_tokenizer
+from mrc.read.features import OVERLAP_KEY
+from mrc.read.network import ATTENTION_DROPOUTS, HEAD_KEY, check_tokenizer
 from mrc.read.trainconfig import Stage0Config
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,13 @@ def guess(job: Guessing, folder: Path, progress: Progress | None) -> Path:
 
 
 def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
-    """Writes config.json, model.safetensors and the tokenizer's files; a weight of two names under the first alone."""
+    """Writes config.json, model.safetensors and the tokenizer's files; a weight of two names under the first alone.
+
+    What is written is an encoder to start from: its configuration names no head and no overlap embedding.
+    """
+    for key in (HEAD_KEY, OVERLAP_KEY):
+        if hasattr(config, key):
+            delattr(config, key)
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     save_file(_once(weights), folder / "model.safetensors", metadata={"format": "pt"})

@@ -144,8 +144,8 @@ def load_model(
 ) -> SpanModel:
     """The network of a checkpoint, its head in float32; what the checkpoint does not hold is new, a head from `seed`.
 
-    The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head` the
-    checkpoint must hold this head, as it does once it was trained to answer questions.
+    The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head`
+    the checkpoint must hold this head, as it does once it was trained to answer questions.
 
     `overlap` and `morphemes` are written into the network's configuration, from which `windower_of` takes them; an
     attention dropout of None is the checkpoint's.
@@ -185,7 +185,7 @@ def load_model(
 
 
 def _head_of(config: Any, missing: set[str]) -> str | None:
-    """The kind of head that a checkpoint holds: what it says, or linear where transformers found such a head's weights."""
+    """The kind of head that a checkpoint holds: as it says, or linear where transformers found the weights of one."""
     return getattr(config, HEAD_KEY, None if any(name.startswith("qa_outputs.") for name in missing) else "linear")
 
 

@@ -13,9 +13,12 @@ from mrc.errors import BadCheckpoint, OutOfMemory, TrainingDiverged
 from mrc.read import masked
 from mrc.read.blanks import IGNORED, Blanks
 from mrc.read.config import ReadConfig
+from mrc.read.heads import new_head
 from mrc.read.model import Reader, model_hash
+from mrc.read.network import load_model
 from mrc.read.pretext import prepare_start
 from mrc.read.trainconfig import Stage0Config
+from mrc.read.transplant import transplant
 from tests.mrc import tiny
 
 SHORT = ReadConfig(max_seq_length=128, doc_stride=32, max_answer_length=8)
@@ -54,6 +57,19 @@ def test_the_result_is_an_ordinary_start_that_names_no_head_and_keeps_its_dropou
     with pytest.raises(BadCheckpoint, match="no question-answering head"):
         Reader.load(folder)  # a start: training gives it one
     assert not (tmp_path / "made.partial").exists()
+
+
+@pytest.mark.parametrize("head", ["linear", "cnn"])
+def test_a_reader_that_goes_through_it_loses_head_and_overlap_and_may_start_again(start, tmp_path, head):
+    cpu = {"device": torch.device("cpu"), "dtype": torch.float32}
+    trained = load_model(start, head=head, overlap="words", **cpu)
+    trained.save(tmp_path / "reader", AutoTokenizer.from_pretrained(start))
+    made = [tmp_path / name for name in ("guessed", "selected", "other")]
+    for folder, config in zip(made, (Stage0Config(mlm_epochs=1), Stage0Config(cloze_epochs=1)), strict=False):
+        prepare_start(tmp_path / "reader", texts(4), folder, config=config, seed=0)
+    transplant(tmp_path / "reader", texts(4), made[2], pieces=90)
+    heads = [type(load_model(folder, head="auto", overlap="words", **cpu).head) for folder in made]
+    assert heads == [type(new_head("cnn", 32, seed=0)), type(trained.head), type(new_head("cnn", 32, seed=0))]
 
 
 def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp_path):
