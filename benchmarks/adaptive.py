@@ -68,7 +68,7 @@ def main() -> None:
     options = _options()
     work = Path(options.work or tempfile.mkdtemp(prefix="labeler-adaptive-"))
     data = parts(work, smoke=options.smoke)
-    folder = Path(options.reader) if options.reader else trained_reader(work, start=None, smoke=options.smoke)
+    folder = Path(options.reader) if options.reader else trained_reader(work, smoke=options.smoke)
     from mrc.encoder import use_threads
 
     use_threads(options.threads)

@@ -58,7 +58,7 @@ def main() -> None:
 
     use_threads(options.threads)
     print(f"{machine()}; readers and marks are kept in {work}", flush=True)
-    first = Path(options.reader) if options.reader else trained_reader(work, start=None, smoke=options.smoke)
+    first = Path(options.reader) if options.reader else trained_reader(work, smoke=options.smoke)
     second = _second(work, data, options)
     measured = Kept(work / "measured.json")
     members = {"MiniLM": Reader.load(first), "other tokenizer": Reader.load(second)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measure import data_file, minilm
@@ -47,15 +48,13 @@ def training_examples(data: Path) -> list[TrainingExample]:
     ]
 
 
-def trained_reader(work: Path, *, start: str | None, smoke: bool) -> Path:
+def trained_reader(work: Path, *, smoke: bool, head: str = "auto") -> Path:
     """A reader of the training part; trained now if it is not there. Killed, the same call goes on."""
-    from dataclasses import replace
-
     from mrc.read.train import train
 
     examples = training_examples(parts(work, smoke=smoke))
     began = time.process_time()
-    config = replace(CONFIG, epochs=1.0) if smoke else CONFIG
-    train(examples, start=start or minilm(), config=config, seed=0, folder=work / "reader")
+    config = replace(CONFIG, head=head, epochs=1.0 if smoke else CONFIG.epochs)
+    train(examples, start=minilm(), config=config, seed=0, folder=work / "reader")
     print(f"reader of {len(examples)} labels: {time.process_time() - began:.0f} CPU s", flush=True)
     return work / "reader"

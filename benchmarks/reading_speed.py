@@ -5,9 +5,10 @@
 
 PEER is a virtual environment with transformers 4.57.3 (python -m venv PEER; PEER/bin/pip install transformers==4.57.3
 torch==2.13.0). 1,500 test questions of SQuADShifts New Wikipedia from LABELER_DATA, each read in its own paragraph by a
-MiniLM reader of 1,000 other labels, which is trained first unless one is given (for example runs/linear-0/reader of
-benchmarks/ablation.py). A turn is a part of the questions; within it every contender reads it once, one process after
-another, in an order that shifts from turn to turn. A process is bound to as many cores as it has threads.
+MiniLM reader of 1,000 other labels, with the linear head that both know; it is trained first unless one is given (for
+example runs/linear-0/reader of benchmarks/ablation.py). A turn is a part of the questions; within it every contender
+reads it once, one process after another, in an order that shifts from turn to turn. A process is bound to as many cores
+as it has threads.
 
 Seconds leave loading out. CPU seconds hold also on a machine that does other work; wall time needs it alone. The share
 of the matrix rate is the floating-point operations of the encoder on the true lengths, per second of reading, against
@@ -57,7 +58,7 @@ def main() -> None:
     options = _options()
     work = Path(options.work or tempfile.mkdtemp(prefix="labeler-reading-speed-"))
     data = parts(work, smoke=options.smoke)
-    reader = Path(options.reader) if options.reader else trained_reader(work, start=None, smoke=options.smoke)
+    reader = Path(options.reader) if options.reader else trained_reader(work, smoke=options.smoke, head="linear")
     examples = [each for each in part_examples(data, "test") if each.answers]
     size = 5 if options.smoke else PART
     turns = [examples[first : first + size] for first in range(0, len(examples), size)][: options.turns]
