@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -193,3 +193,22 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextlib.contextmanager
+def alone(folder: Path, refusal: Callable[[], Exception]) -> Iterator[None]:
+    """Holds the folder's `.lock` for this process; a killed one lets go by itself.
+
+    Raises the refusal where another process has it.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise refusal() from None
+    try:
+        yield
+    finally:
+        lock.release()

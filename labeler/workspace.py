@@ -20,7 +20,7 @@ from db.urls import without_password
 from labeler.config import FILE_NAME, Config, load_config
 from labeler.config_template import template
 from labeler.errors import WorkspaceBusy, WorkspaceError
-from labeler.files import atomic_write
+from labeler.files import alone, atomic_write
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -71,23 +71,19 @@ class Workspace:
         `command` is what others are told; default: this process's command line.
         Raises WorkspaceBusy, naming the holder; Unreachable.
         """
-        import filelock
-
         told = without_password(command or _command_line())
-        lock = filelock.FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise WorkspaceBusy(f"{self.folder} is in use by {self._holder()}; wait for it or stop it") from None
         note = self.folder / ".lock.json"
-        try:
-            with atomic_write(note) as file:
-                json.dump({"pid": os.getpid(), "command": told, "since": _now()}, file)
-            with self._hold_database(told):
-                yield
-        finally:
-            note.unlink(missing_ok=True)
-            lock.release()
+        with alone(self.folder, self._busy):
+            try:
+                with atomic_write(note) as file:
+                    json.dump({"pid": os.getpid(), "command": told, "since": _now()}, file)
+                with self._hold_database(told):
+                    yield
+            finally:
+                note.unlink(missing_ok=True)
+
+    def _busy(self) -> WorkspaceBusy:
+        return WorkspaceBusy(f"{self.folder} is in use by {self._holder()}; wait for it or stop it")
 
     def _hold_database(self, command: str) -> contextlib.AbstractContextManager[None]:
         """Holds the database where another machine could use it; an SQLite file has its lock beside it."""

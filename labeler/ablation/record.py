@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from labeler.ablation import Choice, Design
 from labeler.config import Config, changed_settings
-from labeler.errors import ConfigError, NotReady, WorkspaceBusy
+from labeler.errors import ConfigError, NotReady
 from labeler.files import atomic_write, inspect
 
 STAGES = ("begun", "screened", "final", "tested")
@@ -117,19 +116,3 @@ def _plan(design: Design) -> dict[str, Any]:
         "top_k": design.top_k,
         "threads": design.threads,  # they move bits, and a training tells bits apart
     }
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process. Raises WorkspaceBusy."""
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise WorkspaceBusy(f"{folder} is in use by another labeler ablate; wait for it or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()

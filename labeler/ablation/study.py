@@ -15,9 +15,10 @@ from labeler.ablation import BASE, GIVEN, RETRIEVED, Choice, Design, Line, Run, 
 from labeler.ablation.arms import config_of
 from labeler.ablation.compare import marks_of, measured
 from labeler.ablation.data import metric_of, split_file
-from labeler.ablation.record import Record, alone
+from labeler.ablation.record import Record
 from labeler.ablation.runs import is_done, result
-from labeler.errors import ConfigError, LabelerError
+from labeler.errors import ConfigError, LabelerError, WorkspaceBusy
+from labeler.files import alone
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,16 @@ def run_study(design: Design) -> Study:
     """Does what is left of a study and tells where it stands. Killed at any moment, the same call goes on.
 
     Raises: ConfigError for settings that are wrong, or other than those with which the folder was begun; DataError for
-    an unusable file; LabelerError where a training failed, naming it and why.
+    an unusable file; BadCheckpoint for an unusable start; WorkspaceBusy where another process is at it; LabelerError
+    where a training failed, naming it and why.
     """
     design.folder.mkdir(parents=True, exist_ok=True)
-    with alone(design.folder):
+    with alone(design.folder, lambda: _busy(design.folder)):
         return _Desk(design).go()
+
+
+def _busy(folder: Path) -> WorkspaceBusy:
+    return WorkspaceBusy(f"{folder} is in use by another labeler ablate; wait for it or stop it")
 
 
 class _Desk:

@@ -7,7 +7,6 @@ than its port, which it keeps for ever: the address is how the database knows it
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -15,13 +14,12 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeler.errors import StudioError
-from labeler.files import atomic_write
+from labeler.files import alone, atomic_write
 from labeler.studio import machine, program
 
 if TYPE_CHECKING:
@@ -103,7 +101,7 @@ def start(workspace: Path, *, port: int | None = None, patience: float = START_S
     """
     folder = workspace.absolute() / FOLDER
     _make_folder(folder)
-    with _held(folder):
+    with alone(folder, lambda: _busy(folder)):
         found, before = machine.find(folder), _state(folder)
         known = before[0] if before else _port_of(found)
         if found is not None and known is not None and port in (None, known):
@@ -124,7 +122,7 @@ def stop(workspace: Path) -> int | None:
     folder = workspace.absolute() / FOLDER
     if not folder.is_dir():
         return None
-    with _held(folder):
+    with alone(folder, lambda: _busy(folder)):
         found = machine.find(folder)
         if found is not None:
             machine.end(found)
@@ -201,20 +199,8 @@ def _started(server: OwnServer, process: psutil.Process, *, already: bool) -> St
     )
 
 
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keeps a second `start` or `stop` of the same server out."""
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise StudioError(f"{folder}: another process starts or stops this server; wait for it") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _busy(folder: Path) -> StudioError:
+    return StudioError(f"{folder}: another process starts or stops this server; wait for it")
 
 
 # --- the process ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from db import queries, store
-from labeler import doctor
+from labeler import doctor, files
 from labeler.errors import ConfigError, LabelerError, NotReady, StudioError
 from labeler.studio import machine, program, server
 from labeler.studio.client import Client
@@ -286,7 +286,7 @@ def test_a_lost_key_is_not_made_anew_for_users_who_have_the_old_one(tmp_path: Pa
 def test_a_second_start_at_the_same_time_is_kept_out(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     (workspace / server.FOLDER).mkdir()
-    with server._held(workspace / server.FOLDER):
+    with files.alone(workspace / server.FOLDER, RuntimeError):
         told = run("studio", "start", "-w", workspace).fault
         assert "another process starts or stops" in told
         assert "another process starts or stops" in run("studio", "stop", "-w", workspace).fault
