@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.measure import Kept, data_file, labeler, machine, minilm
 
-ARMS = "cnn,lstm,joint,overlap,token-masking,span-masking,stage0,negatives,reward"
+ARMS = "cnn,lstm,biaffine,overlap,token-masking,span-masking,pretrain,negatives,reward"
 EPOCHS = 4.0
 SETTINGS = ("train.learning_rate=1e-4", "train.head_learning_rate=5e-4", "train.attention_dropout=0.0")
 SIZES = ("--train", "1000", "--screen-dev", "500", "--dev", "800", "--test", "1500")
 SMOKE = ("--train", "24", "--screen-dev", "12", "--dev", "20", "--test", "20")
-HEADS = ("cnn", "lstm", "joint")  # arms that change the same setting: one of them can be put together with others
+HEADS = ("cnn", "lstm", "biaffine")  # arms that change the same setting: one of them can be put together with others
 MOST_TOGETHER = 3
 
 

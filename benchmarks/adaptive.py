@@ -41,8 +41,8 @@ from labeler.ablation.data import part_examples, passages_of
 from mrc import pipeline
 from mrc.metrics import normalize_answer, score
 from mrc.read import ReadConfig
-from mrc.read.adaptive import StoppingRule
-from mrc.read.model import Reader
+from mrc.read.model.reader import Reader
+from mrc.read.predict.adaptive import StoppingRule
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
@@ -101,7 +101,7 @@ def _rule(measured: Kept, reader: Reader, corpus: Corpus, config: ReadConfig, da
             reader=reader,
             fetch=corpus.fetch,
             k=corpus.k,
-            unit_of={each.id: passage_id(each.context) for each in held_out},
+            split_group_of={each.id: passage_id(each.context) for each in held_out},
             config=config,
         )
         return asdict(found)

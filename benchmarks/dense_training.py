@@ -38,12 +38,12 @@ import numpy as np
 
 from benchmarks.hybrid import Asked, chosen, gold_ranks, halves, read, table, weighed
 from benchmarks.measure import data_file, machine, minilm
-from mrc.retrieve.dense import BiEncoder
+from mrc.retrieve.dense.encoder import BiEncoder
+from mrc.retrieve.dense.vectors import DenseConfig, Vectors
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.mining import hard_negatives
-from mrc.retrieve.trainconfig import RetrieverConfig, RetrieverExample
-from mrc.retrieve.training import train
-from mrc.retrieve.vectors import DenseConfig, Vectors
+from mrc.retrieve.training.mining import hard_negatives
+from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample
+from mrc.retrieve.training.trainer import train
 from mrc.types import Passage
 
 WEIGHTS = np.arange(21) / 20  # tried, of the dense list

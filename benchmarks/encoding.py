@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 from benchmarks.measure import data_file, machine, minilm
-from mrc.retrieve.dense import BiEncoder, Searcher
-from mrc.retrieve.vectors import CHUNK, DenseConfig, Vectors
+from mrc.retrieve.dense.encoder import BiEncoder, Searcher
+from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, Vectors
 
 NEAREST = 10
 PACKAGE = "sentence_transformers"

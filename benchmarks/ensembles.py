@@ -33,14 +33,14 @@ from labeler.ablation import PARTS
 from labeler.ablation.compare import two_sided
 from labeler.ablation.data import document_of, part_examples, passages_of
 from mrc import pipeline
-from mrc.ensemble import Cascade, Ensemble
+from mrc.ensemble.members import Cascade, Ensemble
 from mrc.metrics import Interval, bootstrap_interval, paired_interval, score
-from mrc.read import ReadConfig, Stage0Config, TrainingExample
-from mrc.read.model import Reader
-from mrc.read.predict import Answerer, Group
-from mrc.read.pretext import prepare_start
-from mrc.read.train import train
-from mrc.read.transplant import transplant
+from mrc.read import PretrainConfig, ReadConfig, TrainingExample
+from mrc.read.model.reader import Reader
+from mrc.read.predict.groups import Answerer, Group
+from mrc.read.pretrain.pretraining import pretrain
+from mrc.read.pretrain.vocab_transfer import transplant
+from mrc.read.train.trainer import train
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Example, Passage, Prediction, Question
@@ -108,7 +108,7 @@ def _second(work: Path, data: Path, options: argparse.Namespace) -> Path:
         texts = texts[:20]
     began = time.process_time()
     other = transplant(minilm(), texts, work / "other", pieces=1000 if options.smoke else options.pieces)
-    started = prepare_start(other, texts, work / "other-start", config=Stage0Config(mlm_epochs=1.0), seed=0)
+    started = pretrain(other, texts, work / "other-start", config=PretrainConfig(mlm_epochs=1.0), seed=0)
     config = replace(CONFIG, epochs=1.0) if options.smoke else CONFIG
     train(training_examples(data), start=started, config=config, seed=0, folder=work / "other-reader")
     print(f"the reader of another tokenizer: {time.process_time() - began:.0f} CPU s", flush=True)
@@ -148,7 +148,7 @@ def _pseudo(vote: Ensemble, asked: Sequence[Example]) -> list[TrainingExample]:
             prediction.answers[0].start,
             prediction.answers[0].end,
             weight=prediction.answers[0].score,
-            trusted=False,
+            human_labelled=False,
         )
         for example, prediction in zip(asked, _predictions(vote, asked), strict=True)
         if prediction.answers

@@ -29,9 +29,9 @@ import numpy as np
 from benchmarks.measure import data_file, machine, minilm
 from mrc.analyzers import get_analyzer
 from mrc.metrics import Interval, bootstrap_interval, paired_interval
+from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.tuning import Documents, Setting, grid, tune
-from mrc.retrieve.vectors import DenseConfig
 from mrc.text import passage_id
 from mrc.types import Passage
 

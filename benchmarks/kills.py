@@ -49,8 +49,8 @@ def main() -> None:
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="labeler-kills-"))
     baseline = make_workspace(folder / "baseline", train__max_steps=60, round__chunk_size=5, review__review_budget=30)
-    with at(baseline) as desk:
-        rounds.train(desk)
+    with at(baseline) as runtime:
+        rounds.train(runtime)
     undisturbed = shutil.copytree(baseline, folder / "undisturbed")
     process = _start(undisturbed)
     began = time.monotonic()
@@ -103,11 +103,11 @@ def _stage(folder: Path) -> str:
 
 def _finished(folder: Path) -> dict[str, Any]:
     """The state once the round is closed; round 1 may be over already, then nothing is run."""
-    with at(folder) as desk, desk.database.read() as session:
+    with at(folder) as runtime, runtime.database.read() as session:
         found = state(session)
     if len(found["rounds"]) < 2 or found["rounds"][1][2] != "closed":
         subprocess.run([*ROUND, str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with at(folder) as desk, desk.database.read() as session:
+        with at(folder) as runtime, runtime.database.read() as session:
             found = state(session)
     return found
 

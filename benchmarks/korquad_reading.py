@@ -25,11 +25,11 @@ from benchmarks.measure import data_file, labeler, machine
 from labeler.ablation.data import part_examples
 from mrc import pipeline
 from mrc.metrics import Metric, score
-from mrc.postprocess import Judged, RuleEffect, chosen, refined, refiner, table
+from mrc.postprocess.rules import Judged, RuleEffect, chosen, refined, refiner, table
+from mrc.postprocess.trimming import without_josa
 from mrc.read import BuiltinConfig, ReadConfig
 from mrc.squad import parse_squad, read_contexts, read_squad
 from mrc.text import passage_id
-from mrc.trimming import without_josa
 from mrc.types import Passage, Question
 
 ARMS = ("morphemes", "overlap-morphemes")
@@ -59,8 +59,8 @@ def main() -> None:
 
 def _start(file: Path, folder: Path) -> Path:
     """The built-in encoder, its vocabulary learnt from words as they stand and as kiwi cuts them, for all arms."""
-    from mrc.read.builtin import build_builtin
-    from mrc.read.morphemes import spaced
+    from mrc.read.data.morphemes import spaced
+    from mrc.read.model.builtin import build_builtin
 
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _row(effect: RuleEffect) -> dict[str, Any]:
 
 def _judged(study: Path, parts: Sequence[str]) -> list[Judged]:
     """The questions of these parts as the plain reader of seed 0 answers them."""
-    from mrc.read.model import Reader
+    from mrc.read.model.reader import Reader
 
     reader = Reader.load(study / "runs" / "linear-0" / "reader")
     examples = [example for part in parts for example in part_examples(study / "data", part)]

@@ -82,14 +82,14 @@ def _stages(workspace: Path, number: int, *, reviewer: str) -> None:
 def _one_stage(workspace: str, number: int, reviewer: str) -> None:
     """Runs one step of round `number` and prints the stage it stands at then."""
     from db import queries
-    from labeler.desk import Desk
+    from labeler.core.runtime import Runtime
+    from labeler.core.workspace import open_workspace
     from labeler.rounds import machine as rounds
     from labeler.rounds.machine import next_stage
-    from labeler.workspace import open_workspace
 
     opened = open_workspace(Path(workspace))
     database = opened.database()
-    desk = Desk(opened, database)
+    runtime = Runtime(opened, database)
     with opened.lock():
         with database.read() as session:
             known = {row.number: row for row in queries.rounds(session)}
@@ -97,8 +97,8 @@ def _one_stage(workspace: str, number: int, reviewer: str) -> None:
             stage = "closed"
         else:
             row = known.get(number)
-            standing = rounds.run(desk, until=next_stage(row) if row else "open", reviewer=reviewer)
-            stage = standing.round.stage
+            status = rounds.run(runtime, until=next_stage(row) if row else "open", reviewer=reviewer)
+            stage = status.round.stage
     database.close()
     print(json.dumps({"stage": stage}))
 
@@ -112,21 +112,21 @@ def _say(number: int, stage: str, cost: Cost) -> None:
 def _told(workspace: Path) -> dict[str, Any]:
     """Test marks of each round's student with paired intervals against the baseline, and precision of pseudo-labels."""
     from db import queries
-    from labeler.desk import Desk
-    from labeler.evaluation import results
-    from labeler.workspace import open_workspace
+    from labeler.core.runtime import Runtime
+    from labeler.core.workspace import open_workspace
+    from labeler.evaluation.end_to_end import results
     from mrc.metrics import paired_interval
 
     opened = open_workspace(workspace)
     database = opened.database()
-    desk = Desk(opened, database)
+    runtime = Runtime(opened, database)
     with database.read() as session:
         models = {row.round_number: row for row in queries.models(session)}
     told: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
-    index = desk.current_index()
-    first = results(desk, models[0], "test", index=index)
+    index = runtime.current_index()
+    first = results(runtime, models[0], "test", index=index)
     for number, model in models.items():
-        rows = results(desk, model, "test", index=index)
+        rows = results(runtime, model, "test", index=index)
         told["test"][number] = {"questions": len(rows)}
         for mark in ("exact_match", "f1"):
             values, before = [getattr(row, mark) for row in rows], [getattr(row, mark) for row in first]

@@ -25,7 +25,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import data_file, labeler, machine
 from benchmarks.new_wiki_rounds import _prepare, _say, _stages, _told
-from labeler.studio.page import ANSWER_LABEL, MAX_PLACES, VERDICT, labels_name, text_name
+from labeler.review.studio.labeling_config import ANSWER_LABEL, MAX_PLACES, VERDICT, labels_name, text_name
 
 SECONDS = {"accepted": 15.0, "changed": 35.0, "written": 60.0, "no_answer": 35.0}  # given as lead time: assumed
 
@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
 
 def _review(workspace: Path, url: str) -> None:
     """Every open task is reviewed: one of those with a suggestion in the browser, the others through the API."""
-    from labeler.studio.server import EMAIL, own_server
+    from labeler.review.studio.server.local import EMAIL, own_server
 
     server = own_server(workspace)
     assert server is not None

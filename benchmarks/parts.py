@@ -50,7 +50,7 @@ def training_examples(data: Path) -> list[TrainingExample]:
 
 def trained_reader(work: Path, *, smoke: bool, head: str = "auto") -> Path:
     """A reader of the training part; trained now if it is not there. Killed, the same call goes on."""
-    from mrc.read.train import train
+    from mrc.read.train.trainer import train
 
     examples = training_examples(parts(work, smoke=smoke))
     began = time.process_time()

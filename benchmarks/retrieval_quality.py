@@ -160,7 +160,7 @@ def analyzer_of(name: str, task: Task, folder: str) -> Analyzer:
     if name == "wordpiece:minilm":
         return get_analyzer(f"wordpiece:{minilm()}")
     if name == "wordpiece:builtin":
-        from mrc.read.builtin import build_builtin
+        from mrc.read.model.builtin import build_builtin
 
         made = build_builtin([unit.text for unit in task.units], Path(folder) / "reader", seed=0)
         return get_analyzer(f"wordpiece:{made}")

@@ -34,9 +34,9 @@ import numpy as np
 
 from benchmarks.bm25 import resident_mib
 from benchmarks.measure import data_file, machine, minilm, run
+from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
 from mrc.retrieve.fuse import DEPTH, Ranking, merge
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.vectors import CHUNK, DenseConfig
 from mrc.text import passage_id
 from mrc.types import Passage
 
@@ -100,7 +100,7 @@ def index(folder: Path, _: int) -> dict[str, float]:
 
 def encode(folder: Path, encoded: int) -> dict[str, float]:
     """Needs the texts; gives vectors of some."""
-    from mrc.retrieve.dense import BiEncoder
+    from mrc.retrieve.dense.encoder import BiEncoder
 
     encoder = BiEncoder.load(DenseConfig(model=minilm()), device="cpu")
     told: dict[str, float] = {"bf16": float(encoder.encoding.precision == "bf16")}
@@ -144,7 +144,7 @@ def bm25(folder: Path, _: int) -> dict[str, float]:
 
 def dense(folder: Path, _: int) -> dict[str, float]:
     """Needs the vectors; gives the second list."""
-    from mrc.retrieve.dense import Searcher
+    from mrc.retrieve.dense.encoder import Searcher
 
     vectors, queries = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "questions"))
     before = time.perf_counter()

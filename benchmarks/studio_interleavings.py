@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import machine
 from benchmarks.studio_push_pull import CACHE
-from labeler.studio import aligning
+from labeler.review.studio import reconcile
 from tests.labeler.studio.interleavings import tell
 from tests.studio import running
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15)
     options = parser.parse_args()
     logging.getLogger("labeler").setLevel(logging.ERROR)  # the faults are ours
-    aligning.LOST_SECONDS = 0.5  # the faults never leave an import behind that is still under way
+    reconcile.LOST_SECONDS = 0.5  # the faults never leave an import behind that is still under way
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="labeler-studio-stories-"))
     (folder / "server").mkdir()

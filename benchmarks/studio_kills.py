@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import machine
 from benchmarks.studio_push_pull import CACHE
-from tests.labeler.studio.desks import Shape
 from tests.labeler.studio.kills import OUR_KILLS, SERVER_KILLS, Trial
+from tests.labeler.studio.runtimes import Shape
 from tests.studio import running
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import Cost, labeler, machine, run
-from labeler.studio.files import write_tasks
-from tests.labeler.studio.desks import Shape, at, make_desk
+from labeler.review.studio.files import write_tasks
 from tests.labeler.studio.people import People, projects, says, stored, truth
+from tests.labeler.studio.runtimes import Shape, at, make_desk
 from tests.studio import TestServer, running
 
 BATCH = 500
@@ -48,20 +48,20 @@ def compare(server: TestServer, folder: Path, shape: Shape, *, annotated: int) -
     """Prints what our commands and the bare calls cost."""
     given = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": server.token}
     workspace = make_desk(folder / "ws", shape)
-    with at(workspace) as desk:
-        write_tasks(desk, folder / "files")
+    with at(workspace) as runtime:
+        write_tasks(runtime, folder / "files")
     print(f"{machine()}; {shape.tasks} tasks, {annotated} of them answered", flush=True)
     script = (sys.executable, __file__, "--bare")
     pushed = ours("push", workspace, given)
     told("push", pushed, run([*script, "push", server.url, server.token, str(folder / "files")]))
     began = time.monotonic()
     people = People(server)
-    with at(workspace) as desk:
-        answer(people, projects(desk), annotated, shape.tasks)
+    with at(workspace) as runtime:
+        answer(people, projects(runtime), annotated, shape.tasks)
         print(f"answered through the API in {time.monotonic() - began:.0f} s", flush=True)
         pulled = ours("pull", workspace, given)
-        told("pull", pulled, run([*script, "pull", server.url, server.token, json.dumps(projects(desk))]))
-        same = stored(desk) == truth(people, desk)
+        told("pull", pulled, run([*script, "pull", server.url, server.token, json.dumps(projects(runtime))]))
+        same = stored(runtime) == truth(people, runtime)
     again = ours("pull", workspace, given)
     print(f"the next pull: {again.seconds:.1f} s; reviews {pulled.json()['reviews']}, then {again.json()['reviews']}")
     sys.exit(not (same and pushed.json()["pushed"] == shape.tasks and pulled.json()["reviews"] == annotated))

@@ -144,7 +144,7 @@ class Question(Base):
     normalized: Mapped[str] = mapped_column(String(64), index=True)  # hash of the normalised text
     role: Mapped[str] = mapped_column(String(16), index=True)
     imported_role: Mapped[str] = mapped_column(String(16))  # as the file said, before anything was held out
-    unit: Mapped[str] = mapped_column(String(64), index=True)  # component that may not be torn apart by a split
+    split_group: Mapped[str] = mapped_column(String(64), index=True)  # component that may not be torn apart by a split
     context_id: Mapped[str | None] = mapped_column(ForeignKey("passages.id"), index=True)
     is_impossible: Mapped[bool | None]  # only where a file gave the context
     duplicate_of: Mapped[str | None] = mapped_column(ForeignKey("questions.id"))

@@ -49,7 +49,7 @@ class QuestionRow:
     normalized: str  # hash of the normalised text
     role: str
     imported_role: str  # as the file said, before anything was held out
-    unit: str
+    split_group: str
     context_id: str | None = None
     is_impossible: bool | None = None
     duplicate_of: str | None = None
@@ -584,6 +584,6 @@ class RoleRow:
     normalized: str
     role: str
     imported_role: str
-    unit: str
+    split_group: str
     question_id: str  # the canonical one, or the lowest id
     active: bool

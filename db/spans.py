@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.chunks import in_chunks
 from db.errors import SpanConflict
 from db.models import Passage
 from db.rows import SpanRow
+from db.sql import in_chunks
 
 
 def check_span(span: SpanRow, passage: str, *, where: str) -> None:

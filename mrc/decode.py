@@ -1,6 +1,6 @@
 """From logits to spans: the best ones of windows and of passages, and the mass of all.
 
-A span scores S(i, j) = start_i + end_j, with a joint head + pair(i, j). The search is exact: the K best spans of a
+A span scores S(i, j) = start_i + end_j, with a biaffine head + pair(i, j). The search is exact: the K best spans of a
 window are among its K starts whose best span is best (of any other start, K spans are better than its best, or equal
 and earlier), those of a passage among the K best of its windows, as every span belongs to one window alone.
 """

@@ -120,7 +120,7 @@ def attention_for(config: Any, device: torch.device) -> str | None:
     """How an encoder of this configuration attends, "packed" or "eager"; None leaves it to transformers.
 
     On a CPU plain products in small sorted batches are faster than the fused kernel; rows without padding
-    (mrc.read.attention) are faster still, where the encoder is of a kind known to take them and wide enough for its
+    (mrc.read.model.attention) are faster still, where the encoder is of a kind known to take them and wide enough for its
     products to cost more than the calls.
     """
     if device.type != "cpu":

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from mrc.metrics import Metric
-from mrc.postprocess import Refine
+from mrc.postprocess.rules import Refine
 from mrc.ranking import Ranked
-from mrc.read.adaptive import Masses, StoppingRule, fit_stopping
 from mrc.read.config import ReadConfig
-from mrc.read.forward import Network
-from mrc.read.model import normalizer
-from mrc.read.predict import Answerer, Group, batched, read_masses
+from mrc.read.model.reader import normalizer
+from mrc.read.predict.adaptive import Masses, StoppingRule, fit_stopping
+from mrc.read.predict.forward import Network
+from mrc.read.predict.groups import Answerer, Group, batched, read_masses
 from mrc.types import Answer, Hit, Passage, Prediction, Question
 
 OVERLAP_WINDOW: Final = 50  # code points on each side of an answer in which question words count
@@ -62,7 +62,7 @@ def held_out_rule(
     reader: Network,
     fetch: Fetch,
     k: int,
-    unit_of: Mapping[str, str],
+    split_group_of: Mapping[str, str],
     config: ReadConfig,
     metric: Metric = "squad",
     refine: Refine | None = None,
@@ -74,7 +74,7 @@ def held_out_rule(
     that of a new unit, and it is units that must not be few. Units and questions are taken in the order of their names;
     no answer of theirs is looked at.
     """
-    held_out = sorted(questions, key=lambda question: (unit_of[question.id], question.id))
+    held_out = sorted(questions, key=lambda question: (split_group_of[question.id], question.id))
     units: dict[str, list[Masses]] = {}
     for chunk in batched(held_out, config.chunk_size):
         _, chosen = _retrieve(chunk, retriever, fetch, k)
@@ -82,7 +82,7 @@ def held_out_rule(
         groups = [Group(question.text, passages) for question, passages in found]
         weighed = read_masses(reader, groups, config=config, normalize=normalizer(metric), refine=refine)
         for (question, _), own in zip(found, weighed, strict=True):
-            units.setdefault(unit_of[question.id], []).append(own)
+            units.setdefault(split_group_of[question.id], []).append(own)
     return fit_stopping(list(units.values()), risk=config.adaptive_risk)
 
 
@@ -128,7 +128,7 @@ def _predictions(
 def confidence_features(
     group: Group, ranked: Ranked, hits: Sequence[Hit], *, by_meaning: bool = False
 ) -> dict[str, float]:
-    """What the calibrator looks at, as `mrc.calibrate.FEATURES` names and defines it, and "passages_read", which it
+    """What the calibrator looks at, as `mrc.calibration.calibrate.FEATURES` names and defines it, and "passages_read", which it
     does not; `ranked` has an answer.
 
     With its `HYBRID_FEATURES` where one of the hits was found by meaning, or could have been.
@@ -158,7 +158,7 @@ def confidence_features(
 
 
 def _hybrid_features(hits: Sequence[Hit], rank: int) -> dict[str, float]:
-    """`mrc.calibrate.HYBRID_FEATURES` of the answer's passage, which stands at `rank`."""
+    """`mrc.calibration.calibrate.HYBRID_FEATURES` of the answer's passage, which stands at `rank`."""
     found: dict[str, float] = {}
     leaders = []
     for name, scores in (("bm25", [hit.bm25 or 0.0 for hit in hits]), ("dense", [hit.dense or 0.0 for hit in hits])):

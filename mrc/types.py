@@ -66,7 +66,7 @@ class Answer:
 class Prediction:
     """A reader's ranked answers to one question; empty `answers` when no passage was found.
 
-    `null_score` is the mass of "not in these passages". `features` feed the calibrator (names in mrc.calibrate).
+    `null_score` is the mass of "not in these passages". `features` feed the calibrator (names in mrc.calibration.calibrate).
     """
 
     question_id: str

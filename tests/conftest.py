@@ -23,8 +23,8 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.worlds import at, make_workspace
 
     folder = make_workspace(tmp_path_factory.mktemp("worlds") / "baseline")
-    with at(folder) as desk:
-        machine.train(desk)
+    with at(folder) as runtime:
+        machine.train(runtime)
     return folder
 
 

@@ -20,15 +20,18 @@ MOMENTS: dict[str, tuple[str, str]] = {
     "predictions stored": ("db.store", "add_predictions"),  # inside the transaction: this chunk is lost
     "review recorded": ("db.store", "record_review"),
     "labels recorded": ("db.store", "record_labels"),
-    "checkpoint written": ("mrc.read.loop", "_checkpoint"),
-    "retriever checkpoint written": ("mrc.retrieve.training", "_checkpoint"),
+    "checkpoint written": ("mrc.read.train.loop", "_checkpoint"),
+    "retriever checkpoint written": ("mrc.retrieve.training.trainer", "_checkpoint"),
     "index written": ("mrc.retrieve.index:Index", "save"),
     "stage written": ("db.store", "advance"),  # inside the transaction: the step is lost as a whole
-    "project made": ("labeler.studio.client:Client", "make_project"),  # on the server; we do not know its id
+    "project made": ("labeler.review.studio.client:Client", "make_project"),  # on the server; we do not know its id
     "push begun": ("db.store", "begin_push"),  # inside the transaction: nothing is sent
-    "tasks imported": ("labeler.studio.client:Client", "import_tasks"),  # on the server; we do not know their ids
+    "tasks imported": (
+        "labeler.review.studio.client:Client",
+        "import_tasks",
+    ),  # on the server; we do not know their ids
     "tasks placed": ("db.store", "place_tasks"),  # inside the transaction
-    "ids read": ("labeler.studio.client:Client", "ids"),
+    "ids read": ("labeler.review.studio.client:Client", "ids"),
     "annotations settled": ("db.store", "settle_annotations"),  # inside the transaction: this page is lost
     "cursor moved": ("db.store", "move_cursor"),
 }

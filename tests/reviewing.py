@@ -7,7 +7,7 @@ from pathlib import Path
 from db import store
 from db.rows import AnswerRow, NewImport, NewPrediction, NewTask, PassageRow, QuestionRow, RoundRow
 from db.rows import DocumentRow as Document
-from labeler.workspace import open_workspace
+from labeler.core.workspace import open_workspace
 from tests.commands import new_workspace
 
 TEXTS = {

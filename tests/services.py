@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from labeler.errors import LabelerError
-from labeler.studio import program
+from labeler.core.errors import LabelerError
+from labeler.review.studio.server import installer
 from tests import postgres
 
 SET_UP = "python -m tests.services"
@@ -53,7 +53,7 @@ def browser() -> Path | None:
 
 def label_studio() -> Path | None:
     """The installed Label Studio of the version that we work with."""
-    return program.found()
+    return installer.found()
 
 
 def main() -> int:
@@ -89,7 +89,7 @@ def _apt(package: str) -> None:
 
 
 def _install_label_studio() -> None:
-    program.installed()
+    installer.installed()
 
 
 SERVICES = {

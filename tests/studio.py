@@ -18,8 +18,8 @@ import filelock
 import httpx
 import pytest
 
-from labeler.studio import machine, program, server
-from labeler.studio.connection import Connection
+from labeler.review.studio.connection import Connection
+from labeler.review.studio.server import installer, local, processes
 
 ROOT = Path(__file__).parent.parent
 RUNNING = "TEST_LABEL_STUDIO"  # "URL KEY" of a server that runs already, to save its start while developing
@@ -46,23 +46,23 @@ class TestServer:
         """The server's `.studio`. Skips the test where the server is not ours."""
         if self.workspace is None:
             pytest.skip(f"{RUNNING} names a server that is not ours to stop")
-        return self.workspace / server.FOLDER
+        return self.workspace / local.FOLDER
 
     @property
     def pid(self) -> int | None:
-        found = server.OwnServer(self.folder, 0).process()
+        found = local.OwnServer(self.folder, 0).process()
         return None if found is None else found.pid
 
     def start(self) -> None:
         """Starts it at its port; nothing happens if it runs."""
         assert self.folder
         assert self.workspace is not None
-        self.url = server.start(self.workspace).url
+        self.url = local.start(self.workspace).url
 
     def stop(self) -> None:
         assert self.folder
         assert self.workspace is not None
-        server.stop(self.workspace)
+        local.stop(self.workspace)
 
     def restart(self) -> None:
         self.stop()
@@ -70,7 +70,7 @@ class TestServer:
 
     def kill(self) -> None:
         """SIGKILL, and waits until it is gone."""
-        found = server.OwnServer(self.folder, 0).process()
+        found = local.OwnServer(self.folder, 0).process()
         assert found is not None, "it does not run"
         found.kill()
         found.wait(10)
@@ -95,10 +95,10 @@ def running(folder: Path, cache: Path) -> Iterator[TestServer]:
         url, _, token = named().partition(" ")
         yield TestServer(None, url, token.strip(), "owner@example.com", "labeler-pass")
         return
-    shutil.copytree(template(cache) / server.FOLDER, folder / server.FOLDER)
+    shutil.copytree(template(cache) / local.FOLDER, folder / local.FOLDER)
     with stopped_in_the_end(folder):
         started = start(folder)
-        own = server.OwnServer(folder / server.FOLDER, 0)
+        own = local.OwnServer(folder / local.FOLDER, 0)
         password = own.password_file.read_text(encoding="ascii").strip()
         yield TestServer(folder, started.url, own.key(), started.email, password)
 
@@ -106,35 +106,35 @@ def running(folder: Path, cache: Path) -> Iterator[TestServer]:
 @contextmanager
 def stopped_in_the_end(folder: Path) -> Iterator[None]:
     """Stops the server when the block ends, and also when this process is killed: its end closes the pipe."""
-    stop = "import sys, pathlib, labeler.studio.server as s; sys.stdin.read(); s.stop(pathlib.Path(sys.argv[1]))"
+    stop = "import sys, pathlib, labeler.review.studio.server.local as s; sys.stdin.read(); s.stop(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", stop, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True) as watchdog:
         yield
     assert watchdog.returncode == 0
 
 
-def start(folder: Path) -> server.Started:
+def start(folder: Path) -> local.Started:
     """Starts it on a port that no user's workspace chooses, nor this machine for a connection."""
     begin = 18_000 + os.getpid() % 1000
-    return server.start(folder, port=next(port for port in range(begin, begin + 1000) if _is_free(port)))
+    return local.start(folder, port=next(port for port in range(begin, begin + 1000) if _is_free(port)))
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((machine.HOST, port)) != 0
+        return probe.connect_ex((processes.HOST, port)) != 0
 
 
 def template(cache: Path) -> Path:
     """A folder whose server has made its tables and its first user; not running. Made once (40 s)."""
-    made = cache / f"template-{program.VERSION}"
+    made = cache / f"template-{installer.VERSION}"
     with filelock.FileLock(cache / "template.lock"):
         if not (made / ".ready").is_file():
-            server.stop(made)
+            local.stop(made)
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir(parents=True)
             began = time.monotonic()
             start(made)
-            server.stop(made)
-            (made / server.FOLDER / "server.json").unlink()
+            local.stop(made)
+            (made / local.FOLDER / "server.json").unlink()
             (made / ".ready").write_text(f"{time.monotonic() - began:.0f} s\n", encoding="ascii")
     return made

@@ -99,7 +99,7 @@ def test_inside_mrc_imports_go_down_only() -> None:
 
 
 def part(module: str) -> str | None:
-    """`mrc.read.model` -> `read`; None for what is not in mrc."""
+    """`mrc.read.model.reader` -> `read`; None for what is not in mrc."""
     names = module.split(".")
     return names[1] if names[0] == "mrc" and len(names) > 1 else None
 
@@ -119,7 +119,7 @@ def test_only_the_encoder_and_the_reader_use_torch() -> None:
 
 
 def test_only_the_client_uses_the_label_studio_sdk() -> None:
-    assert importers("label_studio_sdk") == {"labeler/studio/client.py"}
+    assert importers("label_studio_sdk") == {"labeler/review/studio/client.py"}
 
 
 def test_only_the_command_line_uses_click() -> None:
@@ -137,9 +137,12 @@ def test_reading_comprehension_knows_no_database() -> None:
 
 
 def test_hidden_answers_are_seen_by_the_simulated_reviewer_and_by_measuring_alone() -> None:
-    assert importers("db.hidden") == {"labeler/rounds/simulated.py", "labeler/precision.py"}
+    assert importers("db.hidden_answers") == {
+        "labeler/rounds/simulated_reviewer.py",
+        "labeler/evaluation/pseudo_precision.py",
+    }
     tables = ("db.models.HiddenAnswer", "db.models.HiddenQuestion")
-    assert importers(*tables) == {"db/hidden.py", "db/store/world.py", "db/store/undo.py"}
+    assert importers(*tables) == {"db/hidden_answers.py", "db/store/corpus.py", "db/store/undo.py"}
 
 
 # --- what the command line loads ------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from labeler.workspace import open_workspace
+from labeler.core.workspace import open_workspace
 from mrc import analyzers
 from mrc.errors import MissingExtra
 from tests.commands import TOWER, Ran, gold_file, new_workspace, ok, run, squad

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from labeler.core.runtime import Runtime
+from labeler.core.workspace import create_workspace, open_workspace
 from labeler.demo.world import make_world
-from labeler.desk import Desk
-from labeler.indexing import build_index
-from labeler.ingest import import_files
+from labeler.importing.ingest import import_files
+from labeler.importing.splits import parse_split
+from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
-from labeler.splits import parse_split
-from labeler.workspace import create_workspace, open_workspace
 from mrc.encoder import use_threads
 from tests.state import state
 
@@ -73,7 +73,7 @@ def make_workspace(
     workspace = create_workspace(folder, language="en", settings=given, environ={})
     database = workspace.database()
     import_files(database, [str(file)], split=parse_split(division), seed=1)
-    build_index(Desk(workspace, database))
+    build_index(Runtime(workspace, database))
     database.close()
     return folder
 
@@ -82,27 +82,27 @@ def make_hybrid(folder: Path, encoder: Path, **changes: Any) -> Path:
     """A workspace after its baseline, whose rounds train the encoder that its index finds passages with."""
     use_threads(1)
     make_workspace(folder, **SMALL_RETRIEVER | changes)
-    with at(folder) as desk:
-        build_index(desk, dense=str(encoder))
-        machine.train(desk)
+    with at(folder) as runtime:
+        build_index(runtime, dense=str(encoder))
+        machine.train(runtime)
     return folder
 
 
 def after_round(folder: Path) -> dict[str, Any]:
     """The state once the round that is under way, or the next one, is closed; computed by one thread, as tests do."""
     use_threads(1)
-    with at(folder) as desk:
-        machine.run(desk, reviewer="simulated")
-        with desk.database.read() as session:
+    with at(folder) as runtime:
+        machine.run(runtime, reviewer="simulated")
+        with runtime.database.read() as session:
             return state(session)
 
 
 @contextmanager
-def at(folder: Path) -> Iterator[Desk]:
-    """The desk of a workspace."""
+def at(folder: Path) -> Iterator[Runtime]:
+    """The runtime of a workspace."""
     workspace = open_workspace(folder, environ={})
     database = workspace.database()
     try:
-        yield Desk(workspace, database)
+        yield Runtime(workspace, database)
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""Training a reader with `mrc.read.train`, timed as benchmarks/peers/trainer.py times transformers' Trainer.
+"""Training a reader with `mrc.read.train.trainer`, timed as benchmarks/peers/trainer.py times transformers' Trainer.
 
 python benchmarks/peers/own.py FILE START -o FOLDER [--threads 2] [--set KEY=VALUE ...]
 """
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 import torch
 
 from mrc.read import TrainConfig, TrainingExample
-from mrc.read.train import train
+from mrc.read.train.trainer import train
 from mrc.squad import parse_squad, read_squad
 
 

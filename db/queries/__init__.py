@@ -1,5 +1,22 @@
 """Reads. Every function takes the session first and gives frozen rows (`db.rows`), never mapped objects."""
 
+from db.queries.corpus import (
+    corpus_ids,
+    document_sides,
+    find_import,
+    get_meta,
+    held_out_passages,
+    imports,
+    inactive_passages,
+    iter_passages,
+    known_passages,
+    known_roles,
+    passage_sides,
+    passages,
+    pool_to_predict,
+    question,
+    questions,
+)
 from db.queries.journal import counts, events, history
 from db.queries.label import (
     exportable_labels,
@@ -54,23 +71,6 @@ from db.queries.studio import (
     unsent_tasks,
     withdrawn_tasks,
 )
-from db.queries.world import (
-    corpus_ids,
-    document_sides,
-    find_import,
-    get_meta,
-    guarded_passages,
-    imports,
-    inactive_passages,
-    iter_passages,
-    known_passages,
-    known_roles,
-    passage_sides,
-    passages,
-    pool_to_predict,
-    question,
-    questions,
-)
 
 __all__ = [
     "annotation_count",
@@ -89,8 +89,8 @@ __all__ = [
     "exportable_labels",
     "find_import",
     "get_meta",
-    "guarded_passages",
     "has_unsent_tasks",
+    "held_out_passages",
     "history",
     "imports",
     "inactive_passages",

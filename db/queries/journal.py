@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.chunks import AnyRow, AnySelect, table
 from db.models import (
     LABEL_KINDS,
     ROLES,
@@ -27,9 +26,10 @@ from db.models import (
     Round,
     Task,
 )
+from db.queries import corpus
 from db.queries import label as label_queries
-from db.queries import world
 from db.rows import Counts, EventRow, LabelRow
+from db.sql import AnyRow, AnySelect, table
 
 # The order of events that carry the same moment.
 _ORDER = ("import", "import_undone", "prediction", "task", "review", "label_withdrawn", "label")
@@ -70,7 +70,7 @@ def history(session: Session, question_id: str) -> list[EventRow]:
 
     Raises NotFound.
     """
-    world.question(session, question_id)
+    corpus.question(session, question_id)
     journal = session.execute(select(table(Event)).where(Event.question_id == question_id).order_by(Event.id))
     found = [
         *_imports(session, question_id),

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import models
-from db.chunks import AnyRow, in_chunks, table
 from db.models import Label, LabelAnswer, Passage, Question
-from db.queries import world
+from db.queries import corpus
 from db.rows import LabelledQuestion, LabelRow, PassageRow, QuestionRow, SpanRow, TrainingRow
 from db.spans import check_span
+from db.sql import AnyRow, in_chunks, table
 
 _LIVE = Label.withdrawn_at.is_(None)
 
@@ -81,7 +81,7 @@ def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
     """Active questions of a role that have a live label, with all golds, in question id order: what a split is
     evaluated on. Duplicates are among them: metrics count all."""
     found = live_labels(session, roles=[role])
-    questions = {question.id: question for question in world.questions(session, roles=[role])}
+    questions = {question.id: question for question in corpus.questions(session, roles=[role])}
     places = {place for label in found if (place := _place(questions[label.question_id], label)) is not None}
     documents = _documents(session, places)
     return [
@@ -141,7 +141,7 @@ def exportable_labels(session: Session, *, kinds: Sequence[str]) -> list[Trainin
 
 
 def _usable(session: Session, weighted: Sequence[tuple[LabelRow, float]], *, canonical: bool) -> list[TrainingRow]:
-    barred = world.guarded_passages(session) | world.inactive_passages(session)
+    barred = corpus.held_out_passages(session) | corpus.inactive_passages(session)
     joined = _joined(session, [pair for pair in weighted if not _answers_from(pair[0], barred)], barred=barred)
     return [row for row in joined if not canonical or row.question.duplicate_of is None]
 
@@ -151,10 +151,10 @@ def _joined(
 ) -> list[TrainingRow]:
     """Labels with questions and passages, spans checked; of the passages of a no_answer, barred ones are left out."""
     questions = {
-        row.id: row for row in world.questions(session, ids=[label.question_id for label, _ in weighted], active=False)
+        row.id: row for row in corpus.questions(session, ids=[label.question_id for label, _ in weighted], active=False)
     }
     places = {label.id: _shown(label, questions[label.question_id]) - barred for label, _ in weighted}
-    texts = world.passages(session, {place for some in places.values() for place in some})
+    texts = corpus.passages(session, {place for some in places.values() for place in some})
     for label, _ in weighted:
         for span in label.answers:
             check_span(span, texts[span.passage_id].text, where=f"question {label.question_id!r}")

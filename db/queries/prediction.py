@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, in_chunks, table
 from db.models import Prediction, PredictionAnswer
 from db.rows import AnswerRow, PredictionRow
+from db.sql import AnyRow, in_chunks, table
 
 
 def predicted_ids(session: Session, round_number: int) -> set[str]:

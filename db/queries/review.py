@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, in_chunks, table
 from db.models import BAD_QUESTION, Label, Question, Review, Task
 from db.rows import ReviewRow, SpanRow, TaskRow
+from db.sql import AnyRow, in_chunks, table
 
 
 def tasks(session: Session, *, round_number: int | None = None, states: Sequence[str] | None = None) -> list[TaskRow]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, AnySelect, table
 from db.errors import NotFound
 from db.models import Calibrator, Evaluation, Model, Prediction, Release, Retriever, Round, RoundQuestion
 from db.models import ReleaseRow as ReleaseRowTable
@@ -19,6 +18,7 @@ from db.rows import (
     RoundRow,
     SpanRow,
 )
+from db.sql import AnyRow, AnySelect, table
 
 
 def rounds(session: Session, *, reverted: bool = True) -> list[RoundRow]:

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.chunks import AnySelect, in_chunks, table
 from db.errors import NotFound
 from db.models import StudioAnnotation, StudioProject, StudioPush, StudioTask, Task
 from db.rows import StudioAnnotationRow, StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
+from db.sql import AnySelect, in_chunks, table
 
 
 def projects(session: Session, *, url: str | None = None, gone: bool = False) -> list[StudioProjectRow]:

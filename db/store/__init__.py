@@ -1,6 +1,7 @@
 """Writes. Every function takes the session of one short transaction first; `Database.write` commits it."""
 
-from db.store.filed import file_reviews
+from db.store.annotations import settle_annotations
+from db.store.corpus import add_import, set_meta, set_roles
 from db.store.label import freeze_training, record_labels, set_label, withdraw_label
 from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
 from db.store.retriever import add_retriever, judge_retriever
@@ -15,6 +16,7 @@ from db.store.review import (
     settle_states,
     withdraw_tasks,
 )
+from db.store.review_files import file_reviews
 from db.store.round import (
     RoundChanges,
     add_calibrator,
@@ -28,7 +30,6 @@ from db.store.round import (
     revert,
     withdraw_round,
 )
-from db.store.settling import settle_annotations
 from db.store.studio import (
     add_project,
     adopt_push,
@@ -44,7 +45,6 @@ from db.store.studio import (
     tasks_gone,
 )
 from db.store.undo import undo_import
-from db.store.world import add_import, set_meta, set_roles
 
 __all__ = [
     "RoundChanges",

@@ -10,13 +10,13 @@ from typing import TypeVar
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import in_chunks, table
 from db.errors import Conflict, NotFound
 from db.models import BAD_QUESTION, Event, Label, Question, Review, TrainingRow
+from db.queries import corpus
 from db.queries import label as label_queries
-from db.queries import world
 from db.rows import LabelRow, NewLabel, QuestionRow, Recorded, SpanRow, Withdrawn
 from db.spans import check_spans
+from db.sql import in_chunks, table
 from db.store import writing
 from db.store.writing import Origin
 
@@ -119,7 +119,7 @@ def set_label(
 
     No answers: a no_answer for `passages`. Raises NotFound; Conflict for a duplicate question; SpanConflict.
     """
-    _canonical(world.question(session, question_id))
+    _canonical(corpus.question(session, question_id))
     shown = None if answers else tuple(passages or ())
     label = NewLabel(question_id, tuple(answers), no_answer=not answers, passages=shown, reviewer=reviewer)
     _check_new(session, [label])
@@ -138,7 +138,7 @@ def withdraw_label(session: Session, question_id: str, *, reviewer: str, why: st
 
     Raises NotFound if the question has no live label.
     """
-    world.question(session, question_id)
+    corpus.question(session, question_id)
     live = writing.live_ids(session, [question_id])
     if question_id not in live:
         raise NotFound(f"question {question_id!r} has no live label: `labeler history` shows what it had")
@@ -162,7 +162,7 @@ def _check_new(session: Session, labels: Sequence[NewLabel]) -> None:
     empty = [label for label in labels if bool(label.answers) == label.no_answer]
     if empty:
         raise ValueError(f"question {empty[0].question_id!r}: a label has answers or is a no_answer")
-    known = {row.id: row for row in world.questions(session, ids=ids, active=False)}
+    known = {row.id: row for row in corpus.questions(session, ids=ids, active=False)}
     for question_id in ids:
         if question_id not in known:
             raise Conflict(f"question {question_id!r} is not stored: import it first")
@@ -224,10 +224,10 @@ def _without_live(session: Session, labels: Sequence[LabelRow]) -> list[LabelRow
 
 def _without_guarded(session: Session, human: Sequence[NewLabel]) -> list[NewLabel]:
     """The same labels; one that answers from a guarded passage neither teaches nor leaves."""
-    guarded = world.guarded_passages(session) if human else set()
+    held_out = corpus.held_out_passages(session) if human else set()
     return [
         replace(label, train_weight=0.0, released=False)
-        if any(span.passage_id in guarded for span in label.answers)
+        if any(span.passage_id in held_out for span in label.answers)
         else label
         for label in human
     ]
@@ -238,9 +238,9 @@ def _eligible(session: Session, pseudo: Sequence[AnyLabel]) -> list[AnyLabel]:
     without a live label, answered from active passages that no held-out question guards."""
     if not pseudo:
         return []
-    questions = {row.id: row for row in world.questions(session, ids=[label.question_id for label in pseudo])}
+    questions = {row.id: row for row in corpus.questions(session, ids=[label.question_id for label in pseudo])}
     taken = writing.live_ids(session, questions)
-    barred = world.guarded_passages(session) | world.inactive_passages(session)
+    barred = corpus.held_out_passages(session) | corpus.inactive_passages(session)
     return [
         label
         for label in pseudo

@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import in_chunks, table
 from db.errors import Conflict, NotFound
 from db.models import Prediction, PredictionAnswer, RoundQuestion, utc_now
+from db.queries.corpus import pool_to_predict, questions
 from db.queries.prediction import predicted_ids
-from db.queries.world import pool_to_predict, questions
 from db.rows import AnswerRow, Decision, NewPrediction
+from db.sql import in_chunks, table
 from db.store.writing import question_roles
 
 

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from db.chunks import table
 from db.errors import Conflict
 from db.models import Retriever, utc_now
 from db.queries import round as round_queries
 from db.rows import Json, RetrieverRow
+from db.sql import table
 
 
 def add_retriever(
@@ -75,8 +75,8 @@ def prune_retrievers(session: Session, *, in_use: Collection[str] = ()) -> tuple
     Kept are those whose hash is `in_use`, those of an open round and, as an index may need them again, promoted ones
     of rounds not reverted.
     """
-    standing = round_queries.current_round(session)
-    number = standing.number if standing else None
+    status = round_queries.current_round(session)
+    number = status.number if status else None
     kept = {row.id for row in round_queries.retrievers(session, reverted=False) if row.promoted}
     gone = tuple(
         row

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import and_, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import AnyRow, in_chunks, table
 from db.errors import NotFound
 from db.models import Review, Round, StudioAnnotation, StudioTask, Task, utc_now
 from db.rows import NewReview, NewTask
 from db.spans import check_spans
+from db.sql import AnyRow, in_chunks, table
 
 _ASKING = ("open", "predicted", "in_review")  # stages up to the end of the asking
 

@@ -11,13 +11,13 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import table
 from db.errors import Conflict
 from db.models import Calibrator, Evaluation, Event, Label, Model, Prediction, Release, Review, Round, Task, utc_now
 from db.models import ReleaseRow as ReleaseRowTable
 from db.queries import label as label_queries
 from db.queries import round as round_queries
 from db.rows import Json, LabelRow, Pruned, ReleaseRow, RoundRow, Withdrawn
+from db.sql import table
 from db.store.label import take_back
 from db.store.prediction import delete_predictions
 from db.store.retriever import prune_retrievers

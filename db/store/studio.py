@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import in_chunks, table
 from db.models import StudioProject, StudioPush, StudioTask, utc_now
 from db.queries import studio as studio_queries
 from db.rows import StudioProjectRow, StudioPushRow, StudioTaskRow
+from db.sql import in_chunks, table
 from db.store.review import settle_states
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.chunks import in_chunks, table
 from db.errors import Conflict, NotFound
 from db.models import (
     HiddenAnswer,
@@ -25,8 +24,9 @@ from db.models import (
 )
 from db.queries import label as label_queries
 from db.rows import Undone
+from db.sql import in_chunks, table
 from db.store import writing
-from db.store.world import move
+from db.store.corpus import move
 
 
 def undo_import(session: Session, import_id: int) -> Undone:

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from db.chunks import in_chunks, table
 from db.models import ImportLabel, Label, LabelAnswer, Question, utc_now
 from db.rows import LabelRow, NewLabel, SpanRow
+from db.sql import in_chunks, table
 
 HELD_OUT = ("calibration", "dev", "test")
 _KEPT = (  # of a copied label

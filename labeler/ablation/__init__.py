@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labeler.config import Config
+from labeler.core.config import Config
 from mrc.metrics import Interval, Metric
 
 BASE = "linear"  # the arm that every other is compared with

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from labeler.ablation import BASE, Arm
-from labeler.config import Config, load_config
-from labeler.errors import ConfigError
+from labeler.core.config import Config, load_config
+from labeler.core.errors import ConfigError
 
 #: what each arm changes of the plain reader; rates of noise as papers recommend them, not tuned on anything here
 ARMS: dict[str, tuple[str, ...]] = {
     BASE: (),
     "cnn": ("train.head=cnn",),
     "lstm": ("train.head=lstm",),
-    "joint": ("train.head=joint",),
+    "biaffine": ("train.head=biaffine",),
     "overlap": ("train.overlap=words",),
     "overlap-stems": ("train.overlap=stems",),
     "overlap-morphemes": ("train.overlap=morphemes",),
@@ -24,12 +24,12 @@ ARMS: dict[str, tuple[str, ...]] = {
     "token-masking": ("train.token_masking=0.1",),
     "span-masking": ("train.span_masking=0.1",),
     "question-dropout": ("train.question_dropout=0.1",),
-    "near-misses": ("train.near_misses=0.1",),
-    "stage0": ("stage0.mlm_epochs=2", "stage0.cloze_epochs=1"),
-    "mlm": ("stage0.mlm_epochs=2",),
-    "cloze": ("stage0.cloze_epochs=1",),
+    "near-misses": ("train.soft_spans=0.1",),
+    "pretrain": ("pretrain.mlm_epochs=2", "pretrain.cloze_epochs=1"),
+    "mlm": ("pretrain.mlm_epochs=2",),
+    "cloze": ("pretrain.cloze_epochs=1",),
     "negatives": ("round.negatives=1",),
-    "reward": ("train.reward_epochs=1",),
+    "reward": ("train.rl_epochs=1",),
     "layer-rates": ("train.layer_decay=0.9",),
 }
 COMMON = ("train.head=linear", "round.negatives=0")  # the plain reader, which sees the passage of the question alone

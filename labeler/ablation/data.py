@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from labeler.ablation import PARTS, Sizes
-from labeler.errors import ConfigError
-from labeler.files import atomic_folder, read_text
-from labeler.intake import document_id, wording
-from labeler.splits import Item, SplitPlan, assign, units
+from labeler.core.errors import ConfigError
+from labeler.core.files import atomic_folder, read_text
+from labeler.importing.import_plan import document_id, wording
+from labeler.importing.splits import Item, SplitPlan, assign, split_groups
 from mrc.analyzers import detect_language
 from mrc.errors import DataError
 from mrc.metrics import Metric, resolve_metric
@@ -96,7 +96,7 @@ def _units(examples: Sequence[Example], split_by: str) -> dict[str, str]:
         return document_of(example) if split_by == "document" else passage_id(example.context)
 
     keys = ((example.id, wording(example.question), place(example)) for example in examples)
-    return units(Item(id_, (("wording", words), ("place", where))) for id_, words, where in keys)
+    return split_groups(Item(id_, (("wording", words), ("place", where))) for id_, words, where in keys)
 
 
 def _plan(sizes: Sizes) -> SplitPlan:

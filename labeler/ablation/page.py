@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labeler.ablation import BASE, Line, Measured
-from labeler.files import atomic_write
-from labeler.printing import percent, table
+from labeler.core.console import percent, table
+from labeler.core.files import atomic_write
 from mrc.metrics import Interval
 
 if TYPE_CHECKING:

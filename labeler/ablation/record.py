@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from labeler.ablation import Choice, Design
-from labeler.config import Config, changed_settings
-from labeler.errors import ConfigError, NotReady
-from labeler.files import atomic_write, inspect
+from labeler.core.config import Config, changed_settings
+from labeler.core.errors import ConfigError, NotReady
+from labeler.core.files import atomic_write, inspect
 
 STAGES = ("begun", "screened", "final", "tested")
 

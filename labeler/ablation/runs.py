@@ -16,8 +16,8 @@ from typing import Any
 
 import labeler
 from labeler.ablation import Cost, Mark, Run, Trained
-from labeler.ablation.held import held, write_json
-from labeler.config import Config
+from labeler.ablation.lock import held, write_json
+from labeler.core.config import Config
 
 TRAINED = "trained.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -25,8 +25,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 def main(path: str) -> None:
     """Does what is left of the run that the file describes."""
-    from labeler.explain import explain
-    from labeler.printing import log_to_stderr
+    from labeler.core.console import log_to_stderr
+    from labeler.core.error_messages import explain
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     log_to_stderr()
@@ -73,8 +73,8 @@ def launch(run: Run, *, threads: int) -> str | None:
 
 def do(run: Run) -> None:
     """Trains the run's reader and reads its parts, as far as that is not done."""
-    from labeler.ablation.marking import read_parts
-    from labeler.ablation.teaching import train_run
+    from labeler.ablation.scoring import read_parts
+    from labeler.ablation.training import train_run
 
     with held(run.folder):
         cost = run.folder / TRAINED

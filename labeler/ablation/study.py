@@ -17,8 +17,8 @@ from labeler.ablation.compare import marks_of, measured
 from labeler.ablation.data import metric_of, split_file
 from labeler.ablation.record import Record
 from labeler.ablation.runs import is_done, result
-from labeler.errors import ConfigError, LabelerError, WorkspaceBusy
-from labeler.files import alone
+from labeler.core.errors import ConfigError, LabelerError, WorkspaceBusy
+from labeler.core.files import alone
 
 log = logging.getLogger(__name__)
 

@@ -88,7 +88,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        from labeler.explain import explain
+        from labeler.core.error_messages import explain
 
         line = explain(error)
         if line is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from labeler.cli.common import json_option, plain, set_option, show
-from labeler.printing import log_to_stderr
+from labeler.core.console import log_to_stderr
 
 
 @click.command("ablate")
@@ -16,7 +16,7 @@ from labeler.printing import log_to_stderr
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the study."
 )
-@click.option("--arms", default="cnn,lstm,joint", show_default=True, help="Named arms beside linear, with commas.")
+@click.option("--arms", default="cnn,lstm,biaffine", show_default=True, help="Named arms beside linear, with commas.")
 @click.option(
     "--arm",
     "own",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.printing import log_to_stderr
+from labeler.core.console import log_to_stderr
 
 if TYPE_CHECKING:
-    from labeler.desk import Desk
+    from labeler.core.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,21 +61,21 @@ def _use_threads(count: int) -> None:
 
 
 @contextmanager
-def desk(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool = False) -> Iterator[Desk]:
+def runtime(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool = False) -> Iterator[Runtime]:
     """The opened workspace; with `write`, held for this process alone while the command runs."""
-    from labeler.desk import Desk
-    from labeler.workspace import open_workspace
+    from labeler.core.runtime import Runtime
+    from labeler.core.workspace import open_workspace
 
     log_to_stderr()
     opened = open_workspace(workspace, overrides=sets)
     if not write:
-        yield from _opened(Desk, opened)
+        yield from _opened(Runtime, opened)
         return
     with opened.lock():
-        yield from _opened(Desk, opened)
+        yield from _opened(Runtime, opened)
 
 
-def _opened(make: Callable[..., Desk], opened: Any) -> Iterator[Desk]:
+def _opened(make: Callable[..., Runtime], opened: Any) -> Iterator[Runtime]:
     database = opened.database()
     try:
         yield make(opened, database)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from labeler.cli.common import desk, in_workspace, json_option, show
-from labeler.cli.telling import rejected_lines
-from labeler.printing import table
+from labeler.cli.common import in_workspace, json_option, runtime, show
+from labeler.cli.describe import rejected_lines
+from labeler.core.console import table
 
 if TYPE_CHECKING:
     from db.rows import ImportRow, Undone
-    from labeler.ingest import ImportReport
-    from labeler.splits import SplitPlan
+    from labeler.importing.ingest import ImportReport
+    from labeler.importing.splits import SplitPlan
 
 ROLES = ("corpus", "gold", "calibration", "pool", "dev", "test")
 REVIEWS = "reviews"
@@ -38,7 +38,7 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
     Example:  labeler init ws --language ko
               labeler init ws --db postgresql+psycopg://USER@HOST/NAME
     """
-    from labeler.workspace import create_workspace
+    from labeler.core.workspace import create_workspace
 
     made = create_workspace(folder, language=language, database=url)
     database = made.database()
@@ -113,16 +113,16 @@ def import_command(
         raise click.UsageError("Say what FILE is: either --as ROLE or --split ROLE=N,...")
     if role == REVIEWS:
         _only_defaults("format_", "seed", "split_by", why="does not go with --as reviews")
-        from labeler.cli.filed import import_reviews
+        from labeler.cli.review_files import import_reviews
 
         import_reviews(workspace, sets, as_json, files, reviewers)
         return
     if reviewers:
         raise click.UsageError("--reviewer goes with --as reviews.")
-    from labeler.ingest import import_files
+    from labeler.importing.ingest import import_files
 
     plan = _plan(split)
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         report = import_files(at.database, files, role=role, split=plan, format=format_, seed=seed, split_by=split_by)
     show(report, as_json=as_json, text=lambda: _report_text(report))
 
@@ -136,7 +136,7 @@ def _only_defaults(*names: str, why: str) -> None:
 
 
 def _plan(split: str | None) -> SplitPlan | None:
-    from labeler.splits import parse_split
+    from labeler.importing.splits import parse_split
 
     if split is None:
         return None
@@ -165,9 +165,9 @@ def _report_text(report: ImportReport) -> str:
 
 
 def _undo(workspace: Path | None, sets: tuple[str, ...], as_json: bool, import_id: int) -> None:
-    from labeler.ingest import undo_import
+    from labeler.importing.ingest import undo_import
 
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         undone = undo_import(at.database, import_id)
     show(undone, as_json=as_json, text=lambda: _undone_text(undone))
 
@@ -187,7 +187,7 @@ def _undone_text(undone: Undone) -> str:
 def _list_imports(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
     from db import queries
 
-    with desk(workspace, sets) as at, at.database.read() as session:
+    with runtime(workspace, sets) as at, at.database.read() as session:
         found = queries.imports(session)
     show({"imports": found}, as_json=as_json, text=lambda: _imports_text(found) if found else "no import yet")
 
@@ -262,13 +262,13 @@ def export_command(
     """
     if format_ == LABEL_STUDIO:
         _only_defaults("kinds", "roles", why="chooses labels; label-studio writes tasks")
-        from labeler.cli.filed import export_tasks
+        from labeler.cli.review_files import export_tasks
 
         export_tasks(workspace, sets, as_json, output)
         return
-    from labeler.export import export_labels
+    from labeler.labels.export import export_labels
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         report = export_labels(at.database, output, format=format_, kinds=kinds, roles=roles)
     counts = ", ".join(f"{count} {kind}" for kind, count in report.kinds.items())
     left = "".join(f"\nleft out: {count} {why}" for why, count in report.left_out.items())

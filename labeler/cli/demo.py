@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, on_device, show
-from labeler.printing import log_to_stderr, percent, table
+from labeler.cli.common import in_workspace, json_option, on_device, runtime, show
+from labeler.core.console import log_to_stderr, percent, table
 
 if TYPE_CHECKING:
     from labeler.demo.play import Played
@@ -119,6 +119,6 @@ def report_command(
     """
     from labeler.report import write_report
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         path = write_report(at.database, output, title=title or at.workspace.folder.name)
     show({"path": str(path)}, as_json=as_json, text=lambda: f"report: {path}")

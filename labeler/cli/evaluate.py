@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, on_device, show
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, on_device, runtime, show
+from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
-    from labeler.evaluation import Evaluation
-    from labeler.ranking import Comparison, Miss
-    from mrc.postprocess import RuleEffect
+    from labeler.evaluation.end_to_end import Evaluation
+    from labeler.evaluation.retrieval_metrics import Comparison, Miss
+    from mrc.postprocess.rules import RuleEffect
 
 
 @click.command("evaluate")
@@ -47,9 +47,9 @@ def evaluate_command(
     Example:  labeler evaluate --split test --json
               labeler evaluate --compare method=okapi,k1=1.2 --misses 3
     """
-    from labeler.evaluation import evaluate
+    from labeler.evaluation.end_to_end import evaluate
 
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         found = evaluate(at, split, compare=compare, misses=misses, rules=rules)
     show(found, as_json=as_json, text=lambda: _evaluation_text(found))
 
@@ -93,7 +93,7 @@ def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
 
 def _rules_text(found: Sequence[RuleEffect]) -> str:
     """Each rule with what it changes on dev, and examples of it."""
-    from mrc.postprocess import chosen
+    from mrc.postprocess.rules import chosen
 
     if not found:
         return "no rule was tried: no round has closed with this reader and dev questions"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show
-from labeler.cli.telling import answer_text, clipped, told
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.describe import answer_text, clipped, told
+from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
-    from labeler.correcting import Correction, StoredLabel
+    from labeler.labels.edit import Correction, StoredLabel
 
 
 @click.group("labels")
@@ -47,9 +47,9 @@ def labels_list(
     Example:  labeler labels list --kind pseudo --round 2
               labeler labels list --question q17 --all --json
     """
-    from labeler.correcting import find_labels
+    from labeler.labels.edit import find_labels
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         found = find_labels(
             at.database, kind=kind, round_number=round_number, question_id=question, withdrawn=withdrawn
         )
@@ -136,10 +136,10 @@ def label_set(
               labeler label set q17 --passage 4f0c… --start 11 --end 15
               labeler label set q17 --no-answer
     """
-    from labeler.correcting import set_label
+    from labeler.labels.edit import set_label
 
     correction = _correction(text, passages, start, end, no_answer)
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         label = set_label(at.database, question_id, correction, reviewer=reviewer)
     replaced = "" if label.parent is None else f", instead of label {label.parent}"
     show(
@@ -152,7 +152,7 @@ def label_set(
 def _correction(
     text: str | None, passages: tuple[str, ...], start: int | None, end: int | None, no_answer: bool
 ) -> Correction:
-    from labeler.correcting import Correction
+    from labeler.labels.edit import Correction
 
     if (start is None) != (end is None) or (start is not None and len(passages) != 1):
         raise click.UsageError("--start and --end go together, with one --passage.")
@@ -176,9 +176,9 @@ def label_withdraw(
     \b
     Example:  labeler label withdraw q17 --why "asks about another year"
     """
-    from labeler.correcting import withdraw_label
+    from labeler.labels.edit import withdraw_label
 
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         label = withdraw_label(at.database, question_id, reviewer=reviewer, why=why)
     show(
         {"labels": [label]},
@@ -198,9 +198,9 @@ def history_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     \b
     Example:  labeler history q17
     """
-    from labeler.correcting import question_history
+    from labeler.labels.edit import question_history
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         question, events = question_history(at.database, question_id)
     rows = [(f"{each.at:%Y-%m-%d %H:%M:%S}", _number(each.round_number), each.kind, told(each)) for each in events]
     show(

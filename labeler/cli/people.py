@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show
-from labeler.printing import table
+from labeler.cli.common import in_workspace, runtime, show
+from labeler.core.console import table
 
 if TYPE_CHECKING:
     from db.rows import RoundRow
-    from labeler.desk import Desk
-    from labeler.studio.pulling import Pulled
-    from labeler.studio.pushing import Pushed
+    from labeler.core.runtime import Runtime
+    from labeler.review.studio.pull import Pulled
+    from labeler.review.studio.push import Pushed
 
 
 @click.command("push")
@@ -37,13 +37,13 @@ def push_command(
               labeler push
               labeler push --reset-page
     """
-    from labeler.rounds.people import client
-    from labeler.studio.projects import give_up_others
-    from labeler.studio.pushing import plan, push
+    from labeler.review.studio.projects import give_up_others
+    from labeler.review.studio.push import plan, push
+    from labeler.rounds.steps.human_review import client
 
     if dry_run and (reset_page or move):
         raise click.UsageError("--dry-run changes nothing: give it without --reset-page and --move")
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         row = _in_review(at)
         if move and not dry_run:
             give_up_others(at, client(at))
@@ -51,9 +51,9 @@ def push_command(
     show(done, as_json=as_json, text=lambda: _pushed_text(done))
 
 
-def _in_review(at: Desk) -> RoundRow:
+def _in_review(at: Runtime) -> RoundRow:
     """The round whose tasks wait for people. Raises NotReady."""
-    from labeler.errors import NotReady
+    from labeler.core.errors import NotReady
 
     row = _round_in_review(at)
     if row is None:
@@ -61,7 +61,7 @@ def _in_review(at: Desk) -> RoundRow:
     return row
 
 
-def _round_in_review(at: Desk) -> RoundRow | None:
+def _round_in_review(at: Runtime) -> RoundRow | None:
     from db import queries
 
     with at.database.read() as session:
@@ -102,7 +102,7 @@ def pull_command(
     if watch or not as_json:
         click.echo(_pulled_text(done))
     while watch or (wait and done.open):
-        from labeler.errors import ServerDown, WorkspaceBusy
+        from labeler.core.errors import ServerDown, WorkspaceBusy
 
         time.sleep(_poll_seconds(workspace, sets))
         try:
@@ -119,24 +119,24 @@ def pull_command(
 
 def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
     """One pull. `send`: what is to be asked again is sent at once."""
-    from labeler.agreement import settle
-    from labeler.rounds.people import client
-    from labeler.studio.pulling import pull, standing_now
-    from labeler.studio.pushing import push
+    from labeler.review.agreement import resolve
+    from labeler.review.studio.pull import pull, standing_now
+    from labeler.review.studio.push import push
+    from labeler.rounds.steps.human_review import client
 
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         server = client(at)
         pulled = pull(at, server, everything=everything)
         row = _round_in_review(at)
         if row is not None:
-            settle(at, row.number)
+            resolve(at, row.number)
             if send:
                 push(at, server, row)
         return standing_now(at, server, pulled)
 
 
 def _poll_seconds(workspace: Path | None, sets: tuple[str, ...]) -> float:
-    from labeler.workspace import open_workspace
+    from labeler.core.workspace import open_workspace
 
     return open_workspace(workspace, overrides=sets).config.studio.poll_seconds
 

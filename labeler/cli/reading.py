@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, on_device, set_option, show
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, json_option, on_device, runtime, set_option, show
+from labeler.core.console import percent, table
 
 log = logging.getLogger("labeler")
 
@@ -20,7 +20,7 @@ log = logging.getLogger("labeler")
 )
 @click.option(
     "--head",
-    type=click.Choice(["auto", "linear", "cnn", "lstm", "joint"]),
+    type=click.Choice(["auto", "linear", "cnn", "lstm", "biaffine"]),
     help="What turns the encoder's output into spans; auto: as the model has it, cnn for one without.",
 )
 @click.option(
@@ -58,7 +58,7 @@ def train_command(
     sets = (*sets, *(f"{name}={value}" for name, value in given if value is not None))
     if teachers:
         sets = (*sets, f"round.teachers={json.dumps(teachers)}")
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         trained = machine.train(at)
     text = (
         f"trained on {trained.examples} examples in {trained.seconds:.0f} s, loss {trained.loss:.3f}: {trained.path}\n"
@@ -81,11 +81,11 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
     \b
     Example:  labeler ask "벨모라 항구는 누가 세웠는가?"
     """
-    from labeler.answering import ask
+    from labeler.reading.on_demand import ask
 
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         answers = ask(at, question, k=k)
     rows = [(each.text, percent(each.score), percent(each.confidence), each.passage_id[:12]) for each in answers[:5]]
     show(
@@ -159,10 +159,10 @@ def answer_command(
     Example:  labeler answer dev.json --model models/round-2 -o out
               labeler answer dev.json --model small --model other --large big --band 0.2 0.7 -o out
     """
-    from labeler.answerers import Readers
-    from labeler.answering import answer_file
-    from labeler.config import load_config
-    from labeler.printing import log_to_stderr
+    from labeler.core.config import load_config
+    from labeler.core.console import log_to_stderr
+    from labeler.reading.on_demand import answer_file
+    from labeler.reading.reader_spec import Readers
 
     log_to_stderr()
     config = load_config(overrides=sets)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, on_device, plain, show
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, on_device, plain, runtime, show
+from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
-    from labeler.indexing import Built
-    from labeler.tuning import TunedIndex
+    from labeler.retrieval.indexing import Built
+    from labeler.retrieval.tuning import TunedIndex
 
 METHODS = ("atire", "okapi", "bm25l", "bm25plus")
 
@@ -54,12 +54,12 @@ def index_command(
               labeler index --tune
               labeler index --dense sentence-transformers/all-MiniLM-L6-v2
     """
-    from labeler.indexing import build_index
-    from labeler.tuning import forget_tuning, tune_index
+    from labeler.retrieval.indexing import build_index
+    from labeler.retrieval.tuning import forget_tuning, tune_index
 
     given = (("method", method), ("analyzer", analyzer))
     sets = (*sets, *(f"index.{name}={value}" for name, value in given if value))
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         if tune is False:
             forget_tuning(at)
         tuned = tune_index(at) if tune else None
@@ -126,7 +126,7 @@ def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     """
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         hits = at.index().retrieve([question], k)[0]
         passages = at.fetch([hit.passage_id for hit in hits])
     found = [

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show
+from labeler.cli.common import in_workspace, runtime, show
 from labeler.cli.labels import login
 
 if TYPE_CHECKING:
-    from labeler.terminal import Sat
+    from labeler.review.terminal import ReviewSummary
 
 WIDEST = 100  # columns: longer lines are hard to read
 LONGEST_NAME = 255
@@ -89,17 +89,17 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     \b
     Example:  labeler review --as anna
     """
-    from labeler.screen import Screen
-    from labeler.terminal import Sitting
+    from labeler.review.screen import Screen
+    from labeler.review.terminal import ReviewSession
 
     out = sys.stderr if as_json else sys.stdout  # stdout is for the JSON alone
     person = sys.stdin.isatty() and out.isatty()
     colours = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     screen = Screen(min(shutil.get_terminal_size().columns, WIDEST), ansi=colours)
-    with desk(workspace, sets) as at:
-        sat = Sitting(at, reviewer, Keyboard(out) if person else Lines(out), screen).run()
-    show(sat, as_json=as_json, text=lambda: _text(sat))
+    with runtime(workspace, sets) as at:
+        summary = ReviewSession(at, reviewer, Keyboard(out) if person else Lines(out), screen).run()
+    show(summary, as_json=as_json, text=lambda: _text(summary))
 
 
-def _text(sat: Sat) -> str:
-    return f"\n{sat.reviews} reviews, {sat.skipped} of them skips; {sat.left} left\n{sat.next}"
+def _text(summary: ReviewSummary) -> str:
+    return f"\n{summary.reviews} reviews, {summary.skipped} of them skips; {summary.left} left\n{summary.next}"

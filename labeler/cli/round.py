@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, on_device, plain, show
+from labeler.cli.common import in_workspace, on_device, plain, runtime, show
 
 if TYPE_CHECKING:
-    from labeler.desk import Desk
+    from labeler.core.runtime import Runtime
     from labeler.rounds.forecast import Forecast
 
 
@@ -29,15 +29,15 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     \b
     Example:  labeler predict && labeler round
     """
-    from labeler.rounds import machine, story
+    from labeler.rounds import history, machine
 
-    with desk(workspace, sets, write=True) as at:
-        standing = machine.current(at)
-        before = story.predicted(at, standing) if standing else 0
+    with runtime(workspace, sets, write=True) as at:
+        status = machine.current(at)
+        before = history.predicted(at, status) if status else 0
         began = time.perf_counter()
         row = machine.predict(at)
         seconds = time.perf_counter() - began
-        predicted = story.predicted(at, row)
+        predicted = history.predicted(at, row)
     found = {
         "round": row.number,
         "stage": row.stage,
@@ -106,7 +106,7 @@ def round_command(
         return
     told: list[dict[str, Any]] = []
     tell = (lambda line: None) if as_json else click.echo
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
         _run(at, told, count, reviewer, tell, accept_partial=accept_partial)
     while wait and told[-1]["waiting_for"]:
@@ -117,7 +117,7 @@ def round_command(
 
 
 def _run(
-    at: Desk,
+    at: Runtime,
     told: list[dict[str, Any]],
     count: int,
     reviewer: str | None,
@@ -126,22 +126,22 @@ def _run(
     accept_partial: bool = False,
 ) -> None:
     """Runs rounds on until `count` are told of or one waits for people. One that waited is told of anew."""
-    from labeler.errors import NotReady
-    from labeler.rounds import machine, story
+    from labeler.core.errors import NotReady
+    from labeler.rounds import history, machine
 
     waited = told.pop() if told and told[-1]["waiting_for"] else None
     while len(told) < count:
         try:
-            standing = machine.run(at, reviewer=reviewer, accept_partial=accept_partial and not told)
+            status = machine.run(at, reviewer=reviewer, accept_partial=accept_partial and not told)
         except NotReady as error:
             if not told or machine.current(at) is not None:
                 raise
             click.echo(f"labeler: {len(told)} of {count} rounds run: {error}", err=True)  # the pool is used up
             return
-        told.append(story.summary(at, standing))
+        told.append(history.summary(at, status))
         if told[-1] != waited:
             tell(_summary_text(told[-1]))
-        if standing.waiting_for:
+        if status.waiting_for:
             return
 
 
@@ -154,11 +154,11 @@ def _look(
     tell: Callable[[str], object],
 ) -> None:
     """Runs on if people are done. A server that is away, or a workspace in use, is tried again at the next look."""
-    from labeler.errors import ServerDown, WorkspaceBusy
+    from labeler.core.errors import ServerDown, WorkspaceBusy
 
     waiting = told[-1]
     try:
-        with desk(workspace, sets, write=True) as at:
+        with runtime(workspace, sets, write=True) as at:
             _run(at, told, count, reviewer, tell)
     except (ServerDown, WorkspaceBusy) as error:
         click.echo(f"labeler: {error}; looking again later", err=True)
@@ -169,7 +169,7 @@ def _look(
 def _dry_run(workspace: Path | None, sets: tuple[str, ...], reviewer: str | None, *, as_json: bool) -> None:
     from labeler.rounds.forecast import forecast
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         found = forecast(at, reviewer=reviewer)
     show({"dry_run": True, **plain(found)}, as_json=as_json, text=lambda: _forecast_text(found))
 

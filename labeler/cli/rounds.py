@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, runtime, show
+from labeler.core.console import percent, table
 
 
 @click.group("rounds")
@@ -31,10 +31,10 @@ def rounds_list(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
     \b
     Example:  labeler rounds list
     """
-    from labeler.rounds import story
+    from labeler.rounds import history
 
-    with desk(workspace, sets) as at:
-        told = story.all_rounds(at)
+    with runtime(workspace, sets) as at:
+        told = history.all_rounds(at)
     header = ("round", "kind", "stage", "human", "pseudo", "released", "EM %", "F1 %", "verdict")
     rows = [
         (
@@ -66,10 +66,10 @@ def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, nu
     \b
     Example:  labeler rounds show 1
     """
-    from labeler.rounds import story
+    from labeler.rounds import history
 
-    with desk(workspace, sets) as at:
-        told = story.one_round(at, number)
+    with runtime(workspace, sets) as at:
+        told = history.one_round(at, number)
     show(told, as_json=as_json, text=lambda: _fields(told))
 
 
@@ -83,10 +83,10 @@ def rounds_diff(workspace: Path | None, sets: tuple[str, ...], as_json: bool, be
     \b
     Example:  labeler rounds diff 1 2 --json
     """
-    from labeler.rounds import story
+    from labeler.rounds import history
 
-    with desk(workspace, sets) as at:
-        told = story.difference(at, before, after)
+    with runtime(workspace, sets) as at:
+        told = history.difference(at, before, after)
     show(told, as_json=as_json, text=lambda: _fields(told))
 
 
@@ -106,10 +106,10 @@ def rounds_revert(
     \b
     Example:  labeler rounds revert 2
     """
-    from labeler.rounds import story
+    from labeler.rounds import history
 
-    with desk(workspace, sets, write=True) as at:
-        told = story.revert(at, number, with_reviews=with_reviews)
+    with runtime(workspace, sets, write=True) as at:
+        told = history.revert(at, number, with_reviews=with_reviews)
     show(
         told,
         as_json=as_json,

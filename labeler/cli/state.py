@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, json_option, show, workspace_option
-from labeler.printing import percent, table
+from labeler.cli.common import in_workspace, json_option, runtime, show, workspace_option
+from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
     from db.engine import Database
-    from labeler.status import Status
+    from labeler.maintenance.status import Status
 
 
 @click.command("status")
@@ -25,9 +25,9 @@ def status_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool)
     \b
     Example:  labeler status
     """
-    from labeler.status import status
+    from labeler.maintenance.status import status
 
-    with desk(workspace, sets) as at:
+    with runtime(workspace, sets) as at:
         found = status(at)
     show(found, as_json=as_json, text=lambda: _status_text(found))
 
@@ -91,9 +91,9 @@ def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
     \b
     Example:  labeler prune
     """
-    from labeler.pruning import prune
+    from labeler.maintenance.prune import prune
 
-    with desk(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=True) as at:
         done = prune(at, keep=keep)
     show(
         done,
@@ -120,7 +120,7 @@ def db_command() -> None:
 def _database(workspace: Path | None, sets: tuple[str, ...], *, write: bool) -> Iterator[Database]:
     """The database as it is: these commands mend one whose schema does not fit."""
     from db.engine import Database
-    from labeler.workspace import open_workspace
+    from labeler.core.workspace import open_workspace
 
     opened = open_workspace(workspace, overrides=sets)
     with opened.lock() if write else nullcontext():
@@ -173,10 +173,10 @@ def db_backup(workspace: Path | None, sets: tuple[str, ...], as_json: bool, file
     \b
     Example:  labeler db backup monday.db
     """
-    from db import copies, schema
+    from db import backup, schema
 
     with _database(workspace, sets, write=False) as database:
-        path = copies.backup(database, file)
+        path = backup.backup(database, file)
         found = schema.status(database)
     told = {"path": path, "revision": found.revision, "head": found.head}
     show(told, as_json=as_json, text=lambda: f"{database} copied to {path}")
@@ -191,10 +191,10 @@ def db_restore(workspace: Path | None, sets: tuple[str, ...], as_json: bool, fil
     \b
     Example:  labeler db restore monday.db
     """
-    from db import copies, schema
+    from db import backup, schema
 
     with _database(workspace, sets, write=True) as database:
-        aside = copies.restore(database, file)
+        aside = backup.restore(database, file)
         found = schema.status(database)
     told = {"path": file, "put_aside": aside, "revision": found.revision, "head": found.head}
     kept = f"; the former database is {aside}" if aside else ""
@@ -213,8 +213,8 @@ def doctor_command(workspace: Path | None, as_json: bool) -> None:
     \b
     Example:  labeler doctor
     """
-    from labeler.doctor import examine
-    from labeler.errors import NotReady
+    from labeler.core.errors import NotReady
+    from labeler.maintenance.doctor import examine
 
     checks = examine(workspace)
     rows = [(each.name, "ok" if each.ok else "FAILS" if each.needed else "no", each.detail) for each in checks]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import desk, in_workspace, show
-from labeler.printing import log_to_stderr
+from labeler.cli.common import in_workspace, runtime, show
+from labeler.core.console import log_to_stderr
 
 if TYPE_CHECKING:
-    from labeler.studio.server import Started
-    from labeler.studio.watch import ServerStatus
+    from labeler.review.studio.server.local import Started
+    from labeler.review.studio.server.status import ServerStatus
 
 
 @click.group("studio")
@@ -38,8 +38,8 @@ def studio_start(workspace: Path | None, sets: tuple[str, ...], as_json: bool, p
     \b
     Example:  labeler studio start
     """
-    from labeler.studio.server import start
-    from labeler.workspace import open_workspace
+    from labeler.core.workspace import open_workspace
+    from labeler.review.studio.server.local import start
 
     log_to_stderr()
     started = start(open_workspace(workspace, overrides=sets).folder, port=port)
@@ -52,7 +52,7 @@ def _move(workspace: Path | None, sets: tuple[str, ...], started: Started) -> No
     """Tells the database that the projects at the former addresses are at this one."""
     from db import store
 
-    with desk(workspace, sets, write=True) as at, at.database.write() as session:
+    with runtime(workspace, sets, write=True) as at, at.database.write() as session:
         store.move_server(session, started.moved_from, started.url)
 
 
@@ -72,8 +72,8 @@ def studio_stop(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
     \b
     Example:  labeler studio stop
     """
-    from labeler.studio.server import stop
-    from labeler.workspace import open_workspace
+    from labeler.core.workspace import open_workspace
+    from labeler.review.studio.server.local import stop
 
     pid = stop(open_workspace(workspace, overrides=sets).folder)
     told = "Label Studio did not run" if pid is None else f"Label Studio stopped (process {pid})"
@@ -88,8 +88,8 @@ def studio_status(workspace: Path | None, sets: tuple[str, ...], as_json: bool) 
     \b
     Example:  labeler studio status --json
     """
-    from labeler.studio.watch import server_status
-    from labeler.workspace import open_workspace
+    from labeler.core.workspace import open_workspace
+    from labeler.review.studio.server.status import server_status
 
     found = server_status(open_workspace(workspace, overrides=sets))
     show(found, as_json=as_json, text=lambda: _status_text(found))

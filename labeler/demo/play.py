@@ -15,20 +15,21 @@ from sqlalchemy.orm import Session
 
 from db import queries, store
 from db.rows import ModelRow, RoundRow
-from labeler import evaluation
-from labeler.config import Config
+from labeler.core.config import Config
+from labeler.core.errors import ServerDown, WorkspaceBusy, WorkspaceError
+from labeler.core.files import atomic_write
+from labeler.core.runtime import Runtime
+from labeler.core.workspace import create_workspace, open_workspace
 from labeler.demo.settings import DIVISION, DOCUMENTS, settings
 from labeler.demo.world import Language, make_world
-from labeler.desk import Desk
-from labeler.errors import ServerDown, WorkspaceBusy, WorkspaceError
-from labeler.files import atomic_write
-from labeler.indexing import build_index
-from labeler.ingest import import_files
-from labeler.precision import pseudo_precision
+from labeler.evaluation import end_to_end
+from labeler.evaluation.pseudo_precision import pseudo_precision
+from labeler.importing.ingest import import_files
+from labeler.importing.splits import parse_split
 from labeler.report import write_report
-from labeler.rounds import machine, people, training
-from labeler.splits import parse_split
-from labeler.workspace import create_workspace, open_workspace
+from labeler.retrieval.indexing import build_index
+from labeler.rounds import machine
+from labeler.rounds.steps import human_review, training
 
 WORLD = "world.json"
 SPLIT = "test"  # what every number of the demonstration is measured on
@@ -95,15 +96,15 @@ def play(
     workspace = open_workspace(workspace_folder, overrides=overrides)
     database = workspace.database()
     try:
-        desk = Desk(workspace, database)
+        runtime = Runtime(workspace, database)
         with workspace.lock():
-            _train_baseline(desk, say)
-        if reviewer == people.STUDIO:
-            _invite(desk, say)
+            _train_baseline(runtime, say)
+        if reviewer == human_review.STUDIO:
+            _invite(runtime, say)
         for number in range(1, rounds + 1):
-            _play_round(desk, number, reviewer=reviewer, say=say)
+            _play_round(runtime, number, reviewer=reviewer, say=say)
         with workspace.lock():
-            return _measure(desk, folder, rounds=rounds, say=say)
+            return _measure(runtime, folder, rounds=rounds, say=say)
     finally:
         database.close()
 
@@ -126,53 +127,53 @@ def _prepare(
         say(
             f"  {report.passages} passages; questions: " + ", ".join(f"{n} {role}" for role, n in report.splits.items())
         )
-        build_index(Desk(made, database))
+        build_index(Runtime(made, database))
     finally:
         database.close()
     draft.rename(workspace)
 
 
-def _measure(desk: Desk, folder: Path, *, rounds: int, say: Callable[[str], None]) -> Played:
+def _measure(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[[str], None]) -> Played:
     """What the rounds, all closed, brought."""
-    marks = [_round_marks(desk, number) for number in range(1, rounds + 1)]
-    with desk.database.read() as session:
+    marks = [_round_marks(runtime, number) for number in range(1, rounds + 1)]
+    with runtime.database.read() as session:
         first, best = queries.model_of_round(session, 0), queries.best_model(session)
     assert first is not None
     assert best is not None
     say("measuring gold + human labels without pseudo-labels, with the same number of updates")
-    without = _without_pseudo(desk, folder)
-    baseline, full_loop = _marks(desk, first), _marks(desk, best)
-    report = write_report(desk.database, folder / "report.html", title="labeler demo")
+    without = _without_pseudo(runtime, folder)
+    baseline, full_loop = _marks(runtime, first), _marks(runtime, best)
+    report = write_report(runtime.database, folder / "report.html", title="labeler demo")
     return Played(
         rounds=marks,
         baseline=baseline,
         gold_and_human=without,
         full_loop=full_loop,
-        test_questions=len(evaluation.labelled(desk, SPLIT)),
+        test_questions=len(end_to_end.labelled(runtime, SPLIT)),
         report=str(report),
-        workspace=str(desk.workspace.folder),
+        workspace=str(runtime.workspace.folder),
     )
 
 
-def _invite(desk: Desk, say: Callable[[str], None]) -> None:
+def _invite(runtime: Runtime, say: Callable[[str], None]) -> None:
     """Starts the workspace's own Label Studio and says how to log in; another one, if the environment names it."""
-    from labeler.studio.connection import URL_VARIABLE
-    from labeler.studio.server import start
+    from labeler.review.studio.connection import URL_VARIABLE
+    from labeler.review.studio.server.local import start
 
     if os.environ.get(URL_VARIABLE):
-        say(f"reviews are given in the Label Studio that {URL_VARIABLE} names: {people.client(desk).url}")
+        say(f"reviews are given in the Label Studio that {URL_VARIABLE} names: {human_review.client(runtime).url}")
         return
     say("starting a Label Studio; the first time installs it, which takes a minute or two")
-    started = start(desk.workspace.folder)
+    started = start(runtime.workspace.folder)
     if started.moved_from:
-        with desk.workspace.lock(), desk.database.write() as session:
+        with runtime.workspace.lock(), runtime.database.write() as session:
             store.move_server(session, started.moved_from, started.url)
     say(f"Label Studio runs at {started.url}: log in as {started.email}")
     say(f"  the password stands in {started.password_file}")
-    say(f"  to stop it later: labeler studio stop -w {desk.workspace.folder}")
+    say(f"  to stop it later: labeler studio stop -w {runtime.workspace.folder}")
 
 
-def _play_round(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], None]) -> None:
+def _play_round(runtime: Runtime, number: int, *, reviewer: str, say: Callable[[str], None]) -> None:
     """Runs round `number` as far as it is not done yet; waits for people where they review.
 
     While it waits, a server that is away or a workspace in use is tried again at the next look.
@@ -180,7 +181,7 @@ def _play_round(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], 
     waiting: str | None = ""
     while waiting is not None:
         try:
-            found = _look(desk, number, reviewer=reviewer, say=say if not waiting else None)
+            found = _look(runtime, number, reviewer=reviewer, say=say if not waiting else None)
         except (ServerDown, WorkspaceBusy) as error:
             if not waiting:
                 raise
@@ -190,36 +191,36 @@ def _play_round(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], 
             say(f"  waiting for {found} (Ctrl-C: the same command goes on)")
         waiting = found
         if waiting is not None:
-            time.sleep(desk.config.studio.poll_seconds)
+            time.sleep(runtime.config.studio.poll_seconds)
 
 
-def _look(desk: Desk, number: int, *, reviewer: str, say: Callable[[str], None] | None) -> str | None:
+def _look(runtime: Runtime, number: int, *, reviewer: str, say: Callable[[str], None] | None) -> str | None:
     """What round `number` waits for, run as far as it goes; None once it is done, by whomever."""
-    with desk.workspace.lock():
-        with desk.database.read() as session:
+    with runtime.workspace.lock():
+        with runtime.database.read() as session:
             if any(row.number == number and not row.is_open for row in queries.rounds(session)):
                 return None
         if say is not None:
             say(f"round {number}: predict, review, label, retrain, judge")
-        return machine.run(desk, reviewer=reviewer).waiting_for
+        return machine.run(runtime, reviewer=reviewer).waiting_for
 
 
-def _train_baseline(desk: Desk, say: Callable[[str], None]) -> None:
-    with desk.database.read() as session:
+def _train_baseline(runtime: Runtime, say: Callable[[str], None]) -> None:
+    with runtime.database.read() as session:
         done = queries.best_model(session) is not None
     if not done:
         say("round 0: a reader from gold labels alone")
-        machine.train(desk)
+        machine.train(runtime)
 
 
-def _round_marks(desk: Desk, number: int) -> RoundMarks:
+def _round_marks(runtime: Runtime, number: int) -> RoundMarks:
     """The marks of a closed round."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         row = queries.round_(session, number)
         model = queries.model(session, (row.student_id if row.promoted else row.teacher_id) or 0)
-        precision = pseudo_precision(session, number, metric=desk.metric)
+        precision = pseudo_precision(session, number, metric=runtime.metric)
         labels = labels_after(session, row)
-    marks = _marks(desk, model)
+    marks = _marks(runtime, model)
     return RoundMarks(
         round=number,
         labels=labels,
@@ -240,19 +241,21 @@ def labels_after(session: Session, row: RoundRow) -> dict[str, int]:
     return {kind: taught[kind] for kind in ("gold", "human", "pseudo")}
 
 
-def _marks(desk: Desk, model: ModelRow) -> Marks:
-    reading = evaluation.read(desk, model, SPLIT, index=desk.current_index())
+def _marks(runtime: Runtime, model: ModelRow) -> Marks:
+    reading = end_to_end.read(runtime, model, SPLIT, index=runtime.current_index())
     return Marks(reading.exact_match, reading.f1)
 
 
-def _without_pseudo(desk: Desk, folder: Path) -> Marks:
+def _without_pseudo(runtime: Runtime, folder: Path) -> Marks:
     """A reader trained as the last round's was, but without its pseudo-labels."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         row = queries.rounds(session)[-1]
         rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
-    desk = desk.with_config(Config.from_resolved(row.config))
-    model = training.train_on(desk, row, rows, folder=folder / "without-pseudo-labels")
-    index = desk.current_index()
-    entries = evaluation.markable(desk, SPLIT, index=index)
-    summary = evaluation.summary(evaluation.marks(desk, desk.load(model.folder), entries, index=index), index=index)
+    runtime = runtime.with_config(Config.from_resolved(row.config))
+    model = training.train_on(runtime, row, rows, folder=folder / "without-pseudo-labels")
+    index = runtime.current_index()
+    entries = end_to_end.markable(runtime, SPLIT, index=index)
+    summary = end_to_end.summary(
+        end_to_end.marks(runtime, runtime.load(model.folder), entries, index=index), index=index
+    )
     return Marks(summary["exact_match"], summary["f1"])

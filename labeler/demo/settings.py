@@ -24,7 +24,7 @@ def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
         ("train", "max_steps"): 600,
         ("train", "learning_rate"): 2e-3,
         ("train", "head_learning_rate"): 2e-3,
-        ("train", "trusted_share"): 0.5,
+        ("train", "human_labelled_share"): 0.5,
         ("review", "min_train_confidence"): 0.5,
         ("review", "review_budget"): 60,
         ("round", "seed"): seed,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from db.rows import Counts
-from labeler.precision import PseudoPrecision
-from labeler.reviewed import Reviewed, StudioProject
-from mrc.calibrate import ReleaseRule
-from mrc.selective import ReliabilityBin
+from labeler.evaluation.pseudo_precision import PseudoPrecision
+from labeler.review.statistics import Reviewed, StudioProject
+from mrc.calibration.calibrate import ReleaseRule
+from mrc.calibration.selective import ReliabilityBin
 
 
 @dataclass(frozen=True, slots=True)

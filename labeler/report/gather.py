@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.models import VERDICTS
 from db.rows import EvaluationRow, ReviewRow, RoundRow
-from labeler.agreement import Rules
-from labeler.precision import PseudoPrecision, pseudo_precision
+from labeler.evaluation.pseudo_precision import PseudoPrecision, pseudo_precision
 from labeler.report.data import Confidence, Misses, Outcome, Report, ReviewLine, RoundAlarm
 from labeler.report.lines import SPLITS, newest_evaluations, round_lines
 from labeler.report.misses import example, find_misses, passages_of
-from labeler.reviewed import ORIGINS, reviewed, studio_projects
-from mrc.calibrate import reliability_bins
+from labeler.review.agreement import Rules
+from labeler.review.statistics import ORIGINS, reviewed, studio_projects
+from mrc.calibration.calibrate import reliability_bins
 from mrc.metrics import Metric, resolve_metric
 
 RULES: Mapping[Metric, str] = {"squad": "SQuAD 1.1", "squad_v2": "SQuAD 2.0", "korquad": "KorQuAD"}
@@ -115,15 +115,15 @@ def _review_line(number: int, reviews: Sequence[ReviewRow]) -> ReviewLine:
 
 def _confidence(session: Session, rounds: Sequence[RoundRow]) -> Confidence | None:
     """Of the newest calibrator of a round that stands. Its state keeps what it said out of fold, and the truth."""
-    standing = [row for row in rounds if row.calibrator_id is not None and row.reverted_at is None]
-    if not standing or standing[-1].calibrator_id is None:
+    status = [row for row in rounds if row.calibrator_id is not None and row.reverted_at is None]
+    if not status or status[-1].calibrator_id is None:
         return None
-    calibrator = queries.calibrator(session, standing[-1].calibrator_id)
+    calibrator = queries.calibrator(session, status[-1].calibrator_id)
     metrics = calibrator.state["metrics"]
     confidence = np.array(calibrator.state["out_of_fold"], dtype=np.float64)
     correct = np.array(calibrator.state["correct"], dtype=np.bool_)
     return Confidence(
-        round_number=standing[-1].number,
+        round_number=status[-1].number,
         note=metrics["note"],
         questions=metrics["items"],
         accuracy=metrics["correct"] / metrics["items"],

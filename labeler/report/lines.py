@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.rows import EvaluationRow, ModelRow, ReviewRow, RoundRow
 from labeler.report.data import Audit, Measure, RoundLine, Score, Taught, Training
-from mrc.calibrate import ReleaseRule
+from mrc.calibration.calibrate import ReleaseRule
 
 SPLITS = ("dev", "test")
 

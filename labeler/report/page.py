@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labeler import __version__
-from labeler.files import atomic_write
+from labeler.core.files import atomic_write
 from labeler.report.data import Measure, Reason, Report
 from labeler.report.gather import gather
 

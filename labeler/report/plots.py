@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from labeler.precision import PseudoPrecision
+from labeler.evaluation.pseudo_precision import PseudoPrecision
 from labeler.report.data import Confidence, Measure, RoundLine, Score
 from labeler.report.svg import BLUE, GREEN, INK, ORANGE, PAPER, RED, SKY, drawing
 

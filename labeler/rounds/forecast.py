@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from db import queries
 from db.rows import RoundRow
-from labeler.desk import Desk
-from labeler.errors import NotReady
-from labeler.reviewed import missing
+from labeler.core.errors import NotReady
+from labeler.core.runtime import Runtime
+from labeler.review.statistics import missing
 from labeler.rounds.machine import STEPS, of_round
-from labeler.select import doubled
+from labeler.rounds.select import doubled
 
 PREDICTION_BYTES = 3000  # a prediction with its 20 best answers, in SQLite
 CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights and two moments of each
@@ -46,32 +46,32 @@ class Forecast:
     disk: Disk
 
 
-def forecast(desk: Desk, *, reviewer: str | None = None) -> Forecast:
+def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
     """The forecast for the open round, else for the next one. Raises NotReady where none could be opened."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         row = queries.current_round(session)
         if row is not None:
-            desk = of_round(desk, row)
+            runtime = of_round(runtime, row)
         kind = row.kind if row is not None else _next_kind(session)
         stage = row.stage if row is not None else "open"
-        questions = _questions(desk, session, row, kind)
-        tasks, reviews = _reviews(desk, session, row, kind, reviewer or _reviewer(desk, row))
+        questions = _questions(runtime, session, row, kind)
+        tasks, reviews = _reviews(runtime, session, row, kind, reviewer or _reviewer(runtime, row))
         number = row.number if row is not None else queries.next_round_number(session)
-        pace, training, size = _pace(session), _training_seconds(desk, session), _model_size(desk, session)
-    sequences = questions * (1 if desk.given else desk.config.read.top_k)
+        pace, training, size = _pace(session), _training_seconds(runtime, session), _model_size(runtime, session)
+    sequences = questions * (1 if runtime.given else runtime.config.read.top_k)
     trains = stage != "trained"
     return Forecast(
         round=number,
         kind=kind,
         stage=row.stage if row is not None else None,
-        reviewer=reviewer or _reviewer(desk, row),
+        reviewer=reviewer or _reviewer(runtime, row),
         questions=questions,
         sequences=sequences,
         reading_minutes=0.0 if not sequences else None if pace is None else sequences * pace / 60,
         training_minutes=0.0 if not trains else None if training is None else training / 60,
         tasks=tasks,
         reviews=reviews,
-        disk=_disk(desk, questions, size, trains=trains),
+        disk=_disk(runtime, questions, size, trains=trains),
     )
 
 
@@ -87,11 +87,11 @@ def _next_kind(session: Session) -> str:
     return "cold"
 
 
-def _reviewer(desk: Desk, row: RoundRow | None) -> str:
-    return (row.reviewer if row is not None else None) or desk.config.round.reviewer
+def _reviewer(runtime: Runtime, row: RoundRow | None) -> str:
+    return (row.reviewer if row is not None else None) or runtime.config.round.reviewer
 
 
-def _questions(desk: Desk, session: Session, row: RoundRow | None, kind: str) -> int:
+def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: str) -> int:
     """How many questions are still to be predicted."""
     if kind != "loop" or (row is not None and row.stage != "open"):
         return 0
@@ -101,15 +101,15 @@ def _questions(desk: Desk, session: Session, row: RoundRow | None, kind: str) ->
     return len(held_out) + len(queries.pool_to_predict(session))
 
 
-def _reviews(desk: Desk, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
+def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
     """How many tasks are to be reviewed, and how many reviews that makes."""
     if "in_review" not in STEPS[kind] or reviewer == "none":
         return 0, 0
     if row is not None and row.stage not in ("open", "predicted"):
         return len(queries.tasks(session, round_number=row.number, states=["open"])), missing(session, row.number)
     pool = [entry.id for entry in queries.pool_to_predict(session)]
-    count = min(desk.config.review.review_budget, len(pool))
-    return count, count + len(doubled(pool[:count], desk.config.review.double_share, seed=0))
+    count = min(runtime.config.review.review_budget, len(pool))
+    return count, count + len(doubled(pool[:count], runtime.config.review.double_annotation, seed=0))
 
 
 def _pace(session: Session) -> float | None:
@@ -120,24 +120,24 @@ def _pace(session: Session) -> float | None:
     return None
 
 
-def _training_seconds(desk: Desk, session: Session) -> float | None:
+def _training_seconds(runtime: Runtime, session: Session) -> float | None:
     """As long as the last training took; with that of a retriever where the round is to train one."""
     trained = queries.models(session)
-    encoders = queries.retrievers(session) if desk.config.train.retriever else []
+    encoders = queries.retrievers(session) if runtime.config.train.retriever else []
     return trained[-1].seconds + sum(each.seconds for each in encoders[-1:]) if trained else None
 
 
-def _model_size(desk: Desk, session: Session) -> int | None:
+def _model_size(runtime: Runtime, session: Session) -> int | None:
     """Bytes of the newest model's folder."""
     for model in reversed(queries.models(session)):
-        folder = desk.workspace.folder / model.path
+        folder = runtime.workspace.folder / model.path
         if folder.is_dir():
             return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     return None
 
 
-def _disk(desk: Desk, questions: int, size: int | None, *, trains: bool) -> Disk:
-    free = shutil.disk_usage(desk.workspace.folder).free
+def _disk(runtime: Runtime, questions: int, size: int | None, *, trains: bool) -> Disk:
+    free = shutil.disk_usage(runtime.workspace.folder).free
     if size is None:
         return Disk(None, None, free)
     kept = questions * PREDICTION_BYTES + (size if trains else 0)

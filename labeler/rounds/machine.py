@@ -15,21 +15,22 @@ from typing import Any
 
 from db import queries
 from db.rows import RoundRow
-from labeler.config import Config, changed_settings
-from labeler.desk import Desk
-from labeler.errors import NotReady
-from labeler.rounds import judging, labelling, opening, people, predicting, retriever, reviewing, training
+from labeler.core.config import Config, changed_settings
+from labeler.core.errors import NotReady
+from labeler.core.runtime import Runtime
+from labeler.rounds.retriever import loop
+from labeler.rounds.steps import human_review, labelling, opening, predicting, promotion, reviewing, training
 
 log = logging.getLogger("labeler")
 
-Step = Callable[[Desk, RoundRow], RoundRow]
+Step = Callable[[Runtime, RoundRow], RoundRow]
 
-_LAST: Mapping[str, Step] = {"labelled": training.train, "trained": judging.close}
+_LAST: Mapping[str, Step] = {"labelled": training.train, "trained": promotion.close}
 
 #: kind of round -> stage -> the step that leads on from it
 STEPS: Mapping[str, Mapping[str, Step]] = {
-    "baseline": {"open": training.train, "trained": judging.close},
-    "retrain": {"open": training.train, "trained": judging.close},
+    "baseline": {"open": training.train, "trained": promotion.close},
+    "retrain": {"open": training.train, "trained": promotion.close},
     "cold": {"open": reviewing.ask_at_random, "in_review": reviewing.review, "reviewed": labelling.label, **_LAST},
     "loop": {
         "open": predicting.predict,
@@ -43,7 +44,7 @@ STEPS: Mapping[str, Mapping[str, Step]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RoundStatus:
     """Where a round stands after a run; `waiting_for` says for what, None once it is closed."""
 
     round: RoundRow
@@ -56,7 +57,9 @@ def next_stage(row: RoundRow) -> str:
     return stages[stages.index(row.stage) + 1]
 
 
-def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None, accept_partial: bool = False) -> Standing:
+def run(
+    runtime: Runtime, *, until: str = "closed", reviewer: str | None = None, accept_partial: bool = False
+) -> RoundStatus:
     """Runs the current round on, opening the next one if none is open, until a stage or until people are needed.
 
     A round goes on with the settings that it was opened with; others that are given now are named in the log.
@@ -64,30 +67,30 @@ def run(desk: Desk, *, until: str = "closed", reviewer: str | None = None, accep
 
     Raises: NotReady where something must be done first (the message names the command).
     """
-    row = current(desk)
+    row = current(runtime)
     if accept_partial and (row is None or row.stage != "in_review"):
         raise NotReady("no round waits for reviews, so there is nothing to go on without; run: labeler round")
     if row is None:
-        row = opening.open_next(desk, reviewer=reviewer)
+        row = opening.open_next(runtime, reviewer=reviewer)
     else:
-        _name_other_settings(desk, row)
-    desk = of_round(desk, row)
+        _name_other_settings(runtime, row)
+    runtime = of_round(runtime, row)
     if reviewer is not None and row.reviewer != reviewer:
-        row = reviewing.change_reviewer(desk, row, reviewer)
+        row = reviewing.change_reviewer(runtime, row, reviewer)
     if accept_partial:
-        row = people.go_on_without(desk, row)
+        row = human_review.go_on_without(runtime, row)
     while row.is_open and not _reached(row, until):
-        after = STEPS[row.kind][row.stage](desk, row)
+        after = STEPS[row.kind][row.stage](runtime, row)
         if after.stage == row.stage:
-            return Standing(after, people.waiting_for(desk, after))
+            return RoundStatus(after, human_review.waiting_for(runtime, after))
         row = after
-    return Standing(row, None)
+    return RoundStatus(row, None)
 
 
-def of_round(desk: Desk, row: RoundRow) -> Desk:
-    """The desk under the settings that a round was opened with; how a server is talked to is no part of a round."""
+def of_round(runtime: Runtime, row: RoundRow) -> Runtime:
+    """The runtime under the settings that a round was opened with; how a server is talked to is no part of a round."""
     config = Config.from_resolved(row.config)
-    return desk.with_config(dataclasses.replace(config, studio=desk.config.studio))
+    return runtime.with_config(dataclasses.replace(config, studio=runtime.config.studio))
 
 
 def _reached(row: RoundRow, stage: str) -> bool:
@@ -96,23 +99,23 @@ def _reached(row: RoundRow, stage: str) -> bool:
     return stage in stages and stages.index(row.stage) >= stages.index(stage)
 
 
-def _name_other_settings(desk: Desk, row: RoundRow) -> None:
+def _name_other_settings(runtime: Runtime, row: RoundRow) -> None:
     """Logs which of the settings given now the open round does not use, so that none is ignored in silence."""
     opened_with = Config.from_resolved(row.config).resolved()  # with the defaults of settings that are newer than it
-    changed = changed_settings(opened_with, desk.config.resolved())
+    changed = changed_settings(opened_with, runtime.config.resolved())
     other = [
         f"{name} (stays {was})"
         for name, (was, _) in changed.items()
         if name not in opening.RESOLVED and not name.startswith("studio.")
     ]
-    other += [f"{name} (stays {stays})" for name, stays in _other_checkpoints(desk, opened_with)]
+    other += [f"{name} (stays {stays})" for name, stays in _other_checkpoints(runtime, opened_with)]
     if other:
         log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
 
 
-def _other_checkpoints(desk: Desk, opened_with: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _other_checkpoints(runtime: Runtime, opened_with: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings that name other checkpoints now, and what they stay; a round keeps folders by absolute paths."""
-    now = desk.config
+    now = runtime.config
     for section, key, named in (
         ("round", "start", now.round.start),
         ("retriever", "start", now.retriever.start),
@@ -130,16 +133,16 @@ def _other_checkpoints(desk: Desk, opened_with: Mapping[str, Any]) -> Iterator[t
             yield f"{section}.{key}", stays
 
 
-def predict(desk: Desk) -> RoundRow:
+def predict(runtime: Runtime) -> RoundRow:
     """The round whose predictions are stored: the open one, or the next, just opened.
 
     Raises: NotReady without a reader, or while a round that predicts nothing is open.
     """
-    desk.best_model()
-    row = current(desk)
+    runtime.best_model()
+    row = current(runtime)
     if row is not None and row.kind != "loop":
         opening.refuse_while_open(row)
-    return run(desk, until="predicted").round
+    return run(runtime, until="predicted").round
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +160,22 @@ class Trained:
     retriever: Mapping[str, Any] | None  # as `labeler rounds show` tells it; None where the round trained none
 
 
-def train(desk: Desk) -> Trained:
+def train(runtime: Runtime) -> Trained:
     """A reader trained on the live labels: the baseline at first, later a round of its own, judged like any other.
 
     Goes on with a training that was interrupted. Raises: NotReady in the middle of a round of the loop.
     """
-    row = current(desk)
+    row = current(runtime)
     if row is None:
-        with desk.database.read() as session:
+        with runtime.database.read() as session:
             begun = queries.last_round(session) is not None
-        row = opening.open_retrain(desk) if begun else opening.open_baseline(desk)
+        row = opening.open_retrain(runtime) if begun else opening.open_baseline(runtime)
     elif row.kind not in ("baseline", "retrain"):
         opening.refuse_while_open(row)
-    closed = run(desk).round
-    with desk.database.read() as session:
+    closed = run(runtime).round
+    with runtime.database.read() as session:
         student = queries.model_of_round(session, closed.number)
-        encoder = retriever.summary(session, closed.number)
+        encoder = loop.summary(session, closed.number)
     assert student is not None
     assert student.loss is not None
     return Trained(
@@ -188,7 +191,7 @@ def train(desk: Desk) -> Trained:
     )
 
 
-def current(desk: Desk) -> RoundRow | None:
+def current(runtime: Runtime) -> RoundRow | None:
     """The open round, or None."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         return queries.current_round(session)

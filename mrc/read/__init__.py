@@ -1,7 +1,15 @@
 """The reader: windows, training and prediction. Settings come from here without loading torch; the rest is imported
-from its module (`mrc.read.model.Reader`, `mrc.read.train.train`, `mrc.read.builtin.build_builtin`)."""
+from its module (`mrc.read.model.reader.Reader`, `mrc.read.train.trainer.train`, `mrc.read.model.builtin.build_builtin`)."""
 
 from mrc.read.config import BuiltinConfig, ReadConfig
-from mrc.read.trainconfig import DevExample, Stage0Config, TrainConfig, TrainingExample, TrainResult
+from mrc.read.train_config import DevExample, PretrainConfig, TrainConfig, TrainingExample, TrainResult
 
-__all__ = ["BuiltinConfig", "DevExample", "ReadConfig", "Stage0Config", "TrainConfig", "TrainResult", "TrainingExample"]
+__all__ = [
+    "BuiltinConfig",
+    "DevExample",
+    "PretrainConfig",
+    "ReadConfig",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingExample",
+]

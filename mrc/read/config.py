@@ -1,6 +1,6 @@
 """Settings of reading; imports neither torch nor transformers, so a configuration can be checked without them.
 
-Those of training stand in `mrc.read.trainconfig`."""
+Those of training stand in `mrc.read.train_config`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 BACKENDS: Final = ("torch", "onnx")
-RULES: Final = ("josa", "units", "brackets")  # of mrc.postprocess, in the order in which they are applied
+RULES: Final = ("josa", "units", "brackets")  # of mrc.postprocess.rules, in the order in which they are applied
 ADAPTIVE: Final = ("off", "calibrated")
 SPECIAL_TOKENS: Final = 8  # room kept for [CLS], [SEP] and their like when window sizes are checked
 
@@ -51,7 +51,7 @@ class ReadConfig:
 
 @dataclass(frozen=True, slots=True)
 class BuiltinConfig:
-    """Size of the built-in encoder (mrc.read.builtin).
+    """Size of the built-in encoder (mrc.read.model.builtin).
 
     Raises: ValueError for a value out of range.
     """

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mrc.retrieve.dense.vectors import DenseConfig, Encoding, Vectors, embedded
 from mrc.retrieve.fuse import DEPTH, Fused, Merged, Ranking, Weight, merge, tune
-from mrc.retrieve.vectors import DenseConfig, Encoding, Vectors, embedded
 from mrc.retrieve.windows import Search
 from mrc.types import Passage
 
 if TYPE_CHECKING:
-    from mrc.retrieve.dense import BiEncoder, Searcher
+    from mrc.retrieve.dense.encoder import BiEncoder, Searcher
 
 VECTORS = "vectors.npy"  # files of the dense part in an index's data folder
 CLUSTERS = "clusters.faiss"
@@ -49,7 +49,7 @@ class Dense:
         progress: Callable[[int], object] | None,
     ) -> Dense:
         """The dense part for these passages; see `Index.build`. Vectors are cached below `cache_folder`."""
-        from mrc.retrieve.dense import BiEncoder
+        from mrc.retrieve.dense.encoder import BiEncoder
 
         encoder = BiEncoder.load(config, device=device)
         vectors = embedded(
@@ -75,7 +75,7 @@ class Dense:
         """Nothing; the data folder of an index holds the files of this part."""
         np.save(data / VECTORS, self.vectors)
         if self.clustered:
-            from mrc.retrieve.dense import save_clusters
+            from mrc.retrieve.dense.encoder import save_clusters
 
             save_clusters(self.vectors, data / CLUSTERS)
 
@@ -143,12 +143,12 @@ class Dense:
 
 
 def _encode(encoding: Encoding, device: str) -> BiEncoder:
-    from mrc.retrieve.dense import BiEncoder
+    from mrc.retrieve.dense.encoder import BiEncoder
 
     return BiEncoder.again(encoding, device=device)
 
 
 def _search(vectors: Vectors, device: str, clusters: Path | None = None) -> Searcher:
-    from mrc.retrieve.dense import Searcher
+    from mrc.retrieve.dense.encoder import Searcher
 
     return Searcher(vectors, device=device, clusters=clusters)

@@ -24,15 +24,15 @@ import numpy.typing as npt
 from mrc.analyzers import Analyzer, detect_language, get_analyzer
 from mrc.errors import DataError, StaleIndex, writing
 from mrc.retrieve.bm25 import BM25, TermCounts
+from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.folder import REMEDY, crc32, new_folder, remove_others
 from mrc.retrieve.folder import verify as verify_files
 from mrc.retrieve.fuse import Weight
 from mrc.retrieve.hybrid import Dense
 from mrc.retrieve.meta import FORMAT, META, Meta, read_meta
 from mrc.retrieve.meta import IndexConfig as IndexConfig
-from mrc.retrieve.rerank import Fetch, RerankConfig, Reranking
+from mrc.retrieve.rerank.reranking import Fetch, RerankConfig, Reranking
 from mrc.retrieve.reuse import KnownCounts, counted
-from mrc.retrieve.vectors import DenseConfig
 from mrc.retrieve.windows import (
     Counts,
     renumbered,

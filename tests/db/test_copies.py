@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import copies, queries, store
+from db import backup, queries, store
 from db.engine import Database
 from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew
 from tests.db.conftest import only_sqlite, span
@@ -26,7 +26,7 @@ def test_a_backup_made_during_a_write_holds_what_was_committed(database: Databas
         store.set_label(session, "a", [span("p3")], reviewer="kim")
     with database.write() as session:
         store.set_label(session, "b", [span("p4")], reviewer="kim")
-        copies.backup(database, tmp_path / "copy.sqlite")
+        backup.backup(database, tmp_path / "copy.sqlite")
     copy = Database(tmp_path / "copy.sqlite")
     copy.check_schema()
     assert (live(copy, "a"), live(copy, "b")) == (["Dov"], [])
@@ -37,16 +37,16 @@ def test_a_backup_made_during_a_write_holds_what_was_committed(database: Databas
 def test_a_backup_overwrites_nothing(database: Database, tmp_path: Path) -> None:
     (tmp_path / "copy.sqlite").write_text("mine", "utf-8")
     with pytest.raises(Conflict, match="exists"):
-        copies.backup(database, tmp_path / "copy.sqlite")
+        backup.backup(database, tmp_path / "copy.sqlite")
     assert (tmp_path / "copy.sqlite").read_text("utf-8") == "mine"
 
 
 @only_sqlite
 def test_restore_puts_the_copy_in_place_and_the_former_file_aside(database: Database, tmp_path: Path) -> None:
-    copies.backup(database, tmp_path / "copy.sqlite")
+    backup.backup(database, tmp_path / "copy.sqlite")
     with database.write() as session:
         store.set_label(session, "a", [span("p3")], reviewer="kim")
-    aside = copies.restore(database, tmp_path / "copy.sqlite")
+    aside = backup.restore(database, tmp_path / "copy.sqlite")
     assert aside is not None
     assert live(database, "a") == []
     former = Database(aside)
@@ -57,20 +57,20 @@ def test_restore_puts_the_copy_in_place_and_the_former_file_aside(database: Data
 
 @only_sqlite
 def test_restore_works_where_there_was_no_file(database: Database, tmp_path: Path) -> None:
-    copies.backup(database, tmp_path / "copy.sqlite")
+    backup.backup(database, tmp_path / "copy.sqlite")
     other = Database(tmp_path / "other.sqlite")
-    assert copies.restore(other, tmp_path / "copy.sqlite") is None
+    assert backup.restore(other, tmp_path / "copy.sqlite") is None
     other.check_schema()
     other.close()
 
 
 @only_sqlite
 def test_restore_replaces_a_broken_file(database: Database, tmp_path: Path) -> None:
-    copies.backup(database, tmp_path / "copy.sqlite")
+    backup.backup(database, tmp_path / "copy.sqlite")
     database.close()
     assert database.path is not None
     database.path.write_bytes(b"rubbish " * 1000)
-    aside = copies.restore(database, tmp_path / "copy.sqlite")
+    aside = backup.restore(database, tmp_path / "copy.sqlite")
     assert aside is not None
     assert aside.read_bytes().startswith(b"rubbish")
     database.check_schema()
@@ -78,12 +78,12 @@ def test_restore_replaces_a_broken_file(database: Database, tmp_path: Path) -> N
 
 @only_sqlite
 def test_restore_waits_for_nobody_who_has_the_database_open(database: Database, tmp_path: Path) -> None:
-    copies.backup(database, tmp_path / "copy.sqlite")
+    backup.backup(database, tmp_path / "copy.sqlite")
     other = Database(str(database.path))
     with other.read() as session:
         queries.counts(session)
         with pytest.raises(Busy):
-            copies.restore(database, tmp_path / "copy.sqlite")
+            backup.restore(database, tmp_path / "copy.sqlite")
     other.close()
     assert not list(tmp_path.glob("*before-restore*"))
     database.check_schema()
@@ -129,10 +129,10 @@ def test_a_copy_that_cannot_serve_is_refused_and_nothing_moves(
     database: Database, tmp_path: Path, spoil: object, error: type[DbError]
 ) -> None:
     assert callable(spoil)
-    copy = copies.backup(database, tmp_path / "copy.sqlite")
+    copy = backup.backup(database, tmp_path / "copy.sqlite")
     spoil(copy)
     with pytest.raises(error, match=r"copy\.sqlite"):
-        copies.restore(database, copy)
+        backup.restore(database, copy)
     database.check_schema()
     assert sorted(path.name for path in tmp_path.glob("*restore*")) == []
     assert not list(tmp_path.glob("*.partial"))
@@ -140,13 +140,13 @@ def test_a_copy_that_cannot_serve_is_refused_and_nothing_moves(
 
 def test_a_backup_of_nothing_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotADatabase, match="no such file"):
-        copies.backup(Database(tmp_path / "none.sqlite"), tmp_path / "copy.sqlite")
+        backup.backup(Database(tmp_path / "none.sqlite"), tmp_path / "copy.sqlite")
     assert not list(tmp_path.iterdir())
 
 
 @only_sqlite
 def test_a_backup_carries_the_schema_revision(database: Database, tmp_path: Path) -> None:
-    copy = Database(copies.backup(database, tmp_path / "copy.sqlite"))
+    copy = Database(backup.backup(database, tmp_path / "copy.sqlite"))
     with copy.read() as session:
         assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
     copy.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import copies, queries, schema, store
+from db import backup, queries, schema, store
 from db.engine import REVISIONS, Database
 from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew, StorageFault, Unsupported
 from tests.db.conftest import Backend, only_postgresql, span
@@ -39,21 +39,21 @@ def test_a_backup_made_during_a_write_holds_what_was_committed_and_comes_back(
     answer(database, "a", "p3")
     with database.write() as session:
         store.set_label(session, "b", [span("p4")], reviewer="kim")
-        copies.backup(database, tmp_path / "copy.dump")
+        backup.backup(database, tmp_path / "copy.dump")
     answer(database, "c", "p4")
-    aside = copies.restore(database, tmp_path / "copy.dump")
+    aside = backup.restore(database, tmp_path / "copy.dump")
     assert (live(database, "a"), live(database, "b"), live(database, "c")) == (["Dov"], [], [])
     database.check_schema()
     answer(database, "b", "p4")  # ids go on where the copy's ended
     assert aside is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["copy.dump", aside.name])
-    copies.restore(database, aside)
+    backup.restore(database, aside)
     assert (live(database, "b"), live(database, "c")) == (["Eve"], ["Eve"])
 
 
 def test_a_backup_goes_into_an_empty_database_elsewhere(backend: Backend, database: Database, tmp_path: Path) -> None:
     other = backend.empty()
-    assert copies.restore(other, copies.backup(database, tmp_path / "copy.dump")) is None
+    assert backup.restore(other, backup.backup(database, tmp_path / "copy.dump")) is None
     other.check_schema()
     with other.read() as session, database.read() as here:
         assert queries.counts(session) == queries.counts(here)
@@ -62,7 +62,7 @@ def test_a_backup_goes_into_an_empty_database_elsewhere(backend: Backend, databa
 def test_an_older_backup_replaces_a_newer_schema(backend: Backend, database: Database, tmp_path: Path) -> None:
     old = backend.empty()
     schema.upgrade(old, to=REVISIONS[0])
-    copies.restore(database, copies.backup(old, tmp_path / "old.dump"))
+    backup.restore(database, backup.backup(old, tmp_path / "old.dump"))
     assert schema.status(database).revision == REVISIONS[0]
     assert schema.upgrade(database).revision == REVISIONS[-1]
 
@@ -79,7 +79,7 @@ def newer(path: Path, database: Database) -> None:
     path.unlink()
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    copies.backup(database, path)
+    backup.backup(database, path)
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": REVISIONS[-1]})
 
@@ -95,12 +95,12 @@ def missing(path: Path, database: Database) -> None:
 def test_a_copy_that_cannot_serve_is_refused_and_nothing_changes(
     database: Database, tmp_path: Path, spoil: object, error: type[DbError]
 ) -> None:
-    copy = copies.backup(database, tmp_path / "copy.dump")
+    copy = backup.backup(database, tmp_path / "copy.dump")
     answer(database, "a", "p3")
     assert callable(spoil)
     spoil(copy, database)
     with pytest.raises(error, match=r"copy\.dump"):
-        copies.restore(database, copy)
+        backup.restore(database, copy)
     assert live(database, "a") == ["Dov"]
     assert not list(tmp_path.glob("*restore*"))
 
@@ -108,34 +108,34 @@ def test_a_copy_that_cannot_serve_is_refused_and_nothing_changes(
 def test_a_restore_waits_for_nobody_who_reads(
     backend: Backend, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.dumps._LOCK_SECONDS", 1)
-    copy = copies.backup(database, tmp_path / "copy.dump")
+    monkeypatch.setattr("db.backup_postgresql._LOCK_SECONDS", 1)
+    copy = backup.backup(database, tmp_path / "copy.dump")
     answer(database, "a", "p3")
     with backend.open(database).read() as session:
         queries.counts(session)
         with pytest.raises(Busy):
-            copies.restore(database, copy)
+            backup.restore(database, copy)
     assert live(database, "a") == ["Dov"]
 
 
 def test_a_backup_overwrites_nothing_and_needs_a_place(backend: Backend, database: Database, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine", "utf-8")
     with pytest.raises(Conflict, match="exists"):
-        copies.backup(database, tmp_path / "mine")
+        backup.backup(database, tmp_path / "mine")
     with pytest.raises(StorageFault, match=r"pg_dump says.*No such file or directory"):
-        copies.backup(database, tmp_path / "none" / "copy.dump")
+        backup.backup(database, tmp_path / "none" / "copy.dump")
     with pytest.raises(NotADatabase, match="no tables yet"):
-        copies.backup(backend.empty(), tmp_path / "copy.dump")
+        backup.backup(backend.empty(), tmp_path / "copy.dump")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_another_programs_tables_are_not_replaced(backend: Backend, database: Database, tmp_path: Path) -> None:
-    copy = copies.backup(database, tmp_path / "copy.dump")
+    copy = backup.backup(database, tmp_path / "copy.dump")
     other = backend.empty()
     with other.write() as session:
         session.execute(text("CREATE TABLE bookmarks (url TEXT)"))
     with pytest.raises(NotADatabase, match="another program"):
-        copies.restore(other, copy)
+        backup.restore(other, copy)
 
 
 def test_without_the_programs_they_are_named(
@@ -143,7 +143,7 @@ def test_without_the_programs_they_are_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match=r"pg_dump is not installed.*postgresql-client"):
-        copies.backup(database, tmp_path / "copy.dump")
+        backup.backup(database, tmp_path / "copy.dump")
     assert not list(tmp_path.iterdir())
 
 
@@ -157,6 +157,6 @@ def test_a_program_never_gets_the_password_where_others_can_see_it(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert isinstance(backend.server, Server)
     with pytest.raises(StorageFault, match="pg_dump says: pg_dump: error: no") as caught:
-        copies.backup(database, tmp_path / "copy.dump")
+        backup.backup(database, tmp_path / "copy.dump")
     assert "--dbname=" in (tmp_path / "called").read_text("utf-8")
     assert backend.server.password not in (tmp_path / "called").read_text("utf-8") + str(caught.value)

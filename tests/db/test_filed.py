@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import insert
 
 from db import queries, store
-from db.chunks import table
 from db.engine import Database
 from db.models import StudioAnnotation
 from db.rows import FiledReview, NewReview
+from db.sql import table
 from tests.db.conftest import open_round, span, task
 
 MONDAY, TUESDAY = datetime(2026, 11, 23, 8, tzinfo=UTC), datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -99,8 +99,8 @@ def test_an_annotation_that_a_server_gave_is_known_by_its_number(database: Datab
     with database.write() as session:
         project = store.add_project(session, url="http://x", blind=True, places=2, reviewers=1, page_sha256="p")
         push = store.begin_push(session, project.id, 1, [filed.task_id])
-        (standing,) = queries.tasks_of_push(session, push.id)
-        values = {"studio_task_id": standing.id, "remote_id": 1, "updated_at": "x", "reviewer": "kim", "result": []}
+        (status,) = queries.tasks_of_push(session, push.id)
+        values = {"studio_task_id": status.id, "remote_id": 1, "updated_at": "x", "reviewer": "kim", "result": []}
         session.execute(insert(table(StudioAnnotation)), [values])
     assert file(database, filed) == "pulled"
     assert reviewers(database) == []

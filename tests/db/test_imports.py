@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from db import hidden, queries, store
+from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import HiddenRow, NewLabel, PassageRow, SpanRow
-from db.store.world import move
+from db.store.corpus import move
 from tests.db.conftest import WORLD, an_import, open_round, passages, play_round, pseudo, question, span, task
 
 
@@ -48,14 +48,14 @@ def test_undoing_an_import_makes_its_rows_inactive_and_importing_it_again_brings
         done = store.undo_import(session, 1)
         assert (done.passages, done.questions, done.labels, done.hidden) == (6, 7, 3, 2)
         assert queries.counts(session).questions == dict.fromkeys(queries.counts(session).questions, 0)
-        assert hidden.count(session) == 0
+        assert hidden_answers.count(session) == 0
         assert [row.state for row in queries.tasks(session)] == ["withdrawn"]
         assert queries.training_labels(session) == []
     assert answers(database) == {}
     with database.write() as session:
         again = store.add_import(session, WORLD)
         assert (again.passages, again.questions, again.labels) == (6, 7, 3)
-        assert hidden.count(session) == 2
+        assert hidden_answers.count(session) == 2
     assert answers(database) == {"g0": "Ada", "dev0": "Bob", "cal0": "Cyd"}
 
 
@@ -131,7 +131,7 @@ def test_a_hidden_answer_is_checked_like_any_other(database: Database) -> None:
 
 def test_hidden_answers_are_read_by_question(database: Database) -> None:
     with database.read() as session:
-        found = hidden.answers(session, ["a", "b", "c"])
+        found = hidden_answers.answers(session, ["a", "b", "c"])
     assert found == {"a": HiddenRow("a", False, (span("p3"),)), "b": HiddenRow("b", True, ())}
 
 
@@ -174,7 +174,7 @@ def test_holding_a_question_out_stops_its_label_from_teaching(database: Database
         assert (label.question_role, label.train_weight) == ("calibration", 0.0)
         stored = queries.question(session, "g0")
         assert (stored.role, stored.imported_role) == ("calibration", "gold")
-        assert "p0" in queries.guarded_passages(session)
+        assert "p0" in queries.held_out_passages(session)
 
 
 def test_what_was_held_out_can_never_teach(database: Database) -> None:
@@ -203,7 +203,7 @@ def test_known_questions_and_passages_say_which_side_they_stand_on(database: Dat
             "p2": "calibration",
         }
         assert queries.document_sides(session, ["d0", "d1", "d2"]) == {"d0": "dev", "d1": "calibration"}
-        assert queries.guarded_passages(session) == {"p1", "p2"}
+        assert queries.held_out_passages(session) == {"p1", "p2"}
 
 
 def test_a_split_is_evaluated_on_its_questions_with_all_golds(database: Database) -> None:

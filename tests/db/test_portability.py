@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ClauseElement, event
 from sqlalchemy.dialects import postgresql
 
-from db import hidden, queries, store
+from db import hidden_answers, queries, store
 from db.engine import Database
 from db.rows import AnswerRow, Decision, NewPrediction, NewReview
 from tests.db.conftest import WORLD, close, human, open_round, play_round, pseudo, task
@@ -37,7 +37,13 @@ def test_every_statement_of_a_round_compiles_for_postgresql(database: Database) 
         close(session, number, promoted=True)
         store.revert(session, play_round(session, human_labels=(human("c"),)), with_reviews=True)
         store.prune(session)
-        for read in (queries.counts, queries.imports, queries.best_model, queries.training_labels, hidden.count):
+        for read in (
+            queries.counts,
+            queries.imports,
+            queries.best_model,
+            queries.training_labels,
+            hidden_answers.count,
+        ):
             read(session)
         queries.history(session, "a")
         queries.predictions(session, number)

@@ -214,8 +214,8 @@ def test_ids_come_in_the_order_of_their_code_points_whatever_the_servers_languag
 def test_who_holds_the_database_is_named_until_it_lets_go(backend: Backend, database: Database) -> None:
     other = backend.open(database)
     with (
-        database.hold("desk 7 (labeler round)"),
-        pytest.raises(Busy, match=r"in use by desk 7 \(labeler round\) since \d{4}-"),
+        database.hold("runtime 7 (labeler round)"),
+        pytest.raises(Busy, match=r"in use by runtime 7 \(labeler round\) since \d{4}-"),
         other.hold("me"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""A Label Studio in memory, for rounds: what `labeler.studio.client.Client` says of a server that never fails."""
+"""A Label Studio in memory, for rounds: what `labeler.review.studio.client.Client` says of a server that never fails."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from labeler.errors import ServerDown
-from labeler.studio.client import ProjectState, RemoteTask
-from labeler.studio.page import ANSWER_LABEL, VERDICT, labels_name, text_name
+from labeler.core.errors import ServerDown
+from labeler.review.studio.client import ProjectState, RemoteTask
+from labeler.review.studio.labeling_config import ANSWER_LABEL, VERDICT, labels_name, text_name
 
 
 @dataclass

@@ -19,16 +19,16 @@ from click.testing import CliRunner
 from labeler.ablation import GIVEN, RETRIEVED, Arm, Cost, Design, Mark, Run, Sizes, runs
 from labeler.ablation.arms import ARMS, chosen_arms, config_of, parse_arm
 from labeler.ablation.compare import measured, two_sided
+from labeler.ablation.cost import Meter
 from labeler.ablation.data import contexts_of, part_examples, passages_of, split_file
-from labeler.ablation.meter import Meter
 from labeler.ablation.study import Study, run_study
-from labeler.ablation.teaching import train_run
+from labeler.ablation.training import train_run
 from labeler.cli import cli
-from labeler.config import load_config
-from labeler.errors import ConfigError, LabelerError, NotReady
-from labeler.negatives import without_answer
+from labeler.core.config import load_config
+from labeler.core.errors import ConfigError, LabelerError, NotReady
 from mrc.errors import BadCheckpoint
 from mrc.read import TrainResult
+from mrc.read.data.negatives import without_answer
 from mrc.text import normalize
 from tests.mrc import tiny
 
@@ -138,10 +138,14 @@ def test_arms_that_cannot_be_are_refused(own: list[str], controls: list[str], me
 
 
 def test_an_arm_takes_lists_and_may_change_a_setting_of_a_named_one() -> None:
-    own = parse_arm('mine=read.rules=["josa","units"], stage0,stage0.mlm_epochs=3')
-    assert own.settings == (*ARMS["stage0"], 'read.rules=["josa","units"]', "stage0.mlm_epochs=3")
+    own = parse_arm('mine=read.rules=["josa","units"], pretrain,pretrain.mlm_epochs=3')
+    assert own.settings == (*ARMS["pretrain"], 'read.rules=["josa","units"]', "pretrain.mlm_epochs=3")
     config = config_of(own, ())
-    assert (config.read.rules, config.stage0.mlm_epochs, config.stage0.cloze_epochs) == (("josa", "units"), 3.0, 1.0)
+    assert (config.read.rules, config.pretrain.mlm_epochs, config.pretrain.cloze_epochs) == (
+        ("josa", "units"),
+        3.0,
+        1.0,
+    )
 
 
 def test_a_wrong_setting_names_its_arm() -> None:
@@ -249,7 +253,7 @@ Play = Callable[..., Study]  # of the arms named
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
-    played = Played(tmp_path / "study", {"linear": 0.5, "cnn": 0.6, "lstm": 0.7, "joint": 0.4, "long": 0.9})
+    played = Played(tmp_path / "study", {"linear": 0.5, "cnn": 0.6, "lstm": 0.7, "biaffine": 0.4, "long": 0.9})
     monkeypatch.setattr(runs, "launch", played)
     return played
 
@@ -257,7 +261,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
 @pytest.fixture
 def play(file: Path, played: Played, checkpoint: str) -> Play:
     def study(
-        arms: str = "cnn,lstm,joint", own: Sequence[str] = (), controls: Sequence[str] = (), **more: Any
+        arms: str = "cnn,lstm,biaffine", own: Sequence[str] = (), controls: Sequence[str] = (), **more: Any
     ) -> Study:
         asked: dict[str, Any] = {"sizes": SIZES, "seeds": 2, "finalists": 1, "common": SMALL, "top_k": 0}
         asked |= {"start": checkpoint} | more
@@ -269,7 +273,7 @@ def play(file: Path, played: Played, checkpoint: str) -> Play:
 
 def test_a_study_screens_every_arm_then_trains_the_plain_and_the_best_on_every_seed(play: Play, played: Played) -> None:
     study = play()
-    screened = [("linear", 0), ("cnn", 0), ("lstm", 0), ("joint", 0)]
+    screened = [("linear", 0), ("cnn", 0), ("lstm", 0), ("biaffine", 0)]
     assert [(arm, seed) for arm, seed, parts in played.asked if parts == ("screen",)] == screened
     dev = [("linear", 0), ("linear", 1), ("lstm", 0), ("lstm", 1)]
     assert [(arm, seed) for arm, seed, parts in played.asked if parts == ("screen", "dev")] == dev
@@ -293,7 +297,7 @@ def test_test_is_read_once_and_only_after_the_choice_was_written_down(play: Play
         "linear": True,
         "cnn": False,
         "lstm": True,
-        "joint": False,
+        "biaffine": False,
     }
     before = list(played.asked)
     assert play() == study
@@ -321,7 +325,7 @@ def test_no_control_is_tested_after_the_choice_that_was_none_before(play: Play, 
 
 
 def test_the_plain_reader_is_chosen_where_nothing_beats_it(play: Play) -> None:
-    choice = play(arms="joint").choice
+    choice = play(arms="biaffine").choice
     assert choice is not None
     assert choice.arm == "linear"
 
@@ -335,7 +339,7 @@ def test_arms_join_until_the_choice_is_made_and_not_after(play: Play, played: Pl
     assert study.choice is not None
     assert study.choice.arm == "long"
     with pytest.raises(NotReady, match="arm negatives: the choice was made and test was read"):
-        play(arms="cnn,lstm,joint,negatives", own=["long=train.epochs=9"])
+        play(arms="cnn,lstm,biaffine,negatives", own=["long=train.epochs=9"])
     with pytest.raises(ConfigError, match="the choice was made from linear, long with --seeds 2"):
         play(own=["long=train.epochs=9"], seeds=3)
 
@@ -375,7 +379,7 @@ def test_a_training_that_fails_is_told_and_stops_no_other(play: Play, played: Pl
     played.failing = ["cnn"]
     with pytest.raises(LabelerError, match="arm cnn, seed 0: update 3: the loss is nan"):
         play()
-    assert [arm for arm, _, _ in played.asked] == ["linear", "cnn", "lstm", "joint"]
+    assert [arm for arm, _, _ in played.asked] == ["linear", "cnn", "lstm", "biaffine"]
     assert json.loads((played.folder / "study.json").read_text())["stage"] == "begun"
     played.failing = []
     choice = play().choice
@@ -385,7 +389,7 @@ def test_a_training_that_fails_is_told_and_stops_no_other(play: Play, played: Pl
 
 
 def test_what_several_trainings_fail_of_is_said_once(play: Play, played: Played) -> None:
-    played.failing = ["cnn", "joint"]
+    played.failing = ["cnn", "biaffine"]
     with pytest.raises(LabelerError, match=r"^arm cnn, seed 0; arm joint, seed 0: update 3: the loss is nan$"):
         play()
 
@@ -568,7 +572,7 @@ def test_without_the_setting_there_are_no_negatives(
 def test_early_stopping_watches_the_screening_questions(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = a_run(tmp_path, file, "none", "train.patience=2")
+    run = a_run(tmp_path, file, "none", "train.early_stopping_patience=2")
     watched = caught(monkeypatch, train_run, run)["dev"]
     assert [each.id for each in watched] == [each.id for each in part_examples(run.data, "screen")]
 
@@ -583,7 +587,7 @@ def caught(monkeypatch: pytest.MonkeyPatch, function: Callable[[Run], object], r
     def train(examples: object, **keywords: object) -> None:
         raise Caught({"examples": examples, **keywords})
 
-    monkeypatch.setattr("mrc.read.train.train", train)
+    monkeypatch.setattr("mrc.read.train.trainer.train", train)
     with pytest.raises(Caught) as found:
         function(run)
     keywords: dict[str, Any] = found.value.args[0]
@@ -595,17 +599,17 @@ def test_a_prepared_start_is_made_once_for_all_runs_that_want_it(
 ) -> None:
     made: list[tuple[list[str], int]] = []
 
-    def prepare_start(start: str, texts: Sequence[str], folder: Path, *, seed: int, **_: object) -> Path:
+    def pretrain(start: str, texts: Sequence[str], folder: Path, *, seed: int, **_: object) -> Path:
         made.append((list(texts), seed))
         folder.mkdir()
         return folder
 
-    monkeypatch.setattr("mrc.read.pretext.prepare_start", prepare_start)
-    run = a_run(tmp_path, file, "none", "stage0.mlm_epochs=1")
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.prepare_start", pretrain)
+    run = a_run(tmp_path, file, "none", "pretrain.mlm_epochs=1")
     starts = [caught(monkeypatch, train_run, replace(run, seed=seed))["start"] for seed in (0, 1)]
     assert starts[0] == starts[1]
     assert Path(starts[0]).parent.parent == run.starts
-    other = a_run(tmp_path, file, "none", "stage0.mlm_epochs=2")
+    other = a_run(tmp_path, file, "none", "pretrain.mlm_epochs=2")
     assert caught(monkeypatch, train_run, other)["start"] != starts[0]
     parts = {part: {each.context for each in part_examples(run.data, part)} for part in ("screen", "dev", "test")}
     held_out = set().union(*parts.values())
@@ -616,12 +620,12 @@ def test_a_prepared_start_is_made_once_for_all_runs_that_want_it(
 
 
 def test_a_start_is_made_again_from_other_passages(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare_start(start: str, texts: Sequence[str], folder: Path, **_: object) -> Path:
+    def pretrain(start: str, texts: Sequence[str], folder: Path, **_: object) -> Path:
         folder.mkdir()
         return folder
 
-    monkeypatch.setattr("mrc.read.pretext.prepare_start", prepare_start)
-    run = a_run(tmp_path, file, "none", "stage0.mlm_epochs=1")
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.prepare_start", pretrain)
+    run = a_run(tmp_path, file, "none", "pretrain.mlm_epochs=1")
     split_file(file, tmp_path / "other", sizes=Sizes(20, 10, 20, 40), split_by="paragraph")
     starts = [caught(monkeypatch, train_run, replace(run, data=tmp_path / data))["start"] for data in ("data", "other")]
     assert starts[0] != starts[1]
@@ -630,17 +634,17 @@ def test_a_start_is_made_again_from_other_passages(tmp_path: Path, file: Path, m
 def test_a_start_whose_making_was_killed_at_its_end_is_used_with_what_it_took(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare_start(start: str, texts: Sequence[str], folder: Path, *, progress: Any, **_: object) -> Path:
+    def pretrain(start: str, texts: Sequence[str], folder: Path, *, progress: Any, **_: object) -> Path:
         for step in range(1, 8):
             progress(step, 7, 0.5, 0.0)
         folder.mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mrc.read.pretext.prepare_start", prepare_start)
-    run = a_run(tmp_path, file, "none", "stage0.mlm_epochs=1")
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.prepare_start", pretrain)
+    run = a_run(tmp_path, file, "none", "pretrain.mlm_epochs=1")
     with pytest.raises(KeyboardInterrupt):
         train_run(run)
-    monkeypatch.setattr("mrc.read.train.train", lambda *_, **__: TrainResult(run.folder, "h", 40, 3, 1.0, 0.5))
+    monkeypatch.setattr("mrc.read.train.trainer.train", lambda *_, **__: TrainResult(run.folder, "h", 40, 3, 1.0, 0.5))
     assert train_run(run).start_seconds > 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from db.rows import NewTask, ReviewRow, SpanRow, TaskRow
-from labeler.agreement import Moves, Rules, agreement, by_task, contested, moves, span_f1, speaks
+from labeler.review.agreement import NextTasks, Rules, agreement, by_task, consensus, contested, moves, span_f1
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KOREAN = Rules("korquad", "ko")
@@ -62,7 +62,7 @@ def said(
 
 def counted(tasks: list[TaskRow], *reviews: ReviewRow, rules: Rules = KOREAN) -> str | None:
     """Who speaks."""
-    word = speaks(tasks, by_task(reviews), rules)
+    word = consensus(tasks, by_task(reviews), rules)
     return None if word is None else word.reviewer
 
 
@@ -149,7 +149,7 @@ def test_what_was_asked_again_counts_and_an_unreadable_annotation_does_not() -> 
 # --- what is asked again --------------------------------------------------------------------------
 
 
-def told(tasks: list[TaskRow], *reviews: ReviewRow, unreadable: tuple[int, ...] = ()) -> Moves:
+def told(tasks: list[TaskRow], *reviews: ReviewRow, unreadable: tuple[int, ...] = ()) -> NextTasks:
     return moves(tasks, by_task(reviews), KOREAN, unreadable=frozenset(unreadable))
 
 
@@ -175,26 +175,26 @@ def test_a_third_task_answered_by_one_of_the_two_asks_nobody_for_ever() -> None:
     tasks = [task(state="conflict"), task(1, kind="third", state="conflict")]
     reviews = (*PAIR, said("b", "산", on=1))
     assert contested(tasks[1], tasks, by_task(reviews), KOREAN)
-    assert told(tasks, *reviews) == Moves()
+    assert told(tasks, *reviews) == NextTasks()
 
 
 def test_a_mended_conflict_takes_back_what_was_asked_again_unless_it_was_answered() -> None:
     mended = (said("a", "강"), said("b", "강은"))
-    assert told([task(), task(1, kind="third", state="open")], *mended) == Moves(withdraw=(11,))
-    assert told([task(), task(1, kind="third")], *mended, said("c", "산", on=1)) == Moves()
+    assert told([task(), task(1, kind="third", state="open")], *mended) == NextTasks(withdraw=(11,))
+    assert told([task(), task(1, kind="third")], *mended, said("c", "산", on=1)) == NextTasks()
 
 
 def test_a_conflict_that_comes_back_reopens_what_was_withdrawn() -> None:
     tasks = [task(state="conflict"), task(1, kind="third", state="withdrawn", withdrawn_at=NOW)]
-    assert told(tasks, *PAIR) == Moves(reopen=(11,))
+    assert told(tasks, *PAIR) == NextTasks(reopen=(11,))
 
 
 def test_a_task_that_was_withdrawn_with_its_round_is_not_asked_again() -> None:
-    assert told([task(state="conflict", withdrawn_at=NOW)], *PAIR) == Moves()
-    assert told([task(state="withdrawn", withdrawn_at=NOW)]) == Moves()
+    assert told([task(state="conflict", withdrawn_at=NOW)], *PAIR) == NextTasks()
+    assert told([task(state="withdrawn", withdrawn_at=NOW)]) == NextTasks()
 
 
 def test_of_two_open_tasks_the_one_that_somebody_began_is_kept() -> None:
     tasks = [task(state="open", reviewers=2), task(1, state="open", reviewers=2)]
-    assert told(tasks) == Moves(withdraw=(11,))
-    assert told(tasks, said("a", "강", on=1)) == Moves(withdraw=(10,))
+    assert told(tasks) == NextTasks(withdraw=(11,))
+    assert told(tasks, said("a", "강", on=1)) == NextTasks(withdraw=(10,))

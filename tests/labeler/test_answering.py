@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from labeler.answerers import Readers
-from labeler.answering import FileAnswers, answer_file, fitting
 from labeler.cli import cli
+from labeler.core.settings import ReadSection
 from labeler.demo.world import make_world
-from labeler.sections import ReadSection
+from labeler.reading.on_demand import FileAnswers, answer_file, fitting
+from labeler.reading.reader_spec import Readers
 from mrc.errors import MembersDisagree
 from mrc.metrics import Metric, normalize_answer
-from mrc.read.model import Reader
+from mrc.read.model.reader import Reader
 from tests.mrc import tiny
 from tests.published import Published
 
@@ -172,7 +172,7 @@ def test_rules_on_answers_are_those_named_and_none_by_themselves(
         return (lambda question, passage, start, end: (start, start + 1)) if tuple(names) == ("brackets",) else None
 
     plain = texts(world, tmp_path, reader)
-    monkeypatch.setattr("labeler.answering.refiner", cutting)
+    monkeypatch.setattr("labeler.reading.on_demand.refiner", cutting)
     assert texts(world, tmp_path, reader) == plain
     ruled = texts(world, tmp_path, reader, config=replace(CONFIG, rules=("brackets",)))
     assert {len(text) for text in ruled.values()} == {1}
@@ -210,7 +210,7 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
         asked.append(keywords)
         return FileAnswers(1, 1.0, 1.0, 1.0, None, None, file, file, [])
 
-    monkeypatch.setattr("labeler.answering.answer_file", answer_file)
+    monkeypatch.setattr("labeler.reading.on_demand.answer_file", answer_file)
     words = ["answer", str(world), "--model", "m", "-o", str(tmp_path)]
     for more, told in (
         (["--set", "train.precision=fp32"], None),

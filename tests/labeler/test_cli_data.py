@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from labeler.workspace import open_workspace
+from labeler.core.workspace import open_workspace
 from tests.commands import BRIDGE, HARBOUR, TOWER, gold_file, new_workspace, ok, run, squad
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from db import queries, store
 from db.rows import AnswerRow, Decision, NewLabel, NewPrediction, NewReview, NewTask, SpanRow
-from labeler.cli.telling import clipped
-from labeler.correcting import Correction, set_label
-from labeler.workspace import open_workspace
+from labeler.cli.describe import clipped
+from labeler.core.workspace import open_workspace
+from labeler.labels.edit import Correction, set_label
 from mrc.text import passage_id
 from tests.commands import BRIDGE, HARBOUR, TOWER, gold_file, new_workspace, ok, run, squad
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from db import queries, store
 from db.rows import Counts, NewPrediction, RoundRow
-from labeler import doctor
-from labeler.errors import NotReady
+from labeler.core.errors import NotReady
+from labeler.core.workspace import open_workspace
+from labeler.maintenance import doctor
+from labeler.maintenance.status import next_step
 from labeler.rounds import machine
-from labeler.status import next_step
-from labeler.workspace import open_workspace
 from tests.commands import gold_file, new_workspace, ok, run, squad
 
 
@@ -102,11 +102,11 @@ def test_with_nothing_left_to_ask_the_next_command_is_the_report(filled: Path) -
 def test_rounds_that_were_run_are_told_when_the_pool_is_used_up_before_the_last(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = iter([machine.Standing(a_round(filled, "baseline"), None)])
+    steps = iter([machine.RoundStatus(a_round(filled, "baseline"), None)])
 
-    def one(*args: object, **options: object) -> machine.Standing:
-        for standing in steps:
-            return standing
+    def one(*args: object, **options: object) -> machine.RoundStatus:
+        for status in steps:
+            return status
         raise NotReady("every question of the pool is labelled")
 
     monkeypatch.setattr(machine, "run", one)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from labeler.config import Config, load_config, section_types
-from labeler.config_template import template
-from labeler.errors import ConfigError
+from labeler.core.config import Config, load_config, section_types
+from labeler.core.config_template import template
+from labeler.core.errors import ConfigError
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -117,5 +117,5 @@ def test_the_template_says_what_a_setting_means() -> None:
 
 def test_settings_load_neither_torch_nor_a_database() -> None:
     heavy = "('torch', 'transformers', 'faiss', 'pandas', 'sklearn', 'sqlalchemy', 'label_studio_sdk')"
-    code = f"import sys, labeler.config; sys.exit(any(name in sys.modules for name in {heavy}))"
+    code = f"import sys, labeler.core.config; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from labeler.core.errors import WorkspaceError
 from labeler.demo import play as demo
 from labeler.demo.play import Played, play
-from labeler.errors import WorkspaceError
-from labeler.rounds import people
+from labeler.rounds.steps import human_review
 from tests.labeler.fake_studio import FakeStudio
 from tests.worlds import DIVISION, SETTINGS
 
@@ -66,7 +66,7 @@ def test_played_with_people_it_invites_them_waits_and_goes_on(tmp_path: Path, mo
             for where in studio.open():
                 studio.answer(where, "no_answer")
 
-    monkeypatch.setattr(people, "client", lambda desk: studio)
+    monkeypatch.setattr(human_review, "client", lambda runtime: studio)
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setenv("LABEL_STUDIO_URL", studio.url)
     found = play(

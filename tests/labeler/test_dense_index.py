@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db import queries
-from labeler.tuning import teaching
+from labeler.retrieval.tuning import teaching
 from tests.commands import run
 from tests.mrc import tiny
 from tests.worlds import at, make_workspace
@@ -45,9 +45,9 @@ def test_the_weight_is_tuned_on_gold_questions_and_told(workspace: Path) -> None
     assert built["dense"] == str(workspace.parent / "bert")
     weight = built["weight"]
     assert isinstance(weight, dict)
-    with at(workspace) as desk:
-        asked = teaching(desk)
-        with desk.database.read() as session:
+    with at(workspace) as runtime:
+        asked = teaching(runtime)
+        with runtime.database.read() as session:
             judging = {
                 entry.question.id for role in ("dev", "test") for entry in queries.labelled_questions(session, role)
             }

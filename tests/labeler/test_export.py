@@ -13,11 +13,11 @@ import pytest
 from db import queries, store
 from db.engine import Database
 from db.rows import NewLabel, SpanRow
-from labeler.convert import new_prediction, to_passage, training_examples
-from labeler.errors import ExportRefused
-from labeler.export import export_labels
-from labeler.ingest import import_files
-from labeler.workspace import create_workspace
+from labeler.core.convert import new_prediction, to_passage, training_examples
+from labeler.core.errors import ExportRefused
+from labeler.core.workspace import create_workspace
+from labeler.importing.ingest import import_files
+from labeler.labels.export import export_labels
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Answer, Hit, Prediction
@@ -218,7 +218,7 @@ def test_a_reader_is_taught_the_most_frequent_gold_and_shown_passages_as_negativ
         taught = {example.id: example for example in training_examples(queries.training_labels(session))}
     assert set(taught) == {"g1", "g2", "p1", "p3", "p4", "p5"}
     first = taught["g1"]
-    assert (first.context, first.context[first.start : first.end], first.weight, first.trusted) == (
+    assert (first.context, first.context[first.start : first.end], first.weight, first.human_labelled) == (
         GOLD,
         "1830",
         1.0,
@@ -228,7 +228,7 @@ def test_a_reader_is_taught_the_most_frequent_gold_and_shown_passages_as_negativ
     assert (impossible.context, impossible.start, impossible.end, impossible.negatives) == (GOLD, -1, -1, ())
     shown = taught["p5"]
     assert (shown.context, shown.start, shown.negatives) == (POOL, -1, (GOLD,))
-    assert (taught["p4"].weight, taught["p4"].trusted, taught["p1"].trusted) == (0.25, False, True)
+    assert (taught["p4"].weight, taught["p4"].human_labelled, taught["p1"].human_labelled) == (0.25, False, True)
 
 
 def test_a_prediction_is_stored_with_the_mass_of_its_best_answer() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.errors import FileError
-from labeler.files import atomic_folder, atomic_write, inspect, read_text, text_fault
+from labeler.core.errors import FileError
+from labeler.core.files import atomic_folder, atomic_write, inspect, read_text, text_fault
 
 KOREAN = "물레방아는 마을 북쪽 개울가에 있다.\r\n등대지기는 겨울마다 종을 일곱 번 울린다.\n" * 3
 FRENCH = "Le château d'Élise fut brûlé à la fin de l'été; où est-elle née, près de la forêt? " * 5

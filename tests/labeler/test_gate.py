@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labeler.gate import (
+from labeler.rounds.gate import (
     Alarm,
     GateConfig,
     QuestionResult,

@@ -8,42 +8,44 @@ from pathlib import Path
 
 import pytest
 
-from db import hidden, queries
+from db import hidden_answers, queries
 from db.rows import QuestionRow, ReviewRow
-from labeler import convert, evaluation
-from labeler.desk import Desk
-from labeler.indexing import build_index
-from labeler.ingest import import_files
-from labeler.rounds import machine, predicting
+from labeler.core import convert
+from labeler.core.runtime import Runtime
+from labeler.evaluation import end_to_end
+from labeler.importing.ingest import import_files
+from labeler.retrieval.indexing import build_index
+from labeler.rounds import machine
+from labeler.rounds.steps import predicting
 from mrc.types import Answer, Prediction
 from tests.worlds import at, make_workspace, squad_v2
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A workspace whose questions are read in their own passage, after one round."""
     folder = make_workspace(tmp_path_factory.mktemp("given") / "ws", world=squad_v2(), read__passages="given")
-    with at(folder) as desk:
-        machine.train(desk)
-        machine.run(desk, reviewer="simulated")
-        yield desk
+    with at(folder) as runtime:
+        machine.train(runtime)
+        machine.run(runtime, reviewer="simulated")
+        yield runtime
 
 
 @pytest.fixture(scope="module")
-def retrieved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def retrieved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """The same questions answered from retrieved passages, after one round."""
-    with at(make_workspace(tmp_path_factory.mktemp("retrieved") / "ws", world=squad_v2())) as desk:
-        machine.train(desk)
-        machine.run(desk, reviewer="simulated")
-        yield desk
+    with at(make_workspace(tmp_path_factory.mktemp("retrieved") / "ws", world=squad_v2())) as runtime:
+        machine.train(runtime)
+        machine.run(runtime, reviewer="simulated")
+        yield runtime
 
 
-def reviews(desk: Desk) -> list[ReviewRow]:
-    with desk.database.read() as session:
+def reviews(runtime: Runtime) -> list[ReviewRow]:
+    with runtime.database.read() as session:
         return queries.reviews(session, round_number=1)
 
 
-def test_each_question_is_read_and_reviewed_in_its_own_passage(given: Desk) -> None:
+def test_each_question_is_read_and_reviewed_in_its_own_passage(given: Runtime) -> None:
     with given.database.read() as session:
         contexts = {row.id: row.context_id for row in queries.questions(session)}
         predictions = queries.predictions(session, 1)
@@ -56,10 +58,10 @@ def test_each_question_is_read_and_reviewed_in_its_own_passage(given: Desk) -> N
     assert all(task.passages == (contexts[task.question_id],) for task in tasks)
 
 
-def test_what_has_no_answer_in_its_passage_is_reviewed_so_and_teaches_so(given: Desk) -> None:
+def test_what_has_no_answer_in_its_passage_is_reviewed_so_and_teaches_so(given: Runtime) -> None:
     found = reviews(given)
     with given.database.read() as session:
-        known = hidden.answers(session, [row.question_id for row in found])
+        known = hidden_answers.answers(session, [row.question_id for row in found])
         taught = queries.training_rows(session, 1)
     verdicts = {row.question_id: row.verdict for row in found}
     assert {key for key, verdict in verdicts.items() if verdict == "no_answer"} == {
@@ -70,13 +72,13 @@ def test_what_has_no_answer_in_its_passage_is_reviewed_so_and_teaches_so(given: 
     assert {examples[key].start for key, verdict in verdicts.items() if verdict == "no_answer"} == {-1}
 
 
-def test_whether_a_pool_question_is_impossible_stays_hidden(given: Desk) -> None:
+def test_whether_a_pool_question_is_impossible_stays_hidden(given: Runtime) -> None:
     with given.database.read() as session:
         assert all(row.is_impossible is None for row in queries.questions(session, roles=["pool"]))
 
 
-def test_only_the_reader_is_measured_where_passages_are_given(given: Desk) -> None:
-    found = evaluation.evaluate(given, "test")
+def test_only_the_reader_is_measured_where_passages_are_given(given: Runtime) -> None:
+    found = end_to_end.evaluate(given, "test")
     assert found.retrieval is None
     assert found.end_to_end is None
     assert found.reader is not None
@@ -87,7 +89,7 @@ def test_only_the_reader_is_measured_where_passages_are_given(given: Desk) -> No
     assert gate["questions"] == len(dev), "impossible ones too"
 
 
-def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(given: Desk) -> None:
+def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(given: Runtime) -> None:
     with given.database.read() as session:
         golds = queries.labelled_questions(session, "calibration")
         predictions = queries.predictions(session, 1, question_ids=[entry.question.id for entry in golds])
@@ -100,7 +102,7 @@ def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(giv
     assert not any(predicting.is_correct(given, row, impossible[row.question_id]) for row in answered)
 
 
-def test_nobody_looks_for_what_has_no_answer(retrieved: Desk) -> None:
+def test_nobody_looks_for_what_has_no_answer(retrieved: Runtime) -> None:
     with retrieved.database.read() as session:
         dev = queries.labelled_questions(session, "dev")
         gate = queries.round_(session, 1).gate
@@ -111,16 +113,16 @@ def test_nobody_looks_for_what_has_no_answer(retrieved: Desk) -> None:
 
 @pytest.mark.parametrize("retrieving", [True, False])
 def test_no_answer_may_be_said_of_a_given_passage_only(
-    retrieving: bool, retrieved: Desk, monkeypatch: pytest.MonkeyPatch
+    retrieving: bool, retrieved: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def doubtful(desk: Desk, questions: Sequence[QuestionRow], *_: object, **__: object) -> Iterator[Prediction]:
+    def doubtful(runtime: Runtime, questions: Sequence[QuestionRow], *_: object, **__: object) -> Iterator[Prediction]:
         for row in questions:
             yield Prediction(row.id, (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.7, ())
 
     monkeypatch.setattr(predicting, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
-    entries = evaluation.markable(retrieved, "dev", index=index)
-    rows = evaluation.marks(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
+    entries = end_to_end.markable(retrieved, "dev", index=index)
+    rows = end_to_end.marks(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
     assert {text for _, _, _, _, text, _, _ in rows} == {"a mill" if retrieving else ""}
 
 
@@ -129,10 +131,10 @@ def test_a_split_of_impossible_questions_alone_has_nothing_to_retrieve(tmp_path:
     file = tmp_path / "impossible.json"
     paragraphs = [{"context": "The mill of Orrin was built in 1712.", "qas": qas}]
     file.write_text(json.dumps({"version": "v2.0", "data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
-    with at(make_workspace(tmp_path / "ws", division="gold=60,dev=30,pool=60")) as desk:
-        machine.train(desk)
-        import_files(desk.database, [str(file)], role="test")
-        build_index(desk)
-        found = evaluation.evaluate(desk, "test")
+    with at(make_workspace(tmp_path / "ws", division="gold=60,dev=30,pool=60")) as runtime:
+        machine.train(runtime)
+        import_files(runtime.database, [str(file)], role="test")
+        build_index(runtime)
+        found = end_to_end.evaluate(runtime, "test")
     assert (found.questions, found.retrieval, found.end_to_end) == (1, None, None)
     assert found.reader is not None

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db import hidden, queries, store
+from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict
 from db.rows import SpanRow
-from labeler.errors import FileError, ImportRefused
-from labeler.formats import read_content
-from labeler.ingest import ImportReport, import_files, undo_import
-from labeler.intake import Stored, side, stored_units, take_in
-from labeler.splits import SplitPlan, parse_split
-from labeler.workspace import create_workspace
+from labeler.core.errors import FileError, ImportRefused
+from labeler.core.workspace import create_workspace
+from labeler.importing.formats import read_content
+from labeler.importing.import_plan import Stored, side, stored_split_groups, take_in
+from labeler.importing.ingest import ImportReport, import_files, undo_import
+from labeler.importing.splits import SplitPlan, parse_split
 from mrc.errors import DataError
 from mrc.text import passage_id
 
@@ -478,7 +478,7 @@ def test_a_later_question_on_a_known_paragraph_joins_its_unit(tmp_path: Path, da
     import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]), (TOWER, [BELL]))], role="gold")
     import_files(database, [squad(tmp_path / "b.json", (MILL, [WHEN]))], role="gold")
     with database.read() as session:
-        unit = {row.id: row.unit for row in queries.questions(session)}
+        unit = {row.id: row.split_group for row in queries.questions(session)}
     assert unit["q2"] == unit["q1"] != unit["q3"]
 
 
@@ -488,8 +488,8 @@ def test_a_later_question_ties_two_stored_units_together(tmp_path: Path, databas
         import_files(database, [squad(tmp_path / f"{name}.json", paragraph)], role="gold")
     with database.read() as session:
         rows = queries.questions(session)
-    assert len({row.unit for row in rows}) == 2
-    assert len(set(stored_units(rows).values())) == 1
+    assert len({row.split_group for row in rows}) == 2
+    assert len(set(stored_split_groups(rows).values())) == 1
 
 
 def test_gold_that_a_round_held_out_stays_held_out_when_its_file_has_grown(tmp_path: Path, database: Database) -> None:
@@ -563,7 +563,7 @@ def test_a_split_keeps_neighbours_together_and_hides_the_answers_of_the_pool(
         rows = queries.questions(session)
         pool = {row.id for row in rows if row.role == "pool"}
         assert {label.question_id for label in queries.live_labels(session)} == {row.id for row in rows} - pool
-        assert set(hidden.answers(session, pool)) == pool
+        assert set(hidden_answers.answers(session, pool)) == pool
     for key in ("unit", "normalized", "context_id"):
         sides: dict[str, set[str]] = {}
         for row in rows:

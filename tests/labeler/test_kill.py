@@ -55,12 +55,12 @@ def test_a_round_that_trains_a_retriever_ends_the_same_when_killed(
     moment: str, times: int, hybrid: Path, hybrid_undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(hybrid, tmp_path / "killed")
-    with at(folder) as desk:
-        before = desk.current_index()
+    with at(folder) as runtime:
+        before = runtime.current_index()
     kill(folder, moment, times)
-    with at(folder) as desk:
-        assert desk.current_index() == before
-        row = machine.current(desk)
+    with at(folder) as runtime:
+        assert runtime.current_index() == before
+        row = machine.current(runtime)
     assert row is not None
     assert row.stage == ("labelled" if moment == "retriever checkpoint written" else "trained")
     assert after_round(folder) == hybrid_undisturbed

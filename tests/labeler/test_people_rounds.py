@@ -11,18 +11,19 @@ import pytest
 from sqlalchemy import event, update
 
 from db import queries, store
-from db.chunks import table
 from db.models import Round
 from db.rows import AnswerRow, LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
-from labeler import agreement
-from labeler.config import Config
-from labeler.desk import Desk, with_settings
-from labeler.errors import NotReady, ServerDown
-from labeler.reviewed import reviewed, studio_projects
-from labeler.rounds import harvest, machine, people, reviewing, story
+from db.sql import table
+from labeler.core.config import Config
+from labeler.core.errors import NotReady, ServerDown
+from labeler.core.runtime import Runtime, with_settings
+from labeler.maintenance.status import status
+from labeler.review import agreement
+from labeler.review.statistics import reviewed, studio_projects
+from labeler.review.studio.labeling_config import ANSWER_LABEL, VERDICT, labels_name
+from labeler.rounds import adjudication, history, machine
 from labeler.rounds.forecast import forecast
-from labeler.status import status
-from labeler.studio.page import ANSWER_LABEL, VERDICT, labels_name
+from labeler.rounds.steps import human_review, reviewing
 from tests.commands import ok, run
 from tests.labeler.fake_studio import FakeStudio
 from tests.labeler.studio.people import People
@@ -36,8 +37,8 @@ def folder(baseline: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def desk(folder: Path) -> Iterator[Desk]:
-    """A desk before round 1, of 4 tasks."""
+def runtime(folder: Path) -> Iterator[Runtime]:
+    """A runtime before round 1, of 4 tasks."""
     with at(folder) as opened:
         yield opened.with_config(with_settings(opened.config, review={"review_budget": 4}))
 
@@ -45,36 +46,36 @@ def desk(folder: Path) -> Iterator[Desk]:
 @pytest.fixture
 def studio(monkeypatch: pytest.MonkeyPatch) -> FakeStudio:
     server = FakeStudio()
-    monkeypatch.setattr(people, "client", lambda desk: server)
+    monkeypatch.setattr(human_review, "client", lambda runtime: server)
     return server
 
 
-def tasks_of(desk: Desk, number: int = 1) -> list[TaskRow]:
-    with desk.database.read() as session:
+def tasks_of(runtime: Runtime, number: int = 1) -> list[TaskRow]:
+    with runtime.database.read() as session:
         return queries.tasks(session, round_number=number)
 
 
-def say(desk: Desk, task: TaskRow, who: str, word: int | None, *, verdict: str = "no_answer") -> None:
+def say(runtime: Runtime, task: TaskRow, who: str, word: int | None, *, verdict: str = "no_answer") -> None:
     """A review: the n-th word of the first passage shown, or a verdict without an answer."""
     answer = None
     if word is not None:
-        passage = desk.fetch([task.passages[0]])[task.passages[0]]
+        passage = runtime.fetch([task.passages[0]])[task.passages[0]]
         text = passage.text.split()[word]
         start = passage.text.index(text)
         answer, verdict = SpanRow(text, passage.id, start, start + len(text)), "answerable"
-    with desk.database.write() as session:
+    with runtime.database.write() as session:
         store.record_review(session, NewReview(task.id, who, verdict, answer, seconds=30.0, source="terminal"))
 
 
-def live(desk: Desk, question_id: str) -> LabelRow | None:
-    with desk.database.read() as session:
+def live(runtime: Runtime, question_id: str) -> LabelRow | None:
+    with runtime.database.read() as session:
         return next(iter(queries.live_labels(session, kinds=["human"], question_ids=[question_id])), None)
 
 
-def label_again(desk: Desk) -> None:
+def label_again(runtime: Runtime) -> None:
     """What the next labelling does with reviews, without a round around it."""
-    with desk.database.write() as session:
-        found = harvest.gather(session, agreement.rules_of(desk))
+    with runtime.database.write() as session:
+        found = adjudication.gather(session, agreement.rules_of(runtime))
         number = queries.next_round_number(session) - 1
         store.record_labels(
             session,
@@ -90,145 +91,147 @@ def label_again(desk: Desk) -> None:
     assert not found.labels
 
 
-def harvested(desk: Desk) -> harvest.Harvest:
-    with desk.database.read() as session:
-        return harvest.gather(session, agreement.rules_of(desk))
+def harvested(runtime: Runtime) -> adjudication.Harvest:
+    with runtime.database.read() as session:
+        return adjudication.gather(session, agreement.rules_of(runtime))
 
 
 # --- by file and terminal -------------------------------------------------------------------------
 
 
-def test_a_round_waits_for_people_and_goes_on_when_all_have_answered(desk: Desk) -> None:
-    standing = machine.run(desk, reviewer="people")
-    assert (standing.round.stage, standing.waiting_for) == (
+def test_a_round_waits_for_people_and_goes_on_when_all_have_answered(runtime: Runtime) -> None:
+    status = machine.run(runtime, reviewer="people")
+    assert (status.round.stage, status.waiting_for) == (
         "in_review",
         "4 reviews by file or terminal (labeler review)",
     )
-    first, *others = tasks_of(desk)
-    say(desk, first, "kim", 0)
-    assert machine.run(desk).waiting_for == "3 reviews by file or terminal (labeler review)"
+    first, *others = tasks_of(runtime)
+    say(runtime, first, "kim", 0)
+    assert machine.run(runtime).waiting_for == "3 reviews by file or terminal (labeler review)"
     for task in others:
-        say(desk, task, "kim", None)
-    closed = machine.run(desk)
+        say(runtime, task, "kim", None)
+    closed = machine.run(runtime)
     assert (closed.round.stage, closed.waiting_for) == ("closed", None)
-    label = live(desk, first.question_id)
+    label = live(runtime, first.question_id)
     assert label is not None
     assert (label.reviewer, label.train_weight) == ("kim", 1.0)
 
 
-def test_going_on_without_the_rest_withdraws_it_and_a_late_review_counts_next_time(desk: Desk) -> None:
+def test_going_on_without_the_rest_withdraws_it_and_a_late_review_counts_next_time(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match="no round waits"):
-        machine.run(desk, accept_partial=True)
-    machine.run(desk, reviewer="people")
-    first, late, *_ = tasks_of(desk)
-    say(desk, first, "kim", 0)
-    assert machine.run(desk, accept_partial=True).round.stage == "closed"
-    assert [task.state for task in tasks_of(desk)] == ["done", "withdrawn", "withdrawn", "withdrawn"]
-    say(desk, late, "kim", 1)
-    machine.run(desk, until="in_review")
-    assert late.question_id not in {task.question_id for task in tasks_of(desk, 2)}, "what is decided is not asked"
-    machine.run(desk, reviewer="none", until="labelled")
-    label = live(desk, late.question_id)
+        machine.run(runtime, accept_partial=True)
+    machine.run(runtime, reviewer="people")
+    first, late, *_ = tasks_of(runtime)
+    say(runtime, first, "kim", 0)
+    assert machine.run(runtime, accept_partial=True).round.stage == "closed"
+    assert [task.state for task in tasks_of(runtime)] == ["done", "withdrawn", "withdrawn", "withdrawn"]
+    say(runtime, late, "kim", 1)
+    machine.run(runtime, until="in_review")
+    assert late.question_id not in {task.question_id for task in tasks_of(runtime, 2)}, "what is decided is not asked"
+    machine.run(runtime, reviewer="none", until="labelled")
+    label = live(runtime, late.question_id)
     assert label is not None
     assert label.written_by == 2
 
 
-def test_a_skipped_question_may_be_asked_again_and_makes_no_label(desk: Desk) -> None:
-    machine.run(desk, reviewer="people")
-    for task in tasks_of(desk):
-        say(desk, task, "kim", None, verdict="skipped")
-    assert machine.run(desk).round.stage == "closed"
-    assert {task.state for task in tasks_of(desk)} == {"skipped"}
-    assert all(live(desk, task.question_id) is None for task in tasks_of(desk))
-    with desk.database.read() as session:
+def test_a_skipped_question_may_be_asked_again_and_makes_no_label(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="people")
+    for task in tasks_of(runtime):
+        say(runtime, task, "kim", None, verdict="skipped")
+    assert machine.run(runtime).round.stage == "closed"
+    assert {task.state for task in tasks_of(runtime)} == {"skipped"}
+    assert all(live(runtime, task.question_id) is None for task in tasks_of(runtime))
+    with runtime.database.read() as session:
         pool = {row.id for row in queries.pool_to_predict(session)}
-    assert {task.question_id for task in tasks_of(desk)} <= pool
+    assert {task.question_id for task in tasks_of(runtime)} <= pool
 
 
-def reviewed_round(desk: Desk, *, until: str = "labelled") -> list[TaskRow]:
+def reviewed_round(runtime: Runtime, *, until: str = "labelled") -> list[TaskRow]:
     """The tasks of a round that is labelled, whose first question kim has answered, the others have no answer."""
-    machine.run(desk, reviewer="people")
-    first, *others = tasks_of(desk)
-    say(desk, first, "kim", 0)
+    machine.run(runtime, reviewer="people")
+    first, *others = tasks_of(runtime)
+    say(runtime, first, "kim", 0)
     for task in others:
-        say(desk, task, "kim", None)
-    machine.run(desk, until=until)
-    return tasks_of(desk)
+        say(runtime, task, "kim", None)
+    machine.run(runtime, until=until)
+    return tasks_of(runtime)
 
 
-def current(desk: Desk, task: TaskRow) -> ReviewRow:
-    with desk.database.read() as session:
+def current(runtime: Runtime, task: TaskRow) -> ReviewRow:
+    with runtime.database.read() as session:
         return next(row for row in queries.reviews(session) if row.task_id == task.id)
 
 
-def test_an_edited_review_replaces_its_label(desk: Desk) -> None:
-    first, *_ = reviewed_round(desk, until="closed")
-    before = live(desk, first.question_id)
-    say(desk, first, "kim", 1)
-    assert harvested(desk).labels == (current(desk, first),)
-    machine.run(desk, reviewer="none", until="labelled")
-    after = live(desk, first.question_id)
+def test_an_edited_review_replaces_its_label(runtime: Runtime) -> None:
+    first, *_ = reviewed_round(runtime, until="closed")
+    before = live(runtime, first.question_id)
+    say(runtime, first, "kim", 1)
+    assert harvested(runtime).labels == (current(runtime, first),)
+    machine.run(runtime, reviewer="none", until="labelled")
+    after = live(runtime, first.question_id)
     assert before is not None
     assert after is not None
-    assert (after.parent_id, after.review_id) == (before.id, current(desk, first).id)
-    assert harvested(desk) == harvest.Harvest(), "the next labelling finds nothing to do"
+    assert (after.parent_id, after.review_id) == (before.id, current(runtime, first).id)
+    assert harvested(runtime) == adjudication.Harvest(), "the next labelling finds nothing to do"
 
 
 @pytest.mark.parametrize("verdict", ["skipped", "bad_question"])
-def test_an_edit_that_takes_the_answer_back_withdraws_its_label(desk: Desk, verdict: str) -> None:
-    first, *_ = reviewed_round(desk)
-    say(desk, first, "kim", None, verdict=verdict)
-    label_again(desk)
-    assert live(desk, first.question_id) is None
-    with desk.database.read() as session:
+def test_an_edit_that_takes_the_answer_back_withdraws_its_label(runtime: Runtime, verdict: str) -> None:
+    first, *_ = reviewed_round(runtime)
+    say(runtime, first, "kim", None, verdict=verdict)
+    label_again(runtime)
+    assert live(runtime, first.question_id) is None
+    with runtime.database.read() as session:
         excluded = queries.question(session, first.question_id).excluded_why
     assert (excluded is not None) == (verdict == "bad_question")
-    assert harvested(desk) == harvest.Harvest()
+    assert harvested(runtime) == adjudication.Harvest()
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_a_deleted_review_withdraws_its_label_and_the_question_is_a_candidate_again(desk: Desk, edited: bool) -> None:
-    first, *_ = reviewed_round(desk)
+def test_a_deleted_review_withdraws_its_label_and_the_question_is_a_candidate_again(
+    runtime: Runtime, edited: bool
+) -> None:
+    first, *_ = reviewed_round(runtime)
     if edited:
-        say(desk, first, "kim", 1)
-    with desk.database.write() as session:
-        store.delete_review(session, current(desk, first).id)
-    label_again(desk)
-    assert live(desk, first.question_id) is None
-    with desk.database.read() as session:
+        say(runtime, first, "kim", 1)
+    with runtime.database.write() as session:
+        store.delete_review(session, current(runtime, first).id)
+    label_again(runtime)
+    assert live(runtime, first.question_id) is None
+    with runtime.database.read() as session:
         assert first.question_id in {row.id for row in queries.pool_to_predict(session)}
         told = [event.detail["why"] for event in queries.history(session, first.question_id) if "why" in event.detail]
     assert told == ["its review was taken back"]
-    assert harvested(desk) == harvest.Harvest()
+    assert harvested(runtime) == adjudication.Harvest()
 
 
-def test_a_bad_question_that_was_none_after_all_comes_back(desk: Desk) -> None:
-    first, *_ = reviewed_round(desk)
-    say(desk, first, "kim", None, verdict="bad_question")
-    label_again(desk)
-    with desk.database.write() as session:
-        store.delete_review(session, current(desk, first).id)
-    label_again(desk)
-    with desk.database.read() as session:
+def test_a_bad_question_that_was_none_after_all_comes_back(runtime: Runtime) -> None:
+    first, *_ = reviewed_round(runtime)
+    say(runtime, first, "kim", None, verdict="bad_question")
+    label_again(runtime)
+    with runtime.database.write() as session:
+        store.delete_review(session, current(runtime, first).id)
+    label_again(runtime)
+    with runtime.database.read() as session:
         assert queries.question(session, first.question_id).excluded_why is None
 
 
-def test_reviews_set_aside_with_their_round_make_no_label_again(desk: Desk) -> None:
-    first, *_ = reviewed_round(desk)
-    story.revert(desk, 1, with_reviews=True)
-    assert harvested(desk) == harvest.Harvest()
-    assert live(desk, first.question_id) is None
+def test_reviews_set_aside_with_their_round_make_no_label_again(runtime: Runtime) -> None:
+    first, *_ = reviewed_round(runtime)
+    history.revert(runtime, 1, with_reviews=True)
+    assert harvested(runtime) == adjudication.Harvest()
+    assert live(runtime, first.question_id) is None
 
 
-def test_a_label_set_by_hand_outlives_the_review_before_it(desk: Desk) -> None:
-    first, *_ = reviewed_round(desk)
-    answer = current(desk, first).answer
+def test_a_label_set_by_hand_outlives_the_review_before_it(runtime: Runtime) -> None:
+    first, *_ = reviewed_round(runtime)
+    answer = current(runtime, first).answer
     assert answer is not None
-    with desk.database.write() as session:
+    with runtime.database.write() as session:
         store.set_label(session, first.question_id, [answer], reviewer="lee")
-        store.delete_review(session, current(desk, first).id)
-    label_again(desk)
-    label = live(desk, first.question_id)
+        store.delete_review(session, current(runtime, first).id)
+    label_again(runtime)
+    label = live(runtime, first.question_id)
     assert label is not None
     assert label.reviewer == "lee"
 
@@ -257,15 +260,15 @@ def test_a_page_shows_the_first_passages_and_always_that_of_the_best_answer(
 
 
 @pytest.fixture
-def pairs(desk: Desk) -> Desk:
-    """The desk of a round in review whose 4 tasks are answered by two people each."""
-    desk = desk.with_config(with_settings(desk.config, review={"double_share": 1.0}))
-    standing = machine.run(desk, reviewer="people")
-    assert standing.waiting_for == "8 reviews by file or terminal (labeler review)"
-    return desk
+def pairs(runtime: Runtime) -> Runtime:
+    """The runtime of a round in review whose 4 tasks are answered by two people each."""
+    runtime = runtime.with_config(with_settings(runtime.config, review={"double_annotation": 1.0}))
+    status = machine.run(runtime, reviewer="people")
+    assert status.waiting_for == "8 reviews by file or terminal (labeler review)"
+    return runtime
 
 
-def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Desk) -> None:
+def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Runtime) -> None:
     same, other, *rest = tasks_of(pairs)
     for task in (same, *rest):
         say(pairs, task, "kim", 0)
@@ -292,7 +295,7 @@ def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Des
         assert queries.unrecorded_reviews(session) == []
 
 
-def test_a_dispute_that_nobody_can_settle_holds_nothing_up_and_makes_no_label(pairs: Desk) -> None:
+def test_a_dispute_that_nobody_can_settle_holds_nothing_up_and_makes_no_label(pairs: Runtime) -> None:
     first, *rest = tasks_of(pairs)
     for task in (first, *rest):
         say(pairs, task, "kim", 0)
@@ -310,7 +313,7 @@ def test_a_dispute_that_nobody_can_settle_holds_nothing_up_and_makes_no_label(pa
     assert live(pairs, first.question_id) is not None
 
 
-def test_one_of_two_reviews_counts_where_the_round_went_on_without_the_other(pairs: Desk) -> None:
+def test_one_of_two_reviews_counts_where_the_round_went_on_without_the_other(pairs: Runtime) -> None:
     first, *_ = tasks_of(pairs)
     say(pairs, first, "kim", 0)
     assert machine.run(pairs, accept_partial=True).round.stage == "closed"
@@ -323,7 +326,7 @@ def test_one_of_two_reviews_counts_where_the_round_went_on_without_the_other(pai
 
 
 @pytest.mark.parametrize("without", ["nobody", "killed"])
-def test_one_of_two_reviews_counts_however_the_round_goes_on(pairs: Desk, without: str) -> None:
+def test_one_of_two_reviews_counts_however_the_round_goes_on(pairs: Runtime, without: str) -> None:
     first, *_ = tasks_of(pairs)
     say(pairs, first, "kim", 0)
     assert forecast(pairs).reviews == 2 * 4 - 1
@@ -337,7 +340,7 @@ def test_one_of_two_reviews_counts_however_the_round_goes_on(pairs: Desk, withou
     assert tasks_of(pairs)[0].state == "done"
 
 
-def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Desk) -> None:
+def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Runtime) -> None:
     """One by one they took minutes at some thousands."""
     statements = 0
 
@@ -351,7 +354,7 @@ def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Desk) -> 
             say(pairs, task, "kim", 0)
             say(pairs, task, "lee", 1)
         statements = 0
-        assert agreement.settle(pairs, 1) == len(tasks)
+        assert agreement.resolve(pairs, 1) == len(tasks)
         return statements
 
     event.listen(pairs.database.engine, "before_cursor_execute", count)
@@ -360,7 +363,7 @@ def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Desk) -> 
 
 
 @pytest.mark.parametrize("verdict", ["no_answer", "bad_question"])
-def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back(pairs: Desk, verdict: str) -> None:
+def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back(pairs: Runtime, verdict: str) -> None:
     first, *_ = tasks_of(pairs)
     say(pairs, first, "kim", None, verdict=verdict)
     say(pairs, first, "lee", None, verdict=verdict)
@@ -376,28 +379,30 @@ def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back
     assert decided == [first.question_id]
 
 
-def test_a_bad_question_stays_excluded_by_the_round_that_heard_so(desk: Desk) -> None:
-    machine.run(desk, reviewer="people")
-    first, *_ = tasks_of(desk)
-    say(desk, first, "kim", None, verdict="bad_question")
-    machine.run(desk, accept_partial=True)
-    with desk.database.write() as session:
+def test_a_bad_question_stays_excluded_by_the_round_that_heard_so(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="people")
+    first, *_ = tasks_of(runtime)
+    say(runtime, first, "kim", None, verdict="bad_question")
+    machine.run(runtime, accept_partial=True)
+    with runtime.database.write() as session:
         store.record_review(session, NewReview(first.id, "kim", "bad_question", comment="why", source="terminal"))
-    assert harvested(desk).bad_questions == (first.question_id,)
-    label_again(desk)
-    assert harvested(desk) == harvest.Harvest()
+    assert harvested(runtime).bad_questions == (first.question_id,)
+    label_again(runtime)
+    assert harvested(runtime) == adjudication.Harvest()
 
 
 def test_simulated_pairs_err_apart_and_a_third_one_settles_it(folder: Path) -> None:
     with at(folder) as plain:
-        desk = plain.with_config(
+        runtime = plain.with_config(
             with_settings(
-                plain.config, review={"double_share": 0.5}, round={"error_rate": 0.5, "reviewer": "simulated"}
+                plain.config,
+                review={"double_annotation": 0.5},
+                round={"simulated_error_rate": 0.5, "reviewer": "simulated"},
             )
         )
-        machine.run(desk, until="reviewed")
-        tasks = tasks_of(desk)
-        with desk.database.read() as session:
+        machine.run(runtime, until="reviewed")
+        tasks = tasks_of(runtime)
+        with runtime.database.read() as session:
             reviews = queries.reviews(session)
     double = [task for task in tasks if task.reviewers == 2]
     assert len(double) == 6  # half of 12
@@ -414,7 +419,7 @@ def test_who_is_asked_twice_does_not_change_who_is_asked(folder: Path, tmp_path:
         copy = shutil.copytree(folder, tmp_path / f"share-{share}")
         with at(copy) as plain:
             machine.run(
-                plain.with_config(with_settings(plain.config, review={"double_share": share})), until="in_review"
+                plain.with_config(with_settings(plain.config, review={"double_annotation": share})), until="in_review"
             )
             asked.append([(task.question_id, task.kind, task.position) for task in tasks_of(plain)])
     assert asked[0] == asked[1]
@@ -427,104 +432,106 @@ def word_of(where: tuple[int, object], number: int = 0) -> str:
     return str(where[1].data["p1"].split()[number])  # type: ignore[attr-defined]
 
 
-def test_a_round_is_reviewed_in_label_studio(desk: Desk, studio: FakeStudio) -> None:
-    standing = machine.run(desk, reviewer="studio")
-    with desk.database.read() as session:
+def test_a_round_is_reviewed_in_label_studio(runtime: Runtime, studio: FakeStudio) -> None:
+    status = machine.run(runtime, reviewer="studio")
+    with runtime.database.read() as session:
         addresses = [project.url for project in studio_projects(session)]
-    assert standing.waiting_for == f"4 reviews in Label Studio: {', '.join(addresses)}"
+    assert status.waiting_for == f"4 reviews in Label Studio: {', '.join(addresses)}"
     assert all(address.startswith("http://studio.test/projects/") for address in addresses)
     (first, second, *rest) = studio.open()
     studio.answer(first, "answerable", word_of(first))
     studio.skip(second)
-    assert (machine.run(desk).waiting_for or "").startswith("2 reviews in Label Studio")
+    assert (machine.run(runtime).waiting_for or "").startswith("2 reviews in Label Studio")
     for where in rest:
         studio.answer(where, "no_answer")
-    assert machine.run(desk).round.stage == "closed"
-    label = live(desk, first[1].data["question_id"])
+    assert machine.run(runtime).round.stage == "closed"
+    label = live(runtime, first[1].data["question_id"])
     assert label is not None
     assert (label.reviewer, label.answers[0].text) == ("p1@test", word_of(first))
-    told = status(desk)
+    told = status(runtime)
     assert told.reviews.reviewers[0].seconds == 12.5 * 3 + 3
     assert [project.tasks for project in told.studio] == [len(tasks) for tasks in studio.tasks.values()]
 
 
-def test_an_unreadable_annotation_is_asked_for_again_and_mended_it_is_not(desk: Desk, studio: FakeStudio) -> None:
-    machine.run(desk, reviewer="studio")
+def test_an_unreadable_annotation_is_asked_for_again_and_mended_it_is_not(runtime: Runtime, studio: FakeStudio) -> None:
+    machine.run(runtime, reviewer="studio")
     first, *rest = studio.open()
     for where in rest:
         studio.answer(where, "no_answer")
     broken = studio.answer(first, "answerable")  # no answer is marked
-    assert "1 of them for questions asked again" in (machine.run(desk).waiting_for or "")
+    assert "1 of them for questions asked again" in (machine.run(runtime).waiting_for or "")
     assert len(studio.open()) == 1
     studio.edit(first, broken, "answerable", word_of(first))
-    assert machine.run(desk).round.stage == "closed"
+    assert machine.run(runtime).round.stage == "closed"
     assert studio.open() == [], "what is not needed any more is removed there"
-    assert live(desk, first[1].data["question_id"]) is not None
+    assert live(runtime, first[1].data["question_id"]) is not None
 
 
 def test_what_the_last_look_finds_is_asked_again_at_once(
-    desk: Desk, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.run(desk, reviewer="studio")
+    machine.run(runtime, reviewer="studio")
     first, *rest = studio.open()
     made = studio.answer(first, "no_answer")
-    machine.run(desk)
+    machine.run(runtime)
     for where in rest:
         studio.answer(where, "no_answer")
     with monkeypatch.context() as patched:
         patched.setattr(studio, "_now", lambda: "2025-12-31T00:00:00.000000Z")  # the server set its clock back
         studio.edit(first, made, "answerable")  # no answer is marked
-    assert "1 of them for questions asked again" in (machine.run(desk).waiting_for or "")
+    assert "1 of them for questions asked again" in (machine.run(runtime).waiting_for or "")
     assert len(studio.open()) == 1
 
 
-def test_what_changes_in_label_studio_after_a_round_is_followed_by_the_next(desk: Desk, studio: FakeStudio) -> None:
-    machine.run(desk, reviewer="studio")
+def test_what_changes_in_label_studio_after_a_round_is_followed_by_the_next(
+    runtime: Runtime, studio: FakeStudio
+) -> None:
+    machine.run(runtime, reviewer="studio")
     places = studio.open()
     made = [studio.answer(where, "answerable", word_of(where)) for where in places]
-    machine.run(desk)
+    machine.run(runtime)
     studio.edit(places[0], made[0], "answerable", word_of(places[0], 1))
     studio.take_back(places[1], made[1])
-    machine.run(desk, reviewer="studio", until="in_review")
-    machine.run(desk, reviewer="none", until="labelled")
-    edited, deleted = (live(desk, where[1].data["question_id"]) for where in places[:2])
+    machine.run(runtime, reviewer="studio", until="in_review")
+    machine.run(runtime, reviewer="none", until="labelled")
+    edited, deleted = (live(runtime, where[1].data["question_id"]) for where in places[:2])
     assert edited is not None
     assert edited.answers[0].text == word_of(places[0], 1)
     assert deleted is None
 
 
-def test_going_on_without_the_rest_removes_it_from_the_server(desk: Desk, studio: FakeStudio) -> None:
-    machine.run(desk, reviewer="studio")
+def test_going_on_without_the_rest_removes_it_from_the_server(runtime: Runtime, studio: FakeStudio) -> None:
+    machine.run(runtime, reviewer="studio")
     first, *_ = studio.open()
     studio.answer(first, "answerable", word_of(first))
-    assert machine.run(desk, accept_partial=True).round.stage == "closed"
+    assert machine.run(runtime, accept_partial=True).round.stage == "closed"
     assert [task.id for tasks in studio.tasks.values() for task in tasks.values()] == [first[1].id]
-    assert live(desk, first[1].data["question_id"]) is not None
+    assert live(runtime, first[1].data["question_id"]) is not None
 
 
-def test_without_the_server_the_round_can_still_go_on(desk: Desk, studio: FakeStudio) -> None:
-    machine.run(desk, reviewer="studio")
+def test_without_the_server_the_round_can_still_go_on(runtime: Runtime, studio: FakeStudio) -> None:
+    machine.run(runtime, reviewer="studio")
     studio.down = True
     with pytest.raises(ServerDown):
-        machine.run(desk)
+        machine.run(runtime)
     with pytest.raises(NotReady, match="labeler round --reviewer none"):
-        machine.run(desk, accept_partial=True)
-    assert machine.run(desk, reviewer="none").round.stage == "closed"
+        machine.run(runtime, accept_partial=True)
+    assert machine.run(runtime, reviewer="none").round.stage == "closed"
 
 
-def test_no_round_is_opened_for_a_server_that_does_not_answer(desk: Desk, studio: FakeStudio) -> None:
+def test_no_round_is_opened_for_a_server_that_does_not_answer(runtime: Runtime, studio: FakeStudio) -> None:
     studio.down = True
     with pytest.raises(ServerDown):
-        machine.run(desk, reviewer="studio")
-    assert machine.current(desk) is None
+        machine.run(runtime, reviewer="studio")
+    assert machine.current(runtime) is None
 
 
 def test_two_people_are_not_asked_in_silence_where_there_is_one(
-    desk: Desk, studio: FakeStudio, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, studio: FakeStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio.people = 1
-    double = with_settings(desk.config, review={"double_share": 1.0})
-    machine.run(desk.with_config(double), reviewer="studio", until="open")
+    double = with_settings(runtime.config, review={"double_annotation": 1.0})
+    machine.run(runtime.with_config(double), reviewer="studio", until="open")
     assert any("has one user" in message for message in caplog.messages)
 
 
@@ -535,7 +542,7 @@ def test_a_whole_round_on_a_real_server_with_a_dispute_and_a_broken_annotation(
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
     reviewers = People(label_studio)
     lee = reviewers.second_user()
-    go_on = ("round", "-w", folder, "--review-budget", "3", "--set", "review.double_share=1.0")
+    go_on = ("round", "-w", folder, "--review-budget", "3", "--set", "review.double_annotation=1.0")
     assert ok(*go_on, "--reviewer", "studio")["waiting_for"].startswith(
         f"6 reviews in Label Studio: {label_studio.url}"
     )
@@ -554,9 +561,9 @@ def test_a_whole_round_on_a_real_server_with_a_dispute_and_a_broken_annotation(
     reviewers.answer(third["id"], _marked(third, 1), user=lee)  # one of the two: this settles nothing
     told = ok(*go_on)
     assert (told["stage"], told["waiting_for"]) == ("closed", None)
-    with at(folder) as desk:
-        labels = {task["data"]["question_id"]: live(desk, task["data"]["question_id"]) for task in tasks}
-        facts = status(desk)
+    with at(folder) as runtime:
+        labels = {task["data"]["question_id"]: live(runtime, task["data"]["question_id"]) for task in tasks}
+        facts = status(runtime)
     assert labels[disputed["data"]["question_id"]] is None
     for task in (broken, agreed):
         label = labels[task["data"]["question_id"]]
@@ -569,7 +576,7 @@ def test_a_whole_round_on_a_real_server_with_a_dispute_and_a_broken_annotation(
 
 def _standing(folder: Path, reviewers: People) -> list[dict[str, Any]]:
     """What stands on the server, by id."""
-    with at(folder) as desk, desk.database.read() as session:
+    with at(folder) as runtime, runtime.database.read() as session:
         projects = [row.remote_id for row in queries.projects(session) if row.remote_id is not None]
     return sorted((task for each in projects for task in reviewers.tasks(each)), key=lambda task: task["id"])
 
@@ -612,8 +619,8 @@ def test_waiting_leaves_the_workspace_free_and_goes_on_by_itself(
 def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path, studio: FakeStudio) -> None:
     before = (folder / "labeler.db").read_bytes()
     told = ok("round", "-w", folder, "--dry-run", "--reviewer", "people", "--review-budget", "10",
-              "--set", "review.double_share=0.5")  # fmt: skip
-    with at(folder) as desk, desk.database.read() as session:
+              "--set", "review.double_annotation=0.5")  # fmt: skip
+    with at(folder) as runtime, runtime.database.read() as session:
         counts = queries.counts(session).questions
         seconds = queries.models(session)[-1].seconds
     assert (folder / "labeler.db").read_bytes() == before
@@ -627,14 +634,14 @@ def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path
     assert "not known before a first time" in run("round", "-w", folder, "--dry-run").out
 
 
-def test_a_round_under_way_is_forecast_from_where_it_stands_at_the_speed_of_the_last(desk: Desk) -> None:
-    machine.run(desk, reviewer="people")
-    found = forecast(desk)
+def test_a_round_under_way_is_forecast_from_where_it_stands_at_the_speed_of_the_last(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="people")
+    found = forecast(runtime)
     assert (found.stage, found.questions, found.tasks, found.reviewer) == ("in_review", 0, 4, "people")
-    machine.run(desk, accept_partial=True)
-    with desk.database.read() as session:
+    machine.run(runtime, accept_partial=True)
+    with runtime.database.read() as session:
         (event,) = [each for each in queries.events(session) if each.kind == "predicted"]
-    after = forecast(desk)
+    after = forecast(runtime)
     pace = event.detail["seconds"] / event.detail["sequences"]
     assert after.reading_minutes == pytest.approx(after.sequences * pace / 60)
 
@@ -649,13 +656,13 @@ def test_a_dry_run_does_not_pass_over_what_it_would_not_look_at(folder: Path, mo
 
 
 def test_rounds_opened_before_a_setting_existed_go_on_with_its_default(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored = desk.config.resolved()
-    del stored["studio"], stored["review"]["double_share"], stored["review"]["passages"]
-    assert Config.from_resolved(stored).review.double_share == 0
-    row = machine.run(desk, reviewer="people", until="open").round
-    with desk.database.write() as session:
+    stored = runtime.config.resolved()
+    del stored["studio"], stored["review"]["double_annotation"], stored["review"]["passages"]
+    assert Config.from_resolved(stored).review.double_annotation == 0
+    row = machine.run(runtime, reviewer="people", until="open").round
+    with runtime.database.write() as session:
         session.execute(update(table(Round)).where(Round.number == row.number).values(config=stored))
-    assert machine.run(desk, until="in_review").round.stage == "in_review"
+    assert machine.run(runtime, until="in_review").round.stage == "in_review"
     assert not any("not used" in message for message in caplog.messages)

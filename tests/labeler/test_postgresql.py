@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import event, inspect, text
 
 from db.engine import Database
-from labeler.config import load_config
-from labeler.doctor import examine
-from labeler.errors import WorkspaceBusy
+from labeler.core.config import load_config
+from labeler.core.errors import WorkspaceBusy
+from labeler.core.workspace import create_workspace
+from labeler.maintenance.doctor import examine
 from labeler.rounds import machine
-from labeler.workspace import create_workspace
 from tests.commands import run
 from tests.postgres import Server
 from tests.worlds import after_round, at, make_hybrid, make_workspace
@@ -41,8 +41,8 @@ def url(postgres: Server) -> Iterator[str]:
 
 def test_a_round_on_postgresql_equals_one_on_sqlite(tmp_path: Path, url: str, undisturbed: dict[str, Any]) -> None:
     folder = make_workspace(tmp_path / "ws", workspace__database=url)
-    with at(folder) as desk:
-        machine.train(desk)
+    with at(folder) as runtime:
+        machine.train(runtime)
     assert after_round(folder) == undisturbed
     assert not [path for path in folder.rglob("*") if path.suffix in (".db", ".sqlite")]
     told = [path for path in folder.rglob("*") if path.is_file() and leaks(path.read_bytes().decode("latin-1"))]
@@ -138,7 +138,7 @@ def test_settings_stored_with_a_round_hold_no_password(url: str) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from labeler.workspace import open_workspace
+from labeler.core.workspace import open_workspace
 with open_workspace(Path(sys.argv[1])).lock("labeler round --set workspace.database=" + sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from db import queries
-from labeler import evaluation, ranking, tuning
-from labeler.desk import Desk, with_settings
-from labeler.errors import ConfigError, NotReady
-from labeler.indexing import build_index
+from labeler.core.errors import ConfigError, NotReady
+from labeler.core.runtime import Runtime, with_settings
+from labeler.evaluation import end_to_end, retrieval_metrics
+from labeler.retrieval import tuning
+from labeler.retrieval.indexing import build_index
 from mrc.errors import StaleIndex
 from mrc.retrieve.misses import ANSWER_ELSEWHERE, NO_SHARED_TERM, REASONS
 from mrc.types import Hit
@@ -35,20 +36,20 @@ def workspace(world: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def desk(workspace: Path) -> Iterator[Desk]:
+def runtime(workspace: Path) -> Iterator[Runtime]:
     with at(workspace) as opened:
         yield opened
 
 
-def searched(desk: Desk, split: str = "dev") -> ranking.Searched:
-    return ranking.search(desk, desk.index(), evaluation.labelled(desk, split))
+def searched(runtime: Runtime, split: str = "dev") -> retrieval_metrics.Searched:
+    return retrieval_metrics.search(runtime, runtime.index(), end_to_end.labelled(runtime, split))
 
 
 # Marks
 
 
-def test_every_depth_is_measured_with_its_interval(desk: Desk) -> None:
-    found = evaluation.evaluate(desk, "dev")
+def test_every_depth_is_measured_with_its_interval(runtime: Runtime) -> None:
+    found = end_to_end.evaluate(runtime, "dev")
     assert found.retrieval is not None
     names = [f"{kind}_{depth}" for kind in ("top", "answer_in") for depth in (1, 3, 5, 10, 20, 100)]
     assert set(found.retrieval) == {*names, "mrr"}
@@ -57,9 +58,9 @@ def test_every_depth_is_measured_with_its_interval(desk: Desk) -> None:
         assert 0 <= low <= value <= high <= 1
 
 
-def test_marks_follow_from_ranks(desk: Desk) -> None:
-    asked = evaluation.labelled(desk, "dev")[:3]
-    marks = ranking.Searched(asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]).marks()
+def test_marks_follow_from_ranks(runtime: Runtime) -> None:
+    asked = end_to_end.labelled(runtime, "dev")[:3]
+    marks = retrieval_metrics.Searched(asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]).marks()
     assert marks["top_1"] == [1, 0, 0]
     assert marks["top_3"] == [1, 0, 0]  # rank 3 is the fourth
     assert marks["top_5"] == [1, 1, 0]
@@ -67,57 +68,57 @@ def test_marks_follow_from_ranks(desk: Desk) -> None:
     assert marks["answer_in_3"] == [1, 1, 0]
 
 
-def test_the_answer_stands_in_the_gold_passage_at_the_latest(desk: Desk) -> None:
-    found = searched(desk)
+def test_the_answer_stands_in_the_gold_passage_at_the_latest(runtime: Runtime) -> None:
+    found = searched(runtime)
     assert any(rank >= 0 for rank in found.gold_ranks)
     for gold, answer in zip(found.gold_ranks, found.answer_ranks, strict=True):
         assert gold < 0 or 0 <= answer <= gold
 
 
-def test_the_answer_is_looked_for_in_all_hits(desk: Desk) -> None:
-    entry = evaluation.labelled(desk, "dev")[0]
+def test_the_answer_is_looked_for_in_all_hits(runtime: Runtime) -> None:
+    entry = end_to_end.labelled(runtime, "dev")[0]
     gold = entry.label.answers[0].passage_id
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         texts = {row.id: row.text for row in queries.iter_passages(session)}
     others = [key for key, text in texts.items() if entry.label.answers[0].text.lower() not in text.lower()]
-    for rank in (0, ranking.READ_FIRST - 1, ranking.READ_FIRST, 15):
+    for rank in (0, retrieval_metrics.READ_FIRST - 1, retrieval_metrics.READ_FIRST, 15):
         ids = [*others[:rank], gold]
         hits = tuple(Hit(key, place, 1.0) for place, key in enumerate(ids))
-        assert ranking._answer_ranks(desk, [entry, entry], [hits, ()]) == [rank, -1]
+        assert retrieval_metrics._answer_ranks(runtime, [entry, entry], [hits, ()]) == [rank, -1]
 
 
 # Another index
 
 
-def test_an_index_compared_with_itself_does_not_differ(desk: Desk) -> None:
-    index = desk.index()
-    found = ranking.compared(desk, searched(desk), index, index.fingerprint[:8])
+def test_an_index_compared_with_itself_does_not_differ(runtime: Runtime) -> None:
+    index = runtime.index()
+    found = retrieval_metrics.compared(runtime, searched(runtime), index, index.fingerprint[:8])
     assert (found.index, found.other) == (index.fingerprint, index.fingerprint)
     assert (found.better, found.worse) == (0, 0)
     assert {(each.mean, each.low, each.high) for each in found.differences.values()} == {(0, 0, 0)}
 
 
-def test_two_settings_are_compared_question_by_question(desk: Desk) -> None:
-    found = evaluation.evaluate(desk, "dev", compare="analyzer=whitespace, k1=0.5").comparison
+def test_two_settings_are_compared_question_by_question(runtime: Runtime) -> None:
+    found = end_to_end.evaluate(runtime, "dev", compare="analyzer=whitespace, k1=0.5").comparison
     assert found is not None
-    other = ranking.other_index(desk, "analyzer=whitespace,k1=0.5")
+    other = retrieval_metrics.other_index(runtime, "analyzer=whitespace,k1=0.5")
     assert (other.config.analyzer, other.config.k1, other.config.method) == ("whitespace", 0.5, "atire")
-    here, there = searched(desk), ranking.search(desk, other, evaluation.labelled(desk, "dev"))
+    here, there = searched(runtime), retrieval_metrics.search(runtime, other, end_to_end.labelled(runtime, "dev"))
     questions = len(here.asked)
     assert found.differences["top_1"].mean == pytest.approx(
         sum(rank == 0 for rank in here.gold_ranks) / questions - sum(rank == 0 for rank in there.gold_ranks) / questions
     )
     assert found.better > found.worse  # stems without stop words find more than bare words
-    assert desk.current_index() == found.index  # the other one is not kept
+    assert runtime.current_index() == found.index  # the other one is not kept
 
 
-def test_other_settings_of_terms_leave_what_is_found_by_meaning(desk: Desk, tmp_path: Path) -> None:
-    build_index(desk, dense=str(tiny.bert(tmp_path / "bert")))
-    index = desk.index()
-    same = ranking.other_index(desk, f"k1={index.config.k1}")
+def test_other_settings_of_terms_leave_what_is_found_by_meaning(runtime: Runtime, tmp_path: Path) -> None:
+    build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
+    index = runtime.index()
+    same = retrieval_metrics.other_index(runtime, f"k1={index.config.k1}")
     assert same.dense is index.dense
     assert same.fingerprint == index.fingerprint
-    other = ranking.other_index(desk, "analyzer=whitespace")
+    other = retrieval_metrics.other_index(runtime, "analyzer=whitespace")
     assert other.fingerprint != index.fingerprint
     hits = next(found for found in other.retrieve(["Who founded the mill?"], 5) if found)
     assert any(hit.dense is not None for hit in hits)
@@ -126,17 +127,17 @@ def test_other_settings_of_terms_leave_what_is_found_by_meaning(desk: Desk, tmp_
 @pytest.mark.parametrize(
     ("name", "error"), [("0000", "0 stored indexes begin with '0000'; stored are: [0-9a-f]{16};"), ("../x", "0 stored")]
 )
-def test_an_index_that_is_not_there_is_named_with_those_that_are(desk: Desk, name: str, error: str) -> None:
+def test_an_index_that_is_not_there_is_named_with_those_that_are(runtime: Runtime, name: str, error: str) -> None:
     with pytest.raises(NotReady, match=error):
-        ranking.other_index(desk, name)
+        retrieval_metrics.other_index(runtime, name)
 
 
-def test_other_settings_of_meaning_need_no_other_vectors(desk: Desk, tmp_path: Path) -> None:
-    build_index(desk, dense=str(tiny.bert(tmp_path / "bert")))
-    index = desk.index()
+def test_other_settings_of_meaning_need_no_other_vectors(runtime: Runtime, tmp_path: Path) -> None:
+    build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
+    index = runtime.index()
     assert index.dense is not None
-    assert ranking.other_index(desk, "dense.model=none").dense is None
-    other = ranking.other_index(desk, "dense.weight=1, dense.fusion=rrf, b=0.2").dense
+    assert retrieval_metrics.other_index(runtime, "dense.model=none").dense is None
+    other = retrieval_metrics.other_index(runtime, "dense.weight=1, dense.fusion=rrf, b=0.2").dense
     assert other is not None
     assert (other.weight.value, other.config.fusion, other.vectors is index.dense.vectors) == (1, "rrf", True)
 
@@ -152,29 +153,29 @@ def test_other_settings_of_meaning_need_no_other_vectors(desk: Desk, tmp_path: P
         ("read.top_k=3", "no setting of the index"),
     ],
 )
-def test_a_setting_that_cannot_be_compared_is_refused(desk: Desk, settings: str, error: str) -> None:
+def test_a_setting_that_cannot_be_compared_is_refused(runtime: Runtime, settings: str, error: str) -> None:
     with pytest.raises(ConfigError, match=error):
-        ranking.other_index(desk, settings)
+        retrieval_metrics.other_index(runtime, settings)
 
 
-def test_an_index_of_other_passages_is_not_compared(workspace: Path, desk: Desk, tmp_path: Path) -> None:
-    before = desk.current_index()
+def test_an_index_of_other_passages_is_not_compared(workspace: Path, runtime: Runtime, tmp_path: Path) -> None:
+    before = runtime.current_index()
     (tmp_path / "more.txt").write_text("A new passage about nothing else.", encoding="utf-8")
     ok("import", str(tmp_path / "more.txt"), "--as", "corpus", "-w", str(workspace))
     ok("index", "-w", str(workspace))
     with pytest.raises(StaleIndex, match="passages that are not those of now"):
-        ranking.other_index(desk, before[:16])
+        retrieval_metrics.other_index(runtime, before[:16])
 
 
 # Misses
 
 
-def test_misses_are_the_questions_below_the_depth_each_with_a_reason(desk: Desk) -> None:
-    found = evaluation.evaluate(desk, "dev", misses=1)
+def test_misses_are_the_questions_below_the_depth_each_with_a_reason(runtime: Runtime) -> None:
+    found = end_to_end.evaluate(runtime, "dev", misses=1)
     assert found.misses
     assert found.retrieval
     assert found.reasons is not None
-    assert len(found.misses) == round((1 - found.retrieval["top_1"]) * len(searched(desk).asked))
+    assert len(found.misses) == round((1 - found.retrieval["top_1"]) * len(searched(runtime).asked))
     for miss in found.misses:
         assert miss.rank is None or miss.rank >= 1
         assert miss.reasons
@@ -183,25 +184,25 @@ def test_misses_are_the_questions_below_the_depth_each_with_a_reason(desk: Desk)
     assert sum(found.reasons.values()) == sum(len(miss.reasons) for miss in found.misses)
 
 
-def test_a_question_without_a_known_term_shares_none(desk: Desk) -> None:
-    found = searched(desk)
+def test_a_question_without_a_known_term_shares_none(runtime: Runtime) -> None:
+    found = searched(runtime)
     (entry, *_) = found.asked
-    strange = ranking.Searched([entry], [()], [-1], [-1])
-    index = ranking.other_index(desk, "analyzer=whitespace")
-    (miss,) = ranking.missed(desk, _asking(strange, "zzz qqq"), index, depth=3)
+    strange = retrieval_metrics.Searched([entry], [()], [-1], [-1])
+    index = retrieval_metrics.other_index(runtime, "analyzer=whitespace")
+    (miss,) = retrieval_metrics.missed(runtime, _asking(strange, "zzz qqq"), index, depth=3)
     assert (miss.rank, miss.first_passage, miss.reasons) == (None, None, (NO_SHARED_TERM,))
 
 
-def test_the_answer_stands_elsewhere_only_in_passages_found_before_the_gold_one(desk: Desk) -> None:
-    (entry, *_) = evaluation.labelled(desk, "dev")
-    (hits,) = desk.index().retrieve([entry.question.text], 1)
+def test_the_answer_stands_elsewhere_only_in_passages_found_before_the_gold_one(runtime: Runtime) -> None:
+    (entry, *_) = end_to_end.labelled(runtime, "dev")
+    (hits,) = runtime.index().retrieve([entry.question.text], 1)
     for gold, answer, elsewhere in ((4, 4, False), (4, 3, True), (-1, 3, True), (-1, -1, False)):
-        found = ranking.Searched([entry], [hits], [gold], [answer])
-        (miss,) = ranking.missed(desk, found, desk.index(), depth=1)
+        found = retrieval_metrics.Searched([entry], [hits], [gold], [answer])
+        (miss,) = retrieval_metrics.missed(runtime, found, runtime.index(), depth=1)
         assert (ANSWER_ELSEWHERE in miss.reasons) == elsewhere
 
 
-def _asking(found: ranking.Searched, text: str) -> ranking.Searched:
+def _asking(found: retrieval_metrics.Searched, text: str) -> retrieval_metrics.Searched:
     entry = found.asked[0]
     asked = dataclasses.replace(entry, question=dataclasses.replace(entry.question, text=text))
     return dataclasses.replace(found, asked=[asked])
@@ -210,24 +211,24 @@ def _asking(found: ranking.Searched, text: str) -> ranking.Searched:
 # Tuning
 
 
-def test_tuning_asks_gold_and_calibration_questions_alone(desk: Desk) -> None:
-    with desk.database.read() as session:
-        roles = {entry.question.role for entry in tuning._asked(desk)}
+def test_tuning_asks_gold_and_calibration_questions_alone(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
+        roles = {entry.question.role for entry in tuning._asked(runtime)}
         gold = len(queries.labelled_questions(session, "gold"))
     assert roles == {"gold"}  # no calibration is held out yet
-    assert len(tuning._asked(desk)) == gold
+    assert len(tuning._asked(runtime)) == gold
 
 
-def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(desk: Desk) -> None:
-    tuned = tuning.tune_index(desk)
-    assert tuned == tuning.last_tuned(desk)
+def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(runtime: Runtime) -> None:
+    tuned = tuning.tune_index(runtime)
+    assert tuned == tuning.last_tuned(runtime)
     assert tuned.mrr_after[0] >= tuned.mrr_before[0]
-    config = tuning.index_config(desk)
+    config = tuning.index_config(runtime)
     assert (config.k1, config.b, config.title_weight) == (tuned.k1, tuned.b, tuned.title_weight)
-    build_index(desk)
-    assert desk.index().config == config
-    tuning.forget_tuning(desk)
-    assert (tuning.index_config(desk).k1, tuning.last_tuned(desk)) == (1.5, None)
+    build_index(runtime)
+    assert runtime.index().config == config
+    tuning.forget_tuning(runtime)
+    assert (tuning.index_config(runtime).k1, tuning.last_tuned(runtime)) == (1.5, None)
 
 
 @pytest.mark.parametrize(
@@ -241,19 +242,19 @@ def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(desk: Des
     ],
 )
 def test_tuned_values_count_only_for_what_they_were_tuned_for(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], k1: float
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], k1: float
 ) -> None:
     zero = (0.0, 0.0, 0.0)
     tuned = tuning.TunedIndex("atire", "english", 0, 0.3, 0.9, 1, 10, zero, zero, zero, 0.0, 0.0)
-    monkeypatch.setattr(tuning, "last_tuned", lambda desk: tuned)
-    changed = desk.with_config(with_settings(desk.config, index=changes))
+    monkeypatch.setattr(tuning, "last_tuned", lambda runtime: tuned)
+    changed = runtime.with_config(with_settings(runtime.config, index=changes))
     assert tuning.index_config(changed).k1 == k1
 
 
 def test_without_gold_there_is_nothing_to_tune_on(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "ws", division="dev=30,test=20,pool=60")
-    with at(workspace) as desk, pytest.raises(NotReady, match="tuning needs answered gold questions"):
-        tuning.tune_index(desk)
+    with at(workspace) as runtime, pytest.raises(NotReady, match="tuning needs answered gold questions"):
+        tuning.tune_index(runtime)
 
 
 # The commands

@@ -13,19 +13,21 @@ import pytest
 import torch
 
 from db import queries, store
-from labeler import evaluation, reading_rules
-from labeler.answering import ask
-from labeler.desk import Desk, with_settings
-from labeler.errors import NotReady
-from labeler.pruning import prune
-from labeler.reading_rules import Tuned
-from labeler.rounds import judging, machine, opening, predicting, starting, training
-from labeler.rounds.stopping import fitted_rule, known_rule
+from labeler.core.errors import NotReady
+from labeler.core.runtime import Runtime, with_settings
+from labeler.evaluation import end_to_end
+from labeler.maintenance.prune import prune
+from labeler.reading import postprocessing
+from labeler.reading.early_exit import fitted_rule, known_rule
+from labeler.reading.on_demand import ask
+from labeler.reading.postprocessing import Tuned
+from labeler.rounds import checkpoints, machine
+from labeler.rounds.steps import opening, predicting, promotion, training
 from mrc import pipeline
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
-from mrc.postprocess import refiner
-from mrc.read.adaptive import StoppingRule
-from mrc.read.model import Reader
+from mrc.postprocess.rules import refiner
+from mrc.read.model.reader import Reader
+from mrc.read.predict.adaptive import StoppingRule
 from mrc.types import Answer, Prediction
 from tests.commands import ok, run
 from tests.mrc import tiny
@@ -35,14 +37,14 @@ ALWAYS = StoppingRule(thresholds=(-1.0,), risk=0.01, questions=6, changed=0, pas
 
 
 @pytest.fixture
-def desk(baseline: Path, tmp_path: Path) -> Iterator[Desk]:
+def runtime(baseline: Path, tmp_path: Path) -> Iterator[Runtime]:
     """A copy of a workspace with its first reader."""
     with at(shutil.copytree(baseline, tmp_path / "copy")) as opened:
         yield opened
 
 
-def under(desk: Desk, **sections: Mapping[str, object]) -> Desk:
-    return desk.with_config(with_settings(desk.config, **sections))
+def under(runtime: Runtime, **sections: Mapping[str, object]) -> Runtime:
+    return runtime.with_config(with_settings(runtime.config, **sections))
 
 
 def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[dict[str, Any]]:
@@ -60,16 +62,18 @@ def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[dict[s
 # --- adaptive reading -------------------------------------------------------------------------------
 
 
-def test_a_round_predicts_under_one_rule_however_often_it_is_begun(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = under(desk, read={"adaptive": "calibrated"})
+def test_a_round_predicts_under_one_rule_however_often_it_is_begun(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = under(runtime, read={"adaptive": "calibrated"})
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
     fits = calls(monkeypatch, pipeline, "held_out_rule")
     row = machine.run(at_once, reviewer="none", until="predicted").round
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         found = queries.predictions(session, row.number)
     assert {each.features["passages_read"] for each in found if each.answers} == {1.0}
     assert len(fits) == 1
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         held_out = queries.questions(session, roles=["calibration"])
     index = at_once.current_index()
     assert fitted_rule(at_once, at_once.best_model(), index=index) == ALWAYS
@@ -77,26 +81,26 @@ def test_a_round_predicts_under_one_rule_however_often_it_is_begun(desk: Desk, m
     assert {each.id for each in held_out} <= {each.question_id for each in found}, "the calibrator sees such scores too"
 
 
-def test_reading_in_full_is_the_default_and_fits_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_in_full_is_the_default_and_fits_nothing(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = calls(monkeypatch, pipeline, "held_out_rule")
-    row = machine.run(desk, reviewer="none", until="predicted").round
-    with desk.database.read() as session:
+    row = machine.run(runtime, reviewer="none", until="predicted").round
+    with runtime.database.read() as session:
         found = queries.predictions(session, row.number)
     assert {each.features["passages_read"] for each in found if each.answers} == {2.0}
     assert fits == []
 
 
 def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(desk, read={"adaptive": "calibrated"})
-    model, index = desk.best_model(), desk.current_index()
+    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    model, index = runtime.best_model(), runtime.current_index()
     fitted_rule(calibrated, model, index=index)
     assert known_rule(calibrated, model, index=index) == ALWAYS
     assert known_rule(under(calibrated, read={"top_k": 3}), model, index=index) is None
     assert known_rule(calibrated, model, index="another") is None
-    assert known_rule(desk, model, index=index) is None, "adaptive reading is off"
+    assert known_rule(runtime, model, index=index) is None, "adaptive reading is off"
     assert fitted_rule(calibrated, model, index=None) is None, "a given passage is one passage"
     voting = under(calibrated, ensemble={"members": (model.path,)})
     assert known_rule(voting, model, index=index) is None, "it says nothing of a vote"
@@ -110,34 +114,34 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     assert known_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
 
 
-def test_a_rule_is_fitted_on_the_units_that_were_held_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_is_fitted_on_the_units_that_were_held_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = calls(monkeypatch, pipeline, "held_out_rule")
-    settings = desk.workspace.folder / "labeler.toml"
+    settings = runtime.workspace.folder / "labeler.toml"
     text = settings.read_text().replace('# adaptive = "off"', 'adaptive = "calibrated"')
     settings.write_text(text.replace("# adaptive_risk = 0.01", "adaptive_risk = 0.2"))
-    with at(desk.workspace.folder) as calibrated:
-        fitted_rule(calibrated, desk.best_model(), index=desk.current_index())
+    with at(runtime.workspace.folder) as calibrated:
+        fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     assert fits[0]["config"].adaptive_risk == 0.2
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         held_out = queries.questions(session, roles=["calibration"])
-    assert fits[0]["unit_of"] == {row.id: row.unit for row in held_out}
+    assert fits[0]["unit_of"] == {row.id: row.split_group for row in held_out}
 
 
 def test_a_question_asked_of_more_or_fewer_passages_than_the_rule_is_of_is_read_in_full(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(desk, read={"adaptive": "calibrated"})
-    fitted_rule(calibrated, desk.best_model(), index=desk.current_index())
+    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     seen = calls(monkeypatch, pipeline, "answer")
     for k in (1, 2, 3, None):
         ask(calibrated, "Who founded the harbour?", k=k)
     assert [each["stopping"] for each in seen] == [None, ALWAYS, None, ALWAYS]
 
 
-def test_a_question_is_asked_under_the_rule_of_its_round(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_is_asked_under_the_rule_of_its_round(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(desk, read={"adaptive": "calibrated"})
+    calibrated = under(runtime, read={"adaptive": "calibrated"})
     machine.run(calibrated, reviewer="none", until="predicted")
     seen = calls(monkeypatch, pipeline, "answer")
     found = ask(calibrated, "Who founded the harbour?")
@@ -148,9 +152,9 @@ def test_a_question_is_asked_under_the_rule_of_its_round(desk: Desk, monkeypatch
     assert in_full[0].confidence is None, "it was calibrated on scores of other readings"
 
 
-def test_too_few_held_out_questions_stop_nothing(desk: Desk) -> None:
-    calibrated = under(desk, read={"adaptive": "calibrated"})
-    rule = fitted_rule(calibrated, desk.best_model(), index=desk.current_index())
+def test_too_few_held_out_questions_stop_nothing(runtime: Runtime) -> None:
+    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    rule = fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     assert rule is not None
     assert set(rule.thresholds) == {1.0}
 
@@ -158,101 +162,105 @@ def test_too_few_held_out_questions_stop_nothing(desk: Desk) -> None:
 # --- rules on answers -------------------------------------------------------------------------------
 
 
-def earned(desk: Desk, *rules: str, table: Sequence[Mapping[str, object]] = (), null_threshold: float = 0.0) -> None:
+def earned(
+    runtime: Runtime, *rules: str, table: Sequence[Mapping[str, object]] = (), null_threshold: float = 0.0
+) -> None:
     """Says that the reader has earned these rules on dev."""
     tuned = {"rules": rules, "null_threshold": null_threshold, "table": table, "questions": 30, "tuned_on": "x"}
-    with desk.database.write() as session:
-        store.set_meta(session, f"{reading_rules.RULES_KEY}{desk.best_model().hash[:32]}", json.dumps(tuned))
+    with runtime.database.write() as session:
+        store.set_meta(session, f"{postprocessing.RULES_KEY}{runtime.best_model().hash[:32]}", json.dumps(tuned))
 
 
-def test_what_a_reader_has_earned_is_used_wherever_it_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    earned(desk, "brackets")
-    assert reading_rules.rules_of(desk, desk.best_model()) == Tuned(("brackets",), questions=30, tuned_on="x")
+def test_what_a_reader_has_earned_is_used_wherever_it_answers(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earned(runtime, "brackets")
+    assert postprocessing.rules_of(runtime, runtime.best_model()) == Tuned(("brackets",), questions=30, tuned_on="x")
     seen = calls(monkeypatch, pipeline, "answer")
-    ask(desk, "Who founded the harbour?")
-    evaluation.read(desk, desk.best_model(), "dev", index=desk.current_index())
-    machine.run(desk, reviewer="none", until="predicted")
+    ask(runtime, "Who founded the harbour?")
+    end_to_end.read(runtime, runtime.best_model(), "dev", index=runtime.current_index())
+    machine.run(runtime, reviewer="none", until="predicted")
     assert len(seen) >= 3
     assert all(each["refine"] is not None for each in seen)
 
 
-def test_evaluate_tells_what_each_rule_did(desk: Desk) -> None:
-    said = ("evaluate", "--rules", "-w", desk.workspace.folder)
+def test_evaluate_tells_what_each_rule_did(runtime: Runtime) -> None:
+    said = ("evaluate", "--rules", "-w", runtime.workspace.folder)
     assert "no rule was tried" not in run(*said).out
     case = {"question": "Who?", "before": "(Mira", "after": "Mira", "was_right": False, "is_right": True}
     effect = {"rule": "brackets", "changed": 6, "fixed": 5, "broken": 0, "exact_match_change": 0.05, "examples": [case]}
-    earned(desk, "brackets", table=[effect])
+    earned(runtime, "brackets", table=[effect])
     assert ok(*said)["rules"] == [effect]
     out = run(*said).out
     assert "brackets  on        6      5       0         +5.0" in out
     assert "brackets  fixed  (Mira   Mira" in out
-    assert ok("evaluate", "-w", desk.workspace.folder)["rules"] is None
+    assert ok("evaluate", "-w", runtime.workspace.folder)["rules"] is None
 
 
-def test_train_names_its_teachers_and_its_head(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_names_its_teachers_and_its_head(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def train(at: Desk) -> None:
+    def train(at: Runtime) -> None:
         seen.append(at.config)
         raise NotReady("seen")
 
     monkeypatch.setattr(machine, "train", train)
-    run("train", "--head", "cnn", "--teacher", "a", "--teacher", "b", "-w", desk.workspace.folder)
+    run("train", "--head", "cnn", "--teacher", "a", "--teacher", "b", "-w", runtime.workspace.folder)
     assert seen[0].train.head == "cnn"
     assert seen[0].round.teachers == ("a", "b")
 
 
-def test_an_evaluation_under_other_rules_is_another_one(desk: Desk) -> None:
-    model = desk.best_model()
-    before = evaluation.evaluated(desk, model, "dev", index=None)
-    earned(desk, "brackets")
-    after = evaluation.evaluated(desk, model, "dev", index=None)
+def test_an_evaluation_under_other_rules_is_another_one(runtime: Runtime) -> None:
+    model = runtime.best_model()
+    before = end_to_end.evaluated(runtime, model, "dev", index=None)
+    earned(runtime, "brackets")
+    after = end_to_end.evaluated(runtime, model, "dev", index=None)
     assert after.id != before.id
-    assert evaluation.evaluated(desk, model, "dev", index=None).id == after.id
+    assert end_to_end.evaluated(runtime, model, "dev", index=None).id == after.id
 
 
-def test_an_evaluation_under_another_threshold_or_language_is_another_one(desk: Desk) -> None:
-    model = desk.best_model()
-    earned(desk)
-    ids = [evaluation.evaluated(desk, model, "dev", index=None).id]
-    earned(desk, null_threshold=0.7)
-    ids.append(evaluation.evaluated(desk, model, "dev", index=None).id)
-    assert desk.language == "en"
-    korean = under(desk, workspace={"language": "ko", "metric": desk.metric})
-    ids.append(evaluation.evaluated(korean, model, "dev", index=None).id)
+def test_an_evaluation_under_another_threshold_or_language_is_another_one(runtime: Runtime) -> None:
+    model = runtime.best_model()
+    earned(runtime)
+    ids = [end_to_end.evaluated(runtime, model, "dev", index=None).id]
+    earned(runtime, null_threshold=0.7)
+    ids.append(end_to_end.evaluated(runtime, model, "dev", index=None).id)
+    assert runtime.language == "en"
+    korean = under(runtime, workspace={"language": "ko", "metric": runtime.metric})
+    ids.append(end_to_end.evaluated(korean, model, "dev", index=None).id)
     assert len(set(ids)) == 3
 
 
-def test_no_confidence_where_the_round_read_by_other_rules_or_settings(desk: Desk) -> None:
-    machine.run(desk, reviewer="none", until="predicted")
+def test_no_confidence_where_the_round_read_by_other_rules_or_settings(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="none", until="predicted")
     question = "Who founded the harbour?"
-    assert ask(desk, question)[0].confidence is not None
-    assert ask(under(desk, read={"chunk_size": 64}), question)[0].confidence is not None, "no score depends on it"
-    assert ask(under(desk, read={"n_best_size": 3}), question)[0].confidence is None
-    assert ask(under(desk, train={"precision": "fp32"}), question)[0].confidence is None
-    assert ask(under(desk, read={"rules": ("brackets",)}), question)[0].confidence is None
-    earned(desk, "brackets")  # as a round closes; the one that predicted had none
-    assert ask(desk, question)[0].confidence is None
+    assert ask(runtime, question)[0].confidence is not None
+    assert ask(under(runtime, read={"chunk_size": 64}), question)[0].confidence is not None, "no score depends on it"
+    assert ask(under(runtime, read={"n_best_size": 3}), question)[0].confidence is None
+    assert ask(under(runtime, train={"precision": "fp32"}), question)[0].confidence is None
+    assert ask(under(runtime, read={"rules": ("brackets",)}), question)[0].confidence is None
+    earned(runtime, "brackets")  # as a round closes; the one that predicted had none
+    assert ask(runtime, question)[0].confidence is None
 
 
-def test_what_a_reader_earned_alone_says_nothing_of_its_company(desk: Desk, other: str) -> None:
-    earned(desk, "brackets")
-    voting = under(desk, ensemble={"members": (other,)})
-    assert reading_rules.rules_of(voting, desk.best_model()) == Tuned()
-    tuned = reading_rules.tune(voting, desk.best_model(), index=desk.current_index())
+def test_what_a_reader_earned_alone_says_nothing_of_its_company(runtime: Runtime, other: str) -> None:
+    earned(runtime, "brackets")
+    voting = under(runtime, ensemble={"members": (other,)})
+    assert postprocessing.rules_of(voting, runtime.best_model()) == Tuned()
+    tuned = postprocessing.tune(voting, runtime.best_model(), index=runtime.current_index())
     assert tuned.tuned_on
-    assert reading_rules.rules_of(voting, desk.best_model()) == tuned
-    assert reading_rules.rules_of(desk, desk.best_model()).rules == ("brackets",), "it stays its own"
+    assert postprocessing.rules_of(voting, runtime.best_model()) == tuned
+    assert postprocessing.rules_of(runtime, runtime.best_model()).rules == ("brackets",), "it stays its own"
 
 
 def test_closing_a_round_tunes_the_rules_of_the_student_and_of_the_best(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned: list[str] = []
-    monkeypatch.setattr(reading_rules, "tune", lambda _, model, index: tuned.append(model.hash))
-    best = desk.best_model()
-    row = machine.run(desk, reviewer="none").round
-    with desk.database.read() as session:
+    monkeypatch.setattr(postprocessing, "tune", lambda _, model, index: tuned.append(model.hash))
+    best = runtime.best_model()
+    row = machine.run(runtime, reviewer="none").round
+    with runtime.database.read() as session:
         student = queries.model_of_round(session, row.number)
     assert student is not None
     assert tuned == [student.hash, best.hash]
@@ -260,21 +268,21 @@ def test_closing_a_round_tunes_the_rules_of_the_student_and_of_the_best(
 
 def test_the_threshold_of_no_answer_is_how_far_it_must_win() -> None:
     said = Prediction("q", (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.4, ())  # log(0.4 / 0.2) = 0.69
-    assert evaluation.best_text(said, may_abstain=True) == ("", None)
-    assert evaluation.best_text(said, may_abstain=True, null_threshold=0.5) == ("", None)
-    assert evaluation.best_text(said, may_abstain=True, null_threshold=0.8) == ("a mill", "p")
-    assert evaluation.best_text(said, may_abstain=False) == ("a mill", "p")
+    assert end_to_end.best_text(said, may_abstain=True) == ("", None)
+    assert end_to_end.best_text(said, may_abstain=True, null_threshold=0.5) == ("", None)
+    assert end_to_end.best_text(said, may_abstain=True, null_threshold=0.8) == ("a mill", "p")
+    assert end_to_end.best_text(said, may_abstain=False) == ("a mill", "p")
 
 
-def test_spans_go_through_the_rules_that_are_handed_in(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_spans_go_through_the_rules_that_are_handed_in(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         questions = queries.questions(session, roles=["dev"])
-    reader = desk.reader(desk.best_model())
+    reader = runtime.reader(runtime.best_model())
 
     def first(*_: object) -> tuple[int, int]:
         return 0, 1
 
-    found = predicting.answers(desk, questions, reader, desk.current_index(), refine=first)
+    found = predicting.answers(runtime, questions, reader, runtime.current_index(), refine=first)
     assert {len(answer.text) for each in found for answer in each.answers} == {1}
     assert refiner((), language="en") is None
 
@@ -283,53 +291,53 @@ def test_spans_go_through_the_rules_that_are_handed_in(desk: Desk) -> None:
 
 
 @pytest.fixture
-def other(desk: Desk) -> str:
+def other(runtime: Runtime) -> str:
     """The folder, in the workspace, of a reader with the same encoder that was trained otherwise."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         row, rows = queries.round_(session, 0), queries.training_rows(session, 0)
-    trained = under(desk, train={"max_steps": 3})
-    training.train_on(trained, row, rows, folder=desk.workspace.models_folder / "other")
+    trained = under(runtime, train={"max_steps": 3})
+    training.train_on(trained, row, rows, folder=runtime.workspace.models_folder / "other")
     return "models/other"
 
 
-def answered(desk: Desk) -> list[tuple[str, ...]]:
+def answered(runtime: Runtime) -> list[tuple[str, ...]]:
     """The texts that the dev questions are answered with, best first."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         questions = queries.questions(session, roles=["dev"])
-    found = predicting.answers(desk, questions, desk.answerer(desk.best_model()), desk.current_index())
+    found = predicting.answers(runtime, questions, runtime.answerer(runtime.best_model()), runtime.current_index())
     return [tuple(answer.text for answer in each.answers) for each in found]
 
 
-def test_a_round_predicts_by_the_vote_of_the_members(desk: Desk, other: str) -> None:
-    alone, voting = answered(desk), answered(under(desk, ensemble={"members": (other,), "vote": "logits"}))
+def test_a_round_predicts_by_the_vote_of_the_members(runtime: Runtime, other: str) -> None:
+    alone, voting = answered(runtime), answered(under(runtime, ensemble={"members": (other,), "vote": "logits"}))
     assert voting != alone
-    own = under(desk, ensemble={"members": (desk.best_model().path,), "vote": "logits"})
+    own = under(runtime, ensemble={"members": (runtime.best_model().path,), "vote": "logits"})
     assert [texts[0] for texts in answered(own)] == [texts[0] for texts in alone]
-    calibrated = under(desk, ensemble={"members": (other,)})
+    calibrated = under(runtime, ensemble={"members": (other,)})
     row = machine.run(calibrated, reviewer="none", until="predicted").round
     assert row.config["ensemble"]["members"] == [other]
     found = ask(calibrated, "Who founded the harbour?")
     assert found[0].confidence is not None
-    assert ask(desk, "Who founded the harbour?")[0].confidence is None, "it was calibrated on the scores of a vote"
+    assert ask(runtime, "Who founded the harbour?")[0].confidence is None, "it was calibrated on the scores of a vote"
 
 
-def test_in_a_round_a_larger_reader_is_asked_within_the_band(desk: Desk, other: str) -> None:
-    small = answered(desk)
-    large = answered(under(desk, cascade={"large": other, "low": 0.0, "high": 1.0}))
+def test_in_a_round_a_larger_reader_is_asked_within_the_band(runtime: Runtime, other: str) -> None:
+    small = answered(runtime)
+    large = answered(under(runtime, cascade={"large": other, "low": 0.0, "high": 1.0}))
     assert small != large
-    assert answered(under(desk, cascade={"large": other, "low": 1.0, "high": 1.0})) == small
+    assert answered(under(runtime, cascade={"large": other, "low": 1.0, "high": 1.0})) == small
 
 
-def test_an_evaluation_in_other_company_is_another_one(desk: Desk, other: str) -> None:
-    model = desk.best_model()
-    alone = evaluation.evaluated(desk, model, "dev", index=None)
-    voting = evaluation.evaluated(under(desk, ensemble={"members": (other,)}), model, "dev", index=None)
+def test_an_evaluation_in_other_company_is_another_one(runtime: Runtime, other: str) -> None:
+    model = runtime.best_model()
+    alone = end_to_end.evaluated(runtime, model, "dev", index=None)
+    voting = end_to_end.evaluated(under(runtime, ensemble={"members": (other,)}), model, "dev", index=None)
     assert alone.id != voting.id
 
 
-def test_adaptive_reading_and_a_vote_do_not_go_together(desk: Desk, other: str) -> None:
-    both = under(desk, ensemble={"members": (other,)}, read={"adaptive": "calibrated"})
-    asked = under(desk, cascade={"large": other}, read={"adaptive": "calibrated"})
+def test_adaptive_reading_and_a_vote_do_not_go_together(runtime: Runtime, other: str) -> None:
+    both = under(runtime, ensemble={"members": (other,)}, read={"adaptive": "calibrated"})
+    asked = under(runtime, cascade={"large": other}, read={"adaptive": "calibrated"})
     for pair, why in ((both, "ensemble.members vote"), (asked, "cascade.large is asked")):
         with pytest.raises(NotReady, match=f"read.adaptive is of one reader, but {why}"):
             opening.resolve(pair)
@@ -337,49 +345,49 @@ def test_adaptive_reading_and_a_vote_do_not_go_together(desk: Desk, other: str) 
             ask(pair, "Who founded the harbour?")
 
 
-def test_rounds_read_with_the_backend_of_the_settings(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.reader(desk.best_model())  # by torch; one that was loaded so is not taken for the other
+def test_rounds_read_with_the_backend_of_the_settings(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.reader(runtime.best_model())  # by torch; one that was loaded so is not taken for the other
     monkeypatch.setattr(Reader, "load", stopped)
     with pytest.raises(BadCheckpoint, match="stop here, onnx"):
-        under(desk, read={"backend": "onnx"}).reader(desk.best_model())
+        under(runtime, read={"backend": "onnx"}).reader(runtime.best_model())
 
 
 def stopped(_: object, *, backend: str, **__: object) -> None:
     raise BadCheckpoint(f"stop here, {backend}")
 
 
-def test_a_member_that_is_gone_is_told_before_a_round_opens(desk: Desk) -> None:
+def test_a_member_that_is_gone_is_told_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match="models/gone: there is no such checkpoint"):
-        opening.resolve(under(desk, ensemble={"members": ("models/gone",)}))
+        opening.resolve(under(runtime, ensemble={"members": ("models/gone",)}))
 
 
 def test_a_question_is_answered_though_a_reader_that_an_open_round_names_is_gone(
-    desk: Desk, other: str, tmp_path: Path
+    runtime: Runtime, other: str, tmp_path: Path
 ) -> None:
-    elsewhere = shutil.copytree(desk.workspace.folder / other, tmp_path / "elsewhere")
-    machine.run(under(desk, ensemble={"members": (str(elsewhere),)}), reviewer="none", until="predicted")
+    elsewhere = shutil.copytree(runtime.workspace.folder / other, tmp_path / "elsewhere")
+    machine.run(under(runtime, ensemble={"members": (str(elsewhere),)}), reviewer="none", until="predicted")
     shutil.rmtree(elsewhere)
-    with at(desk.workspace.folder) as later:
+    with at(runtime.workspace.folder) as later:
         (first, *_) = ask(later, "Who founded the harbour?")
     assert first.confidence is None
 
 
 def test_the_files_of_a_member_are_read_once_for_all_that_asks_who_answers(
-    desk: Desk, other: str, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voting = under(desk, ensemble={"members": (other,)})
+    voting = under(runtime, ensemble={"members": (other,)})
     assert voting.company[1] not in (other, voting.located(other))
-    monkeypatch.setattr("mrc.read.model.model_hash", lambda folder: pytest.fail(f"{folder} is read again"))
+    monkeypatch.setattr("mrc.read.model.reader.model_hash", lambda folder: pytest.fail(f"{folder} is read again"))
     assert under(voting, ensemble={"vote": "hard"}).company[1:] == voting.company[1:]
 
 
 def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
-    desk: Desk, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(desk.workspace.folder / other, tmp_path / "elsewhere")
+    shutil.copytree(runtime.workspace.folder / other, tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
     named = under(
-        desk,
+        runtime,
         ensemble={"members": ("elsewhere",)},
         cascade={"large": "elsewhere"},
         round={"teachers": ("elsewhere",)},
@@ -399,12 +407,12 @@ def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
 # --- pruning ----------------------------------------------------------------------------------------
 
 
-def refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
+def refused(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> str:
     """The folder of a student that was not promoted."""
-    honest = judging.judge
-    monkeypatch.setattr(judging, "judge", lambda *given: replace(honest(*given), promoted=False))
-    number = machine.run(desk, reviewer="none").round.number
-    with desk.database.read() as session:
+    honest = promotion.judge
+    monkeypatch.setattr(promotion, "judge", lambda *given: replace(honest(*given), promoted=False))
+    number = machine.run(runtime, reviewer="none").round.number
+    with runtime.database.read() as session:
         student = queries.model_of_round(session, number)
     assert student is not None
     return student.path
@@ -414,9 +422,9 @@ def refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
     "named", ["ensemble.members", "cascade.large", "round.teachers", "round.start", "nothing", "settings now"]
 )
 def test_pruning_keeps_the_readers_that_an_open_round_or_the_settings_name(
-    desk: Desk, named: str, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = refused(desk, monkeypatch)
+    path = refused(runtime, monkeypatch)
     sections: dict[str, dict[str, dict[str, object]]] = {
         "ensemble.members": {"ensemble": {"members": (path,)}},
         "cascade.large": {"cascade": {"large": path}},
@@ -424,26 +432,26 @@ def test_pruning_keeps_the_readers_that_an_open_round_or_the_settings_name(
         "round.start": {"round": {"start": path}},
     }
     if named in sections:
-        machine.run(under(desk, **sections[named]), reviewer="none", until="predicted")
-    found = prune(under(desk, ensemble={"members": (path,)}) if named == "settings now" else desk, keep=1)
+        machine.run(under(runtime, **sections[named]), reviewer="none", until="predicted")
+    found = prune(under(runtime, ensemble={"members": (path,)}) if named == "settings now" else runtime, keep=1)
     assert (path in found.models) == (named == "nothing")
-    assert (desk.workspace.folder / path).is_dir() == (named != "nothing")
+    assert (runtime.workspace.folder / path).is_dir() == (named != "nothing")
 
 
-def test_pruning_keeps_a_prepared_start_that_is_named_or_that_the_reader_began_as(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_pruning_keeps_a_prepared_start_that_is_named_or_that_the_reader_began_as(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         begun = queries.models(session)[0].start
-    names = ("stage0-0123456789ab", "stage0-aaaaaaaaaaaa")
+    names = ("pretrain-0123456789ab", "pretrain-aaaaaaaaaaaa")
     for name in names:
-        shutil.copytree(desk.workspace.folder / begun, desk.workspace.models_folder / name)
-    named = under(desk, round={"start": f"models/{names[0]}"})
+        shutil.copytree(runtime.workspace.folder / begun, runtime.workspace.models_folder / name)
+    named = under(runtime, round={"start": f"models/{names[0]}"})
     assert prune(named, keep=1).models == (f"models/{names[1]}",)
     machine.run(named, reviewer="none")
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         assert queries.models(session)[-1].start == f"models/{names[0]}"
         assert queries.rounds(session)[-1].promoted
-    assert prune(desk, keep=1).models == ()
-    assert opening.start_of(desk) == f"models/{names[0]}"
+    assert prune(runtime, keep=1).models == ()
+    assert opening.start_of(runtime) == f"models/{names[0]}"
 
 
 # --- training ---------------------------------------------------------------------------------------
@@ -453,63 +461,65 @@ class Caught(Exception):
     """Carries what a training was called with."""
 
 
-def trained_with(desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int) -> dict[str, Any]:
+def trained_with(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, number: int) -> dict[str, Any]:
     """What the training of a round is called with; it does not take place."""
 
     def train(examples: object, **keywords: object) -> None:
         raise Caught({"examples": examples, **keywords})
 
-    monkeypatch.setattr("mrc.read.train.train", train)
-    with desk.database.read() as session:
+    monkeypatch.setattr("mrc.read.train.trainer.train", train)
+    with runtime.database.read() as session:
         row, rows = queries.round_(session, number), queries.training_rows(session, number)
     with pytest.raises(Caught) as found:
-        training.train_on(desk, row, rows, folder=desk.workspace.models_folder / "never")
+        training.train_on(runtime, row, rows, folder=runtime.workspace.models_folder / "never")
     keywords: dict[str, Any] = found.value.args[0]
     return keywords
 
 
-def test_by_default_a_student_learns_from_labels_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = trained_with(desk, monkeypatch, 0)
+def test_by_default_a_student_learns_from_labels_alone(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = trained_with(runtime, monkeypatch, 0)
     assert (given["teachers"], given["dev"], given["shares"], given["metric"]) == ([], [], None, "squad")
     assert all(example.golds for example in given["examples"])
 
 
 def test_with_a_weight_of_distillation_the_student_learns_from_the_rounds_own_teacher(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = machine.run(desk, reviewer="none", until="labelled").round.number
-    distilling = under(desk, train={"distill_weight": 0.5})
+    number = machine.run(runtime, reviewer="none", until="labelled").round.number
+    distilling = under(runtime, train={"distill_weight": 0.5})
     given = trained_with(distilling, monkeypatch, number)
     assert not given["teach_trusted"], "it was trained on the labels of people"
     (teacher,) = given["teachers"]
-    assert teacher.fingerprint == desk.reader(desk.best_model()).fingerprint
+    assert teacher.fingerprint == runtime.reader(runtime.best_model()).fingerprint
 
 
-def test_readers_that_are_named_are_the_teachers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = shutil.copytree(desk.workspace.folder / desk.best_model().path, desk.workspace.folder / "other")
-    named = under(desk, train={"distill_weight": 0.5}, round={"teachers": ("other", str(other))})
+def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = shutil.copytree(runtime.workspace.folder / runtime.best_model().path, runtime.workspace.folder / "other")
+    named = under(runtime, train={"distill_weight": 0.5}, round={"teachers": ("other", str(other))})
     given = trained_with(named, monkeypatch, 0)
-    assert [each.fingerprint for each in given["teachers"]] == [desk.reader(desk.best_model()).fingerprint] * 2
+    assert [each.fingerprint for each in given["teachers"]] == [runtime.reader(runtime.best_model()).fingerprint] * 2
     assert given["teach_trusted"]
 
 
-def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(desk: Desk) -> None:
+def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match=r"train\.distill_weight is 0; try: --set train\.distill_weight=0\.5"):
-        opening.resolve(under(desk, round={"teachers": ("other",)}))
+        opening.resolve(under(runtime, round={"teachers": ("other",)}))
 
 
 def test_without_a_teacher_the_first_reader_says_that_it_learns_from_labels(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert trained_with(under(desk, train={"distill_weight": 0.5}), monkeypatch, 0)["teachers"] == []
+    assert trained_with(under(runtime, train={"distill_weight": 0.5}), monkeypatch, 0)["teachers"] == []
     assert "there is no teacher yet" in caplog.text
 
 
-def test_balance_wants_the_mix_of_the_pool_as_it_was_predicted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    number = machine.run(desk, reviewer="none", until="labelled").round.number
-    shares = trained_with(under(desk, train={"balance": "weights"}), monkeypatch, number)["shares"]
+def test_balance_wants_the_mix_of_the_pool_as_it_was_predicted(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = machine.run(runtime, reviewer="none", until="labelled").round.number
+    shares = trained_with(under(runtime, train={"balance": "weights"}), monkeypatch, number)["shares"]
     assert sum(shares.values()) == pytest.approx(1)
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         pool = {each.id for each in queries.questions(session, roles=["pool"])}
         found = [each for each in queries.predictions(session, number) if each.question_id in pool]
     longest = [each for each in found if len(each.answers[0].text.split()) >= 8]
@@ -518,67 +528,71 @@ def test_balance_wants_the_mix_of_the_pool_as_it_was_predicted(desk: Desk, monke
     )
 
 
-def test_early_stopping_watches_dev_in_the_passages_that_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched = trained_with(under(desk, train={"patience": 2}), monkeypatch, 0)["dev"]
-    with desk.database.read() as session:
+def test_early_stopping_watches_dev_in_the_passages_that_answer(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = trained_with(under(runtime, train={"early_stopping_patience": 2}), monkeypatch, 0)["dev"]
+    with runtime.database.read() as session:
         assert {each.id for each in watched} == {row.id for row in queries.questions(session, roles=["dev"])}
     assert all(each.answers[0] in each.context for each in watched)
 
 
-def test_a_round_that_could_never_train_is_not_opened(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    opening.resolve(under(desk, train={"patience": 2}))
+def test_a_round_that_could_never_train_is_not_opened(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening.resolve(under(runtime, train={"early_stopping_patience": 2}))
     with monkeypatch.context() as patch:
         patch.setattr(queries, "labelled_questions", lambda *_: [])
-        with pytest.raises(NotReady, match=r"train\.patience watches dev questions, and there are none"):
-            opening.resolve(under(desk, train={"patience": 2}))
+        with pytest.raises(NotReady, match=r"train\.early_stopping_patience watches dev questions, and there are none"):
+            opening.resolve(under(runtime, train={"early_stopping_patience": 2}))
         patch.setattr(queries, "last_round", lambda _: None)
-        opening.resolve(under(desk, train={"patience": 2}))  # the first round will hold some out
-        with pytest.raises(NotReady, match=r"train\.patience"):
-            opening.resolve(under(desk, train={"patience": 2}, round={"dev_share": 0.0}))
-    bpe = tiny.roberta(desk.workspace.models_folder / "bpe")
+        opening.resolve(under(runtime, train={"early_stopping_patience": 2}))  # the first round will hold some out
+        with pytest.raises(NotReady, match=r"train\.early_stopping_patience"):
+            opening.resolve(under(runtime, train={"early_stopping_patience": 2}, round={"dev_share": 0.0}))
+    bpe = tiny.roberta(runtime.workspace.models_folder / "bpe")
     with pytest.raises(BadCheckpoint, match="needs a WordPiece tokenizer"):
-        opening.resolve(under(desk, train={"morphemes": True}, round={"start": str(bpe)}))
-    monkeypatch.setattr("mrc.read.morphemes.find_spec", lambda _: None)
+        opening.resolve(under(runtime, train={"morphemes": True}, round={"start": str(bpe)}))
+    monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda _: None)
     for asked in ({"morphemes": True}, {"overlap": "morphemes"}):
         with pytest.raises(MissingExtra, match="morphemes"):
-            opening.resolve(under(desk, train=asked))
-    monkeypatch.setattr("mrc.read.team.pick_device", lambda _: torch.device("cuda"))
+            opening.resolve(under(runtime, train=asked))
+    monkeypatch.setattr("mrc.read.train.distributed.pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(NoDevice, match="processes = 2"):
-        opening.resolve(under(desk, train={"processes": 2}))
+        opening.resolve(under(runtime, train={"processes": 2}))
 
 
-def test_stage_0_reads_no_passage_of_a_held_out_question(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_0_reads_no_passage_of_a_held_out_question(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
 
-    def prepare_start(start: str, given: Sequence[str], folder: Path, **_: object) -> Path:
+    def pretrain(start: str, given: Sequence[str], folder: Path, **_: object) -> Path:
         texts.extend(given)
         return folder
 
-    monkeypatch.setattr("mrc.read.pretext.prepare_start", prepare_start)
-    trained_with(under(desk, stage0={"mlm_epochs": 0.1}), monkeypatch, 0)
-    with desk.database.read() as session:
-        guarded = queries.guarded_passages(session)
-        free = [passage.text for passage in queries.iter_passages(session) if passage.id not in guarded]
-    assert guarded
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.prepare_start", pretrain)
+    trained_with(under(runtime, pretrain={"mlm_epochs": 0.1}), monkeypatch, 0)
+    with runtime.database.read() as session:
+        held_out = queries.held_out_passages(session)
+        free = [passage.text for passage in queries.iter_passages(session) if passage.id not in held_out]
+    assert held_out
     assert texts == free
 
 
 def test_stage_0_is_done_once_for_the_same_passages_and_every_round_starts_from_it(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = under(desk, stage0={"mlm_epochs": 0.1})
-    made = calls(monkeypatch, *_of("mrc.read.pretext", "prepare_start"))
+    prepared = under(runtime, pretrain={"mlm_epochs": 0.1})
+    made = calls(monkeypatch, *_of("mrc.read.pretrain.pretraining", "prepare_start"))
     first = trained_with(prepared, monkeypatch, 0)["start"]
-    assert Path(first).name.startswith("stage0-")
+    assert Path(first).name.startswith("pretrain-")
     assert Path(first).is_dir()
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         row = queries.round_(session, 0)
-    assert starting.is_builtin(starting.starting_checkpoint(prepared, row)), "the round is known by what it began with"
+    assert checkpoints.is_builtin(checkpoints.starting_checkpoint(prepared, row)), (
+        "the round is known by what it began with"
+    )
     assert trained_with(prepared, monkeypatch, 0)["start"] == first
     assert len(made) == 2, "the second call finds the folder"
     assert made[0]["config"].mlm_epochs == 0.1
-    assert trained_with(desk, monkeypatch, 0)["start"] != first
+    assert trained_with(runtime, monkeypatch, 0)["start"] != first
 
 
 def _of(module: str, name: str) -> tuple[Any, str]:
@@ -587,12 +601,12 @@ def _of(module: str, name: str) -> tuple[Any, str]:
     return importlib.import_module(module), name
 
 
-def test_pruning_deletes_prepared_starts_unless_a_round_is_open(desk: Desk) -> None:
-    folder = desk.workspace.models_folder / "stage0-0123456789ab"
+def test_pruning_deletes_prepared_starts_unless_a_round_is_open(runtime: Runtime) -> None:
+    folder = runtime.workspace.models_folder / "pretrain-0123456789ab"
     folder.mkdir()
-    machine.run(desk, reviewer="none", until="predicted")
-    assert prune(desk, keep=1).models == ()
+    machine.run(runtime, reviewer="none", until="predicted")
+    assert prune(runtime, keep=1).models == ()
     assert folder.is_dir()
-    machine.run(desk, reviewer="none")
-    assert "models/stage0-0123456789ab" in prune(desk, keep=1).models
+    machine.run(runtime, reviewer="none")
+    assert "models/pretrain-0123456789ab" in prune(runtime, keep=1).models
     assert not folder.exists()

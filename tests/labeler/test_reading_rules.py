@@ -13,11 +13,11 @@ import pytest
 
 from db import queries
 from db.rows import ModelRow, QuestionRow
-from labeler import reading_rules
-from labeler.desk import Desk, with_settings
-from labeler.reading_rules import Tuned
-from labeler.rounds import predicting
-from mrc.postprocess import Refine
+from labeler.core.runtime import Runtime, with_settings
+from labeler.reading import postprocessing
+from labeler.reading.postprocessing import Tuned
+from labeler.rounds.steps import predicting
+from mrc.postprocess.rules import Refine
 from mrc.types import Answer, Passage, Prediction
 from tests.worlds import at, make_workspace, squad_v2
 
@@ -31,18 +31,20 @@ def model(name: str) -> ModelRow:
 
 
 @pytest.fixture
-def desk(baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def runtime(baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """A copy of the baseline, whose reader forgets the last digit of every number."""
     with at(shutil.copytree(baseline, tmp_path / "copy")) as opened:
         forget_last_digits(monkeypatch, opened)
         yield opened
 
 
-def forget_last_digits(monkeypatch: pytest.MonkeyPatch, desk: Desk, *, null: float = 0.1) -> None:
+def forget_last_digits(monkeypatch: pytest.MonkeyPatch, runtime: Runtime, *, null: float = 0.1) -> None:
     """Stubs reading: every answerable question gets its gold, numbers without their last digit; impossible ones some
     word at a lower score than "no answer"."""
 
-    def answers(at: Desk, questions: Sequence[QuestionRow], reader: object, index: str | None) -> Iterator[Prediction]:
+    def answers(
+        at: Runtime, questions: Sequence[QuestionRow], reader: object, index: str | None
+    ) -> Iterator[Prediction]:
         READINGS.append((len(questions), index))
         with at.database.read() as session:
             golds = {entry.question.id: entry.label.answers for entry in queries.labelled_questions(session, "dev")}
@@ -59,12 +61,12 @@ def forget_last_digits(monkeypatch: pytest.MonkeyPatch, desk: Desk, *, null: flo
 
     READINGS.clear()
     monkeypatch.setattr(predicting, "answers", answers)
-    monkeypatch.setattr(Desk, "reader", lambda desk, model: None)
+    monkeypatch.setattr(Runtime, "reader", lambda runtime, model: None)
 
 
-def numbers(desk: Desk) -> int:
+def numbers(runtime: Runtime) -> int:
     """Dev questions whose answer is a number of at least two digits."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         golds = [entry.label.answers[0].text for entry in queries.labelled_questions(session, "dev")]
     return sum(gold[-1].isdigit() and len(gold) > 1 for gold in golds)
 
@@ -74,60 +76,60 @@ def repaired(refine: Refine | None) -> str:
     return "In 1785 it was"[slice(*refine("When?", Passage("p", "In 1785 it was"), 3, 6))]
 
 
-def test_a_rule_that_dev_earns_is_used_and_one_that_changes_nothing_is_not(desk: Desk) -> None:
+def test_a_rule_that_dev_earns_is_used_and_one_that_changes_nothing_is_not(runtime: Runtime) -> None:
     reader = model("a")
-    assert reading_rules.refine_of(desk, reader) is None, "nothing is tuned yet"
-    tuned = reading_rules.tune(desk, reader, index=desk.current_index())
+    assert postprocessing.refine_of(runtime, reader) is None, "nothing is tuned yet"
+    tuned = postprocessing.tune(runtime, reader, index=runtime.current_index())
     assert tuned.rules == ("units",)
     units, brackets = tuned.table
-    assert (units.changed, units.fixed, units.broken) == (numbers(desk), numbers(desk), 0)
-    assert (units.exact_match_change, tuned.questions) == (numbers(desk) / 30, 30)
+    assert (units.changed, units.fixed, units.broken) == (numbers(runtime), numbers(runtime), 0)
+    assert (units.exact_match_change, tuned.questions) == (numbers(runtime) / 30, 30)
     assert brackets.changed == 0
-    assert reading_rules.rules_of(desk, reader) == tuned
-    assert repaired(reading_rules.refine_of(desk, reader)) == "1785"
+    assert postprocessing.rules_of(runtime, reader) == tuned
+    assert repaired(postprocessing.refine_of(runtime, reader)) == "1785"
 
 
 def test_dev_is_read_once_for_the_same_questions_and_again_when_they_change(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, index = model("a"), desk.current_index()
-    first = reading_rules.tune(desk, reader, index=index)
-    assert reading_rules.tune(desk, reader, index=index) == first
+    reader, index = model("a"), runtime.current_index()
+    first = postprocessing.tune(runtime, reader, index=index)
+    assert postprocessing.tune(runtime, reader, index=index) == first
     assert [(30, index)] == READINGS
     honest = queries.labelled_questions
     monkeypatch.setattr(queries, "labelled_questions", lambda session, role: honest(session, role)[:20])
-    assert reading_rules.tune(desk, reader, index=index).questions == 20
+    assert postprocessing.tune(runtime, reader, index=index).questions == 20
     assert len(READINGS) == 2
 
 
-def test_rules_are_those_of_one_reader(desk: Desk) -> None:
-    reading_rules.tune(desk, model("a"), index=desk.current_index())
-    assert reading_rules.rules_of(desk, model("b")) == Tuned()
+def test_rules_are_those_of_one_reader(runtime: Runtime) -> None:
+    postprocessing.tune(runtime, model("a"), index=runtime.current_index())
+    assert postprocessing.rules_of(runtime, model("b")) == Tuned()
 
 
-def test_the_settings_turn_rules_off_or_name_them(desk: Desk) -> None:
+def test_the_settings_turn_rules_off_or_name_them(runtime: Runtime) -> None:
     reader = model("a")
-    reading_rules.tune(desk, reader, index=desk.current_index())
-    off = desk.with_config(with_settings(desk.config, read={"rules": ()}))
-    assert reading_rules.refine_of(off, reader) is None
-    named = desk.with_config(with_settings(desk.config, read={"rules": ("brackets",)}))
-    assert repaired(reading_rules.refine_of(named, reader)) == "178", "units are not named"
+    postprocessing.tune(runtime, reader, index=runtime.current_index())
+    off = runtime.with_config(with_settings(runtime.config, read={"rules": ()}))
+    assert postprocessing.refine_of(off, reader) is None
+    named = runtime.with_config(with_settings(runtime.config, read={"rules": ("brackets",)}))
+    assert repaired(postprocessing.refine_of(named, reader)) == "178", "units are not named"
 
 
-def test_what_the_settings_name_is_not_tuned_and_dev_not_read_for_it(desk: Desk) -> None:
-    reader, index = model("a"), desk.current_index()
-    tuned = reading_rules.tune(desk, reader, index=index)
+def test_what_the_settings_name_is_not_tuned_and_dev_not_read_for_it(runtime: Runtime) -> None:
+    reader, index = model("a"), runtime.current_index()
+    tuned = postprocessing.tune(runtime, reader, index=index)
     READINGS.clear()
     for rules in ((), ("brackets",)):
-        named = desk.with_config(with_settings(desk.config, read={"rules": rules}))
-        assert reading_rules.tune(named, reader, index=index) == tuned
+        named = runtime.with_config(with_settings(runtime.config, read={"rules": rules}))
+        assert postprocessing.tune(named, reader, index=index) == tuned
     assert READINGS == []
 
 
 def test_without_dev_questions_nothing_is_tuned_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with at(make_workspace(tmp_path / "empty", division="gold=60,test=20,pool=60")) as desk:
-        forget_last_digits(monkeypatch, desk)
-        assert reading_rules.tune(desk, model("a"), index=desk.current_index()) == Tuned()
+    with at(make_workspace(tmp_path / "empty", division="gold=60,test=20,pool=60")) as runtime:
+        forget_last_digits(monkeypatch, runtime)
+        assert postprocessing.tune(runtime, model("a"), index=runtime.current_index()) == Tuned()
     assert READINGS == []
 
 
@@ -135,31 +137,31 @@ def test_the_threshold_of_no_answer_is_tuned_in_the_passages_given_and_a_setting
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = make_workspace(tmp_path / "v2", division="gold=60,dev=60,test=20,pool=60", world=squad_v2())
-    with at(workspace) as desk:
+    with at(workspace) as runtime:
         # Right answers .5 against "no answer" .6; impossible questions .2 against .3.
-        forget_last_digits(monkeypatch, desk, null=0.6)
+        forget_last_digits(monkeypatch, runtime, null=0.6)
         reader = model("a")
-        tuned = reading_rules.tune(desk, reader, index=desk.current_index())
+        tuned = postprocessing.tune(runtime, reader, index=runtime.current_index())
         assert [index is None for _, index in READINGS] == [False, True]
         assert 0.6 / 0.5 < math.exp(tuned.null_threshold) < 0.3 / 0.2
-        assert reading_rules.null_threshold_of(desk, reader) == tuned.null_threshold
-        set_ = desk.with_config(with_settings(desk.config, read={"null_score_diff_threshold": 0.5}))
-        assert reading_rules.null_threshold_of(set_, reader) == 0.5
-        zero = desk.with_config(with_settings(desk.config, read={"null_score_diff_threshold": 0.0}))
-        assert reading_rules.null_threshold_of(zero, reader) == 0.0
+        assert postprocessing.null_threshold_of(runtime, reader) == tuned.null_threshold
+        set_ = runtime.with_config(with_settings(runtime.config, read={"null_score_diff_threshold": 0.5}))
+        assert postprocessing.null_threshold_of(set_, reader) == 0.5
+        zero = runtime.with_config(with_settings(runtime.config, read={"null_score_diff_threshold": 0.0}))
+        assert postprocessing.null_threshold_of(zero, reader) == 0.0
         READINGS.clear()
-        named = desk.with_config(with_settings(desk.config, read={"rules": (), "null_score_diff_threshold": 0.0}))
-        assert reading_rules.tune(named, reader, index=desk.current_index()) == tuned
+        named = runtime.with_config(with_settings(runtime.config, read={"rules": (), "null_score_diff_threshold": 0.0}))
+        assert postprocessing.tune(named, reader, index=runtime.current_index()) == tuned
         assert READINGS == []
-        plain = desk.with_config(with_settings(desk.config, read={"rules": ()}))
-        assert reading_rules.tune(plain, reader, index=desk.current_index()).rules == tuned.rules, "kept for `auto`"
+        plain = runtime.with_config(with_settings(runtime.config, read={"rules": ()}))
+        assert postprocessing.tune(plain, reader, index=runtime.current_index()).rules == tuned.rules, "kept for `auto`"
         assert [index for _, index in READINGS] == [None], "only for the threshold"
 
 
-def test_what_is_stored_is_plain_json(desk: Desk) -> None:
+def test_what_is_stored_is_plain_json(runtime: Runtime) -> None:
     reader = model("a")
-    tuned = reading_rules.tune(desk, reader, index=desk.current_index())
-    with desk.database.read() as session:
+    tuned = postprocessing.tune(runtime, reader, index=runtime.current_index())
+    with runtime.database.read() as session:
         stored = queries.get_meta(session, "rules:" + reader.hash[:32])
     assert stored is not None
     assert json.loads(stored)["rules"] == list(tuned.rules)

@@ -29,17 +29,17 @@ from db.rows import (
     SpanRow,
 )
 from db.store import add_import
-from labeler.agreement import Agreement
-from labeler.gate import Verdict
-from labeler.precision import Checked, PseudoPrecision, pseudo_precision
+from labeler.evaluation.pseudo_precision import Checked, PseudoPrecision, pseudo_precision
 from labeler.report import build, write_report
 from labeler.report.data import Reason, Report, Taught
 from labeler.report.gather import gather, risk_curve
 from labeler.report.misses import AROUND, excerpt, reason
 from labeler.report.page import percent, points
 from labeler.report.svg import inline
-from mrc.calibrate import FEATURES, fit
-from mrc.selective import release_threshold
+from labeler.review.agreement import Agreement
+from labeler.rounds.gate import Verdict
+from mrc.calibration.calibrate import FEATURES, fit
+from mrc.calibration.selective import release_threshold
 
 TITLE = "다리와 <등대>"
 TEXTS = {

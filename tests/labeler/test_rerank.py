@@ -68,14 +68,14 @@ def test_predictions_are_made_from_re_ranked_passages_and_name_that_index(
     folder = shutil.copytree(baseline, tmp_path / "round")
     before = index(folder)["fingerprint"]
     built = index(folder, f"model={template.parent / 'cross'}", "top_n=10")
-    with at(folder) as desk:
-        row = machine.predict(desk)
-        with desk.database.read() as session:
+    with at(folder) as runtime:
+        row = machine.predict(runtime)
+        with runtime.database.read() as session:
             rows = queries.predictions(session, row.number)
             texts = {
                 entry.id: entry.text for entry in queries.questions(session, ids=[row.question_id for row in rows])
             }
-        found = desk.index().retrieve([texts[row.question_id] for row in rows], desk.config.read.top_k)
+        found = runtime.index().retrieve([texts[row.question_id] for row in rows], runtime.config.read.top_k)
     assert {row.index_fingerprint for row in rows} == {built["fingerprint"]} != {before}
     assert [[key for key, _ in row.hits] for row in rows] == [[hit.passage_id for hit in hits] for hits in found]
     assert all(hit.rerank is not None for hits in found for hit in hits)

@@ -15,21 +15,22 @@ import pytest
 
 from db import queries
 from db.rows import QuestionRow, RetrieverRow, ReviewRow, RoundRow, SpanRow, TrainingRow
-from labeler.answering import ask
-from labeler.desk import DENSE_KEY, Desk, with_settings
-from labeler.errors import NotReady
-from labeler.gate import QuestionResult, Verdict
-from labeler.indexing import VECTORS, build_index
-from labeler.ingest import import_files
-from labeler.pruning import prune
-from labeler.rounds import machine, retriever, retriever_examples, story
-from labeler.status import status
-from mrc.calibrate import ALL_FEATURES
+from labeler.core.errors import NotReady
+from labeler.core.runtime import DENSE_KEY, Runtime, with_settings
+from labeler.importing.ingest import import_files
+from labeler.maintenance.prune import prune
+from labeler.maintenance.status import status
+from labeler.reading.on_demand import ask
+from labeler.retrieval.indexing import VECTORS, build_index
+from labeler.rounds import history, machine
+from labeler.rounds.gate import QuestionResult, Verdict
+from labeler.rounds.retriever import examples, loop
+from mrc.calibration.calibrate import ALL_FEATURES
 from mrc.errors import BadCheckpoint
-from mrc.retrieve import training as encoder_training
 from mrc.retrieve.fuse import Weight
 from mrc.retrieve.index import Index
-from mrc.retrieve.trainconfig import RetrieverExample
+from mrc.retrieve.training import trainer as encoder_training
+from mrc.retrieve.training.train_config import RetrieverExample
 from mrc.types import Passage
 from tests.commands import run
 from tests.mrc import tiny
@@ -44,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.bert(folder / "bert")
     tiny.bert(folder / "other", seed=1)
     workspace = make_workspace(folder / "indexed", **SMALL_RETRIEVER)
-    with at(workspace) as desk:
-        build_index(desk, dense=str(folder / "bert"))
+    with at(workspace) as runtime:
+        build_index(runtime, dense=str(folder / "bert"))
     return folder
 
 
@@ -53,63 +54,63 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def played(home: Path) -> Path:
     """The same after the baseline and one round with the simulated reviewer."""
     folder = shutil.copytree(home / "indexed", home / "played")
-    with at(folder) as desk:
-        machine.train(desk)
-        assert machine.run(desk, reviewer="simulated").round.stage == "closed"
+    with at(folder) as runtime:
+        machine.train(runtime)
+        assert machine.run(runtime, reviewer="simulated").round.stage == "closed"
     return folder
 
 
 @pytest.fixture
-def fresh(home: Path, tmp_path: Path) -> Iterator[Desk]:
+def fresh(home: Path, tmp_path: Path) -> Iterator[Runtime]:
     """A copy of the indexed workspace, before its baseline."""
     with at(shutil.copytree(home / "indexed", tmp_path / "fresh")) as opened:
         yield opened
 
 
 @pytest.fixture
-def desk(played: Path, tmp_path: Path) -> Iterator[Desk]:
+def runtime(played: Path, tmp_path: Path) -> Iterator[Runtime]:
     """A copy of the played workspace."""
     with at(shutil.copytree(played, tmp_path / "copy")) as opened:
         yield opened
 
 
-def trained(desk: Desk, number: int) -> RetrieverRow:
-    with desk.database.read() as session:
+def trained(runtime: Runtime, number: int) -> RetrieverRow:
+    with runtime.database.read() as session:
         found = queries.retriever_of_round(session, number)
     assert found is not None
     return found
 
 
-def meta(desk: Desk, key: str) -> str | None:
-    with desk.database.read() as session:
+def meta(runtime: Runtime, key: str) -> str | None:
+    with runtime.database.read() as session:
         return queries.get_meta(session, key)
 
 
 def judging(monkeypatch: pytest.MonkeyPatch, *, promoted: bool) -> None:
     """Makes the gate decide so about retrievers, whatever it sees."""
-    honest = retriever.compare
+    honest = loop.compare
 
     def decide(*rows: Sequence[QuestionResult], **settings: Any) -> Verdict:
         why = f"{'promoted' if promoted else 'refused'}: by this test"
         return dataclasses.replace(honest(*rows, **settings), promoted=promoted, why=why)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(retriever, "compare", decide)
+    monkeypatch.setattr(loop, "compare", decide)
 
 
 # --- what it learns from --------------------------------------------------------------------------
 
 
-def test_the_retriever_learns_from_exactly_the_labels_that_were_fixed(desk: Desk) -> None:
+def test_the_retriever_learns_from_exactly_the_labels_that_were_fixed(runtime: Runtime) -> None:
     for number in (0, 1):
-        with desk.database.read() as session:
+        with runtime.database.read() as session:
             rows = queries.training_rows(session, number)
-        found = trained(desk, number)
+        found = trained(runtime, number)
         assert found.training_sha256 == queries.training_sha256(rows)
         assert found.examples == sum(bool(row.label.answers) for row in rows)
-    assert found.examples > trained(desk, 0).examples
+    assert found.examples > trained(runtime, 0).examples
 
 
-def test_nothing_of_a_held_out_passage_is_shown_to_it(fresh: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_held_out_passage_is_shown_to_it(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
     def spy(examples: Sequence[RetrieverExample], passages: Sequence[Passage], **settings: Any) -> None:
@@ -120,20 +121,20 @@ def test_nothing_of_a_held_out_passage_is_shown_to_it(fresh: Desk, monkeypatch: 
     with pytest.raises(NotReady, match=r"enough was seen \(give this round up first: labeler rounds revert 0\)"):
         machine.train(fresh)
     with fresh.database.read() as session:
-        guarded = queries.guarded_passages(session)
+        held_out = queries.held_out_passages(session)
         everything = set(queries.corpus_ids(session))
         taught = queries.training_rows(session, 0)
-    assert guarded
-    assert {passage.id for passage in seen["passages"]} == everything - guarded
+    assert held_out
+    assert {passage.id for passage in seen["passages"]} == everything - held_out
     for example in seen["examples"]:
-        assert not guarded & {*example.positives, *example.negatives}
+        assert not held_out & {*example.positives, *example.negatives}
         assert not set(example.positives) & set(example.negatives)
     assert any(example.negatives for example in seen["examples"])
     assert [(each.id, each.weight) for each in seen["examples"]] == [(row.question.id, row.weight) for row in taught]
 
 
 def test_what_is_imported_meanwhile_does_not_change_what_it_learns_from(
-    fresh: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a training that was interrupted goes on where it was."""
     seen: list[Any] = []
@@ -187,18 +188,18 @@ def a_review(verdict: str, *shown: str, marked: str | None = None) -> ReviewRow:
 def test_passages_that_a_reviewer_saw_without_the_answer_are_negatives(
     reviews: list[ReviewRow], expected: tuple[str, ...]
 ) -> None:
-    assert retriever_examples.seen_without_answer([a_row()], reviews) == {"q": expected}
+    assert examples.seen_without_answer([a_row()], reviews) == {"q": expected}
 
 
-def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         rows, row = queries.training_rows(session, 1), queries.round_(session, 1)
-        reviews = retriever_examples.recorded_reviews(session, rows)
-        teachable = set(queries.corpus_ids(session)) - queries.guarded_passages(session)
+        reviews = examples.recorded_reviews(session, rows)
+        teachable = set(queries.corpus_ids(session)) - queries.held_out_passages(session)
     assert row.index_fingerprint is not None
-    taught = retriever_examples.examples(rows, desk.index(row.index_fingerprint), reviews, seen=teachable)
+    taught = examples.examples(rows, runtime.index(row.index_fingerprint), reviews, seen=teachable)
     answered = [row for row in rows if row.label.answers]
-    seen = retriever_examples.seen_without_answer(answered, reviews)
+    seen = examples.seen_without_answer(answered, reviews)
     confirmed = {key: [place for place in shown if place in teachable] for key, shown in seen.items()}
     assert any(confirmed.values())
     for example in taught:
@@ -207,29 +208,31 @@ def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(de
         assert len(set(example.negatives)) == len(example.negatives)
 
 
-def test_reviews_of_a_reverted_round_do_not_teach(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_reviews_of_a_reverted_round_do_not_teach(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         rows = queries.training_rows(session, 1)
-        assert retriever_examples.recorded_reviews(session, rows)
-    story.revert(desk, 1, with_reviews=True)
-    with desk.database.read() as session:
-        assert retriever_examples.recorded_reviews(session, rows) == []
+        assert examples.recorded_reviews(session, rows)
+    history.revert(runtime, 1, with_reviews=True)
+    with runtime.database.read() as session:
+        assert examples.recorded_reviews(session, rows) == []
 
 
-def test_every_round_starts_from_the_first_checkpoint_and_not_from_the_last_retriever(desk: Desk, home: Path) -> None:
-    with desk.database.read() as session:
+def test_every_round_starts_from_the_first_checkpoint_and_not_from_the_last_retriever(
+    runtime: Runtime, home: Path
+) -> None:
+    with runtime.database.read() as session:
         opened_with = queries.round_(session, 1).index_fingerprint
-    assert opened_with == trained(desk, 0).index_after
-    assert [trained(desk, number).start for number in (0, 1)] == [str(home / "bert")] * 2
+    assert opened_with == trained(runtime, 0).index_after
+    assert [trained(runtime, number).start for number in (0, 1)] == [str(home / "bert")] * 2
 
 
-def test_another_start_can_be_named(fresh: Desk, home: Path) -> None:
+def test_another_start_can_be_named(fresh: Runtime, home: Path) -> None:
     other = fresh.with_config(with_settings(fresh.config, retriever={"start": str(home / "other")}))
     machine.train(other)
     assert trained(other, 0).start == str(home / "other")
 
 
-def test_a_start_that_is_nowhere_is_told_before_a_round_opens(fresh: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_is_nowhere_is_told_before_a_round_opens(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     nowhere = fresh.with_config(with_settings(fresh.config, retriever={"start": "nobody/nothing"}))
     with pytest.raises(BadCheckpoint, match="nobody/nothing"):
@@ -237,20 +240,20 @@ def test_a_start_that_is_nowhere_is_told_before_a_round_opens(fresh: Desk, monke
     assert machine.current(fresh) is None
 
 
-def test_an_index_of_terms_alone_trains_none_and_says_so(fresh: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_index_of_terms_alone_trains_none_and_says_so(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     build_index(fresh, dense="none")
     caplog.clear()
     assert machine.train(fresh).retriever is None
     assert "train.retriever is on, but the index ranks passages by terms alone" in caplog.text
 
 
-def test_reading_the_given_passages_trains_none_and_says_so(fresh: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_the_given_passages_trains_none_and_says_so(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     given = fresh.with_config(with_settings(fresh.config, read={"passages": "given"}))
     assert machine.train(given).retriever is None
     assert "no retriever is trained" in caplog.text
 
 
-def test_without_the_setting_none_is_trained(fresh: Desk) -> None:
+def test_without_the_setting_none_is_trained(fresh: Runtime) -> None:
     off = fresh.with_config(with_settings(fresh.config, train={"retriever": False}))
     assert machine.train(off).retriever is None
     with off.database.read() as session:
@@ -260,15 +263,15 @@ def test_without_the_setting_none_is_trained(fresh: Desk) -> None:
 # --- what takes effect ----------------------------------------------------------------------------
 
 
-def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
 
-    def spy(desk: Desk, row: RoundRow, after: Index, before: Index) -> dict[str, Any]:
+    def spy(runtime: Runtime, row: RoundRow, after: Index, before: Index) -> dict[str, Any]:
         judged.extend((after, before))
-        return told(desk, row, after, before)
+        return told(runtime, row, after, before)
 
-    told = retriever._gate
-    monkeypatch.setattr(retriever, "_gate", spy)
+    told = loop._gate
+    monkeypatch.setattr(loop, "_gate", spy)
     machine.train(fresh)
     after, before = judged
     for index in (after, before):  # in memory no index is searched by clusters
@@ -277,7 +280,7 @@ def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Desk, monkeypatch: 
         assert isinstance(index.dense.vectors.base, np.memmap)
 
 
-def test_a_promoted_retriever_is_that_of_the_current_index(fresh: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promoted_retriever_is_that_of_the_current_index(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fresh.current_index()
     judging(monkeypatch, promoted=True)
     machine.train(fresh)
@@ -288,24 +291,24 @@ def test_a_promoted_retriever_is_that_of_the_current_index(fresh: Desk, monkeypa
     assert dense is not None
     assert dense.encoding.checkpoint == found.hash
     assert fresh.index().of_terms == fresh.index(before).of_terms
-    standing = status(fresh).retriever
-    assert standing is not None
-    assert (standing.round, standing.hash, standing.path) == (0, found.hash, found.path)
+    shown = status(fresh).retriever
+    assert shown is not None
+    assert (shown.round, shown.hash, shown.path) == (0, found.hash, found.path)
 
 
-def test_an_index_built_later_is_the_same_one(desk: Desk) -> None:
-    now = desk.current_index()
-    assert build_index(desk).fingerprint == now == trained(desk, 1).index_after
+def test_an_index_built_later_is_the_same_one(runtime: Runtime) -> None:
+    now = runtime.current_index()
+    assert build_index(runtime).fingerprint == now == trained(runtime, 1).index_after
 
 
-def test_an_index_of_more_passages_keeps_the_retriever(desk: Desk, tmp_path: Path) -> None:
+def test_an_index_of_more_passages_keeps_the_retriever(runtime: Runtime, tmp_path: Path) -> None:
     late = tmp_path / "late.txt"
     late.write_text("A passage that came after the round.", encoding="utf-8")
-    import_files(desk.database, [str(late)], role="corpus")
-    assert build_index(desk).dense == str(desk.workspace.folder / trained(desk, 1).path)
+    import_files(runtime.database, [str(late)], role="corpus")
+    assert build_index(runtime).dense == str(runtime.workspace.folder / trained(runtime, 1).path)
 
 
-def test_a_refused_retriever_is_stored_and_changes_nothing(fresh: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_retriever_is_stored_and_changes_nothing(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     before, named = fresh.current_index(), meta(fresh, DENSE_KEY)
     judging(monkeypatch, promoted=False)
     told = machine.train(fresh).retriever
@@ -313,18 +316,18 @@ def test_a_refused_retriever_is_stored_and_changes_nothing(fresh: Desk, monkeypa
     assert (told["promoted"], told["gate"]["why"]) == (False, "refused: by this test")
     assert (fresh.current_index(), meta(fresh, DENSE_KEY)) == (before, named)
     assert status(fresh).retriever is None
-    assert story.one_round(fresh, 0)["retriever"] == told
+    assert history.one_round(fresh, 0)["retriever"] == told
 
 
-def test_it_is_judged_by_what_is_found_on_dev(desk: Desk) -> None:
-    found = trained(desk, 1)
+def test_it_is_judged_by_what_is_found_on_dev(runtime: Runtime) -> None:
+    found = trained(runtime, 1)
     gate = dict(found.gate or {})
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         asked = [entry for entry in queries.labelled_questions(session, "dev") if entry.label.answers]
-    top_k = desk.config.read.top_k
+    top_k = runtime.config.read.top_k
     shares = []
     for fingerprint in (found.index_before, found.index_after):
-        hits = desk.index(fingerprint).retrieve([entry.question.text for entry in asked], top_k)
+        hits = runtime.index(fingerprint).retrieve([entry.question.text for entry in asked], top_k)
         golds = [{answer.passage_id for answer in entry.label.answers} for entry in asked]
         first = [any(hit.passage_id in gold for hit in row) for row, gold in zip(hits, golds, strict=True)]
         shares.append(float(np.mean(first)))
@@ -335,25 +338,25 @@ def test_it_is_judged_by_what_is_found_on_dev(desk: Desk) -> None:
 
 def test_questions_that_taught_it_do_not_weigh_what_it_finds(home: Path, tmp_path: Path) -> None:
     settings = SMALL_RETRIEVER | {"calibrate__calibration_share": 0.5}
-    with at(make_workspace(tmp_path / "half", **settings)) as desk:
-        build_index(desk, dense=str(home / "bert"))
-        machine.train(desk)
-        after = desk.index(trained(desk, 0).index_after).dense
-        with desk.database.read() as session:
+    with at(make_workspace(tmp_path / "half", **settings)) as runtime:
+        build_index(runtime, dense=str(home / "bert"))
+        machine.train(runtime)
+        after = runtime.index(trained(runtime, 0).index_after).dense
+        with runtime.database.read() as session:
             counts = queries.counts(session).labels_by_role
     assert after is not None
     assert after.weight.questions == counts["calibration"] == 30
 
 
-def test_too_few_questions_to_weigh_it_by_leave_the_weight_of_the_index_before(desk: Desk) -> None:
-    parts = [desk.index(each).dense for each in (trained(desk, 0).index_before, trained(desk, 0).index_after)]
+def test_too_few_questions_to_weigh_it_by_leave_the_weight_of_the_index_before(runtime: Runtime) -> None:
+    parts = [runtime.index(each).dense for each in (trained(runtime, 0).index_before, trained(runtime, 0).index_after)]
     assert parts[0] is not None
     assert parts[1] is not None
     assert parts[0].weight.questions == 60
     assert parts[1].weight == Weight(parts[0].weight.value)  # not tuned
 
 
-def test_a_model_that_somebody_chose_meanwhile_stays(fresh: Desk, home: Path) -> None:
+def test_a_model_that_somebody_chose_meanwhile_stays(fresh: Runtime, home: Path) -> None:
     machine.run(fresh, until="trained")
     chosen = build_index(fresh, dense=str(home / "other")).fingerprint
     machine.run(fresh)
@@ -362,7 +365,7 @@ def test_a_model_that_somebody_chose_meanwhile_stays(fresh: Desk, home: Path) ->
     assert "built with another model" in (trained(fresh, 0).gate or {})["why"]
 
 
-def test_passages_that_came_meanwhile_are_in_the_index_that_it_is_judged_on(fresh: Desk, tmp_path: Path) -> None:
+def test_passages_that_came_meanwhile_are_in_the_index_that_it_is_judged_on(fresh: Runtime, tmp_path: Path) -> None:
     machine.run(fresh, until="trained")
     late = tmp_path / "late.txt"
     late.write_text("A passage that came while the round was open.", encoding="utf-8")
@@ -379,56 +382,56 @@ def test_a_retriever_goes_before_the_setting_it_was_trained_under_but_not_before
 ) -> None:
     settings = SMALL_RETRIEVER | {"dense__model": str(home / "bert")}
     judging(monkeypatch, promoted=True)
-    with at(make_workspace(tmp_path / "set", **settings)) as desk:
-        machine.train(desk)
-        assert build_index(desk).fingerprint == trained(desk, 0).index_after
-        newer = desk.with_config(with_settings(desk.config, dense={"model": str(home / "other")}))
+    with at(make_workspace(tmp_path / "set", **settings)) as runtime:
+        machine.train(runtime)
+        assert build_index(runtime).fingerprint == trained(runtime, 0).index_after
+        newer = runtime.with_config(with_settings(runtime.config, dense={"model": str(home / "other")}))
         assert build_index(newer).dense == str(home / "other")
-        assert build_index(desk, dense=str(home / "bert")).dense == str(home / "bert")
-        assert build_index(desk).dense == str(home / "bert")  # asked for: the retriever is out of use
+        assert build_index(runtime, dense=str(home / "bert")).dense == str(home / "bert")
+        assert build_index(runtime).dense == str(home / "bert")  # asked for: the retriever is out of use
 
 
 # --- taking back, moving, pruning -----------------------------------------------------------------
 
 
-def test_reverting_its_round_brings_back_the_index_and_the_model_before(desk: Desk, home: Path) -> None:
-    told = story.revert(desk, 1, with_reviews=False)
-    assert told["retrievers"] == [trained(desk, 1).hash]
-    assert told["index"] == desk.current_index() == trained(desk, 0).index_after
+def test_reverting_its_round_brings_back_the_index_and_the_model_before(runtime: Runtime, home: Path) -> None:
+    told = history.revert(runtime, 1, with_reviews=False)
+    assert told["retrievers"] == [trained(runtime, 1).hash]
+    assert told["index"] == runtime.current_index() == trained(runtime, 0).index_after
     assert told["next"] is None
-    assert build_index(desk).fingerprint == trained(desk, 0).index_after
+    assert build_index(runtime).fingerprint == trained(runtime, 0).index_after
 
 
-def test_reverting_what_was_indexed_again_names_the_command_that_leads_on(desk: Desk, tmp_path: Path) -> None:
+def test_reverting_what_was_indexed_again_names_the_command_that_leads_on(runtime: Runtime, tmp_path: Path) -> None:
     late = tmp_path / "late.txt"
     late.write_text("A passage that came after the round.", encoding="utf-8")
-    import_files(desk.database, [str(late)], role="corpus")
-    build_index(desk)
-    told = run("rounds", "revert", "1", "-w", desk.workspace.folder)
+    import_files(runtime.database, [str(late)], role="corpus")
+    build_index(runtime)
+    told = run("rounds", "revert", "1", "-w", runtime.workspace.folder)
     assert "labeler index" in told.out
-    assert build_index(desk).dense == str(desk.workspace.folder / trained(desk, 0).path)
+    assert build_index(runtime).dense == str(runtime.workspace.folder / trained(runtime, 0).path)
 
 
-def test_reverting_leaves_a_model_that_was_named_since(desk: Desk, home: Path) -> None:
-    chosen = build_index(desk, dense=str(home / "other")).fingerprint
-    assert story.revert(desk, 1, with_reviews=False)["retrievers"] == []
-    assert (desk.current_index(), meta(desk, DENSE_KEY)) == (chosen, str(home / "other"))
+def test_reverting_leaves_a_model_that_was_named_since(runtime: Runtime, home: Path) -> None:
+    chosen = build_index(runtime, dense=str(home / "other")).fingerprint
+    assert history.revert(runtime, 1, with_reviews=False)["retrievers"] == []
+    assert (runtime.current_index(), meta(runtime, DENSE_KEY)) == (chosen, str(home / "other"))
 
 
 def test_a_workspace_that_moved_finds_its_retriever(played: Path, tmp_path: Path) -> None:
-    with at(shutil.copytree(played, tmp_path / "before")) as desk:
-        hits = desk.index().retrieve(["Who founded the mill?"], 3)
+    with at(shutil.copytree(played, tmp_path / "before")) as runtime:
+        hits = runtime.index().retrieve(["Who founded the mill?"], 3)
     shutil.move(tmp_path / "before", tmp_path / "after")
-    with at(tmp_path / "after") as desk:
-        dense = desk.index().dense
+    with at(tmp_path / "after") as runtime:
+        dense = runtime.index().dense
         assert dense is not None
-        assert dense.encoding.source == str(tmp_path / "after" / trained(desk, 1).path)
-        assert desk.index().retrieve(["Who founded the mill?"], 3) == hits
-        assert build_index(desk).fingerprint == trained(desk, 1).index_after
+        assert dense.encoding.source == str(tmp_path / "after" / trained(runtime, 1).path)
+        assert runtime.index().retrieve(["Who founded the mill?"], 3) == hits
+        assert build_index(runtime).fingerprint == trained(runtime, 1).index_after
 
 
 def test_pruning_keeps_what_the_index_needs_and_deletes_refused_retrievers(
-    fresh: Desk, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judging(monkeypatch, promoted=False)
     machine.train(fresh)
@@ -448,29 +451,31 @@ def test_pruning_keeps_what_the_index_needs_and_deletes_refused_retrievers(
     assert prune(fresh, keep=1).retrievers == ()
 
 
-def with_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
+def with_refused(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> str:
     """The folder of the retriever of the baseline, which was refused."""
     with monkeypatch.context() as until_then:
         judging(until_then, promoted=False)
-        machine.train(desk)
-    return str(desk.workspace.folder / trained(desk, 0).path)
+        machine.train(runtime)
+    return str(runtime.workspace.folder / trained(runtime, 0).path)
 
 
-def test_pruning_keeps_a_reverted_retriever_while_the_index_finds_passages_with_it(desk: Desk, tmp_path: Path) -> None:
+def test_pruning_keeps_a_reverted_retriever_while_the_index_finds_passages_with_it(
+    runtime: Runtime, tmp_path: Path
+) -> None:
     late = tmp_path / "late.txt"
     late.write_text("A passage that came after the round.", encoding="utf-8")
-    import_files(desk.database, [str(late)], role="corpus")
-    build_index(desk)
-    story.revert(desk, 1, with_reviews=False)  # the index of more passages stays
-    assert prune(desk, keep=1).retrievers == ()
-    with at(desk.workspace.folder) as later:
+    import_files(runtime.database, [str(late)], role="corpus")
+    build_index(runtime)
+    history.revert(runtime, 1, with_reviews=False)  # the index of more passages stays
+    assert prune(runtime, keep=1).retrievers == ()
+    with at(runtime.workspace.folder) as later:
         assert later.index().retrieve(["Who built it?"], 1)
-    build_index(desk)
-    assert prune(desk, keep=1).retrievers == (trained(desk, 1).path,)
+    build_index(runtime)
+    assert prune(runtime, keep=1).retrievers == (trained(runtime, 1).path,)
 
 
 def test_pruning_keeps_a_refused_retriever_that_somebody_chose(
-    fresh: Desk, home: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = with_refused(fresh, monkeypatch)
     build_index(fresh, dense=refused)
@@ -483,7 +488,7 @@ def test_pruning_keeps_a_refused_retriever_that_somebody_chose(
 
 
 def test_pruning_keeps_the_retriever_that_is_remembered_for_the_indexes_that_follow(
-    fresh: Desk, home: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = with_refused(fresh, monkeypatch)
     build_index(fresh, dense=refused)
@@ -493,7 +498,7 @@ def test_pruning_keeps_the_retriever_that_is_remembered_for_the_indexes_that_fol
 
 
 def test_pruning_keeps_the_retriever_that_the_settings_name(
-    fresh: Desk, home: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = with_refused(fresh, monkeypatch)
     for section, key in (("dense", "model"), ("retriever", "start")):
@@ -504,19 +509,19 @@ def test_pruning_keeps_the_retriever_that_the_settings_name(
 
 
 def test_pruning_keeps_the_retriever_that_a_revert_would_name_again(
-    fresh: Desk, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = with_refused(fresh, monkeypatch)
     build_index(fresh, dense=refused)
     judging(monkeypatch, promoted=True)
     machine.run(fresh, reviewer="none")
     assert prune(fresh, keep=1).retrievers == ()
-    story.revert(fresh, 1, with_reviews=False)
+    history.revert(fresh, 1, with_reviews=False)
     assert build_index(fresh).dense == refused
 
 
 def test_pruning_keeps_the_retriever_of_the_index_of_an_open_round(
-    fresh: Desk, home: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Runtime, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(fresh, dense=with_refused(fresh, monkeypatch))
     off = fresh.with_config(with_settings(fresh.config, train={"retriever": False}))
@@ -530,7 +535,7 @@ def test_pruning_keeps_the_retriever_of_the_index_of_an_open_round(
 
 @pytest.mark.parametrize("broken", ["folder", "meta.json"])
 def test_pruning_deletes_no_retriever_where_an_index_in_use_cannot_be_read(
-    fresh: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     with_refused(fresh, monkeypatch)
     folder = fresh.index_folder(fresh.current_index())
@@ -545,7 +550,7 @@ def test_pruning_deletes_no_retriever_where_an_index_in_use_cannot_be_read(
 
 
 def test_pruning_does_not_make_good_what_is_in_use_again(
-    fresh: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A prune that was killed before the folders were gone, and an index built with one of them since."""
     refused = with_refused(fresh, monkeypatch)
@@ -557,7 +562,7 @@ def test_pruning_does_not_make_good_what_is_in_use_again(
     assert fresh.index().retrieve(["Who built it?"], 1)
 
 
-def test_a_retriever_whose_files_changed_is_not_used(fresh: Desk) -> None:
+def test_a_retriever_whose_files_changed_is_not_used(fresh: Runtime) -> None:
     machine.run(fresh, until="trained")
     weights = fresh.workspace.folder / trained(fresh, 0).path / "model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -570,7 +575,7 @@ def test_a_retriever_whose_files_changed_is_not_used(fresh: Desk) -> None:
 # --- what is told, and confidence -----------------------------------------------------------------
 
 
-def test_the_commands_tell_of_it(fresh: Desk) -> None:
+def test_the_commands_tell_of_it(fresh: Runtime) -> None:
     at_ws = ("-w", fresh.workspace.folder)
     said = run("train", *at_ws).out
     assert "retriever trained on 48 examples" in said
@@ -593,8 +598,8 @@ def test_the_commands_tell_of_it(fresh: Desk) -> None:
     assert "Trained retriever" in (fresh.workspace.folder / "report.html").read_text("utf-8")
 
 
-def test_the_calibrator_of_a_hybrid_index_looks_at_both_lists(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_the_calibrator_of_a_hybrid_index_looks_at_both_lists(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         row = queries.round_(session, 1)
         calibrator = queries.calibrator(session, row.calibrator_id or 0)
         predictions = queries.predictions(session, 1)
@@ -603,58 +608,58 @@ def test_the_calibrator_of_a_hybrid_index_looks_at_both_lists(desk: Desk) -> Non
     assert all(entry.confidence is not None for entry in predictions if entry.answers)
 
 
-def test_an_answer_has_no_confidence_where_passages_are_found_in_another_way_than_calibrated(desk: Desk) -> None:
-    machine.run(desk, reviewer="none", until="predicted")
-    assert ask(desk, "Who built it?")[0].confidence is not None
-    build_index(desk, dense="none")
-    assert ask(desk, "Who built it?")[0].confidence is None
+def test_an_answer_has_no_confidence_where_passages_are_found_in_another_way_than_calibrated(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="none", until="predicted")
+    assert ask(runtime, "Who built it?")[0].confidence is not None
+    build_index(runtime, dense="none")
+    assert ask(runtime, "Who built it?")[0].confidence is None
 
 
 @pytest.mark.parametrize("change", [{"model": "other"}, {"pooling": "cls"}])
 def test_an_answer_has_no_confidence_where_passages_are_encoded_in_another_way_than_calibrated(
-    desk: Desk, home: Path, change: dict[str, str]
+    runtime: Runtime, home: Path, change: dict[str, str]
 ) -> None:
-    machine.run(desk, reviewer="none", until="predicted")
+    machine.run(runtime, reviewer="none", until="predicted")
     meant = {name: str(home / value) if name == "model" else value for name, value in change.items()}
-    other = desk.with_config(with_settings(desk.config, dense=meant))
+    other = runtime.with_config(with_settings(runtime.config, dense=meant))
     build_index(other)
     assert ask(other, "Who built it?")[0].confidence is None
 
 
 def test_an_answer_keeps_its_confidence_where_more_passages_are_encoded_in_the_same_way(
-    desk: Desk, tmp_path: Path
+    runtime: Runtime, tmp_path: Path
 ) -> None:
-    machine.run(desk, reviewer="none", until="predicted")
+    machine.run(runtime, reviewer="none", until="predicted")
     late = tmp_path / "late.txt"
     late.write_text("A passage that came after the round.", encoding="utf-8")
-    import_files(desk.database, [str(late)], role="corpus")
-    build_index(desk)
-    with at(desk.workspace.folder) as later:
+    import_files(runtime.database, [str(late)], role="corpus")
+    build_index(runtime)
+    with at(runtime.workspace.folder) as later:
         assert ask(later, "Who built it?")[0].confidence is not None
 
 
 def test_by_terms_alone_an_answer_has_its_confidence_also_without_the_index_of_the_round(tmp_path: Path) -> None:
-    with at(make_workspace(tmp_path / "terms")) as desk:
-        machine.train(desk)
-        opened_with = machine.run(desk, reviewer="none", until="predicted").round.index_fingerprint
+    with at(make_workspace(tmp_path / "terms")) as runtime:
+        machine.train(runtime)
+        opened_with = machine.run(runtime, reviewer="none", until="predicted").round.index_fingerprint
         assert opened_with is not None
         late = tmp_path / "late.txt"
         late.write_text("A passage that came while the round was open.", encoding="utf-8")
-        import_files(desk.database, [str(late)], role="corpus")
-        build_index(desk)
-        shutil.rmtree(desk.index_folder(opened_with))
-    with at(tmp_path / "terms") as desk:
-        assert ask(desk, "Who built it?")[0].confidence is not None
+        import_files(runtime.database, [str(late)], role="corpus")
+        build_index(runtime)
+        shutil.rmtree(runtime.index_folder(opened_with))
+    with at(tmp_path / "terms") as runtime:
+        assert ask(runtime, "Who built it?")[0].confidence is not None
 
 
 def test_the_state_of_two_equal_runs_is_equal(home: Path, played: Path, tmp_path: Path) -> None:
     found: list[Mapping[str, Any]] = []
-    with at(shutil.copytree(home / "indexed", tmp_path / "again")) as desk:
-        machine.train(desk)
-        machine.run(desk, reviewer="simulated")
-        with desk.database.read() as session:
+    with at(shutil.copytree(home / "indexed", tmp_path / "again")) as runtime:
+        machine.train(runtime)
+        machine.run(runtime, reviewer="simulated")
+        with runtime.database.read() as session:
             found.append(state(session))
-    with at(played) as desk, desk.database.read() as session:
+    with at(played) as runtime, runtime.database.read() as session:
         found.append(state(session))
     assert found[0]["retrievers"]
     assert found[0] == found[1]
@@ -662,9 +667,9 @@ def test_the_state_of_two_equal_runs_is_equal(home: Path, played: Path, tmp_path
 
 def test_the_training_of_a_reader_does_not_depend_on_the_setting(played: Path) -> None:
     """So that one begun before there was the setting is gone on with."""
-    with at(played) as desk:
-        config = desk.config.train
-        record = json.loads((desk.workspace.folder / desk.best_model().path / "training.json").read_text("utf-8"))
+    with at(played) as runtime:
+        config = runtime.config.train
+        record = json.loads((runtime.workspace.folder / runtime.best_model().path / "training.json").read_text("utf-8"))
     assert config.retriever
     assert "retriever" not in record["config"]
     assert dataclasses.replace(config, retriever=False).reader == config.reader

@@ -13,13 +13,14 @@ import pytest
 
 from db import queries, store
 from db.errors import Conflict
-from labeler import evaluation
-from labeler.answering import ask
-from labeler.desk import Desk, with_settings
-from labeler.errors import NotReady
-from labeler.gate import Verdict
-from labeler.ingest import import_files
-from labeler.rounds import judging, machine, opening, story, training
+from labeler.core.errors import NotReady
+from labeler.core.runtime import Runtime, with_settings
+from labeler.evaluation import end_to_end
+from labeler.importing.ingest import import_files
+from labeler.reading.on_demand import ask
+from labeler.rounds import history, machine
+from labeler.rounds.gate import Verdict
+from labeler.rounds.steps import opening, promotion, training
 from mrc import pipeline
 from mrc.errors import BadCheckpoint
 from tests.state import state
@@ -30,13 +31,13 @@ from tests.worlds import at, make_workspace
 def played(baseline: Path) -> Path:
     """The same workspace after one round with the simulated reviewer."""
     folder = shutil.copytree(baseline, baseline.with_name("played"))
-    with at(folder) as desk:
-        assert machine.run(desk, reviewer="simulated").round.stage == "closed"
+    with at(folder) as runtime:
+        assert machine.run(runtime, reviewer="simulated").round.stage == "closed"
     return folder
 
 
 @pytest.fixture
-def desk(played: Path, tmp_path: Path) -> Iterator[Desk]:
+def runtime(played: Path, tmp_path: Path) -> Iterator[Runtime]:
     """A copy of the played workspace that a test may change."""
     with at(shutil.copytree(played, tmp_path / "copy")) as opened:
         yield opened
@@ -44,16 +45,16 @@ def desk(played: Path, tmp_path: Path) -> Iterator[Desk]:
 
 def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the gate refuse whatever it sees."""
-    honest = judging.compare
+    honest = promotion.compare
 
     def refuse(*rows: object, **settings: object) -> Verdict:
         return dataclasses.replace(honest(*rows, **settings), promoted=False, why="refused: by this test")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(judging, "compare", refuse)
+    monkeypatch.setattr(promotion, "compare", refuse)
 
 
 def test_the_baseline_holds_out_calibration_questions_and_trains_on_the_other_gold(baseline: Path) -> None:
-    with at(baseline) as desk, desk.database.read() as session:
+    with at(baseline) as runtime, runtime.database.read() as session:
         counts = queries.counts(session).questions
         taught = queries.training_rows(session, 0)
     assert counts["calibration"] == 12  # a fifth of 60
@@ -61,22 +62,22 @@ def test_the_baseline_holds_out_calibration_questions_and_trains_on_the_other_go
     assert len(taught) == counts["gold"]
 
 
-def test_nothing_held_out_ever_teaches(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_nothing_held_out_ever_teaches(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         held = {row.id for role in ("dev", "test", "calibration") for row in queries.questions(session, roles=[role])}
-        guarded = queries.guarded_passages(session)
+        held_out = queries.held_out_passages(session)
         for number in (0, 1):
             for row in queries.training_rows(session, number):
                 assert row.question.id not in held
-                assert not {answer.passage_id for answer in row.label.answers} & guarded
+                assert not {answer.passage_id for answer in row.label.answers} & held_out
 
 
-def test_mined_negatives_hold_no_answer_and_no_held_out_passage(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_mined_negatives_hold_no_answer_and_no_held_out_passage(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         rows, row = queries.training_rows(session, 1), queries.round_(session, 1)
-        guarded = queries.guarded_passages(session)
-        forbidden = {passage.text for passage in queries.passages(session, guarded).values()}
-    mined = training.mine_negatives(desk, row, rows, guarded)
+        held_out = queries.held_out_passages(session)
+        forbidden = {passage.text for passage in queries.passages(session, held_out).values()}
+    mined = training.mine_negatives(runtime, row, rows, held_out)
     assert any(mined.values())
     for each in rows:
         for text in mined.get(each.question.id, ()):
@@ -84,8 +85,8 @@ def test_mined_negatives_hold_no_answer_and_no_held_out_passage(desk: Desk) -> N
             assert all(answer.text.lower() not in text.lower() for answer in each.label.answers)
 
 
-def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         reviews = queries.reviews(session, round_number=1)
         human = {label.question_id for label in queries.live_labels(session, kinds=["human"])}
         pseudo = {label.question_id for label in queries.live_labels(session, kinds=["pseudo"])}
@@ -94,9 +95,9 @@ def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(desk:
     assert not human & pseudo
 
 
-def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(desk: Desk) -> None:
-    told = [story.all_rounds(desk)[1]["written"]]
-    with desk.database.read() as session:
+def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(runtime: Runtime) -> None:
+    told = [history.all_rounds(runtime)[1]["written"]]
+    with runtime.database.read() as session:
         made = queries.labels(session, round_number=1)
     assert told[0] == {
         "human": sum(label.kind == "human" for label in made),
@@ -105,144 +106,144 @@ def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(desk: Des
         "taught": sum(label.kind == "pseudo" and label.train_weight > 0 for label in made),
     }
     assert told[0]["human"]
-    machine.run(desk, reviewer="none")
-    story.revert(desk, 2, with_reviews=False)  # gives round 1's pseudo-labels back as copies
-    told.append(story.all_rounds(desk)[1]["written"])
+    machine.run(runtime, reviewer="none")
+    history.revert(runtime, 2, with_reviews=False)  # gives round 1's pseudo-labels back as copies
+    told.append(history.all_rounds(runtime)[1]["written"])
     assert told[0] == told[1]
 
 
-def test_a_second_run_after_the_round_opens_the_next_one(desk: Desk) -> None:
-    assert machine.run(desk, reviewer="none").round.number == 2
+def test_a_second_run_after_the_round_opens_the_next_one(runtime: Runtime) -> None:
+    assert machine.run(runtime, reviewer="none").round.number == 2
 
 
-def test_without_a_reviewer_nobody_is_asked(desk: Desk) -> None:
-    row = machine.run(desk, reviewer="none", until="labelled").round
-    with desk.database.read() as session:
+def test_without_a_reviewer_nobody_is_asked(runtime: Runtime) -> None:
+    row = machine.run(runtime, reviewer="none", until="labelled").round
+    with runtime.database.read() as session:
         assert queries.tasks(session, round_number=row.number) == []
 
 
 def test_a_refused_round_keeps_its_human_labels_and_gives_the_old_pseudo_labels_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing(monkeypatch)
-    before = live(desk, "pseudo")
-    row = machine.run(desk, reviewer="simulated").round
-    after = live(desk, "pseudo")
+    before = live(runtime, "pseudo")
+    row = machine.run(runtime, reviewer="simulated").round
+    after = live(runtime, "pseudo")
     assert row.promoted is False
-    assert desk.best_model().round_number < row.number
-    reviewed = live(desk, "human")
+    assert runtime.best_model().round_number < row.number
+    reviewed = live(runtime, "human")
     assert after == {key: text for key, text in before.items() if key not in reviewed}
 
 
-def live(desk: Desk, kind: str) -> dict[str, str]:
+def live(runtime: Runtime, kind: str) -> dict[str, str]:
     """Question id -> answer of the live labels of a kind; empty text for "no answer"."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         rows = queries.live_labels(session, kinds=[kind])
     return {row.question_id: row.answers[0].text if row.answers else "" for row in rows}
 
 
-def test_reverting_a_round_brings_back_the_reader_and_the_labels_before_it(desk: Desk, baseline: Path) -> None:
-    told = story.revert(desk, 1, with_reviews=True)
+def test_reverting_a_round_brings_back_the_reader_and_the_labels_before_it(runtime: Runtime, baseline: Path) -> None:
+    told = history.revert(runtime, 1, with_reviews=True)
     assert told["reverted"] == [1]
-    assert desk.best_model().round_number == 0
-    assert (live(desk, "human"), live(desk, "pseudo")) == ({}, {})
+    assert runtime.best_model().round_number == 0
+    assert (live(runtime, "human"), live(runtime, "pseudo")) == ({}, {})
     with at(baseline) as before:
-        assert live(desk, "gold") == live(before, "gold")
+        assert live(runtime, "gold") == live(before, "gold")
 
 
-def test_history_outlives_a_revert(desk: Desk) -> None:
-    with desk.database.read() as session:
+def test_history_outlives_a_revert(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
         written = len(queries.labels(session))
         question = queries.reviews(session, round_number=1)[0].question_id
-    story.revert(desk, 1, with_reviews=True)
-    with desk.database.read() as session:
+    history.revert(runtime, 1, with_reviews=True)
+    with runtime.database.read() as session:
         assert len(queries.labels(session)) >= written
         kinds = {event.kind for event in queries.history(session, question)}
     assert {"review", "prediction", "task"} <= kinds
 
 
-def test_a_round_goes_on_with_the_settings_it_was_opened_with(desk: Desk) -> None:
-    opening.open_next(desk, reviewer="none")
-    changed = desk.with_config(opening.resolve(desk))
-    with desk.database.write() as session:
+def test_a_round_goes_on_with_the_settings_it_was_opened_with(runtime: Runtime) -> None:
+    opening.open_next(runtime, reviewer="none")
+    changed = runtime.with_config(opening.resolve(runtime))
+    with runtime.database.write() as session:
         row = queries.current_round(session)
         assert row is not None
-    standing = machine.run(changed, until="predicted")
-    assert standing.round.config == row.config
+    status = machine.run(changed, until="predicted")
+    assert status.round.config == row.config
 
 
-def test_settings_that_an_open_round_does_not_use_are_named(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    machine.run(desk, reviewer="none", until="open")
-    given = with_settings(desk.config, review={"review_budget": 99}, round={"start": "elsewhere"})
-    machine.run(desk.with_config(given), until="open")
-    stays = desk.config.review.review_budget, opening.start_of(desk)
+def test_settings_that_an_open_round_does_not_use_are_named(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    machine.run(runtime, reviewer="none", until="open")
+    given = with_settings(runtime.config, review={"review_budget": 99}, round={"start": "elsewhere"})
+    machine.run(runtime.with_config(given), until="open")
+    stays = runtime.config.review.review_budget, opening.start_of(runtime)
     assert caplog.messages == [
         "round 2 goes on with the settings it was opened with; not used: "
         f"review.review_budget (stays {stays[0]}), round.start (stays {stays[1]})"
     ]
 
 
-def test_predicting_again_leaves_a_round_that_is_further_on_where_it_stands(desk: Desk) -> None:
-    machine.run(desk, reviewer="simulated", until="in_review")
-    assert machine.predict(desk).stage == "in_review"
+def test_predicting_again_leaves_a_round_that_is_further_on_where_it_stands(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="simulated", until="in_review")
+    assert machine.predict(runtime).stage == "in_review"
 
 
-def test_a_round_is_judged_by_its_own_index_whatever_was_imported_since(desk: Desk, tmp_path: Path) -> None:
-    machine.run(desk, reviewer="none", until="trained")
+def test_a_round_is_judged_by_its_own_index_whatever_was_imported_since(runtime: Runtime, tmp_path: Path) -> None:
+    machine.run(runtime, reviewer="none", until="trained")
     late = tmp_path / "late.txt"
     late.write_text("A passage that came while the round was open.", encoding="utf-8")
-    import_files(desk.database, [str(late)], role="corpus")
-    assert machine.run(desk).round.stage == "closed"
+    import_files(runtime.database, [str(late)], role="corpus")
+    assert machine.run(runtime).round.stage == "closed"
 
 
-def test_training_between_rounds_is_a_round_of_its_own_and_judged(desk: Desk) -> None:
-    trained = machine.train(desk)
-    with desk.database.read() as session:
+def test_training_between_rounds_is_a_round_of_its_own_and_judged(runtime: Runtime) -> None:
+    trained = machine.train(runtime)
+    with runtime.database.read() as session:
         row = queries.round_(session, trained.round)
     assert (row.kind, row.stage) == ("retrain", "closed")
 
 
-def test_training_in_the_middle_of_a_round_says_what_to_do(desk: Desk) -> None:
-    machine.run(desk, reviewer="none", until="predicted")
+def test_training_in_the_middle_of_a_round_says_what_to_do(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="none", until="predicted")
     with pytest.raises(NotReady, match="labeler round"):
-        machine.train(desk)
+        machine.train(runtime)
 
 
-def test_a_stale_index_is_named_before_a_round_opens(desk: Desk) -> None:
-    with desk.database.write() as session:
+def test_a_stale_index_is_named_before_a_round_opens(runtime: Runtime) -> None:
+    with runtime.database.write() as session:
         undone = queries.imports(session)[0].id
         store.undo_import(session, undone)
     with pytest.raises(Exception, match="labeler index"):
-        machine.run(desk, reviewer="none")
+        machine.run(runtime, reviewer="none")
 
 
-def test_evaluation_is_made_once_and_then_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = evaluation.evaluate(desk, "test")
-    monkeypatch.setattr(evaluation, "marks", None)
-    assert evaluation.evaluate(desk, "test") == first
+def test_evaluation_is_made_once_and_then_read(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = end_to_end.evaluate(runtime, "test")
+    monkeypatch.setattr(end_to_end, "marks", None)
+    assert end_to_end.evaluate(runtime, "test") == first
 
 
-def test_evaluation_is_made_anew_under_another_precision(desk: Desk) -> None:
-    evaluation.evaluate(desk, "test")
-    other = with_settings(desk.config, train={"precision": "bf16"})
-    evaluation.evaluate(desk.with_config(other), "test")
-    with desk.database.read() as session:
+def test_evaluation_is_made_anew_under_another_precision(runtime: Runtime) -> None:
+    end_to_end.evaluate(runtime, "test")
+    other = with_settings(runtime.config, train={"precision": "bf16"})
+    end_to_end.evaluate(runtime.with_config(other), "test")
+    with runtime.database.read() as session:
         keys = [row.key for row in queries.evaluations(session, split="test")]
     assert len(keys) == 4  # the gold passage and end to end, each in two precisions
     assert len(set(keys)) == 4
 
 
-def test_an_answer_has_a_confidence_if_as_many_passages_were_read_as_when_it_was_calibrated(desk: Desk) -> None:
-    assert ask(desk, "Who built it?")[0].confidence is None  # nothing is known of a student fresh from training
-    machine.run(desk, reviewer="none", until="predicted")
-    assert desk.config.read.top_k == 2
-    confident, other = (ask(desk, "Who built it?", k=k) for k in (2, 1))
-    assert ask(desk, "Who built it?") == confident
+def test_an_answer_has_a_confidence_if_as_many_passages_were_read_as_when_it_was_calibrated(runtime: Runtime) -> None:
+    assert ask(runtime, "Who built it?")[0].confidence is None  # nothing is known of a student fresh from training
+    machine.run(runtime, reviewer="none", until="predicted")
+    assert runtime.config.read.top_k == 2
+    confident, other = (ask(runtime, "Who built it?", k=k) for k in (2, 1))
+    assert ask(runtime, "Who built it?") == confident
     assert confident[0].confidence is not None
     assert [other[0].confidence, *(each.confidence for each in confident[1:])] == [None] * len(confident)
 
 
-def test_answers_are_merged_by_the_metric_of_the_workspace(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_merged_by_the_metric_of_the_workspace(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     honest, seen = pipeline.answer, []
 
     def answer(*questions: Any, metric: Any, **settings: Any) -> Any:
@@ -250,37 +251,37 @@ def test_answers_are_merged_by_the_metric_of_the_workspace(desk: Desk, monkeypat
         return honest(*questions, metric=metric, **settings)
 
     monkeypatch.setattr(pipeline, "answer", answer)
-    ask(desk.with_config(with_settings(desk.config, workspace={"metric": "korquad"})), "Who built it?")
+    ask(runtime.with_config(with_settings(runtime.config, workspace={"metric": "korquad"})), "Who built it?")
     assert seen == ["korquad"]
 
 
-def test_a_reader_whose_files_changed_is_not_used(desk: Desk) -> None:
-    weights = desk.workspace.folder / desk.best_model().path / "model.safetensors"
+def test_a_reader_whose_files_changed_is_not_used(runtime: Runtime) -> None:
+    weights = runtime.workspace.folder / runtime.best_model().path / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(BadCheckpoint, match="labeler train"):
-        desk.reader(desk.best_model())
+        runtime.reader(runtime.best_model())
 
 
 def test_a_world_without_gold_starts_with_a_random_blind_sample(tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "cold", division="test=20,pool=60")
-    with at(folder) as desk:
-        row = machine.run(desk, reviewer="simulated").round
-        with desk.database.read() as session:
+    with at(folder) as runtime:
+        row = machine.run(runtime, reviewer="simulated").round
+        with runtime.database.read() as session:
             tasks = queries.tasks(session, round_number=row.number)
             questions = queries.questions(session)
     assert (row.kind, row.stage, row.promoted) == ("cold", "closed", True)
     assert all(task.blind and task.kind == "random" for task in tasks)
     sides: dict[str, set[str]] = {}
     for question in questions:
-        sides.setdefault(question.unit, set()).add(question.role)
+        sides.setdefault(question.split_group, set()).add(question.role)
     assert {"calibration", "pool"} <= set.union(*sides.values())
     assert all(len(roles) == 1 for roles in sides.values()), "units are held out whole, reviewed or not"
 
 
 @pytest.fixture
-def unlabelled(tmp_path: Path) -> Iterator[Desk]:
+def unlabelled(tmp_path: Path) -> Iterator[Runtime]:
     """A workspace of a pool and a few test questions, without gold labels."""
     folder = make_workspace(tmp_path / "unlabelled", division="test=20,pool=60", review__review_budget=0)
     with at(folder) as opened:
@@ -298,19 +299,19 @@ def gold_file(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_without_gold_and_without_a_reviewer_no_round_is_opened(unlabelled: Desk) -> None:
+def test_without_gold_and_without_a_reviewer_no_round_is_opened(unlabelled: Runtime) -> None:
     with pytest.raises(NotReady, match="--as gold"):
         machine.run(unlabelled, reviewer="none")
     assert machine.current(unlabelled) is None
 
 
-def test_predicting_without_a_reader_says_what_to_do(unlabelled: Desk) -> None:
+def test_predicting_without_a_reader_says_what_to_do(unlabelled: Runtime) -> None:
     with pytest.raises(NotReady, match="labeler train"):
         machine.predict(unlabelled)
     assert machine.current(unlabelled) is None
 
 
-def test_a_cold_start_without_any_answer_waits_for_gold_labels(unlabelled: Desk, tmp_path: Path) -> None:
+def test_a_cold_start_without_any_answer_waits_for_gold_labels(unlabelled: Runtime, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="--as gold"):
         machine.run(unlabelled, reviewer="simulated")
     import_files(unlabelled.database, [gold_file(tmp_path)], role="gold")
@@ -319,19 +320,19 @@ def test_a_cold_start_without_any_answer_waits_for_gold_labels(unlabelled: Desk,
 
 
 def test_a_first_round_that_cannot_train_is_given_up_for_another(tmp_path: Path) -> None:
-    with at(make_workspace(tmp_path / "first")) as desk:
-        opening.open_baseline(desk)
-        assert story.revert(desk, 0, with_reviews=False)["reverted"] == [0]
-        assert machine.train(desk).round == 1
+    with at(make_workspace(tmp_path / "first")) as runtime:
+        opening.open_baseline(runtime)
+        assert history.revert(runtime, 0, with_reviews=False)["reverted"] == [0]
+        assert machine.train(runtime).round == 1
         with pytest.raises(Conflict, match="all others stand on"):
-            story.revert(desk, 1, with_reviews=False)
+            history.revert(runtime, 1, with_reviews=False)
 
 
 def test_two_plays_of_one_world_end_in_the_same_state(baseline: Path, played: Path, tmp_path: Path) -> None:
     again = shutil.copytree(baseline, tmp_path / "again")
-    with at(again) as desk:
-        machine.run(desk, reviewer="simulated")
-        with desk.database.read() as session:
+    with at(again) as runtime:
+        machine.run(runtime, reviewer="simulated")
+        with runtime.database.read() as session:
             second = state(session)
-    with at(played) as desk, desk.database.read() as session:
+    with at(played) as runtime, runtime.database.read() as session:
         assert state(session) == second

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.select import Candidate, Plan, SelectConfig, _suspects, doubled, plan, train_weights
+from labeler.rounds.select import Candidate, Plan, SelectConfig, _suspects, doubled, plan, train_weights
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -80,9 +80,9 @@ def test_a_released_answer_may_be_one_that_does_not_teach() -> None:
 
 
 def test_a_guarded_answer_is_neither_released_nor_taught_but_may_be_reviewed() -> None:
-    guarded = [replace(c, guarded=True) for c in pool_of(10)]
-    assert set(decisions(planned(guarded, threshold=0.1))) == {"leave"}
-    assert set(decisions(planned(guarded, SelectConfig(review_budget=10), threshold=0.1))) == {"review"}
+    held_out = [replace(c, held_out=True) for c in pool_of(10)]
+    assert set(decisions(planned(held_out, threshold=0.1))) == {"leave"}
+    assert set(decisions(planned(held_out, SelectConfig(review_budget=10), threshold=0.1))) == {"review"}
 
 
 def test_a_question_in_review_is_no_pseudo_label_of_this_round() -> None:
@@ -100,7 +100,7 @@ def test_weight_is_one_from_the_mean_up_and_falls_like_a_gaussian_below() -> Non
 
 
 def test_guarded_and_uncalibrated_answers_do_not_move_the_mean() -> None:
-    pool = [candidate(0, 0.5), candidate(1, 0.9), candidate(2, 0.0, guarded=True), candidate(3, None)]
+    pool = [candidate(0, 0.5), candidate(1, 0.9), candidate(2, 0.0, held_out=True), candidate(3, None)]
     assert train_weights(pool, min_confidence=0.35) == pytest.approx([math.exp(-0.5), 1.0, 0.0, 0.0])  # mu .7, sigma .2
 
 
@@ -144,7 +144,7 @@ def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
     chosen = [c for c in pool if c.question_id in ids(made, "uncertain")]
     assert len(chosen) == 24 + 6  # no suspects in this pool: their share goes here
     assert all(c.confidence is not None and 0.2 <= c.confidence <= 0.7 for c in chosen)
-    assert len({c.unit for c in chosen}) == len(chosen)
+    assert len({c.split_group for c in chosen}) == len(chosen)
 
 
 def test_the_band_includes_both_ends() -> None:
@@ -287,7 +287,7 @@ def test_a_share_of_questions_goes_to_two_people_whatever_the_order() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "words"),
-    [({"double_share": 1.5}, "double_share must be in 0-1"), ({"passages": 0}, "passages must be in 1-5"),
+    [({"double_annotation": 1.5}, "double_annotation must be in 0-1"), ({"passages": 0}, "passages must be in 1-5"),
      ({"passages": 6}, "passages must be in 1-5")],
 )  # fmt: skip
 def test_settings_of_pages_and_pairs_are_checked(changed: dict[str, Any], words: str) -> None:

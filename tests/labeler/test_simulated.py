@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from db.rows import AnswerRow, HiddenRow, PredictionRow, SpanRow, TaskRow
-from labeler.rounds.simulated import SECONDS, simulate
+from labeler.rounds.simulated_reviewer import SECONDS, simulate
 from mrc.types import Passage
 
 TEXT = "The bridge of Velmora opened in 1893 and was built by Ansel Dray."
@@ -58,9 +58,15 @@ def predicted(answer: SpanRow) -> PredictionRow:
 
 
 def reviewed(
-    known: HiddenRow | None, prediction: PredictionRow | None = None, *, error_rate: float = 0.0, **about: bool
+    known: HiddenRow | None,
+    prediction: PredictionRow | None = None,
+    *,
+    simulated_error_rate: float = 0.0,
+    **about: bool,
 ):
-    return simulate(task(**about), known, prediction, metric="squad", error_rate=error_rate, seed=1, fetch=fetch)
+    return simulate(
+        task(**about), known, prediction, metric="squad", simulated_error_rate=simulated_error_rate, seed=1, fetch=fetch
+    )
 
 
 def test_the_span_of_the_text_stands_where_the_fixture_says() -> None:
@@ -97,7 +103,7 @@ def test_a_question_that_nothing_is_known_of_is_skipped() -> None:
 
 
 def test_an_erring_reviewer_marks_other_words_of_the_same_passage() -> None:
-    found = reviewed(HiddenRow("q1", False, (YEAR,)), error_rate=1.0)
+    found = reviewed(HiddenRow("q1", False, (YEAR,)), simulated_error_rate=1.0)
     assert found.answer is not None
     assert TEXT[found.answer.start : found.answer.end] == found.answer.text
     assert found.answer.end <= YEAR.start or found.answer.start >= YEAR.end
@@ -107,6 +113,7 @@ def test_an_erring_reviewer_marks_other_words_of_the_same_passage() -> None:
 def test_the_same_seed_and_question_give_the_same_review(seed: int) -> None:
     known = HiddenRow("q1", False, (YEAR, BUILDER))
     first, second = (
-        simulate(task(), known, None, metric="squad", error_rate=0.5, seed=seed, fetch=fetch) for _ in range(2)
+        simulate(task(), known, None, metric="squad", simulated_error_rate=0.5, seed=seed, fetch=fetch)
+        for _ in range(2)
     )
     assert first == second

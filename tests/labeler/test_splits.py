@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.splits import Item, SplitPlan, assign, hold_out, parse_split, units
+from labeler.importing.splits import Item, SplitPlan, assign, hold_out, parse_split, units
 
 PLAN = SplitPlan((("gold", 7), ("dev", 3), ("test", 5)), "pool")
 
@@ -59,14 +59,14 @@ def test_units_of_one_fill_a_plan_exactly() -> None:
 
 
 def test_a_unit_too_large_for_every_count_goes_to_the_rest_or_nowhere() -> None:
-    unit_of = {f"q{number}": "one" for number in range(8)}
-    assert set(assign(unit_of, PLAN, seed=0).values()) == {"pool"}
-    assert assign(unit_of, SplitPlan(PLAN.counts, None), seed=0) == {}
+    split_group_of = {f"q{number}": "one" for number in range(8)}
+    assert set(assign(split_group_of, PLAN, seed=0).values()) == {"pool"}
+    assert assign(split_group_of, SplitPlan(PLAN.counts, None), seed=0) == {}
 
 
 def test_another_seed_draws_another_split() -> None:
-    unit_of = {f"q{number}": str(number) for number in range(20)}
-    assert assign(unit_of, PLAN, seed=0) != assign(unit_of, PLAN, seed=1)
+    split_group_of = {f"q{number}": str(number) for number in range(20)}
+    assert assign(split_group_of, PLAN, seed=0) != assign(split_group_of, PLAN, seed=1)
 
 
 @given(items, st.integers(0, 3))

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 from db import queries, store
 from db.rows import NewReview, ReviewRow
-from labeler.errors import NotReady
-from labeler.finding import longest_part, near, occurrences
-from labeler.screen import Mark, Screen, lines, one_line, width
-from labeler.terminal import PAUSE, Sat, Sitting
+from labeler.core.errors import NotReady
+from labeler.labels.span_search import longest_part, near, occurrences
+from labeler.review.screen import Mark, Screen, lines, one_line, width
+from labeler.review.terminal import PAUSE, ReviewSession, ReviewSummary
 from tests.commands import Ran, new_workspace, run
 from tests.reviewing import ORDER, TEXTS, round_in_review
 from tests.worlds import at
@@ -70,20 +70,20 @@ class Script:
         return "\n".join(self.shown)
 
 
-def sit(ws: Path, *said: str, reviewer: str = "kim", seconds: float = 1.0) -> tuple[Sat, Script]:
+def sit(ws: Path, *said: str, reviewer: str = "kim", seconds: float = 1.0) -> tuple[ReviewSummary, Script]:
     """What a sitting came to, and what was on the screen."""
     script = Script(said, seconds=seconds)
-    with at(ws) as desk:
-        return Sitting(desk, reviewer, script, PLAIN, clock=lambda: script.now).run(), script
+    with at(ws) as runtime:
+        return ReviewSession(runtime, reviewer, script, PLAIN, clock=lambda: script.now).run(), script
 
 
 def reviews(ws: Path) -> list[ReviewRow]:
-    with at(ws) as desk, desk.database.read() as session:
+    with at(ws) as runtime, runtime.database.read() as session:
         return queries.reviews(session)
 
 
 def states(ws: Path) -> dict[str, str]:
-    with at(ws) as desk, desk.database.read() as session:
+    with at(ws) as runtime, runtime.database.read() as session:
         return {task.question_id: task.state for task in queries.tasks(session)}
 
 
@@ -165,18 +165,18 @@ def test_an_answer_that_stands_nowhere_is_told_with_what_of_it_does(ws: Path) ->
 
 
 def test_a_blind_task_shows_no_candidate_and_its_passages_in_an_order_of_their_own(ws: Path) -> None:
-    from labeler.studio.convert import page_order
+    from labeler.review.studio.convert import page_order
 
-    with at(ws) as desk, desk.database.read() as session:
+    with at(ws) as runtime, runtime.database.read() as session:
         blind = next(task for task in queries.tasks(session) if task.question_id == "q3")
-    sat, script = sit(ws, "n", "", "1", "q")
+    summary, script = sit(ws, "n", "", "1", "q")
     page = script.shown[2]  # the first page, what was stored, the second page
     assert "What stands beside the bridge?" in page
     assert "%" not in page
     assert "[1:" not in page
     places = [page.index(one_line(TEXTS[key])[:12]) for key in page_order(blind)]
     assert places == sorted(places)
-    assert sat.reviews == 1
+    assert summary.reviews == 1
     assert "no candidate is shown" in script.text
 
 
@@ -186,19 +186,19 @@ def test_a_digit_without_a_candidate_is_told(ws: Path) -> None:
 
 
 def test_an_undone_review_is_taken_back_and_asked_again_with_its_time(ws: Path) -> None:
-    sat, script = sit(ws, "", "u", "n", "q", seconds=2.0)
+    summary, script = sit(ws, "", "u", "n", "q", seconds=2.0)
     assert "taken back: 1921년" in script.text
     (review,) = reviews(ws)
     assert (review.question_id, review.verdict, review.seconds) == ("q1", "no_answer", 4.0)  # 2 s before, 2 s after
-    assert sat.reviews == 1
+    assert summary.reviews == 1
 
 
 def test_undo_goes_back_to_the_beginning_of_the_sitting_and_no_further(ws: Path) -> None:
     sit(ws, "", "q")
-    sat, script = sit(ws, "n", "n", "u", "u", "u", "q")
+    summary, script = sit(ws, "n", "n", "u", "u", "u", "q")
     assert [review.question_id for review in reviews(ws)] == ["q1"]
     assert "nothing to undo in this sitting" in script.text
-    assert (sat.reviews, sat.left) == (0, 3)
+    assert (summary.reviews, summary.left) == (0, 3)
 
 
 def test_a_comment_goes_with_the_review_and_can_be_taken_away(ws: Path) -> None:
@@ -228,48 +228,48 @@ def test_help_tells_the_keys_and_the_guidelines(ws: Path) -> None:
 
 
 def test_nobody_gets_a_task_twice_and_two_people_finish_a_task_for_two(ws: Path) -> None:
-    sat, script = sit(ws, "n", "n", "", "n")
-    assert sat == Sat(reviews=4, skipped=0, left=0, others=1, next=sat.next)
-    assert "1 tasks need another person" in sat.next
+    summary, script = sit(ws, "n", "n", "", "n")
+    assert summary == ReviewSummary(reviews=4, skipped=0, left=0, others=1, next=summary.next)
+    assert "1 tasks need another person" in summary.next
     assert states(ws)["q2"] == "open"
     assert "nothing is left for you" in script.shown[-1]
     again, script = sit(ws)
     assert (again.reviews, script.shown) == (0, [])
-    sat, script = sit(ws, "", reviewer="lee")
+    summary, script = sit(ws, "", reviewer="lee")
     assert "Who raised the tower of Korr?" in script.shown[0]
-    assert (sat.reviews, sat.left, sat.others) == (1, 0, 0)
-    assert sat.next == "round 0 has no open task; go on with: labeler round"
+    assert (summary.reviews, summary.left, summary.others) == (1, 0, 0)
+    assert summary.next == "round 0 has no open task; go on with: labeler round"
     assert states(ws) == dict.fromkeys(("q1", "q2", "q3", "q4"), "done")
 
 
 def test_two_who_disagree_ask_a_third_person_and_neither_of_them(ws: Path) -> None:
     sit(ws, "n", "n", "", "n")  # kim: Ilvane
-    sat, _ = sit(ws, "n", reviewer="lee")  # lee: no answer
-    assert (sat.left, sat.others) == (0, 1)
-    sat, script = sit(ws, "", reviewer="park")
+    summary, _ = sit(ws, "n", reviewer="lee")  # lee: no answer
+    assert (summary.left, summary.others) == (0, 1)
+    summary, script = sit(ws, "", reviewer="park")
     assert "Who raised the tower of Korr?" in script.shown[0]
-    assert (sat.reviews, sat.others) == (1, 0)
+    assert (summary.reviews, summary.others) == (1, 0)
 
 
 def test_an_undone_disagreement_asks_no_third_person(ws: Path) -> None:
     sit(ws, "n", "n", "", "n")
     sit(ws, "n", "u", "", reviewer="lee")
-    sat, _ = sit(ws, reviewer="park")
-    assert (sat.left, sat.others) == (0, 0)
+    summary, _ = sit(ws, reviewer="park")
+    assert (summary.left, summary.others) == (0, 0)
 
 
 def test_a_task_answered_elsewhere_meanwhile_keeps_both_reviews(ws: Path) -> None:
     class Meanwhile(Script):
         def key(self) -> str:
             if self.now == 0.0:
-                with at(ws) as desk, desk.database.write() as session:
+                with at(ws) as runtime, runtime.database.write() as session:
                     task = queries.tasks(session, states=["open"])[0]
                     store.record_review(session, NewReview(task.id, "lee", "no_answer", source="file"))
             return super().key()
 
     script = Meanwhile(["", "q"])
-    with at(ws) as desk:
-        Sitting(desk, "kim", script, PLAIN, clock=lambda: script.now).run()
+    with at(ws) as runtime:
+        ReviewSession(runtime, "kim", script, PLAIN, clock=lambda: script.now).run()
     assert [(review.reviewer, review.question_id) for review in reviews(ws)] == [("lee", "q1"), ("kim", "q1")]
 
 
@@ -278,17 +278,17 @@ def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
 ) -> None:
     class Watching(Script):
         def key(self) -> str:
-            with at(ws) as desk, desk.workspace.lock():  # raises WorkspaceBusy if the sitting held it
+            with at(ws) as runtime, runtime.workspace.lock():  # raises WorkspaceBusy if the sitting held it
                 return super().key()
 
     free = Watching(["n", "q"])
-    with at(ws) as desk:
-        assert Sitting(desk, "kim", free, PLAIN, clock=lambda: free.now).run().reviews == 1
+    with at(ws) as runtime:
+        assert ReviewSession(runtime, "kim", free, PLAIN, clock=lambda: free.now).run().reviews == 1
     waits: list[float] = []
     watched = Script(["n", "q"])
-    with at(ws) as desk, ExitStack() as other:
-        sitting = Sitting(desk, "kim", watched, PLAIN, clock=lambda: watched.now)
-        other.enter_context(desk.workspace.lock("labeler round"))
+    with at(ws) as runtime, ExitStack() as other:
+        sitting = ReviewSession(runtime, "kim", watched, PLAIN, clock=lambda: watched.now)
+        other.enter_context(runtime.workspace.lock("labeler round"))
 
         def sleep(seconds: float) -> None:
             waits.append(seconds)
@@ -303,8 +303,11 @@ def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
 
 
 def test_without_a_round_it_says_what_to_run(tmp_path: Path) -> None:
-    with at(new_workspace(tmp_path / "ws")) as desk, pytest.raises(NotReady, match="labeler round --reviewer people"):
-        Sitting(desk, "kim", Script([]), PLAIN)
+    with (
+        at(new_workspace(tmp_path / "ws")) as runtime,
+        pytest.raises(NotReady, match="labeler round --reviewer people"),
+    ):
+        ReviewSession(runtime, "kim", Script([]), PLAIN)
 
 
 # --- as a command --------------------------------------------------------------------------------

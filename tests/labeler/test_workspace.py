@@ -14,13 +14,13 @@ import pytest
 
 from db import queries
 from db.errors import SchemaTooNew
-from labeler.errors import ConfigError, WorkspaceBusy, WorkspaceError
-from labeler.workspace import create_workspace, find_workspace, open_workspace
+from labeler.core.errors import ConfigError, WorkspaceBusy, WorkspaceError
+from labeler.core.workspace import create_workspace, find_workspace, open_workspace
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from labeler.workspace import open_workspace
+from labeler.core.workspace import open_workspace
 with open_workspace(Path(sys.argv[1]), environ={}).lock("labeler round"):
     print("held", flush=True)
     time.sleep(60)

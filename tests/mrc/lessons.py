@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from mrc.read.batches import TrainBatch, micro_batches
-from mrc.read.features import Windower
-from mrc.read.heads import Scores
-from mrc.read.prepared import prepare
-from mrc.read.trainconfig import SoftTarget, TrainConfig, TrainingExample
+from mrc.read.data.batches import TrainBatch, micro_batches
+from mrc.read.data.tokenized import prepare
+from mrc.read.data.windows import Windower
+from mrc.read.model.heads import Scores
+from mrc.read.train_config import SoftTarget, TrainConfig, TrainingExample
 from tests.mrc import tiny
 
 CONFIG = TrainConfig(
@@ -47,7 +47,7 @@ def batch_of(
 
 
 def scores_for(batch: TrainBatch, *, seed: int, rank: int = 0) -> Scores:
-    """Random scores that take a gradient; with a `rank`, of a joint head."""
+    """Random scores that take a gradient; with a `rank`, of a biaffine head."""
     generator = torch.Generator().manual_seed(seed)
     shape = batch.batch.ids.shape
     parts = [torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.ranking import Candidate
-from mrc.read.adaptive import Masses, StoppingRule, fit_stopping, masses, stops
+from mrc.read.predict.adaptive import Masses, StoppingRule, fit_stopping, masses, stops
 
 TEXTS = ("a", "A", "b", "c")  # the first two are one answer
 

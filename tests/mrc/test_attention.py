@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from mrc.encoder import attention_for
-from mrc.read.attention import ROW_STEP, attend, dropout_factors, packed_row
-from mrc.read.network import load_model
+from mrc.read.model.attention import ROW_STEP, attend, dropout_factors, packed_row
+from mrc.read.model.network import load_model
 from tests.mrc import tiny
 
 CPU = torch.device("cpu")

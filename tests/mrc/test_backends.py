@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
-from mrc.read import backends
-from mrc.read.backends import Disagreement, disagreement
-from mrc.read.heads import Scores
-from mrc.read.model import Reader
-from mrc.read.network import load_model
+from mrc.read.model import backends
+from mrc.read.model.backends import Disagreement, disagreement
+from mrc.read.model.heads import Scores
+from mrc.read.model.network import load_model
+from mrc.read.model.reader import Reader
 from tests.mrc import tiny
 from tests.mrc.test_model import PASSAGE, QUESTION, SMALL, change_config, reader_logits
 
@@ -33,9 +33,9 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A reader with all that a network can have: a joint head and an overlap embedding."""
-    place = tmp_path_factory.mktemp("joint")
-    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "joint", "overlap": "words"}
+    """A reader with all that a network can have: a biaffine head and an overlap embedding."""
+    place = tmp_path_factory.mktemp("biaffine")
+    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "biaffine", "overlap": "words"}
     model = load_model(tiny.bert(place / "start"), **options)
     with torch.no_grad():
         model.overlap.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
@@ -206,7 +206,7 @@ def test_a_network_of_no_numbers_agrees_with_none(before, folder):
         return Scores(numbers.start + (torch.nan if int(ids[0, 0]) == before else 0), numbers.end)
 
     assert math.isnan(disagreement(network, lambda *_: numbers, iter(inputs)).logit)
-    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32, head="joint", overlap="words")
+    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32, head="biaffine", overlap="words")
     with pytest.raises(BadCheckpoint, match="logits differ by up to nan"):
         backends._check(lambda ids, *_: Scores(*[torch.full(ids.shape, torch.nan)] * 2), model, "m", count=2)
 

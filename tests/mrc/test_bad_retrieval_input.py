@@ -15,10 +15,10 @@ import pytest
 
 from mrc import analyzers
 from mrc.errors import DataError, StaleIndex
-from mrc.retrieve.dense import BiEncoder
+from mrc.retrieve.dense.encoder import BiEncoder
+from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.rerank import RerankConfig
-from mrc.retrieve.vectors import CHUNK, DenseConfig
+from mrc.retrieve.rerank.reranking import RerankConfig
 from mrc.types import Passage
 from tests.mrc import tiny
 
@@ -181,8 +181,8 @@ def test_a_save_that_is_killed_leaves_the_index_that_was_there(build: Built, kin
         "import os, signal, numpy\n"
         "from pathlib import Path\n"
         "from mrc.retrieve.index import Index, IndexConfig\n"
-        "from mrc.retrieve.rerank import RerankConfig\n"
-        "from mrc.retrieve.vectors import DenseConfig\n"
+        "from mrc.retrieve.rerank.reranking import RerankConfig\n"
+        "from mrc.retrieve.dense.vectors import DenseConfig\n"
         "from mrc.types import Passage\n"
         f"index = Index.build([Passage('a', 'the mill')], IndexConfig(analyzer='bigram'), "
         f"{', '.join(f'{name}={value}' for name, value in parts.items())})\n"
@@ -210,7 +210,7 @@ def test_encoding_that_is_killed_goes_on_where_its_last_chunk_ended(
         "import os, signal\n"
         "from pathlib import Path\n"
         "from mrc.retrieve.index import Index, IndexConfig\n"
-        "from mrc.retrieve.vectors import DenseConfig\n"
+        "from mrc.retrieve.dense.vectors import DenseConfig\n"
         "from mrc.types import Passage\n"
         f"passages = [Passage(f'p{{n:07}}', f'the mill of Tarn {{n}}') for n in range({len(texts)})]\n"
         "seen = []\n"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.read.balance import repeats, strata, weights
+from mrc.read.data.balance import repeats, strata, weights
 
 KINDS = st.sampled_from(["who 1", "who 2-3", "when 1", "what 8+"])
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from mrc.read.builtin import BuiltinConfig, build_builtin, piece_vectors, sinusoids
 from mrc.read.config import ReadConfig
-from mrc.read.features import EXACT_MATCH_TYPES, Windower
-from mrc.read.model import Reader, model_hash
-from mrc.read.train import train
-from mrc.read.trainconfig import TrainConfig, TrainingExample
+from mrc.read.data.windows import EXACT_MATCH_TYPES, Windower
+from mrc.read.model.builtin import BuiltinConfig, build_builtin, piece_vectors, sinusoids
+from mrc.read.model.reader import Reader, model_hash
+from mrc.read.train.trainer import train
+from mrc.read.train_config import TrainConfig, TrainingExample
 
 SMALL = BuiltinConfig(vocab_size=500, hidden_size=64, positions=128)
 PEOPLE = ("Mira Oland", "Sunni Verr", "Tove Alm", "Ansa Bree", "Ludo Quill", "Ilse Marn")

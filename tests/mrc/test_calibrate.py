@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc import calibrate
-from mrc.calibrate import (
+from mrc.calibration import calibrate
+from mrc.calibration.calibrate import (
     ALL_FEATURES,
     FEATURES,
     FOLDS,
@@ -27,8 +27,8 @@ from mrc.calibrate import (
     release_threshold,
     reliability_bins,
 )
+from mrc.calibration.selective import Bools, Floats, aurc, coverage_at, ece
 from mrc.errors import DataError
-from mrc.selective import Bools, Floats, aurc, coverage_at, ece
 from mrc.types import Prediction
 
 COLUMN = {name: number for number, name in enumerate(ALL_FEATURES)}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrc.read.cloze import LEAST_LEFT, cloze
+from mrc.read.pretrain.recurring_span_selection import LEAST_LEFT, cloze
 
 MASK = "[MASK]"
 WORDS = ["Mira", "Oland", "mill", "Tarn", "1893", "the", "of", "water", "ran", "slowly", "and", "한빛", "학당은"]

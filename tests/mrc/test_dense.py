@@ -16,10 +16,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from mrc.errors import BadCheckpoint, StaleIndex
-from mrc.retrieve import dense as dense_module
-from mrc.retrieve.dense import BiEncoder, Searcher, save_clusters, top_products
-from mrc.retrieve.described import checkpoint_hash
-from mrc.retrieve.vectors import CHUNK, DenseConfig, VectorCache, Vectors, embedded
+from mrc.retrieve.dense import encoder as dense_module
+from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
+from mrc.retrieve.dense.encoder import BiEncoder, Searcher, save_clusters, top_products
+from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, VectorCache, Vectors, embedded
 from mrc.types import Passage
 from tests.mrc import tiny
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mrc.ensemble import BLOCK, Cascade, Ensemble
+from mrc.ensemble.members import BLOCK, Cascade, Ensemble
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
-from mrc.read.adaptive import StoppingRule
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader
-from mrc.read.predict import Group, read_groups
-from mrc.read.tokens import Tokens
+from mrc.read.data.tokens import Tokens
+from mrc.read.model.reader import Reader
+from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.predict.groups import Group, read_groups
 from mrc.types import Answer, Passage
 from tests.mrc import tiny
 from tests.mrc.drawn import Drawn
@@ -54,7 +54,7 @@ def read(reader, groups=GROUPS, config=CONFIG, **options):
 
 
 class Windowed(Drawn):
-    """Pairs whose end lies past the window cannot be, as a joint head says."""
+    """Pairs whose end lies past the window cannot be, as a biaffine head says."""
 
     def window(self, ids, band):
         logits = super().window(ids, band)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mrc.errors import BadCheckpoint
 from mrc.read.config import ReadConfig
-from mrc.read.features import LEVEL, MATCH, Windower, collate, owned_ranges, window_spans
-from mrc.read.tokens import pair_template, token_span
-from mrc.read.trainconfig import TrainConfig
+from mrc.read.data.tokens import pair_template, token_span
+from mrc.read.data.windows import LEVEL, MATCH, Windower, collate, owned_ranges, window_spans
+from mrc.read.train_config import TrainConfig
 from tests.mrc import tiny
 
 WORDPIECE = tiny.wordpiece()

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from mrc.read.feeder import feed
+from mrc.read.data.prefetch import feed
 
 
 def slow_for_the_first(item):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mrc.read.heads import HEADS, Scores, new_head, pair_band
+from mrc.read.model.heads import HEADS, Scores, new_head, pair_band
 
 HIDDEN = 16
 
@@ -124,10 +124,10 @@ def test_the_joint_head_learns_which_start_goes_with_which_end():
     right[0, 0 * 4 + 2] = right[0, 1 * 4 + 2] = 0.5
     chance = {
         name: float(fit(new_head(name, HIDDEN, seed=0), hidden, inside, right, width=4)[right > 0].sum())
-        for name in ("linear", "joint")
+        for name in ("linear", "biaffine")
     }
     assert chance["linear"] < 0.51
-    assert chance["joint"] > 0.95
+    assert chance["biaffine"] > 0.95
 
 
 def test_the_band_of_pairs_holds_products_and_nothing_past_the_end():
@@ -145,6 +145,6 @@ def test_the_band_of_pairs_holds_products_and_nothing_past_the_end():
 def test_scores_without_a_pair_have_no_left_and_right():
     hidden, inside = batch([4])
     assert new_head("linear", HIDDEN, seed=0)(hidden, inside).left is None
-    joint = new_head("joint", HIDDEN, seed=0)(hidden, inside)
+    joint = new_head("biaffine", HIDDEN, seed=0)(hidden, inside)
     assert isinstance(joint, Scores)
     assert joint.left.shape == joint.right.shape == (1, 4, 64)

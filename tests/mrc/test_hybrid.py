@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
+from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.fuse import MIN_QUESTIONS, Weight
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.vectors import DenseConfig
 from mrc.types import Passage
 from tests.mrc import tiny
 

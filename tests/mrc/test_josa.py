@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.josa import PARTICLES, equal_but_josa
+from mrc.postprocess.josa import PARTICLES, equal_but_josa
 
 VOWEL, RIEUL, CONSONANT = "바다", "서울", "부산"
 

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.read.features import Windower
-from mrc.read.heads import Scores
-from mrc.read.losses import distillation, question_losses, span_scores, weighted_sum
-from mrc.read.targets import near_misses
+from mrc.read.data.targets import soft_spans
+from mrc.read.data.windows import Windower
+from mrc.read.model.heads import Scores
+from mrc.read.train.losses import distillation, question_losses, span_scores, weighted_sum
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG, batch_of, example, impossible, scores_for
 
@@ -115,7 +115,7 @@ def tokens(text):
 def test_shares_of_near_misses_sum_to_1_and_the_right_span_is_none(first, more):
     passage = tokens("Mira Oland founded the mill of Tarn in 1893. " * 4)
     gold = (first, min(first + more, len(passage.ids) - 1))
-    spans, share = near_misses(passage, gold)
+    spans, share = soft_spans(passage, gold)
     assert spans.shape == (len(share), 2)
     if len(share):
         assert share.sum() == pytest.approx(1)
@@ -127,7 +127,7 @@ def test_a_span_one_character_off_gets_more_than_one_five_off():
     passage = tokens("the mill of Tarn , 1893")
     words = {passage_word: number for number, passage_word in enumerate(("the", "mill", "of", "tarn", ",", "1893"))}
     assert len(passage.ids) == len(words)
-    spans, share = near_misses(passage, (words["the"], words["tarn"]))
+    spans, share = soft_spans(passage, (words["the"], words["tarn"]))
     found = dict(zip(map(tuple, spans.tolist()), share, strict=True))
     gold, plus_comma, plus_year = 16, 2, 7  # characters: "the mill of Tarn"; " ,"; " , 1893"
     ratio = ((2 * gold / (2 * gold + plus_comma)) / (2 * gold / (2 * gold + plus_year))) ** 4
@@ -137,13 +137,13 @@ def test_a_span_one_character_off_gets_more_than_one_five_off():
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_near_misses_take_their_share_of_the_target_and_0_takes_nothing(rank):
-    (batch,) = batch_of([example(0, negatives=(DISTRACTOR,)), impossible(1), example(3)], near_misses=0.2)
+    (batch,) = batch_of([example(0, negatives=(DISTRACTOR,)), impossible(1), example(3)], soft_spans=0.2)
     (plain,) = batch_of([example(0, negatives=(DISTRACTOR,)), impossible(1), example(3)])
     scores = scores_for(batch, seed=1, rank=rank)
     old = losses(scores, plain)
-    assert torch.equal(losses(scores, plain, near_misses=0.0), old)
+    assert torch.equal(losses(scores, plain, soft_spans=0.0), old)
     assert len(plain.near) == 0 < len(batch.near)
-    found = losses(scores, batch, near_misses=0.2)
+    found = losses(scores, batch, soft_spans=0.2)
     for number, rows in enumerate(batch.rows()):
         mine = (batch.near[:, 0] >= rows.start) & (batch.near[:, 0] < rows.stop)
         if not mine.any():
@@ -173,7 +173,7 @@ def believed(batch, scores, temperature):
         for rows in batch.rows():
             mass[rows] /= mass[rows].sum()
         sides.append(mass)
-    from mrc.read.batches import Soft
+    from mrc.read.data.batches import Soft
 
     return replace(batch, soft=Soft(*sides, np.ones(len(batch.sizes), dtype=bool)))
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrc.read.masking import SWAPPED, noisy
-from mrc.read.trainconfig import TrainConfig
+from mrc.read.data.masking import SWAPPED, noisy
+from mrc.read.train_config import TrainConfig
 
 MASK = 4
 

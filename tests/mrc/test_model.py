@@ -29,10 +29,10 @@ from mrc.encoder import (
 )
 from mrc.errors import BadCheckpoint
 from mrc.read.config import ReadConfig
-from mrc.read.features import collate
-from mrc.read.heads import new_head
-from mrc.read.model import Reader, model_hash
-from mrc.read.network import load_model
+from mrc.read.data.windows import collate
+from mrc.read.model.heads import new_head
+from mrc.read.model.network import load_model
+from mrc.read.model.reader import Reader, model_hash
 from tests.mrc import tiny
 
 QUESTION, PASSAGE = "Who founded the mill?", "Mira Oland founded the mill of Tarn in 1893. " * 3
@@ -260,7 +260,7 @@ def test_a_tokenizer_with_more_pieces_than_the_model_has_rows_is_refused(folder,
         Reader.load(other)
 
 
-@pytest.mark.parametrize("head", ["linear", "cnn", "lstm", "joint"])
+@pytest.mark.parametrize("head", ["linear", "cnn", "lstm", "biaffine"])
 def test_a_head_and_an_overlap_embedding_come_back_from_their_folder(head, folder, tmp_path):
     cpu = torch.device("cpu")
     model = load_model(folder, device=cpu, dtype=torch.float32, head=head, seed=3, overlap="words")
@@ -272,8 +272,8 @@ def test_a_head_and_an_overlap_embedding_come_back_from_their_folder(head, folde
     found = reader_logits(Reader.load(tmp_path / "saved", precision="fp32"), QUESTION, PASSAGE)
     np.testing.assert_array_equal(found.start, expected.start)
     np.testing.assert_array_equal(found.end, expected.end)
-    assert (found.pair is not None) == (head == "joint")
-    if head == "joint":
+    assert (found.pair is not None) == (head == "biaffine")
+    if head == "biaffine":
         assert found.pair.shape == (*found.start.shape, 8)
         np.testing.assert_array_equal(found.pair, expected.pair)
     with torch.no_grad():
@@ -297,9 +297,9 @@ def test_the_head_is_the_checkpoints_own_and_a_new_convolution_where_it_has_none
     assert torch.equal(own["qa_outputs.weight"], load_file(folder / "model.safetensors")["qa_outputs.weight"])
     assert own.keys() == {"qa_outputs.weight", "qa_outputs.bias"}
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    joint = load_model(folder, **options | {"head": "joint"})
-    joint.save(tmp_path / "joint", tokenizer)
-    again = load_model(tmp_path / "joint", **options | {"seed": 6}).head.state_dict()
+    joint = load_model(folder, **options | {"head": "biaffine"})
+    joint.save(tmp_path / "biaffine", tokenizer)
+    again = load_model(tmp_path / "biaffine", **options | {"seed": 6}).head.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in joint.head.state_dict().items())
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "encoder")
     made = load_model(tmp_path / "encoder", **options)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.errors import BadCheckpoint, MissingExtra
-from mrc.read.features import Windower
-from mrc.read.morphemes import check_kiwi, kiwi_cuts, spaced
-from mrc.read.tokens import Tokeniser, token_span
+from mrc.read.data.morphemes import check_kiwi, kiwi_cuts, spaced
+from mrc.read.data.tokens import Tokeniser, token_span
+from mrc.read.data.windows import Windower
 from tests.mrc import tiny
 
 WORDPIECE = tiny.wordpiece()
@@ -108,6 +108,6 @@ def test_tokenizers_to_which_a_cut_means_a_space_are_refused():
 
 
 def test_missing_kiwi_names_the_extra(monkeypatch):
-    monkeypatch.setattr("mrc.read.morphemes.find_spec", lambda name: None)
+    monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r'morphemes = true needs kiwipiepy: pip install "labeler\[ko\]"'):
         check_kiwi("morphemes = true")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.errors import MissingExtra
-from mrc.read.features import Windower, collate
-from mrc.read.overlap import KINDS, LEVELS_OF_OVERLAP, NEAR, NEARNESS, Overlap, levels, nearness
+from mrc.read.data.exact_match import KINDS, LEVELS_OF_OVERLAP, NEAR, NEARNESS, Overlap, levels, nearness
+from mrc.read.data.windows import Windower, collate
 from tests.mrc import tiny
 
 WORDPIECE = tiny.wordpiece()
@@ -119,7 +119,7 @@ def test_nearness_reaches_as_far_as_it_is_told():
 
 
 def test_morphemes_without_kiwi_name_what_to_install(monkeypatch):
-    monkeypatch.setattr("mrc.read.morphemes.find_spec", lambda name: None)
+    monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r'overlap = morphemes needs kiwipiepy: pip install "labeler\[ko\]"'):
         Overlap("morphemes")
     assert set(KINDS) == {"words", "stems", "morphemes"}

@@ -11,35 +11,36 @@ from safetensors.torch import load_file
 
 from mrc.encoder import load_tokenizer
 from mrc.errors import DataError, OutOfMemory, TrainingDiverged
-from mrc.read import dev, loop, network, update
-from mrc.read.batches import micro_batches, with_noise
-from mrc.read.builtin import build_builtin
 from mrc.read.config import BuiltinConfig
-from mrc.read.dev import Best
-from mrc.read.features import Windower
-from mrc.read.losses import FORBIDDEN
-from mrc.read.model import Reader, windower_of
-from mrc.read.network import SpanModel, load_model
-from mrc.read.prepared import prepare
-from mrc.read.reward import Reward
-from mrc.read.schedule import balanced
-from mrc.read.train import train
-from mrc.read.trainconfig import DevExample, TrainingExample
+from mrc.read.data.batches import micro_batches, with_noise
+from mrc.read.data.tokenized import prepare
+from mrc.read.data.windows import Windower
+from mrc.read.model import network
+from mrc.read.model.builtin import build_builtin
+from mrc.read.model.network import SpanModel, load_model
+from mrc.read.model.reader import Reader, windower_of
+from mrc.read.train import dev, loop, update
+from mrc.read.train.dev import Best
+from mrc.read.train.losses import FORBIDDEN
+from mrc.read.train.rl import Reward
+from mrc.read.train.schedule import balanced
+from mrc.read.train.trainer import train
+from mrc.read.train_config import DevExample, TrainingExample
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG, example, impossible
 
 EXAMPLES = [example(number) for number in range(8)]
 ALL = replace(
     CONFIG,
-    head="joint",
+    head="biaffine",
     overlap="words",
     max_steps=4,
     batch_size=4,
     token_masking=0.2,
     question_dropout=0.1,
-    near_misses=0.1,
+    soft_spans=0.1,
     gold_epochs=1,
-    reward_epochs=1,
+    rl_epochs=1,
     layer_decay=0.9,
     balance="both",
     checkpoint_every=3,
@@ -146,7 +147,7 @@ def test_default_options_train_the_built_in_reader_as_the_plain_loop_does_bit_fo
     small = BuiltinConfig(vocab_size=300, hidden_size=32, heads=2, positions=96)
     folder = build_builtin(texts, tmp_path / "builtin", seed=0, config=small)
     taught = [
-        replace(item, weight=0.5, trusted=False, negatives=(EXAMPLES[0].context,)) if number % 3 else item
+        replace(item, weight=0.5, human_labelled=False, negatives=(EXAMPLES[0].context,)) if number % 3 else item
         for number, item in enumerate([*EXAMPLES, impossible(9)])
     ]
     result = run(folder, tmp_path / "reader", examples=taught)
@@ -158,7 +159,7 @@ def test_default_options_train_the_built_in_reader_as_the_plain_loop_does_bit_fo
 
 @pytest.mark.parametrize("after", [2, 4, 5, 7])
 def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, start, tmp_path):
-    some = [replace(item, trusted=number % 4 > 0) for number, item in enumerate(EXAMPLES)]
+    some = [replace(item, human_labelled=number % 4 > 0) for number, item in enumerate(EXAMPLES)]
     whole = run(start, tmp_path / "whole", examples=some, config=ALL)
     assert whole.steps == 4 + 2 + 2  # 6 of the 8 are trusted: two updates for each later phase
     stopped(start, tmp_path / "stopped", after=after, examples=some, config=ALL)
@@ -171,17 +172,17 @@ def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, star
 @pytest.mark.parametrize(
     "change",
     [
-        {"head": "joint"},
+        {"head": "biaffine"},
         {"overlap": "words"},
         {"token_masking": 0.3},
         {"span_masking": 0.3},
         {"question_dropout": 0.5},
-        {"near_misses": 0.2},
+        {"soft_spans": 0.2},
         {"gold_epochs": 1},
-        {"reward_epochs": 1},
-        {"trusted_share": 0.6},
-        {"reward_epochs": 1, "reward_weight": 0.02},
-        {"reward_epochs": 1, "reward_samples": 1},
+        {"rl_epochs": 1},
+        {"human_labelled_share": 0.6},
+        {"rl_epochs": 1, "rl_weight": 0.02},
+        {"rl_epochs": 1, "rl_samples": 1},
         {"layer_decay": 0.8},
         {"attention_dropout": 0.0},
         {"balance": "repeats"},
@@ -191,9 +192,9 @@ def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, star
 )
 def test_each_option_changes_what_is_learnt(change, start, tmp_path):
     asked = ["Who founded it?"] * 7 + ["When was it founded?"]
-    mixed = [replace(item, question=asked[n], trusted=n > 2) for n, item in enumerate(EXAMPLES)]
+    mixed = [replace(item, question=asked[n], human_labelled=n > 2) for n, item in enumerate(EXAMPLES)]
     teachers = {"teachers": [Reader.load(start, device="cpu")]} if "distill_weight" in change else {}
-    config = replace(CONFIG, batch_size=4, reward_epochs=change.get("reward_epochs", 0) if len(change) > 1 else 0)
+    config = replace(CONFIG, batch_size=4, rl_epochs=change.get("rl_epochs", 0) if len(change) > 1 else 0)
     changed = run(start, tmp_path / "changed", examples=mixed, config=replace(config, **change), **teachers)
     plain = run(start, tmp_path / "plain", examples=mixed, config=config)
     one, other = (load_file(result.folder / "model.safetensors") for result in (changed, plain))
@@ -229,7 +230,7 @@ def test_the_later_phases_read_without_noise_and_the_last_without_dropout(start,
     monkeypatch.setattr(
         SpanModel, "forward", lambda self, *args: seen.append(self.encoder.training) or forward(self, *args)
     )
-    config = replace(CONFIG, max_steps=1, token_masking=0.3, gold_epochs=0.5, reward_epochs=0.5, batch_size=8)
+    config = replace(CONFIG, max_steps=1, token_masking=0.3, gold_epochs=0.5, rl_epochs=0.5, batch_size=8)
     run(start, tmp_path / "reader", examples=[example(n) for n in range(16)], config=config)
     assert seen == ["noise", True, "read", True, "read", False, "read"]
 
@@ -243,7 +244,7 @@ def test_the_reward_is_a_share_of_the_loss_and_as_many_spans_are_drawn_as_asked(
 
     monkeypatch.setattr(update, "reward_losses", rewarded)
     monkeypatch.setattr(update, "question_losses", lambda scores, *_: scores.start.sum(dim=1) * 0 + 2)
-    config = replace(CONFIG, max_steps=1, batch_size=8, reward_epochs=1, reward_weight=0.05, reward_samples=7)
+    config = replace(CONFIG, max_steps=1, batch_size=8, rl_epochs=1, rl_weight=0.05, rl_samples=7)
     run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: told.append(loss))
     assert told == pytest.approx([2, 0.95 * 2 + 0.05 * 10])
     assert asked == [7]
@@ -363,7 +364,7 @@ def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_
 
 UNHEARD = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
 PATIENT = replace(
-    CONFIG, max_steps=None, epochs=20, batch_size=4, patience=2, gold_epochs=1, reward_epochs=1, checkpoint_every=3
+    CONFIG, max_steps=None, epochs=20, batch_size=4, patience=2, gold_epochs=1, rl_epochs=1, checkpoint_every=3
 )
 
 
@@ -372,10 +373,10 @@ def test_a_main_phase_that_gets_no_better_is_cut_short_and_the_later_ones_go_on_
 ):
     began, gradients = {}, update.gradients
 
-    def watched(model, course, step, **more):
+    def watched(model, ctx, step, **more):
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        began.setdefault(course.plan.updates[step].phase, weights)
-        return gradients(model, course, step, **more)
+        began.setdefault(ctx.plan.updates[step].phase, weights)
+        return gradients(model, ctx, step, **more)
 
     monkeypatch.setattr(update, "gradients", watched)
     told = []
@@ -466,7 +467,7 @@ def test_activations_computed_twice_give_the_same_reader_and_hold_less(start, tm
 
 def test_balancing_gives_every_kind_of_question_its_wanted_share():
     who = [TrainingExample(f"a{n}", "Who founded it?", "Mira of Tarn", 0, 4) for n in range(6)]
-    when = [TrainingExample(f"b{n}", "When was it?", "Mira of Tarn", 0, 12, trusted=n > 0) for n in range(3)]
+    when = [TrainingExample(f"b{n}", "When was it?", "Mira of Tarn", 0, 12, human_labelled=n > 0) for n in range(3)]
     examples = [*who, *when]
     factors, none = balanced(examples, replace(CONFIG, balance="weights"), {"who 1": 1, "when 2-3": 1})
     assert none is None

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from mrc.calibrate import FEATURES, HYBRID_FEATURES
-from mrc.ensemble import Cascade, Ensemble
+from mrc.calibration.calibrate import FEATURES, HYBRID_FEATURES
+from mrc.ensemble.members import Cascade, Ensemble
 from mrc.pipeline import answer, confidence_features, held_out_rule, question_overlap, read
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader
-from mrc.read.predict import Group
+from mrc.read.model.reader import Reader
+from mrc.read.predict.groups import Group
 from mrc.types import Answer, Hit, Passage, Question
 from tests.mrc import tiny
 
@@ -95,9 +95,9 @@ def test_a_rule_fitted_on_held_out_questions_stops_others_early(reader):
     config = replace(CONFIG, adaptive_risk=0.2)
     options = {"retriever": retriever, "reader": reader, "fetch": fetch, "k": 2, "config": config}
     alone = {question.id: question.id for question in held_out}
-    rule = held_out_rule(held_out, **options, unit_of=alone)
+    rule = held_out_rule(held_out, **options, split_group_of=alone)
     assert (rule.questions, rule.risk, len(rule.thresholds)) == (20, 0.2, 1)
-    assert [held_out_rule(held_out[::-1], **options, unit_of=alone).thresholds] == [rule.thresholds]
+    assert [held_out_rule(held_out[::-1], **options, split_group_of=alone).thresholds] == [rule.thresholds]
     everything = list(answer(QUESTIONS, **options))
     first = list(answer(QUESTIONS, **options, stopping=replace(rule, thresholds=(-1.0,))))
     assert [found.features.get("passages_read") for found in everything] == [2, None, 2, 2, 2]
@@ -110,17 +110,17 @@ def test_a_rule_takes_what_was_drawn_together_as_one(reader, monkeypatch):
     asked = [Question(f"h{number}", "nothing" if number == 5 else f"What stands {number}?") for number in range(7)]
     fitted = []
     monkeypatch.setattr("mrc.pipeline.fit_stopping", lambda units, *, risk: fitted.append(units))
-    unit_of = dict(
+    split_group_of = dict(
         zip((question.id for question in asked), "bacabcb", strict=True)
     )  # h5 finds nothing, alone in no unit
     options = {"retriever": Retriever(), "reader": reader, "fetch": fetch, "k": 2, "config": CONFIG}
-    held_out_rule(asked, **options, unit_of=unit_of)
-    held_out_rule(asked, **options, unit_of=dict.fromkeys(unit_of, "a"))
-    held_out_rule(asked, **options, unit_of={**unit_of, "h5": "d"})
+    held_out_rule(asked, **options, split_group_of=split_group_of)
+    held_out_rule(asked, **options, split_group_of=dict.fromkeys(split_group_of, "a"))
+    held_out_rule(asked, **options, split_group_of={**split_group_of, "h5": "d"})
     assert [[len(unit) for unit in units] for units in fitted] == [[2, 3, 1], [6], [2, 3, 1]]
     (everything,) = fitted[1]
     in_units = [own for unit in fitted[0] for own in unit]
-    order = [int(key[1]) for key in sorted(unit_of, key=lambda key: (unit_of[key], key)) if key != "h5"]
+    order = [int(key[1]) for key in sorted(split_group_of, key=lambda key: (split_group_of[key], key)) if key != "h5"]
     by_number = dict(zip([0, 1, 2, 3, 4, 6], everything, strict=True))
     for number, own in zip(order, in_units, strict=True):
         assert own.total == pytest.approx(by_number[number].total, rel=1e-4)

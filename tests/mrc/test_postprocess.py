@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.metrics import score
-from mrc.postprocess import (
+from mrc.postprocess.rules import (
     Abstention,
     Judged,
     RuleEffect,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from mrc.decode import Logits
 from mrc.errors import BadCheckpoint, OutOfMemory
-from mrc.read.adaptive import StoppingRule
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader
-from mrc.read.predict import Group, read_groups, read_masses
+from mrc.read.model.reader import Reader
+from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.predict.groups import Group, read_groups, read_masses
 from mrc.types import Passage
 from tests.mrc import tiny
 from tests.mrc.drawn import Drawn

@@ -10,15 +10,15 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from mrc.errors import BadCheckpoint, OutOfMemory, TrainingDiverged
-from mrc.read import masked
-from mrc.read.blanks import IGNORED, Blanks
 from mrc.read.config import ReadConfig
-from mrc.read.heads import new_head
-from mrc.read.model import Reader, model_hash
-from mrc.read.network import load_model
-from mrc.read.pretext import prepare_start
-from mrc.read.trainconfig import Stage0Config
-from mrc.read.transplant import transplant
+from mrc.read.model.heads import new_head
+from mrc.read.model.network import load_model
+from mrc.read.model.reader import Reader, model_hash
+from mrc.read.pretrain import mlm
+from mrc.read.pretrain.mlm_masking import IGNORED, Blanks
+from mrc.read.pretrain.pretraining import pretrain
+from mrc.read.pretrain.vocab_transfer import transplant
+from mrc.read.train_config import PretrainConfig
 from tests.mrc import tiny
 
 SHORT = ReadConfig(max_seq_length=128, doc_stride=32, max_answer_length=8)
@@ -40,16 +40,16 @@ def start(tmp_path):
 
 def test_masked_words_are_guessed_better_with_every_epoch_of_a_small_corpus(start, tmp_path):
     losses = []
-    config = Stage0Config(mlm_epochs=12, learning_rate=2e-3, batch_size=4)
-    prepare_start(start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *told: losses.append(told))
+    config = PretrainConfig(mlm_epochs=12, learning_rate=2e-3, batch_size=4)
+    pretrain(start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *told: losses.append(told))
     assert [told[0] for told in losses] == list(range(1, 12 * 3 + 1))
     first, last = (np.mean([told[2] for told in part]) for part in (losses[:6], losses[-6:]))
     assert last < 0.8 * first
 
 
 def test_the_result_is_an_ordinary_start_that_names_no_head_and_keeps_its_dropout(start, tmp_path):
-    config = Stage0Config(mlm_epochs=1, learning_rate=1e-3)
-    folder = prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0)
+    config = PretrainConfig(mlm_epochs=1, learning_rate=1e-3)
+    folder = pretrain(start, texts(4), tmp_path / "made", config=config, seed=0)
     written = AutoConfig.from_pretrained(folder)
     assert written.attention_probs_dropout_prob == 0.1
     assert "packed" not in (folder / "config.json").read_text(encoding="utf-8")
@@ -65,8 +65,8 @@ def test_a_reader_that_goes_through_it_loses_head_and_overlap_and_may_start_agai
     trained = load_model(start, head=head, overlap="words", **cpu)
     trained.save(tmp_path / "reader", AutoTokenizer.from_pretrained(start))
     made = [tmp_path / name for name in ("guessed", "selected", "other")]
-    for folder, config in zip(made, (Stage0Config(mlm_epochs=1), Stage0Config(cloze_epochs=1)), strict=False):
-        prepare_start(tmp_path / "reader", texts(4), folder, config=config, seed=0)
+    for folder, config in zip(made, (PretrainConfig(mlm_epochs=1), PretrainConfig(cloze_epochs=1)), strict=False):
+        pretrain(tmp_path / "reader", texts(4), folder, config=config, seed=0)
     transplant(tmp_path / "reader", texts(4), made[2], pieces=90)
     heads = [type(load_model(folder, head="auto", overlap="words", **cpu).head) for folder in made]
     assert heads == [type(new_head("cnn", 32, seed=0)), type(trained.head), type(new_head("cnn", 32, seed=0))]
@@ -74,8 +74,8 @@ def test_a_reader_that_goes_through_it_loses_head_and_overlap_and_may_start_agai
 
 def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp_path):
     told = []
-    config = Stage0Config(mlm_epochs=0.5, cloze_epochs=1, cloze_examples=6, learning_rate=1e-3, batch_size=3)
-    folder = prepare_start(
+    config = PretrainConfig(mlm_epochs=0.5, cloze_epochs=1, cloze_examples=6, learning_rate=1e-3, batch_size=3)
+    folder = pretrain(
         start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *each: told.append(each[:2])
     )
     # 6 texts in 2 updates of the masked language model, then 6 questions in 2 updates
@@ -88,11 +88,11 @@ def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp
 
 @pytest.mark.parametrize("config", [{"mlm_epochs": 3}, {"mlm_epochs": 1, "cloze_epochs": 3, "cloze_examples": 8}])
 def test_killed_and_called_again_it_ends_in_the_same_bits(start, tmp_path, monkeypatch, config):
-    monkeypatch.setattr(masked, "CHECKPOINT_EVERY", 2)
-    settings = Stage0Config(**config, learning_rate=1e-3, batch_size=4)
+    monkeypatch.setattr(mlm, "CHECKPOINT_EVERY", 2)
+    settings = PretrainConfig(**config, learning_rate=1e-3, batch_size=4)
 
     def make(name, progress=None):
-        return prepare_start(start, texts(), tmp_path / name, config=settings, seed=1, progress=progress)
+        return pretrain(start, texts(), tmp_path / name, config=settings, seed=1, progress=progress)
 
     def kill(step, total, loss, left):
         if step == 5:
@@ -106,16 +106,16 @@ def test_killed_and_called_again_it_ends_in_the_same_bits(start, tmp_path, monke
     assert model_hash(make("killed")) == model_hash(whole)
     assert make("whole") == whole  # what is finished is returned
     with pytest.raises(BadCheckpoint, match="something else"):
-        prepare_start(start, texts(3), whole, config=settings, seed=1)
+        pretrain(start, texts(3), whole, config=settings, seed=1)
 
 
 @pytest.mark.parametrize("config", [{"mlm_epochs": 1}, {"mlm_epochs": 1, "cloze_epochs": 1, "cloze_examples": 8}])
 @pytest.mark.parametrize("where", ["record", "rename", "sweep"])
 def test_killed_at_its_last_steps_it_goes_on_to_the_same_bits(start, tmp_path, monkeypatch, config, where):
-    settings = Stage0Config(**config, learning_rate=1e-3, batch_size=4)
+    settings = PretrainConfig(**config, learning_rate=1e-3, batch_size=4)
 
     def make(name):
-        return prepare_start(start, texts(), tmp_path / name, config=settings, seed=1)
+        return pretrain(start, texts(), tmp_path / name, config=settings, seed=1)
 
     def killed(at, name):
         honest = getattr(at, name)
@@ -139,24 +139,24 @@ def test_killed_at_its_last_steps_it_goes_on_to_the_same_bits(start, tmp_path, m
 
 
 def test_what_was_made_in_another_precision_is_not_taken_for_the_same(start, tmp_path):
-    config = Stage0Config(mlm_epochs=0.5, learning_rate=1e-3)
-    prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0, precision="fp32")
+    config = PretrainConfig(mlm_epochs=0.5, learning_rate=1e-3)
+    pretrain(start, texts(4), tmp_path / "made", config=config, seed=0, precision="fp32")
     with pytest.raises(BadCheckpoint, match="something else"):
-        prepare_start(start, texts(4), tmp_path / "made", config=config, seed=0, precision="bf16")
+        pretrain(start, texts(4), tmp_path / "made", config=config, seed=0, precision="bf16")
 
 
 def test_as_many_words_are_hidden_as_the_settings_say(start, tmp_path, monkeypatch):
-    shares, whole = [], masked.Guesser.loss
+    shares, whole = [], mlm.MaskedLM.loss
 
     def counted(self, windows, **options):
         hidden = sum(int((targets != IGNORED).sum()) for _, targets in windows)
         shares.append(hidden / sum(len(ids) - 2 for ids, _ in windows))
         return whole(self, windows, **options)
 
-    monkeypatch.setattr(masked.Guesser, "loss", counted)
+    monkeypatch.setattr(mlm.MaskedLM, "loss", counted)
     for share in (0.1, 0.5):
-        config = Stage0Config(mlm_epochs=1, mask_share=share, batch_size=12)
-        prepare_start(start, texts(), tmp_path / str(share), config=config, seed=0)
+        config = PretrainConfig(mlm_epochs=1, mask_share=share, batch_size=12)
+        pretrain(start, texts(), tmp_path / str(share), config=config, seed=0)
     assert shares == pytest.approx([0.1, 0.5], abs=0.05)
 
 
@@ -164,20 +164,20 @@ def test_another_stage_0_does_not_go_on_from_what_is_left_of_the_first(start, tm
     def kill(step, total, loss, left):
         raise KeyboardInterrupt
 
-    config = Stage0Config(mlm_epochs=1, cloze_epochs=1, learning_rate=1e-3)
+    config = PretrainConfig(mlm_epochs=1, cloze_epochs=1, learning_rate=1e-3)
     with pytest.raises(KeyboardInterrupt):
-        prepare_start(start, texts(), tmp_path / "made", config=config, seed=0, progress=kill)
-    other = Stage0Config(mlm_epochs=1, learning_rate=1e-3)
-    one = prepare_start(start, texts(), tmp_path / "made", config=other, seed=0)
-    two = prepare_start(start, texts(), tmp_path / "fresh", config=other, seed=0)
+        pretrain(start, texts(), tmp_path / "made", config=config, seed=0, progress=kill)
+    other = PretrainConfig(mlm_epochs=1, learning_rate=1e-3)
+    one = pretrain(start, texts(), tmp_path / "made", config=other, seed=0)
+    two = pretrain(start, texts(), tmp_path / "fresh", config=other, seed=0)
     assert model_hash(one) == model_hash(two)
 
 
 def test_out_of_memory_halves_the_forward_passes_and_the_resumed_training_does_too(
     start, tmp_path, monkeypatch, caplog
 ):
-    config = Stage0Config(mlm_epochs=3, learning_rate=1e-3, batch_size=4)
-    whole = masked.Guesser.loss
+    config = PretrainConfig(mlm_epochs=3, learning_rate=1e-3, batch_size=4)
+    whole = mlm.MaskedLM.loss
 
     def scarce(self, windows, **options):
         if len(windows) > 2:
@@ -188,47 +188,47 @@ def test_out_of_memory_halves_the_forward_passes_and_the_resumed_training_does_t
         if step == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(masked, "BATCH_TOKENS", 256)  # four windows of this corpus
-    monkeypatch.setattr(masked.Guesser, "loss", scarce)
-    made = prepare_start(start, texts(), tmp_path / "scarce", config=config, seed=0)
+    monkeypatch.setattr(mlm, "BATCH_TOKENS", 256)  # four windows of this corpus
+    monkeypatch.setattr(mlm.MaskedLM, "loss", scarce)
+    made = pretrain(start, texts(), tmp_path / "scarce", config=config, seed=0)
     assert "forward passes of 128 tokens from now on" in caplog.text
     with pytest.raises(KeyboardInterrupt):
-        prepare_start(start, texts(), tmp_path / "killed", config=config, seed=0, progress=kill)
-    monkeypatch.setattr(masked.Guesser, "loss", whole)  # memory is there again
-    assert model_hash(prepare_start(start, texts(), tmp_path / "killed", config=config, seed=0)) == model_hash(made)
+        pretrain(start, texts(), tmp_path / "killed", config=config, seed=0, progress=kill)
+    monkeypatch.setattr(mlm.MaskedLM, "loss", whole)  # memory is there again
+    assert model_hash(pretrain(start, texts(), tmp_path / "killed", config=config, seed=0)) == model_hash(made)
 
 
 def test_a_passage_that_does_not_fit_alone_is_named(start, tmp_path, monkeypatch):
     def never(self, windows, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(masked.Guesser, "loss", never)
+    monkeypatch.setattr(mlm.MaskedLM, "loss", never)
     with pytest.raises(OutOfMemory, match="single passage"):
-        prepare_start(start, texts(), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+        pretrain(start, texts(), tmp_path / "made", config=PretrainConfig(mlm_epochs=1), seed=0)
 
 
 def test_attention_drops_nothing_while_words_are_hidden(start, tmp_path, monkeypatch):
-    seen, whole = set(), masked.Guesser.loss
+    seen, whole = set(), mlm.MaskedLM.loss
 
     def watched(self, windows, **options):
         seen.add(self.model.config.attention_probs_dropout_prob)
         return whole(self, windows, **options)
 
-    monkeypatch.setattr(masked.Guesser, "loss", watched)
-    prepare_start(start, texts(2), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+    monkeypatch.setattr(mlm.MaskedLM, "loss", watched)
+    pretrain(start, texts(2), tmp_path / "made", config=PretrainConfig(mlm_epochs=1), seed=0)
     assert seen == {0.0}
 
 
 def test_a_loss_that_is_no_number_stops_it_and_names_the_update(start, tmp_path, monkeypatch):
-    whole = masked.Guesser.loss
-    monkeypatch.setattr(masked.Guesser, "loss", lambda *given, **options: whole(*given, **options) * np.nan)
+    whole = mlm.MaskedLM.loss
+    monkeypatch.setattr(mlm.MaskedLM, "loss", lambda *given, **options: whole(*given, **options) * np.nan)
     with pytest.raises(TrainingDiverged, match="stage 0, update 1: the loss is nan"):
-        prepare_start(start, texts(), tmp_path / "made", config=Stage0Config(mlm_epochs=1), seed=0)
+        pretrain(start, texts(), tmp_path / "made", config=PretrainConfig(mlm_epochs=1), seed=0)
 
 
 def test_stage_0_without_epochs_and_a_tokenizer_without_a_mask_are_refused(start, tmp_path):
     with pytest.raises(ValueError, match="mlm_epochs or cloze_epochs"):
-        prepare_start(start, texts(1), tmp_path / "made", config=Stage0Config(), seed=0)
+        pretrain(start, texts(1), tmp_path / "made", config=PretrainConfig(), seed=0)
     tokenizer = AutoTokenizer.from_pretrained(start)
     tokenizer.mask_token = None
     with pytest.raises(BadCheckpoint, match="no mask token"):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel
 
-from mrc.read.heads import new_head
-from mrc.read.network import SpanModel, load_model
-from mrc.read.rates import rate_groups
+from mrc.read.model.heads import new_head
+from mrc.read.model.network import SpanModel, load_model
+from mrc.read.train.param_groups import rate_groups
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG
 

@@ -20,14 +20,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
-from mrc.retrieve.contrastive import Contrast, Embedder, backward, contrastive_loss
-from mrc.retrieve.dense import BiEncoder
-from mrc.retrieve.described import checkpoint_hash
-from mrc.retrieve.lessons import Lessons, Rows
-from mrc.retrieve.mining import Known, contrasts, hard_negatives, mixed, plan_epochs, turn
-from mrc.retrieve.trainconfig import RetrieverConfig, RetrieverExample, RetrieverResult
-from mrc.retrieve.training import train
-from mrc.retrieve.vectors import DenseConfig
+from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
+from mrc.retrieve.dense.encoder import BiEncoder
+from mrc.retrieve.dense.vectors import DenseConfig
+from mrc.retrieve.training.contrastive import Contrast, Embedder, backward, contrastive_loss
+from mrc.retrieve.training.contrastive_batches import Lessons, Rows
+from mrc.retrieve.training.mining import Known, contrasts, hard_negatives, mixed, plan_epochs, turn
+from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample, RetrieverResult
+from mrc.retrieve.training.trainer import train
 from mrc.text import normalize, passage_id
 from mrc.types import Passage
 from tests.mrc import tiny
@@ -261,7 +261,7 @@ def letters(texts: Sequence[str]) -> Rows:
 
 
 def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mrc.retrieve import mining
+    from mrc.retrieve.training import mining
 
     cut: list[str] = []
     folded: list[str] = []
@@ -312,16 +312,16 @@ def test_a_passage_that_nobody_names_costs_its_place_in_a_list_alone() -> None:
 def test_what_the_retriever_ranks_high_and_is_wrong_is_told_apart_next(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mrc.retrieve import training
+    from mrc.retrieve.training import trainer
 
     searched = []
-    original = training._mined
+    original = trainer._mined
 
     def noted(*arguments: Any) -> Any:
         searched.append(original(*arguments))
         return searched[-1]
 
-    monkeypatch.setattr(training, "_mined", noted)
+    monkeypatch.setattr(trainer, "_mined", noted)
     config = replace(CONFIG, max_steps=None, epochs=4, mine_every=2, mine_depth=8, mine_skip=1)
     run(start, tmp_path / "trained", config=config)
     (mined,) = searched  # before the third of four epochs; before the first it knows nothing
@@ -449,16 +449,16 @@ def test_training_leaves_the_callers_random_numbers_alone(start: Path, tmp_path:
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mrc.retrieve import training
+    from mrc.retrieve.training import trainer
 
-    original, calls = training.backward, []
+    original, calls = trainer.backward, []
 
     def breaks(*arguments: Any, **options: Any) -> float:
         calls.append(1)
         found = original(*arguments, **options)
         return math.nan if len(calls) == 4 else found
 
-    monkeypatch.setattr(training, "backward", breaks)
+    monkeypatch.setattr(trainer, "backward", breaks)
     with pytest.raises(TrainingDiverged, match="update 4: the loss is nan"):
         run(start, tmp_path / "trained")
     (kept,) = (tmp_path / "trained.partial").iterdir()

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mrc.metrics import f1
-from mrc.read.heads import Scores
-from mrc.read.reward import reward_losses, self_critical
-from mrc.read.trainconfig import TrainConfig
+from mrc.read.model.heads import Scores
+from mrc.read.train.rl import reward_losses, self_critical
+from mrc.read.train_config import TrainConfig
 from tests.mrc.lessons import batch_of, example, scores_for
 
 
@@ -83,5 +83,5 @@ def test_each_question_draws_for_itself():
 
 @pytest.mark.parametrize("weight", [0.0, 0.11, 1.0])
 def test_the_reward_is_a_small_part_of_the_loss(weight):
-    with pytest.raises(ValueError, match=r"reward_weight must be above 0 and at most 0\.1"):
-        replace(TrainConfig(), reward_weight=weight)
+    with pytest.raises(ValueError, match=r"rl_weight must be above 0 and at most 0\.1"):
+        replace(TrainConfig(), rl_weight=weight)

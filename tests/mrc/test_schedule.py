@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mrc.read.schedule import plan
-from mrc.read.trainconfig import TrainConfig
+from mrc.read.train.schedule import plan
+from mrc.read.train_config import TrainConfig
 
 CONFIG = TrainConfig(max_steps=6, batch_size=8)
 
@@ -18,21 +18,21 @@ def batches(flags, config, *, seed=0, answered=None, repeats=None):
 
 
 @pytest.mark.parametrize(("trusted", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
-def test_each_epoch_shows_everything_and_every_batch_enough_that_is_trusted(trusted, others):
-    flags = [True] * trusted + [False] * others
+def test_each_epoch_shows_everything_and_every_batch_enough_that_is_trusted(human_labelled, others):
+    flags = [True] * human_labelled + [False] * others
     config = replace(CONFIG, max_steps=None, epochs=1)
     found = batches(flags, config)
     assert {number for batch in found for number in batch} == set(range(len(flags)))
     assert all(0 < len(batch) <= 8 for batch in found)
     untrusted = [number for batch in found for number in batch if not flags[number]]
     assert len(untrusted) == others
-    if trusted and others:
+    if human_labelled and others:
         assert all(sum(flags[number] for number in batch) >= len(batch) / 4 for batch in found)
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.0, 1), (0.25, 2), (0.5, 4), (0.7, 6), (1.0, 7)])
 def test_the_trusted_fill_their_share_of_every_batch(share, least):
-    found = batches([True] * 3 + [False] * 100, replace(CONFIG, max_steps=None, epochs=1, trusted_share=share))
+    found = batches([True] * 3 + [False] * 100, replace(CONFIG, max_steps=None, epochs=1, human_labelled_share=share))
     # of 8; one place is left for the others
     assert {sum(number < 3 for number in batch) for batch in found} == {least}
 
@@ -47,7 +47,7 @@ def test_max_steps_is_an_equal_budget_for_unequal_data():
 
 
 def test_the_rate_rises_and_falls_in_the_main_phase_and_falls_from_a_tenth_after_it():
-    config = replace(CONFIG, max_steps=4, warmup_ratio=0.25, gold_epochs=2, reward_epochs=1)
+    config = replace(CONFIG, max_steps=4, warmup_ratio=0.25, gold_epochs=2, rl_epochs=1)
     updates = plan([True] * 10, [True] * 8 + [False] * 2, config, seed=0).updates
     assert [update.phase for update in updates] == ["main"] * 4 + ["gold"] * 4 + ["reward"]
     shares = [update.rate_share for update in updates]
@@ -56,10 +56,10 @@ def test_the_rate_rises_and_falls_in_the_main_phase_and_falls_from_a_tenth_after
 
 
 def test_the_phases_after_the_main_one_hold_trusted_examples_and_the_last_one_answers():
-    trusted = [True, False] * 10
+    human_labelled = [True, False] * 10
     answered = [True] * 10 + [False] * 10
-    config = replace(CONFIG, gold_epochs=1, reward_epochs=2)
-    updates = plan(trusted, answered, config, seed=0).updates
+    config = replace(CONFIG, gold_epochs=1, rl_epochs=2)
+    updates = plan(human_labelled, answered, config, seed=0).updates
     seen = {
         phase: Counter(number for update in updates if update.phase == phase for number in update.numbers)
         for phase in ("gold", "reward")
@@ -70,7 +70,7 @@ def test_the_phases_after_the_main_one_hold_trusted_examples_and_the_last_one_an
 
 def test_no_epochs_afterwards_and_nothing_trusted_leave_the_main_phase_as_it_is():
     plain = plan([False] * 20, [True] * 20, CONFIG, seed=0)
-    assert plan([False] * 20, [True] * 20, replace(CONFIG, gold_epochs=1, reward_epochs=1), seed=0) == plain
+    assert plan([False] * 20, [True] * 20, replace(CONFIG, gold_epochs=1, rl_epochs=1), seed=0) == plain
     main = plan([True] * 20, [True] * 20, CONFIG, seed=0).updates
     assert plan([True] * 20, [True] * 20, replace(CONFIG, gold_epochs=1), seed=0).updates[:6] == main
 

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.read.config import ReadConfig
-from mrc.read.features import Windower
-from mrc.read.model import Reader
-from mrc.read.soft import read_targets, taught, write_targets
-from mrc.read.targets import on_tokens
-from mrc.read.teacher import soft_targets
-from mrc.read.train import train
-from mrc.read.trainconfig import PassageTarget, SoftTarget
+from mrc.read.data.targets import on_tokens
+from mrc.read.data.windows import Windower
+from mrc.read.model.reader import Reader
+from mrc.read.train.distillation import read_targets, taught, write_targets
+from mrc.read.train.teacher import soft_targets
+from mrc.read.train.trainer import train
+from mrc.read.train_config import PassageTarget, SoftTarget
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG, batch_of, example, impossible
 
-EXAMPLES = [example(number, trusted=number < 4) for number in range(8)]
+EXAMPLES = [example(number, human_labelled=number < 4) for number in range(8)]
 PUPIL = replace(CONFIG, batch_size=4, distill_weight=0.5)
 
 
@@ -32,7 +32,7 @@ def words(text, tokenizer):
 def teachers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teachers")
     config = replace(CONFIG, max_steps=60, batch_size=8, learning_rate=3e-3, head_learning_rate=1e-2)
-    taught = [replace(item, trusted=True) for item in EXAMPLES]
+    taught = [replace(item, human_labelled=True) for item in EXAMPLES]
     for seed, kind in enumerate((tiny.bert, tiny.roberta)):
         start = kind(folder / f"start-{seed}")
         train(taught, start=start, config=config, seed=seed, folder=folder / f"reader-{seed}")
@@ -107,9 +107,9 @@ def test_targets_come_back_as_they_were_written_and_only_for_the_same_training(t
 
 
 def test_teachers_read_everything_or_only_what_is_not_trusted():
-    assert taught(EXAMPLES, trusted=True) == list(range(8))
-    assert taught(EXAMPLES, trusted=False) == [4, 5, 6, 7]
-    assert taught(EXAMPLES[:3], trusted=False) == []
+    assert taught(EXAMPLES, human_labelled=True) == list(range(8))
+    assert taught(EXAMPLES, human_labelled=False) == [4, 5, 6, 7]
+    assert taught(EXAMPLES[:3], human_labelled=False) == []
 
 
 def test_where_nothing_is_untrusted_a_teacher_of_such_teaches_nothing_and_the_log_says_so(teachers, tmp_path, caplog):
@@ -147,7 +147,7 @@ def divergence(members, reader, asked):
 
 def test_a_taught_student_comes_nearer_to_its_teachers_than_labels_alone_bring_it(teachers, tmp_path):
     start = tiny.roberta(tmp_path / "start", seed=9)
-    wrong = [item if item.trusted else replace(item, start=0, end=8) for item in EXAMPLES]  # "The mill"
+    wrong = [item if item.human_labelled else replace(item, start=0, end=8) for item in EXAMPLES]  # "The mill"
     config = replace(PUPIL, max_steps=50, learning_rate=2e-3, head_learning_rate=1e-2, distill_temperature=1.0)
     held_out = [example(number) for number in range(12, 16)]
     far, near = (
@@ -177,7 +177,7 @@ def test_a_killed_training_does_not_ask_its_teachers_again(teachers, tmp_path, m
 
     with pytest.raises(KeyboardInterrupt):
         train(EXAMPLES, folder=tmp_path / "stopped", progress=interrupt, **more)
-    monkeypatch.setattr("mrc.read.teacher.soft_targets", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("mrc.read.train.teacher.soft_targets", lambda *_, **__: pytest.fail("asked again"))
     assert train(EXAMPLES, folder=tmp_path / "stopped", **more).hash == whole.hash
     monkeypatch.undo()
     other = train(EXAMPLES, folder=tmp_path / "other", **more | {"teachers": teachers[1:]})

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from mrc.decode import Logits
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader
-from mrc.read.targets import on_tokens
-from mrc.read.teacher import soft_targets
-from mrc.read.train import train
-from mrc.read.trainconfig import TrainConfig, TrainingExample
+from mrc.read.data.targets import on_tokens
+from mrc.read.model.reader import Reader
+from mrc.read.train.teacher import soft_targets
+from mrc.read.train.trainer import train
+from mrc.read.train_config import TrainConfig, TrainingExample
 from tests.mrc import tiny
 from tests.mrc.drawn import Drawn
 
@@ -72,7 +72,7 @@ def test_a_teacher_on_its_own_tokens_is_its_softmax_at_the_temperature(readers):
 
 
 def batch_of(window, windower):
-    from mrc.read.features import collate
+    from mrc.read.data.windows import collate
 
     return collate([window], pad_id=windower.pad_id)
 

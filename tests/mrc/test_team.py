@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from mrc.errors import BadCheckpoint, NoDevice, TrainingDiverged, WorkerDied
-from mrc.read import team, worker
-from mrc.read.job import Job
-from mrc.read.model import Reader
-from mrc.read.train import train
-from mrc.read.trainconfig import DevExample
+from mrc.read.model.reader import Reader
+from mrc.read.train import distributed, worker
+from mrc.read.train.job import Job
+from mrc.read.train.trainer import train
+from mrc.read.train_config import DevExample
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG, batch_of, example, impossible
 
 EXAMPLES = [example(0, negatives=("The mill stands in Tarn.",), golds=("Mira",), weight=0.5), impossible(1)]
-EXAMPLES += [example(number, trusted=number % 3 > 0, also=((0, 8),)) for number in range(2, 8)]
+EXAMPLES += [example(number, human_labelled=number % 3 > 0, also=((0, 8),)) for number in range(2, 8)]
 DEV = [DevExample("d", "Who?", "Tarn", ("Tarn",))]
 TWO = replace(CONFIG, processes=2, max_steps=5, batch_size=3, layer_decay=0.9, token_masking=0.2)
 
@@ -38,7 +38,7 @@ def test_a_job_comes_back_as_it_was_written(tmp_path):
 
 def test_two_processes_train_the_same_reader_as_one(start, tmp_path):
     more = {"start": start, "seed": 0, "dev": DEV}
-    config = replace(TWO, reward_epochs=0.5, patience=3)
+    config = replace(TWO, rl_epochs=0.5, early_stopping_patience=3)
     told = []
     both = train(EXAMPLES, folder=tmp_path / "two", config=config, progress=lambda *step: told.append(step[:2]), **more)
     alone = train(EXAMPLES, folder=tmp_path / "one", config=replace(config, processes=1), **more)
@@ -59,24 +59,24 @@ def test_two_processes_train_the_same_reader_as_one(start, tmp_path):
 def test_an_error_of_a_worker_is_the_error_of_the_training(start, tmp_path):
     job = Job(EXAMPLES, start, TWO, 0, tmp_path / "reader")
     job.partial.mkdir()
-    team.leave_word(job, 1, TrainingDiverged("update 3, phase main: the loss is nan"))
-    raised = team.error_of(job)
+    distributed.leave_word(job, 1, TrainingDiverged("update 3, phase main: the loss is nan"))
+    raised = distributed.error_of(job)
     assert (type(raised), str(raised)) == (TrainingDiverged, "update 3, phase main: the loss is nan")
 
 
 def test_an_error_before_a_worker_is_of_the_team_is_told_as_well(start, tmp_path, monkeypatch):
     job = Job(EXAMPLES, start, TWO, 0, tmp_path / "reader")
-    job.write(job.partial / team.JOB_FILE)
+    job.write(job.partial / distributed.JOB_FILE)
     (start / "config.json").write_text("{broken")
     monkeypatch.setenv("RANK", "1")
-    assert worker.main(str(job.partial / team.JOB_FILE), str(os.getpid())) == 1
-    raised = team.error_of(job)
+    assert worker.main(str(job.partial / distributed.JOB_FILE), str(os.getpid())) == 1
+    raised = distributed.error_of(job)
     assert type(raised) is BadCheckpoint
     assert str(start) in str(raised)
 
 
 def test_a_worker_that_dies_is_one_clear_line(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(team, "WORKER", "tests.mrc.dying_worker")
+    monkeypatch.setattr(distributed, "WORKER", "tests.mrc.dying_worker")
     told = []
     with pytest.raises(WorkerDied, match=r"a training process died; what it said is in .*team\.log; train again"):
         train(EXAMPLES, start=start, seed=0, folder=tmp_path / "r", config=TWO, progress=lambda *s: told.append(s))
@@ -95,19 +95,19 @@ def test_a_process_whose_parent_is_gone_ends(monkeypatch):
     if not gone:
         os._exit(0)
     os.waitpid(gone, 0)
-    assert team.Together(Nobody(), os.getpid()).any(True) is True
+    assert distributed.ProcessGroup(Nobody(), os.getpid()).any(True) is True
     with pytest.raises(SystemExit):
-        team.Together(Nobody(), gone).any(False)
+        distributed.ProcessGroup(Nobody(), gone).any(False)
 
 
 def test_there_is_one_process_for_each_gpu_if_asked_and_no_more_than_gpus(monkeypatch):
-    assert team.processes(replace(TWO, processes=0)) == 1  # no GPU asked for
-    assert team.processes(TWO) == 2
+    assert distributed.processes(replace(TWO, processes=0)) == 1  # no GPU asked for
+    assert distributed.processes(TWO) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert team.processes(replace(TWO, device="cuda", processes=0)) == 3
+    assert distributed.processes(replace(TWO, device="cuda", processes=0)) == 3
     with pytest.raises(NoDevice, match="processes = 4: this machine has 3 usable GPUs"):
-        team.processes(replace(TWO, device="cuda", processes=4))
+        distributed.processes(replace(TWO, device="cuda", processes=4))
 
 
 def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():
@@ -119,7 +119,7 @@ def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():
 
     model = torch.nn.ModuleList([torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(2, 1)])
     model[0].weight.grad = torch.tensor([[1.0, 2.0]])
-    assert team.Together(Double(), os.getpid()).add_up(model, [0.5, 3]) == [1, 6]
+    assert distributed.ProcessGroup(Double(), os.getpid()).all_reduce(model, [0.5, 3]) == [1, 6]
     assert model[0].weight.grad.tolist() == [[2, 4]]
     assert model[1].weight.grad is None
     assert json.dumps([1, 6])  # plain numbers

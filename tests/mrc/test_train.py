@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.read.config import ReadConfig
-from mrc.read.model import Reader, model_hash
-from mrc.read.train import train
-from mrc.read.trainconfig import HEADS, TrainConfig, TrainingExample
+from mrc.read.model.reader import Reader, model_hash
+from mrc.read.train.trainer import train
+from mrc.read.train_config import HEADS, TrainConfig, TrainingExample
 from tests.mrc import tiny
 from tests.mrc.lessons import CONFIG, batch_of, example
 

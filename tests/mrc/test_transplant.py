@@ -6,13 +6,13 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from mrc.read.config import ReadConfig
-from mrc.read.features import Windower
-from mrc.read.model import Reader
-from mrc.read.network import load_model
-from mrc.read.pretext import prepare_start
-from mrc.read.tokens import pair_template
-from mrc.read.trainconfig import Stage0Config
-from mrc.read.transplant import transplant
+from mrc.read.data.tokens import pair_template
+from mrc.read.data.windows import Windower
+from mrc.read.model.network import load_model
+from mrc.read.model.reader import Reader
+from mrc.read.pretrain.pretraining import pretrain
+from mrc.read.pretrain.vocab_transfer import transplant
+from mrc.read.train_config import PretrainConfig
 from tests.mrc import tiny
 
 TEXTS = [f"{text} The old mill number {number} burned down." for number, text in enumerate(tiny.TEXTS * 4)]
@@ -69,8 +69,8 @@ def test_pairs_are_set_as_before_and_tokens_lie_in_the_text(pair):
 
 def test_it_takes_stage_0_and_reads(tmp_path):
     folder = transplant(tiny.bert(tmp_path / "start"), TEXTS, tmp_path / "new", pieces=120)
-    config = Stage0Config(mlm_epochs=1, learning_rate=1e-3)
-    ready = prepare_start(folder, TEXTS, tmp_path / "ready", config=config, seed=0)
+    config = PretrainConfig(mlm_epochs=1, learning_rate=1e-3)
+    ready = pretrain(folder, TEXTS, tmp_path / "ready", config=config, seed=0)
     cpu = torch.device("cpu")
     model = load_model(ready, device=cpu, dtype=torch.float32, head="linear")  # with a new head
     reader = Reader(model, AutoTokenizer.from_pretrained(ready), device=cpu)

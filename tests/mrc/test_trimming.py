@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.trimming import with_paired_brackets, without_josa
+from mrc.postprocess.trimming import with_paired_brackets, without_josa
 
 MARKS = "([{<《〈「『【“‘)]}>》〉」』】”’\"'"
 
@@ -70,7 +70,7 @@ def test_an_occurrence_inside_another_word_is_none() -> None:
 
 def test_nothing_is_tagged_where_the_word_stands_nowhere_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     tagged: list[str] = []
-    monkeypatch.setattr("mrc.trimming._particles", lambda text: tagged.append(text) or ())
+    monkeypatch.setattr("mrc.postprocess.trimming._particles", lambda text: tagged.append(text) or ())
     assert trimmed("그는 서울에서 태어나 한양에서 죽었다.", "서울에서") == "서울에서"
     assert not tagged
     trimmed("그는 서울에서 태어나 서울 강북에서 죽었다.", "서울에서")

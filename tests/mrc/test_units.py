@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.units import to_unit_boundary
+from mrc.postprocess.units import to_unit_boundary
 
 SCHOOL = "한빛 학당은 1921년 3월 1일에 문을 열었고 학생은 3만 5천 명, 남자가 40%였다."
 MILL = "The mill of Tarn, 42.5 km away, cost 7 million dollars and opened on March 1, 1893; 1,250 people came."

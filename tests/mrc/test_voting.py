@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.decode import WindowSpans
+from mrc.ensemble.voting import CharProbs, TokenScores, decode_grids, grids, hard_vote, vote
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
 from mrc.types import Answer
-from mrc.voting import Grid, TokenScores, decode_grids, grids, hard_vote, vote
 
 WIDTH = 3  # longest answer, in words
 NOTHING = -60.0  # score of an inner boundary, next to a word's own
@@ -166,7 +166,7 @@ def test_a_passage_without_tokens_votes_for_nothing():
 
 def grid(**changes):
     nothing = np.zeros(0)
-    empty = Grid(
+    empty = CharProbs(
         "3fa2b1c09d", 811, nothing.astype(int), nothing, nothing.astype(int), nothing.astype(int), nothing, 0, 0, 0
     )
     return replace(empty, **changes)

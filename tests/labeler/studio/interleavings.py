@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from db import queries
 from db.rows import RoundRow
-from labeler.desk import Desk
-from labeler.errors import ServerDown
-from labeler.studio.client import Client
-from labeler.studio.pulling import pull, sync, withdraw
-from labeler.studio.pushing import push
-from tests.labeler.studio.desks import Shape, at, make_desk
+from labeler.core.errors import ServerDown
+from labeler.core.runtime import Runtime
+from labeler.review.studio.client import Client
+from labeler.review.studio.pull import pull, sync, withdraw
+from labeler.review.studio.push import push
 from tests.labeler.studio.people import Json, People, Said, keys, on_server, projects, says, stored, truth
+from tests.labeler.studio.runtimes import Shape, at, make_desk
 from tests.studio import TestServer
 
 TASKS = Shape(tasks=6, blind_every=3, batch=2)
@@ -44,10 +44,10 @@ CHOICES = {
 class Story:
     """One workspace, one server, a random sequence of events."""
 
-    def __init__(self, server: TestServer, desk: Desk, seed: int) -> None:
+    def __init__(self, server: TestServer, runtime: Runtime, seed: int) -> None:
         self.server = server
         self.people = People(server)
-        self.desk = desk
+        self.runtime = runtime
         self.rng = random.Random(seed)
         self.client = Client(server.connection)
         self.told: list[str] = []
@@ -63,41 +63,41 @@ class Story:
     def check(self) -> None:
         """After a last pull the database says what the server says; after a last push every open task stands there,
         and none twice. The same again changes nothing."""
-        pull(self.desk, self.client)
-        expected = {**self.kept, **truth(self.people, self.desk)}
-        found = stored(self.desk)
+        pull(self.runtime, self.client)
+        expected = {**self.kept, **truth(self.people, self.runtime)}
+        found = stored(self.runtime)
         differ = {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()}
         assert found == expected, ({key: pair for key, pair in differ.items() if pair[0] != pair[1]}, self.told)
-        again = pull(self.desk, self.client, everything=True)
+        again = pull(self.runtime, self.client, everything=True)
         assert (again.reviews, again.deleted, again.gone) == (0, 0, 0), self.told
-        push(self.desk, self.client, self._row())
-        there = on_server(self.people, self.desk)
+        push(self.runtime, self.client, self._row())
+        there = on_server(self.people, self.runtime)
         assert len(there) == len(set(there)), self.told
-        assert {key for key, state in keys(self.desk).items() if state == "open"} <= set(there), self.told
+        assert {key for key, state in keys(self.runtime).items() if state == "open"} <= set(there), self.told
 
     # --- we ---------------------------------------------------------------------------------------
 
     def _row(self) -> RoundRow:
-        with self.desk.database.read() as session:
+        with self.runtime.database.read() as session:
             return queries.round_(session, 0)
 
     def _push(self) -> None:
-        push(self.desk, self.client, self._row())
+        push(self.runtime, self.client, self._row())
 
     def _pull(self) -> None:
-        pull(self.desk, self.client, everything=self.rng.random() < 0.2)
+        pull(self.runtime, self.client, everything=self.rng.random() < 0.2)
 
     def _sync(self) -> None:
-        sync(self.desk, self.client, self._row())
+        sync(self.runtime, self.client, self._row())
 
     def _withdraw(self) -> None:
-        self._dying(lambda client: withdraw(self.desk, client, self._row()))
+        self._dying(lambda client: withdraw(self.runtime, client, self._row()))
 
     def _dying_push(self) -> None:
-        self._dying(lambda client: push(self.desk, client, self._row()))
+        self._dying(lambda client: push(self.runtime, client, self._row()))
 
     def _dying_pull(self) -> None:
-        self._dying(lambda client: pull(self.desk, client))
+        self._dying(lambda client: pull(self.runtime, client))
 
     def _dying(self, command: Callable[[Client], Any]) -> None:
         try:
@@ -112,19 +112,19 @@ class Story:
     def _kill_the_server(self) -> None:
         if self.server.workspace is not None:
             self.server.kill()
-            self._dying(lambda client: push(self.desk, client, self._row()))
+            self._dying(lambda client: push(self.runtime, client, self._row()))
             self.server.start()
 
     # --- people -----------------------------------------------------------------------------------
 
     def _tasks(self, *, answered: bool | None = None) -> list[Json]:
-        standing = [task for project in self._projects() for task in self.people.tasks(project)]
-        return [task for task in standing if answered is None or bool(task["annotations"]) == answered]
+        status = [task for project in self._projects() for task in self.people.tasks(project)]
+        return [task for task in status if answered is None or bool(task["annotations"]) == answered]
 
     def _projects(self) -> list[int]:
         """Those of our projects that are really there."""
         there = {each["id"] for each in self.people.call("GET", "/api/projects/?page_size=10000")["results"]}
-        return [each for each in projects(self.desk) if each in there]
+        return [each for each in projects(self.runtime) if each in there]
 
     def _said(self) -> list[Json]:
         words = (
@@ -139,30 +139,30 @@ class Story:
         return chosen
 
     def _answer(self) -> None:
-        if standing := self._tasks():
+        if status := self._tasks():
             user = self.lee if self.rng.random() < 0.2 else None
-            self.people.answer(self.rng.choice(standing)["id"], self._said(), user=user)
+            self.people.answer(self.rng.choice(status)["id"], self._said(), user=user)
 
     def _skip(self) -> None:
-        if standing := self._tasks(answered=False):
-            self.people.skip(self.rng.choice(standing)["id"])
+        if status := self._tasks(answered=False):
+            self.people.skip(self.rng.choice(status)["id"])
 
     def _draft(self) -> None:
-        if standing := self._tasks(answered=False):
-            self.people.draft(self.rng.choice(standing)["id"])
+        if status := self._tasks(answered=False):
+            self.people.draft(self.rng.choice(status)["id"])
 
     def _edit(self) -> None:
-        if standing := self._tasks(answered=True):
-            annotation = self.rng.choice(self.rng.choice(standing)["annotations"])
+        if status := self._tasks(answered=True):
+            annotation = self.rng.choice(self.rng.choice(status)["annotations"])
             self.people.edit(annotation["id"], self._said())
 
     def _take_back(self) -> None:
-        if standing := self._tasks(answered=True):
-            self.people.take_back(self.rng.choice(self.rng.choice(standing)["annotations"])["id"])
+        if status := self._tasks(answered=True):
+            self.people.take_back(self.rng.choice(self.rng.choice(status)["annotations"])["id"])
 
     def _delete_a_task(self) -> None:
-        if standing := self._tasks():
-            task = self.rng.choice(standing)
+        if status := self._tasks():
+            task = self.rng.choice(status)
             self._keep([task])
             self.people.delete_task(task["id"])
 
@@ -174,7 +174,7 @@ class Story:
 
     def _keep(self, tasks: list[Json]) -> None:
         """What we have read of tasks that are about to be deleted stays."""
-        read = stored(self.desk)
+        read = stored(self.runtime)
         self.kept |= {key: read[key] for task in tasks if (key := task["data"]["task"]) in read}
 
 
@@ -207,8 +207,8 @@ class _Unlucky:
 
 def tell(server: TestServer, folder: Path, seed: int, *, steps: int) -> list[str]:
     """What happened; raises AssertionError where the database is not right in the end."""
-    with at(make_desk(folder, TASKS), batch=TASKS.batch) as desk:
-        story = Story(server, desk, seed)
+    with at(make_desk(folder, TASKS), batch=TASKS.batch) as runtime:
+        story = Story(server, runtime, seed)
         story._push()
         story.happen(steps)
         story.check()

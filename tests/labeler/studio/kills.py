@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from db import queries, store
-from labeler.desk import Desk
-from labeler.errors import ServerDown
-from labeler.rounds import labelling
-from labeler.studio.client import Client
-from labeler.studio.pulling import pull
-from labeler.studio.pushing import push
-from tests.labeler.studio.desks import Shape, at, make_desk
+from labeler.core.errors import ServerDown
+from labeler.core.runtime import Runtime
+from labeler.review.studio.client import Client
+from labeler.review.studio.pull import pull
+from labeler.review.studio.push import push
+from labeler.rounds.steps import labelling
 from tests.labeler.studio.people import People, projects, says
+from tests.labeler.studio.runtimes import Shape, at, make_desk
 from tests.state import state
 from tests.studio import TestServer
 
@@ -77,35 +77,35 @@ class Trial:
 
     def play(self, folder: Path, *kills: Kill) -> dict[str, Any]:
         """The final state of a workspace that was pushed, answered, pulled and labelled; `kills` disturb it."""
-        with at(make_desk(folder, self.shape), batch=self.shape.batch) as desk:
-            self._run(desk, "push", kills)
-            self._answer(desk)
-            self._run(desk, "pull", kills)
-            return self._final(desk)
+        with at(make_desk(folder, self.shape), batch=self.shape.batch) as runtime:
+            self._run(runtime, "push", kills)
+            self._answer(runtime)
+            self._run(runtime, "pull", kills)
+            return self._final(runtime)
 
-    def _run(self, desk: Desk, command: str, kills: Sequence[Kill]) -> None:
+    def _run(self, runtime: Runtime, command: str, kills: Sequence[Kill]) -> None:
         """The command, disturbed by each kill of it, and at last undisturbed."""
         for kill in kills:
             if kill.command == command:
-                self._with_dying_server(desk, kill) if kill.whose == "server" else self._dying(desk, kill)
-        self._do(desk, command, Client(self.server.connection))
+                self._with_dying_server(runtime, kill) if kill.whose == "server" else self._dying(runtime, kill)
+        self._do(runtime, command, Client(self.server.connection))
 
-    def _do(self, desk: Desk, command: str, client: Client) -> None:
-        with desk.database.read() as session:
+    def _do(self, runtime: Runtime, command: str, client: Client) -> None:
+        with runtime.database.read() as session:
             row = queries.round_(session, 0)
-        push(desk, client, row) if command == "push" else pull(desk, client)
+        push(runtime, client, row) if command == "push" else pull(runtime, client)
 
-    def _with_dying_server(self, desk: Desk, kill: Kill) -> None:
+    def _with_dying_server(self, runtime: Runtime, kill: Kill) -> None:
         dying = cast("Client", _Dying(Client(self.server.connection), kill, self.server.kill))
         with contextlib.suppress(ServerDown):  # the answer may just have come
-            self._do(desk, kill.command, dying)
+            self._do(runtime, kill.command, dying)
         assert self.server.pid is None, f"the server did not die {kill}"
         self.server.start()
 
-    def _dying(self, desk: Desk, kill: Kill) -> None:
+    def _dying(self, runtime: Runtime, kill: Kill) -> None:
         given = {"LABEL_STUDIO_URL": self.server.url, "LABEL_STUDIO_API_KEY": self.server.token}
         batch = ("--set", f"studio.batch_size={self.shape.batch}")
-        arguments = (kill.at, str(kill.count), kill.command, *batch, "-w", str(desk.workspace.folder))
+        arguments = (kill.at, str(kill.count), kill.command, *batch, "-w", str(runtime.workspace.folder))
         ended = subprocess.run(
             [sys.executable, "-m", "tests.killing", *arguments],
             cwd=ROOT,
@@ -115,8 +115,8 @@ class Trial:
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
 
-    def _answer(self, desk: Desk) -> None:
-        for project in projects(desk):
+    def _answer(self, runtime: Runtime) -> None:
+        for project in projects(runtime):
             for task in self.people.tasks(project):
                 number = int(task["data"]["question_id"][1:])
                 if number % self.answered_every == 0:
@@ -132,14 +132,14 @@ class Trial:
         )
         words[turn % len(words)]()
 
-    def _final(self, desk: Desk) -> dict[str, Any]:
+    def _final(self, runtime: Runtime) -> dict[str, Any]:
         """What stands on the server and what the database says once the round went on and labelled."""
-        places = [task["data"]["question_id"] for project in projects(desk) for task in self.people.tasks(project)]
-        with desk.database.write() as session:
+        places = [task["data"]["question_id"] for project in projects(runtime) for task in self.people.tasks(project)]
+        with runtime.database.write() as session:
             store.withdraw_tasks(session, 0)
             row = store.advance(session, 0, "in_review", "reviewed")
-        labelling.label(desk, labelling.certify(desk, row))
-        with desk.database.read() as session:
+        labelling.label(runtime, labelling.certify(runtime, row))
+        with runtime.database.read() as session:
             return {"server": sorted(places), **state(session)}
 
 

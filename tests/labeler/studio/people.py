@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from db import queries
-from labeler.desk import Desk
-from labeler.studio.convert import task_key
+from labeler.core.runtime import Runtime
+from labeler.review.studio.convert import task_key
 from tests.studio import TestServer
 
 Json = dict[str, Any]
@@ -91,17 +91,17 @@ def says(verdict: str | None, *answers: tuple[int, int, int], origin: str = "man
     return [*marks, *([chosen] if verdict is not None else [])]
 
 
-def projects(desk: Desk) -> list[int]:
-    """The server's ids of a desk's live projects."""
-    with desk.database.read() as session:
+def projects(runtime: Runtime) -> list[int]:
+    """The server's ids of a runtime's live projects."""
+    with runtime.database.read() as session:
         return [row.remote_id for row in queries.projects(session) if row.remote_id is not None]
 
 
-def truth(people: People, desk: Desk) -> dict[str, dict[str, Said]]:
+def truth(people: People, runtime: Runtime) -> dict[str, dict[str, Said]]:
     """What the server says: task key -> reviewer -> the newest thing this person said; unreadable ones left out."""
     users = {each["id"]: each["email"] for each in people.call("GET", "/api/users/")}
     newest: dict[tuple[str, str], tuple[datetime, int, Said | None]] = {}
-    for project in projects(desk):
+    for project in projects(runtime):
         for task in people.tasks(project):
             for annotation in task["annotations"]:
                 who = (str(task["data"].get("task")), users[annotation["completed_by"]])
@@ -134,9 +134,9 @@ def said(annotation: Json) -> Said | None:
     return None
 
 
-def stored(desk: Desk) -> dict[str, dict[str, Said]]:
+def stored(runtime: Runtime) -> dict[str, dict[str, Said]]:
     """What the database says, in the same form. Answers are checked against the passage."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         uids = {row.number: row.uid for row in queries.rounds(session)}
         tasks = {task.id: task for task in queries.tasks(session)}
         found: dict[str, dict[str, Said]] = {}
@@ -163,9 +163,9 @@ def order(blind: bool, question_id: str, passages: Sequence[str]) -> list[str]:
     return sorted(passages, key=lambda key: hashlib.sha256((question_id + key).encode()).hexdigest())
 
 
-def keys(desk: Desk) -> dict[str, str]:
+def keys(runtime: Runtime) -> dict[str, str]:
     """Task key -> the task's state."""
-    with desk.database.read() as session:
+    with runtime.database.read() as session:
         uids = {row.number: row.uid for row in queries.rounds(session)}
         return {
             task_key(uids[task.round_number], task.question_id, task.attempt): task.state
@@ -173,6 +173,6 @@ def keys(desk: Desk) -> dict[str, str]:
         }
 
 
-def on_server(people: People, desk: Desk) -> list[str]:
+def on_server(people: People, runtime: Runtime) -> list[str]:
     """The keys of the tasks that stand on the server, one for each place."""
-    return sorted(str(task["data"].get("task")) for project in projects(desk) for task in people.tasks(project))
+    return sorted(str(task["data"].get("task")) for project in projects(runtime) for task in people.tasks(project))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from labeler.errors import ServerDown
-from labeler.studio.client import Client
+from labeler.core.errors import ServerDown
+from labeler.review.studio.client import Client
 
 LOST = "the test's connection broke off"
 

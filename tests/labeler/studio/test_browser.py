@@ -21,9 +21,9 @@ import httpx
 import pytest
 
 from db.rows import AnswerRow, NewReview, PassageRow, PulledAnnotation, SpanRow, TaskRow
-from labeler.studio.convert import MODEL_VERSION, page_order, read_annotation, reviewer_name, task_json
-from labeler.studio.guidelines import instruction
-from labeler.studio.page import page
+from labeler.review.guidelines import instruction
+from labeler.review.studio.convert import MODEL_VERSION, page_order, read_annotation, reviewer_name, task_json
+from labeler.review.studio.labeling_config import page
 from tests.services import require
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "build/screenshots"))

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from labeler.errors import BadKey, NotLabelStudio, ProjectGone, Refused, ServerDown, StudioError
-from labeler.studio.client import Client
-from labeler.studio.connection import Connection
+from labeler.core.errors import BadKey, NotLabelStudio, ProjectGone, Refused, ServerDown, StudioError
+from labeler.review.studio.client import Client
+from labeler.review.studio.connection import Connection
 from tests.studio import TestServer
 
 PAGE = (
@@ -84,13 +84,13 @@ def test_a_project_is_found_behind_the_first_page_of_the_list(client: Client, mo
     made = client.make_project("oldest", uid, PAGE, instruction="", reviewers=1, blind=False)
     for _ in range(3):  # the list begins with the newest
         client.make_project("newer", uuid.uuid4().hex, PAGE, instruction="", reviewers=1, blind=False)
-    monkeypatch.setattr("labeler.studio.client.PROJECTS_PAGE", 2)
+    monkeypatch.setattr("labeler.review.studio.client.PROJECTS_PAGE", 2)
     assert client.find_project(uid) == made
 
 
 def test_a_list_of_projects_that_ends_with_a_full_page_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.make_project("one at least", uuid.uuid4().hex, PAGE, instruction="", reviewers=1, blind=False)
-    monkeypatch.setattr("labeler.studio.client.PROJECTS_PAGE", 1)
+    monkeypatch.setattr("labeler.review.studio.client.PROJECTS_PAGE", 1)
     assert client.find_project("none has this") is None
 
 
@@ -205,7 +205,7 @@ def test_as_many_tasks_as_fill_a_page_are_one_page(client: Client, project: int)
 
 def test_all_ids_come_over_several_pages(client: Client, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = client.import_tasks(project, [task() for _ in range(7)])
-    monkeypatch.setattr("labeler.studio.client.IDS_PAGE", 3)
+    monkeypatch.setattr("labeler.review.studio.client.IDS_PAGE", 3)
     assert client.ids(project) == set(ids)
 
 
@@ -213,7 +213,7 @@ def test_of_more_tasks_than_an_address_holds_all_come(
     client: Client, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = client.import_tasks(project, [task() for _ in range(7)])
-    monkeypatch.setattr("labeler.studio.client.IN_LIST", 3)
+    monkeypatch.setattr("labeler.review.studio.client.IN_LIST", 3)
     wanted = [ids[6], ids[0], ids[1], ids[2], NO_SUCH]
     assert [each.id for each in client.get_tasks(project, wanted)] == [ids[0], ids[1], ids[2], ids[6]]
     assert client.get_tasks(project, []) == []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.rows import AnswerRow, NewReview, PassageRow, SpanRow, TaskRow
-from labeler.studio.convert import (
+from labeler.review.studio.convert import (
     MODEL_VERSION,
     page_order,
     read_annotation,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labeler.studio import aligning
+from labeler.review.studio import reconcile
 from tests.labeler.studio.interleavings import tell
 from tests.studio import TestServer
 
@@ -15,5 +15,5 @@ from tests.studio import TestServer
 def test_in_the_end_the_database_says_what_the_server_says(
     seed: int, label_studio: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aligning, "LOST_SECONDS", 0.3)
+    monkeypatch.setattr(reconcile, "LOST_SECONDS", 0.3)
     assert len(tell(label_studio, tmp_path / "ws", seed, steps=12)) == 12

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from db.rows import AnswerRow, PassageRow, TaskRow
-from labeler.studio.convert import task_json
-from labeler.studio.guidelines import LANGUAGES, instruction
-from labeler.studio.page import MAX_PLACES, page, page_sha256, readable
+from labeler.review.guidelines import LANGUAGES, instruction
+from labeler.review.studio.convert import task_json
+from labeler.review.studio.labeling_config import MAX_PLACES, page, page_sha256, readable
 
 FORMS = list(itertools.product((True, False), range(1, MAX_PLACES + 1), LANGUAGES))
 SUGGESTED = page(blind=False, places=2, language="both")

@@ -15,55 +15,55 @@ from sqlalchemy import text
 
 from db import queries, store
 from db.rows import RoundRow
-from labeler.desk import Desk
-from labeler.errors import ServerDown
-from labeler.studio import aligning
-from labeler.studio.client import Client, RemoteTask
-from labeler.studio.pulling import Pulled, pull, sync, withdraw
-from labeler.studio.pushing import push
+from labeler.core.errors import ServerDown
+from labeler.core.runtime import Runtime
+from labeler.review.studio import reconcile
+from labeler.review.studio.client import Client, RemoteTask
+from labeler.review.studio.pull import Pulled, pull, sync, withdraw
+from labeler.review.studio.push import push
 from tests.commands import ok, run
-from tests.labeler.studio.desks import Shape, at, make_desk
 from tests.labeler.studio.people import Json, People, keys, on_server, order, projects, says, stored, truth
+from tests.labeler.studio.runtimes import Shape, at, make_desk
 from tests.labeler.studio.scripted import scripted
 from tests.studio import TestServer
 
-Desks = tuple[Desk, People, Client]
+Desks = tuple[Runtime, People, Client]
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aligning, "LOST_SECONDS", 0.3)
+    monkeypatch.setattr(reconcile, "LOST_SECONDS", 0.3)
 
 
 @pytest.fixture
 def sent(label_studio: TestServer, tmp_path: Path) -> Iterator[Desks]:
-    """A desk whose six tasks (one blind) stand on the server."""
+    """A runtime whose six tasks (one blind) stand on the server."""
     client = Client(label_studio.connection)
-    with at(make_desk(tmp_path / "ws", Shape(tasks=6, blind_every=6)), batch=10) as desk:
-        push(desk, client, in_review(desk))
-        yield desk, People(label_studio), client
+    with at(make_desk(tmp_path / "ws", Shape(tasks=6, blind_every=6)), batch=10) as runtime:
+        push(runtime, client, in_review(runtime))
+        yield runtime, People(label_studio), client
 
 
-def in_review(desk: Desk) -> RoundRow:
-    with desk.database.read() as session:
+def in_review(runtime: Runtime) -> RoundRow:
+    with runtime.database.read() as session:
         row = queries.current_round(session)
     assert row is not None
     return row
 
 
-def tasks(desk: Desk, people: People) -> list[Json]:
+def tasks(runtime: Runtime, people: People) -> list[Json]:
     """The blind task and the five with suggestions."""
-    return [task for project in projects(desk) for task in people.tasks(project)]
+    return [task for project in projects(runtime) for task in people.tasks(project)]
 
 
-def table(desk: Desk, name: str) -> list[tuple[Any, ...]]:
-    with desk.database.read() as session:
+def table(runtime: Runtime, name: str) -> list[tuple[Any, ...]]:
+    with runtime.database.read() as session:
         return [tuple(row) for row in session.execute(text(f"SELECT * FROM {name} ORDER BY id"))]
 
 
-def everything(desk: Desk) -> dict[str, list[tuple[Any, ...]]]:
+def everything(runtime: Runtime) -> dict[str, list[tuple[Any, ...]]]:
     names = ("tasks", "reviews", "studio_tasks", "studio_pushes", "studio_annotations")
-    return {name: table(desk, name) for name in names}
+    return {name: table(runtime, name) for name in names}
 
 
 ANSWERS: Sequence[tuple[str, list[Json]]] = (
@@ -76,35 +76,35 @@ ANSWERS: Sequence[tuple[str, list[Json]]] = (
 
 
 def test_every_verdict_comes_back_with_exact_offsets_and_once(sent: Desks) -> None:
-    desk, people, client = sent
-    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+    runtime, people, client = sent
+    for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
-    people.skip(tasks(desk, people)[5]["id"])
-    done = pull(desk, client)
+    people.skip(tasks(runtime, people)[5]["id"])
+    done = pull(runtime, client)
     assert (done.reviews, done.labels, done.skipped, done.deleted, done.conflicts, done.open) == (6, 3, 1, 0, (), 0)
-    assert stored(desk) == truth(people, desk)
-    assert sorted(keys(desk).values()) == ["done"] * 5 + ["skipped"]
+    assert stored(runtime) == truth(people, runtime)
+    assert sorted(keys(runtime).values()) == ["done"] * 5 + ["skipped"]
 
 
 def test_the_same_again_changes_no_row(sent: Desks) -> None:
-    desk, people, client = sent
-    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+    runtime, people, client = sent
+    for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
-    people.answer(tasks(desk, people)[5]["id"], says(None))
-    pull(desk, client)
-    before = everything(desk)
-    again, all_again = pull(desk, client), pull(desk, client, everything=True)
+    people.answer(tasks(runtime, people)[5]["id"], says(None))
+    pull(runtime, client)
+    before = everything(runtime)
+    again, all_again = pull(runtime, client), pull(runtime, client, everything=True)
     assert (again.reviews, again.deleted, all_again.reviews, all_again.deleted) == (0, 0, 0, 0)
-    assert everything(desk) == before
+    assert everything(runtime) == before
 
 
 def test_the_time_the_comment_and_the_origin_come_along(sent: Desks) -> None:
-    desk, people, client = sent
+    runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["둘째 문단 🤔"]}}
-    for task, origin in zip(tasks(desk, people), ("prediction", "prediction-changed", "manual"), strict=False):
+    for task, origin in zip(tasks(runtime, people), ("prediction", "prediction-changed", "manual"), strict=False):
         people.answer(task["id"], [*says("answerable", (1, 6, 9), origin=origin), comment])
-    pull(desk, client)
-    with desk.database.read() as session:
+    pull(runtime, client)
+    with runtime.database.read() as session:
         found = queries.reviews(session)
     assert [each.origin for each in found] == ["accepted", "changed", "written"]
     assert {(each.seconds, each.comment, each.source) for each in found} == {(4.5, "둘째 문단 🤔", "studio")}
@@ -114,58 +114,58 @@ def test_the_time_the_comment_and_the_origin_come_along(sent: Desks) -> None:
 
 
 def test_an_edit_replaces_a_review_and_a_deletion_takes_it_back(sent: Desks) -> None:
-    desk, people, client = sent
-    first, second = tasks(desk, people)[:2]
+    runtime, people, client = sent
+    first, second = tasks(runtime, people)[:2]
     edited = people.answer(first["id"], says("answerable", (1, 0, 3)))
     deleted = people.answer(second["id"], says("no_answer"))
-    pull(desk, client)
+    pull(runtime, client)
     people.edit(edited, says("answerable", (2, 5, 8)))
     people.take_back(deleted)
-    done = pull(desk, client)
+    done = pull(runtime, client)
     assert (done.reviews, done.deleted, done.open) == (1, 1, 5)
-    assert stored(desk) == truth(people, desk)
-    with desk.database.read() as session:
+    assert stored(runtime) == truth(people, runtime)
+    with runtime.database.read() as session:
         assert [each.deleted_at is None for each in queries.reviews(session, superseded=True)] == [True, False, True]
 
 
 def test_of_two_annotations_by_one_person_the_newest_counts_until_it_is_deleted(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[0]["id"]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[0]["id"]
     people.answer(task, says("no_answer"))
     newest = people.answer(task, says("answerable", (2, 1, 4)))
-    assert pull(desk, client).reviews == 1
-    assert stored(desk) == truth(people, desk)
+    assert pull(runtime, client).reviews == 1
+    assert stored(runtime) == truth(people, runtime)
     people.take_back(newest)
-    pull(desk, client)
-    assert stored(desk) == truth(people, desk)
-    [words] = stored(desk).values()
+    pull(runtime, client)
+    assert stored(runtime) == truth(people, runtime)
+    [words] = stored(runtime).values()
     assert list(words.values()) == [("no_answer", None)]
 
 
 def test_two_people_answer_one_task(label_studio: TestServer, tmp_path: Path) -> None:
     people, client = People(label_studio), Client(label_studio.connection)
     lee = people.second_user()
-    with at(make_desk(tmp_path / "two", Shape(tasks=1, double_every=1))) as desk:
-        push(desk, client, in_review(desk))
-        task = tasks(desk, people)[0]["id"]
+    with at(make_desk(tmp_path / "two", Shape(tasks=1, double_every=1))) as runtime:
+        push(runtime, client, in_review(runtime))
+        task = tasks(runtime, people)[0]["id"]
         people.answer(task, says("no_answer"))
-        assert pull(desk, client).open == 1
+        assert pull(runtime, client).open == 1
         hers = people.answer(task, says("bad_question"), user=lee)
-        assert pull(desk, client).open == 0
-        assert stored(desk) == truth(people, desk)
+        assert pull(runtime, client).open == 0
+        assert stored(runtime) == truth(people, runtime)
         people.take_back(hers)
-        assert pull(desk, client).open == 1
-        assert stored(desk) == truth(people, desk)
+        assert pull(runtime, client).open == 1
+        assert stored(runtime) == truth(people, runtime)
 
 
 def test_a_skip_that_is_answered_after_all(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[0]["id"]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[0]["id"]
     skipped = people.skip(task)
-    assert pull(desk, client).skipped == 1
+    assert pull(runtime, client).skipped == 1
     people.edit(skipped, says("answerable", (1, 2, 5)))
-    assert pull(desk, client).labels == 1
-    assert stored(desk) == truth(people, desk)
+    assert pull(runtime, client).labels == 1
+    assert stored(runtime) == truth(people, runtime)
 
 
 # --- what cannot be read -------------------------------------------------------------------------
@@ -181,87 +181,87 @@ UNREADABLE = (
 
 
 def test_what_cannot_be_read_is_a_conflict_until_it_is_mended(sent: Desks) -> None:
-    desk, people, client = sent
-    placed = tasks(desk, people)
+    runtime, people, client = sent
+    placed = tasks(runtime, people)
     made = [people.answer(task["id"], result) for task, (_, result) in zip(placed, UNREADABLE, strict=True)]
-    done = pull(desk, client)
+    done = pull(runtime, client)
     assert (done.reviews, done.labels, done.open) == (0, 0, 0)
     assert [each.task for each in done.conflicts] == [task["data"]["task"] for task in placed]
     for conflict, (why, _), task in zip(done.conflicts, UNREADABLE, placed, strict=True):
         assert why in conflict.why
         assert conflict.url == f"{client.url}/projects/{task['project']}/data?task={task['id']}"
-    assert set(keys(desk).values()) == {"conflict"}
+    assert set(keys(runtime).values()) == {"conflict"}
     for annotation in made:
         people.edit(annotation, says("answerable", (1, 0, 2)))
-    mended = pull(desk, client)
+    mended = pull(runtime, client)
     assert (mended.reviews, mended.conflicts) == (6, ())
-    assert stored(desk) == truth(people, desk)
+    assert stored(runtime) == truth(people, runtime)
 
 
 def test_a_review_that_becomes_unreadable_is_taken_back_and_asked_again(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[0]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[0]
     annotation = people.answer(task["id"], says("answerable", (1, 0, 2)))
-    pull(desk, client)
+    pull(runtime, client)
     people.edit(annotation, says("answerable"))
-    pulled, pushed = sync(desk, client, in_review(desk))
+    pulled, pushed = sync(runtime, client, in_review(runtime))
     assert (pulled.deleted, len(pulled.conflicts), pushed.pushed) == (1, 1, 1)
-    assert stored(desk) == {}
-    again = people.tasks(projects(desk)[0])[-1]
+    assert stored(runtime) == {}
+    again = people.tasks(projects(runtime)[0])[-1]
     assert again["data"]["question_id"] == task["data"]["question_id"]
     assert again["data"]["task"] != task["data"]["task"]
     people.answer(again["id"], says("no_answer"))
-    assert sync(desk, client, in_review(desk))[0].conflicts == ()
+    assert sync(runtime, client, in_review(runtime))[0].conflicts == ()
 
 
 def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[1]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[1]
     people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "p2": task["data"]["p2"] + "!"}})
     people.answer(task["id"], says("answerable", (1, 0, 2)))
-    [conflict] = pull(desk, client).conflicts
+    [conflict] = pull(runtime, client).conflicts
     assert "edited" in conflict.why
 
 
 def test_what_no_database_takes_does_not_keep_the_others_from_being_read(sent: Desks) -> None:
-    desk, people, client = sent
+    runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["NUL \x00 here"]}}
-    people.answer(tasks(desk, people)[0]["id"], [*says("no_answer"), comment])
-    people.answer(tasks(desk, people)[1]["id"], says("no_answer"))
-    assert pull(desk, client).reviews == 2
+    people.answer(tasks(runtime, people)[0]["id"], [*says("no_answer"), comment])
+    people.answer(tasks(runtime, people)[1]["id"], says("no_answer"))
+    assert pull(runtime, client).reviews == 2
 
 
 # --- tasks that come and go ----------------------------------------------------------------------
 
 
 def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Desks) -> None:
-    desk, people, client = sent
-    answered, unanswered = tasks(desk, people)[:2]
+    runtime, people, client = sent
+    answered, unanswered = tasks(runtime, people)[:2]
     people.answer(answered["id"], says("no_answer"))
-    pull(desk, client)
-    reviews = stored(desk)
+    pull(runtime, client)
+    reviews = stored(runtime)
     people.delete_task(answered["id"])
     people.delete_task(unanswered["id"])
-    pulled, pushed = sync(desk, client, in_review(desk))
+    pulled, pushed = sync(runtime, client, in_review(runtime))
     assert (pulled.gone, pulled.deleted, pushed.pushed) == (2, 0, 1)
-    assert stored(desk) == reviews
-    assert on_server(people, desk) == sorted(key for key, state in keys(desk).items() if state == "open")
+    assert stored(runtime) == reviews
+    assert on_server(people, runtime) == sorted(key for key, state in keys(runtime).items() if state == "open")
 
 
 def test_a_conflict_of_a_deleted_task_is_over_and_its_question_is_asked_anew(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[1]["id"]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[1]["id"]
     people.answer(task, says("answerable"))
-    assert len(pull(desk, client).conflicts) == 1
+    assert len(pull(runtime, client).conflicts) == 1
     people.delete_task(task)
-    pulled, pushed = sync(desk, client, in_review(desk))
+    pulled, pushed = sync(runtime, client, in_review(runtime))
     assert (pulled.conflicts, pushed.pushed) == ((), 1)
-    assert on_server(people, desk) == sorted(keys(desk))
+    assert on_server(people, runtime) == sorted(keys(runtime))
 
 
 def test_an_id_that_was_given_again_is_not_taken_for_the_task_that_had_it(sent: Desks) -> None:
-    desk, people, client = sent
-    project = projects(desk)[1]
+    runtime, people, client = sent
+    project = projects(runtime)[1]
     last = people.tasks(project)[-1]["id"]
     people.delete_task(last)
     data = {**people.tasks(project)[0]["data"], "task": "mine", "question_id": "mine", "push_id": "none"}
@@ -269,61 +269,61 @@ def test_an_id_that_was_given_again_is_not_taken_for_the_task_that_had_it(sent: 
     mine = people.tasks(project)[-1]["id"]
     assert mine == last, "SQLite gives the id again"
     people.answer(mine, says("no_answer"))
-    pulled, pushed = sync(desk, client, in_review(desk))
+    pulled, pushed = sync(runtime, client, in_review(runtime))
     assert (pulled.reviews, pulled.gone, pushed.pushed) == (0, 1, 1)
-    assert pull(desk, client).foreign == 1
-    assert stored(desk) == {}
+    assert pull(runtime, client).foreign == 1
+    assert stored(runtime) == {}
     assert len(people.tasks(project)) == 6
 
 
 def test_a_task_whose_key_people_changed_is_still_the_same(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[0]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[0]
     people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "task": "changed"}})
     people.answer(task["id"], says("no_answer"))
-    assert (pull(desk, client).reviews, pull(desk, client).gone) == (1, 0)
+    assert (pull(runtime, client).reviews, pull(runtime, client).gone) == (1, 0)
 
 
 def test_a_task_that_stands_there_twice_is_read_as_one(sent: Desks) -> None:
-    desk, people, client = sent
-    task = tasks(desk, people)[0]
+    runtime, people, client = sent
+    task = tasks(runtime, people)[0]
     people.call("POST", f"/api/projects/{task['project']}/import", [{"data": task["data"]}])
     first, second = (each["id"] for each in people.tasks(task["project"]))
     older = people.answer(first, says("no_answer"))
     newer = people.answer(second, says("answerable", (1, 0, 3)))
-    assert pull(desk, client).reviews == 1
-    assert stored(desk) == truth(people, desk)
+    assert pull(runtime, client).reviews == 1
+    assert stored(runtime) == truth(people, runtime)
     people.take_back(newer)
-    pull(desk, client)
-    assert stored(desk) == truth(people, desk)
+    pull(runtime, client)
+    assert stored(runtime) == truth(people, runtime)
     people.edit(older, says("bad_question"))
-    pull(desk, client)
-    assert stored(desk) == truth(people, desk)
+    pull(runtime, client)
+    assert stored(runtime) == truth(people, runtime)
     assert len(people.tasks(task["project"])) == 1, "the copy that nobody holds any more is removed"
 
 
 def test_where_nothing_happened_no_task_is_read(sent: Desks) -> None:
-    desk, people, client = sent
-    made = people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
-    pull(desk, client)
+    runtime, people, client = sent
+    made = people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
+    pull(runtime, client)
     unread = {"changed_since": ["before"] * 2, "ids": ["before"] * 2, "get_tasks": ["before"] * 2}
-    assert pull(desk, scripted(client, **unread)).reviews == 0
+    assert pull(runtime, scripted(client, **unread)).reviews == 0
     people.take_back(made)
     with pytest.raises(ServerDown):
-        pull(desk, scripted(client, **unread))
-    assert pull(desk, client).deleted == 1
+        pull(runtime, scripted(client, **unread))
+    assert pull(runtime, client).deleted == 1
 
 
 def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
-    desk, people, client = sent
-    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
-    pull(desk, client)
-    reviews = stored(desk)
-    for project in projects(desk):
+    runtime, people, client = sent
+    people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
+    pull(runtime, client)
+    reviews = stored(runtime)
+    for project in projects(runtime):
         people.call("DELETE", f"/api/projects/{project}/")
-    done = pull(desk, client)
+    done = pull(runtime, client)
     assert (done.deleted, done.open) == (0, 5)
-    assert stored(desk) == reviews
+    assert stored(runtime) == reviews
 
 
 # --- faults on the way ---------------------------------------------------------------------------
@@ -332,13 +332,13 @@ def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
 @pytest.mark.parametrize("method", ["newest_change", "ids", "users", "project", "changed_since"])
 @pytest.mark.parametrize("fault", ["before", "killed"])
 def test_a_fault_at_any_call_leaves_a_pull_that_the_next_call_finishes(method: str, fault: str, sent: Desks) -> None:
-    desk, people, client = sent
-    for task, (_, result) in zip(tasks(desk, people), ANSWERS, strict=False):
+    runtime, people, client = sent
+    for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
     with pytest.raises((ServerDown, KeyboardInterrupt)):
-        pull(desk, scripted(client, **{method: [fault] if method == "users" else [None, fault]}))
-    pull(desk, client)
-    assert stored(desk) == truth(people, desk)
+        pull(runtime, scripted(client, **{method: [fault] if method == "users" else [None, fault]}))
+    pull(runtime, client)
+    assert stored(runtime) == truth(people, runtime)
 
 
 class Paged:
@@ -369,28 +369,28 @@ class Paged:
 
 
 def test_a_pull_that_breaks_off_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Desks) -> None:
-    desk, people, client = sent
-    for task in tasks(desk, people):
+    runtime, people, client = sent
+    for task in tasks(runtime, people):
         people.answer(task["id"], says("no_answer"))
     with pytest.raises(ServerDown):
-        pull(desk, Paged(client, breaks_at=3))  # type: ignore[arg-type]
-    assert len(stored(desk)) == 1 + 4
-    assert pull(desk, client).reviews == 1
-    assert stored(desk) == truth(people, desk)
+        pull(runtime, Paged(client, breaks_at=3))  # type: ignore[arg-type]
+    assert len(stored(runtime)) == 1 + 4
+    assert pull(runtime, client).reviews == 1
+    assert stored(runtime) == truth(people, runtime)
 
 
 def test_a_task_that_the_server_cannot_show_does_not_hide_the_others(
     sent: Desks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk, people, client = sent
-    for task in tasks(desk, people):
+    runtime, people, client = sent
+    for task in tasks(runtime, people):
         people.answer(task["id"], says("no_answer"))
-    broken = tasks(desk, people)[3]["id"]
-    assert pull(desk, Paged(client, cannot_show=broken)).reviews == 5  # type: ignore[arg-type]
+    broken = tasks(runtime, people)[3]["id"]
+    assert pull(runtime, Paged(client, cannot_show=broken)).reviews == 5  # type: ignore[arg-type]
     assert f"?task={broken} cannot be read" in caplog.text
     people.edit(truth_annotation(people, broken), says("bad_question"))
-    assert pull(desk, client).reviews == 1
-    assert stored(desk) == truth(people, desk)
+    assert pull(runtime, client).reviews == 1
+    assert stored(runtime) == truth(people, runtime)
 
 
 def truth_annotation(people: People, task: int) -> int:
@@ -399,60 +399,60 @@ def truth_annotation(people: People, task: int) -> int:
 
 @pytest.mark.parametrize("year", [1990, 2090])
 def test_our_own_clock_does_not_matter(year: int, sent: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, people, client = sent
+    runtime, people, client = sent
     wrong = datetime(year, 1, 1, tzinfo=UTC)
-    for module in ("db.store.review", "db.store.settling", "db.store.studio"):
+    for module in ("db.store.review", "db.store.annotations", "db.store.studio"):
         monkeypatch.setattr(f"{module}.utc_now", lambda: wrong)
     monkeypatch.setattr(time, "time", wrong.timestamp)
-    first, second, third = tasks(desk, people)[:3]
+    first, second, third = tasks(runtime, people)[:3]
     made = people.answer(first["id"], says("no_answer"))
     people.answer(second["id"], says("no_answer"))
-    assert pull(desk, client).reviews == 2
+    assert pull(runtime, client).reviews == 2
     people.edit(made, says("bad_question"))
     people.skip(third["id"])
-    assert pull(desk, client).reviews == 2
-    assert stored(desk) == truth(people, desk)
+    assert pull(runtime, client).reviews == 2
+    assert stored(runtime) == truth(people, runtime)
 
 
 def test_what_came_in_after_a_server_set_its_clock_back_is_read_all_the_same(sent: Desks) -> None:
     """Our cursor is put ahead of the server's clock: that is how things stand once that was set back."""
-    desk, people, client = sent
-    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
+    runtime, people, client = sent
+    people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    with desk.database.write() as session:
+    with runtime.database.write() as session:
         for project in queries.projects(session):
             store.move_cursor(session, project.id, tomorrow)
-    assert pull(desk, client).reviews == 1
-    people.answer(tasks(desk, people)[1]["id"], says("no_answer"))
-    assert pull(desk, client).reviews == 1, "the cursor is the server's newest change again"
+    assert pull(runtime, client).reviews == 1
+    people.answer(tasks(runtime, people)[1]["id"], says("no_answer"))
+    assert pull(runtime, client).reviews == 1, "the cursor is the server's newest change again"
 
 
 # --- going on without the rest -------------------------------------------------------------------
 
 
 def test_withdrawing_removes_what_nobody_touched_and_a_late_review_still_comes(sent: Desks) -> None:
-    desk, people, client = sent
-    blind, answered, drafted = tasks(desk, people)[:3]
+    runtime, people, client = sent
+    blind, answered, drafted = tasks(runtime, people)[:3]
     people.answer(answered["id"], says("no_answer"))
     people.draft(drafted["id"])
-    assert withdraw(desk, client, in_review(desk)) == 5
-    assert [task["id"] for task in tasks(desk, people)] == [answered["id"], drafted["id"]]
-    with desk.database.write() as session:
+    assert withdraw(runtime, client, in_review(runtime)) == 5
+    assert [task["id"] for task in tasks(runtime, people)] == [answered["id"], drafted["id"]]
+    with runtime.database.write() as session:
         store.advance(session, 0, "in_review", "reviewed")
     people.answer(drafted["id"], says("answerable", (1, 3, 6)))
-    assert pull(desk, client).labels == 1
-    assert stored(desk) == truth(people, desk)
-    assert keys(desk)[blind["data"]["task"]] == "withdrawn"
+    assert pull(runtime, client).labels == 1
+    assert stored(runtime) == truth(people, runtime)
+    assert keys(runtime)[blind["data"]["task"]] == "withdrawn"
 
 
 def test_a_withdrawal_that_is_interrupted_is_finished_by_the_next_pull(sent: Desks) -> None:
-    desk, people, client = sent
+    runtime, people, client = sent
     with pytest.raises(KeyboardInterrupt):
-        withdraw(desk, scripted(client, delete_untouched=["killed"]), in_review(desk))
-    pull(desk, client)
-    assert tasks(desk, people) == []
-    assert set(keys(desk).values()) == {"withdrawn"}
-    assert push(desk, client, in_review(desk)).pushed == 0
+        withdraw(runtime, scripted(client, delete_untouched=["killed"]), in_review(runtime))
+    pull(runtime, client)
+    assert tasks(runtime, people) == []
+    assert set(keys(runtime).values()) == {"withdrawn"}
+    assert push(runtime, client, in_review(runtime)).pushed == 0
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -465,36 +465,36 @@ def named(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_command_tells_what_came_in(named: None, sent: Desks) -> None:
-    desk, people, _ = sent
-    people.answer(tasks(desk, people)[0]["id"], says("no_answer"))
-    people.answer(tasks(desk, people)[1]["id"], says("answerable"))
-    told = ok("pull", "-w", desk.workspace.folder)
+    runtime, people, _ = sent
+    people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
+    people.answer(tasks(runtime, people)[1]["id"], says("answerable"))
+    told = ok("pull", "-w", runtime.workspace.folder)
     assert {key: told[key] for key in ("reviews", "labels", "skipped", "deleted", "gone", "foreign", "open")} == {
         "reviews": 1, "labels": 1, "skipped": 0, "deleted": 0, "gone": 0, "foreign": 0, "open": 5,
     }  # fmt: skip
     assert [each["why"] for each in told["conflicts"]] == ["answerable without an answer marked"]
-    text = run("pull", "-w", desk.workspace.folder).out
+    text = run("pull", "-w", runtime.workspace.folder).out
     assert text.startswith("0 reviews; 5 tasks open\n1 conflict\n")
 
 
 def test_waiting_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
-    desk, people, _ = sent
-    placed = tasks(desk, people)
+    runtime, people, _ = sent
+    placed = tasks(runtime, people)
     people.answer(placed[0]["id"], says("answerable"))  # to be asked again
 
     def answer_the_rest() -> None:
-        while len(tasks(desk, people)) < 7:
+        while len(tasks(runtime, people)) < 7:
             time.sleep(0.1)
-        for task in tasks(desk, people):
+        for task in tasks(runtime, people):
             if task["id"] != placed[0]["id"]:
                 people.answer(task["id"], says("no_answer"))
 
     reviewer = threading.Thread(target=answer_the_rest)
     reviewer.start()
-    told = ok("pull", "--wait", "-w", desk.workspace.folder, "--set", "studio.poll_seconds=0.1")
+    told = ok("pull", "--wait", "-w", runtime.workspace.folder, "--set", "studio.poll_seconds=0.1")
     reviewer.join()
     assert (told["reviews"], told["open"], told["conflicts"]) == (6, 0, [])
-    assert json.dumps(stored(desk), sort_keys=True) == json.dumps(truth(people, desk), sort_keys=True)
+    assert json.dumps(stored(runtime), sort_keys=True) == json.dumps(truth(people, runtime), sort_keys=True)
 
 
 def test_watching_does_not_go_with_json(sent: Desks) -> None:

@@ -16,12 +16,13 @@ import psutil
 import pytest
 
 from db import queries, store
-from labeler import doctor, files
-from labeler.errors import ConfigError, LabelerError, NotReady, StudioError
-from labeler.studio import machine, program, server
-from labeler.studio.client import Client
-from labeler.studio.connection import Connection, find_connection, normal_url
-from labeler.workspace import open_workspace
+from labeler.core import files
+from labeler.core.errors import ConfigError, LabelerError, NotReady, StudioError
+from labeler.core.workspace import open_workspace
+from labeler.maintenance import doctor
+from labeler.review.studio.client import Client
+from labeler.review.studio.connection import Connection, find_connection, normal_url
+from labeler.review.studio.server import installer, local, processes
 from tests import services, studio
 from tests.commands import new_workspace, ok, run
 
@@ -29,7 +30,7 @@ from tests.commands import new_workspace, ok, run
 def workspace_with_server(folder: Path, cache: Path) -> Path:
     """A workspace whose server was started before and does not run."""
     made = new_workspace(folder)
-    shutil.copytree(studio.template(cache) / server.FOLDER, made / server.FOLDER)
+    shutil.copytree(studio.template(cache) / local.FOLDER, made / local.FOLDER)
     return made
 
 
@@ -56,13 +57,13 @@ def mode(path: Path) -> int:
 
 
 def secrets_of(workspace: Path) -> list[str]:
-    return [(workspace / server.FOLDER / name).read_text().strip() for name in ("key", "password")]
+    return [(workspace / local.FOLDER / name).read_text().strip() for name in ("key", "password")]
 
 
 def listener() -> socket.socket:
     """Another program on a port of this machine."""
     held = socket.socket()
-    held.bind((machine.HOST, 0))
+    held.bind((processes.HOST, 0))
     held.listen()
     return held
 
@@ -76,7 +77,7 @@ def test_a_server_that_runs_is_left_running_by_start(own: Path) -> None:
     assert again["already"] is True
     assert (again["url"], again["pid"], again["version"]) == (first["url"], first["pid"], "1.23.2")
     assert psutil.pid_exists(first["pid"])
-    assert machine.healthy(first["url"])
+    assert processes.healthy(first["url"])
     assert "runs already" in run("studio", "start", "-w", own).out
 
 
@@ -85,14 +86,14 @@ def test_a_person_is_told_how_to_log_in_and_never_the_password_or_the_key(own: P
         for form in ((), ("--json",)):
             ran = run("studio", command, "-w", own, *form)
             assert ran.code == 0, ran.err
-            assert server.EMAIL in ran.out
-            assert str(own / server.FOLDER / "password") in ran.out
+            assert local.EMAIL in ran.out
+            assert str(own / local.FOLDER / "password") in ran.out
             assert not any(secret in ran.out + ran.err for secret in secrets_of(own))
 
 
 def test_key_password_and_data_are_for_the_user_alone(own: Path) -> None:
     ok("studio", "start", "-w", own)
-    folder = own / server.FOLDER
+    folder = own / local.FOLDER
     assert [mode(folder / name) for name in ("key", "password")] == [0o600, 0o600]
     assert [mode(path) for path in (folder, folder / "data")] == [0o700, 0o700]
     assert (folder / ".gitignore").read_text() == "*\n"
@@ -103,7 +104,7 @@ def test_status_tells_of_a_server_that_runs(own: Path) -> None:
     told = ok("studio", "status", "-w", own)
     assert (told["url"], told["pid"], told["version"]) == (started["url"], started["pid"], "1.23.2")
     assert (told["running"], told["reachable"], told["problem"]) == (True, True, None)
-    assert told["key_from"] == str(own / server.FOLDER / "key")
+    assert told["key_from"] == str(own / local.FOLDER / "key")
 
 
 def test_a_stopped_server_starts_again_at_its_port_alone_and_with_its_data(own: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_stopped_server_starts_again_at_its_port_alone_and_with_its_data(own: 
     told = ok("studio", "status", "-w", own)
     assert (told["running"], told["reachable"], told["pid"], told["url"]) == (False, False, None, started["url"])
     assert any(said in told["problem"] for said in ("does not answer", "broke the connection off"))  # dying or dead
-    with socket.create_server((machine.HOST, int(started["url"].rpartition(":")[2]))):
+    with socket.create_server((processes.HOST, int(started["url"].rpartition(":")[2]))):
         told = run("studio", "start", "-w", own).fault
     assert f"is taken by process {os.getpid()}" in told
     assert "labeler studio start --port N" in told
@@ -136,10 +137,10 @@ def test_a_killed_server_is_started_again_by_the_same_command(own: Path) -> None
 
 def test_a_start_that_was_killed_before_it_wrote_anything_down_is_mended(own: Path) -> None:
     before = ok("studio", "start", "-w", own)
-    (own / server.FOLDER / "server.json").unlink()
+    (own / local.FOLDER / "server.json").unlink()
     after = ok("studio", "start", "-w", own)
     assert after["url"] == before["url"]
-    assert [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(own / server.FOLDER)] == [
+    assert [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(own / local.FOLDER)] == [
         psutil.Process(after["pid"])
     ]
 
@@ -173,7 +174,7 @@ def test_a_server_that_moves_takes_its_projects_in_the_database_along(own: Path)
         free = held.getsockname()[1]
     after = ok("studio", "start", "--port", str(free), "-w", own)
     assert (after["already"], after["url"]) == (False, f"http://127.0.0.1:{free}")
-    assert not machine.healthy(before)
+    assert not processes.healthy(before)
     with database.read() as session:
         assert [each.url for each in queries.studio.projects(session)] == [after["url"], "http://another.test"]
     database.close()
@@ -201,8 +202,8 @@ def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
     fake = folder / "label-studio"
     fake.write_text(f"#!{sys.executable}\nimport sys, time, socket\n{body}\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(program, "installed", lambda: fake)
-    monkeypatch.setattr(machine, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(installer, "installed", lambda: fake)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.5)
     return new_workspace(folder / "ws")
 
 
@@ -227,16 +228,16 @@ def test_a_port_taken_at_the_last_moment_is_passed_over(tmp_path: Path, monkeypa
     workspace = pretend(tmp_path, monkeypatch, PICKS_ANOTHER)
     with listener() as held:
         taken = held.getsockname()[1]
-        monkeypatch.setattr(server, "PORTS", range(taken, taken + 100))
-        monkeypatch.setattr(machine, "is_free", lambda port: True)
-        started = server.start(workspace)
+        monkeypatch.setattr(local, "PORTS", range(taken, taken + 100))
+        monkeypatch.setattr(processes, "is_free", lambda port: True)
+        started = local.start(workspace)
     try:
         assert started.url != f"http://127.0.0.1:{taken}"
-        assert [f"http://127.0.0.1:{port}" for port in machine.ports_of(psutil.Process(started.pid)) or ()] == [
+        assert [f"http://127.0.0.1:{port}" for port in processes.ports_of(psutil.Process(started.pid)) or ()] == [
             started.url
         ]
     finally:
-        assert server.stop(workspace) == started.pid
+        assert local.stop(workspace) == started.pid
 
 
 def test_a_server_that_ends_at_once_is_told_with_the_last_it_said(
@@ -244,8 +245,8 @@ def test_a_server_that_ends_at_once_is_told_with_the_last_it_said(
 ) -> None:
     workspace = pretend(tmp_path, monkeypatch, "print('first'); sys.exit('the disk is full')")
     with pytest.raises(StudioError, match=r"ended before it was up; .*server\.log: first the disk is full"):
-        server.start(workspace)
-    assert server.stop(workspace) is None
+        local.start(workspace)
+    assert local.stop(workspace) is None
 
 
 def test_a_server_that_does_not_come_up_is_stopped_after_a_while(
@@ -253,40 +254,40 @@ def test_a_server_that_does_not_come_up_is_stopped_after_a_while(
 ) -> None:
     workspace = pretend(tmp_path, monkeypatch, "print('thinking', flush=True); time.sleep(60)")
     with pytest.raises(StudioError, match=r"not up after 0\.7 s; .*thinking"):
-        server.start(workspace, patience=0.7)
-    assert server.stop(workspace) is None
+        local.start(workspace, patience=0.7)
+    assert local.stop(workspace) is None
 
 
 def test_a_server_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     workspace = pretend(tmp_path, monkeypatch, stubborn)
     with pytest.raises(StudioError, match="not up"):
-        server.start(workspace, patience=0.7)
-    assert server.stop(workspace) is None
+        local.start(workspace, patience=0.7)
+    assert local.stop(workspace) is None
 
 
 def test_another_program_with_the_noted_process_id_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = new_workspace(tmp_path / "ws")
-    (workspace / server.FOLDER).mkdir()
+    (workspace / local.FOLDER).mkdir()
     state = {"port": 8080, "url": "http://127.0.0.1:8080", "pid": os.getpid(), "moved_from": []}
-    (workspace / server.FOLDER / "server.json").write_text(json.dumps(state))
-    assert server.stop(workspace) is None
+    (workspace / local.FOLDER / "server.json").write_text(json.dumps(state))
+    assert local.stop(workspace) is None
 
 
 def test_a_lost_key_is_not_made_anew_for_users_who_have_the_old_one(tmp_path: Path) -> None:
-    folder = new_workspace(tmp_path / "ws") / server.FOLDER
+    folder = new_workspace(tmp_path / "ws") / local.FOLDER
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "label_studio.sqlite3").touch()
     with pytest.raises(StudioError, match="key is gone"):
-        server.start(tmp_path / "ws")
+        local.start(tmp_path / "ws")
 
 
 def test_a_second_start_at_the_same_time_is_kept_out(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
-    (workspace / server.FOLDER).mkdir()
-    with files.alone(workspace / server.FOLDER, RuntimeError):
+    (workspace / local.FOLDER).mkdir()
+    with files.alone(workspace / local.FOLDER, RuntimeError):
         told = run("studio", "start", "-w", workspace).fault
         assert "another process starts or stops" in told
         assert "another process starts or stops" in run("studio", "stop", "-w", workspace).fault
@@ -294,20 +295,20 @@ def test_a_second_start_at_the_same_time_is_kept_out(tmp_path: Path) -> None:
 
 def test_a_damaged_note_says_how_to_mend_it(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
-    (workspace / server.FOLDER).mkdir()
-    (workspace / server.FOLDER / "server.json").write_text("{")
+    (workspace / local.FOLDER).mkdir()
+    (workspace / local.FOLDER / "server.json").write_text("{")
     assert '{"port": 8080, "moved_from": []}' in run("studio", "start", "-w", workspace).fault
 
 
 def test_nothing_of_another_label_studio_or_python_reaches_ours(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    own = server.OwnServer(tmp_path, 8080)
+    own = local.OwnServer(tmp_path, 8080)
     (tmp_path / "key").write_text("k\n")
     (tmp_path / "password").write_text("p\n")
     for name in ("LABEL_STUDIO_API_KEY", "DJANGO_DB", "POSTGRE_HOST", "PYTHONPATH", "LABELER_DATA"):
         monkeypatch.setenv(name, "foreign")
-    made = server._environment(own)
+    made = local._environment(own)
     assert "foreign" not in made.values()
     assert (made["LABEL_STUDIO_USER_TOKEN"], made["LABEL_STUDIO_PASSWORD"]) == ("k", "p")
     assert made["PATH"] == os.environ["PATH"]
@@ -337,48 +338,48 @@ class Installer:
 
 
 @pytest.fixture
-def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+def fake_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = Installer()
-    monkeypatch.setattr(program, "_run", made)
+    monkeypatch.setattr(installer, "_run", made)
     return made
 
 
-def test_label_studio_is_installed_once_in_one_version(installer: Installer, tmp_path: Path) -> None:
-    assert program.found() is None
+def test_label_studio_is_installed_once_in_one_version(fake_install: Installer, tmp_path: Path) -> None:
+    assert installer.found() is None
     expected = tmp_path / "cache" / "labeler" / "label-studio-1.23.2" / "bin" / "label-studio"
-    assert [program.installed(), program.installed(), program.found()] == [expected] * 3
-    assert [command[2] for command in installer.commands] == ["venv", "pip"]
-    assert installer.commands[1][-1] == "label-studio==1.23.2"
+    assert [installer.installed(), installer.installed(), installer.found()] == [expected] * 3
+    assert [command[2] for command in fake_install.commands] == ["venv", "pip"]
+    assert fake_install.commands[1][-1] == "label-studio==1.23.2"
 
 
-def test_an_interrupted_installation_is_begun_anew(installer: Installer) -> None:
-    installer.fails = True
+def test_an_interrupted_installation_is_begun_anew(fake_install: Installer) -> None:
+    fake_install.fails = True
     with pytest.raises(KeyboardInterrupt):
-        program.installed()
-    assert program.found() is None
-    installer.fails = False
-    assert program.installed() == program.found()
-    assert [command[2] for command in installer.commands] == ["venv", "pip"] * 2
+        installer.installed()
+    assert installer.found() is None
+    fake_install.fails = False
+    assert installer.installed() == installer.found()
+    assert [command[2] for command in fake_install.commands] == ["venv", "pip"] * 2
 
 
-def test_an_installation_whose_python_was_removed_is_made_anew(installer: Installer) -> None:
-    program.installed()
-    (program.folder() / "bin" / "python").unlink()
-    assert program.found() is None
-    program.installed()
-    assert len(installer.commands) == 4
+def test_an_installation_whose_python_was_removed_is_made_anew(fake_install: Installer) -> None:
+    installer.installed()
+    (installer.folder() / "bin" / "python").unlink()
+    assert installer.found() is None
+    installer.installed()
+    assert len(fake_install.commands) == 4
 
 
 def test_what_the_installer_says_last_is_told(tmp_path: Path) -> None:
     code = "print('many lines'); print('no matching distribution'); raise SystemExit(1)"
     with pytest.raises(StudioError, match=r"no matching distribution.*label-studio.*\.log") as caught:
-        program._run(tmp_path / "label-studio-1.23.2", sys.executable, "-c", code)
+        installer._run(tmp_path / "label-studio-1.23.2", sys.executable, "-c", code)
     assert "\n" not in str(caught.value)
 
 
 def test_everything_that_label_studio_needs_is_pinned() -> None:
-    pins = (Path(program.__file__).parent / "label-studio.txt").read_text(encoding="utf-8").splitlines()
+    pins = (Path(installer.__file__).parent / "label-studio.txt").read_text(encoding="utf-8").splitlines()
     assert all(line.startswith("#") or line.count("==") == 1 for line in pins)
     assert len(pins) > 100
 
@@ -411,7 +412,7 @@ def test_without_any_server_both_ways_to_have_one_are_named(tmp_path: Path) -> N
 
 def test_the_own_server_is_used_with_its_key_where_the_environment_names_none(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
-    folder = workspace / server.FOLDER
+    folder = workspace / local.FOLDER
     folder.mkdir()
     (folder / "server.json").write_text('{"port": 8123, "moved_from": []}')
     (folder / "key").write_text("abc\n")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from db import queries, store
 from db.rows import NewReview, ReviewRow
-from labeler.studio import exported
-from labeler.studio.exported import parse_people
-from labeler.studio.files import PUSH_ID, Taken, import_reviews, write_tasks
-from labeler.studio.page import VERDICT
+from labeler.review.studio import export_parser
+from labeler.review.studio.export_parser import parse_people
+from labeler.review.studio.files import PUSH_ID, Taken, import_reviews, write_tasks
+from labeler.review.studio.labeling_config import VERDICT
 from tests.commands import new_workspace, ok, run
 from tests.reviewing import TASKS, TEXTS, round_in_review
 from tests.studio import TestServer
@@ -35,8 +35,8 @@ def ws(tmp_path: Path) -> Path:
 @pytest.fixture
 def tasks(ws: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
     """Question id -> its task, as it was written."""
-    with at(ws) as desk:
-        write_tasks(desk, tmp_path / "tasks")
+    with at(ws) as runtime:
+        write_tasks(runtime, tmp_path / "tasks")
     files = (tmp_path / "tasks").glob("*.json")
     return {each["data"]["question_id"]: each for file in files for each in json.loads(file.read_text("utf-8"))}
 
@@ -134,12 +134,12 @@ def taken(ws: Path, *exports: Any, people: Sequence[str] = ()) -> Taken:
         file = ws.parent / f"export-{number}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
         names.append(str(file))
-    with at(ws) as desk:
-        return import_reviews(desk, names, parse_people(people))
+    with at(ws) as runtime:
+        return import_reviews(runtime, names, parse_people(people))
 
 
 def reviews(ws: Path, *, superseded: bool = False) -> list[ReviewRow]:
-    with at(ws) as desk, desk.database.read() as session:
+    with at(ws) as runtime, runtime.database.read() as session:
         return queries.reviews(session, superseded=superseded)
 
 
@@ -171,8 +171,8 @@ def test_only_the_forms_that_have_open_tasks_are_written(tmp_path: Path) -> None
 
 
 def test_a_blind_file_says_nothing_of_suggestions_kinds_or_scores(ws: Path, tmp_path: Path) -> None:
-    with at(ws) as desk:
-        write_tasks(desk, tmp_path / "out")
+    with at(ws) as runtime:
+        write_tasks(runtime, tmp_path / "out")
     for kind in ("json", "xml", "html"):
         text = (tmp_path / "out" / f"blind.{kind}").read_text("utf-8").casefold()
         for word in ("prediction", "score", "random", "candidate", "suggest", "model_version", "후보"):
@@ -183,9 +183,9 @@ def test_a_blind_file_says_nothing_of_suggestions_kinds_or_scores(ws: Path, tmp_
 
 
 def test_the_same_tasks_are_written_as_the_same_bytes(ws: Path, tmp_path: Path) -> None:
-    with at(ws) as desk:
-        write_tasks(desk, tmp_path / "a")
-        write_tasks(desk, tmp_path / "b")
+    with at(ws) as runtime:
+        write_tasks(runtime, tmp_path / "a")
+        write_tasks(runtime, tmp_path / "b")
     assert {each.name: each.read_bytes() for each in (tmp_path / "a").iterdir()} == {
         each.name: each.read_bytes() for each in (tmp_path / "b").iterdir()
     }
@@ -196,14 +196,14 @@ def test_there_must_be_something_to_write_and_a_place_for_it(ws: Path, tmp_path:
     assert "labeler round --reviewer people" in run(*export, tmp_path / "x", "-w", new_workspace(tmp_path / "n")).fault
     assert "exists already" in run(*export, ws, "-w", ws).fault
     assert run(*export, tmp_path / "x", "--kinds", "gold", "-w", ws).code == 2
-    with at(ws) as desk, desk.database.write() as session:
+    with at(ws) as runtime, runtime.database.write() as session:
         store.withdraw_tasks(session, 0)
     assert "has no open task" in run(*export, tmp_path / "x", "-w", ws).fault
     assert not (tmp_path / "x").exists()
 
 
 def test_more_passages_than_a_page_has_are_refused(ws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labeler.studio.files.MAX_PLACES", 2)
+    monkeypatch.setattr("labeler.review.studio.files.MAX_PLACES", 2)
     assert (
         "3 passages, a page has 2; answer them with: labeler review"
         in run("export", "--format", "label-studio", "-o", tmp_path / "x", "-w", ws).fault
@@ -322,13 +322,13 @@ def test_one_name_is_for_a_file_of_one_person(ws: Path, tasks: dict[str, Any]) -
 def test_two_people_who_disagree_make_a_third_task(ws: Path, tasks: dict[str, Any]) -> None:
     export = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"), answer(2, tasks["q2"], "1840", completed_by=2))]
     taken(ws, export)
-    with at(ws) as desk, desk.database.read() as session:
+    with at(ws) as runtime, runtime.database.read() as session:
         asked = [(task.kind, task.state) for task in queries.tasks(session) if task.question_id == "q2"]
     assert asked == [("suspect", "conflict"), ("third", "open")]
 
 
 def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, Any]) -> None:
-    with at(ws) as desk, desk.database.write() as session:
+    with at(ws) as runtime, runtime.database.write() as session:
         task = next(each for each in queries.tasks(session) if each.question_id == "q3")
         store.record_review(session, NewReview(task.id, "kim@example.org", "no_answer", source="studio"))
     named = answer(1, tasks["q3"], "Dunmor", completed_by=by("kim@example.org"))
@@ -338,7 +338,7 @@ def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, 
 
 
 def test_a_late_review_of_a_withdrawn_task_counts(ws: Path, tasks: dict[str, Any]) -> None:
-    with at(ws) as desk, desk.database.write() as session:
+    with at(ws) as runtime, runtime.database.write() as session:
         store.withdraw_tasks(session, 0)
     assert taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]).reviews == 1
 
@@ -390,8 +390,8 @@ def one_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     """A workspace with one task, and the task as it was written."""
     place = tmp_path_factory.mktemp("damaged")
     round_in_review(place / "ws", tasks=TASKS[1:2])
-    with at(place / "ws") as desk:
-        write_tasks(desk, place / "tasks")
+    with at(place / "ws") as runtime:
+        write_tasks(runtime, place / "tasks")
     (task,) = json.loads((place / "tasks" / "blind.json").read_text("utf-8"))
     return place / "ws", task
 
@@ -456,7 +456,7 @@ def test_a_wrong_file_is_one_clear_line(ws: Path, content: Any, fault: str) -> N
 
 def test_a_gigantic_file_is_not_read(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_file(ws, "[]")
-    os.truncate(file, exported.LARGEST + 1)
+    os.truncate(file, export_parser.LARGEST + 1)
     assert "is larger than 1 GiB; export fewer tasks a file" in run("import", file, "--as", "reviews", "-w", ws).fault
 
 
@@ -494,8 +494,8 @@ def test_people_are_told_what_was_taken_and_what_to_do_next(ws: Path, tasks: dic
 
 
 def test_files_go_through_a_real_server_and_come_back(label_studio: TestServer, ws: Path, tmp_path: Path) -> None:
-    with at(ws) as desk:
-        write_tasks(desk, tmp_path / "tasks")
+    with at(ws) as runtime:
+        write_tasks(runtime, tmp_path / "tasks")
     call = label_studio.request
     for form in ("suggested", "blind"):
         setup = {

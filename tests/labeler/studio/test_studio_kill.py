@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from labeler.studio import aligning
-from tests.labeler.studio.desks import Shape
+from labeler.review.studio import reconcile
 from tests.labeler.studio.kills import OUR_KILLS, SERVER_KILLS, Kill, Trial
+from tests.labeler.studio.runtimes import Shape
 from tests.studio import TestServer
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aligning, "LOST_SECONDS", 0.5)
+    monkeypatch.setattr(reconcile, "LOST_SECONDS", 0.5)
 
 
 @pytest.fixture(scope="module")

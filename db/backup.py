@@ -1,0 +1,140 @@
+"""Consistent copies of a database, and putting one back. SQLite's are made here, PostgreSQL's by its own programs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from db import backup_postgresql
+from db.engine import Database, check_known, read_revision
+from db.errors import Conflict, DbError, NotADatabase, StorageFault, Unsupported
+from db.faults import named_fault
+from db.models import utc_now
+
+
+def backup(database: Database, target: Path) -> Path:
+    """The path of a consistent copy, made while the database may be in use. An existing target is not overwritten.
+
+    Raises:
+        NotADatabase: there is no database to copy.
+        Conflict: the target exists.
+        StorageFault: the target cannot be written.
+        Unsupported: PostgreSQL's programs are not installed.
+    """
+    database.revision()
+    if target.exists():
+        raise Conflict(f"{target} exists: name another file for the backup")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        if database.is_sqlite:
+            _copy(_sqlite_path(database), partial)
+        else:
+            backup_postgresql.dump(database, partial)
+            _flush(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def restore(database: Database, source: Path) -> Path | None:
+    """Where the former content was put aside (None: there was none). The copy is checked whole before anything moves.
+
+    A copy with an older schema is taken; `labeler db upgrade` then brings it up to date.
+
+    Raises:
+        NotADatabase: the copy is missing, damaged, or another program's.
+        SchemaTooNew: the copy was written by a newer version.
+        Busy: the database is in use.
+        Unsupported: PostgreSQL's programs are not installed.
+    """
+    _existing(source)
+    if not database.is_sqlite:
+        return backup_postgresql.restore(database, source)
+    path = _sqlite_path(database)
+    partial = path.with_name(path.name + ".partial")
+    _copy(source, partial)
+    _check_whole(partial, named=source)
+    database.close()
+    aside = _put_aside(path) if path.exists() else None
+    partial.replace(path)
+    return aside
+
+
+def _sqlite_path(database: Database) -> Path:
+    if database.path is None:
+        raise Unsupported(f"{database} is no file: name an SQLite database by its path")
+    return database.path
+
+
+def _existing(source: Path) -> None:
+    if not source.is_file():
+        raise NotADatabase(f"{source}: no such file: name a backup made by `labeler db backup`")
+
+
+def _copy(source: Path, partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(source)) as reader, closing(sqlite3.connect(partial)) as writer:
+            reader.backup(writer)
+            writer.execute("PRAGMA journal_mode = DELETE")  # one file, without -wal and -shm beside it
+        _flush(partial)
+    except sqlite3.Error as error:
+        partial.unlink(missing_ok=True)
+        raise _fault(error, source=source, target=partial) from error
+
+
+def _fault(error: sqlite3.Error, *, source: Path, target: Path) -> DbError:
+    """What cannot be read is the source's fault, what cannot be written the target's."""
+    named = named_fault(error, where=str(source))
+    if isinstance(named, StorageFault):
+        return named_fault(error, where=str(target)) or named
+    return named or NotADatabase(f"{source} cannot be copied ({error}): name another file")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_whole(copy: Path, *, named: Path) -> None:
+    """Raises NotADatabase or SchemaTooNew and removes the copy unless it can be put in place."""
+    try:
+        checked = Database(copy)
+        with checked.named_errors(where=str(named)), checked.engine.connect() as connection:
+            revision = read_revision(connection, where=str(named))
+            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+            dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        checked.close()
+        if found != "ok" or dangling is not None:
+            raise NotADatabase(f"{named} is damaged ({found}): name another backup")
+        if revision is None:
+            raise NotADatabase(f"{named} has no tables: name another backup")
+        check_known(revision, where=str(named))
+    except DbError:
+        copy.unlink(missing_ok=True)
+        raise
+
+
+def _put_aside(path: Path) -> Path:
+    """Where the former file is kept, under a second name, once nobody uses it; `path` itself is still there."""
+    _close_log(path)
+    aside = path.with_name(f"{path.name}.before-restore-{utc_now():%Y%m%dT%H%M%S%f}")
+    os.link(path, aside)
+    return aside
+
+
+def _close_log(path: Path) -> None:
+    """Writes the log into the file, which works only while no other process has it open. Raises Busy."""
+    try:
+        with closing(sqlite3.connect(path, timeout=1.0)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.DatabaseError as error:
+        named = named_fault(error, where=str(path))
+        if not isinstance(named, NotADatabase):  # a broken file has no log worth keeping
+            raise (named or error) from error

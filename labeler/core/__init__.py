@@ -1,0 +1,1 @@
+"""What every room rests on: the workspace, its settings and engines, files, errors, progress, the console."""

@@ -1,0 +1,89 @@
+"""Rows of the database <-> nouns of reading comprehension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from db.rows import AnswerRow, LabelRow, NewPrediction, PassageRow, SpanRow, TrainingRow
+from mrc.types import Example, Passage, Prediction, Span
+
+if TYPE_CHECKING:
+    from mrc.read import TrainingExample
+
+
+def to_passage(row: PassageRow) -> Passage:
+    """A stored passage, with the title of its document."""
+    return Passage(row.id, row.text, row.title)
+
+
+def to_span(row: SpanRow) -> Span:
+    """A stored span."""
+    return Span(row.passage_id, row.start, row.end, row.text)
+
+
+def span_row(span: Span) -> SpanRow:
+    """A span to store."""
+    return SpanRow(span.text, span.passage_id, span.start, span.end)
+
+
+def training_examples(rows: Iterable[TrainingRow]) -> list[TrainingExample]:
+    """What a reader trains on, in the order of the rows; a no_answer without a passage left teaches nothing."""
+    return [training_example(row) for row in rows if row.passages]
+
+
+def training_example(row: TrainingRow) -> TrainingExample:
+    """One label as its reader sees it.
+
+    Of several golds the first teaches: imports store the most frequent first, ties by the earliest offset. A
+    no_answer teaches with the passages that were shown: the first is the context, the others its negatives.
+    """
+    from mrc.read import TrainingExample
+
+    label = row.label
+    first = label.answers[0] if label.answers else None
+    shown = [first.passage_id] if first else [key for key in shown_passages(label) if key in row.passages]
+    context, *negatives = (row.passages[key].text for key in shown)
+    return TrainingExample(
+        row.question.id,
+        row.question.text,
+        context,
+        first.start if first else -1,
+        first.end if first else -1,
+        negatives=tuple(negatives),
+        weight=row.weight,
+        human_labelled=label.kind != "pseudo",
+        golds=tuple(answer.text for answer in label.answers),
+    )
+
+
+def shown_passages(label: LabelRow) -> list[str]:
+    """The passages of a label's answers, or for a no_answer those that were shown, in order."""
+    return list(dict.fromkeys(span.passage_id for span in label.answers)) or list(label.passages or ())
+
+
+def to_example(row: TrainingRow) -> Example:
+    """A label as an example of a SQuAD-style file: its golds in the passage of the first.
+
+    A no_answer is impossible in the first passage that was shown.
+    """
+    label = row.label
+    passage = next(row.passages[key] for key in shown_passages(label) if key in row.passages)
+    spans = tuple(to_span(span) for span in label.answers if span.passage_id == passage.id)
+    return Example(row.question.id, row.question.text, passage.text, spans, passage.title, label.no_answer)
+
+
+def new_prediction(prediction: Prediction) -> NewPrediction:
+    """A prediction to store; its confidence comes later, from a calibrator."""
+    answers = tuple(
+        AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, answer.score, answer.probability)
+        for answer in prediction.answers
+    )
+    return NewPrediction(
+        question_id=prediction.question_id,
+        answers=answers,
+        score=answers[0].score if answers else None,
+        null_score=prediction.null_score,
+        hits=tuple((hit.passage_id, hit.score) for hit in prediction.hits),
+        features=dict(prediction.features),
+    )

@@ -1,0 +1,214 @@
+"""Reading text of any encoding unaltered, and writing files whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from labeler.core.errors import FileError
+
+BLOCK = 1 << 20  # bytes read at a time
+SAMPLE = 1 << 18  # bytes shown to the detector: it grows slow, not better, beyond this
+
+# utf-32-le starts with the two bytes of utf-16-le, so it is tried first.
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_UTF8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_HIGH = re.compile(rb"[\x80-\xff]")
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file known to decode as a whole; `sha256` is of its bytes. `guessed`: neither a BOM nor UTF-8 said so."""
+
+    path: Path
+    encoding: str
+    guessed: bool
+    sha256: str
+
+
+def inspect(path: Path) -> TextFile:
+    """The encoding and hash of a text file, after decoding every byte of it once.
+
+    In this order: byte order mark; UTF-8; CP949 (which holds EUC-KR) when what it gives is mostly Hangul; the
+    choice of charset_normalizer. A file that is mostly UTF-8 with foreign bytes in it is refused, not guessed at.
+
+    Raises FileError, with the byte position, for an empty, binary, mixed or undecodable file.
+    """
+    if path.stat().st_size == 0:
+        raise FileError(f"{path}: the file is empty")
+    with path.open("rb") as file:
+        head = file.read(4)
+    bom = next((name for mark, name in _BOMS if head.startswith(mark)), None)
+    failure = _undecodable(path, bom or "utf-8")
+    if failure is None:
+        return TextFile(path, bom or "utf-8", guessed=False, sha256=_sha256(path))
+    if bom is not None:
+        raise FileError(f"{path}: byte {failure} is not {bom}, as which the file starts; save it again as UTF-8")
+    encoding = _guess(path, failure)
+    second = _undecodable(path, encoding)
+    if second is not None:
+        raise FileError(f"{path}: byte {failure} is not UTF-8, byte {second} not {encoding}; save it again as UTF-8")
+    return TextFile(path, encoding, guessed=True, sha256=_sha256(path))
+
+
+def _undecodable(path: Path, encoding: str) -> int | None:
+    """The position of the first byte that does not decode, or None."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+    read = 0
+    with path.open("rb") as file:
+        while True:
+            block = file.read(BLOCK)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                return read - pending + error.start
+            if not block:
+                return None
+            read += len(block)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _guess(path: Path, failure: int) -> str:
+    """The likely encoding of a file that is not UTF-8 from byte `failure` on."""
+    import charset_normalizer
+
+    with path.open("rb") as file:
+        file.seek(max(0, failure - SAMPLE // 2))
+        sample = file.read(SAMPLE)
+    valid = sum(len(match) for match in _UTF8_SEQUENCE.findall(sample))
+    if 2 * valid >= len(_HIGH.findall(sample)):  # CP949 is UTF-8 by chance in about a tenth of its bytes
+        raise FileError(f"{path}: byte {failure} is not UTF-8, though the text around it is; mend that place")
+    if b"\x00" in sample:
+        raise FileError(f"{path}: byte {failure} is not text (a binary file?)")
+    if _mostly_hangul(sample):
+        return "cp949"
+    best = charset_normalizer.from_bytes(sample).best()
+    if best is None:
+        raise FileError(f"{path}: byte {failure} is not UTF-8, and no other encoding fits; save it again as UTF-8")
+    return best.encoding
+
+
+def _mostly_hangul(sample: bytes) -> bool:
+    # The sample may start and end within a character: those two are replaced, and do not decide.
+    wide = [char for char in sample.decode("cp949", errors="replace") if char > "\x7f"]
+    return sum("가" <= char <= "힣" for char in wide) * 10 >= len(wide) * 7
+
+
+def open_text(file: TextFile) -> TextIO:
+    """The file opened for reading with every newline as it stands. The byte order mark is not part of the text."""
+    return file.path.open(encoding=file.encoding, newline="")
+
+
+def read_text(path: Path) -> tuple[str, TextFile]:
+    """The whole text of a file, newlines as they stand, and how it was decoded. Raises FileError, OSError."""
+    known = inspect(path)
+    with open_text(known) as file:
+        return file.read(), known
+
+
+def text_fault(text: str) -> str | None:
+    """Why a text cannot be stored (a NUL character, half a surrogate pair), with the offset; None if it can."""
+    nul = text.find("\x00")
+    if nul >= 0:
+        return f"a NUL character at offset {nul}"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"half a surrogate pair (U+{ord(text[error.start]):04X}) at offset {error.start}"
+    return None
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
+    """A text file (UTF-8, newlines as written) that takes its place when the block ends; nothing is left if it fails.
+
+    `private`: none but its owner may read it.
+    Raises OSError naming `path` when its folder is missing or read-only, or the disk is full.
+    """
+    with _blaming(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        partial = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if not private:  # as mkstemp made it
+                partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` that is renamed to it when the block ends; removed if it fails.
+
+    Raises FileError when `path` is there already and is a file or holds anything; OSError as `atomic_write`.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise FileError(f"{path}: exists already; remove it or choose another place")
+    with _blaming(path):
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            partial.chmod(0o777 & ~_umask())
+            yield partial
+            partial.replace(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Names `path` in errors of the operating system, which know the temporary name or, for a full disk, none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or ".part" in str(error.filename):
+            error.filename = str(path)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def alone(folder: Path, refusal: Callable[[], Exception]) -> Iterator[None]:
+    """Holds the folder's `.lock` for this process; a killed one lets go by itself.
+
+    Raises the refusal where another process has it.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise refusal() from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,234 @@
+"""What a use-case works with: the workspace, its database and settings, and the engines, each loaded once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import queries
+from db.engine import Database
+from db.rows import ModelRow, RetrieverRow
+from labeler.core import convert
+from labeler.core.config import Config
+from labeler.core.errors import NotReady
+from labeler.core.workspace import Workspace
+from mrc.metrics import Metric, resolve_metric
+from mrc.types import Passage
+
+if TYPE_CHECKING:
+    from mrc.analyzers import Language
+    from mrc.read.model.reader import Reader
+    from mrc.read.predict.groups import Answerer
+    from mrc.retrieve.index import Index
+
+INDEX_KEY = "index"  # in meta: the fingerprint of the current index
+DENSE_KEY = "index_dense"  # in meta: the model that was named last for an index, or the path of the retriever trained
+LANGUAGE_SAMPLE = 200  # passages looked at to tell the language of a workspace
+
+
+class Runtime:
+    """A workspace at work. Indexes and readers are loaded on first use and kept."""
+
+    def __init__(self, workspace: Workspace, database: Database, config: Config | None = None) -> None:
+        self.workspace = workspace
+        self.database = database
+        self.config = config or workspace.config
+        self._indexes: dict[str, Index] = {}
+        self._readers: dict[tuple[str, str, str, str], Reader] = {}  # by hash, device, precision and backend
+        self._members: dict[tuple[str, str, str, str], Reader] = {}  # by name, device, precision and backend
+        self._hashes: dict[str, str] = {}  # of the members' folders: each is read once
+
+    def with_config(self, config: Config) -> Runtime:
+        """The same runtime under other settings: a round goes on with those that it was opened with."""
+        runtime = Runtime(self.workspace, self.database, config)
+        runtime._indexes, runtime._readers = self._indexes, self._readers
+        runtime._members, runtime._hashes = self._members, self._hashes
+        return runtime
+
+    @cached_property
+    def language(self) -> Language:
+        """The setting, or what most of the passages are written in."""
+        from mrc.analyzers import detect_language
+
+        if self.config.workspace.language != "auto":
+            return self.config.workspace.language
+        with self.database.read() as session:
+            sample = [row.text for row, _ in zip(queries.iter_passages(session), range(LANGUAGE_SAMPLE), strict=False)]
+        return detect_language(sample)
+
+    @property
+    def metric(self) -> Metric:
+        """Whose rules decide that two answers are equal."""
+        return resolve_metric(self.config.workspace.metric, language=self.language)
+
+    @cached_property
+    def device(self) -> str:
+        """Where models run: the setting, or what this machine has. Raises NoDevice."""
+        from mrc.encoder import pick_device
+
+        return str(pick_device(self.config.train.device))
+
+    @property
+    def given(self) -> bool:
+        """Whether questions are read in the context they came with instead of retrieved passages."""
+        return self.config.read.passages == "given"
+
+    def index_folder(self, fingerprint: str) -> Path:
+        return self.workspace.index_folder / fingerprint[:16]
+
+    def current_index(self) -> str:
+        """The fingerprint of the current index, known to fit the corpus. Raises NotReady, StaleIndex."""
+        from mrc.errors import StaleIndex
+        from mrc.retrieve.index import corpus_fingerprint
+
+        with self.database.read() as session:
+            fingerprint = queries.get_meta(session, INDEX_KEY)
+            corpus = corpus_fingerprint(queries.corpus_ids(session))
+        if fingerprint is None:
+            raise NotReady("there is no retrieval index yet; run: labeler index")
+        if self.index(fingerprint).corpus != corpus:
+            raise StaleIndex("passages were added or removed since the index was built; run: labeler index")
+        return fingerprint
+
+    def index(self, fingerprint: str | None = None) -> Index:
+        """The index of this fingerprint, default the current one. Raises NotReady, StaleIndex."""
+        fingerprint = fingerprint or self.current_index()
+        if fingerprint not in self._indexes:
+            folder = self.index_folder(fingerprint)
+            if not folder.is_dir():
+                raise NotReady(f"the index {folder} is gone; run: labeler index")
+            self._indexes[fingerprint] = self.load_index(folder)
+        return self._indexes[fingerprint]
+
+    def load_index(self, folder: Path, *, expect_corpus: str | None = None) -> Index:
+        """The index of a folder. An encoder that was trained here is found here, wherever the workspace stood then.
+
+        Raises: StaleIndex, DataError; see `Index.load`.
+        """
+        from mrc.retrieve.index import Index
+
+        device = self.config.train.device
+        index = Index.load(folder, expect_corpus=expect_corpus, device=device, fetch=self.fetch)
+        trained = self.retriever_of(index.dense.encoding.checkpoint) if index.dense else None
+        if index.dense is None or trained is None:
+            return index
+        home = index.dense.located(str(self.workspace.folder / trained.path), device=device)
+        return dataclasses.replace(index, dense=home)
+
+    def retriever_of(self, checkpoint: str) -> RetrieverRow | None:
+        """The retriever that a round trained and whose files have this hash, if there is one."""
+        with self.database.read() as session:
+            return next((row for row in queries.retrievers(session) if row.hash == checkpoint), None)
+
+    def best_model(self) -> ModelRow:
+        """The reader that was last promoted. Raises NotReady."""
+        with self.database.read() as session:
+            model = queries.best_model(session)
+        if model is None:
+            raise NotReady("there is no reader yet; run: labeler train")
+        return model
+
+    def reader(self, model: ModelRow) -> Reader:
+        """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint where it is
+        not what was trained."""
+        from mrc.errors import BadCheckpoint
+        from mrc.read.model.reader import model_hash
+
+        key = (model.hash, *self._how)
+        if key not in self._readers:
+            folder = self.workspace.folder / model.path
+            if not folder.is_dir():
+                raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
+            if model_hash(folder) != model.hash:
+                raise BadCheckpoint(f"{folder}: its files changed since round {model.round_number}; run: labeler train")
+            self._readers.clear()  # one in memory at a time
+            self._readers[key] = self.load(folder)
+        return self._readers[key]
+
+    def answerer(self, model: ModelRow) -> Answerer:
+        """What answers with a trained reader of this workspace: itself, with the members of `[ensemble]` that vote with
+        it, and before the larger one of `[cascade]`. Raises as `reader` does; MembersDisagree; NotReady as
+        `check_company` does."""
+        from labeler.reading.reader_spec import together
+
+        self.check_company()
+        ensemble, cascade = self.config.ensemble, self.config.cascade
+        return together(
+            [self.reader(model), *(self._member(name) for name in ensemble.members)],
+            names=(model.path, *ensemble.members),
+            vote=ensemble.vote,
+            large=self._member(cascade.large) if cascade.large else None,
+            band=(cascade.low, cascade.high),
+        )
+
+    def check_company(self) -> None:
+        """Raises NotReady where a company is to read adaptively: the bound on what that changes is of one reader."""
+        ensemble, cascade = self.config.ensemble.members, self.config.cascade.large
+        if self.config.read.adaptive != "off" and (ensemble or cascade):
+            others = "ensemble.members vote" if ensemble else "cascade.large is asked"
+            raise NotReady(f"read.adaptive is of one reader, but {others}; set one of the two back")
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        """Who answers beside the workspace's own reader, and how; empty for nobody. Folders by what is in them."""
+        from mrc.read.model.reader import model_hash
+
+        def known(name: str) -> str:
+            home = self.located(name)
+            if home not in self._hashes:
+                self._hashes[home] = model_hash(home) if Path(home).is_dir() else home
+            return self._hashes[home]
+
+        ensemble, cascade = self.config.ensemble, self.config.cascade
+        voting = (ensemble.vote, *map(known, ensemble.members)) if ensemble.members else ()
+        asked = (known(cascade.large), cascade.low, cascade.high) if cascade.large else ()
+        return (*voting, *asked)
+
+    def _member(self, name: str) -> Reader:
+        key = (name, *self._how)
+        if key not in self._members:
+            self._members[key] = self.load(Path(self.located(name)))
+        return self._members[key]
+
+    def located(self, name: str) -> str:
+        """Where a checkpoint is: a folder of the workspace, another folder, or a hub name.
+
+        Raises NotReady for what can only be a folder and is not there: the hub is not asked for it.
+        """
+        inside = self.workspace.folder / name
+        if inside.is_dir():
+            return str(inside)
+        if name.startswith((".", "/", f"{self.workspace.models_folder.name}/")) and not Path(name).is_dir():
+            raise NotReady(
+                f"{inside}: there is no such checkpoint; name another one (a start: labeler train --model PATH)"
+            )
+        return name
+
+    def load(self, folder: Path) -> Reader:
+        """The reader of a folder, as the settings say on which device, in which precision and by what it computes.
+
+        Raises BadCheckpoint; MissingExtra, NoDevice for a backend that is not there or not for this device.
+        """
+        from mrc.read.model.reader import Reader
+
+        train = self.config.train
+        return Reader.load(folder, device=train.device, precision=train.precision, backend=self.config.read.backend)
+
+    @property
+    def _how(self) -> tuple[str, str, str]:
+        return self.device, self.config.train.precision, self.config.read.backend
+
+    def fetch(self, ids: Sequence[str]) -> Mapping[str, Passage]:
+        """The stored passages of these ids."""
+        with self.database.read() as session:
+            rows = queries.passages(session, ids)
+        return {key: convert.to_passage(row) for key, row in rows.items()}
+
+
+def with_settings(config: Config, **sections: Mapping[str, object]) -> Config:
+    """The configuration with some keys of some sections replaced; checked like any other."""
+    changed = {name: dataclasses.replace(getattr(config, name), **keys) for name, keys in sections.items()}
+    return dataclasses.replace(config, **changed)

@@ -1,0 +1,154 @@
+"""The sections of the settings: one dataclass each, whose fields are the keys, with their defaults and ranges."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mrc.read import ReadConfig, TrainConfig
+from mrc.retrieve.training.train_config import RetrieverConfig
+
+DATABASE = "sqlite:///labeler.db"
+MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
+REVIEWERS = ("simulated", "none", "people", "studio")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in {low:g}-{high:g}, not {value:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConfig:
+    """What the workspace is about, and where its rows are stored."""
+
+    language: Literal["auto", "ko", "en"] = "auto"  # auto: told from the passages
+    metric: str = "auto"  # squad, korquad, or auto: korquad for Korean
+    database: str = field(default=DATABASE, repr=False)  # URL; a relative SQLite path is meant from the workspace
+
+    def __post_init__(self) -> None:
+        _one_of("metric", self.metric, ("auto", "squad", "korquad"))
+        if ":" not in self.database:
+            raise ValueError(f"database must be a URL such as {DATABASE}, not {self.database!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSection(ReadConfig):
+    """Which passages are read, and how. Lengths are in tokens."""
+
+    passages: str = "retrieved"  # or given: each question is read in the context that it came with
+    top_k: int = 5  # passages retrieved and read for a question
+
+    def __post_init__(self) -> None:
+        ReadConfig.__post_init__(self)  # super() does not know a class remade with slots
+        _one_of("passages", self.passages, ("retrieved", "given"))
+        _in_range("top_k", self.top_k, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSection(TrainConfig):
+    """How a reader is trained, and whether the encoder of the passages is too. Lengths are in tokens."""
+
+    retriever: bool = False  # a round trains the encoder of an index that finds passages by meaning, see [retriever]
+
+    @property
+    def reader(self) -> TrainConfig:
+        """What the training of a reader depends on."""
+        return TrainConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(TrainConfig)})
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleSection:
+    """Readers that vote with the workspace's own wherever it answers."""
+
+    members: tuple[str, ...] = ()  # folders or hub names; none: it answers alone
+    vote: str = "characters"  # whatever the tokenizers; logits: of readers that cut texts alike; hard: by answers
+
+    def __post_init__(self) -> None:
+        _one_of("vote", self.vote, ("characters", "logits", "hard"))
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeSection:
+    """A larger reader that is asked where the score of the answer lies in a band. Scores are 0-1."""
+
+    large: str | None = None  # folder or hub name; none: nobody is asked
+    low: float = 0.2
+    high: float = 0.7
+
+    def __post_init__(self) -> None:
+        _in_range("low", self.low, 0, 1)
+        _in_range("high", self.high, self.low, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSection(RetrieverConfig):
+    """How the encoder of the passages is trained where train.retriever is true. Lengths are in tokens."""
+
+    start: str | None = None  # checkpoint: hub name or folder; none: the one that the index was first built with
+
+    def __post_init__(self) -> None:
+        RetrieverConfig.__post_init__(self)
+        if self.start is not None and not self.start.strip():
+            raise ValueError("start must name a checkpoint, or be none")
+
+    @property
+    def training(self) -> RetrieverConfig:
+        """What a training depends on beside its start."""
+        return RetrieverConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(RetrieverConfig)})
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateConfig:
+    """How scores become confidences."""
+
+    calibration_share: float = 0.2  # of gold questions, whole units, held out to calibrate; they never train
+    target_precision: float = 0.85  # of released pseudo-labels
+    min_support: int = 30  # calibration items above a threshold before it may release anything
+
+    def __post_init__(self) -> None:
+        _in_range("calibration_share", self.calibration_share, 0, 0.5)
+        _in_range("target_precision", self.target_precision, 0, 1)
+        _in_range("min_support", self.min_support, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundConfig:
+    """How a round runs."""
+
+    seed: int = 0  # of everything random; round N uses seed + N
+    chunk_size: int = 500  # questions predicted and stored together
+    dev_share: float = 0.1  # of gold questions, whole units, held out to judge students where there is no dev split
+    reviewer: str = "none"  # studio: Label Studio; people: by file or terminal; simulated: by hidden answers; none
+    simulated_error_rate: float = 0.0  # share of wrong answers that the simulated reviewer gives
+    negatives: int = 1  # retrieved passages without the answer, trained on beside each one that holds it
+    start: str | None = None  # checkpoint: hub name, folder or builtin; none: that of the reader so far
+    teachers: tuple[str, ...] = ()  # readers to learn from with train.distill_weight; none: the round's own teacher
+
+    def __post_init__(self) -> None:
+        _in_range("seed", self.seed, 0, MAX_SEED)
+        _in_range("chunk_size", self.chunk_size, 1, 1_000_000)
+        _in_range("negatives", self.negatives, 0, 20)
+        _in_range("dev_share", self.dev_share, 0, 0.5)
+        _in_range("simulated_error_rate", self.simulated_error_rate, 0, 1)
+        _one_of("reviewer", self.reviewer, REVIEWERS)
+
+
+@dataclass(frozen=True, slots=True)
+class StudioConfig:
+    """How Label Studio is talked to. No part of a round: what is set now counts."""
+
+    batch_size: int = 500  # tasks sent in one call
+    poll_seconds: float = 10.0  # between two looks at the server while waiting for people
+    overlap_seconds: float = 60.0  # of the server's clock, read again by each pull
+
+    def __post_init__(self) -> None:
+        _in_range("batch_size", self.batch_size, 1, 1000)
+        _in_range("poll_seconds", self.poll_seconds, 0.1, 3600)
+        _in_range("overlap_seconds", self.overlap_seconds, 0, 3600)

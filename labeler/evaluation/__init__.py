@@ -1,0 +1,1 @@
+"""Evaluation: end to end, of retrieval, and of the precision of pseudo-labels."""

@@ -1,0 +1,74 @@
+"""How many of a round's pseudo-labels are right, where a labelled pool's hidden answers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db import hidden_answers, queries
+from db.rows import HiddenRow, LabelRow
+from mrc.metrics import Metric, exact_match
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Pseudo-labels against hidden answers. `items` have some, `unknown` have none and do not count."""
+
+    correct: int
+    items: int
+    unknown: int
+
+    @property
+    def rate(self) -> float | None:
+        """Share of the items that are correct, 0-1; None without items."""
+        return self.correct / self.items if self.items else None
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoPrecision:
+    """Of the pseudo-labels that one round wrote, whatever became of them since. The two sets may overlap."""
+
+    round_number: int
+    released: Checked  # may leave as labels
+    trained: Checked  # may teach: weight above 0, whatever the weight
+
+
+def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> PseudoPrecision | None:
+    """The true precision of a round's pseudo-labels; None where no hidden answer speaks about any of them.
+
+    Correct means: the label's normalised text equals that of any hidden answer of its question, in whatever passage
+    it stands. Only the counts leave this function, never an answer.
+    """
+    written = own_pseudo(session, round_number)
+    golds = hidden_answers.answers(session, [row.question_id for row in written])
+    if not golds:
+        return None
+    return PseudoPrecision(
+        round_number=round_number,
+        released=_check((row for row in written if row.released), golds, metric),
+        trained=_check((row for row in written if row.train_weight > 0), golds, metric),
+    )
+
+
+def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
+    """The pseudo-labels that a round made itself, live or withdrawn; not those it gave back."""
+    return [
+        row for row in queries.labels(session, round_number=round_number, kinds=["pseudo"]) if row.origin == "round"
+    ]
+
+
+def _check(labels: Iterable[LabelRow], golds: Mapping[str, HiddenRow], metric: Metric) -> Checked:
+    correct = items = unknown = 0
+    for label in labels:
+        if label.question_id in golds:
+            items += 1
+            correct += _is_correct(label, golds[label.question_id], metric)
+        else:
+            unknown += 1
+    return Checked(correct, items, unknown)
+
+
+def _is_correct(label: LabelRow, truth: HiddenRow, metric: Metric) -> bool:
+    return any(exact_match(label.answers[0].text, gold.text, metric) == 1 for gold in truth.answers)

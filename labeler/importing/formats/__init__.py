@@ -1,0 +1,59 @@
+"""Files of every format -> `Content`. Formats: squad, jsonl, csv, text (folders too), hf; auto goes by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labeler.core.errors import ImportRefused
+from labeler.importing.formats.content import Content, FileQuestion
+
+__all__ = ["FORMATS", "Content", "FileQuestion", "detect_format", "read_content"]
+
+FORMATS = ("auto", "squad", "jsonl", "csv", "text", "hf")
+
+_SUFFIXES = {
+    ".json": "squad",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "text",
+    ".md": "text",
+    ".markdown": "text",
+}
+
+
+def detect_format(name: str) -> str:
+    """The format of a file or folder, by its name or by what the folder holds. Raises ImportRefused."""
+    from labeler.importing.formats.hf import is_saved_dataset
+
+    path = Path(name)
+    if path.is_dir():
+        return "hf" if is_saved_dataset(path) else "text"
+    if not path.exists():
+        raise ImportRefused(f"{name}: no such file or folder; a dataset on the hub needs --format hf")
+    known = _SUFFIXES.get(path.suffix.lower())
+    if known is None:
+        raise ImportRefused(f"{name}: cannot tell the format from the name; say --format {'|'.join(FORMATS[1:])}")
+    return known
+
+
+def read_content(name: str, *, format: str = "auto") -> Content:
+    """All that a file, folder or hub dataset holds. Raises ImportRefused, FileError, mrc.errors.DataError, OSError."""
+    format = detect_format(name) if format == "auto" else format
+    if format == "hf":
+        from labeler.importing.formats.hf import read_dataset
+
+        return read_dataset(name)
+    from labeler.importing.formats import squad, tables, texts
+
+    path = Path(name)
+    if path.is_dir() and format != "text":
+        raise ImportRefused(f"{name}: is a folder, a {format} file is needed")
+    readers = {
+        "squad": squad.read_squad_file,
+        "jsonl": tables.read_jsonl,
+        "csv": tables.read_csv,
+        "text": texts.read_texts,
+    }
+    return readers[format](path)

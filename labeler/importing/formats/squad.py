@@ -1,0 +1,34 @@
+"""SQuAD 1.1 and 2.0, KorQuAD 1, KLUE-MRC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from labeler.core.files import TextFile, read_text
+from labeler.importing.formats.content import Content, Part, from_example, gather
+from labeler.importing.formats.tables import encoding_notes
+from mrc.squad import parse_squad, read_contexts, read_squad
+
+
+def read_squad_file(path: Path) -> Content:
+    """The content of a SQuAD-style file. Raises DataError (line and column, or JSON path), FileError, OSError."""
+    data, file = _parse(path)
+    return gather(_parts(data, str(path)), sha256=file.sha256, format="squad", notes=encoding_notes(file))
+
+
+def _parse(path: Path) -> tuple[Mapping[str, Any], TextFile]:
+    text, file = read_text(path)  # let go of when this returns: a large file is not held twice
+    return parse_squad(text, where=str(path)), file
+
+
+def _parts(data: Mapping[str, Any], where: str) -> Iterator[tuple[str, Part]]:
+    passages, empty = read_contexts(data, where=where)
+    examples, rejected = read_squad(data, where=where)
+    yield from ((where, passage) for passage in passages)
+    for example in examples:
+        place = f"{where}: id {example.id}"
+        yield place, from_example(example, place)
+    bare = {row.where for row in rejected}  # a paragraph that cannot be used is listed by both
+    yield from ((row.where, row) for row in [*rejected, *(row for row in empty if row.where not in bare)])

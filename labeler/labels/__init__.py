@@ -1,0 +1,1 @@
+"""Labels edited by hand, and exported."""

@@ -1,0 +1,1 @@
+"""Status of a workspace, checks of the machine, and pruning."""

@@ -1,0 +1,119 @@
+"""Where a workspace stands, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db import queries
+from db.rows import Counts, RoundRow
+from labeler.core.errors import NotReady
+from labeler.core.runtime import INDEX_KEY, Runtime
+from labeler.review.agreement import rules_of
+from labeler.review.statistics import Reviewed, StudioProject, reviewed, studio_projects
+from mrc.errors import MrcError, StaleIndex
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderStatus:
+    """The reader that was last promoted."""
+
+    round: int
+    hash: str
+    path: str  # relative to the workspace
+    start: str  # the checkpoint that it was trained from
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverStatus:
+    """The trained encoder that the current index finds passages with."""
+
+    round: int
+    hash: str
+    path: str  # relative to the workspace
+    start: str  # the checkpoint that it was trained from
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where everything stands; active rows and live labels only."""
+
+    workspace: str
+    database: str
+    documents: int
+    passages: int
+    questions: Mapping[str, int]  # by role
+    labels: Mapping[str, int]  # by kind
+    labelled: Mapping[str, int]  # questions with a live label, by role
+    round: int | None  # the newest that is not reverted
+    kind: str | None
+    stage: str | None
+    tasks: Mapping[str, int]  # by state
+    reviews: Reviewed
+    studio: tuple[StudioProject, ...]  # projects in Label Studio
+    index: str  # current, stale, missing, broken
+    reader: ReaderStatus | None
+    retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
+    next: str  # the command that leads on
+
+
+def status(runtime: Runtime) -> Status:
+    """Where everything stands now."""
+    rules = rules_of(runtime)
+    with runtime.database.read() as session:
+        counts = queries.counts(session)
+        newest = queries.last_round(session)
+        best = queries.best_model(session)
+        open_pool = bool(queries.pool_to_predict(session))
+        reviews, studio = reviewed(session, rules), studio_projects(session)
+    index = _index(runtime)
+    return Status(
+        workspace=str(runtime.workspace.folder),
+        database=str(runtime.database),
+        documents=counts.documents,
+        passages=counts.passages,
+        questions=counts.questions,
+        labels=counts.labels,
+        labelled=counts.labels_by_role,
+        round=newest.number if newest else None,
+        kind=newest.kind if newest else None,
+        stage=newest.stage if newest else None,
+        tasks=counts.tasks,
+        reviews=reviews,
+        studio=studio,
+        index=index,
+        reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
+        retriever=_retriever(runtime) if index in ("current", "stale") else None,
+        next=next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
+    )
+
+
+def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: bool, open_pool: bool) -> str:
+    """The command that leads on from here. `open_pool`: a question of the pool has no label by a person yet."""
+    if not sum(counts.questions.values()):
+        return "labeler import FILE --as gold" if counts.passages else "labeler import FILE --split gold=1000,pool=rest"
+    if newest is not None and newest.is_open:
+        return "labeler round"
+    if index != "current" and not given:
+        return "labeler index"
+    return "labeler round" if newest is None or open_pool else "labeler report"
+
+
+def _index(runtime: Runtime) -> str:
+    try:
+        runtime.current_index()
+    except NotReady:
+        return "missing"
+    except StaleIndex:
+        return "stale"
+    except MrcError:
+        return "broken"
+    return "current"
+
+
+def _retriever(runtime: Runtime) -> RetrieverStatus | None:
+    with runtime.database.read() as session:
+        fingerprint = queries.get_meta(session, INDEX_KEY)
+    dense = runtime.index(fingerprint).dense if fingerprint else None
+    found = runtime.retriever_of(dense.encoding.checkpoint) if dense else None
+    return RetrieverStatus(found.round_number, found.hash, found.path, found.start) if found else None

@@ -1,0 +1,1 @@
+"""Retrieve and read: the one place that rounds, evaluation and answers on demand share."""

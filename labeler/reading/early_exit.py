@@ -1,0 +1,97 @@
+"""When a reader may stop reading further passages: a rule fitted once on held-out questions, and stored.
+
+It belongs to one reader, computing on one device in one precision, an index and settings of reading; a round that is
+killed reads the same rule back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from db import queries, store
+from db.rows import ModelRow, QuestionRow
+from labeler.core.runtime import Runtime
+from labeler.reading import postprocessing
+from mrc.types import Question
+
+if TYPE_CHECKING:
+    from mrc.read.predict.adaptive import StoppingRule
+
+log = logging.getLogger(__name__)
+
+STOPPING_KEY = "stopping:"  # in meta, followed by a hash of all that the rule depends on
+
+
+def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> StoppingRule | None:
+    """The rule under which a round predicts, fitted now if it is not stored; None where every passage is read.
+
+    It is fitted on the calibration questions, whose answers are not looked at; the round then reads them under it too,
+    so that its calibrator sees the scores that it will be asked about.
+    """
+    if runtime.config.read.adaptive == "off" or index is None:
+        return None
+    held_out = _held_out(runtime)
+    known = _stored(runtime, model, index, held_out)
+    if known is not None:
+        return known
+    rule = _fitted(runtime, model, index, held_out)
+    log.info(
+        "adaptive reading: %.0f%% of the passages on %d held-out questions, %d answers changed",
+        100 * rule.passages,
+        rule.questions,
+        rule.changed,
+    )
+    with runtime.database.write() as session:
+        store.set_meta(session, _key(runtime, model, index, held_out), json.dumps(asdict(rule)))
+    return rule
+
+
+def known_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
+    """The rule that a round fitted for this reader, index and settings; None where there is none. It is of the reader
+    alone: in company nobody reads adaptively."""
+    return None if runtime.config.read.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
+
+
+def _held_out(runtime: Runtime) -> list[QuestionRow]:
+    with runtime.database.read() as session:
+        return queries.questions(session, roles=["calibration"])
+
+
+def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> StoppingRule:
+    from mrc import pipeline
+
+    return pipeline.held_out_rule(
+        [Question(row.id, row.text) for row in held_out],
+        retriever=runtime.index(index),
+        reader=runtime.reader(model),
+        fetch=runtime.fetch,
+        k=runtime.config.read.top_k,
+        split_group_of={row.id: row.split_group for row in held_out},
+        config=runtime.config.read,
+        metric=runtime.metric,
+        refine=postprocessing.refine_of(runtime, model),
+    )
+
+
+def _stored(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> StoppingRule | None:
+    from mrc.read.predict.adaptive import StoppingRule
+
+    with runtime.database.read() as session:
+        stored = queries.get_meta(session, _key(runtime, model, index, held_out))
+    if stored is None:
+        return None
+    values = json.loads(stored)
+    return StoppingRule(**values | {"thresholds": tuple(values["thresholds"])})
+
+
+def _key(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> str:
+    rules = postprocessing.names_of(runtime, model)
+    asked = sorted((row.id, row.split_group) for row in held_out)
+    computed = [runtime.device, runtime.reader(model).precision]
+    parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), list(rules)]
+    parts += [runtime.metric, runtime.language, asked, *runtime.company]
+    return STOPPING_KEY + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

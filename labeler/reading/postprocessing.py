@@ -1,0 +1,175 @@
+"""The rules on answers that a reader has earned on dev, and its threshold of "no answer"; stored in the database.
+
+They are found when a round closes, from dev as the reader answers it without rules, and stay those of this reader:
+all predictions of a later round are made under the same ones, however often it is killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from db import queries, store
+from db.rows import LabelledQuestion, ModelRow, QuestionRow
+from labeler.core.runtime import Runtime
+from mrc.postprocess.rules import (
+    Change,
+    Judged,
+    Refine,
+    RuleEffect,
+    abstention,
+    chosen,
+    null_threshold,
+    refined,
+    refiner,
+    table,
+)
+
+if TYPE_CHECKING:
+    from mrc.read.predict.groups import Answerer
+
+RULES_KEY: Final = "rules:"  # in meta, followed by the hashes of the reader and of who answers beside it
+AUTO: Final = ("auto",)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What dev says of the rules: those that are on, and what each of all changes.
+
+    `null_threshold`: a reader that may abstain does so where log(mass of "no answer" / mass of the best answer) is
+    above it. `tuned_on`: hash of the questions and settings; empty where nothing was tuned.
+    """
+
+    rules: tuple[str, ...] = ()
+    null_threshold: float = 0.0
+    table: tuple[RuleEffect, ...] = ()
+    questions: int = 0
+    tuned_on: str = ""
+
+
+def rules_of(runtime: Runtime, model: ModelRow) -> Tuned:
+    """What was tuned for a reader; no rule and a threshold of 0 where nothing was."""
+    with runtime.database.read() as session:
+        stored = queries.get_meta(session, _key(runtime, model))
+    return _parsed(stored) if stored else Tuned()
+
+
+def refine_of(runtime: Runtime, model: ModelRow) -> Refine | None:
+    """The rules that the settings ask for as one; None for none."""
+    return refiner(names_of(runtime, model), language=runtime.language)
+
+
+def names_of(runtime: Runtime, model: ModelRow) -> tuple[str, ...]:
+    """The rules that the settings ask for: by name, or with `auto` those tuned for the reader."""
+    names = runtime.config.read.rules
+    return rules_of(runtime, model).rules if names == AUTO else names
+
+
+def null_threshold_of(runtime: Runtime, model: ModelRow) -> float:
+    """The setting, or where there is none what was tuned for the reader."""
+    named = runtime.config.read.null_score_diff_threshold
+    return rules_of(runtime, model).null_threshold if named is None else named
+
+
+def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
+    """The rules and the threshold of a reader by dev, stored for all that it reads from now on.
+
+    Done once for the same dev questions and settings. With the fingerprint of an index the rules are tuned on answers
+    from what that finds, else on answers from each question's own passage; only there may a reader abstain, so the
+    threshold is always tuned there. What the settings name is not tuned, and without dev questions nothing is: then
+    nothing is read either.
+    """
+    with runtime.database.read() as session:
+        entries = queries.labelled_questions(session, "dev")
+    entries = [entry for entry in entries if entry.label.answers or entry.question.is_impossible]
+    tuned_on = _fingerprint(runtime, entries, index)
+    known = rules_of(runtime, model)
+    answered = [entry for entry in entries if entry.label.answers and runtime.config.read.rules == AUTO]
+    uncertain = [entry for entry in entries if entry.question.is_impossible is not None]
+    if runtime.config.read.null_score_diff_threshold is not None:
+        uncertain = []
+    if not (answered or uncertain) or known.tuned_on == tuned_on:
+        return known
+    found = replace(_tuned(runtime, model, known, answered, uncertain, index), tuned_on=tuned_on)
+    with runtime.database.write() as session:
+        store.set_meta(session, _key(runtime, model), json.dumps(asdict(found), ensure_ascii=False))
+    return found
+
+
+def _tuned(
+    runtime: Runtime,
+    model: ModelRow,
+    known: Tuned,
+    answered: Sequence[LabelledQuestion],
+    uncertain: Sequence[LabelledQuestion],
+    index: str | None,
+) -> Tuned:
+    """What was known, with the rules by the answered questions and the threshold by those that may have no answer."""
+    reader, found = runtime.answerer(model), known
+    if answered:
+        judged = [each for each, _ in _judged(runtime, reader, answered, index)]
+        effects = table(judged, metric=runtime.metric, language=runtime.language)
+        found = replace(found, rules=chosen(effects), table=tuple(effects), questions=len(answered))
+    names = found.rules if runtime.config.read.rules == AUTO else runtime.config.read.rules
+    refine = refiner(names, language=runtime.language)
+    threshold = null_threshold(
+        [
+            abstention(refined(each, refine, runtime.metric), null, each.golds, runtime.metric)
+            for each, null in _judged(runtime, reader, uncertain, None)
+        ]
+    )
+    return replace(found, null_threshold=threshold) if uncertain else found
+
+
+def _judged(
+    runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str | None
+) -> list[tuple[Judged, float]]:
+    """Each question as it is answered without rules, and the mass of "no answer"."""
+    from labeler.rounds.steps import predicting
+
+    if not entries:
+        return []
+    questions = [entry.question if index else in_gold_passage(entry) for entry in entries]
+    predictions = list(predicting.answers(runtime, questions, reader, index))
+    shown = {answer.passage_id for prediction in predictions for answer in prediction.answers}
+    passages = runtime.fetch(sorted(shown))
+    golds = [tuple(answer.text for answer in entry.label.answers) for entry in entries]
+    return [
+        (Judged(question.text, prediction.answers, passages, own), prediction.null_score)
+        for question, prediction, own in zip(questions, predictions, golds, strict=True)
+    ]
+
+
+def in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
+    """The question, to be read in the passage that answers it; an impossible one in the context it came with."""
+    passage = entry.label.answers[0].passage_id if entry.label.answers else entry.question.context_id
+    return replace(entry.question, context_id=passage)
+
+
+def _key(runtime: Runtime, model: ModelRow) -> str:
+    """One for each reader and company: who votes with others answers otherwise than alone."""
+    company = runtime.company
+    beside = hashlib.sha256(json.dumps(company).encode()).hexdigest()[:32] if company else ""
+    return ":".join([RULES_KEY.rstrip(":"), model.hash[:32], *filter(None, [beside])])
+
+
+def _fingerprint(runtime: Runtime, entries: Sequence[LabelledQuestion], index: str | None) -> str:
+    """Hash of all that the outcome depends on beside the reader."""
+    asked = [
+        [entry.question.id, entry.question.is_impossible, [answer.text for answer in entry.label.answers]]
+        for entry in entries
+    ]
+    parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.company]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _parsed(stored: str) -> Tuned:
+    values = json.loads(stored)
+    effects = tuple(
+        RuleEffect(**effect | {"examples": tuple(Change(**change) for change in effect["examples"])})
+        for effect in values["table"]
+    )
+    return Tuned(**values | {"rules": tuple(values["rules"]), "table": effects})

@@ -1,0 +1,1 @@
+"""Build and tune the retrieval index of a workspace."""

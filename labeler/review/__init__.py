@@ -1,0 +1,1 @@
+"""Tasks and reviews, whichever way they come: agreement, statistics, terminal, Label Studio."""

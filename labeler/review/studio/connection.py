@@ -1,0 +1,76 @@
+"""Which Label Studio a workspace works with, and the key to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from labeler.core.errors import ConfigError, NotReady
+
+if TYPE_CHECKING:
+    from labeler.core.workspace import Workspace
+
+URL_VARIABLE = "LABEL_STUDIO_URL"
+KEY_VARIABLE = "LABEL_STUDIO_API_KEY"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a server is and the key to it. The key is never shown; `where` says where it stands."""
+
+    url: str  # normalised: the same server always has the same
+    key: str = field(repr=False)  # a personal access token, or a legacy token
+    where: str
+
+
+def find_connection(workspace: Workspace, environ: Mapping[str, str]) -> Connection:
+    """The server that the environment names, else the workspace's own.
+
+    Raises ConfigError where the environment names half of one or what is no URL; NotReady where there is none.
+    """
+    from labeler.review.studio.server.local import own_server
+
+    url, key = environ.get(URL_VARIABLE, "").strip(), environ.get(KEY_VARIABLE, "").strip()
+    if url and key:
+        return Connection(normal_url(url), checked_key(key), where=f"the variable {KEY_VARIABLE}")
+    if url or key:
+        missing, given = (KEY_VARIABLE, URL_VARIABLE) if url else (URL_VARIABLE, KEY_VARIABLE)
+        raise ConfigError(f"the variable {given} is set and {missing} is not: set both, or none to use your own server")
+    own = own_server(workspace.folder)
+    if own is None:
+        raise NotReady(
+            f"no Label Studio to work with: start one with `labeler studio start`, or set {URL_VARIABLE} and "
+            f"{KEY_VARIABLE} to use one that runs already"
+        )
+    return Connection(own.url, own.key(), where=str(own.key_file))
+
+
+def normal_url(text: str) -> str:
+    """The address of a server in the one form under which it is stored: no path's last slash, no default port.
+
+    Raises ConfigError for what is no such address, or holds a user name or password.
+    """
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{URL_VARIABLE}: no URL ({error}); write it like http://127.0.0.1:8080") from None
+    if "@" in parts.netloc:
+        raise ConfigError(f"{URL_VARIABLE}: leave user name and password out of it; the key goes into {KEY_VARIABLE}")
+    if parts.scheme not in _PORTS or not host or any(map(str.isspace, text)):
+        raise ConfigError(f"{URL_VARIABLE}: {text!r} is no address of a server; write it like http://127.0.0.1:8080")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{URL_VARIABLE}: write the server's address alone, without ? and #")
+    shown = f"[{host}]" if ":" in host else host
+    suffix = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{shown}{suffix}{parts.path.rstrip('/')}"
+
+
+def checked_key(key: str) -> str:
+    """The key, if it can stand in a request's header. Raises ConfigError, without the key."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(f"{KEY_VARIABLE}: not a key (it holds blanks or characters that no key has); copy it again")
+    return key

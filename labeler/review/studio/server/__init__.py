@@ -1,0 +1,1 @@
+"""A local Label Studio: installed, started, watched and stopped."""

@@ -1,0 +1,89 @@
+"""Label Studio itself: one version, installed once for the user into a virtual environment of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from labeler.core.errors import StudioError
+
+VERSION = "1.23.2"
+
+log = logging.getLogger("labeler.review.studio")
+
+
+def installed() -> Path:
+    """The `label-studio` program, installed before if it is not there yet (1 GB; one to three minutes).
+
+    An interrupted installation begins anew; what it had downloaded is not downloaded again. Raises StudioError.
+    """
+    import filelock
+
+    known = found()
+    if known is not None:
+        return known
+    venv = folder()
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(venv.with_name(f"{venv.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        log.info("waiting: another process installs Label Studio %s", VERSION)
+        lock.acquire()
+    try:
+        if not _ready(venv):
+            _install(venv)
+    finally:
+        lock.release()
+    return _program(venv)
+
+
+def found() -> Path | None:
+    """The `label-studio` program if it is installed."""
+    venv = folder()
+    return _program(venv) if _ready(venv) else None
+
+
+def folder() -> Path:
+    """Where this version is installed, or will be."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache).absolute() / "labeler" / f"label-studio-{VERSION}"
+
+
+def _ready(venv: Path) -> bool:
+    """Whether the installation was finished, and its Python was not removed since."""
+    return (venv / ".ready").is_file() and (venv / "bin" / "python").exists() and _program(venv).is_file()
+
+
+def _program(venv: Path) -> Path:
+    return venv / "bin" / "label-studio"
+
+
+def _install(venv: Path) -> None:
+    """Fills the folder and marks it as ready, last of all."""
+    began = time.monotonic()
+    log.info("installing Label Studio %s into %s (1 GB; one to three minutes, this once)", VERSION, venv)
+    _run(venv, sys.executable, "-m", "venv", "--clear", str(venv))  # --clear takes the mark of an older one away too
+    with as_file(files("labeler.review.studio") / "label-studio.txt") as constraints:
+        wanted = f"label-studio=={VERSION}"
+        _run(venv, str(venv / "bin" / "python"), "-m", "pip", "install", "--constraint", str(constraints), wanted)
+    (venv / ".ready").touch()
+    log.info("installed in %.0f s", time.monotonic() - began)
+
+
+def _run(venv: Path, *command: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    record = venv.with_name(f"{venv.name}.log")
+    with record.open("wb") as out:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=clean, check=False
+        )
+    if done.returncode != 0:
+        lines = [line.strip() for line in record.read_text(encoding="utf-8", errors="replace").splitlines()]
+        said = " ".join([line for line in lines if line][-3:])[-400:]
+        raise StudioError(f"Label Studio could not be installed ({said}); all that was said stands in {record}")

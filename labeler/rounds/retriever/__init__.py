@@ -1,0 +1,1 @@
+"""The dense encoder trained by a round, judged on dev, and used by later indexes."""

@@ -1,0 +1,56 @@
+"""trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect.
+
+A retriever that the round trained is judged beside it, by what it finds: either may be promoted without the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from db import queries, store
+from db.rows import ModelRow, RoundRow
+from labeler.core.runtime import Runtime
+from labeler.evaluation import end_to_end
+from labeler.reading import postprocessing
+from labeler.rounds.drift import signs
+from labeler.rounds.gate import Verdict, alarms, compare
+from labeler.rounds.retriever import loop
+
+
+def close(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """The closed round: its student promoted, or its pseudo-labels withdrawn and those before it restored."""
+    with runtime.database.read() as session:
+        student = queries.model_of_round(session, row.number)
+        best = queries.best_model(session)
+    assert student is not None, "a trained round has its student"
+    verdict = judge(runtime, row, student, best)
+    encoder = loop.judge(runtime, row)
+    with runtime.database.read() as session:
+        sounding = alarms(signs(runtime, session, row), runtime.config.gate) if row.kind == "loop" else ()
+    gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
+    with runtime.database.write() as session:
+        if not verdict.promoted:
+            store.withdraw_round(session, row.number, why=f"round {row.number} was refused")
+        if encoder is not None:
+            loop.settle(session, row, encoder)
+        detail = {"promoted": verdict.promoted, "why": verdict.why}
+        store.add_event(session, "closed", detail=detail, round_number=row.number)
+        return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)
+
+
+def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None) -> Verdict:
+    """The verdict on dev by the round's own index, whatever was indexed since; without dev questions nothing is seen.
+
+    Both readers answer by the rules that they earned on dev. The first reader of a workspace has nothing to beat and
+    is judged against itself.
+    """
+    index = row.index_fingerprint
+    if not end_to_end.markable(runtime, "dev", index=index):
+        return compare((), (), runtime.config.gate, seed=row.seed)
+    for model in (student, best):
+        if model is not None:
+            postprocessing.tune(runtime, model, index=index)
+    after = end_to_end.results(runtime, student, "dev", index=index)
+    before = end_to_end.results(runtime, best, "dev", index=index) if best else after
+    verdict = compare(after, before, runtime.config.gate, seed=row.seed)
+    return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")

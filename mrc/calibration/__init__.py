@@ -1,0 +1,1 @@
+"""Scores become confidences: calibrators and selective-prediction measures."""

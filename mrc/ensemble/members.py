@@ -1,0 +1,265 @@
+"""Several readers that answer as one: an ensemble, which votes, and a cascade, which asks a larger one when in doubt.
+
+Both answer questions as a reader does (`mrc.read.predict.groups.Answerer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrc.decode import Logits, WindowSpans, best_of_passages
+from mrc.ensemble.voting import CharProbs, decode_grids, hard_vote, vote
+from mrc.errors import MembersDisagree
+from mrc.postprocess.rules import Refine
+from mrc.ranking import Candidate, Ranked, rank_answers
+from mrc.read.config import ReadConfig
+from mrc.read.data.windows import Batch
+from mrc.read.model.reader import Reader
+from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.predict.char_probs import read_grids
+from mrc.read.predict.forward import Budget
+from mrc.read.predict.groups import Answerer, Group, Normalize, batched, candidates, read_groups, rows_of
+
+VOTES: Final = ("characters", "logits", "hard")
+BLOCK: Final = 32  # batches whose logits of one member wait for those of the others
+
+
+class Ensemble:
+    """Readers that vote on each answer; the better ones first.
+
+    `how`: "characters" averages their shares on the characters of the text, whatever their tokenizers (`mrc.ensemble.voting`);
+    "logits" averages the scores of readers that cut texts alike; "hard" counts whose answers agree. `weights` are of
+    the first two, equal by default; who has none does not vote and is not read. `names` are for messages.
+
+    Raises: ValueError for an unknown vote or weights that do not fit; MembersDisagree for "logits" of readers that do
+    not make the same windows of a text.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Reader],
+        *,
+        how: str = "characters",
+        weights: Sequence[float] | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        if how not in VOTES:
+            raise ValueError(f"vote must be one of {', '.join(VOTES)}, not {how!r}")
+        if not members:
+            raise ValueError("an ensemble needs a member")
+        if weights is not None and (how == "hard" or len(weights) != len(members) or not _are_weights(weights)):
+            raise ValueError(f"weights must be {len(members)} numbers from 0 on, not all 0, of a vote that is not hard")
+        every = tuple(weights) if weights is not None else (1.0,) * len(members)
+        called = tuple(names) or tuple(f"member {number}" for number in range(1, len(members) + 1))
+        voters = [at for at, weight in enumerate(every) if _share(weight, every)]
+        self._members = tuple(members[at] for at in voters)
+        self._how = how
+        self._weights = tuple(every[at] for at in voters)
+        self._names = tuple(called[at] for at in voters)
+        self._average = _Average(self._members, self._weights, self._names) if how == "logits" else None
+
+    @property
+    def max_seq_length(self) -> int:
+        """The longest window that every member has positions for."""
+        return min(member.max_seq_length for member in self._members)
+
+    def read(
+        self,
+        groups: Iterable[Group],
+        *,
+        config: ReadConfig,
+        normalize: Normalize,
+        refine: Refine | None = None,
+        stopping: StoppingRule | None = None,
+    ) -> Iterator[Ranked]:
+        """The ranked answers of each group, in order; only averaged logits can be read under a stopping rule.
+
+        Raises: MembersDisagree; what `mrc.read.predict.groups.read_groups` raises; ValueError for a stopping rule.
+        """
+        if self._average is not None:
+            return read_groups(
+                self._average, groups, config=config, normalize=normalize, refine=refine, stopping=stopping
+            )
+        if stopping is not None:
+            raise ValueError("a vote on characters or answers needs all passages: read without a stopping rule")
+        if self._how == "hard":
+            return self._hard(groups, config, normalize, refine)
+        return self._characters(groups, config, normalize, refine)
+
+    def _hard(
+        self, groups: Iterable[Group], config: ReadConfig, normalize: Normalize, refine: Refine | None
+    ) -> Iterator[Ranked]:
+        for chunk in batched(groups, config.chunk_size):
+            found = [
+                list(member.read(chunk, config=config, normalize=normalize, refine=refine)) for member in self._members
+            ]
+            yield from (hard_vote(own, normalize) for own in zip(*found, strict=True))
+
+    def _characters(
+        self, groups: Iterable[Group], config: ReadConfig, normalize: Normalize, refine: Refine | None
+    ) -> Iterator[Ranked]:
+        budgets = [Budget(config.batch_tokens) for _ in self._members]
+        for chunk in batched(groups, config.chunk_size):
+            self._check_texts(chunk)
+            read = [
+                read_grids(member, chunk, config=config, budget=budget)
+                for member, budget in zip(self._members, budgets, strict=True)
+            ]
+            yield from self._vote(chunk, read, config, cache(normalize), refine)
+
+    def _vote(
+        self,
+        chunk: Sequence[Group],
+        read: Sequence[Sequence[Sequence[CharProbs]]],
+        config: ReadConfig,
+        normalize: Normalize,
+        refine: Refine | None,
+    ) -> Iterator[Ranked]:
+        """The answers of a chunk from the grids of each member, question and passage."""
+        sizes = [len(group.passages) for group in chunk]
+        voted = [
+            vote(own, self._weights, names=self._names)
+            for question in zip(*read, strict=True)
+            for own in zip(*question, strict=True)
+        ]
+        spans = decode_grids(voted, keep=config.n_best_size)
+        picked = best_of_passages(
+            spans,
+            group=np.repeat(np.arange(len(chunk)), sizes),
+            rank=np.array([rank for size in sizes for rank in range(size)], dtype=np.int64),
+            char_start=spans.start,
+            char_end=spans.end,
+            keep=config.n_best_size,
+        )
+        found: list[list[Candidate]] = [[] for _ in chunk]
+        for at, candidate in candidates(chunk, picked, refine):
+            found[at].append(candidate)
+        row = 0
+        for own, size in zip(found, sizes, strict=True):
+            yield _ranked(own, rows_of(spans, slice(row, row + size)), size, config, normalize)
+            row += size
+
+    def _check_texts(self, chunk: Sequence[Group]) -> None:
+        texts = {passage.text: passage.id for group in chunk for passage in group.passages}
+        for name, member in zip(self._names, self._members, strict=True):
+            for (text, key), tokens in zip(texts.items(), member.windower.passages(list(texts)), strict=True):
+                length = int(tokens.offsets.max(initial=0))
+                if length > len(text):
+                    raise MembersDisagree(
+                        f"{name} reads passage {key[:8]} as {length} characters, the text has {len(text)}: "
+                        "its tokenizer changes the text; leave it out"
+                    )
+
+
+def _ranked(
+    found: Sequence[Candidate], spans: WindowSpans, read: int, config: ReadConfig, normalize: Normalize
+) -> Ranked:
+    if not read:
+        return Ranked((), 1.0, (), 0.0, 0.0, 0)
+    return rank_answers(found, spans, normalize=normalize, n_best_size=config.n_best_size, read=read)
+
+
+def _are_weights(weights: Sequence[float]) -> bool:
+    return all(weight >= 0 for weight in weights) and 0 < sum(weights) < np.inf
+
+
+def _share(weight: float, weights: Sequence[float]) -> np.float32:
+    """A weight's part of all of them; 0 also where it is too small for a logit to show it."""
+    return np.float32(weight / sum(weights))
+
+
+class _Average:
+    """A network whose logits are the weighted mean of those of readers that make the same windows; no weight is 0, for
+    0 times the -inf of a span that cannot be is no number."""
+
+    def __init__(self, members: Sequence[Reader], weights: Sequence[float], names: Sequence[str]) -> None:
+        first = members[0].windower
+        for name, member in zip(names, members, strict=True):
+            if member.windower.windows_key != first.windows_key:
+                raise MembersDisagree(
+                    f"{name} cuts texts or marks their tokens otherwise than {names[0]}: their logits cannot be "
+                    "averaged; vote on characters"
+                )
+        self._members = members
+        self._shares = [_share(weight, weights) for weight in weights]
+        self.windower = first
+
+    @property
+    def max_seq_length(self) -> int:
+        return min(member.max_seq_length for member in self._members)
+
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
+        """Each batch with the mean logits, in order; the members read one after the other, some batches at a time."""
+        remaining = iter(batches)
+        while block := list(islice(remaining, BLOCK)):
+            sums: list[Logits] = []
+            for member, share in zip(self._members, self._shares, strict=True):
+                own = [_scaled(logits, share) for _, logits in member.stream(block, band=band)]
+                sums = [_added(one, other) for one, other in zip(sums, own, strict=True)] if sums else own
+            yield from zip(block, sums, strict=True)
+
+
+def _scaled(logits: Logits, share: np.float32) -> Logits:
+    return Logits(logits.start * share, logits.end * share, None if logits.pair is None else logits.pair * share)
+
+
+def _added(one: Logits, other: Logits) -> Logits:
+    return Logits(one.start + other.start, one.end + other.end, _pairs(one.pair, other.pair))
+
+
+def _pairs(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """The sum; a reader without a pair term adds none."""
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
+
+
+class Cascade:
+    """A small reader answers; where its answer's score lies in the band `low` to `high`, both included, a large reader
+    reads the question anew and its answers count. A band of no width holds nothing.
+
+    Raises: ValueError unless 0 <= low <= high <= 1.
+    """
+
+    def __init__(self, small: Answerer, large: Answerer, *, low: float, high: float) -> None:
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"the band must be two scores within 0-1, the lower one first, not {low} and {high}")
+        self._small, self._large = small, large
+        self._low, self._high = low, high
+
+    @property
+    def max_seq_length(self) -> int:
+        """The longest window that both have positions for."""
+        return min(self._small.max_seq_length, self._large.max_seq_length)
+
+    def read(
+        self,
+        groups: Iterable[Group],
+        *,
+        config: ReadConfig,
+        normalize: Normalize,
+        refine: Refine | None = None,
+        stopping: StoppingRule | None = None,
+    ) -> Iterator[Ranked]:
+        """The ranked answers of each group, in order; a stopping rule is the small reader's, the large one reads all.
+
+        Raises: what the two raise.
+        """
+        for chunk in batched(groups, config.chunk_size):
+            found = list(self._small.read(chunk, config=config, normalize=normalize, refine=refine, stopping=stopping))
+            doubted = [at for at, ranked in enumerate(found) if self._in_band(ranked)]
+            again = (chunk[at] for at in doubted)
+            better = self._large.read(again, config=config, normalize=normalize, refine=refine)
+            for at, ranked in zip(doubted, better, strict=True):
+                found[at] = ranked
+            yield from found
+
+    def _in_band(self, ranked: Ranked) -> bool:
+        score = ranked.answers[0].score if ranked.answers else 0.0
+        return self._low < self._high and self._low <= score <= self._high

@@ -1,0 +1,1 @@
+"""Rules that repair the ends of answer spans."""

@@ -1,0 +1,189 @@
+"""Rules on a reader's spans, the table of what each rule changes, and when to give no answer.
+
+A rule moves the ends of a span and nothing else: josa and brackets only inwards, but for a bracket's partner that
+adjoins; units only outwards. Whether a rule helps depends on how a data set was labelled and on how well the reader
+knows it, so a rule is used where a table on held-out questions says that it fixes more answers than it breaks.
+
+"Fixed" is an exact match that was none before; equality is that of the metric, which is blind to most punctuation.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from mrc.analyzers import Language
+from mrc.metrics import Metric, normalize_answer, score
+from mrc.postprocess.trimming import with_paired_brackets, without_josa
+from mrc.postprocess.units import to_unit_boundary
+from mrc.read.config import RULES
+from mrc.types import Answer, Passage
+
+Refine = Callable[[str, Passage, int, int], tuple[int, int]]  # question, passage, start, end -> start, end
+
+LEAST_CHANGED: Final = 5  # answers that a rule must change before it can be chosen
+SHOWN: Final = 5  # changed answers that the table keeps of each rule
+
+
+def refiner(names: Sequence[str], *, language: Language) -> Refine | None:
+    """The rules of these names as one, in the order of `RULES`; None where none of them is of the language.
+
+    Raises: ValueError for an unknown name.
+    """
+    if unknown := [name for name in names if name not in RULES]:
+        raise ValueError(f"no rule {', '.join(unknown)}; there are {', '.join(RULES)}")
+    active = [name for name in rules_of(language) if name in names]
+    if not active:
+        return None
+
+    def refine(question: str, passage: Passage, start: int, end: int) -> tuple[int, int]:
+        for name in active:
+            match name:
+                case "josa":
+                    start, end = without_josa(question, passage.text, start, end)
+                case "units":
+                    start, end = to_unit_boundary(question, passage.text, start, end, language=language)
+                case "brackets":
+                    start, end = with_paired_brackets(passage.text, start, end)
+        return start, end
+
+    return refine
+
+
+def rules_of(language: Language) -> tuple[str, ...]:
+    """The rules that there are for a language: only Korean has particles."""
+    return RULES if language == "ko" else tuple(name for name in RULES if name != "josa")
+
+
+# --- what each rule changes -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A question as it was answered without rules, the passages its answers stand in, and its golds."""
+
+    question: str
+    answers: tuple[Answer, ...]  # best first
+    passages: Mapping[str, Passage]  # by id
+    golds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An answer before and after a rule, and whether it is right."""
+
+    question: str
+    before: str
+    after: str
+    was_right: bool
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEffect:
+    """How many first answers a rule changes, makes right and makes wrong; `exact_match_change` is 0-1."""
+
+    rule: str
+    changed: int
+    fixed: int
+    broken: int
+    exact_match_change: float
+    examples: tuple[Change, ...]  # the first few, fixed and broken ones before the others
+
+
+def table(judged: Sequence[Judged], *, metric: Metric, language: Language) -> list[RuleEffect]:
+    """What each of `RULES` by itself does to the first answers. Questions without golds do not count."""
+    asked = [each for each in judged if each.golds]
+    return [_effect(name, asked, metric, language) for name in rules_of(language)]
+
+
+def _effect(name: str, asked: Sequence[Judged], metric: Metric, language: Language) -> RuleEffect:
+    refine = refiner([name], language=language)
+    assert refine is not None
+    changes = []
+    for each in filter(lambda each: each.answers, asked):
+        before = each.answers[0].text
+        after = refined(each, refine, metric)[0].text
+        if after != before:
+            marks = (score(text, each.golds, metric).exact_match == 1 for text in (before, after))
+            changes.append(Change(each.question, before, after, *marks))
+    fixed = sum(change.is_right > change.was_right for change in changes)
+    broken = sum(change.is_right < change.was_right for change in changes)
+    changes.sort(key=lambda change: change.is_right == change.was_right)
+    return RuleEffect(name, len(changes), fixed, broken, (fixed - broken) / max(1, len(asked)), tuple(changes[:SHOWN]))
+
+
+def refined(judged: Judged, refine: Refine | None, metric: Metric) -> Sequence[Answer]:
+    """The answers, best first, with their ends moved; those that become equal are one, with their masses added."""
+    if refine is None:
+        return judged.answers
+    merged: dict[str, Answer] = {}
+    for answer in judged.answers:
+        passage = judged.passages[answer.passage_id]
+        start, end = refine(judged.question, passage, answer.start, answer.end)
+        moved = replace(answer, text=passage.text[start:end], start=start, end=end)
+        key = normalize_answer(moved.text, metric) or moved.text
+        first = merged.get(key)
+        merged[key] = replace(first, score=min(1.0, first.score + moved.score)) if first else moved
+    return sorted(merged.values(), key=lambda answer: -answer.score)
+
+
+def chosen(effects: Sequence[RuleEffect]) -> tuple[str, ...]:
+    """The rules that fix more answers than they break and change at least `LEAST_CHANGED`."""
+    return tuple(each.rule for each in effects if each.fixed > each.broken and each.changed >= LEAST_CHANGED)
+
+
+# --- no answer ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """What giving no answer depends on: `margin` = log(mass of "no answer" / mass of the best answer), and the exact
+    match and F1, 0-1, of either choice. An impossible question is right without an answer."""
+
+    margin: float
+    answered: tuple[float, float]
+    empty: tuple[float, float]
+
+
+def abstention(answers: Sequence[Answer], null_score: float, golds: Sequence[str], metric: Metric) -> Abstention:
+    """Of one question; without answers the margin is infinite."""
+    marks = [score(text, golds, metric) for text in (answers[0].text if answers else "", "")]
+    best = answers[0].score if answers else 0.0
+    return Abstention(null_margin(null_score, best), *((mark.exact_match, mark.f1) for mark in marks))
+
+
+def null_margin(null_score: float, best_score: float) -> float:
+    """log(null / best), infinite where one of them is 0; 0 where both are equal."""
+    if null_score == best_score:
+        return 0.0
+    if not (null_score and best_score):
+        return math.inf if null_score > best_score else -math.inf
+    return math.log(null_score) - math.log(best_score)
+
+
+def null_threshold(questions: Sequence[Abstention]) -> float:
+    """The threshold t with the best exact match, then F1, where margins above t mean "no answer"; ties: nearest 0.
+
+    Finite: midway between two margins that occur, or 1 beyond the outermost. 0 without questions.
+    """
+    edges = sorted({each.margin for each in questions if math.isfinite(each.margin)})
+    if not edges:
+        return 0.0
+    cuts = [0.0, edges[0] - 1, *((low + high) / 2 for low, high in pairwise(edges)), edges[-1] + 1]
+    ordered = sorted(questions, key=lambda each: each.margin)
+    margins = [each.margin for each in ordered]
+    gains: list[tuple[float, float]] = [(0.0, 0.0)]  # of answering the first n rather than none
+    for each in ordered:
+        exact, f1 = (after - before for after, before in zip(each.answered, each.empty, strict=True))
+        gains.append((gains[-1][0] + exact, gains[-1][1] + f1))
+
+    def worth(cut: float) -> tuple[float, float, float]:
+        exact, f1 = gains[bisect_right(margins, cut)]
+        return exact, round(f1, 9), -abs(cut)  # sums of equal numbers in another order differ in their last bits
+
+    return max(cuts, key=worth)

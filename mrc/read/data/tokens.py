@@ -1,0 +1,162 @@
+"""Tokens of texts, each with its place in the original text, and the special tokens around a pair of texts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrc.encoder import NO_SURROGATES
+from mrc.errors import BadCheckpoint
+from mrc.read.data.exact_match import Overlap
+from mrc.read.data.morphemes import check_wordpiece
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Cuts = Callable[[Sequence[str]], list[Ints]]  # for each text the places that no token crosses, in order
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text's tokens without special ones: `ids` (N,), `offsets` (N, 2) code points, end exclusive.
+
+    `word_start` (N,) marks tokens that do not go on with the word before them; `terms` (N,) are those of
+    mrc.read.data.exact_match, zeros where nothing is compared.
+    """
+
+    ids: Ints
+    offsets: Ints
+    word_start: Bools
+    terms: Ints
+
+    def first(self, count: int) -> Self:
+        """The first tokens."""
+        return type(self)(*(getattr(self, field.name)[:count] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The special tokens around a pair of texts, and the token types of its two halves."""
+
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+    types: tuple[int, int, int, int, int]  # of prefix, question, middle, passage, suffix
+
+    @property
+    def size(self) -> int:
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+
+class Tokeniser:
+    """A checkpoint's tokenizer, with the places that no token crosses and the terms that tokens are compared by."""
+
+    def __init__(self, tokenizer: Any, *, overlap: Overlap | None = None, cuts: Cuts | None = None) -> None:
+        """Raises: BadCheckpoint for a tokenizer that cannot be cut where `cuts` are given."""
+        if cuts is not None:
+            check_wordpiece(tokenizer)
+        self._tokenizer = tokenizer
+        self._overlap, self._cuts = overlap, cuts
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text; half a surrogate pair, which UTF-8 cannot carry, is read as U+FFFD."""
+        if not texts:
+            return []
+        texts = [text if text.isascii() else text.translate(NO_SURROGATES) for text in texts]
+        encoded = self._between(texts, self._cuts(texts)) if self._cuts else self._whole(texts)
+        offsets = [places for _, places in encoded]
+        terms = self._overlap.terms(texts, offsets) if self._overlap else [np.zeros_like(ids) for ids, _ in encoded]
+        return [
+            Tokens(ids, places, word_starts(text, places), numbers)
+            for text, (ids, places), numbers in zip(texts, encoded, terms, strict=True)
+        ]
+
+    @cached_property
+    def key(self) -> str:
+        """64 hexadecimal digits: tokenisers with equal ones cut every text into the same tokens."""
+        parts = json.loads(self._tokenizer.backend_tokenizer.to_str())
+        kept = {name: part for name, part in parts.items() if name not in ("truncation", "padding")}
+        return hashlib.sha256(json.dumps([kept, self._cuts is not None], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def marks(self) -> str:
+        """The kind of terms, "none" where tokens carry none."""
+        return self._overlap.kind if self._overlap else "none"
+
+    def _whole(self, texts: Sequence[str]) -> list[tuple[Ints, Ints]]:
+        encoded = self._encode(list(texts))
+        return [
+            (_array(ids), _array(offsets).reshape(-1, 2))
+            for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        ]
+
+    def _between(self, texts: Sequence[str], cuts: Sequence[Ints]) -> list[tuple[Ints, Ints]]:
+        """Ids and offsets, each piece of a text between its cuts tokenised by itself."""
+        edges = [[0, *places.tolist(), len(text)] for text, places in zip(texts, cuts, strict=True)]
+        pieces = [[text[start:end] for start, end in pairwise(at)] for text, at in zip(texts, edges, strict=True)]
+        encoded = self._encode(pieces, is_split_into_words=True)
+        found = []
+        for row, at in enumerate(edges):
+            piece = _array(encoded.word_ids(row))  # of each token the number of its piece
+            offsets = _array(encoded["offset_mapping"][row]).reshape(-1, 2)
+            found.append((_array(encoded["input_ids"][row]), offsets + _array(at)[piece][:, None]))
+        return found
+
+    def _encode(self, texts: list[Any], **options: Any) -> Any:
+        return self._tokenizer(
+            texts, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False, **options
+        )
+
+
+def _array(values: Sequence[Any]) -> Ints:
+    return np.asarray(values, dtype=np.int64)
+
+
+def word_starts(text: str, offsets: Ints) -> Bools:
+    """(N,) whether something stands between a token and the one before it, or one of them is no letter or digit."""
+    starts = np.ones(len(offsets), dtype=np.bool_)
+    ends_before = offsets[:-1, 1].tolist()
+    for number, (before, start) in enumerate(zip(ends_before, offsets[1:, 0].tolist(), strict=True), start=1):
+        starts[number] = before != start or not (text[start : start + 1] + text[before - 1 : before]).isalnum()
+    return starts
+
+
+def token_span(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
+    """First and last token (inclusive) that touch the characters [start, end); None where no token does."""
+    touching = np.flatnonzero((tokens.offsets[:, 0] < end) & (tokens.offsets[:, 1] > start))
+    if touching.size == 0:
+        return None
+    return int(touching[0]), int(touching[-1])
+
+
+def pair_template(tokenizer: Any) -> Template:
+    """The special tokens a tokenizer sets around a pair of texts, read off a pair it encodes.
+
+    Raises: BadCheckpoint if it cannot encode a pair of texts.
+    """
+    encoded = tokenizer("a", "a", return_token_type_ids=True)
+    sides = encoded.sequence_ids(0)
+    ids = encoded["input_ids"]
+    types = encoded["token_type_ids"]
+    if 0 not in sides or 1 not in sides:
+        raise BadCheckpoint("the tokenizer does not encode a pair of texts; choose a model made for text pairs")
+    cuts = (sides.index(0), _past(sides, 0), sides.index(1), _past(sides, 1))
+    middle_type = types[cuts[1]] if cuts[2] > cuts[1] else 0
+    suffix_type = types[cuts[3]] if cuts[3] < len(ids) else types[cuts[2]]
+    return Template(
+        prefix=tuple(ids[: cuts[0]]),
+        middle=tuple(ids[cuts[1] : cuts[2]]),
+        suffix=tuple(ids[cuts[3] :]),
+        types=(types[0], types[cuts[0]], middle_type, types[cuts[2]], suffix_type),
+    )
+
+
+def _past(sides: list[int | None], side: int) -> int:
+    return len(sides) - sides[::-1].index(side)

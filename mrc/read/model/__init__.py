@@ -1,0 +1,1 @@
+"""The reader: network, heads, attention, backends."""

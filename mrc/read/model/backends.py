@@ -1,0 +1,248 @@
+"""A reader's network run by ONNX Runtime: float32 on the CPU, faster than torch where there is no bfloat16.
+
+A network is exported once and kept under the user's cache, named by what it computes and by the versions that made it;
+those last used stay there. What was exported is compared with torch on made-up windows before it is kept, and how far
+they differ is logged; what is found there is compared on a few, and exported anew where it does not agree.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from mrc.encoder import sorted_batches
+from mrc.errors import BadCheckpoint, MissingExtra, NoDevice, writing
+from mrc.read.data.exact_match import LEVELS_OF_OVERLAP
+from mrc.read.model.heads import Scores
+from mrc.read.model.network import Inputs, SpanModel
+
+log = logging.getLogger(__name__)
+
+Network = Callable[[Tensor, Tensor, Tensor, Tensor], Scores]
+
+INPUTS: Final = ("ids", "types", "attention", "overlap")
+OUTPUTS: Final = ("start", "end", "left", "right")
+NEEDED: Final = ("onnx", "onnxruntime", "onnxscript")
+FILE: Final = "network.onnx"
+DRAFT: Final = "tmp"  # how the names of unfinished exports begin
+VERSION: Final = 1  # of what is exported and how; another one leaves older exports alone
+KEPT: Final = 8  # exported networks
+ABANDONED: Final = 24 * 3600  # seconds after which an unfinished export is that of a process that died
+COMPARED, COMPARED_AGAIN = 200, 4  # windows, of a new export and of one that was kept
+SHORTEST, LONGEST = 16, 128  # tokens of them
+BUDGET: Final = 2048  # tokens of their batches
+TOLERANCE: Final = 1e-3  # largest difference of two logits that rounding explains
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """How two networks differ: the largest difference of a logit, and windows whose best start or end differs."""
+
+    windows: int
+    logit: float
+    answers: int
+
+
+def check_onnx(device: torch.device, precision: str) -> None:
+    """Raises: MissingExtra without ONNX Runtime; NoDevice for anything but float32 on the CPU."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise MissingExtra(f'reading by ONNX Runtime needs {", ".join(missing)}: pip install "labeler[onnx]"')
+    if device.type != "cpu" or precision == "bf16":
+        raise NoDevice("ONNX Runtime reads in float32 on the CPU: set device cpu and precision fp32, or backend torch")
+
+
+def onnx_network(model: SpanModel, *, key: str, source: str | Path) -> Network:
+    """The network in ONNX Runtime, computing with one thread a call. `key` names what it computes (a reader's
+    fingerprint), messages the `source`.
+
+    Raises: BadCheckpoint where it cannot be exported, or where that computes something else.
+    """
+    import onnxruntime
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labeler" / "onnx"
+    versions = (torch.__version__, transformers.__version__, onnxruntime.__version__)
+    folder = cache / "-".join((key[:32], str(VERSION), *versions))
+    network = _kept(folder, model, source) if folder.is_dir() else None
+    if network is None:
+        with writing(folder):
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache, prefix=DRAFT) as place:
+                draft = Path(place) / "draft"
+                draft.mkdir()
+                _export(model, draft / FILE, source)
+                network = _OnnxNetwork(draft / FILE)
+                _check(network, model, source, count=COMPARED)
+                _keep(draft, folder)
+    _prune(cache, now=time.time())
+    return network
+
+
+def _kept(folder: Path, model: SpanModel, source: str | Path) -> Network | None:
+    """The network of a folder, which is removed where that cannot be read or computes something else."""
+    try:
+        network = _OnnxNetwork(folder / FILE)
+        _check(network, model, source, count=COMPARED_AGAIN)
+        os.utime(folder)
+    except _failures() as error:
+        log.warning("%s: broken (%s); exporting it again", folder, " ".join(str(error).split())[:200])
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return network
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a spoiled export may raise; the errors of ONNX Runtime have no common base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state
+
+    kinds = [kind for kind in vars(onnxruntime_pybind11_state).values() if isinstance(kind, type)]
+    return BadCheckpoint, OSError, RuntimeError, ValueError, *(kind for kind in kinds if issubclass(kind, Exception))
+
+
+def _keep(draft: Path, folder: Path) -> None:
+    """Gives the draft its lasting name, unless another process was quicker."""
+    try:
+        draft.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def _prune(cache: Path, *, now: float) -> None:
+    """Removes all exports but those last used, and what a process that died left unfinished."""
+    used: list[tuple[float, Path]] = []
+    for path in cache.iterdir():
+        with suppress(OSError):  # another process may prune as well
+            used.append((path.stat().st_mtime, path))
+    drafts = [path for when, path in used if path.name.startswith(DRAFT) and now - when > ABANDONED]
+    exports = sorted(((when, path) for when, path in used if not path.name.startswith(DRAFT)), reverse=True)
+    for path in [*drafts, *(path for _, path in exports[KEPT:])]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _OnnxNetwork:
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = [part.name for part in self._session.get_inputs()]
+        self._outputs = [part.name for part in self._session.get_outputs()]
+
+    def __call__(self, ids: Tensor, types: Tensor, attention: Tensor, overlap: Tensor) -> Scores:
+        given = dict(zip(INPUTS, (ids, types, attention, overlap), strict=True))
+        found = self._session.run(self._outputs, {name: given[name].numpy() for name in self._inputs})
+        return Scores(**{name: torch.from_numpy(part) for name, part in zip(self._outputs, found, strict=True)})
+
+
+class _Flat(nn.Module):
+    """A network that gives its scores as a tuple, without the parts that are None."""
+
+    def __init__(self, model: SpanModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, types: Tensor, attention: Tensor, overlap: Tensor) -> tuple[Tensor, ...]:
+        scores: Scores = self.model(ids, types, attention, overlap)
+        return tuple(part for name in OUTPUTS if (part := getattr(scores, name)) is not None)
+
+
+def _export(model: SpanModel, path: Path, source: str | Path) -> None:
+    encoder: Any = model.encoder
+    encoder.set_attn_implementation("eager")  # a list of bounds cannot be an input
+    flat, example = _Flat(model), next(_made_up(model, count=2))
+    with torch.inference_mode():
+        outputs = OUTPUTS[: len(flat.forward(*example))]
+    both = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    options: dict[str, Any] = {
+        "input_names": INPUTS,
+        "output_names": outputs,
+        "dynamic_shapes": (both,) * len(INPUTS),
+    }
+    try:
+        with _quiet():
+            torch.onnx.export(flat, example, path, dynamo=True, verbose=False, **options)
+    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+        raise BadCheckpoint(
+            f"{source}: ONNX cannot express its {type(model.encoder).__name__} with a {type(model.head).__name__}; "
+            "set backend torch"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence of the exporter about names of axes, packages that nothing here needs, and later versions."""
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registry.level
+    registry.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registry.setLevel(level)
+
+
+def _check(network: Network, model: SpanModel, source: str | Path, *, count: int) -> None:
+    """Raises: BadCheckpoint where logits of this many made-up windows differ by more than rounding explains."""
+    found = disagreement(network, model, _made_up(model, count=count))
+    log.info(
+        "%s: ONNX Runtime against torch, %d windows: logits differ by up to %.1g, answers in %d",
+        source,
+        found.windows,
+        found.logit,
+        found.answers,
+    )
+    if not found.logit <= TOLERANCE:
+        raise BadCheckpoint(f"{source}: ONNX Runtime's logits differ by up to {found.logit:.2g}; set backend torch")
+
+
+def disagreement(network: Network, other: Network, inputs: Iterator[Inputs]) -> Disagreement:
+    """How far the two differ over these windows, NaN where one gives NaN; what stands at padding does not count."""
+    windows, answers, largest = 0, 0, torch.zeros(())
+    for batch in inputs:
+        outside = ~batch[2].bool()
+        with torch.inference_mode():
+            pair = [network(*batch), other(*batch)]
+        wrong = torch.zeros(len(outside), dtype=torch.bool)
+        for name in OUTPUTS:
+            one, two = (getattr(scores, name) for scores in pair)
+            if one is None or two is None:
+                continue
+            largest = torch.maximum(largest, (one - two)[~outside].abs().max())  # which keeps NaN
+            if one.dim() == 2:
+                best = [part.masked_fill(outside, -torch.inf).argmax(dim=1) for part in (one, two)]
+                wrong |= best[0] != best[1]
+        windows, answers = windows + len(wrong), answers + int(wrong.sum())
+    return Disagreement(windows, float(largest), answers)
+
+
+def _made_up(model: SpanModel, *, count: int) -> Iterator[Inputs]:
+    """Batches of `count` windows of random pieces, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    config: Any = model.config
+    pad, kinds = int(config.pad_token_id or 0), int(getattr(config, "type_vocab_size", 0) or 1)
+    longest = min(LONGEST, model.max_positions)
+    lengths = torch.randint(min(SHORTEST, longest), longest + 1, (count,), generator=generator)
+    for rows in sorted_batches(lengths.tolist(), budget=BUDGET):
+        attention = (torch.arange(int(lengths[rows].max()))[None, :] < lengths[rows, None]).long()
+        ids, types, overlap = (
+            torch.randint(0, limit, attention.shape, generator=generator) * attention
+            for limit in (config.vocab_size, kinds, LEVELS_OF_OVERLAP)
+        )
+        ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)  # no padding inside
+        yield torch.where(attention.bool(), ids, pad), types, attention, overlap

@@ -1,0 +1,195 @@
+"""`Reader`, which answers questions with the network of one checkpoint, and what belongs to its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import torch
+
+from mrc.decode import Logits
+from mrc.encoder import NO_SURROGATES, load_config, load_tokenizer, one_thread_workers, pick_device, pick_dtype
+from mrc.errors import BadCheckpoint
+from mrc.metrics import Metric, normalize_answer
+from mrc.ranking import Ranked
+from mrc.read.config import ReadConfig
+from mrc.read.data.exact_match import KINDS, Overlap
+from mrc.read.data.morphemes import kiwi_cuts
+from mrc.read.data.prefetch import feed
+from mrc.read.data.windows import EXACT_MATCH_KEY, IGNORED_KEY, MORPHEMES_KEY, OVERLAP_KEY, Batch, Windower
+from mrc.read.model.backends import Network, check_onnx, onnx_network
+from mrc.read.model.heads import HEADS, pair_band
+from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, check_tokenizer, load_model, to_tensors
+from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.predict.groups import Group, Normalize, Refine, read_groups
+from mrc.text import passage_id, question_id
+from mrc.types import Passage, Prediction
+
+RECORD_FILE: Final = "training.json"  # how the folder came to be; not part of the model's hash
+HASHED_SUFFIXES: Final = (".safetensors", ".bin", ".json", ".txt", ".model")
+UNHASHED: Final = frozenset(  # of a configuration: names and versions, which change no score
+    {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", HEAD_KEY}
+)
+AHEAD: Final = 2  # batches made ready beyond those that workers compute
+GPU_WORKERS: Final = 2  # one puts its batch in the queue while the other fetches what its own gave
+
+
+class Reader:
+    """Answers questions from passages with one checkpoint on one device."""
+
+    def __init__(self, model: SpanModel, tokenizer: Any, *, device: torch.device) -> None:
+        self._model = model.eval()
+        self._network: Network = self._model
+        self._tokenizer = tokenizer
+        self._device = device
+        self.windower = windower_of(tokenizer, model.config)
+
+    @classmethod
+    def load(cls, source: str | Path, *, device: str = "auto", precision: str = "auto", backend: str = "torch") -> Self:
+        """A reader from a folder or a Hugging Face hub name; the backend is "torch" or "onnx".
+
+        Raises: BadCheckpoint if there is no usable model or no fast tokenizer, the two do not belong together, the
+        model has no question-answering head, or ONNX cannot express it; MissingExtra without ONNX Runtime; NoDevice.
+        """
+        if backend == "onnx":
+            check_onnx(pick_device(device), precision)
+            precision = "fp32"
+        config, chosen = load_config(source), pick_device(device)
+        tokenizer = load_tokenizer(source)
+        head, overlap = getattr(config, HEAD_KEY, "linear"), getattr(config, OVERLAP_KEY, "none")
+        for what, name, known in (("head", head, HEADS), ("overlap", overlap, ("none", *KINDS))):
+            if name not in known:
+                raise BadCheckpoint(f"{source}: its {what} {name!r} is none of {', '.join(known)}; train it again")
+        model = load_model(
+            source,
+            device=chosen,
+            dtype=pick_dtype(precision, device=chosen, hidden_size=int(getattr(config, "hidden_size", 0))),
+            head=head,
+            overlap=overlap,
+            morphemes=hasattr(config, MORPHEMES_KEY),
+            fresh_head=False,
+        )
+        check_tokenizer(tokenizer, model.encoder, source)
+        reader = cls(model, tokenizer, device=chosen)
+        if backend == "onnx":
+            reader._network = onnx_network(model, key=reader.fingerprint, source=source)
+        return reader
+
+    @property
+    def max_seq_length(self) -> int:
+        """The longest window the encoder has positions for."""
+        return self._model.max_positions
+
+    @property
+    def precision(self) -> str:
+        """ "bf16" or "fp32": in what the encoder computes."""
+        return "bf16" if next(self._model.encoder.parameters()).dtype is torch.bfloat16 else "fp32"
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 hex of weights, architecture and how texts become windows: equal readers answer alike."""
+        digest = hashlib.sha256(repr(self.windower.windows_key).encode())
+        settings = {name: value for name, value in self._model.config.to_diff_dict().items() if name not in UNHASHED}
+        digest.update(f"\0{type(self._model.head).__name__}\0".encode())
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        for name, value in sorted(self._model.weights().items()):
+            digest.update(f"\0{name}\0{value.dtype}".encode())
+            digest.update(value.flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a checkpoint folder, in the precision the weights were loaded in."""
+        self._model.save(Path(folder), self._tokenizer)
+
+    def logits(self, batch: Batch, *, band: int) -> Logits:
+        """The logits of a batch; those of pairs, where the head has any, for spans of at most `band` tokens."""
+        return self._compute(to_tensors(batch, self._device), band)
+
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
+        """Each batch with its logits, in order, computed ahead by as many workers as torch has threads.
+
+        A worker computes whole batches in one thread, so the bits do not depend on the number. Until the iterator is
+        exhausted or closed, torch computes with one thread everywhere: take all before yielding to others.
+        """
+        device = self._device
+        with one_thread_workers() as threads:
+            yield from feed(
+                batches,
+                partial(to_tensors, device=device),
+                partial(self._compute, band=band),
+                workers=threads if device.type == "cpu" else GPU_WORKERS,
+                ahead=AHEAD,
+            )
+
+    def _compute(self, tensors: Inputs, band: int) -> Logits:
+        with torch.inference_mode():
+            scores = self._network(*tensors)
+            pair = None
+            if scores.left is not None and scores.right is not None:
+                pair = pair_band(scores.left, scores.right, band).float().cpu().numpy()
+        return Logits(scores.start.float().cpu().numpy(), scores.end.float().cpu().numpy(), pair)
+
+    def read(
+        self,
+        groups: Iterable[Group],
+        *,
+        config: ReadConfig,
+        normalize: Normalize,
+        refine: Refine | None = None,
+        stopping: StoppingRule | None = None,
+    ) -> Iterator[Ranked]:
+        """The ranked answers of each group, in order; see `mrc.read.predict.groups.read_groups`."""
+        return read_groups(self, groups, config=config, normalize=normalize, refine=refine, stopping=stopping)
+
+    def answer(
+        self, pairs: Sequence[tuple[str, str]], config: ReadConfig | None = None, *, metric: Metric = "squad"
+    ) -> list[Prediction]:
+        """One prediction for each (question, passage): `answers[0].text` is the best answer. For notebooks."""
+        settings = config or ReadConfig()
+        clean = [(question.translate(NO_SURROGATES), context.translate(NO_SURROGATES)) for question, context in pairs]
+        passages = [Passage(passage_id(known), context) for (_, known), (_, context) in zip(clean, pairs, strict=True)]
+        groups = [Group(question, (passage,)) for (question, _), passage in zip(pairs, passages, strict=True)]
+        ids = [question_id(question, context) for question, context in clean]
+        found = self.read(groups, config=settings, normalize=normalizer(metric))
+        return [Prediction(key, ranked.answers, ranked.null_score, ()) for key, ranked in zip(ids, found, strict=True)]
+
+
+def windower_of(tokenizer: Any, config: Any) -> Windower:
+    """The windower a checkpoint asks for: its config.json tells of exact-match types, overlap levels, morphemes.
+
+    Raises: MissingExtra where kiwi is needed and not installed.
+    """
+    kind = getattr(config, OVERLAP_KEY, None)
+    return Windower(
+        tokenizer,
+        exact_match=bool(getattr(config, EXACT_MATCH_KEY, False)),
+        ignored=getattr(config, IGNORED_KEY, ()),
+        overlap=Overlap(kind) if kind else None,
+        cuts=kiwi_cuts if hasattr(config, MORPHEMES_KEY) else None,
+    )
+
+
+def normalizer(metric: Metric) -> Callable[[str], str]:
+    """The form in which two answer texts are compared: equal ones are one answer."""
+    return partial(normalize_answer, metric=metric)
+
+
+def model_hash(folder: str | Path) -> str:
+    """sha256 hex over names and bytes of a checkpoint's weights, configuration and tokenizer files, in name order.
+
+    Raises: BadCheckpoint if the folder holds no config.json.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise BadCheckpoint(f"{folder}: no config.json, so this folder is no model; give a folder that holds one")
+    digest = hashlib.sha256()
+    files = [path for path in Path(folder).iterdir() if path.suffix in HASHED_SUFFIXES and path.name != RECORD_FILE]
+    for path in sorted(files):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

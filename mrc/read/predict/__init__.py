@@ -1,0 +1,1 @@
+"""Answers from windows: forward passes, span candidates, early exit."""

@@ -1,0 +1,112 @@
+"""A reader's scores in terms of characters, for votes of readers with unlike tokenizers and for what they teach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrc.decode import Floats, Ints, Logits, masked, side_totals
+from mrc.ensemble.voting import CharProbs, TokenScores, grids
+from mrc.read.config import ReadConfig
+from mrc.read.data.windows import Batch, Window
+from mrc.read.predict.forward import Budget, Network, check_positions, forward, place
+from mrc.read.predict.groups import Group
+from mrc.types import Passage
+
+
+def read_grids(
+    network: Network, groups: Sequence[Group], *, config: ReadConfig, budget: Budget, temperature: float = 1.0
+) -> list[list[CharProbs]]:
+    """The grids of each group's passages, of logits divided by the temperature.
+
+    Raises: BadCheckpoint if the windows are longer than the network has positions for; OutOfMemory.
+    """
+    check_positions(network, config)
+    questions = network.windower.questions([group.question for group in groups], max_seq_length=config.max_seq_length)
+    wanted = [(at, rank, passage) for at, group in enumerate(groups) for rank, passage in enumerate(group.passages)]
+    placed = place(network.windower, questions, wanted, config)
+    sheets = {(item.group, item.rank): _Sheet.blank(item.offsets) for item in placed}
+    windows = [item.window for item in placed]
+    with closing(forward(network, windows, budget=budget, band=config.max_answer_length)) as batches:
+        for rows, batch, logits in batches:
+            start, end, null_start, null_end = _sides(
+                _cooled(logits, temperature), batch, width=config.max_answer_length
+            )
+            for at, row in enumerate(rows):
+                item = placed[row]
+                sheet = sheets[item.group, item.rank]
+                sheet.nulls[row] = (float(null_start[at]), float(null_end[at]))
+                sheet.write(
+                    item.window, start[at], end[at], width=config.max_answer_length, joint=logits.pair is not None
+                )
+    return [
+        grids([sheets[at, rank].scores(passage) for rank, passage in enumerate(group.passages)])
+        if group.passages
+        else []
+        for at, group in enumerate(groups)
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sheet:
+    """A passage's token scores while its windows are read; `nulls` by the window's number."""
+
+    offsets: Ints
+    start: Floats
+    end: Floats
+    last: Ints
+    nulls: dict[int, tuple[float, float]]
+
+    @classmethod
+    def blank(cls, offsets: Ints) -> _Sheet:
+        count = len(offsets)
+        return cls(offsets, np.full(count, -np.inf), np.full(count, -np.inf), np.zeros(count, dtype=np.int64), {})
+
+    def write(self, window: Window, start: Floats, end: Floats, *, width: int, joint: bool) -> None:
+        """Takes over what the window says (T,) of the tokens it owns; the ends of a biaffine head, which depend on where
+        spans start, are summed over all windows."""
+        shift = window.token - window.first
+        owned = np.arange(window.own_start, window.own_end)
+        seen = np.arange(window.first, window.first + window.count)
+        self.start[owned + shift] = start[owned]
+        self.last[owned + shift] = np.minimum(owned + width, window.first + window.count) - 1 + shift
+        if joint:
+            self.end[seen + shift] = np.logaddexp(self.end[seen + shift], end[seen])
+        else:
+            self.end[owned + shift] = end[owned]
+
+    def scores(self, passage: Passage) -> TokenScores:
+        nulls = np.array([self.nulls[row] for row in sorted(self.nulls)])
+        return TokenScores(
+            passage.id,
+            len(passage.text),
+            self.offsets,
+            self.start,
+            self.end,
+            self.last,
+            null_start=nulls[:, 0],
+            null_end=nulls[:, 1],
+        )
+
+
+def _cooled(logits: Logits, temperature: float) -> Logits:
+    if temperature == 1.0:
+        return logits
+    scale = np.float32(1 / temperature)
+    return Logits(logits.start * scale, logits.end * scale, None if logits.pair is None else logits.pair * scale)
+
+
+def _sides(logits: Logits, batch: Batch, *, width: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Scores of starts and ends (B, T), and of "no answer" as a start and as an end (B,); a biaffine head's are the log
+    masses of the spans that start or end there."""
+    rows = np.arange(len(batch.null))
+    null_start = logits.start[rows, batch.null].astype(np.float64)
+    null_end = logits.end[rows, batch.null].astype(np.float64)
+    start, end = masked(logits, starts=batch.starts, context=batch.context)
+    if logits.pair is None:
+        return start, end, null_start, null_end
+    both = null_start + null_end
+    return *side_totals(start, end, logits.pair, width=width), both, both

@@ -1,0 +1,145 @@
+"""Windows of questions and passages through a network, in batches that memory can hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mrc.decode import Ints, Logits, trimmed
+from mrc.encoder import out_of_memory, sorted_batches
+from mrc.errors import BadCheckpoint, OutOfMemory
+from mrc.read.config import ReadConfig
+from mrc.read.data.tokens import Tokens
+from mrc.read.data.windows import PAD_TO, Batch, Window, Windower, collate
+from mrc.types import Passage
+
+log = logging.getLogger(__name__)
+
+
+class Network(Protocol):
+    """What reading needs of a reader."""
+
+    windower: Windower
+
+    @property
+    def max_seq_length(self) -> int: ...
+
+    def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
+        """Each batch with its logits, in order; `band` is the width of a biaffine head's pair term.
+
+        What computes ahead stops once the generator is exhausted, failed or closed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A window and where it came from: which question of the chunk, which of its passages. `offsets` (N, 2) are those
+    of the passage's tokens, moved in to what is no white space."""
+
+    window: Window
+    offsets: Ints
+    group: int
+    rank: int
+
+
+@dataclass(slots=True)
+class Budget:
+    """Padded tokens of one forward pass; less once memory has run out."""
+
+    tokens: int
+
+
+def check_positions(network: Network, config: ReadConfig) -> None:
+    """Raises: BadCheckpoint if the windows are longer than the network has positions for."""
+    if config.max_seq_length > network.max_seq_length:
+        raise BadCheckpoint(
+            f"max_seq_length {config.max_seq_length} is more than the model's {network.max_seq_length} positions; "
+            f"set max_seq_length = {network.max_seq_length} or less"
+        )
+
+
+def place(
+    windower: Windower,
+    questions: Sequence[Tokens],
+    wanted: Sequence[tuple[int, int, Passage]],
+    config: ReadConfig,
+) -> list[Placed]:
+    """The windows of the wanted (question's number, passage's rank, passage), in their order."""
+    tokens = windower.passages([passage.text for _, _, passage in wanted])
+    offsets: dict[str, Ints] = {}
+    placed: list[Placed] = []
+    for (group, rank, passage), own in zip(wanted, tokens, strict=True):
+        if passage.text not in offsets:
+            offsets[passage.text] = trimmed(passage.text, own.offsets)
+        windows = windower.windows(
+            questions[group], own, max_seq_length=config.max_seq_length, doc_stride=config.doc_stride
+        )
+        placed.extend(Placed(window, offsets[passage.text], group, rank) for window in windows)
+    return placed
+
+
+def forward(
+    network: Network, windows: Sequence[Window], *, budget: Budget, band: int
+) -> Generator[tuple[list[int], Batch, Logits]]:
+    """The logits of all windows, longest first: the numbers of those in a batch, the batch, its logits. Close it.
+
+    Where memory runs out, the rest is read in batches of half the size, and so is all that shares the budget. A network
+    takes batches ahead of those that it has given; the one that did not fit is then any of them, and the largest of
+    several windows is halved.
+
+    Raises: OutOfMemory if a single window is too much; BadCheckpoint where scores are no numbers.
+    """
+    lengths = [-(-len(window.ids) // PAD_TO) * PAD_TO for window in windows]
+    left = list(range(len(windows)))
+    while left:
+        parts = sorted_batches([lengths[row] for row in left], budget=budget.tokens)
+        batches = [[left[at] for at in part] for part in parts]
+        pad_id = network.windower.pad_id
+        taken: list[list[int]] = []
+        collated = (collate([windows[row] for row in rows], pad_id=pad_id) for rows in _noted(batches, taken))
+        done = 0
+        try:
+            with closing(network.stream(collated, band=band)) as stream:
+                for batch, logits in stream:
+                    _check(batch, logits)
+                    yield batches[done], batch, logits
+                    done += 1
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            _halve(budget, [[lengths[row] for row in rows] for rows in taken[done:]], error)
+        left = [row for rows in batches[done:] for row in rows]
+
+
+def _check(batch: Batch, logits: Logits) -> None:
+    """Raises: BadCheckpoint where the scores of "no answer" are no numbers: then none of the window are."""
+    rows = np.arange(len(batch.null))
+    if not np.isfinite(logits.start[rows, batch.null] + logits.end[rows, batch.null]).all():
+        raise BadCheckpoint("the model's scores are no numbers (NaN or infinite): copy its weights or train it again")
+
+
+def _noted(batches: Iterable[list[int]], taken: list[list[int]]) -> Iterator[list[int]]:
+    """The batches, each added to `taken` as it is taken."""
+    for rows in batches:
+        taken.append(rows)
+        yield rows
+
+
+def _halve(budget: Budget, batches: Sequence[Sequence[int]], error: BaseException) -> None:
+    """Makes the budget half of the largest one of several windows among the batches that may not have fitted, each
+    given by the lengths of its windows."""
+    divisible = [len(lengths) * max(lengths) for lengths in batches if len(lengths) > 1]
+    if not divisible:
+        longest = max(max(lengths) for lengths in batches)
+        raise OutOfMemory(
+            f"one window of {longest} tokens does not fit into memory; lower max_seq_length or free memory"
+        ) from error
+    budget.tokens = max(divisible) // 2
+    log.warning("out of memory: forward passes of %d tokens from now on", budget.tokens)

@@ -1,0 +1,249 @@
+"""A masked language model trained on texts: the network guesses hidden words from what stands around them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoModelForMaskedLM
+
+from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
+from mrc.encoder import (
+    attention_for,
+    first_position,
+    load_config,
+    load_pretrained,
+    load_tokenizer,
+    max_positions,
+    out_of_memory,
+    pick_device,
+    pick_dtype,
+    sorted_batches,
+)
+from mrc.errors import OutOfMemory, TrainingDiverged
+from mrc.read.data.windows import OVERLAP_KEY
+from mrc.read.model.attention import PACKED, packed_row
+from mrc.read.model.network import ATTENTION_DROPOUTS, HEAD_KEY, check_tokenizer
+from mrc.read.pretrain.mlm_masking import IGNORED, Blanks
+from mrc.read.train_config import PretrainConfig
+
+log = logging.getLogger(__name__)
+
+Ints = NDArray[np.int64]
+Progress = Callable[[int, int, float, float], None]  # update done, updates in all, its loss, seconds left
+
+LONGEST: Final = 384  # tokens of a window
+BATCH_TOKENS: Final = 2048  # padded, of a forward pass
+CHECKPOINT_EVERY: Final = 100  # updates
+WARMUP: Final = 0.1  # share of the updates
+WEIGHT_DECAY: Final = 0.01
+MOST_GRADIENT: Final = 1.0  # norm
+
+
+class MaskedLM:
+    """A masked language model that computes its output, as wide as the vocabulary, at hidden positions alone."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._hidden: Tensor | None = None
+        model.base_model.register_forward_hook(self._pick)
+        embeddings = model.get_input_embeddings()
+        self._padding = int(embeddings.padding_idx or 0)
+
+    def _pick(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[self._hidden][None]
+        return output
+
+    def loss(self, windows: Sequence[tuple[Ints, Ints]], *, low: bool) -> Tensor:
+        """The summed negative log likelihood of the hidden pieces, a scalar; `low` computes in bfloat16."""
+        device = self.model.device
+        ids, targets = (_padded([window[side] for window in windows], device) for side in (0, 1))
+        attention = _padded([np.ones_like(window[0]) for window in windows], device)
+        targets = targets.masked_fill(attention == 0, IGNORED)
+        if self.model.config._attn_implementation == PACKED:
+            row = packed_row(attention)
+            places = row.places[None] + first_position(self.model.base_model)
+            inputs = {"position_ids": places, "cu_seq_lens_q": row.bounds}
+            ids, targets = row.fill(ids, self._padding), row.fill(targets, IGNORED)
+        else:
+            inputs = {"attention_mask": attention}
+        self._hidden = targets != IGNORED
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            logits = self.model(input_ids=ids, **inputs).logits[0]  # (hidden, pieces)
+        return nn.functional.cross_entropy(logits.float(), targets[self._hidden], reduction="sum")
+
+
+def _padded(rows: Sequence[Ints], device: torch.device) -> Tensor:
+    table = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return torch.from_numpy(table).to(device)
+
+
+def plan(count: int, config: PretrainConfig, *, seed: int) -> list[Ints]:
+    """The numbers of the texts of every update."""
+    rng = np.random.default_rng(seed)
+    epochs = math.ceil(config.mlm_epochs)
+    order = np.concatenate([rng.permutation(count) for _ in range(epochs)])[: round(config.mlm_epochs * count)]
+    return [order[at : at + config.batch_size] for at in range(0, len(order), config.batch_size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Guessing:
+    """What is trained on what. `partial` holds the newest checkpoint of the training that `fingerprint` names."""
+
+    start: str
+    texts: Sequence[str]
+    config: PretrainConfig
+    seed: int
+    partial: Path
+    fingerprint: str
+    device: str
+    precision: str
+
+
+def guess(job: Guessing, folder: Path, progress: Progress | None) -> Path:
+    """The folder of the checkpoint trained to guess hidden words of the texts; it appears whole.
+
+    Raises: BadCheckpoint; TrainingDiverged; OutOfMemory.
+    """
+    if folder.exists():
+        return folder
+    device, tokenizer = pick_device(job.device), load_tokenizer(job.start)
+    model = _load(job.start, tokenizer, device, job.seed)
+    apart = model.register_state_dict_post_hook(_unshared)
+    _train(job, model, tokenizer, progress)
+    apart.remove()
+    for name, value in _dropouts(load_config(job.start)).items():
+        setattr(model.config, name, value)
+    model.config.architectures = [type(model).__name__]
+    draft = job.partial / "finished"
+    save_checkpoint(model.config, model.state_dict(), tokenizer, draft)
+    return draft.rename(folder)
+
+
+def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
+    """Writes config.json, model.safetensors and the tokenizer's files; a weight of two names under the first alone.
+
+    What is written is an encoder to start from: its configuration names no head and no overlap embedding.
+    """
+    for key in (HEAD_KEY, OVERLAP_KEY):
+        if hasattr(config, key):
+            delattr(config, key)
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    save_file(_once(weights), folder / "model.safetensors", metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # else it is private to its owner
+
+
+def _load(start: str, tokenizer: Any, device: torch.device, seed: int) -> Any:
+    """The network, its output layer new where the checkpoint has none. Hiding is noise enough: no attention dropout."""
+    config = load_config(start)
+    options = dict.fromkeys(_dropouts(config), 0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = load_pretrained(
+            AutoModelForMaskedLM,
+            start,
+            dtype=torch.float32,
+            attn_implementation=attention_for(config, device),
+            **options,
+        )
+    check_tokenizer(tokenizer, model.base_model, start)
+    return model.to(device)
+
+
+def _dropouts(config: Any) -> dict[str, float]:
+    return {name: getattr(config, name) for name in ATTENTION_DROPOUTS if hasattr(config, name)}
+
+
+def _unshared(module: nn.Module, weights: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    """Copies: the output layer and the embeddings share weights, and files of checkpoints hold no shared ones."""
+    for name, value in weights.items():
+        weights[name] = value.clone()
+
+
+def _once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each weight under the first of its names alone, on the CPU."""
+    first: dict[int, str] = {}
+    for name, value in weights.items():
+        first.setdefault(value.data_ptr(), name)
+    return {name: weights[name].cpu().contiguous() for name in first.values()}
+
+
+def _train(job: Guessing, model: Any, tokenizer: Any, progress: Progress | None) -> None:
+    """All updates that are still to do, with a checkpoint every `CHECKPOINT_EVERY`."""
+    config, device = job.config, model.device
+    low = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
+    longest = min(LONGEST, max_positions(model.base_model))
+    blanks = Blanks.of(tokenizer, longest=longest, share=config.mask_share)
+    groups = weight_groups(model.parameters(), rate=config.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups)
+    fresh: dict[str, Any] = {"fingerprint": job.fingerprint, "step": 0, "batch_tokens": BATCH_TOKENS}
+    record = read_checkpoint(job.partial, model, optimizer, fingerprint=job.fingerprint) or fresh
+    guesser, updates = MaskedLM(model.train()), plan(len(job.texts), config, seed=job.seed)
+    began, first = time.monotonic(), int(record["step"])
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for step in range(first, len(updates)):
+            set_rates(optimizer, rate_share(step, len(updates), WARMUP))
+            texts = [job.texts[number] for number in updates[step]]
+            windows = blanks.windows(texts, np.random.default_rng([job.seed, step]))
+            while (loss := _gradients(guesser, windows, record, step_seed(job.seed, step), low=low)) is None:
+                write_checkpoint(job.partial, model, optimizer, record)  # gone on with, it must cut its updates alike
+            _apply(guesser, optimizer, loss, step)
+            record = {**record, "step": step + 1}
+            if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < len(updates):
+                write_checkpoint(job.partial, model, optimizer, record)
+            if progress:
+                left = (time.monotonic() - began) / (step + 1 - first) * (len(updates) - step - 1)
+                progress(step + 1, len(updates), loss, left)
+
+
+def _gradients(
+    guesser: MaskedLM, windows: Sequence[tuple[Ints, Ints]], record: dict[str, Any], seed: int, *, low: bool
+) -> float | None:
+    """The mean loss of the hidden pieces, its gradient in the network; None if memory ran out, and then the record's
+    forward passes are half as large.
+
+    Raises: OutOfMemory for a single window.
+    """
+    torch.manual_seed(seed)
+    hidden = sum(int((targets != IGNORED).sum()) for _, targets in windows)
+    batches = sorted_batches([len(ids) for ids, _ in windows], budget=record["batch_tokens"])
+    total = 0.0
+    try:
+        for members in batches:
+            loss = guesser.loss([windows[member] for member in members], low=low) / hidden
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        if all(len(members) == 1 for members in batches):
+            raise OutOfMemory("stage 0: a single passage does not fit into memory; choose a smaller model") from error
+    else:
+        return total
+    guesser.model.zero_grad(set_to_none=True)
+    record["batch_tokens"] //= 2
+    log.warning("out of memory: forward passes of %d tokens from now on", record["batch_tokens"])
+    return None
+
+
+def _apply(guesser: MaskedLM, optimizer: torch.optim.Optimizer, loss: float, step: int) -> None:
+    """The weights are moved by the gradient. Raises: TrainingDiverged where it is no number."""
+    norm = float(torch.nn.utils.clip_grad_norm_(guesser.model.parameters(), MOST_GRADIENT))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise TrainingDiverged(f"stage 0, update {step + 1}: the loss is {loss}; lower learning_rate in [pretrain]")
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,136 @@
+"""Stage 0: a starting checkpoint that has read the corpus before it sees a label.
+
+First it guesses hidden words of the passages (`mrc.read.pretrain.mlm`), then it selects spans in questions made of them
+(`mrc.read.pretrain.recurring_span_selection`). It reads passages alone: neither questions nor answers of any split can reach it.
+
+Source: Gururangan et al. 2020, Don't Stop Pretraining, section 4, on the gain of the task's own texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mrc.checkpoints import finished_record
+from mrc.encoder import load_config, load_tokenizer
+from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.read.model.reader import RECORD_FILE, model_hash
+from mrc.read.pretrain.mlm import LONGEST, Guessing, Progress, guess, plan
+from mrc.read.pretrain.recurring_span_selection import cloze
+from mrc.read.train.trainer import train
+from mrc.read.train_config import PretrainConfig, TrainConfig
+
+OWNER_FILE: Final = "fingerprint"  # in the folder of an unfinished stage 0
+
+
+def pretrain(
+    start: str | Path,
+    texts: Sequence[str],
+    folder: str | Path,
+    *,
+    config: PretrainConfig,
+    seed: int,
+    progress: Progress | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Path:
+    """The folder of a checkpoint that began as `start` and has read the texts; it appears whole or not at all.
+
+    Give passages. While it trains, `folder.partial` holds what is done, and the same call goes on from there; a folder
+    that the same call finished is returned as it is.
+
+    Raises: ValueError where the configuration has no epochs; BadCheckpoint for an unusable start or a folder that
+    holds something else; DataError where the texts give no question; TrainingDiverged.
+    """
+    if not config.on:
+        raise ValueError("stage 0 needs mlm_epochs or cloze_epochs above 0")
+    final = Path(folder)
+    fingerprint = pretrain_fingerprint(start, texts, config, seed, device, precision)
+    if final.exists():
+        finished_record(final / RECORD_FILE, fingerprint)
+        return final
+    partial = _partial(final, fingerprint)
+    made, done = str(start), 0
+    with writing(partial):
+        if config.mlm_epochs:
+            job = Guessing(made, texts, config, seed, partial / "mlm.partial", fingerprint, device, precision)
+            made = str(guess(job, partial / "mlm", progress))
+            done = len(plan(len(texts), config, seed=seed))
+        if config.cloze_epochs:
+            trained = _select(made, texts, partial / "cloze", config, seed, _later(progress, done), device, precision)
+            made = str(trained)
+        ready = partial / "finished"  # a copy: killed before the last step, the same call finds `made` as it was
+        shutil.rmtree(ready, ignore_errors=True)
+        shutil.copytree(made, ready)
+        record = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
+        (ready / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        ready.rename(final)
+        shutil.rmtree(partial)
+    return final
+
+
+def _select(
+    start: str,
+    texts: Sequence[str],
+    folder: Path,
+    config: PretrainConfig,
+    seed: int,
+    progress: Progress | None,
+    device: str,
+    precision: str,
+) -> Path:
+    """The folder of a reader trained on questions made of the texts."""
+    mask = load_tokenizer(start).mask_token
+    if mask is None:
+        raise BadCheckpoint(f"{start}: the tokenizer has no mask token; set cloze_epochs = 0 or choose another start")
+    examples = cloze(texts, mask=mask, rng=np.random.default_rng(seed), most=config.cloze_examples)
+    if not examples:
+        raise DataError(f"no words recur between the sentences of {len(texts)} passages; set cloze_epochs = 0")
+    longest = min(LONGEST, getattr(load_config(start), "max_position_embeddings", LONGEST))
+    settings = TrainConfig(
+        epochs=config.cloze_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        max_seq_length=longest,
+        doc_stride=longest // 3,
+        device=device,
+        precision=precision,
+    )
+    return train(examples, start=start, config=settings, seed=seed, folder=folder, progress=progress).folder
+
+
+def _later(progress: Progress | None, done: int) -> Progress | None:
+    """Progress that counts the updates done before."""
+    if progress is None:
+        return None
+    return lambda step, total, loss, left: progress(done + step, done + total, loss, left)
+
+
+def _partial(final: Path, fingerprint: str) -> Path:
+    """The folder of the unfinished stage 0, emptied if it belongs to another."""
+    partial = final.with_name(f"{final.name}.partial")
+    owner = partial / OWNER_FILE
+    if not owner.is_file() or owner.read_text(encoding="utf-8") != fingerprint:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        owner.write_text(fingerprint, encoding="utf-8")
+    return partial
+
+
+def pretrain_fingerprint(
+    start: str | Path, texts: Sequence[str], config: PretrainConfig, seed: int, device: str, precision: str
+) -> str:
+    """Hash of all that decides the result."""
+    begin = model_hash(start) if Path(start).is_dir() else str(start)
+    corpus = hashlib.sha256()
+    for text in texts:
+        corpus.update(hashlib.sha256(text.encode()).digest())
+    parts = [begin, corpus.hexdigest(), asdict(config), seed, device, precision]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

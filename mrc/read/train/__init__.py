@@ -1,0 +1,1 @@
+"""Training a reader: loop, losses, schedule, distillation, reinforcement learning."""

@@ -1,0 +1,53 @@
+"""How well a reader in training answers the questions it is watched by, and the best it has been."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mrc.metrics import score
+from mrc.read.model.network import SpanModel
+from mrc.read.model.reader import Reader, normalizer
+from mrc.read.predict.groups import Group
+from mrc.read.train.job import Job
+from mrc.text import passage_id
+from mrc.types import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best dev score so far, 0-1, and the update after which it was reached."""
+
+    step: int
+    exact_match: float
+    f1: float
+
+    def beaten_by(self, other: Best) -> bool:
+        """By a higher exact match, then a higher F1; of equal ones the earlier stays."""
+        return (other.exact_match, other.f1) > (self.exact_match, self.f1)
+
+
+def dev_score(model: SpanModel, tokenizer: Any, job: Job, *, step: int, device: torch.device, low: bool) -> Best:
+    """The score after `step` updates, each question read in its own passage; the model may be in evaluation mode after.
+
+    It reads as the finished reader will: with `low`, a copy of the encoder computes in bfloat16. Where some question
+    has no answer, the reader may give none.
+    """
+    if low:
+        model = copy.deepcopy(model)
+        model.encoder.to(torch.bfloat16)
+    reader = Reader(model, tokenizer, device=device)
+    groups = [Group(each.question, (Passage(passage_id(each.context), each.context),)) for each in job.dev]
+    abstains = any(not each.answers for each in job.dev)
+    scores = []
+    answers = reader.read(groups, config=job.config.reading, normalize=normalizer(job.metric))
+    for each, found in zip(job.dev, answers, strict=True):
+        answer = found.answers[0] if found.answers else None
+        silent = answer is None or (abstains and found.null_score > answer.score)
+        scores.append(score("" if silent or answer is None else answer.text, each.answers, job.metric))
+    exact, f1 = (float(np.mean([getattr(each, name) for each in scores])) for name in ("exact_match", "f1"))
+    return Best(step, exact, f1)

@@ -1,0 +1,91 @@
+"""What teachers believe about the examples of a training, made once and kept while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mrc.read.train_config import PassageTarget, SoftTarget, TrainConfig, TrainingExample
+
+if TYPE_CHECKING:
+    from mrc.read.model.reader import Reader
+
+TARGETS_FILE: Final = "targets.npz"
+
+
+def trained_on(examples: Sequence[TrainingExample], *, human_labelled: bool) -> list[int]:
+    """The numbers of the examples that teachers read: all, or without `trusted` those that nobody vouches for."""
+    return [number for number, example in enumerate(examples) if human_labelled or not example.human_labelled]
+
+
+def teacher_probs(
+    teachers: Sequence[Reader],
+    examples: Sequence[TrainingExample],
+    config: TrainConfig,
+    *,
+    human_labelled: bool,
+    partial: Path,
+    fingerprint: str,
+) -> list[SoftTarget | None]:
+    """The teachers' belief about each example, None where they are not asked; kept in `partial` for a resumption."""
+    found: list[SoftTarget | None] = [None] * len(examples)
+    numbers = trained_on(examples, human_labelled=human_labelled)
+    targets = read_targets(partial / TARGETS_FILE, fingerprint)
+    if targets is None:
+        from mrc.read.train.teacher import soft_targets
+
+        asked = [examples[number] for number in numbers]
+        targets = soft_targets(teachers, asked, config=config.reading, temperature=config.distill_temperature)
+        partial.mkdir(parents=True, exist_ok=True)
+        write_targets(partial / TARGETS_FILE, targets, fingerprint)
+    for number, target in zip(numbers, targets, strict=True):
+        found[number] = target
+    return found
+
+
+def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -> None:
+    """Nothing; the file appears whole or not at all."""
+    passages = [passage for target in targets for passage in target.passages]
+    draft = path.with_suffix(".draft.npz")
+    parts: dict[str, Any] = {
+        name: np.concatenate([getattr(passage, name) for passage in passages] or [np.zeros(0)])
+        for name in ("starts", "start_mass", "ends", "end_mass")
+    }
+    counts = [[len(passage.starts), len(passage.ends)] for passage in passages]
+    np.savez(
+        draft,
+        fingerprint=np.array(fingerprint),
+        passages=np.array([len(target.passages) for target in targets], dtype=np.int64),
+        counts=np.array(counts, dtype=np.int64).reshape(-1, 2),
+        null=np.array([[passage.null_start, passage.null_end] for passage in passages]).reshape(-1, 2),
+        **parts,
+    )
+    draft.replace(path)
+
+
+def read_targets(path: Path, fingerprint: str) -> list[SoftTarget] | None:
+    """What `write_targets` wrote for the same training; None where there is none."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["fingerprint"]) != fingerprint:
+            return None
+        held = {name: stored[name] for name in stored.files}
+    starts, ends = (np.cumsum([0, *held["counts"][:, side]]) for side in (0, 1))
+    passages = [
+        PassageTarget(
+            held["starts"][starts[at] : starts[at + 1]].astype(np.int64),
+            held["start_mass"][starts[at] : starts[at + 1]],
+            held["ends"][ends[at] : ends[at + 1]].astype(np.int64),
+            held["end_mass"][ends[at] : ends[at + 1]],
+            float(null[0]),
+            float(null[1]),
+        )
+        for at, null in enumerate(held["null"])
+    ]
+    bounds = np.cumsum([0, *held["passages"]])
+    return [SoftTarget(tuple(passages[low:high])) for low, high in pairwise(bounds)]

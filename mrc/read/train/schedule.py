@@ -1,0 +1,141 @@
+"""Which questions meet in which update of a training, and at what share of the peak learning rate.
+
+A training has up to three phases: `main` over all examples; `gold` over the trusted ones alone, without noise; and
+`reward`, over the trusted ones that have an answer, rewarded by F1. The last two go at a tenth of the peak rate,
+falling to 0. The whole list follows from the settings and the seed, so that a resumed training finds its place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrc.checkpoints import rate_share
+from mrc.read.data import balance
+from mrc.read.train_config import TrainConfig, TrainingExample
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Phase = Literal["main", "gold", "reward"]
+
+AFTERWARDS: Final = 0.1  # share of the peak rate at which the phases after the main one begin
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One update: the numbers of its examples (one may come twice), its phase, its share of the peak rates."""
+
+    numbers: tuple[int, ...]
+    phase: Phase
+    rate_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All updates of a training, and after how many of them dev is read once more."""
+
+    updates: tuple[Update, ...]
+    evaluate_every: int
+
+
+def plan(
+    human_labelled: Sequence[bool],
+    answered: Sequence[bool],
+    config: TrainConfig,
+    *,
+    seed: int,
+    repeats: Ints | None = None,
+) -> Plan:
+    """Every update of a training on these examples, shuffled anew each epoch.
+
+    Every example comes once an epoch, or as often as `repeats` (N,) says, but where untrusted ones are many the trusted
+    come more often, so that they fill at least `human_labelled_share` of each batch. `answered` examples have a span.
+    """
+    often = np.ones(len(human_labelled), dtype=np.int64) if repeats is None else repeats
+    sure = np.asarray(human_labelled, dtype=np.bool_)
+    rng = np.random.default_rng(seed)
+    epoch, batches = _main(sure, often, config, rng)
+    updates = [
+        Update(tuple(numbers), "main", rate_share(step, len(batches), config.warmup_ratio))
+        for step, numbers in enumerate(batches)
+    ]
+    both = np.asarray(answered, dtype=np.bool_) & sure
+    updates += _afterwards("gold", np.flatnonzero(sure), config.gold_epochs, config, seed)
+    updates += _afterwards("reward", np.flatnonzero(both), config.rl_epochs, config, seed)
+    return Plan(tuple(updates), max(1, round(config.evaluate_every * epoch)))
+
+
+def balanced(
+    examples: Sequence[TrainingExample], config: TrainConfig, shares: Mapping[str, float] | None
+) -> tuple[Floats, Ints | None]:
+    """What `config.balance` makes of the examples: factors of their weights (N,), and how often each comes (N,).
+
+    `shares` are the wanted ones of question type x answer length; without them, those among the trusted examples,
+    which nobody has selected. Where none is trusted there is nothing to go by, and all weigh alike.
+    """
+    human_labelled = np.array([example.human_labelled for example in examples], dtype=np.bool_)
+    strata = balance.strata([example.question for example in examples], [_length(example) for example in examples])
+    wanted = shares or _shares([kind for kind, sure in zip(strata, human_labelled, strict=True) if sure])
+    factors: Floats = np.ones(len(strata))
+    often = balance.repeats(strata, human_labelled) if config.balance in ("repeats", "both") else None
+    if config.balance in ("weights", "both") and wanted:
+        counts = np.array([example.weight for example in examples], dtype=np.float64)
+        factors = balance.weights(strata, wanted, counts=counts, often=often)
+    return factors, often
+
+
+def _length(example: TrainingExample) -> int:
+    """Words of the answer; 0 without one."""
+    return len(example.context[example.start : example.end].split()) if example.start >= 0 else 0
+
+
+def _shares(strata: Sequence[str]) -> dict[str, float]:
+    return {kind: strata.count(kind) / len(strata) for kind in sorted(set(strata))}
+
+
+def _main(
+    human_labelled: Bools, often: Ints, config: TrainConfig, rng: np.random.Generator
+) -> tuple[int, list[list[int]]]:
+    """The updates of one epoch, and the numbers of all updates of the main phase."""
+    numbers = np.repeat(np.arange(len(human_labelled)), often)
+    sides = numbers[human_labelled[numbers]], numbers[~human_labelled[numbers]]
+    batches = _epoch(*sides, config, rng)
+    length = len(batches)
+    total = config.max_steps or max(1, round(config.epochs * length))
+    while len(batches) < total:
+        batches = batches + _epoch(*sides, config, rng)
+    return length, batches[:total]
+
+
+def _epoch(human_labelled: Ints, others: Ints, config: TrainConfig, rng: np.random.Generator) -> list[list[int]]:
+    size = config.batch_size
+    if not len(human_labelled) or not len(others):
+        order = rng.permutation(np.concatenate([human_labelled, others]))
+        return [order[at : at + size].tolist() for at in range(0, len(order), size)]
+    proportional = round(size * len(human_labelled) / (len(human_labelled) + len(others)))
+    quota = min(max(proportional, int(np.ceil(config.human_labelled_share * size)), 1), max(size - 1, 1))
+    count = max(-(-len(others) // max(size - quota, 1)), -(-len(human_labelled) // quota))
+    rounds = -(-count * quota // len(human_labelled))
+    repeated = np.concatenate([rng.permutation(human_labelled) for _ in range(rounds)])[: count * quota]
+    parts = np.array_split(rng.permutation(others), count)
+    return [repeated[at * quota : (at + 1) * quota].tolist() + part.tolist() for at, part in enumerate(parts)]
+
+
+def _afterwards(phase: Phase, numbers: Ints, epochs: float, config: TrainConfig, seed: int) -> list[Update]:
+    """The updates of a phase after the main one; none without examples, or in no epochs."""
+    length = -(-len(numbers) // config.batch_size)
+    total = round(epochs * length)
+    rng = np.random.default_rng([seed, *phase.encode()])
+    batches: list[Ints] = []
+    while len(batches) < total:
+        order = rng.permutation(numbers)
+        batches += [order[at : at + config.batch_size] for at in range(0, len(order), config.batch_size)]
+    return [
+        Update(tuple(batch.tolist()), phase, AFTERWARDS * (total - step) / total)
+        for step, batch in enumerate(batches[:total])
+    ]

@@ -1,0 +1,68 @@
+"""What readers teach: their belief about examples, on characters, so that a student's tokenizer need not be theirs.
+
+Source: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (shares at a temperature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mrc.ensemble.voting import CharProbs, vote
+from mrc.read.config import ReadConfig
+from mrc.read.predict.char_probs import read_grids
+from mrc.read.predict.forward import Budget, Network
+from mrc.read.predict.groups import Group, batched
+from mrc.read.train_config import PassageTarget, SoftTarget, TrainingExample
+from mrc.text import passage_id
+from mrc.types import Passage
+
+
+def soft_targets(
+    members: Sequence[Network], examples: Sequence[TrainingExample], *, config: ReadConfig, temperature: float
+) -> list[SoftTarget]:
+    """The members' mean belief about each example: shares of the starts, and of the ends, of one softmax at this
+    temperature over its context, its negatives and "no answer" of every window; each side sums to 1.
+
+    Raises: ValueError without a member or for a temperature that is not above 0; BadCheckpoint; OutOfMemory.
+    """
+    if not members:
+        raise ValueError("soft targets need at least one teacher")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, not {temperature}")
+    budgets = [Budget(config.batch_tokens) for _ in members]
+    targets: list[SoftTarget] = []
+    for chunk in batched(examples, config.chunk_size):
+        groups = [Group(example.question, _passages(example)) for example in chunk]
+        read = [
+            read_grids(member, groups, config=config, budget=budget, temperature=temperature)
+            for member, budget in zip(members, budgets, strict=True)
+        ]
+        targets.extend(
+            _target([vote(own) for own in zip(*question, strict=True)]) for question in zip(*read, strict=True)
+        )
+    return targets
+
+
+def _passages(example: TrainingExample) -> tuple[Passage, ...]:
+    return tuple(Passage(passage_id(text), text) for text in (example.context, *example.negatives))
+
+
+def _target(passages: Sequence[CharProbs]) -> SoftTarget:
+    """The shares of a question's passages; what tokens of white space hold goes to all others."""
+    starts = sum(float(np.exp(own.start_log).sum() + np.exp(own.null_start)) for own in passages)
+    ends = sum(float(np.exp(own.end_log).sum() + np.exp(own.null_end)) for own in passages)
+    return SoftTarget(
+        tuple(
+            PassageTarget(
+                starts=own.starts,
+                start_mass=np.exp(own.start_log) / starts,
+                ends=own.ends,
+                end_mass=np.exp(own.end_log) / ends,
+                null_start=float(np.exp(own.null_start)) / starts,
+                null_end=float(np.exp(own.null_end)) / ends,
+            )
+            for own in passages
+        )
+    )

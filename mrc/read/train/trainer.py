@@ -1,0 +1,193 @@
+"""Training a reader: from a starting checkpoint and examples to a finished folder, resumable at any moment.
+
+The loop itself stands in `mrc.read.train.loop`, what an update does in `mrc.read.train.update`, what it minimises in
+`mrc.read.train.losses`, which examples meet in `mrc.read.train.schedule`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from mrc.checkpoints import finished_record, forget_others
+from mrc.encoder import load_tokenizer, pick_device, pick_dtype
+from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.metrics import Metric
+from mrc.read.data.tokenized import Prepared, prepare
+from mrc.read.model.network import SpanModel, check_tokenizer, load_model
+from mrc.read.model.reader import RECORD_FILE, Reader, model_hash, windower_of
+from mrc.read.train import distributed, update
+from mrc.read.train.distillation import teacher_probs, trained_on
+from mrc.read.train.job import Job
+from mrc.read.train.loop import BEST_FILE, Progress, State, resume, run
+from mrc.read.train.param_groups import rate_groups
+from mrc.read.train.schedule import Plan, balanced, plan
+from mrc.read.train_config import DevExample, SoftTarget, TrainConfig, TrainingExample, TrainResult
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    examples: Sequence[TrainingExample],
+    *,
+    start: str | Path,
+    config: TrainConfig,
+    seed: int,
+    folder: str | Path,
+    progress: Progress | None = None,
+    dev: Sequence[DevExample] = (),
+    teachers: Sequence[Reader] = (),
+    teach_trusted: bool = True,
+    shares: Mapping[str, float] | None = None,
+    metric: Metric = "squad",
+) -> TrainResult:
+    """The finished reader's folder, hash and loss; the folder appears whole or not at all.
+
+    While it trains, `folder.partial` holds the newest checkpoint, and the same call goes on from there. A folder that
+    the same call finished before is returned as it is.
+
+    Args:
+        dev: what early stopping watches (`config.early_stopping_patience`); otherwise it is not read.
+        teachers: readers whose beliefs are learnt (`config.distill_weight`).
+        teach_trusted: whether on trusted examples, too: a teacher that was itself trained on them knows no more of them
+            than their labels say.
+        shares: the wanted share of each kind of example (`config.balance`), as `mrc.read.data.balance.strata` names them;
+            without it, that among the trusted.
+        metric: by which rewards and dev are marked.
+
+    Raises: BadCheckpoint for an unusable start or a folder that holds something else; DataError without a usable
+    example, or with patience and nothing to watch; TrainingDiverged and OutOfMemory, with the last checkpoint kept.
+    """
+    names = tuple(teacher.fingerprint for teacher in teachers) if config.distill_weight else ()
+    if names and not trained_on(examples, human_labelled=teach_trusted):
+        log.warning("all examples are trusted: the teachers teach nothing, and this reader learns from labels alone")
+        names = ()
+    job = Job(examples, start, config, seed, Path(folder), dev, shares, metric, names, teach_trusted)
+    fingerprint = job.fingerprint
+    if job.folder.exists():
+        return _finished(job.folder, fingerprint)
+    if config.early_stopping_patience and not dev:
+        raise DataError(
+            f"early_stopping_patience = {config.early_stopping_patience} needs dev questions to watch; give some or set early_stopping_patience = 0"
+        )
+    processes = distributed.processes(config)
+    forget_others(job.partial, fingerprint)
+    if names:
+        _beliefs(job, teachers)
+    if processes > 1:
+        distributed.train_together(job, processes, progress)
+        return _finished(job.folder, fingerprint)
+    return run_job(job, update.SingleProcess(pick_device(config.device)), progress)
+
+
+def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResult:
+    """The training itself, in this process as one of its team; the first of the team writes."""
+    began, config = time.monotonic(), job.config
+    fingerprint, device = job.fingerprint, crew.device
+    tokenizer = load_tokenizer(job.start)
+    model = load_model(
+        job.start,
+        device=device,
+        dtype=torch.float32,
+        head=config.head,
+        seed=job.seed,
+        overlap=config.overlap,
+        morphemes=config.morphemes,
+        attention_dropout=config.attention_dropout,
+    )
+    check_tokenizer(tokenizer, model.encoder, job.start)
+    _check_positions(model, config)
+    if config.checkpoint_activations:
+        model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
+    windower = windower_of(tokenizer, model.config)
+    items, numbers, unusable = prepare(job.examples, windower, config)
+    if not items:
+        raise DataError(f"none of {len(job.examples)} examples can train: no answer has a token or fits into a window")
+    low = pick_dtype(config.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
+    items, updates = _scheduled(job, items, numbers)
+    ctx = update.TrainContext(items, windower, updates, config, job.seed, job.metric, low, crew)
+    optimizer = torch.optim.AdamW(rate_groups(model, config))
+    state = resume(job.partial, fingerprint, State(model, optimizer, 0, config.batch_tokens))
+    with writing(job.partial):
+        run(state, ctx, job, fingerprint, tokenizer, progress)
+        result = TrainResult(
+            job.folder, "", len(items), state.done, time.monotonic() - began, float(np.mean(state.losses)), unusable
+        )
+        origin = {"fingerprint": fingerprint, "start": str(job.start), "config": asdict(config), "seed": job.seed}
+        return _finish(state, tokenizer, result, job.partial, origin) if crew.rank == 0 else result
+
+
+def _beliefs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | None]:
+    """What the job's teachers believe; they need not be given once they have been asked."""
+    return teacher_probs(
+        teachers,
+        job.examples,
+        job.config,
+        human_labelled=job.teach_trusted,
+        partial=job.partial,
+        fingerprint=job.fingerprint,
+    )
+
+
+def _scheduled(job: Job, items: Sequence[Prepared], numbers: Sequence[int]) -> tuple[list[Prepared], Plan]:
+    """The items with their weights and what teachers believe of them, and the updates in which they meet."""
+    config, repeats = job.config, None
+    if job.teachers:
+        soft = _beliefs(job, ())
+        items = [replace(item, soft=soft[number]) for item, number in zip(items, numbers, strict=True)]
+    if config.balance != "none":
+        factors, repeats = balanced([job.examples[number] for number in numbers], config, job.shares)
+        items = [replace(item, weight=item.weight * float(factor)) for item, factor in zip(items, factors, strict=True)]
+    human_labelled, answered = [item.human_labelled for item in items], [bool(item.spans) for item in items]
+    return list(items), plan(human_labelled, answered, config, seed=job.seed, repeats=repeats)
+
+
+def _check_positions(model: SpanModel, config: TrainConfig) -> None:
+    if config.max_seq_length > model.max_positions:
+        raise BadCheckpoint(
+            f"max_seq_length {config.max_seq_length} is more than the model's {model.max_positions} positions; "
+            f"set max_seq_length = {model.max_positions} or less"
+        )
+
+
+def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]) -> TrainResult:
+    """Saves the reader and its record into `partial`, renames it to the final folder, drops the checkpoints."""
+    if state.best:
+        state.model.load_state_dict(load_file(partial / BEST_FILE))
+    ready = partial / "finished"
+    shutil.rmtree(ready, ignore_errors=True)
+    state.model.save(ready, tokenizer)
+    result = replace(result, hash=model_hash(ready))
+    record = {key: value for key, value in asdict(result).items() if key != "folder"}
+    told = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
+    (ready / RECORD_FILE).write_text(json.dumps({**record, **told, **origin}, indent=1), encoding="utf-8")
+    ready.rename(result.folder)
+    shutil.rmtree(partial)
+    return result
+
+
+def _finished(folder: Path, fingerprint: str) -> TrainResult:
+    """What the same training left in the folder.
+
+    Raises: BadCheckpoint if the folder holds something else.
+    """
+    record = finished_record(folder / RECORD_FILE, fingerprint)
+    return TrainResult(
+        folder,
+        record["hash"],
+        record["examples"],
+        record["steps"],
+        record["seconds"],
+        record["loss"],
+        tuple(record["unusable"]),
+    )
