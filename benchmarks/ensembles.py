@@ -33,7 +33,7 @@ from labeler.ablation import PARTS
 from labeler.ablation.compare import two_sided
 from labeler.ablation.data import document_of, part_examples, passages_of
 from mrc import pipeline
-from mrc.ensemble.members import Cascade, Ensemble
+from mrc.ensemble import Cascade, Ensemble
 from mrc.metrics import Interval, bootstrap_interval, paired_interval, score
 from mrc.read import PretrainConfig, ReadConfig, TrainingExample
 from mrc.read.model.reader import Reader

@@ -154,3 +154,12 @@ class Choice:
     f1: float
     seeds: int
     at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What `labeler ablate` says. `lines` in the order of the arms; `choice` is None before it is made."""
+
+    lines: tuple[Line, ...]
+    choice: Choice | None
+    folder: Path

@@ -13,7 +13,7 @@ from labeler.core.files import atomic_write
 from mrc.metrics import Interval
 
 if TYPE_CHECKING:
-    from labeler.ablation.study import Study
+    from labeler.ablation import Study
 
 _HEADER = ("arm", "stage", "seeds", "EM", "F1", f"EM against {BASE}", "95% interval", "p", "end to end", "CPU s", "MiB")
 

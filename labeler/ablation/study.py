@@ -7,11 +7,10 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labeler.ablation import BASE, GIVEN, RETRIEVED, Choice, Design, Line, Run, Trained, runs
+from labeler.ablation import BASE, GIVEN, RETRIEVED, Choice, Design, Line, Run, Study, Trained, runs
 from labeler.ablation.arms import config_of
 from labeler.ablation.compare import marks_of, measured
 from labeler.ablation.data import metric_of, split_file
@@ -23,15 +22,6 @@ from labeler.core.files import alone
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What `labeler ablate` says. `lines` in the order of the arms; `choice` is None before it is made."""
-
-    lines: tuple[Line, ...]
-    choice: Choice | None
-    folder: Path
-
-
 def run_study(design: Design) -> Study:
     """Does what is left of a study and tells where it stands. Killed at any moment, the same call goes on.
 
@@ -41,14 +31,14 @@ def run_study(design: Design) -> Study:
     """
     design.folder.mkdir(parents=True, exist_ok=True)
     with alone(design.folder, lambda: _busy(design.folder)):
-        return _Desk(design).go()
+        return _StudyRun(design).go()
 
 
 def _busy(folder: Path) -> WorkspaceBusy:
     return WorkspaceBusy(f"{folder} is in use by another labeler ablate; wait for it or stop it")
 
 
-class _Desk:
+class _StudyRun:
     """A study at work."""
 
     def __init__(self, design: Design) -> None:

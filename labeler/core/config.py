@@ -25,19 +25,19 @@ from labeler.core.settings import (
     CalibrateConfig,
     CascadeSection,
     EnsembleSection,
+    GateConfig,
     ReadSection,
     RetrieverSection,
     RoundConfig,
+    SelectConfig,
     StudioConfig,
     TrainSection,
     WorkspaceConfig,
 )
-from labeler.rounds.gate import GateConfig
-from labeler.rounds.select import SelectConfig
 from mrc.read import BuiltinConfig, PretrainConfig
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import IndexConfig
-from mrc.retrieve.rerank.reranking import RerankConfig
+from mrc.retrieve.rerank.config import RerankConfig
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"

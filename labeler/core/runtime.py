@@ -152,11 +152,11 @@ class Runtime:
         """What answers with a trained reader of this workspace: itself, with the members of `[ensemble]` that vote with
         it, and before the larger one of `[cascade]`. Raises as `reader` does; MembersDisagree; NotReady as
         `check_company` does."""
-        from labeler.reading.reader_spec import together
+        from mrc.ensemble import combine
 
         self.check_company()
         ensemble, cascade = self.config.ensemble, self.config.cascade
-        return together(
+        return combine(
             [self.reader(model), *(self._member(name) for name in ensemble.members)],
             names=(model.path, *ensemble.members),
             vote=ensemble.vote,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +12,7 @@ from mrc.retrieve.training.train_config import RetrieverConfig
 
 DATABASE = "sqlite:///labeler.db"
 MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
+MAX_PASSAGES = 5  # on one page: more are not read by people
 REVIEWERS = ("simulated", "none", "people", "studio")
 
 
@@ -152,3 +154,66 @@ class StudioConfig:
         _in_range("batch_size", self.batch_size, 1, 1000)
         _in_range("poll_seconds", self.poll_seconds, 0.1, 3600)
         _in_range("overlap_seconds", self.overlap_seconds, 0, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectConfig:
+    """How a round's questions are chosen. Shares are of the review budget and add up to 1."""
+
+    review_budget: int = 300  # tasks a round
+    passages: int = 5  # shown to a reviewer, 1-5: the first that were read
+    double_annotation: float = 0.0  # of a round's questions, each answered by two people
+    random_share: float = 0.5  # whole pool, blind
+    uncertain_share: float = 0.4
+    suspect_share: float = 0.1
+    first_random_share: float = 0.7  # at least, in round 1: confidence was fitted on seeds alone
+    uncertain_low: float = 0.2  # confidence, inclusive: below it answers are mostly lost passages
+    uncertain_high: float = 0.7  # confidence, inclusive; above it an answer can only be a suspect
+    suspect_rank: int = 3  # the answer's passage was retrieved as the fourth (ranks from 0) or later
+    suspect_margin: float = 0.2  # mass, below which the next answer comes close
+    min_train_confidence: float = 0.35  # below it an answer is more often wrong than not and teaches nothing
+
+    def __post_init__(self) -> None:
+        for name in ("double_annotation", "random_share", "uncertain_share", "suspect_share", "first_random_share",
+                     "uncertain_low", "uncertain_high", "suspect_margin", "min_train_confidence"):  # fmt: skip
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
+        if not 1 <= self.passages <= MAX_PASSAGES:
+            raise ValueError(f"passages must be in 1-{MAX_PASSAGES}, not {self.passages}")
+        for name in ("review_budget", "suspect_rank"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        shares = self.random_share + self.uncertain_share + self.suspect_share
+        if not math.isclose(shares, 1.0, abs_tol=1e-9):
+            raise ValueError(f"random_share, uncertain_share and suspect_share must add up to 1, not {shares:g}")
+        if self.uncertain_low > self.uncertain_high:
+            raise ValueError(f"uncertain_low {self.uncertain_low} is above uncertain_high {self.uncertain_high}")
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """When a student is promoted, and when an alarm sounds."""
+
+    tolerance: float = 0.01  # of EM: a fall up to one point is taken for more labels
+    max_fall_probability: float = 0.3  # of a fall beyond the tolerance
+    refuse_below_p: float = 0.1  # one-sided McNemar "the student is worse"
+    power: float = 0.8  # with which `smallest_visible` would have been seen
+    min_questions: int = 100  # dev questions below which only McNemar decides
+    samples: int = 2000  # bootstrap resamples: a probability of .3 to within .02
+    alarm_overconfidence: float = 0.05  # mean confidence minus accuracy in review
+    alarm_type_divergence: float = 0.1  # nats
+    alarm_length_drift: float = 0.2  # relative change of the mean answer length
+    alarm_churn: float = 0.3  # share of answers changed; a round with more has not settled
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "max_fall_probability", "alarm_overconfidence", "alarm_churn"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
+        for name in ("refuse_below_p", "power"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        for name in ("alarm_type_divergence", "alarm_length_drift", "min_questions"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.samples < 1:
+            raise ValueError(f"samples must be 1 or more, not {self.samples}")

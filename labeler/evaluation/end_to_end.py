@@ -16,13 +16,11 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.evaluation import retrieval_metrics
+from labeler.evaluation.results import QuestionResult
 from labeler.evaluation.retrieval_metrics import Comparison, Miss, gold_passages
 from labeler.reading import postprocessing
-from labeler.rounds.gate import QuestionResult
-from labeler.rounds.steps import predicting
+from labeler.reading.answers import answers, best_text
 from mrc.metrics import Interval, bootstrap_interval, score
-from mrc.postprocess.rules import null_margin
-from mrc.types import Prediction
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine, RuleEffect
@@ -185,7 +183,7 @@ def marks(
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
     rows = []
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as shown:
-        found = predicting.answers(runtime, questions, reader, index, refine=refine)
+        found = answers(runtime, questions, reader, index, refine=refine)
         for entry, prediction in zip(entries, found, strict=True):
             # Who must find the passage is only asked what has an answer, and always gives one.
             abstain = not index and entry.question.is_impossible is not None
@@ -203,17 +201,6 @@ def _mark(runtime: Runtime, entry: LabelledQuestion, text: str, passage: str | N
     found = score(text, [answer.text for answer in entry.label.answers], runtime.metric)
     right = passage in gold_passages(entry)
     return [entry.question.id, entry.document_id, found.exact_match, found.f1, text, passage, right]
-
-
-def best_text(prediction: Prediction, *, may_abstain: bool, null_threshold: float = 0.0) -> tuple[str, str | None]:
-    """The answer given and its passage; empty where there is none, or where "no answer" is allowed and weighs more, by
-    more than `null_threshold` nats."""
-    if not prediction.answers:
-        return "", None
-    best = prediction.answers[0]
-    if may_abstain and null_margin(prediction.null_score, best.score) > null_threshold:
-        return "", None
-    return best.text, best.passage_id
 
 
 def summary(rows: Sequence[Sequence[Any]], *, index: str | None) -> dict[str, Any]:

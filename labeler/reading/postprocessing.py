@@ -128,12 +128,11 @@ def _judged(
     runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str | None
 ) -> list[tuple[Judged, float]]:
     """Each question as it is answered without rules, and the mass of "no answer"."""
-    from labeler.rounds.steps import predicting
 
     if not entries:
         return []
     questions = [entry.question if index else in_gold_passage(entry) for entry in entries]
-    predictions = list(predicting.answers(runtime, questions, reader, index))
+    predictions = list(answers(runtime, questions, reader, index))
     shown = {answer.passage_id for prediction in predictions for answer in prediction.answers}
     passages = runtime.fetch(sorted(shown))
     golds = [tuple(answer.text for answer in entry.label.answers) for entry in entries]

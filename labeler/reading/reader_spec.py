@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mrc.read.model.reader import Reader
     from mrc.read.predict.groups import Answerer
-
-
-def together(
-    members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Reader | None, band: tuple[float, float]
-) -> Answerer:
-    """One reader, or several that vote, the better ones first; where their score lies in the band, the larger reader.
-
-    Raises: MembersDisagree; ValueError for a vote or a band that cannot be.
-    """
-    from mrc.ensemble.members import Cascade, Ensemble
-
-    small = members[0] if len(members) == 1 else Ensemble(members, how=vote, names=names)
-    return small if large is None else Cascade(small, large, low=band[0], high=band[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +22,13 @@ class Readers:
     def load(self, *, device: str, precision: str, backend: str) -> Answerer:
         """What answers. Raises BadCheckpoint; MissingExtra, NoDevice for a backend that is not there or not for this
         device; MembersDisagree; ValueError for a vote or a band that cannot be."""
+        from mrc.ensemble import combine
         from mrc.read.model.reader import Reader
 
         def load(model: str) -> Reader:
             return Reader.load(model, device=device, precision=precision, backend=backend)
 
-        return together(
+        return combine(
             [load(model) for model in self.models],
             names=self.models,
             vote=self.vote,

@@ -10,48 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from labeler.core.settings import GateConfig
+from labeler.evaluation.results import QuestionResult
 from mrc.metrics import bootstrap_means, mcnemar, paired_change
 
 AlarmKind = Literal["overconfidence", "type_drift", "length_drift", "churn"]
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionResult:
-    """How a reader did on one dev question."""
-
-    question_id: str
-    cluster: str  # document (or paragraph): the unit that the bootstrap draws
-    exact_match: float  # 0 or 1
-    f1: float  # 0-1
-
-
-@dataclass(frozen=True, slots=True)
-class GateConfig:
-    """When a student is promoted, and when an alarm sounds."""
-
-    tolerance: float = 0.01  # of EM: a fall up to one point is taken for more labels
-    max_fall_probability: float = 0.3  # of a fall beyond the tolerance
-    refuse_below_p: float = 0.1  # one-sided McNemar "the student is worse"
-    power: float = 0.8  # with which `smallest_visible` would have been seen
-    min_questions: int = 100  # dev questions below which only McNemar decides
-    samples: int = 2000  # bootstrap resamples: a probability of .3 to within .02
-    alarm_overconfidence: float = 0.05  # mean confidence minus accuracy in review
-    alarm_type_divergence: float = 0.1  # nats
-    alarm_length_drift: float = 0.2  # relative change of the mean answer length
-    alarm_churn: float = 0.3  # share of answers changed; a round with more has not settled
-
-    def __post_init__(self) -> None:
-        for name in ("tolerance", "max_fall_probability", "alarm_overconfidence", "alarm_churn"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
-        for name in ("refuse_below_p", "power"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        for name in ("alarm_type_divergence", "alarm_length_drift", "min_questions"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        if self.samples < 1:
-            raise ValueError(f"samples must be 1 or more, not {self.samples}")
 
 
 @dataclass(frozen=True, slots=True)

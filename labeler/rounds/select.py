@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler.core.settings import SelectConfig
+
 Decision = Literal["release", "train", "review", "leave"]
 TaskKind = Literal["random", "uncertain", "suspect"]
 
 SVD_DIMENSIONS = 32  # of question and answer vectors: enough to tell topics apart, cheap for k-means
-MAX_PASSAGES = 5  # on one page: more are not read by people
 HASH_FEATURES = 2**16  # buckets of character n-grams before the SVD
 
 
@@ -38,40 +39,6 @@ class Candidate:
     passage_rank: int | None = None  # of the answer's passage, from 0
     margin: float | None = None  # mass minus that of the next answer, 0-1
     support: int | None = None  # passages that hold the answer, from 1
-
-
-@dataclass(frozen=True, slots=True)
-class SelectConfig:
-    """How a round's questions are chosen. Shares are of the review budget and add up to 1."""
-
-    review_budget: int = 300  # tasks a round
-    passages: int = 5  # shown to a reviewer, 1-5: the first that were read
-    double_annotation: float = 0.0  # of a round's questions, each answered by two people
-    random_share: float = 0.5  # whole pool, blind
-    uncertain_share: float = 0.4
-    suspect_share: float = 0.1
-    first_random_share: float = 0.7  # at least, in round 1: confidence was fitted on seeds alone
-    uncertain_low: float = 0.2  # confidence, inclusive: below it answers are mostly lost passages
-    uncertain_high: float = 0.7  # confidence, inclusive; above it an answer can only be a suspect
-    suspect_rank: int = 3  # the answer's passage was retrieved as the fourth (ranks from 0) or later
-    suspect_margin: float = 0.2  # mass, below which the next answer comes close
-    min_train_confidence: float = 0.35  # below it an answer is more often wrong than not and teaches nothing
-
-    def __post_init__(self) -> None:
-        for name in ("double_annotation", "random_share", "uncertain_share", "suspect_share", "first_random_share",
-                     "uncertain_low", "uncertain_high", "suspect_margin", "min_train_confidence"):  # fmt: skip
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
-        if not 1 <= self.passages <= MAX_PASSAGES:
-            raise ValueError(f"passages must be in 1-{MAX_PASSAGES}, not {self.passages}")
-        for name in ("review_budget", "suspect_rank"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        shares = self.random_share + self.uncertain_share + self.suspect_share
-        if not math.isclose(shares, 1.0, abs_tol=1e-9):
-            raise ValueError(f"random_share, uncertain_share and suspect_share must add up to 1, not {shares:g}")
-        if self.uncertain_low > self.uncertain_high:
-            raise ValueError(f"uncertain_low {self.uncertain_low} is above uncertain_high {self.uncertain_high}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from mrc.retrieve.fuse import Weight
 from mrc.retrieve.hybrid import Dense
 from mrc.retrieve.meta import FORMAT, META, Meta, read_meta
 from mrc.retrieve.meta import IndexConfig as IndexConfig
-from mrc.retrieve.rerank.reranking import Fetch, RerankConfig, Reranking
+from mrc.retrieve.rerank.config import RerankConfig
+from mrc.retrieve.rerank.reranking import Fetch, Reranking
 from mrc.retrieve.reuse import KnownCounts, counted
 from mrc.retrieve.windows import (
     Counts,

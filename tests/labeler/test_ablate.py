@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from labeler.ablation import GIVEN, RETRIEVED, Arm, Cost, Design, Mark, Run, Sizes, runs
+from labeler.ablation import GIVEN, RETRIEVED, Arm, Cost, Design, Mark, Run, Sizes, Study, runs
 from labeler.ablation.arms import ARMS, chosen_arms, config_of, parse_arm
 from labeler.ablation.compare import measured, two_sided
 from labeler.ablation.cost import Meter
 from labeler.ablation.data import contexts_of, part_examples, passages_of, split_file
-from labeler.ablation.study import Study, run_study
+from labeler.ablation.study import run_study
 from labeler.ablation.training import train_run
 from labeler.cli import cli
 from labeler.core.config import load_config

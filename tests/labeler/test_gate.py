@@ -7,17 +7,9 @@ from typing import Any
 
 import pytest
 
-from labeler.rounds.gate import (
-    Alarm,
-    GateConfig,
-    QuestionResult,
-    Signs,
-    alarms,
-    churn,
-    compare,
-    kl_divergence,
-    smallest_visible,
-)
+from labeler.core.settings import GateConfig
+from labeler.evaluation.results import QuestionResult
+from labeler.rounds.gate import Alarm, Signs, alarms, churn, compare, kl_divergence, smallest_visible
 
 CONFIG = GateConfig()
 

@@ -17,13 +17,14 @@ from db import queries
 from db.rows import QuestionRow, RetrieverRow, ReviewRow, RoundRow, SpanRow, TrainingRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import DENSE_KEY, Runtime, with_settings
+from labeler.evaluation.results import QuestionResult
 from labeler.importing.ingest import import_files
 from labeler.maintenance.prune import prune
 from labeler.maintenance.status import status
 from labeler.reading.on_demand import ask
 from labeler.retrieval.indexing import VECTORS, build_index
 from labeler.rounds import history, machine
-from labeler.rounds.gate import QuestionResult, Verdict
+from labeler.rounds.gate import Verdict
 from labeler.rounds.retriever import examples, loop
 from mrc.calibration.calibrate import ALL_FEATURES
 from mrc.errors import BadCheckpoint

@@ -18,7 +18,7 @@ from mrc.errors import DataError, StaleIndex
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.rerank.reranking import RerankConfig
+from mrc.retrieve.rerank.config import RerankConfig
 from mrc.types import Passage
 from tests.mrc import tiny
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mrc.ensemble.members import BLOCK, Cascade, Ensemble
+from mrc.ensemble import BLOCK, Cascade, Ensemble
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig

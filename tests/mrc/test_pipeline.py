@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mrc.calibration.calibrate import FEATURES, HYBRID_FEATURES
-from mrc.ensemble.members import Cascade, Ensemble
+from mrc.ensemble import Cascade, Ensemble
 from mrc.pipeline import answer, confidence_features, held_out_rule, question_overlap, read
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig

@@ -26,8 +26,8 @@ from mrc.encoder import load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
+from mrc.retrieve.rerank.config import RerankConfig
 from mrc.retrieve.rerank.cross_encoder import CrossEncoder
-from mrc.retrieve.rerank.reranking import RerankConfig
 from mrc.types import Passage
 from tests.mrc import tiny
 

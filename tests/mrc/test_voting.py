@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.decode import WindowSpans
-from mrc.ensemble.voting import CharProbs, TokenScores, decode_grids, grids, hard_vote, vote
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
 from mrc.types import Answer
+from mrc.voting import CharProbs, TokenScores, decode_grids, grids, hard_vote, vote
 
 WIDTH = 3  # longest answer, in words
 NOTHING = -60.0  # score of an inner boundary, next to a word's own

@@ -21,9 +21,10 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
 from labeler.evaluation import end_to_end
+from labeler.evaluation.results import QuestionResult
 from labeler.evaluation.retrieval_metrics import gold_passages
 from labeler.retrieval.indexing import with_encoder
-from labeler.rounds.gate import QuestionResult, Verdict, compare
+from labeler.rounds.gate import Verdict, compare
 from labeler.rounds.retriever import examples
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.retrieve.fuse import DEPTH

@@ -5,25 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from db import queries, store
-from db.rows import LabelledQuestion, PredictionRow, QuestionRow, RoundRow
+from db.rows import LabelledQuestion, PredictionRow, RoundRow
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.reading import postprocessing
+from labeler.reading.answers import answers
 from labeler.reading.early_exit import fitted_rule
 from mrc.calibration.calibrate import Calibrator, ReleaseRule, feature_rows, fit, known_features, release_threshold
 from mrc.metrics import score
-from mrc.types import Prediction, Question
-
-if TYPE_CHECKING:
-    from mrc.postprocess.rules import Refine
-    from mrc.read.predict.adaptive import StoppingRule
-    from mrc.read.predict.groups import Answerer
 
 CONFIDENCE_BATCH = 5000  # predictions whose confidence is computed together
 
@@ -95,43 +90,6 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
 def _teacher(row: RoundRow) -> int:
     assert row.teacher_id is not None, "a loop round is opened with its teacher"
     return row.teacher_id
-
-
-def answers(
-    runtime: Runtime,
-    questions: Sequence[QuestionRow],
-    reader: Answerer,
-    fingerprint: str | None,
-    *,
-    refine: Refine | None = None,
-    stopping: StoppingRule | None = None,
-) -> Iterator[Prediction]:
-    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one.
-
-    `refine`: the rules that its spans go through; `stopping`: when further passages need not be read.
-    """
-    from mrc import pipeline
-
-    asked = [Question(row.id, row.text) for row in questions]
-    if fingerprint is None:
-        given = runtime.fetch([row.context_id for row in questions if row.context_id])
-        passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
-        return pipeline.read(
-            asked, passages, reader=reader, config=runtime.config.read, metric=runtime.metric, refine=refine
-        )
-    index = runtime.index(fingerprint)
-    return pipeline.answer(
-        asked,
-        retriever=index,
-        reader=reader,
-        fetch=runtime.fetch,
-        k=runtime.config.read.top_k,
-        config=runtime.config.read,
-        metric=runtime.metric,
-        by_meaning=index.dense is not None,
-        refine=refine,
-        stopping=stopping,
-    )
 
 
 def calibrate(

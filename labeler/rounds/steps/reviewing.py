@@ -9,9 +9,10 @@ import numpy as np
 from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
 from labeler.core.runtime import Runtime, with_settings
+from labeler.core.settings import SelectConfig
 from labeler.review.agreement import resolve, rules_of
 from labeler.rounds import adjudication, simulated_reviewer
-from labeler.rounds.select import Candidate, Plan, SelectConfig, doubled, plan
+from labeler.rounds.select import Candidate, Plan, doubled, plan
 from labeler.rounds.steps import human_review
 
 

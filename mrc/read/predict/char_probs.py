@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrc.decode import Floats, Ints, Logits, masked, side_totals
-from mrc.ensemble.voting import CharProbs, TokenScores, grids
 from mrc.read.config import ReadConfig
 from mrc.read.data.windows import Batch, Window
 from mrc.read.predict.forward import Budget, Network, check_positions, forward, place
 from mrc.read.predict.groups import Group
 from mrc.types import Passage
+from mrc.voting import CharProbs, TokenScores, grids
 
 
 def read_grids(

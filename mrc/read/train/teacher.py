@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrc.ensemble.voting import CharProbs, vote
 from mrc.read.config import ReadConfig
 from mrc.read.predict.char_probs import read_grids
 from mrc.read.predict.forward import Budget, Network
@@ -17,6 +16,7 @@ from mrc.read.predict.groups import Group, batched
 from mrc.read.train_config import PassageTarget, SoftTarget, TrainingExample
 from mrc.text import passage_id
 from mrc.types import Passage
+from mrc.voting import CharProbs, vote
 
 
 def soft_targets(

@@ -27,7 +27,7 @@ from mrc.encoder import (
 from mrc.errors import BadCheckpoint, StaleIndex
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
 from mrc.retrieve.fuse import Floats
-from mrc.retrieve.rerank.reranking import RerankConfig, Scoring
+from mrc.retrieve.rerank.config import RerankConfig, Scoring
 
 _MOST_TOKENS: Final = 512  # of a question and a passage, where the settings name no number
 _OUTPUTS: Final = (1, 2)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrc.decode import Logits, WindowSpans, best_of_passages
-from mrc.ensemble.voting import CharProbs, decode_grids, hard_vote, vote
 from mrc.errors import MembersDisagree
 from mrc.postprocess.rules import Refine
 from mrc.ranking import Candidate, Ranked, rank_answers
@@ -25,6 +24,7 @@ from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.char_probs import read_grids
 from mrc.read.predict.forward import Budget
 from mrc.read.predict.groups import Answerer, Group, Normalize, batched, candidates, read_groups, rows_of
+from mrc.voting import CharProbs, decode_grids, hard_vote, vote
 
 VOTES: Final = ("characters", "logits", "hard")
 BLOCK: Final = 32  # batches whose logits of one member wait for those of the others
@@ -33,7 +33,7 @@ BLOCK: Final = 32  # batches whose logits of one member wait for those of the ot
 class Ensemble:
     """Readers that vote on each answer; the better ones first.
 
-    `how`: "characters" averages their shares on the characters of the text, whatever their tokenizers (`mrc.ensemble.voting`);
+    `how`: "characters" averages their shares on the characters of the text, whatever their tokenizers (`mrc.voting`);
     "logits" averages the scores of readers that cut texts alike; "hard" counts whose answers agree. `weights` are of
     the first two, equal by default; who has none does not vote and is not read. `names` are for messages.
 
@@ -263,3 +263,14 @@ class Cascade:
     def _in_band(self, ranked: Ranked) -> bool:
         score = ranked.answers[0].score if ranked.answers else 0.0
         return self._low < self._high and self._low <= score <= self._high
+
+
+def combine(
+    members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Reader | None, band: tuple[float, float]
+) -> Answerer:
+    """One reader, or several that vote, the better ones first; where their score lies in the band, the larger reader.
+
+    Raises: MembersDisagree; ValueError for a vote or a band that cannot be.
+    """
+    small = members[0] if len(members) == 1 else Ensemble(members, how=vote, names=names)
+    return small if large is None else Cascade(small, large, low=band[0], high=band[1])

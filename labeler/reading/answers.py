@@ -1,0 +1,64 @@
+"""Retrieve and read: a reader's predictions for stored questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from db.rows import QuestionRow
+from labeler.core.runtime import Runtime
+from mrc.postprocess.rules import null_margin
+from mrc.types import Prediction, Question
+
+if TYPE_CHECKING:
+    from mrc.postprocess.rules import Refine
+    from mrc.read.predict.adaptive import StoppingRule
+    from mrc.read.predict.groups import Answerer
+
+
+def answers(
+    runtime: Runtime,
+    questions: Sequence[QuestionRow],
+    reader: Answerer,
+    fingerprint: str | None,
+    *,
+    refine: Refine | None = None,
+    stopping: StoppingRule | None = None,
+) -> Iterator[Prediction]:
+    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one.
+
+    `refine`: the rules that its spans go through; `stopping`: when further passages need not be read.
+    """
+    from mrc import pipeline
+
+    asked = [Question(row.id, row.text) for row in questions]
+    if fingerprint is None:
+        given = runtime.fetch([row.context_id for row in questions if row.context_id])
+        passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
+        return pipeline.read(
+            asked, passages, reader=reader, config=runtime.config.read, metric=runtime.metric, refine=refine
+        )
+    index = runtime.index(fingerprint)
+    return pipeline.answer(
+        asked,
+        retriever=index,
+        reader=reader,
+        fetch=runtime.fetch,
+        k=runtime.config.read.top_k,
+        config=runtime.config.read,
+        metric=runtime.metric,
+        by_meaning=index.dense is not None,
+        refine=refine,
+        stopping=stopping,
+    )
+
+
+def best_text(prediction: Prediction, *, may_abstain: bool, null_threshold: float = 0.0) -> tuple[str, str | None]:
+    """The answer given and its passage; empty where there is none, or where "no answer" is allowed and weighs more, by
+    more than `null_threshold` nats."""
+    if not prediction.answers:
+        return "", None
+    best = prediction.answers[0]
+    if may_abstain and null_margin(prediction.null_score, best.score) > null_threshold:
+        return "", None
+    return best.text, best.passage_id

@@ -1,1 +1,0 @@
-"""Several readers as one: votes and cascades."""
