@@ -60,7 +60,7 @@ def _end_to_end(run: Run, reader: Any, examples: Sequence[Example]) -> Iterator[
 def _marked(
     run: Run, examples: Sequence[Example], predictions: Iterator[Prediction], *, may_abstain: bool
 ) -> list[list[Any]]:
-    from labeler.reading.answers import best_text
+    from labeler.reading.answering import best_text
 
     rows = []
     for each, prediction in zip(examples, predictions, strict=True):

@@ -18,8 +18,8 @@ from labeler.core.runtime import Runtime
 from labeler.evaluation import retrieval_metrics
 from labeler.evaluation.results import QuestionResult
 from labeler.evaluation.retrieval_metrics import Comparison, Miss, gold_passages
-from labeler.reading import postprocessing
-from labeler.reading.answers import answers, best_text
+from labeler.reading import answering, postprocessing
+from labeler.reading.answering import best_text
 from mrc.metrics import Interval, bootstrap_interval, score
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def marks(
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
     rows = []
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as shown:
-        found = answers(runtime, questions, reader, index, refine=refine)
+        found = answering.answers(runtime, questions, reader, index, refine=refine)
         for entry, prediction in zip(entries, found, strict=True):
             # Who must find the passage is only asked what has an answer, and always gives one.
             abstain = not index and entry.question.is_impossible is not None

@@ -18,7 +18,7 @@ from labeler.core.progress import bar
 from labeler.core.runtime import LANGUAGE_SAMPLE, Runtime
 from labeler.core.settings import ReadSection
 from labeler.reading import postprocessing
-from labeler.reading.answers import best_text
+from labeler.reading.answering import best_text
 from labeler.reading.early_exit import known_rule
 from labeler.reading.reader_spec import Readers
 from mrc.analyzers import detect_language

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from db import queries, store
 from db.rows import LabelledQuestion, ModelRow, QuestionRow
 from labeler.core.runtime import Runtime
+from labeler.reading import answering
 from mrc.postprocess.rules import (
     Change,
     Judged,
@@ -132,7 +133,7 @@ def _judged(
     if not entries:
         return []
     questions = [entry.question if index else in_gold_passage(entry) for entry in entries]
-    predictions = list(answers(runtime, questions, reader, index))
+    predictions = list(answering.answers(runtime, questions, reader, index))
     shown = {answer.passage_id for prediction in predictions for answer in prediction.answers}
     passages = runtime.fetch(sorted(shown))
     golds = [tuple(answer.text for answer in entry.label.answers) for entry in entries]

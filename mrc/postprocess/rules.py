@@ -18,9 +18,9 @@ from typing import Final
 
 from mrc.analyzers import Language
 from mrc.metrics import Metric, normalize_answer, score
+from mrc.postprocess import RULES
 from mrc.postprocess.trimming import with_paired_brackets, without_josa
 from mrc.postprocess.units import to_unit_boundary
-from mrc.read.config import RULES
 from mrc.types import Answer, Passage
 
 Refine = Callable[[str, Passage, int, int], tuple[int, int]]  # question, passage, start, end -> start, end

@@ -7,10 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mrc.postprocess import RULES
+
 DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 BACKENDS: Final = ("torch", "onnx")
-RULES: Final = ("josa", "units", "brackets")  # of mrc.postprocess.rules, in the order in which they are applied
 ADAPTIVE: Final = ("off", "calibrated")
 SPECIAL_TOKENS: Final = 8  # room kept for [CLS], [SEP] and their like when window sizes are checked
 

@@ -14,6 +14,7 @@ from labeler.core import convert
 from labeler.core.runtime import Runtime
 from labeler.evaluation import end_to_end
 from labeler.importing.ingest import import_files
+from labeler.reading import answering
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
 from labeler.rounds.steps import predicting
@@ -119,7 +120,7 @@ def test_no_answer_may_be_said_of_a_given_passage_only(
         for row in questions:
             yield Prediction(row.id, (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.7, ())
 
-    monkeypatch.setattr(predicting, "answers", doubtful)
+    monkeypatch.setattr(answering, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
     entries = end_to_end.markable(retrieved, "dev", index=index)
     rows = end_to_end.marks(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)

@@ -17,12 +17,12 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation import end_to_end
 from labeler.maintenance.prune import prune
-from labeler.reading import postprocessing
+from labeler.reading import answering, postprocessing
 from labeler.reading.early_exit import fitted_rule, known_rule
 from labeler.reading.on_demand import ask
 from labeler.reading.postprocessing import Tuned
 from labeler.rounds import checkpoints, machine
-from labeler.rounds.steps import opening, predicting, promotion, training
+from labeler.rounds.steps import opening, promotion, training
 from mrc import pipeline
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
 from mrc.postprocess.rules import refiner
@@ -282,7 +282,7 @@ def test_spans_go_through_the_rules_that_are_handed_in(runtime: Runtime) -> None
     def first(*_: object) -> tuple[int, int]:
         return 0, 1
 
-    found = predicting.answers(runtime, questions, reader, runtime.current_index(), refine=first)
+    found = answering.answers(runtime, questions, reader, runtime.current_index(), refine=first)
     assert {len(answer.text) for each in found for answer in each.answers} == {1}
     assert refiner((), language="en") is None
 
@@ -304,7 +304,7 @@ def answered(runtime: Runtime) -> list[tuple[str, ...]]:
     """The texts that the dev questions are answered with, best first."""
     with runtime.database.read() as session:
         questions = queries.questions(session, roles=["dev"])
-    found = predicting.answers(runtime, questions, runtime.answerer(runtime.best_model()), runtime.current_index())
+    found = answering.answers(runtime, questions, runtime.answerer(runtime.best_model()), runtime.current_index())
     return [tuple(answer.text for answer in each.answers) for each in found]
 
 

@@ -14,9 +14,8 @@ import pytest
 from db import queries
 from db.rows import ModelRow, QuestionRow
 from labeler.core.runtime import Runtime, with_settings
-from labeler.reading import postprocessing
+from labeler.reading import answering, postprocessing
 from labeler.reading.postprocessing import Tuned
-from labeler.rounds.steps import predicting
 from mrc.postprocess.rules import Refine
 from mrc.types import Answer, Passage, Prediction
 from tests.worlds import at, make_workspace, squad_v2
@@ -60,7 +59,7 @@ def forget_last_digits(monkeypatch: pytest.MonkeyPatch, runtime: Runtime, *, nul
             yield Prediction(question.id, (Answer(text, *place, score, score),), null if score == 0.5 else 0.3, ())
 
     READINGS.clear()
-    monkeypatch.setattr(predicting, "answers", answers)
+    monkeypatch.setattr(answering, "answers", answers)
     monkeypatch.setattr(Runtime, "reader", lambda runtime, model: None)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.metrics import score
+from mrc.postprocess import RULES
 from mrc.postprocess.rules import (
     Abstention,
     Judged,
@@ -21,7 +22,6 @@ from mrc.postprocess.rules import (
     refiner,
     table,
 )
-from mrc.read.config import RULES
 from mrc.types import Answer, Passage
 
 MILL = Passage("mill", "The mill cost 5 million dollars, (half of it) borrowed, and 300 people built it in 40 weeks.")

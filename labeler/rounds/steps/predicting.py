@@ -14,8 +14,7 @@ from db.rows import LabelledQuestion, PredictionRow, RoundRow
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
-from labeler.reading import postprocessing
-from labeler.reading.answers import answers
+from labeler.reading import answering, postprocessing
 from labeler.reading.early_exit import fitted_rule
 from mrc.calibration.calibrate import Calibrator, ReleaseRule, feature_rows, fit, known_features, release_threshold
 from mrc.metrics import score
@@ -75,7 +74,9 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
         for ids in chunks:
             with runtime.database.read() as session:
                 questions = queries.questions(session, ids=ids, active=False)
-            found = answers(runtime, questions, reader, row.index_fingerprint, refine=refine, stopping=stopping)
+            found = answering.answers(
+                runtime, questions, reader, row.index_fingerprint, refine=refine, stopping=stopping
+            )
             rows = [convert.new_prediction(prediction) for prediction in found]
             with runtime.database.write() as session:
                 store.add_predictions(
