@@ -45,7 +45,7 @@ def question(
         normalized=f"n-{duplicate_of or question_id}",
         role=role,
         imported_role=role,
-        unit=f"u-{question_id}",
+        split_group=f"u-{question_id}",
         context_id=context,
         duplicate_of=duplicate_of,
     )

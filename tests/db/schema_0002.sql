@@ -265,7 +265,7 @@ CREATE TABLE questions (
 	normalized VARCHAR(64) NOT NULL, 
 	role VARCHAR(16) NOT NULL, 
 	imported_role VARCHAR(16) NOT NULL, 
-	unit VARCHAR(64) NOT NULL, 
+	split_group VARCHAR(64) NOT NULL, 
 	context_id VARCHAR(64), 
 	is_impossible BOOLEAN, 
 	duplicate_of VARCHAR(255), 
@@ -476,7 +476,7 @@ CREATE INDEX ix_questions_active ON questions (active);
 CREATE INDEX ix_questions_context_id ON questions (context_id);
 CREATE INDEX ix_questions_normalized ON questions (normalized);
 CREATE INDEX ix_questions_role ON questions (role);
-CREATE INDEX ix_questions_unit ON questions (unit);
+CREATE INDEX ix_questions_split_group ON questions (split_group);
 CREATE INDEX ix_releases_round_number ON releases (round_number);
 CREATE INDEX ix_hidden_answers_question_id ON hidden_answers (question_id);
 CREATE INDEX ix_import_questions_question_id ON import_questions (question_id);

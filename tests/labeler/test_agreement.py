@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from db.rows import NewTask, ReviewRow, SpanRow, TaskRow
-from labeler.review.agreement import NextTasks, Rules, agreement, by_task, consensus, contested, moves, span_f1
+from labeler.review.agreement import NextTasks, Rules, agreement, by_task, consensus, contested, next_tasks, span_f1
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KOREAN = Rules("korquad", "ko")
@@ -150,7 +150,7 @@ def test_what_was_asked_again_counts_and_an_unreadable_annotation_does_not() -> 
 
 
 def told(tasks: list[TaskRow], *reviews: ReviewRow, unreadable: tuple[int, ...] = ()) -> NextTasks:
-    return moves(tasks, by_task(reviews), KOREAN, unreadable=frozenset(unreadable))
+    return next_tasks(tasks, by_task(reviews), KOREAN, unreadable=frozenset(unreadable))
 
 
 PAIR = (said("a", "강"), said("b", "산"))

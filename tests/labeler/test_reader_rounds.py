@@ -268,10 +268,10 @@ def test_closing_a_round_tunes_the_rules_of_the_student_and_of_the_best(
 
 def test_the_threshold_of_no_answer_is_how_far_it_must_win() -> None:
     said = Prediction("q", (Answer("a mill", "p", 0, 6, 0.2, 0.1),), 0.4, ())  # log(0.4 / 0.2) = 0.69
-    assert end_to_end.best_text(said, may_abstain=True) == ("", None)
-    assert end_to_end.best_text(said, may_abstain=True, null_threshold=0.5) == ("", None)
-    assert end_to_end.best_text(said, may_abstain=True, null_threshold=0.8) == ("a mill", "p")
-    assert end_to_end.best_text(said, may_abstain=False) == ("a mill", "p")
+    assert answering.best_text(said, may_abstain=True) == ("", None)
+    assert answering.best_text(said, may_abstain=True, null_threshold=0.5) == ("", None)
+    assert answering.best_text(said, may_abstain=True, null_threshold=0.8) == ("a mill", "p")
+    assert answering.best_text(said, may_abstain=False) == ("a mill", "p")
 
 
 def test_spans_go_through_the_rules_that_are_handed_in(runtime: Runtime) -> None:

@@ -82,7 +82,13 @@ def new_import() -> NewImport:
         passages=tuple(PassageRow(key, "doc", position, text) for position, (key, text) in enumerate(TEXTS.items())),
         questions=tuple(
             QuestionRow(
-                id=key, text=text, normalized=key, role=role, imported_role=role, unit=passage, context_id=passage
+                id=key,
+                text=text,
+                normalized=key,
+                role=role,
+                imported_role=role,
+                split_group=passage,
+                context_id=passage,
             )
             for key, (role, text, passage, _) in QUESTIONS.items()
         ),

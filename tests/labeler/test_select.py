@@ -140,7 +140,7 @@ def test_random_tasks_are_blind_and_others_show_a_suggestion() -> None:
 
 
 def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
-    pool = [replace(c, unit=f"u{n // 4}") for n, c in enumerate(pool_of(400))]
+    pool = [replace(c, split_group=f"u{n // 4}") for n, c in enumerate(pool_of(400))]
     made = planned(pool, SelectConfig(review_budget=60))
     chosen = [c for c in pool if c.question_id in ids(made, "uncertain")]
     assert len(chosen) == 24 + 6  # no suspects in this pool: their share goes here
@@ -249,7 +249,9 @@ def test_every_candidate_has_one_decision_and_every_task_is_used(
 ) -> None:
     """Also where all questions read the same, share paragraphs, or are not answered."""
     pool = [
-        candidate(n, c, question="same", answer=None if c is None else "same", unit=f"u{n // share}", support=n % 3)
+        candidate(
+            n, c, question="same", answer=None if c is None else "same", split_group=f"u{n // share}", support=n % 3
+        )
         for n, c in enumerate(confidences)
     ]
     made = planned(pool, SelectConfig(review_budget=budget), threshold=0.6, n=round_number)

@@ -1,4 +1,4 @@
-"""Splits: whole units, seeded order, counts "at most"."""
+"""Splits: whole split_groups, seeded order, counts "at most"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.importing.splits import Item, SplitPlan, assign, hold_out, parse_split, units
+from labeler.importing.splits import Item, SplitPlan, assign, hold_out, parse_split, split_groups
 
 PLAN = SplitPlan((("gold", 7), ("dev", 3), ("test", 5)), "pool")
 
@@ -44,13 +44,13 @@ def test_a_plan_that_cannot_be_read_says_why(text: str, words: str) -> None:
 
 def test_questions_hang_together_through_chains_of_paragraphs_and_wordings() -> None:
     chain = [Item("a", ("p1", "w1")), Item("b", ("p2", "w2")), Item("c", ("p2", "w1")), Item("d", ("p3", "w3"))]
-    unit = units(chain)
+    unit = split_groups(chain)
     assert unit["a"] == unit["b"] == unit["c"] != unit["d"]
 
 
 def test_the_name_of_a_unit_does_not_depend_on_the_order_of_the_file() -> None:
     chain = [Item("a", ("p1",)), Item("b", ("p1", "p2")), Item("c", ("p2",))]
-    assert units(chain) == units(chain[::-1])
+    assert split_groups(chain) == split_groups(chain[::-1])
 
 
 def test_units_of_one_fill_a_plan_exactly() -> None:
@@ -71,7 +71,7 @@ def test_another_seed_draws_another_split() -> None:
 
 @given(items, st.integers(0, 3))
 def test_no_paragraph_and_no_wording_stands_on_two_sides(questions: list[Item], seed: int) -> None:
-    roles = assign(units(questions), PLAN, seed=seed)
+    roles = assign(split_groups(questions), PLAN, seed=seed)
     seen: dict[object, str] = {}
     for question in questions:
         for key in question.keys:
@@ -80,7 +80,7 @@ def test_no_paragraph_and_no_wording_stands_on_two_sides(questions: list[Item], 
 
 @given(items, st.integers(0, 3))
 def test_counts_are_at_most_and_with_a_rest_nobody_is_missing(questions: list[Item], seed: int) -> None:
-    counted = Counter(assign(units(questions), PLAN, seed=seed).values())
+    counted = Counter(assign(split_groups(questions), PLAN, seed=seed).values())
     assert all(counted[role] <= count for role, count in PLAN.counts)
     assert counted.total() == len(questions)
 
@@ -88,7 +88,7 @@ def test_counts_are_at_most_and_with_a_rest_nobody_is_missing(questions: list[It
 @given(items, st.randoms())
 def test_a_split_depends_on_the_questions_and_the_seed_alone(questions: list[Item], random: object) -> None:
     shuffled = sorted(questions, key=lambda question: question.id[::-1])
-    assert assign(units(questions), PLAN, seed=5) == assign(units(shuffled), PLAN, seed=5)
+    assert assign(split_groups(questions), PLAN, seed=5) == assign(split_groups(shuffled), PLAN, seed=5)
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(1, 9)), st.floats(0, 0.99), st.integers(0, 3))

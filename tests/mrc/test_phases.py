@@ -339,7 +339,7 @@ def test_another_runtime_error_is_not_taken_for_a_lack_of_memory(start, tmp_path
 
 def test_training_stops_when_dev_is_no_better_and_the_best_weights_are_what_is_saved(start, tmp_path):
     unheard = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
-    config = replace(CONFIG, max_steps=None, epochs=20, batch_size=8, patience=2, evaluate_every=2.0)
+    config = replace(CONFIG, max_steps=None, epochs=20, batch_size=8, early_stopping_patience=2, evaluate_every=2.0)
     found = run(start, tmp_path / "reader", config=config, dev=unheard)
     assert found.steps == 6  # evaluated after updates 2, 4 and 6: two without a better score
     record = json.loads((found.folder / "training.json").read_text())
@@ -355,7 +355,9 @@ def test_training_stops_when_dev_is_no_better_and_the_best_weights_are_what_is_s
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_path):
-    config = replace(CONFIG, max_steps=12, patience=2, evaluate_every=0.5, learning_rate=3e-3, batch_size=4)
+    config = replace(
+        CONFIG, max_steps=12, early_stopping_patience=2, evaluate_every=0.5, learning_rate=3e-3, batch_size=4
+    )
     whole = run(start, tmp_path / "whole", config=config, dev=DEV)
     stopped(start, tmp_path / "stopped", after=after, config=config, dev=DEV)
     again = run(start, tmp_path / "stopped", config=config, dev=DEV)
@@ -364,7 +366,14 @@ def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_
 
 UNHEARD = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
 PATIENT = replace(
-    CONFIG, max_steps=None, epochs=20, batch_size=4, patience=2, gold_epochs=1, rl_epochs=1, checkpoint_every=3
+    CONFIG,
+    max_steps=None,
+    epochs=20,
+    batch_size=4,
+    early_stopping_patience=2,
+    gold_epochs=1,
+    rl_epochs=1,
+    checkpoint_every=3,
 )
 
 
@@ -407,7 +416,7 @@ def test_a_training_cut_short_and_killed_anywhere_ends_in_the_same_bits(after, s
         10: 0.9,
     }  # the seventh update's weights take the place of those that were gone on from
     monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: Best(step, likes.get(step, 0.1), 0.0))
-    config = replace(PATIENT, gold_epochs=2, evaluate_every=0.5, patience=4, checkpoint_every=4)
+    config = replace(PATIENT, gold_epochs=2, evaluate_every=0.5, early_stopping_patience=4, checkpoint_every=4)
     whole = run(start, tmp_path / "whole", config=config, dev=UNHEARD)
     assert json.loads((whole.folder / "training.json").read_text())["best"]["step"] == 10
     stopped(start, tmp_path / "stopped", after=after, config=config, dev=UNHEARD)
@@ -424,7 +433,7 @@ def test_dev_is_read_in_the_precision_of_the_finished_reader(precision, expected
         return score(self, *args, **more)
 
     monkeypatch.setattr(dev.Reader, "read", reading)
-    config = replace(CONFIG, max_steps=2, patience=1, precision=precision, checkpoint_every=1)
+    config = replace(CONFIG, max_steps=2, early_stopping_patience=1, precision=precision, checkpoint_every=1)
     stopped(start, tmp_path / "reader", after=2, config=config, dev=DEV)
     assert seen[0] == (expected, torch.float32)
     kept = load_file(tmp_path / "reader.partial" / "best.safetensors")
@@ -448,7 +457,7 @@ def test_an_attention_dropout_that_the_configuration_does_not_know_is_told(start
 
 def test_patience_without_anything_to_watch_is_refused(start, tmp_path):
     with pytest.raises(DataError, match="patience = 2 needs dev questions"):
-        run(start, tmp_path / "reader", config=replace(CONFIG, patience=2))
+        run(start, tmp_path / "reader", config=replace(CONFIG, early_stopping_patience=2))
 
 
 def test_activations_computed_twice_give_the_same_reader_and_hold_less(start, tmp_path):

@@ -17,7 +17,7 @@ def batches(flags, config, *, seed=0, answered=None, repeats=None):
     return [update.numbers for update in updates]
 
 
-@pytest.mark.parametrize(("trusted", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
+@pytest.mark.parametrize(("human_labelled", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
 def test_each_epoch_shows_everything_and_every_batch_enough_that_is_trusted(human_labelled, others):
     flags = [True] * human_labelled + [False] * others
     config = replace(CONFIG, max_steps=None, epochs=1)

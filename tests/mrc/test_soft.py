@@ -12,7 +12,7 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.targets import on_tokens
 from mrc.read.data.windows import Windower
 from mrc.read.model.reader import Reader
-from mrc.read.train.distillation import read_targets, taught, write_targets
+from mrc.read.train.distillation import read_targets, trained_on, write_targets
 from mrc.read.train.teacher import soft_targets
 from mrc.read.train.trainer import train
 from mrc.read.train_config import PassageTarget, SoftTarget
@@ -107,9 +107,9 @@ def test_targets_come_back_as_they_were_written_and_only_for_the_same_training(t
 
 
 def test_teachers_read_everything_or_only_what_is_not_trusted():
-    assert taught(EXAMPLES, human_labelled=True) == list(range(8))
-    assert taught(EXAMPLES, human_labelled=False) == [4, 5, 6, 7]
-    assert taught(EXAMPLES[:3], human_labelled=False) == []
+    assert trained_on(EXAMPLES, human_labelled=True) == list(range(8))
+    assert trained_on(EXAMPLES, human_labelled=False) == [4, 5, 6, 7]
+    assert trained_on(EXAMPLES[:3], human_labelled=False) == []
 
 
 def test_where_nothing_is_untrusted_a_teacher_of_such_teaches_nothing_and_the_log_says_so(teachers, tmp_path, caplog):

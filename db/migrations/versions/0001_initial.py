@@ -149,7 +149,7 @@ def upgrade() -> None:
         sa.Column("normalized", sa.String(length=64), nullable=False),
         sa.Column("role", sa.String(length=16), nullable=False),
         sa.Column("imported_role", sa.String(length=16), nullable=False),
-        sa.Column("unit", sa.String(length=64), nullable=False),
+        sa.Column("split_group", sa.String(length=64), nullable=False),
         sa.Column("context_id", sa.String(length=64), nullable=True),
         sa.Column("is_impossible", sa.Boolean(), nullable=True),
         sa.Column("duplicate_of", sa.String(length=255), nullable=True),
@@ -171,7 +171,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_questions_context_id"), "questions", ["context_id"], unique=False)
     op.create_index(op.f("ix_questions_normalized"), "questions", ["normalized"], unique=False)
     op.create_index(op.f("ix_questions_role"), "questions", ["role"], unique=False)
-    op.create_index(op.f("ix_questions_unit"), "questions", ["unit"], unique=False)
+    op.create_index(op.f("ix_questions_split_group"), "questions", ["split_group"], unique=False)
     op.create_table(
         "releases",
         sa.Column("id", sa.Integer(), nullable=False),
