@@ -154,7 +154,7 @@ def _asked_again(last: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews, u
     votes = _votes(last, attempts, reviews)
     if last.id not in unreadable and not votes:
         return NextTasks()
-    kind, reviewers = (last.kind, last.reviewers) if last.id in unreadable else ("third", 1)
+    kind, reviewers = (last.kind, last.reviewers) if last.id in unreadable else ("adjudication", 1)
     again = [task.id for task in attempts if task.attempt > last.attempt and task.kind == kind]
     if again:
         return NextTasks(reopen=(again[0],))
@@ -216,7 +216,7 @@ def _mark_conflicts(session: Session, round_number: int, rules: Rules) -> None:
 def _votes(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews) -> list[ReviewRow]:
     """The reviews of a task that say something; of a third person's, only those by people who had no vote before."""
     votes = _votes_only(reviews.get(task.id, ()))
-    if task.kind != "third":
+    if task.kind != "adjudication":
         return votes
     earlier = [other for other in attempts if other.attempt < task.attempt]
     heard = {vote.reviewer for other in earlier for vote in _votes_only(reviews.get(other.id, ()))}

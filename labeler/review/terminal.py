@@ -119,7 +119,7 @@ class ReviewSession:
         free = [
             task
             for task in tasks
-            if task.id not in answered and not (task.kind == "third" and task.question_id in questions)
+            if task.id not in answered and not (task.kind == "adjudication" and task.question_id in questions)
         ]
         return free, len(tasks) - len(free)
 

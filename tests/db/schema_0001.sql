@@ -372,7 +372,7 @@ CREATE TABLE tasks (
 	state VARCHAR(16) NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	CONSTRAINT pk_tasks PRIMARY KEY (id), 
-	CONSTRAINT ck_tasks_kind_known CHECK (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'third')), 
+	CONSTRAINT ck_tasks_kind_known CHECK (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication')), 
 	CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')), 
 	CONSTRAINT fk_tasks_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
 	CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 

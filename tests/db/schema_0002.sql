@@ -449,7 +449,7 @@ CREATE TABLE "tasks" (
 	reviewers INTEGER DEFAULT '1' NOT NULL, 
 	withdrawn_at DATETIME, 
 	CONSTRAINT pk_tasks PRIMARY KEY (id), 
-	CONSTRAINT ck_tasks_kind_known CHECK (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'third')), 
+	CONSTRAINT ck_tasks_kind_known CHECK (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication')), 
 	CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number), 
 	CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt), 
 	CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')), 

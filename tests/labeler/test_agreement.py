@@ -132,7 +132,7 @@ def test_one_review_of_those_that_agree_speaks_and_none_of_those_that_do_not(
 
 
 def test_a_third_person_decides_whatever_they_say() -> None:
-    tasks = [task(state="conflict"), task(1, kind="third")]
+    tasks = [task(state="conflict"), task(1, kind="adjudication")]
     pair = (said("a", "강"), said("b", "산"))
     assert counted(tasks, *pair, said("c", "들", on=1)) == "c"
     assert counted(tasks, *pair, said("b", "산", on=1)) is None  # one of the two
@@ -158,7 +158,7 @@ PAIR = (said("a", "강"), said("b", "산"))
 
 def test_a_disagreement_goes_to_one_third_person_in_the_same_form() -> None:
     asked = told([task(state="conflict", reviewers=2)], *PAIR).ask
-    assert asked == NewTask("q", "third", blind=False, position=4, passages=("p1", "p2"), attempt=1, reviewers=1)
+    assert asked == NewTask("q", "adjudication", blind=False, position=4, passages=("p1", "p2"), attempt=1, reviewers=1)
 
 
 def test_an_unreadable_annotation_is_asked_for_again_as_it_was() -> None:
@@ -168,11 +168,11 @@ def test_an_unreadable_annotation_is_asked_for_again_as_it_was() -> None:
 
 def test_nothing_is_asked_twice() -> None:
     for state in ("open", "done", "skipped"):
-        assert told([task(state="conflict"), task(1, kind="third", state=state)], *PAIR).ask is None
+        assert told([task(state="conflict"), task(1, kind="adjudication", state=state)], *PAIR).ask is None
 
 
 def test_a_third_task_answered_by_one_of_the_two_asks_nobody_for_ever() -> None:
-    tasks = [task(state="conflict"), task(1, kind="third", state="conflict")]
+    tasks = [task(state="conflict"), task(1, kind="adjudication", state="conflict")]
     reviews = (*PAIR, said("b", "산", on=1))
     assert contested(tasks[1], tasks, by_task(reviews), KOREAN)
     assert told(tasks, *reviews) == NextTasks()
@@ -180,12 +180,12 @@ def test_a_third_task_answered_by_one_of_the_two_asks_nobody_for_ever() -> None:
 
 def test_a_mended_conflict_takes_back_what_was_asked_again_unless_it_was_answered() -> None:
     mended = (said("a", "강"), said("b", "강은"))
-    assert told([task(), task(1, kind="third", state="open")], *mended) == NextTasks(withdraw=(11,))
-    assert told([task(), task(1, kind="third")], *mended, said("c", "산", on=1)) == NextTasks()
+    assert told([task(), task(1, kind="adjudication", state="open")], *mended) == NextTasks(withdraw=(11,))
+    assert told([task(), task(1, kind="adjudication")], *mended, said("c", "산", on=1)) == NextTasks()
 
 
 def test_a_conflict_that_comes_back_reopens_what_was_withdrawn() -> None:
-    tasks = [task(state="conflict"), task(1, kind="third", state="withdrawn", withdrawn_at=NOW)]
+    tasks = [task(state="conflict"), task(1, kind="adjudication", state="withdrawn", withdrawn_at=NOW)]
     assert told(tasks, *PAIR) == NextTasks(reopen=(11,))
 
 

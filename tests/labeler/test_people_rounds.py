@@ -279,7 +279,7 @@ def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Run
     assert waiting.waiting_for == ("1 review by file or terminal (labeler review); 1 of them for questions asked again")
     (third,) = [task for task in tasks_of(pairs) if task.attempt]
     assert (third.question_id, third.kind, third.blind, third.passages) == (
-        other.question_id, "third", other.blind, other.passages,
+        other.question_id, "adjudication", other.blind, other.passages,
     )  # fmt: skip
     assert machine.run(pairs).waiting_for == waiting.waiting_for, "asked once"
     with pairs.database.read() as session:
@@ -407,7 +407,7 @@ def test_simulated_pairs_err_apart_and_a_third_one_settles_it(folder: Path) -> N
     double = [task for task in tasks if task.reviewers == 2]
     assert len(double) == 6  # half of 12
     assert {review.reviewer for review in reviews} == {"simulated", "simulated-2", "simulated-3"}
-    thirds = {task.question_id for task in tasks if task.kind == "third"}
+    thirds = {task.question_id for task in tasks if task.kind == "adjudication"}
     assert thirds
     assert thirds <= {task.question_id for task in double}
     assert not [task for task in tasks if task.state == "open"]

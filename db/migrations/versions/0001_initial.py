@@ -285,7 +285,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'third')", name=op.f("ck_tasks_kind_known")
+            "kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication')",
+            name=op.f("ck_tasks_kind_known"),
         ),
         sa.CheckConstraint(
             "state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')", name=op.f("ck_tasks_state_known")

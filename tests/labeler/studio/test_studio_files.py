@@ -324,7 +324,7 @@ def test_two_people_who_disagree_make_a_third_task(ws: Path, tasks: dict[str, An
     taken(ws, export)
     with at(ws) as runtime, runtime.database.read() as session:
         asked = [(task.kind, task.state) for task in queries.tasks(session) if task.question_id == "q2"]
-    assert asked == [("suspect", "conflict"), ("third", "open")]
+    assert asked == [("suspect", "conflict"), ("adjudication", "open")]
 
 
 def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, Any]) -> None:
