@@ -206,7 +206,7 @@ def _question(row: QuestionRow) -> dict[str, Any]:
         "normalized": row.normalized,
         "role": row.role,
         "imported_role": row.imported_role,
-        "unit": row.split_group,
+        "split_group": row.split_group,
         "context_id": row.context_id,
         "is_impossible": row.is_impossible,
         "duplicate_of": row.duplicate_of,
