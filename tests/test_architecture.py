@@ -1,4 +1,4 @@
-"""Who may import whom, what the command line may load, and that every command explains itself."""
+"""Import directions between packages and rooms, no import circles, and what a call of the command line loads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import importlib
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import click
@@ -20,14 +22,52 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("mrc", "db", "labeler")
 HEAVY = ("torch", "transformers", "faiss", "pandas", "sklearn", "sqlalchemy", "label_studio_sdk", "matplotlib")
 
-# Within mrc, from the ground up. A module imports from its own floor and below only.
-FLOORS = (
-    {"types", "errors"},
-    {"text", "squad", "analyzers", "josa", "checkpoints", "encoder"},
-    {"retrieve", "read", "decode", "calibrate", "selective", "certify", "metrics", "question_types"}
-    | {"ranking", "trimming", "units", "postprocess", "voting", "ensemble"},
-    {"pipeline"},
-)
+#: package -> its rooms (folders and modules) from the lowest level up. A room imports its own level and below.
+LEVELS: dict[str, tuple[set[str], ...]] = {
+    "labeler": (
+        {"core"},
+        {"importing"},
+        {"retrieval"},
+        {"reading"},
+        {"evaluation"},
+        {"labels"},
+        {"review"},
+        {"rounds"},
+        {"maintenance"},
+        {"report"},
+        {"ablation"},
+        {"demo"},
+        {"cli"},
+    ),
+    "mrc": (
+        {"types", "errors"},
+        {"text", "squad", "metrics", "analyzers", "encoder", "checkpoints", "question_types"},
+        {"decode", "voting", "ranking", "retrieve", "calibration"},
+        {"postprocess", "read"},
+        {"ensemble"},
+        {"pipeline"},
+    ),
+    "mrc.read": (
+        {"config", "train_config"},
+        {"data"},
+        {"predict"},
+        {"model"},
+        {"train"},
+        {"pretrain"},
+    ),
+    "db": (
+        {"errors", "urls"},
+        {"models", "rows"},
+        {"sql", "faults", "postgres"},
+        {"engine", "spans"},
+        {"queries"},
+        {"store", "hidden_answers"},
+        {"schema", "backup", "backup_postgresql", "migrations"},
+    ),
+}
+LEVELLED = sorted(LEVELS)
+
+LARGEST_FOLDER = 14  # modules, `__init__.py` included: a folder can be read at a glance
 
 
 def imported(source: str) -> set[str]:
@@ -51,8 +91,29 @@ def sources() -> dict[str, frozenset[str]]:
     return {str(path.relative_to(ROOT)): frozenset(imported(path.read_text(encoding="utf-8"))) for path in paths}
 
 
+def module_of(path: str) -> str:
+    """`mrc/read/__init__.py` -> `mrc.read`."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Module -> the modules of the three packages that it imports (a package's `__init__.py` is a module too)."""
+    modules = {module_of(path): found for path, found in sources().items()}
+    return {
+        module: {name for name in found if name in modules and not _only_leads_to(name, found, modules)}
+        for module, found in modules.items()
+    }
+
+
+def _only_leads_to(name: str, found: frozenset[str], modules: dict[str, frozenset[str]]) -> bool:
+    """Whether `from name import x` is there for the module `name.x` only."""
+    below_it = {other for other in found if other.rpartition(".")[0] == name}
+    return bool(below_it) and below_it <= modules.keys()
+
+
 def importers(*names: str) -> set[str]:
-    """The modules that import one of these or anything in it."""
+    """The paths of the modules that import one of these or anything in it."""
     return {path for path, found in sources().items() if any(_within(name, names) for name in found)}
 
 
@@ -61,13 +122,23 @@ def _within(module: str, names: tuple[str, ...]) -> bool:
 
 
 def below(folder: str) -> set[str]:
-    return {path for path in sources() if path.startswith(f"{folder}/")}
+    """The paths of the modules in a folder and its subfolders."""
+    found = {path for path in sources() if path.startswith(f"{folder}/")}
+    assert found, f"{folder}/ holds no module"
+    return found
 
 
-# --- directions -----------------------------------------------------------------------------------
+def paths(*names: str) -> set[str]:
+    """The paths of the named modules; each must exist."""
+    found = {f"{name.replace('.', '/')}.py" for name in names}
+    assert found <= sources().keys(), f"no such module: {sorted(found - sources().keys())}"
+    return found
 
 
-def test_imports_are_found_wherever_they_stand() -> None:
+# --- the reading of imports -----------------------------------------------------------------------
+
+
+def test_imports_are_found_at_every_depth() -> None:
     source = "import a.b\nfrom c import d as e\ndef f():\n    import g\n    from h.i import (j, k)\n"
     assert imported(source) == {"a.b", "c", "c.d", "g", "h.i", "h.i.j", "h.i.k"}
 
@@ -77,49 +148,84 @@ def test_all_three_packages_are_read() -> None:
     assert "labeler/cli/__init__.py" in importers("click")
 
 
+def test_the_graph_holds_modules_and_packages_apart() -> None:
+    assert "labeler.core.errors" in graph()["labeler.core.error_messages"]
+    assert "db.queries" in graph()["labeler.rounds.machine"]
+    assert "db" not in graph()["labeler.rounds.machine"]  # `from db import queries` uses no name of `db` itself
+
+
+# --- directions between packages and rooms --------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [("mrc", ("db", "labeler")), ("db", ("mrc", "labeler"))],
 )
-def test_imports_go_down_only(package: str, forbidden: tuple[str, ...]) -> None:
+def test_the_lower_packages_import_neither_each_other_nor_labeler(package: str, forbidden: tuple[str, ...]) -> None:
     assert below(package) & importers(*forbidden) == set()
 
 
-def test_inside_mrc_imports_go_down_only() -> None:
-    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+def rooms_of(package: str) -> set[str]:
+    """The folders and modules directly in a package."""
+    depth = package.count(".") + 1
+    names = (module.split(".") for module in graph() if module.startswith(f"{package}."))
+    return {parts[depth] for parts in names} - {"__main__"}
+
+
+@pytest.mark.parametrize("package", LEVELLED)
+def test_every_room_has_one_level_and_every_level_names_rooms_that_exist(package: str) -> None:
+    named = [room for level in LEVELS[package] for room in level]
+    assert sorted(named) == sorted(rooms_of(package))
+
+
+@pytest.mark.parametrize("package", LEVELLED)
+def test_a_room_imports_its_own_level_and_below_only(package: str) -> None:
+    level = {f"{package}.{room}": number for number, rooms in enumerate(LEVELS[package]) for room in rooms}
+    depth = package.count(".") + 2
     wrong = []
-    for path in sorted(below("mrc") - {"mrc/__init__.py"}):
-        own = part(path.removesuffix(".py").replace("/", "."))
-        assert own in floor, f"{path}: say in FLOORS on which floor of mrc it stands"
-        for module in sources()[path]:
-            other = part(module)
-            if other in floor and floor[other] > floor[own]:
-                wrong.append(f"{path} imports {module}")
+    for module, found in graph().items():
+        own = ".".join(module.split(".")[:depth])
+        for other in sorted(found):
+            room = ".".join(other.split(".")[:depth])
+            if own in level and room in level and level[room] > level[own]:
+                wrong.append(f"{module} imports {other}")
     assert wrong == []
 
 
-def part(module: str) -> str | None:
-    """`mrc.read.model.reader` -> `read`; None for what is not in mrc."""
-    names = module.split(".")
-    return names[1] if names[0] == "mrc" and len(names) > 1 else None
-
-
-def test_retrieving_and_reading_do_not_see_each_other() -> None:
+def test_retrieval_and_reading_do_not_import_each_other() -> None:
     assert below("mrc/retrieve") & importers("mrc.read") == set()
     assert below("mrc/read") & importers("mrc.retrieve") == set()
+
+
+def test_no_circle_of_modules() -> None:
+    try:
+        TopologicalSorter(graph()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_nothing_lies_loose_at_the_top_of_labeler() -> None:
+    assert {path.name for path in (ROOT / "labeler").glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_a_folder_holds_at_most_fourteen_modules() -> None:
+    counts = Counter(str(Path(path).parent) for path in sources())
+    del counts["labeler/cli"]  # 18 modules: being merged
+    assert {folder: count for folder, count in counts.items() if count > LARGEST_FOLDER} == {}
 
 
 # --- who may use what -----------------------------------------------------------------------------
 
 
-def test_only_the_encoder_and_the_reader_use_torch() -> None:
-    retrieving = {f"mrc/retrieve/{name}.py" for name in ("contrastive", "crossencoder", "dense", "training")}
-    allowed = {"mrc/checkpoints.py", "mrc/encoder.py"} | retrieving | below("mrc/read")
-    assert importers("torch", "transformers") - allowed == set()
+def test_only_reader_encoder_and_retrieval_models_use_torch() -> None:
+    models = paths("mrc.checkpoints", "mrc.encoder", "mrc.retrieve.dense.encoder", "mrc.retrieve.rerank.cross_encoder")
+    training = below("mrc/retrieve/training")
+    assert importers("torch", "transformers") - models - training - below("mrc/read") == set()
+    assert models - importers("torch", "transformers") == set()
 
 
 def test_only_the_client_uses_the_label_studio_sdk() -> None:
-    assert importers("label_studio_sdk") == {"labeler/review/studio/client.py"}
+    assert importers("label_studio_sdk") == paths("labeler.review.studio.client")
 
 
 def test_only_the_command_line_uses_click() -> None:
@@ -127,22 +233,37 @@ def test_only_the_command_line_uses_click() -> None:
 
 
 def test_only_the_command_line_uses_the_command_line() -> None:
-    allowed = below("labeler/cli") | {"labeler/__main__.py"}
-    assert importers("labeler.cli") - allowed == set()
+    assert importers("labeler.cli") - below("labeler/cli") == paths("labeler.__main__")
 
 
-def test_reading_comprehension_knows_no_database() -> None:
-    assert importers("sqlalchemy", "alembic") & below("mrc") == set()
+def outside_db() -> dict[str, frozenset[str]]:
+    return {path: found for path, found in sources().items() if path not in below("db")}
+
+
+def test_tables_stay_inside_db() -> None:
+    wrong = [f"{path} imports {name}" for path, found in outside_db().items() for name in found if _is_table(name)]
+    assert wrong == []
+
+
+def test_sql_stays_inside_db() -> None:
     assert importers("alembic") <= below("db")
-
-
-def test_hidden_answers_are_seen_by_the_simulated_reviewer_and_by_measuring_alone() -> None:
-    assert importers("db.hidden_answers") == {
-        "labeler/rounds/simulated_reviewer.py",
-        "labeler/evaluation/pseudo_precision.py",
+    session = {"sqlalchemy.orm", "sqlalchemy.orm.Session"}  # the type of an open transaction
+    others = {
+        path for path, found in outside_db().items() for name in found - session if _within(name, ("sqlalchemy",))
     }
+    assert others == paths("labeler.core.error_messages", "labeler.maintenance.doctor")  # what the database refuses
+
+
+def _is_table(name: str) -> bool:
+    """Whether an imported name is a table of `db.models`; its lists of allowed values (VERDICTS) are public."""
+    return name.startswith("db.models.") and not name.rpartition(".")[2].isupper()
+
+
+def test_only_the_simulated_reviewer_and_the_measurement_of_pseudo_labels_read_hidden_answers() -> None:
+    readers = paths("labeler.rounds.simulated_reviewer", "labeler.evaluation.pseudo_precision")
+    assert importers("db.hidden_answers") == readers
     tables = ("db.models.HiddenAnswer", "db.models.HiddenQuestion")
-    assert importers(*tables) == {"db/hidden_answers.py", "db/store/corpus.py", "db/store/undo.py"}
+    assert importers(*tables) == paths("db.hidden_answers", "db.store.corpus", "db.store.undo")
 
 
 # --- what the command line loads ------------------------------------------------------------------
