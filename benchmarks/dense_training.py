@@ -16,7 +16,7 @@ its first passage where it leads by the margin that was right on nine of ten of 
 example weighs what that share is. The last training begins at the start again, on labels and pseudo-labels, with as
 many updates as before.
 
-`--set` changes a setting of `RetrieverConfig`; `--choose` ends with what the settings are worth when cross-fitted.
+`--set` changes a setting of `BiEncoderTrainConfig`; `--choose` ends with what the settings are worth when cross-fitted.
 `--work` keeps what was trained: run again, it goes on.
 """
 
@@ -42,20 +42,20 @@ from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig, Vectors
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.training.mining import hard_negatives
-from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample
+from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig
 from mrc.retrieve.training.trainer import train
 from mrc.types import Passage
 
 WEIGHTS = np.arange(21) / 20  # tried, of the dense list
 HARD_DEPTH = 12  # passages of BM25's list that hard negatives are taken from
 SURE = 0.9  # share of right first passages from the margin on at which one becomes a pseudo-label
-CONFIG = RetrieverConfig(
+CONFIG = BiEncoderTrainConfig(
     epochs=2.5,
     batch_size=64,
-    together=16,
-    negatives=1,
+    questions_per_document=16,
+    hard_negatives=1,
     chunk_tokens=2048,
-    max_tokens=128,
+    max_seq_length=128,
     dropout=False,
     learning_rate=5e-5,
 )
@@ -92,7 +92,7 @@ class World:
         once = Once(index.dense.encoder())
         return replace(index, dense=replace(index.dense, encoder=lambda: once))
 
-    def trained(self, examples: Sequence[RetrieverExample], config: RetrieverConfig, name: str) -> str:
+    def trained(self, examples: Sequence[BiEncoderExample], config: BiEncoderTrainConfig, name: str) -> str:
         began = time.process_time()
         result = train(
             examples,
@@ -144,7 +144,7 @@ class Side:
 
 
 def _measure(
-    world: World, labelled: Asked, others: Asked, test: Asked, config: RetrieverConfig, *, choose: bool
+    world: World, labelled: Asked, others: Asked, test: Asked, config: BiEncoderTrainConfig, *, choose: bool
 ) -> None:
     untrained = world.index(str(world.start.model))
     print(f"training {config}")
@@ -207,11 +207,11 @@ def _tables(encoders: dict[str, Index], weights: tuple[float, float], test: Aske
     table(hybrid, test, compared="untrained")
 
 
-def _examples(world: World, asked: Asked) -> list[RetrieverExample]:
+def _examples(world: World, asked: Asked) -> list[BiEncoderExample]:
     """The questions with their gold passage, and BM25's best wrong ones."""
     ids = [f"{number}" for number in range(len(asked.texts))]
     rows = zip(ids, asked.texts, asked.golds, asked.answers, strict=True)
-    examples = [RetrieverExample(key, text, (gold,), answers) for key, text, gold, answers in rows]
+    examples = [BiEncoderExample(key, text, (gold,), answers) for key, text, gold, answers in rows]
     return hard_negatives(examples, world.seen, _by_terms(world, asked.texts))
 
 
@@ -233,12 +233,12 @@ def _margin(sides: Sequence[Side]) -> tuple[float, float]:
 
 def _pseudo(
     index: Index, world: World, asked: Asked, *, margin: float, weight: float
-) -> list[tuple[RetrieverExample, str]]:
+) -> list[tuple[BiEncoderExample, str]]:
     """Examples by the index's first passage where it leads, each with the gold passage it is checked against."""
     leads, firsts = _leads(index, asked.texts)
     there = {passage.id for passage in world.seen}
     rows = [row for row in range(len(leads)) if leads[row] >= margin and firsts[row] in there]
-    examples = [RetrieverExample(f"p{row}", asked.texts[row], (firsts[row],), weight=weight) for row in rows]
+    examples = [BiEncoderExample(f"p{row}", asked.texts[row], (firsts[row],), weight=weight) for row in rows]
     retrieved = _by_terms(world, [example.question for example in examples])
     golds = [asked.golds[row] for row in rows]
     return list(zip(hard_negatives(examples, world.seen, retrieved, skip=3), golds, strict=True))
@@ -250,7 +250,7 @@ def _leads(index: Index, questions: Sequence[str]) -> tuple[np.ndarray, list[str
     return np.array([hits[0].score - hits[1].score for hits in found]), [hits[0].passage_id for hits in found]
 
 
-def _config(changes: Sequence[str]) -> RetrieverConfig:
+def _config(changes: Sequence[str]) -> BiEncoderTrainConfig:
     pairs = (change.partition("=") for change in changes)
     return replace(CONFIG, **{key: json.loads(value) for key, _, value in pairs})
 

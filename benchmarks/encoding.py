@@ -84,7 +84,7 @@ def programs(model: str) -> dict[str, Encode]:
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         ours = BiEncoder.load(DenseConfig(model=model, precision=name), device="cpu")
         theirs = SentenceTransformer(model, device="cpu", model_kwargs={"dtype": dtype})
-        theirs.max_seq_length = ours.encoding.max_tokens
+        theirs.max_seq_length = ours.encoding.max_seq_length
         found[f"{THEIRS} {name}"] = _theirs(theirs)
         found[f"ours {name}"] = ours.passages
     return found

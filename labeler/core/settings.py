@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mrc.read import ReadConfig, TrainConfig
-from mrc.retrieve.training.train_config import RetrieverConfig
+from mrc.retrieve.training.train_config import BiEncoderTrainConfig
 
 DATABASE = "sqlite:///labeler.db"
 MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
@@ -90,20 +90,22 @@ class CascadeSection:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieverSection(RetrieverConfig):
+class RetrieverSection(BiEncoderTrainConfig):
     """How the encoder of the passages is trained where train.retriever is true. Lengths are in tokens."""
 
     start: str | None = None  # checkpoint: hub name or folder; none: the one that the index was first built with
 
     def __post_init__(self) -> None:
-        RetrieverConfig.__post_init__(self)
+        BiEncoderTrainConfig.__post_init__(self)
         if self.start is not None and not self.start.strip():
             raise ValueError("start must name a checkpoint, or be none")
 
     @property
-    def training(self) -> RetrieverConfig:
+    def training(self) -> BiEncoderTrainConfig:
         """What a training depends on beside its start."""
-        return RetrieverConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(RetrieverConfig)})
+        return BiEncoderTrainConfig(
+            **{each.name: getattr(self, each.name) for each in dataclasses.fields(BiEncoderTrainConfig)}
+        )
 
 
 @dataclass(frozen=True, slots=True)

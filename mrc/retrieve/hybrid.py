@@ -67,7 +67,7 @@ class Dense:
         """The dense part that `save` wrote to a data folder and `described` describes."""
         vectors = np.asarray(np.load(data / VECTORS, mmap_mode="r"))
         config, encoding = DenseConfig(**stored["config"]), Encoding(**stored["encoding"])
-        clusters = data / CLUSTERS if config.clustered(len(vectors)) else None
+        clusters = data / CLUSTERS if config.uses_ivf(len(vectors)) else None
         encoder, searcher = partial(_encode, encoding, device), partial(_search, vectors, device, clusters)
         return cls(config, encoding, Weight(**stored["weight"]), vectors, cache(encoder), cache(searcher))
 
@@ -92,7 +92,7 @@ class Dense:
     @property
     def clustered(self) -> bool:
         """Whether a saved index is searched by clusters; before it is saved, every vector is looked at."""
-        return self.config.clustered(len(self.vectors))
+        return self.config.uses_ivf(len(self.vectors))
 
     def described(self) -> dict[str, Any]:
         """JSON values for `meta.json`."""

@@ -19,15 +19,15 @@ META: Final = "meta.json"
 
 @dataclass(frozen=True, slots=True)
 class IndexConfig:
-    """How passages are indexed."""
+    """How passages are indexed for BM25."""
 
-    method: str = "atire"  # one of mrc.retrieve.bm25.METHODS
-    analyzer: str = "auto"  # a name of mrc.analyzers, wordpiece:FOLDER or your own; auto: the best for the language
-    language: Literal["auto", "ko", "en"] = "auto"  # auto: as the passages look
-    k1: float = 1.5  # how slowly repeated terms saturate, above 0
-    b: float = 0.75  # how much long passages are held back, 0-1
-    title_weight: int = 0  # how often the terms of its title are added to a passage, 0-10
-    window_chars: int = 0  # longer passages are indexed as overlapping windows of so many characters; 0: whole
+    method: str = "atire"  # one of atire, okapi, bm25l, bm25plus
+    analyzer: str = "auto"  # name of an analyzer, wordpiece:FOLDER or an entry point; auto: the best for the language
+    language: Literal["auto", "ko", "en"] = "auto"  # auto: detected from the passages
+    k1: float = 1.5  # term frequency saturation, above 0
+    b: float = 0.75  # document length normalisation, 0-1
+    title_weight: int = 0  # times that the terms of the title are added to a passage, 0-10
+    window_chars: int = 0  # passages are indexed as overlapping windows of at most so many characters; 0: whole
 
     def __post_init__(self) -> None:
         check(method=self.method, k1=self.k1, b=self.b)

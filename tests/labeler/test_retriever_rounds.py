@@ -31,7 +31,7 @@ from mrc.errors import BadCheckpoint
 from mrc.retrieve.fuse import Weight
 from mrc.retrieve.index import Index
 from mrc.retrieve.training import trainer as encoder_training
-from mrc.retrieve.training.train_config import RetrieverExample
+from mrc.retrieve.training.train_config import BiEncoderExample
 from mrc.types import Passage
 from tests.commands import run
 from tests.mrc import tiny
@@ -114,7 +114,7 @@ def test_the_retriever_learns_from_exactly_the_labels_that_were_fixed(runtime: R
 def test_nothing_of_a_held_out_passage_is_shown_to_it(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def spy(examples: Sequence[RetrieverExample], passages: Sequence[Passage], **settings: Any) -> None:
+    def spy(examples: Sequence[BiEncoderExample], passages: Sequence[Passage], **settings: Any) -> None:
         seen.update(examples=examples, passages=passages, **settings)
         raise BadCheckpoint("enough was seen")
 

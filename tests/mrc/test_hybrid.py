@@ -165,7 +165,7 @@ def test_a_loaded_index_retrieves_as_the_saved_one_did(checkpoint: Path, tmp_pat
 
 def test_the_fingerprint_changes_with_all_that_scores_depend_on(checkpoint: Path, index: Index, tmp_path: Path) -> None:
     changes: list[dict[str, Any]] = [
-        {"pooling": "cls"}, {"query_prefix": "q: "}, {"passage_prefix": "p: "}, {"max_tokens": 9}, {"weight": 0.3},
+        {"pooling": "cls"}, {"query_prefix": "q: "}, {"passage_prefix": "p: "}, {"max_seq_length": 9}, {"weight": 0.3},
         {"fusion": "rrf"}, {"rrf_constant": 2.0}, {"search": "ivf"},
     ]  # fmt: skip
     few = PASSAGES[:5]

@@ -106,14 +106,14 @@ def test_any_text_and_any_question_has_a_score(checkpoint: Path, text: str) -> N
 
 
 def test_what_does_not_fit_is_cut_off_the_end(checkpoint: Path) -> None:
-    short = load(checkpoint, max_tokens=16)
+    short = load(checkpoint, max_seq_length=16)
     one, other = (short.scores("who", [f"{TEXTS[0]} {TEXTS[1]} {TEXTS[2]} {TEXTS[3]} {end}"])[0] for end in "ab")
     assert one == other
-    assert load(checkpoint).scoring.max_tokens == 130  # all positions, as there are fewer than 512
+    assert load(checkpoint).scoring.max_seq_length == 130  # all positions, as there are fewer than 512
     with pytest.raises(
-        BadCheckpoint, match=r"200 tokens are more than its 130 positions; set rerank\.max_tokens = 130"
+        BadCheckpoint, match=r"200 tokens are more than its 130 positions; set rerank\.max_seq_length = 130"
     ):
-        load(checkpoint, max_tokens=200)
+        load(checkpoint, max_seq_length=200)
 
 
 def test_half_the_bits_give_nearly_the_same_order(checkpoint: Path) -> None:
@@ -170,7 +170,7 @@ def test_weights_that_are_no_numbers_are_refused(own: Path) -> None:
         ({"model": " "}, "model"),
         ({"top_n": 1}, "top_n"),
         ({"top_n": 1001}, "top_n"),
-        ({"max_tokens": 15}, "max_tokens"),
+        ({"max_seq_length": 15}, "max_seq_length"),
     ],
 )
 def test_settings_out_of_range_are_named(values: dict[str, Any], name: str) -> None:
@@ -273,7 +273,7 @@ def test_the_fingerprint_changes_with_all_that_the_order_depends_on(checkpoint: 
         built(other),
         *(
             Index.build(PASSAGES, TERMS, device="cpu", rerank=RerankConfig(model=str(checkpoint), top_n=5, **settings))
-            for settings in ({"precision": "bf16"}, {"precision": "fp32", "max_tokens": 64})
+            for settings in ({"precision": "bf16"}, {"precision": "fp32", "max_seq_length": 64})
         ),
     ]
     assert len({index.fingerprint for index in indexes}) == len(indexes)

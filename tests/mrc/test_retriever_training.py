@@ -26,17 +26,17 @@ from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.training.contrastive import Contrast, Embedder, backward, contrastive_loss
 from mrc.retrieve.training.contrastive_batches import Lessons, Rows
 from mrc.retrieve.training.mining import Known, contrasts, hard_negatives, mixed, plan_epochs, turn
-from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample, RetrieverResult
+from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig, BiEncoderTrainResult
 from mrc.retrieve.training.trainer import train
 from mrc.text import normalize, passage_id
 from mrc.types import Passage
 from tests.mrc import tiny
 
-CONFIG = RetrieverConfig(
+CONFIG = BiEncoderTrainConfig(
     max_steps=6,
     batch_size=4,
     learning_rate=1e-3,
-    max_tokens=32,
+    max_seq_length=32,
     chunk_tokens=64,
     dropout=True,
     checkpoint_every=2,
@@ -47,7 +47,7 @@ PASSAGES = [
     Passage(passage_id(text), text) for text in (f"{place} stands in {number}." for number, place in enumerate(PLACES))
 ]
 EXAMPLES = [
-    RetrieverExample(f"q{number}", f"Where is {place}?", (passage.id,), (f"in {number}",))
+    BiEncoderExample(f"q{number}", f"Where is {place}?", (passage.id,), (f"in {number}",))
     for number, (place, passage) in enumerate(zip(PLACES, PASSAGES, strict=True))
 ]
 
@@ -61,13 +61,13 @@ def run(
     start: Path,
     folder: Path,
     *,
-    examples: Sequence[RetrieverExample] = EXAMPLES,
+    examples: Sequence[BiEncoderExample] = EXAMPLES,
     passages: Sequence[Passage] = PASSAGES,
-    config: RetrieverConfig = CONFIG,
+    config: BiEncoderTrainConfig = CONFIG,
     seed: int = 0,
     progress: Callable[[int, int, float, float], None] | None = None,
     **said: Any,
-) -> RetrieverResult:
+) -> BiEncoderTrainResult:
     begin = DenseConfig(model=str(start), **{"precision": "fp32"} | said)
     return train(
         examples, passages, start=begin, config=config, seed=seed, folder=folder, device="cpu", progress=progress
@@ -179,9 +179,9 @@ def known() -> Known:
     passages = [Passage(name, text) for name, text in (("a", "Ann"), ("b", "Ben"), ("c", "Ann and Cid"), ("d", "Dan"))]
     return Known(
         [
-            RetrieverExample("0", "Who?", ("a",), ("Ann",)),
-            RetrieverExample("1", "who ?", ("b",), ("Ben",)),
-            RetrieverExample("2", "Where?", ("d", "b"), ("Dan",)),
+            BiEncoderExample("0", "Who?", ("a",), ("Ann",)),
+            BiEncoderExample("1", "who ?", ("b",), ("Ben",)),
+            BiEncoderExample("2", "Where?", ("d", "b"), ("Dan",)),
         ],
         passages,
     )
@@ -206,7 +206,7 @@ def test_hard_negatives_stand_behind_those_named_and_never_answer() -> None:
     passages = [
         Passage(name, text) for name, text in (("a", "Ann"), ("b", "Ben"), ("c", "Ann, Cid"), ("d", "Dan"), ("e", "-"))
     ]
-    example = RetrieverExample("0", "Who?", ("a",), ("Ann",), negatives=("d",))
+    example = BiEncoderExample("0", "Who?", ("a",), ("Ann",), negatives=("d",))
     retrieved = [["a", "b", "gone", "c", "d", "e"]]
     (all_of_them,) = hard_negatives([example], passages, retrieved)
     assert all_of_them.negatives == ("d", "b", "e")
@@ -235,7 +235,7 @@ def test_every_epoch_shows_every_question_once_in_batches_of_one_size(examples: 
 
 
 def test_questions_of_one_document_meet_in_a_batch() -> None:
-    config = replace(CONFIG, max_steps=None, epochs=2, batch_size=8, together=4)
+    config = replace(CONFIG, max_steps=None, epochs=2, batch_size=8, questions_per_document=4)
     documents = [f"document {number % 5}" for number in range(40)]  # 8 questions of each
     plan = plan_epochs(documents, config, seed=0)
     for epoch in (0, 1):
@@ -243,7 +243,7 @@ def test_questions_of_one_document_meet_in_a_batch() -> None:
         assert sorted(number for numbers in batches for number in numbers) == list(range(40))
         assert all(len({documents[number] for number in numbers}) <= 2 for numbers in batches)
     assert plan[:5] != plan[5:]
-    apart = plan_epochs(documents, replace(config, together=1), seed=0)
+    apart = plan_epochs(documents, replace(config, questions_per_document=1), seed=0)
     assert max(len({documents[number] for number in numbers}) for _, numbers in apart) > 2
 
 
@@ -277,8 +277,8 @@ def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(mining, "normalize", noted_too)
     passages = [Passage(name, f"text {name}") for name in "abcdefgh"]
     examples = [
-        RetrieverExample("0", "Who?", ("a",), ("text c",), negatives=("c", "d", "e", "f")),
-        RetrieverExample("1", "Where?", ("b",), ("nowhere",)),
+        BiEncoderExample("0", "Who?", ("a",), ("text c",), negatives=("c", "d", "e", "f")),
+        BiEncoderExample("1", "Where?", ("b",), ("nowhere",)),
     ]
     lessons = Lessons.of(examples, [*idle(5), *passages], letters, noted)
     assert cut == []
@@ -327,7 +327,7 @@ def test_what_the_retriever_ranks_high_and_is_wrong_is_told_apart_next(
     (mined,) = searched  # before the third of four epochs; before the first it knows nothing
     assert sorted(mined) == list(range(8))
     assert all(number not in rows and 6 <= len(rows) <= 7 for number, rows in mined.items())
-    run(start, tmp_path / "few", config=replace(config, mined_passages=3, mine_depth=8, mine_skip=0))
+    run(start, tmp_path / "few", config=replace(config, mine_passages=3, mine_depth=8, mine_skip=0))
     assert len({row for rows in searched[-1].values() for row in rows}) <= 3
 
 
@@ -477,8 +477,8 @@ def test_broken_weights_are_told_before_anything_is_learned(tmp_path: Path) -> N
 
 
 def test_examples_that_cannot_train_are_named_and_none_at_all_is_an_error(start: Path, tmp_path: Path) -> None:
-    lost = RetrieverExample("lost", "Where?", ("gone",))
-    empty = RetrieverExample("empty", "  ", (PASSAGES[0].id,))
+    lost = BiEncoderExample("lost", "Where?", ("gone",))
+    empty = BiEncoderExample("empty", "  ", (PASSAGES[0].id,))
     result = run(start, tmp_path / "trained", examples=[*EXAMPLES, lost, empty])
     assert (result.examples, result.unusable) == (8, ("lost", "empty"))
     assert json.loads((result.folder / "training.json").read_text())["unusable"] == ["lost", "empty"]
@@ -489,7 +489,7 @@ def test_examples_that_cannot_train_are_named_and_none_at_all_is_an_error(start:
 
 
 def test_one_question_whose_every_other_passage_answers_it_costs_nothing(start: Path, tmp_path: Path) -> None:
-    example = RetrieverExample("0", "Where?", (PASSAGES[0].id,), ("stands in",), negatives=(PASSAGES[1].id,))
+    example = BiEncoderExample("0", "Where?", (PASSAGES[0].id,), ("stands in",), negatives=(PASSAGES[1].id,))
     assert run(start, tmp_path / "trained", examples=[example]).loss == 0
 
 
@@ -499,30 +499,30 @@ def test_one_question_whose_every_other_passage_answers_it_costs_nothing(start: 
         {"temperature": 0.0},
         {"batch_size": 1},
         {"max_steps": 0},
-        {"negatives": -1},
+        {"hard_negatives": -1},
         {"warmup_ratio": 1.5},
         {"mine_skip": 20},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} .*must be|must be .*{next(iter(wrong))}"):
-        RetrieverConfig(**wrong)
+        BiEncoderTrainConfig(**wrong)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 1.5, math.nan])
 def test_a_weight_outside_0_to_1_is_a_bug_of_the_caller(weight: float) -> None:
     with pytest.raises(ValueError, match="q: weight must be"):
-        RetrieverExample("q", "Where?", ("a",), weight=weight)
+        BiEncoderExample("q", "Where?", ("a",), weight=weight)
 
 
 # The folder
 
 
 def test_the_folder_says_how_it_is_used(start: Path, tmp_path: Path) -> None:
-    said = {"pooling": "cls", "query_prefix": "query: ", "passage_prefix": "passage: ", "max_tokens": 40}
+    said = {"pooling": "cls", "query_prefix": "query: ", "passage_prefix": "passage: ", "max_seq_length": 40}
     folder = run(start, tmp_path / "trained", **said).folder
     found = encoder(folder).encoding
-    assert (found.pooling, found.query_prefix, found.passage_prefix, found.max_tokens) == tuple(said.values())
+    assert (found.pooling, found.query_prefix, found.passage_prefix, found.max_seq_length) == tuple(said.values())
 
 
 def test_what_the_start_says_of_itself_is_kept(start: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.rows import ReviewRow, TrainingRow
 from labeler.core import convert
-from mrc.retrieve.training.train_config import RetrieverExample
+from mrc.retrieve.training.train_config import BiEncoderExample
 
 if TYPE_CHECKING:
     from mrc.retrieve.index import Index
@@ -34,7 +34,7 @@ def teachable(session: Session, index: Index, rows: Iterable[TrainingRow]) -> li
 
 def examples(
     rows: Sequence[TrainingRow], index: Index, reviews: Iterable[ReviewRow], *, seen: Collection[str]
-) -> list[RetrieverExample]:
+) -> list[BiEncoderExample]:
     """What the retriever learns from: each answered question, its passages, and passages that do not answer it.
 
     The negatives are those in which a reviewer of the question found no answer, then those that share the most terms
@@ -49,7 +49,7 @@ def examples(
         positives = _passages(row)
         hard = dict.fromkeys([*unanswering.get(row.question.id, ()), *(hit.passage_id for hit in hits)])
         taught.append(
-            RetrieverExample(
+            BiEncoderExample(
                 id=row.question.id,
                 question=row.question.text,
                 positives=tuple(key for key in positives if key in seen),

@@ -28,7 +28,7 @@ from labeler.rounds.gate import Verdict, compare
 from labeler.rounds.retriever import examples
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.retrieve.fuse import DEPTH
-from mrc.retrieve.training.train_config import RetrieverResult
+from mrc.retrieve.training.train_config import BiEncoderTrainResult
 
 if TYPE_CHECKING:
     from mrc.retrieve.index import Index
@@ -78,7 +78,7 @@ def folder_of(runtime: Runtime, row: RoundRow) -> Path:
     return runtime.workspace.models_folder / f"retriever-{row.number}-{row.uid[:8]}"
 
 
-def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> RetrieverResult:
+def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> BiEncoderTrainResult:
     """The retriever trained on these labels. Killed and run again, the training goes on from its last checkpoint.
 
     Raises NotReady where it cannot be trained as the round is set.
@@ -109,7 +109,7 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Re
 
 
 def store_trained(
-    runtime: Runtime, session: Session, row: RoundRow, rows: Sequence[TrainingRow], result: RetrieverResult
+    runtime: Runtime, session: Session, row: RoundRow, rows: Sequence[TrainingRow], result: BiEncoderTrainResult
 ) -> None:
     """Nothing; the round has this retriever, not judged yet."""
     store.add_retriever(

@@ -59,7 +59,7 @@ class Described:
         prompts = (self.read("config_sentence_transformers.json") or {}).get("prompts") or {}
         return next((str(prompts[name]) for name in names if prompts.get(name)), "")
 
-    def max_tokens(self) -> int | None:
+    def max_seq_length(self) -> int | None:
         """Of a text that were seen in training; None where no file says it."""
         said = (self.read("sentence_bert_config.json") or {}).get("max_seq_length")
         return int(said) if said else None
@@ -92,7 +92,7 @@ def describe(folder: Path, encoding: Encoding) -> None:
     """
     said = Described(folder)
     length = said.read("sentence_bert_config.json") or {}
-    _write(folder / "sentence_bert_config.json", {**length, "max_seq_length": encoding.max_tokens})
+    _write(folder / "sentence_bert_config.json", {**length, "max_seq_length": encoding.max_seq_length})
     prompts = {"query": encoding.query_prefix, "passage": encoding.passage_prefix, "document": encoding.passage_prefix}
     others = said.read("config_sentence_transformers.json") or {}
     _write(

@@ -83,11 +83,11 @@ class BiEncoder:
             pooling=said.pooling() if config.pooling == "auto" else config.pooling,
             query_prefix=said.prompt("query") if config.query_prefix is None else config.query_prefix,
             passage_prefix=passage_prefix,
-            max_tokens=config.max_tokens or said.max_tokens() or _MOST_TOKENS,
+            max_seq_length=config.max_seq_length or said.max_seq_length() or _MOST_TOKENS,
             precision="bf16" if dtype is torch.bfloat16 else "fp32",
             dimension=width,
         )
-        return cls._of(encoding, folder, device=on, at_most=config.max_tokens is None)
+        return cls._of(encoding, folder, device=on, at_most=config.max_seq_length is None)
 
     @classmethod
     def again(cls, encoding: Encoding, *, device: str = "auto") -> Self:
@@ -118,12 +118,12 @@ class BiEncoder:
         if lost:
             raise BadCheckpoint(f"{folder}: {len(lost)} weights are missing ({lost[0]}); copy the model again")
         places = max_positions(model)
-        if encoding.max_tokens > places and not at_most:
+        if encoding.max_seq_length > places and not at_most:
             raise BadCheckpoint(
-                f"{folder}: {encoding.max_tokens} tokens are more than its {places} positions; "
-                f"set dense.max_tokens = {places} or less"
+                f"{folder}: {encoding.max_seq_length} tokens are more than its {places} positions; "
+                f"set dense.max_seq_length = {places} or less"
             )
-        encoding = replace(encoding, max_tokens=min(encoding.max_tokens, places))
+        encoding = replace(encoding, max_seq_length=min(encoding.max_seq_length, places))
         return cls(encoding, model.to(device), tokenizer, device=device)
 
     @property
@@ -141,14 +141,14 @@ class BiEncoder:
         return self._encode([self.encoding.query_prefix + text for text in texts])
 
     def passages(self, texts: Sequence[str]) -> Vectors:
-        """(N, D) vectors of length 1; what stands behind `max_tokens` of a text is not seen."""
+        """(N, D) vectors of length 1; what stands behind `max_seq_length` of a text is not seen."""
         return self._encode([self.encoding.passage_prefix + text for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.encoding.dimension), dtype=np.float32)
         if not texts:
             return vectors
-        cut = {"truncation": True, "max_length": self.encoding.max_tokens, "return_attention_mask": False}
+        cut = {"truncation": True, "max_length": self.encoding.max_seq_length, "return_attention_mask": False}
         rows = self._tokenizer([text.translate(NO_SURROGATES) for text in texts], **cut)["input_ids"]
         budget = BATCH_TOKENS[self._device.type]
         for batch in sorted_batches([len(row) for row in rows], budget=budget):

@@ -32,31 +32,31 @@ _ROWS, _VECTORS = "rows.txt", "vectors.f32"
 
 @dataclass(frozen=True, slots=True)
 class DenseConfig:
-    """The bi-encoder that finds passages by meaning, and how its list is fused with that of BM25."""
+    """The bi-encoder of dense retrieval, and how its ranking is fused with BM25's. Lengths are in tokens."""
 
     model: str | None = None  # checkpoint: hub name or folder; none: BM25 alone
-    pooling: Literal["auto", "mean", "cls"] = "auto"  # of a text's token vectors; auto: as the checkpoint says
-    query_prefix: str | None = None  # stands before a question; none: as the checkpoint says
-    passage_prefix: str | None = None  # stands before a passage; none: as the checkpoint says
-    max_tokens: int | None = None  # of a text that are encoded, 8 or more; none: as the checkpoint says
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor is fast in it
-    search: Literal["auto", "flat", "ivf"] = "auto"  # flat is exact; auto: flat to a million passages, then ivf
+    pooling: Literal["auto", "mean", "cls"] = "auto"  # of the token vectors; auto: as the checkpoint's files say
+    query_prefix: str | None = None  # put before each question; none: as the checkpoint's files say
+    passage_prefix: str | None = None  # put before each passage; none: as the checkpoint's files say
+    max_seq_length: int | None = None  # of an encoded text, 8 or more; none: as the checkpoint's files say
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor computes it fast
+    search: Literal["auto", "flat", "ivf"] = "auto"  # flat is exact; auto: flat up to a million passages, then ivf
     fusion: Method = "zscore"  # or minmax, rrf
-    rrf_constant: float = 1.0  # of rrf, 0 or more; less weighs the first ranks more
-    weight: float | None = None  # of the dense list, 0-1; none: tuned on labels, .5 without
+    rrf_constant: float = 1.0  # c of 1 / (c + rank), 0 or more; a smaller one favours the first ranks
+    weight: float | None = None  # of the dense ranking, 0-1; none: tuned on labels, 0.5 without labels
 
     def __post_init__(self) -> None:
         if self.model is not None and not self.model.strip():
             raise ValueError("model must name a checkpoint, or be none")
-        if self.max_tokens is not None and self.max_tokens < 8:
-            raise ValueError(f"max_tokens must be at least 8, got {self.max_tokens}")
+        if self.max_seq_length is not None and self.max_seq_length < 8:
+            raise ValueError(f"max_seq_length must be at least 8, got {self.max_seq_length}")
         if not 0 <= self.rrf_constant <= 1e6:
             raise ValueError(f"rrf_constant must be in 0-1000000, got {self.rrf_constant:g}")
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise ValueError(f"weight must be in 0-1, got {self.weight:g}")
 
-    def clustered(self, size: int) -> bool:
-        """Whether so many passages are searched by clusters."""
+    def uses_ivf(self, size: int) -> bool:
+        """Whether an index of `size` passages is searched with IVF instead of exactly."""
         return self.search == "ivf" or (self.search == "auto" and size > FLAT_UP_TO)
 
 
@@ -69,7 +69,7 @@ class Encoding:
     pooling: Literal["mean", "cls"]
     query_prefix: str
     passage_prefix: str
-    max_tokens: int
+    max_seq_length: int
     precision: Literal["fp32", "bf16"]
     dimension: int
 

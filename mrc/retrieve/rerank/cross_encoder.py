@@ -59,10 +59,10 @@ class CrossEncoder:
         scoring = Scoring(
             source=str(folder.resolve()) if Path(config.model).is_dir() else config.model,
             checkpoint=checkpoint_hash(folder),
-            max_tokens=config.max_tokens or _MOST_TOKENS,
+            max_seq_length=config.max_seq_length or _MOST_TOKENS,
             precision="bf16" if dtype is torch.bfloat16 else "fp32",
         )
-        return cls._of(scoring, folder, device=on, at_most=config.max_tokens is None)
+        return cls._of(scoring, folder, device=on, at_most=config.max_seq_length is None)
 
     @classmethod
     def again(cls, scoring: Scoring, *, device: str = "auto") -> Self:
@@ -98,25 +98,25 @@ class CrossEncoder:
                 "choose another rerank.model"
             )
         places = max_positions(model.base_model)
-        if scoring.max_tokens > places and not at_most:
+        if scoring.max_seq_length > places and not at_most:
             raise BadCheckpoint(
-                f"{folder}: {scoring.max_tokens} tokens are more than its {places} positions; "
-                f"set rerank.max_tokens = {places} or less"
+                f"{folder}: {scoring.max_seq_length} tokens are more than its {places} positions; "
+                f"set rerank.max_seq_length = {places} or less"
             )
-        scoring = replace(scoring, max_tokens=min(scoring.max_tokens, places))
+        scoring = replace(scoring, max_seq_length=min(scoring.max_seq_length, places))
         return cls(scoring, model.to(device), tokenizer, device=device)
 
     def scores(self, question: str, texts: Sequence[str]) -> Floats:
         """(n,) scores of these passages; they are read in batches by themselves, so nothing else changes a bit of them.
 
         The output, or with two outputs the second minus the first: the log-odds that the passage is relevant. What does
-        not fit into `max_tokens` is cut off the end of the longer one.
+        not fit into `max_seq_length` is cut off the end of the longer one.
         """
         found = np.zeros(len(texts))
         if not texts:
             return found
         asked = question.translate(NO_SURROGATES)
-        cut = {"truncation": True, "max_length": self.scoring.max_tokens, "return_attention_mask": False}
+        cut = {"truncation": True, "max_length": self.scoring.max_seq_length, "return_attention_mask": False}
         rows = self._tokenizer([asked] * len(texts), [text.translate(NO_SURROGATES) for text in texts], **cut)
         budget = BATCH_TOKENS[self._device.type]
         for batch in sorted_batches([len(row) for row in rows["input_ids"]], budget=budget):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mrc.errors import DataError
 from mrc.retrieve.training.mining import Known, contrasts, mixed, turn
-from mrc.retrieve.training.train_config import RetrieverExample
+from mrc.retrieve.training.train_config import BiEncoderExample
 from mrc.types import Passage
 
 Rows = Sequence[Sequence[int]]  # token ids of texts
@@ -47,7 +47,7 @@ class Lessons:
     @classmethod
     def of(
         cls,
-        examples: Sequence[RetrieverExample],
+        examples: Sequence[BiEncoderExample],
         passages: Sequence[Passage],
         questions_in_tokens: Callable[[Sequence[str]], Rows],
         passages_in_tokens: Callable[[Sequence[str]], Rows],
@@ -88,8 +88,8 @@ class Lessons:
 
 
 def usable(
-    examples: Sequence[RetrieverExample], passages: Sequence[Passage]
-) -> tuple[list[RetrieverExample], tuple[str, ...]]:
+    examples: Sequence[BiEncoderExample], passages: Sequence[Passage]
+) -> tuple[list[BiEncoderExample], tuple[str, ...]]:
     """The examples with a question and a positive, and the ids of the others.
 
     Raises: DataError where there is none, or one passage alone.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.retrieve.misses import holds, normalized
-from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample
+from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig
 from mrc.text import normalize
 from mrc.types import Passage
 
@@ -28,7 +28,7 @@ class Known:
     A text is normalised when it is first looked at: nearly all passages never are.
     """
 
-    def __init__(self, examples: Sequence[RetrieverExample], passages: Sequence[Passage]) -> None:
+    def __init__(self, examples: Sequence[BiEncoderExample], passages: Sequence[Passage]) -> None:
         self._rows = {passage.id: row for row, passage in enumerate(passages)}
         self._text = cache(lambda row: normalize(passages[row].text))
         self._answers = [normalized(example.answers) for example in examples]
@@ -59,12 +59,12 @@ class Known:
 
 
 def hard_negatives(
-    examples: Sequence[RetrieverExample],
+    examples: Sequence[BiEncoderExample],
     passages: Sequence[Passage],
     retrieved: Sequence[Sequence[str]],
     *,
     skip: int = 0,
-) -> list[RetrieverExample]:
+) -> list[BiEncoderExample]:
     """The examples with the wrong passages that were retrieved for them behind the negatives they have.
 
     Args:
@@ -93,11 +93,11 @@ def turn(rows: Sequence[int], epoch: int, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(rows[(epoch * count + place) % len(rows)] for place in range(count))) if rows else ()
 
 
-def plan_epochs(documents: Sequence[str], config: RetrieverConfig, *, seed: int) -> list[tuple[int, list[int]]]:
+def plan_epochs(documents: Sequence[str], config: BiEncoderTrainConfig, *, seed: int) -> list[tuple[int, list[int]]]:
     """The epoch and the example numbers of every update, shuffled anew each epoch; batches of one size, or one less.
 
-    Runs of up to `config.together` questions of one document stay side by side, as look-alike passages then are
-    negatives that cost nothing. Source: Hofstätter et al., "Efficiently Teaching an Effective Dense Retriever with
+    Up to `config.questions_per_document` questions of one document stay side by side, so that similar passages become
+    in-batch negatives. Source: Hofstätter et al., "Efficiently Teaching an Effective Dense Retriever with
     Balanced Topic Aware Sampling", SIGIR 2021, section 3.2; documents stand for their clusters.
 
     Args:
@@ -108,17 +108,18 @@ def plan_epochs(documents: Sequence[str], config: RetrieverConfig, *, seed: int)
     total = config.max_steps or max(1, round(config.epochs * count))
     plan = []
     for epoch in range(-(-total // count)):
-        plan += [(epoch, part.tolist()) for part in np.array_split(_shuffled(documents, config.together, rng), count)]
+        order = _shuffled(documents, config.questions_per_document, rng)
+        plan += [(epoch, part.tolist()) for part in np.array_split(order, count)]
     return plan[:total]
 
 
-def _shuffled(documents: Sequence[str], together: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _shuffled(documents: Sequence[str], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """All numbers in an order of chance, but for runs of one document."""
     runs: list[list[int]] = []
     latest: dict[str, list[int]] = {}
     for number in rng.permutation(len(documents)).tolist():
         document = documents[number]
-        if not document or len(latest.get(document, ())) % together == 0:
+        if not document or len(latest.get(document, ())) % most == 0:
             latest[document] = []
             runs.append(latest[document])
         latest[document].append(number)

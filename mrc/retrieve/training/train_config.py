@@ -1,4 +1,4 @@
-"""Settings and plain values of the training of a bi-encoder; imports no torch, so they can be checked without it."""
+"""Settings, examples and result of bi-encoder training; imports no torch."""
 
 from __future__ import annotations
 
@@ -8,38 +8,48 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieverConfig:
-    """How a bi-encoder is trained.
+class BiEncoderTrainConfig:
+    """How the bi-encoder is trained. Lengths are in tokens.
 
     Raises: ValueError for a value out of range.
     """
 
     epochs: float = 3.0  # passes over the questions; ignored when max_steps is given
     max_steps: int | None = None  # updates, whatever the number of questions
-    batch_size: int = 64  # questions of one update; the passages of each are negatives for the others
-    together: int = 16  # questions of one document (by the title of its passages) that meet in a batch; 1: by chance
-    negatives: int = 1  # hard ones that a question brings with it, beside those of the others; 0 or more
-    chunk_tokens: int = 2048  # padded tokens encoded at a time: memory depends on this, not on batch_size
-    max_tokens: int = 256  # of a text, at most as many as the encoder takes; fewer are faster
-    dropout: bool = False  # true: as the checkpoint has it; on a CPU training then takes half as long again
-    temperature: float = 0.05  # cosines are divided by it: lower ones look at the hardest negatives alone
+    batch_size: int = 64  # questions of one update; the passages of each are in-batch negatives of the others
+    questions_per_document: int = 16  # of one document (by passage title) kept in one batch; 1: random batches
+    hard_negatives: int = 1  # of each question, in addition to the in-batch negatives; 0 or more
+    chunk_tokens: int = 2048  # padded tokens encoded at a time; bounds memory, whatever batch_size is
+    max_seq_length: int = 256  # of a question or passage, at most what the encoder accepts; shorter is faster
+    dropout: bool = False  # true: the checkpoint's dropout; on a CPU training then takes about 1.5 times as long
+    temperature: float = 0.05  # cosines are divided by it; a lower one concentrates the loss on the hardest negatives
     learning_rate: float = 5e-5  # peak
     weight_decay: float = 0.01  # not on biases and normalisation layers
     warmup_ratio: float = 0.1  # share of the updates before the peak; linear decay to 0 after it
     max_grad_norm: float = 1.0
-    mine_every: int = 0  # epochs between two searches of the retriever itself for hard negatives; 0: never
-    mine_depth: int = 20  # passages that it looks at for a question
-    mine_skip: int = 0  # first ones of them that are left out, as they may hold an answer that nobody marked
-    mined_passages: int = 20_000  # searched, drawn by the seed where there are more: each is encoded anew every time
+    mine_every: int = 0  # epochs between two searches for hard negatives with the bi-encoder itself; 0: never
+    mine_depth: int = 20  # passages retrieved for each question in such a search
+    mine_skip: int = 0  # top-ranked passages left out, because they may hold an answer that is not labelled
+    mine_passages: int = 20_000  # searched; a seeded sample where there are more, as each search encodes them again
     checkpoint_every: int = 25  # updates
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the products; weights are float32
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of matrix products; weights stay float32
 
     def __post_init__(self) -> None:
         for name in ("epochs", "temperature", "learning_rate", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        least = {"batch_size": 2, "together": 1, "negatives": 0, "chunk_tokens": 1, "max_tokens": 8, "mine_every": 0,
-                 "mine_depth": 1, "mine_skip": 0, "mined_passages": 1, "checkpoint_every": 1}  # fmt: skip
+        least = {
+            "batch_size": 2,
+            "questions_per_document": 1,
+            "hard_negatives": 0,
+            "chunk_tokens": 1,
+            "max_seq_length": 8,
+            "mine_every": 0,
+            "mine_depth": 1,
+            "mine_skip": 0,
+            "mine_passages": 1,
+            "checkpoint_every": 1,
+        }
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
@@ -53,10 +63,10 @@ class RetrieverConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieverExample:
-    """One question with the passages that answer it, by id.
+class BiEncoderExample:
+    """One question with the ids of its positive passages.
 
-    `negatives` are passages that do not, those to be used first first; one in which an answer stands is never used.
+    `negatives` are ids of hard negatives, the hardest first; one whose text holds an answer is never used.
     `weight` scales the question's loss (pseudo-labels weigh less than 1).
     """
 
@@ -73,10 +83,10 @@ class RetrieverExample:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieverResult:
+class BiEncoderTrainResult:
     """A finished training. `loss` is the mean over the last tenth of the updates; `seconds` count this run only.
 
-    `unusable` are the ids of examples without a question, or none of whose positives is among the passages.
+    `unusable` are the ids of examples without a question text, or without a positive among the passages.
     """
 
     folder: Path

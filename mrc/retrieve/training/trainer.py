@@ -40,7 +40,7 @@ from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.training.contrastive import Contrast, Embedder, backward, contrastive_loss
 from mrc.retrieve.training.contrastive_batches import Lesson, Lessons, Mined, Rows, usable
 from mrc.retrieve.training.mining import Known, plan_epochs
-from mrc.retrieve.training.train_config import RetrieverConfig, RetrieverExample, RetrieverResult
+from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig, BiEncoderTrainResult
 from mrc.types import Passage
 
 Progress = Callable[[int, int, float, float], None]  # update done, updates in all, its loss, seconds left
@@ -58,16 +58,16 @@ class _State:
 
 
 def train(
-    examples: Sequence[RetrieverExample],
+    examples: Sequence[BiEncoderExample],
     passages: Sequence[Passage],
     *,
     start: DenseConfig,
-    config: RetrieverConfig,
+    config: BiEncoderTrainConfig,
     seed: int,
     folder: str | Path,
     device: str = "auto",
     progress: Progress | None = None,
-) -> RetrieverResult:
+) -> BiEncoderTrainResult:
     """The trained bi-encoder's folder, hash and loss; the folder appears whole or not at all.
 
     The folder is a checkpoint that says how it pools, its prefixes and its length, as `start` has them. While it
@@ -94,16 +94,16 @@ def train(
     with writing(unfinished):
         _run(state, trained_on, passages, config, seed, unfinished, fingerprint, progress, low=low is torch.bfloat16)
         seconds, loss = time.monotonic() - began, float(np.mean(state.losses))
-        result = RetrieverResult(final, "", len(trained_on), state.step, seconds, loss, unusable)
+        result = BiEncoderTrainResult(final, "", len(trained_on), state.step, seconds, loss, unusable)
         origin = {"fingerprint": fingerprint, "start": encoder.encoding.source, "config": asdict(config), "seed": seed}
         return _finish(encoder, result, unfinished, origin)
 
 
 def _run(
     state: _State,
-    examples: Sequence[RetrieverExample],
+    examples: Sequence[BiEncoderExample],
     passages: Sequence[Passage],
-    config: RetrieverConfig,
+    config: BiEncoderTrainConfig,
     seed: int,
     unfinished: Path,
     fingerprint: str,
@@ -123,7 +123,7 @@ def _run(
             if _mines(plan, state.step, config):
                 state.mined = _mined(state.encoder, examples, passages, lessons.known, config, seed)
             set_rates(state.optimizer, rate_share(state.step, len(plan), config.warmup_ratio))
-            lesson = lessons.meeting(batch, state.mined, epoch=epoch, negatives=config.negatives)
+            lesson = lessons.meeting(batch, state.mined, epoch=epoch, negatives=config.hard_negatives)
             loss = _update(state, embed, lesson, config, seed=step_seed(seed, state.step))
             state.step += 1
             state.losses = [*state.losses, loss][-max(1, len(plan) // 10) :]
@@ -134,7 +134,7 @@ def _run(
                 progress(state.step, len(plan), loss, per_update * (len(plan) - state.step))
 
 
-def _update(state: _State, embed: Embedder, lesson: Lesson, config: RetrieverConfig, *, seed: int) -> float:
+def _update(state: _State, embed: Embedder, lesson: Lesson, config: BiEncoderTrainConfig, *, seed: int) -> float:
     """The mean loss of the questions; the weights are moved by its gradient."""
     embed.model.train(config.dropout)  # what the mode changes is dropout alone
     device = next(embed.model.parameters()).device
@@ -157,23 +157,23 @@ def _update(state: _State, embed: Embedder, lesson: Lesson, config: RetrieverCon
     return loss
 
 
-def _mines(plan: Sequence[tuple[int, object]], step: int, config: RetrieverConfig) -> bool:
+def _mines(plan: Sequence[tuple[int, object]], step: int, config: BiEncoderTrainConfig) -> bool:
     """Whether an epoch begins here before which the retriever is searched: not the first, where it knows nothing."""
     epoch = plan[step][0]
     begins = step > 0 and plan[step - 1][0] != epoch
-    return bool(begins and config.negatives and config.mine_every and epoch % config.mine_every == 0)
+    return bool(begins and config.hard_negatives and config.mine_every and epoch % config.mine_every == 0)
 
 
 def _mined(
     encoder: BiEncoder,
-    examples: Sequence[RetrieverExample],
+    examples: Sequence[BiEncoderExample],
     passages: Sequence[Passage],
     known: Known,
-    config: RetrieverConfig,
+    config: BiEncoderTrainConfig,
     seed: int,
 ) -> Mined:
     """What the retriever as it is now ranks high and is wrong."""
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(passages))[: config.mined_passages])
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(passages))[: config.mine_passages])
     still = _still(encoder)
     searcher = Searcher(still.passages([passages[row].text for row in drawn]), device=still.model.device.type)
     found = searcher.search(still.questions([example.question for example in examples]), config.mine_depth).documents
@@ -193,10 +193,10 @@ def _still(encoder: BiEncoder) -> BiEncoder:
 
 
 def _lessons(
-    examples: Sequence[RetrieverExample], passages: Sequence[Passage], encoder: BiEncoder, config: RetrieverConfig
+    examples: Sequence[BiEncoderExample], passages: Sequence[Passage], encoder: BiEncoder, config: BiEncoderTrainConfig
 ) -> Lessons:
     encoding = encoder.encoding
-    cut = {"truncation": True, "max_length": min(config.max_tokens, encoding.max_tokens)}
+    cut = {"truncation": True, "max_length": min(config.max_seq_length, encoding.max_seq_length)}
 
     def tokens(prefix: str, texts: Sequence[str]) -> Rows:
         clean = [(prefix + text).translate(NO_SURROGATES) for text in texts]
@@ -219,21 +219,21 @@ def _loaded(start: DenseConfig, device: str, seed: int) -> BiEncoder:
     return encoder
 
 
-def _optimizer(encoder: BiEncoder, config: RetrieverConfig) -> torch.optim.AdamW:
+def _optimizer(encoder: BiEncoder, config: BiEncoderTrainConfig) -> torch.optim.AdamW:
     groups = weight_groups(encoder.model.parameters(), rate=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.AdamW(groups)
 
 
 def _fingerprint(
-    examples: Sequence[RetrieverExample],
+    examples: Sequence[BiEncoderExample],
     passages: Sequence[Passage],
     start: DenseConfig,
-    config: RetrieverConfig,
+    config: BiEncoderTrainConfig,
     seed: int,
 ) -> str:
     """Hash of all that decides the result."""
     begin = checkpoint_hash(checkpoint_folder(str(start.model))) if start.model else ""
-    wanted = [start.pooling, start.query_prefix, start.passage_prefix, start.max_tokens, start.precision]
+    wanted = [start.pooling, start.query_prefix, start.passage_prefix, start.max_seq_length, start.precision]
     digest = hashlib.sha256(json.dumps([begin, wanted, asdict(config), seed]).encode())
     for example in examples:
         digest.update(json.dumps(asdict(example)).encode())
@@ -258,8 +258,8 @@ def _resumed(unfinished: Path, fingerprint: str, fresh: _State) -> _State:
 
 
 def _finish(
-    encoder: BiEncoder, result: RetrieverResult, unfinished: Path, origin: Mapping[str, Any]
-) -> RetrieverResult:
+    encoder: BiEncoder, result: BiEncoderTrainResult, unfinished: Path, origin: Mapping[str, Any]
+) -> BiEncoderTrainResult:
     """Saves the encoder and its record into `unfinished`, renames it to the final folder, drops the checkpoints."""
     ready = unfinished / "finished"
     shutil.rmtree(ready, ignore_errors=True)
@@ -280,11 +280,11 @@ def _finish(
     return result
 
 
-def _finished(folder: Path, fingerprint: str) -> RetrieverResult:
+def _finished(folder: Path, fingerprint: str) -> BiEncoderTrainResult:
     """What the same training left in the folder.
 
     Raises: BadCheckpoint if the folder holds something else.
     """
     record = finished_record(folder / RECORD_FILE, fingerprint)
     numbers = {name: record[name] for name in ("hash", "examples", "steps", "seconds", "loss")}
-    return RetrieverResult(folder, **numbers, unusable=tuple(record["unusable"]))
+    return BiEncoderTrainResult(folder, **numbers, unusable=tuple(record["unusable"]))
