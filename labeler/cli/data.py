@@ -113,7 +113,7 @@ def import_command(
         raise click.UsageError("Say what FILE is: either --as ROLE or --split ROLE=N,...")
     if role == REVIEWS:
         _only_defaults("format_", "seed", "split_by", why="does not go with --as reviews")
-        from labeler.cli.review_files import import_reviews
+        from labeler.cli.review import import_reviews
 
         import_reviews(workspace, sets, as_json, files, reviewers)
         return
@@ -262,7 +262,7 @@ def export_command(
     """
     if format_ == LABEL_STUDIO:
         _only_defaults("kinds", "roles", why="chooses labels; label-studio writes tasks")
-        from labeler.cli.review_files import export_tasks
+        from labeler.cli.review import export_tasks
 
         export_tasks(workspace, sets, as_json, output)
         return

@@ -1,20 +1,13 @@
-"""evaluate."""
+"""evaluate, ablate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, on_device, runtime, show
-from labeler.core.console import percent, table
-
-if TYPE_CHECKING:
-    from labeler.evaluation.end_to_end import Evaluation
-    from labeler.evaluation.retrieval_metrics import Comparison, Miss
-    from mrc.postprocess.rules import RuleEffect
+from labeler.cli.common import in_workspace, json_option, on_device, plain, runtime, set_option, show
+from labeler.core.console import log_to_stderr
 
 
 @click.command("evaluate")
@@ -47,80 +40,105 @@ def evaluate_command(
     Example:  labeler evaluate --split test --json
               labeler evaluate --compare method=okapi,k1=1.2 --misses 3
     """
+    from labeler.cli.describe.evaluation import evaluation_text
     from labeler.evaluation.end_to_end import evaluate
 
     with runtime(workspace, sets, write=True) as at:
         found = evaluate(at, split, compare=compare, misses=misses, rules=rules)
-    show(found, as_json=as_json, text=lambda: _evaluation_text(found))
+    show(found, as_json=as_json, text=lambda: evaluation_text(found))
 
 
-def _evaluation_text(found: Evaluation) -> str:
-    rows: list[tuple[Any, ...]] = []
-    for name, value in (found.retrieval or {}).items():
-        rows.append(("retrieval", name, percent(value), _bounds(found, f"retrieval.{name}")))
-    for part, reading in (("reader, gold passage", found.reader), ("end to end", found.end_to_end)):
-        if reading is not None:
-            key = "reader" if part.startswith("reader") else "end_to_end"
-            rows.append((part, "exact match", percent(reading.exact_match), _bounds(found, f"{key}.exact_match")))
-            rows.append((part, "F1", percent(reading.f1), _bounds(found, f"{key}.f1")))
-    parts = [f"{found.questions} {found.split} questions", table(("what", "measure", "%", "95% interval"), rows)]
-    if found.comparison is not None:
-        parts += ["", _comparison_text(found.comparison)]
-    if found.misses is not None:
-        parts += ["", _misses_text(found.misses, found.reasons or {})]
-    if found.rules is not None:
-        parts += ["", _rules_text(found.rules)]
-    return "\n".join(parts)
+@click.command("ablate")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="PATH_OR_HUB_ID", help="Starting checkpoint of all arms.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the study."
+)
+@click.option("--arms", default="cnn,lstm,biaffine", show_default=True, help="Named arms beside linear, with commas.")
+@click.option(
+    "--arm",
+    "own",
+    multiple=True,
+    metavar="NAME=SECTION.KEY=VALUE,…",
+    help="An arm of your own: settings, or named arms to put together; repeatable.",
+)
+@click.option("--control", "controls", multiple=True, metavar="NAME", help="An arm that is tested but never chosen.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Trainings of a final arm.")
+@click.option("--finalists", type=click.IntRange(min=0), default=3, show_default=True, help="Best arms kept.")
+@click.option("--train", type=click.IntRange(min=1), default=1000, show_default=True, help="Questions trained on.")
+@click.option("--screen-dev", type=click.IntRange(min=1), default=500, show_default=True, help="To screen by.")
+@click.option(
+    "--dev", type=click.IntRange(min=1), default=1000, show_default=True, help="To choose by, those included."
+)
+@click.option("--test", type=click.IntRange(min=1), default=1500, show_default=True, help="Questions of the test.")
+@click.option("--split-by", type=click.Choice(["paragraph", "document"]), default="paragraph", show_default=True)
+@click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
+@click.option(
+    "-k", "top_k", type=click.IntRange(0, 100), default=5, show_default=True, help="Passages read end to end; 0: none."
+)
+@click.option("--no-test", is_flag=True, help="Stop before the choice, so that arms may still be added.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each training.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where the models run.")
+@set_option
+@json_option
+def ablate_command(
+    file: Path,
+    model: str,
+    output: Path,
+    arms: str,
+    own: tuple[str, ...],
+    controls: tuple[str, ...],
+    seeds: int,
+    finalists: int,
+    train: int,
+    screen_dev: int,
+    dev: int,
+    test: int,
+    split_by: str,
+    metric: str,
+    top_k: int,
+    no_test: bool,
+    jobs: int,
+    threads: int,
+    device: str,
+    sets: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train and compare readers on one labelled file.
 
+    Every arm is trained once and marked on a part of dev; the plain linear reader and the best arms are then trained
+    on every seed and marked on all of dev; the best is written down as chosen, and only then is test read, once.
+    Interrupted, the same command goes on. Writes study.json, table.txt and plot.svg.
 
-def _comparison_text(found: Comparison) -> str:
-    rows = [
-        (name, f"{100 * each.mean:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}")
-        for name, each in found.differences.items()
-    ]
-    title = f"index {found.index[:12]} against {found.other[:12]}: {found.better} questions better, {found.worse} worse"
-    return f"{title}\n" + table(("measure", "difference", "95% interval"), rows)
+    \b
+    Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,overlap -o study
+              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,train.overlap=words -o study
+    """
+    from labeler.ablation import Design, Sizes
+    from labeler.ablation.arms import chosen_arms
+    from labeler.ablation.page import as_json as arms_as_json
+    from labeler.ablation.page import text_of
+    from labeler.ablation.study import run_study
 
-
-def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
-    rows = [
-        ("-" if each.rank is None else str(each.rank + 1), each.id, each.question[:60], "; ".join(each.reasons))
-        for each in misses
-    ]
-    counts = ", ".join(f"{name} {count}" for name, count in reasons.items())
-    return f"{len(misses)} not found ({counts})\n" + table(("rank", "id", "question", "why"), rows)
-
-
-def _rules_text(found: Sequence[RuleEffect]) -> str:
-    """Each rule with what it changes on dev, and examples of it."""
-    from mrc.postprocess.rules import chosen
-
-    if not found:
-        return "no rule was tried: no round has closed with this reader and dev questions"
-    on = chosen(found)
-    rows = [
-        (
-            each.rule,
-            "on" if each.rule in on else "off",
-            each.changed,
-            each.fixed,
-            each.broken,
-            f"{100 * each.exact_match_change:+.1f}",
+    log_to_stderr()
+    study = run_study(
+        Design(
+            file=file,
+            folder=output,
+            start=str(Path(model).resolve()) if Path(model).is_dir() else model,
+            arms=tuple(chosen_arms(arms, own, controls)),
+            common=(*sets, f"train.device={device}"),
+            sizes=Sizes(train, min(screen_dev, dev), dev, test),
+            seeds=seeds,
+            finalists=finalists,
+            split_by=split_by,
+            metric=metric,
+            top_k=top_k,
+            test=not no_test,
+            jobs=jobs,
+            threads=threads,
         )
-        for each in found
-    ]
-    signs = {(False, True): "fixed", (True, False): "broken"}
-    examples = [
-        (each.rule, signs.get((case.was_right, case.is_right), "as before"), case.before, case.after)
-        for each in found
-        for case in each.examples
-    ]
-    parts = ["rules on answers, on dev", table(("rule", "", "changed", "fixed", "broken", "exact match"), rows)]
-    if examples:
-        parts += ["", table(("rule", "case", "answer", "by the rule"), examples)]
-    return "\n".join(parts)
-
-
-def _bounds(found: Evaluation, key: str) -> str:
-    bounds = found.intervals.get(key)
-    return f"{percent(bounds[0])} to {percent(bounds[1])}" if bounds else ""
+    )
+    result = {"arms": plain(arms_as_json(study.lines)), "choice": plain(study.choice), "folder": str(study.folder)}
+    show(result, as_json=as_json, text=lambda: text_of(study))

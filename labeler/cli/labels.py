@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import in_workspace, runtime, show
-from labeler.cli.describe import answer_text, clipped, told
+from labeler.cli.describe import answer_text, clipped
+from labeler.cli.describe.events import told
 from labeler.core.console import percent, table
 
 if TYPE_CHECKING:

@@ -1,15 +1,169 @@
-"""rounds."""
+"""predict, round, rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.common import in_workspace, on_device, plain, runtime, show
+from labeler.cli.describe.rounds import fields, forecast_text, predicted_text, summary_text
 from labeler.core.console import percent, table
+
+if TYPE_CHECKING:
+    from labeler.core.runtime import Runtime
+
+
+@click.command("predict")
+@in_workspace
+@on_device
+def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
+    """Predict the pool with the current reader.
+
+    The first step of a round: opens one if none is open; a round whose pool is predicted already stays as it is.
+    `labeler round` goes on from there.
+
+    \b
+    Example:  labeler predict && labeler round
+    """
+    from labeler.rounds import history, machine
+
+    with runtime(workspace, sets, write=True) as at:
+        status = machine.current(at)
+        before = history.predicted(at, status) if status else 0
+        began = time.perf_counter()
+        row = machine.predict(at)
+        seconds = time.perf_counter() - began
+        predicted = history.predicted(at, row)
+    found = {
+        "round": row.number,
+        "stage": row.stage,
+        "questions": predicted,
+        "seconds": seconds,
+        "per_second": (predicted - before) / seconds,
+    }
+    show(
+        found,
+        as_json=as_json,
+        text=lambda: predicted_text(row.number, predicted, before, seconds),
+    )
+
+
+@click.command("round")
+@click.option("--rounds", "count", default=1, show_default=True, type=click.IntRange(min=1), help="Rounds to run.")
+@click.option(
+    "--reviewer",
+    type=click.Choice(["studio", "people", "simulated", "none"]),
+    help="Who reviews: people in Label Studio; people by file or terminal; hidden answers of a labelled pool; nobody.",
+)
+@click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
+@click.option("--wait", is_flag=True, help="Wait until people have reviewed everything, and go on.")
+@click.option("--accept-partial", is_flag=True, help="Go on with the reviews there are; the rest is withdrawn.")
+@click.option("--dry-run", is_flag=True, help="Show what would be read, trained and reviewed; change nothing.")
+@in_workspace
+@on_device
+def round_command(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    count: int,
+    reviewer: str | None,
+    review_budget: int | None,
+    wait: bool,
+    accept_partial: bool,
+    dry_run: bool,
+) -> None:
+    """Run the current round on from where it stands.
+
+    Opens the next round if none is open; the very first is the baseline, trained on gold labels alone. Interrupt it
+    at any moment: the same command goes on from there. With people it sends the questions, says what it waits for and
+    ends; run again, it fetches what was reviewed and goes on.
+
+    \b
+    Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
+              labeler round --reviewer studio --wait
+    """
+    if review_budget is not None:
+        sets = (*sets, f"review.review_budget={review_budget}")
+    if wait and accept_partial:
+        raise click.UsageError("--wait waits for all reviews, --accept-partial goes on without: give one of them")
+    if dry_run and (wait or accept_partial or count > 1):
+        raise click.UsageError("--dry-run looks at one round and does nothing: leave out --rounds, --wait and the like")
+    if dry_run:
+        _dry_run(workspace, sets, reviewer, as_json=as_json)
+        return
+    told: list[dict[str, Any]] = []
+    tell = (lambda line: None) if as_json else click.echo
+    with runtime(workspace, sets, write=True) as at:
+        seconds = at.config.studio.poll_seconds
+        _run(at, told, count, reviewer, tell, accept_partial=accept_partial)
+    while wait and told[-1]["waiting_for"]:
+        time.sleep(seconds)  # the workspace is free meanwhile: others may review in it
+        _look(workspace, sets, told, count, reviewer, tell)
+    if as_json:
+        click.echo(json.dumps(told[-1] | {"rounds": told}, ensure_ascii=False))
+
+
+def _run(
+    at: Runtime,
+    told: list[dict[str, Any]],
+    count: int,
+    reviewer: str | None,
+    tell: Callable[[str], object],
+    *,
+    accept_partial: bool = False,
+) -> None:
+    """Runs rounds on until `count` are told of or one waits for people. One that waited is told of anew."""
+    from labeler.core.errors import NotReady
+    from labeler.rounds import history, machine
+
+    waited = told.pop() if told and told[-1]["waiting_for"] else None
+    while len(told) < count:
+        try:
+            status = machine.run(at, reviewer=reviewer, accept_partial=accept_partial and not told)
+        except NotReady as error:
+            if not told or machine.current(at) is not None:
+                raise
+            click.echo(f"labeler: {len(told)} of {count} rounds run: {error}", err=True)  # the pool is used up
+            return
+        told.append(history.summary(at, status))
+        if told[-1] != waited:
+            tell(summary_text(told[-1]))
+        if status.waiting_for:
+            return
+
+
+def _look(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    told: list[dict[str, Any]],
+    count: int,
+    reviewer: str | None,
+    tell: Callable[[str], object],
+) -> None:
+    """Runs on if people are done. A server that is away, or a workspace in use, is tried again at the next look."""
+    from labeler.core.errors import ServerDown, WorkspaceBusy
+
+    waiting = told[-1]
+    try:
+        with runtime(workspace, sets, write=True) as at:
+            _run(at, told, count, reviewer, tell)
+    except (ServerDown, WorkspaceBusy) as error:
+        click.echo(f"labeler: {error}; looking again later", err=True)
+        if not told or told[-1] != waiting:
+            told.append(waiting)
+
+
+def _dry_run(workspace: Path | None, sets: tuple[str, ...], reviewer: str | None, *, as_json: bool) -> None:
+    from labeler.rounds.forecast import forecast
+
+    with runtime(workspace, sets) as at:
+        found = forecast(at, reviewer=reviewer)
+    show({"dry_run": True, **plain(found)}, as_json=as_json, text=lambda: forecast_text(found))
 
 
 @click.group("rounds")
@@ -70,7 +224,7 @@ def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, nu
 
     with runtime(workspace, sets) as at:
         told = history.one_round(at, number)
-    show(told, as_json=as_json, text=lambda: _fields(told))
+    show(told, as_json=as_json, text=lambda: fields(told))
 
 
 @rounds_command.command("diff")
@@ -87,7 +241,7 @@ def rounds_diff(workspace: Path | None, sets: tuple[str, ...], as_json: bool, be
 
     with runtime(workspace, sets) as at:
         told = history.difference(at, before, after)
-    show(told, as_json=as_json, text=lambda: _fields(told))
+    show(told, as_json=as_json, text=lambda: fields(told))
 
 
 @rounds_command.command("revert")
@@ -120,37 +274,3 @@ def rounds_revert(
             + (f"\nthe index of before is gone or older; run: {told['next']}" if told["next"] else "")
         ),
     )
-
-
-def _fields(told: dict[str, Any]) -> str:
-    """One `name: value` a line, nested mappings indented, lists of mappings one line each."""
-    lines: list[str] = []
-
-    def add(value: Any, indent: int) -> None:
-        for name, item in value.items():
-            start = f"{'  ' * indent}{name}:"
-            if isinstance(item, dict) and item:
-                lines.append(start)
-                add(item, indent + 1)
-            elif isinstance(item, list) and item and all(isinstance(each, dict) for each in item):
-                lines.append(start)
-                lines.extend(f"{'  ' * indent}  {_in_line(each)}" for each in item)
-            else:
-                lines.append(f"{start} {_word(item)}")
-
-    add(told, 0)
-    return "\n".join(lines)
-
-
-def _in_line(entry: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_word(value)}" for name, value in entry.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_word, value)) or "none"
-    if value is None or value == {}:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

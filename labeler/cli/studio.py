@@ -1,16 +1,21 @@
-"""studio: a Label Studio of the workspace's own."""
+"""studio, push, pull."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from labeler.cli.common import in_workspace, runtime, show
-from labeler.core.console import log_to_stderr
+from labeler.core.console import log_to_stderr, table
 
 if TYPE_CHECKING:
+    from db.rows import RoundRow
+    from labeler.core.runtime import Runtime
+    from labeler.review.studio.pull import Pulled
+    from labeler.review.studio.push import Pushed
     from labeler.review.studio.server.local import Started
     from labeler.review.studio.server.status import ServerStatus
 
@@ -107,3 +112,139 @@ def _status_text(found: ServerStatus) -> str:
         ("problem", found.problem),
     )
     return "\n".join(f"{name:<12} {value}" for name, value in facts if value is not None)
+
+
+@click.command("push")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be sent where.")
+@click.option("--reset-page", is_flag=True, help="Put our review page back where people changed it.")
+@click.option("--move", is_flag=True, help="Send here too what stands on another server, gone for good.")
+@in_workspace
+def push_command(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, reset_page: bool, move: bool
+) -> None:
+    """Send open tasks to Label Studio.
+
+    Sends what is not there yet of the round in review, however often it is run and wherever it was interrupted.
+    `labeler round --reviewer studio` does it by itself. The server: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or
+    your own (`labeler studio start`).
+
+    \b
+    Example:  labeler push --dry-run
+              labeler push
+              labeler push --reset-page
+    """
+    from labeler.review.studio.projects import give_up_others
+    from labeler.review.studio.push import plan, push
+    from labeler.rounds.steps.human_review import client
+
+    if dry_run and (reset_page or move):
+        raise click.UsageError("--dry-run changes nothing: give it without --reset-page and --move")
+    with runtime(workspace, sets, write=True) as at:
+        row = _in_review(at)
+        if move and not dry_run:
+            give_up_others(at, client(at))
+        done = plan(at, row) if dry_run else push(at, client(at), row, reset_page=reset_page)
+    show(done, as_json=as_json, text=lambda: _pushed_text(done))
+
+
+def _in_review(at: Runtime) -> RoundRow:
+    """The round whose tasks wait for people. Raises NotReady."""
+    from labeler.core.errors import NotReady
+
+    row = _round_in_review(at)
+    if row is None:
+        raise NotReady("no round waits for reviews, so there is nothing to send; run: labeler round --reviewer studio")
+    return row
+
+
+def _round_in_review(at: Runtime) -> RoundRow | None:
+    from db import queries
+
+    with at.database.read() as session:
+        row = queries.current_round(session)
+    return row if row is not None and row.stage == "in_review" else None
+
+
+def _pushed_text(done: Pushed) -> str:
+    verb = "would be sent" if done.dry_run else "sent"
+    found = f", {done.adopted} found there already" if done.adopted else ""
+    if not done.projects:
+        return f"nothing to send{found}: every open task is there"
+    rows = [(each.title, each.tasks, each.url or "") for each in done.projects]
+    return f"{done.pushed} tasks {verb}{found}\n{table(('project', 'tasks', 'where'), rows)}"
+
+
+@click.command("pull")
+@click.option("--wait", is_flag=True, help="Look again and again until no task is open.")
+@click.option("--watch", is_flag=True, help="Look again and again until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Read every task again, not only what changed.")
+@in_workspace
+def pull_command(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, wait: bool, watch: bool, everything: bool
+) -> None:
+    """Fetch what was reviewed in Label Studio.
+
+    New, edited, skipped and deleted answers; run it as often as you like. What cannot be read, and questions on which
+    people disagree, are listed as conflicts and asked again; `labeler round` goes on once no task is open. With --wait
+    and --watch they are sent again at once, and the workspace stays free for other commands between two looks.
+
+    \b
+    Example:  labeler pull
+              labeler pull --wait && labeler round
+    """
+    if watch and (wait or as_json):
+        raise click.UsageError("--watch tells people and never ends: use --wait with --json")
+    done = _turn(workspace, sets, everything=everything, send=wait or watch)
+    if watch or not as_json:
+        click.echo(_pulled_text(done))
+    while watch or (wait and done.open):
+        from labeler.core.errors import ServerDown, WorkspaceBusy
+
+        time.sleep(_poll_seconds(workspace, sets))
+        try:
+            turn = _turn(workspace, sets, send=True)
+        except (ServerDown, WorkspaceBusy) as error:
+            click.echo(f"labeler: {error}; trying again", err=True)
+            continue
+        if turn.changed and not as_json:
+            click.echo(_pulled_text(turn))
+        done = done.then(turn)
+    if as_json:
+        show(done, as_json=True, text=str)
+
+
+def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
+    """One pull. `send`: what is to be asked again is sent at once."""
+    from labeler.review.agreement import resolve
+    from labeler.review.studio.pull import pull, standing_now
+    from labeler.review.studio.push import push
+    from labeler.rounds.steps.human_review import client
+
+    with runtime(workspace, sets, write=True) as at:
+        server = client(at)
+        pulled = pull(at, server, everything=everything)
+        row = _round_in_review(at)
+        if row is not None:
+            resolve(at, row.number)
+            if send:
+                push(at, server, row)
+        return standing_now(at, server, pulled)
+
+
+def _poll_seconds(workspace: Path | None, sets: tuple[str, ...]) -> float:
+    from labeler.core.workspace import open_workspace
+
+    return open_workspace(workspace, overrides=sets).config.studio.poll_seconds
+
+
+def _pulled_text(done: Pulled) -> str:
+    counted = [(done.skipped, "skipped"), (done.deleted, "taken back"), (done.gone, "tasks deleted there")]
+    more = "".join(f", {count} {what}" for count, what in counted if count)
+    lines = [f"{done.reviews} reviews{more}; {done.open} tasks open"]
+    if done.foreign:
+        lines.append(f"{done.foreign} tasks there are none of ours and are left alone")
+    if done.conflicts:
+        rows = [(each.question_id, each.reviewer, each.why, each.url or "-") for each in done.conflicts]
+        plural = "s" if len(rows) > 1 else ""
+        lines.append(f"{len(rows)} conflict{plural}\n{table(('question', 'reviewer', 'why', 'where'), rows)}")
+    return "\n".join(lines)

@@ -1,19 +1,15 @@
-"""Events and answers in words, on one line of a table."""
+"""Text of the events in a question's history."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from labeler.cli.describe import answer_text
 from labeler.core.console import percent
 
 if TYPE_CHECKING:
     from db.rows import EventRow
-    from mrc.squad import Rejected
-
-COLUMNS = 40  # of a question or an answer in a table
-SHOWN = 10  # rejected rows told to people; --json has all
 
 
 def told(event: EventRow) -> str:
@@ -70,26 +66,3 @@ _TELLERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "label": _told_label,
     "label_withdrawn": _told_withdrawal,
 }
-
-
-def answer_text(texts: Iterable[str]) -> str:
-    """The different golds of a label in quotes; words where it has none."""
-    different = list(dict.fromkeys(texts))
-    return clipped(" | ".join(f"'{text}'" for text in different)) if different else "no answer"
-
-
-def clipped(text: str, columns: int = COLUMNS) -> str:
-    """The text on one line of at most `columns` columns; a wide (Korean) character takes two."""
-    line, used = " ".join(text.split()), 0
-    for position, character in enumerate(line):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if used > columns:
-            return line[: max(position - 1, 0)] + "…"
-    return line
-
-
-def rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
-    """The first rejected rows in words, and how many more there are."""
-    told = [f"rejected {row.where}: {row.why}" for row in rejected[:SHOWN]]
-    more = len(rejected) - SHOWN
-    return [*told, f"... and {more} more; --json lists all"] if more > 0 else told
