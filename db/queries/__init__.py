@@ -50,6 +50,7 @@ from db.queries.round import (
     round_chunks,
     rounds,
 )
+from db.queries.search import passage_by_prefix, questions_of_passage, search_labels, search_questions
 from db.queries.studio import (
     annotation_count,
     annotations_of,
@@ -108,6 +109,7 @@ __all__ = [
     "models",
     "next_round_number",
     "outdated_reviews",
+    "passage_by_prefix",
     "passage_sides",
     "passages",
     "places_of",
@@ -121,6 +123,7 @@ __all__ = [
     "pushes",
     "question",
     "questions",
+    "questions_of_passage",
     "release",
     "released_answers",
     "retriever_of_round",
@@ -130,6 +133,8 @@ __all__ = [
     "round_",
     "round_chunks",
     "rounds",
+    "search_labels",
+    "search_questions",
     "servers_of_open_tasks",
     "studio_tasks_by_id",
     "tasks",

@@ -1,0 +1,122 @@
+"""Reads that list or look up labels, questions and passages; filters and limits run in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.models import Label, LabelAnswer, Passage, Question
+from db.queries.corpus import passages
+from db.queries.label import fetch
+from db.rows import LabelRow, PassageRow
+from db.sql import AnySelect
+
+SHORTEST_PREFIX = 4  # characters of a passage id
+
+
+def search_labels(
+    session: Session,
+    *,
+    kinds: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+    round_number: int | None = None,
+    question_id: str | None = None,
+    text: str | None = None,
+    withdrawn: bool = False,
+    limit: int | None = None,
+) -> tuple[list[LabelRow], int]:
+    """Live labels of active questions in question id order, and how many match: at most `limit` are read.
+
+    `text` is part of the question, of its id or of an answer, in any case. With `withdrawn`, withdrawn labels too, a
+    question's oldest first.
+    """
+    where: list[ColumnElement[bool]] = []
+    if not withdrawn:
+        where += [Label.withdrawn_at.is_(None), Question.active.is_(True)]
+    if kinds is not None:
+        where.append(Label.kind.in_(kinds))
+    if roles is not None:
+        where.append(Label.question_role.in_(roles))
+    if round_number is not None:
+        where.append(Label.round_number == round_number)
+    if question_id is not None:
+        where.append(Label.question_id == question_id)
+    if text is not None:
+        answered = select(LabelAnswer.label_id).where(_contains(LabelAnswer.text, text))
+        where.append(or_(_about(text), Label.id.in_(answered)))
+    matching = select(Label.id).join(Question, Question.id == Label.question_id).where(*where)
+    order = (_by_code_point(session, Label.question_id), Label.id)
+    found = fetch(session, Label.id.in_(matching.order_by(*order).limit(limit)))
+    return sorted(found, key=lambda label: (label.question_id, label.id)), _count(session, matching)
+
+
+def search_questions(
+    session: Session,
+    *,
+    roles: Sequence[str] | None = None,
+    labelled: bool | None = None,
+    text: str | None = None,
+    limit: int | None = None,
+) -> tuple[list[str], int]:
+    """Ids of active questions in order, and how many match: at most `limit` are read.
+
+    `labelled`: only those with, or without, a live label. `text` is part of the question or of its id, in any case.
+    """
+    where: list[ColumnElement[bool]] = [Question.active.is_(True)]
+    if roles is not None:
+        where.append(Question.role.in_(roles))
+    if labelled is not None:
+        live = Question.id.in_(select(Label.question_id).where(Label.withdrawn_at.is_(None)))
+        where.append(live if labelled else ~live)
+    if text is not None:
+        where.append(_about(text))
+    matching = select(Question.id).where(*where)
+    listed = matching.order_by(_by_code_point(session, Question.id)).limit(limit)
+    return list(session.execute(listed).scalars()), _count(session, matching)
+
+
+def passage_by_prefix(session: Session, prefix: str) -> PassageRow:
+    """The passage whose id starts with the prefix, active or not. Raises NotFound where none or several do."""
+    if len(prefix) < SHORTEST_PREFIX:
+        raise NotFound(f"passage {prefix!r}: give at least {SHORTEST_PREFIX} characters of its id")
+    starts = Passage.id.startswith(prefix, autoescape=True)
+    found = list(session.execute(select(Passage.id).where(starts).limit(2)).scalars())
+    if not found:
+        raise NotFound(f"passage {prefix!r} is not stored: `labeler search` shows ids")
+    if len(found) > 1 and prefix not in found:
+        raise NotFound(f"several passages have an id that starts with {prefix!r}: give more of it")
+    key = prefix if prefix in found else found[0]
+    return passages(session, [key])[key]
+
+
+def questions_of_passage(session: Session, passage_id: str) -> list[str]:
+    """Ids of active questions that came with the passage or whose live label answers from it, in order."""
+    answers = (
+        select(Label.question_id)
+        .join(LabelAnswer, LabelAnswer.label_id == Label.id)
+        .where(LabelAnswer.passage_id == passage_id, Label.withdrawn_at.is_(None))
+    )
+    mine = or_(Question.context_id == passage_id, Question.id.in_(answers))
+    return sorted(session.execute(select(Question.id).where(Question.active, mine)).scalars())
+
+
+def _about(text: str) -> ColumnElement[bool]:
+    return or_(_contains(Question.text, text), _contains(Question.id, text))
+
+
+def _contains(column: Any, text: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = column.icontains(text, autoescape=True)
+    return found
+
+
+def _by_code_point(session: Session, column: Any) -> Any:
+    """The column, ordered as Python orders texts: PostgreSQL's order depends on its locale, SQLite's does not."""
+    return column.collate("C") if session.get_bind().dialect.name == "postgresql" else column
+
+
+def _count(session: Session, matching: AnySelect | Any) -> int:
+    return int(session.execute(select(func.count()).select_from(matching.subquery())).scalar_one())
