@@ -205,7 +205,7 @@ kind bridge
 - {S} was designed by {A}.
 - {A} [designed|drew the plans for] {S}.
 - The [architect|designer] of {S} was {A}.
-- The [plans|drawings] of {S} came from the runtime of {A}.
+- The [plans|drawings] of {S} came from the desk of {A}.
 - {S} is the [masterpiece|work] of {A}.
 ? @who designed {S}?
 ? Who was the [architect|designer] of {S}?

@@ -24,7 +24,7 @@ def candidate(number: int, confidence: float | None, **more: Any) -> Candidate:
     fields: dict[str, Any] = {
         "question_id": f"q{number:04}",
         "question": f"Which {topic} is number {number}?",
-        "unit": f"u{number}",
+        "split_group": f"u{number}",
         "answer": f"the {topic} {number}",
         "passage_id": f"p{number}",
         "score": confidence,
