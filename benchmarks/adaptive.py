@@ -77,10 +77,10 @@ def main() -> None:
     index = Index.build(passages, IndexConfig(language="en"))
     corpus = Corpus({passage.id: passage for passage in passages}, index, options.top_k)
     risk = 0.2 if options.smoke else options.risk  # a handful of questions allows no small one
-    config = ReadConfig(max_seq_length=min(384, reader.max_seq_length), adaptive_risk=risk)
+    config = ReadConfig(max_seq_length=min(384, reader.max_positions))
     measured = Kept(work / "measured.json")
     print(f"{machine()}; measurements are kept in {work}", flush=True)
-    rule = _rule(measured, reader, corpus, config, data)
+    rule = _rule(measured, reader, corpus, config, data, risk)
     asked = _asked(data, 60 if options.smoke else options.questions)
     size = 30 if options.smoke else PART
     turns = [asked[first : first + size] for first in range(0, len(asked), size)]
@@ -91,7 +91,7 @@ def main() -> None:
     _table(measured, len(turns))
 
 
-def _rule(measured: Kept, reader: Reader, corpus: Corpus, config: ReadConfig, data: Path) -> StoppingRule:
+def _rule(measured: Kept, reader: Reader, corpus: Corpus, config: ReadConfig, data: Path, risk: float) -> StoppingRule:
     held_out = [each for part in ("screen", "dev") for each in part_examples(data, part) if each.answers]
 
     def fit() -> dict[str, Any]:
@@ -102,6 +102,7 @@ def _rule(measured: Kept, reader: Reader, corpus: Corpus, config: ReadConfig, da
             fetch=corpus.fetch,
             k=corpus.k,
             split_group_of={each.id: passage_id(each.context) for each in held_out},
+            risk=risk,
             config=config,
         )
         return asdict(found)

@@ -89,8 +89,8 @@ class Counted:
         self.questions = 0
 
     @property
-    def max_seq_length(self) -> int:
-        return self._inner.max_seq_length
+    def max_positions(self) -> int:
+        return self._inner.max_positions
 
     def read(self, groups: Iterable[Group], **options: Any) -> Iterator[Any]:
         return self._inner.read(self._counting(groups), **options)
@@ -156,7 +156,7 @@ def _pseudo(vote: Ensemble, asked: Sequence[Example]) -> list[TrainingExample]:
 
 
 def _predictions(answerer: Answerer, examples: Sequence[Example]) -> Iterator[Prediction]:
-    config = ReadConfig(max_seq_length=min(384, answerer.max_seq_length))
+    config = ReadConfig(max_seq_length=min(384, answerer.max_positions))
     given = [[Passage(passage_id(each.context), each.context)] for each in examples]
     return pipeline.read([Question(each.id, each.question) for each in examples], given, reader=answerer, config=config)
 

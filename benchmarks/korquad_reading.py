@@ -123,7 +123,7 @@ def _judged(study: Path, parts: Sequence[str]) -> list[Judged]:
     examples = [example for part in parts for example in part_examples(study / "data", part)]
     asked = [Question(each.id, each.question) for each in examples]
     given = [Passage(passage_id(each.context), each.context) for each in examples]
-    config = ReadConfig(max_seq_length=min(384, reader.max_seq_length))
+    config = ReadConfig(max_seq_length=min(384, reader.max_positions))
     found = pipeline.read(asked, [[each] for each in given], reader=reader, config=config, metric=METRIC)
     return [
         Judged(

@@ -65,9 +65,9 @@ class Ensemble:
         self._average = _Average(self._members, self._weights, self._names) if how == "logits" else None
 
     @property
-    def max_seq_length(self) -> int:
+    def max_positions(self) -> int:
         """The longest window that every member has positions for."""
-        return min(member.max_seq_length for member in self._members)
+        return min(member.max_positions for member in self._members)
 
     def read(
         self,
@@ -191,8 +191,8 @@ class _Average:
         self.windower = first
 
     @property
-    def max_seq_length(self) -> int:
-        return min(member.max_seq_length for member in self._members)
+    def max_positions(self) -> int:
+        return min(member.max_positions for member in self._members)
 
     def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with the mean logits, in order; the members read one after the other, some batches at a time."""
@@ -234,9 +234,9 @@ class Cascade:
         self._low, self._high = low, high
 
     @property
-    def max_seq_length(self) -> int:
+    def max_positions(self) -> int:
         """The longest window that both have positions for."""
-        return min(self._small.max_seq_length, self._large.max_seq_length)
+        return min(self._small.max_positions, self._large.max_positions)
 
     def read(
         self,

@@ -63,11 +63,12 @@ def held_out_rule(
     fetch: Fetch,
     k: int,
     split_group_of: Mapping[str, str],
+    risk: float,
     config: ReadConfig,
     metric: Metric = "squad",
     refine: Refine | None = None,
 ) -> StoppingRule:
-    """The rule that stops reading at a risk of `config.adaptive_risk`, fitted on questions that trained nothing, each
+    """The rule that stops reading at this risk, fitted on questions that trained nothing, each
     read in all its k passages; those for which nothing is found are left out.
 
     `unit_of` names by a question's id what was drawn at random when it was held out, its paragraph say: the risk is
@@ -83,7 +84,7 @@ def held_out_rule(
         weighed = read_masses(reader, groups, config=config, normalize=normalizer(metric), refine=refine)
         for (question, _), own in zip(found, weighed, strict=True):
             units.setdefault(split_group_of[question.id], []).append(own)
-    return fit_stopping(list(units.values()), risk=config.adaptive_risk)
+    return fit_stopping(list(units.values()), risk=risk)
 
 
 def read(

@@ -29,8 +29,6 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("builtin", "hidden_size"): 32,
     ("builtin", "heads"): 2,
     ("builtin", "positions"): 128,
-    ("train", "max_seq_length"): 128,
-    ("train", "doc_stride"): 32,
     ("train", "max_steps"): 6,
     ("train", "batch_size"): 8,
     ("train", "checkpoint_every"): 2,

@@ -16,13 +16,12 @@ from mrc.types import Example, Passage, Prediction, Question
 
 def read_parts(run: Run, parts: Sequence[str]) -> Iterator[tuple[str, dict[str, list[list[Any]]]]]:
     """Each part with the run's marks on it: how passages were chosen -> the fields of `Mark`, question by question."""
-    from labeler.reading.on_demand import fitting
     from mrc.read.model.reader import Reader
 
     train = run.config.train
     backend = run.config.read.backend
     reader = Reader.load(run.folder / READER, device=train.device, precision=train.precision, backend=backend)
-    settings = fitting(run.config.read, positions=reader.max_seq_length)
+    settings = run.config.read.fitted(reader.max_positions)
     run = replace(run, config=replace(run.config, read=settings))
     for part in parts:
         examples = part_examples(run.data, part)

@@ -27,7 +27,7 @@ def train_run(run: Run) -> Cost:
     begin, start_seconds = _start(run)
     meter = Meter.of(run.folder / "spent.json")
     examples = part_examples(run.data, "train")
-    config = run.config.train.reader
+    config = run.config.training
     watched = _watched(part_examples(run.data, "screen")) if config.early_stopping_patience else []
     found = train(
         _taught(examples, _negatives(run, examples)),

@@ -113,7 +113,7 @@ def ablate_command(
 
     \b
     Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,overlap -o study
-              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,train.overlap=words -o study
+              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,train.exact_match_features=words -o study
     """
     from labeler.ablation import Design, Sizes
     from labeler.ablation.arms import chosen_arms

@@ -175,7 +175,7 @@ def answer_command(
     for name, changed, instead in (
         ("ensemble.members", config.ensemble.members, "name the readers with --model"),
         ("cascade.large", config.cascade.large, "name it with --large"),
-        ("read.adaptive", config.read.adaptive != "off", "every question has one passage here"),
+        ("experimental.adaptive", config.experimental.adaptive != "off", "every question has one passage here"),
     ):
         if changed:
             log.warning("%s is not used by labeler answer: %s", name, instead)

@@ -25,6 +25,7 @@ from labeler.core.settings import (
     CalibrateConfig,
     CascadeSection,
     EnsembleSection,
+    ExperimentalSection,
     GateConfig,
     ReadSection,
     RetrieverSection,
@@ -34,7 +35,7 @@ from labeler.core.settings import (
     TrainSection,
     WorkspaceConfig,
 )
-from mrc.read import BuiltinConfig, PretrainConfig
+from mrc.read import BuiltinConfig, ExperimentalTrainConfig, PretrainConfig, TrainConfig, TrainSettings
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import IndexConfig
 from mrc.retrieve.rerank.config import RerankConfig
@@ -66,6 +67,14 @@ class Config:
     gate: GateConfig = field(default_factory=GateConfig)
     round: RoundConfig = field(default_factory=RoundConfig)
     studio: StudioConfig = field(default_factory=StudioConfig)
+    experimental: ExperimentalSection = field(default_factory=ExperimentalSection)
+
+    @property
+    def training(self) -> TrainConfig:
+        """All settings that the training of a reader depends on."""
+        experimental = ExperimentalTrainConfig(**_values_of(self.experimental, ExperimentalTrainConfig))
+        own = _values_of(self.train, TrainSettings)
+        return TrainConfig(**own, windows=self.read.windows, experimental=experimental)
 
     def resolved(self) -> dict[str, Any]:
         """Every section and key as plain JSON values: what is stored with a round. No password is among them."""
@@ -87,6 +96,11 @@ def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dic
         for key in sorted(before.get(section, {}).keys() | after.get(section, {}).keys())
         if before.get(section, {}).get(key) != after.get(section, {}).get(key)
     }
+
+
+def _values_of(section: Any, config: type[Any]) -> dict[str, Any]:
+    """The fields that a section has from a configuration which it extends."""
+    return {each.name: getattr(section, each.name) for each in dataclasses.fields(config)}
 
 
 @dataclass(frozen=True, slots=True)

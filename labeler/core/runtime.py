@@ -167,9 +167,9 @@ class Runtime:
     def check_company(self) -> None:
         """Raises NotReady where a company is to read adaptively: the bound on what that changes is of one reader."""
         ensemble, cascade = self.config.ensemble.members, self.config.cascade.large
-        if self.config.read.adaptive != "off" and (ensemble or cascade):
+        if self.config.experimental.adaptive != "off" and (ensemble or cascade):
             others = "ensemble.members vote" if ensemble else "cascade.large is asked"
-            raise NotReady(f"read.adaptive is of one reader, but {others}; set one of the two back")
+            raise NotReady(f"experimental.adaptive is of one reader, but {others}; set one of the two back")
 
     @property
     def company(self) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mrc.read import ReadConfig, TrainConfig
+from mrc.read import ExperimentalTrainConfig, ReadConfig, TrainSettings
 from mrc.retrieve.training.train_config import BiEncoderTrainConfig
 
 DATABASE = "sqlite:///labeler.db"
@@ -54,15 +54,24 @@ class ReadSection(ReadConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainSection(TrainConfig):
-    """How a reader is trained, and whether the encoder of the passages is too. Lengths are in tokens."""
+class TrainSection(TrainSettings):
+    """How a reader is trained, and whether the encoder of the passages is too."""
 
     retriever: bool = False  # a round trains the encoder of an index that finds passages by meaning, see [retriever]
 
-    @property
-    def reader(self) -> TrainConfig:
-        """What the training of a reader depends on."""
-        return TrainConfig(**{each.name: getattr(self, each.name) for each in dataclasses.fields(TrainConfig)})
+
+@dataclass(frozen=True, slots=True)
+class ExperimentalSection(ExperimentalTrainConfig):
+    """Methods of reading and training that gained nothing in our measurements."""
+
+    adaptive: str = "off"  # calibrated: skip a question's further passages once they will hardly change its answer
+    adaptive_risk: float = 0.01  # share of the answers that may differ from those of reading all passages
+
+    def __post_init__(self) -> None:
+        ExperimentalTrainConfig.__post_init__(self)
+        _one_of("adaptive", self.adaptive, ("off", "calibrated"))
+        if not 0 < self.adaptive_risk < 1:
+            raise ValueError(f"adaptive_risk must be above 0 and below 1, not {self.adaptive_risk}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
         ("builtin", "layers"): 2,
         ("builtin", "hidden_size"): 96,
         ("builtin", "positions"): 192,
-        ("train", "max_seq_length"): 192,
-        ("train", "doc_stride"): 64,
         ("train", "max_steps"): 600,
         ("train", "learning_rate"): 2e-3,
         ("train", "head_learning_rate"): 2e-3,

@@ -32,7 +32,7 @@ def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> Stop
     It is fitted on the calibration questions, whose answers are not looked at; the round then reads them under it too,
     so that its calibrator sees the scores that it will be asked about.
     """
-    if runtime.config.read.adaptive == "off" or index is None:
+    if runtime.config.experimental.adaptive == "off" or index is None:
         return None
     held_out = _held_out(runtime)
     known = _stored(runtime, model, index, held_out)
@@ -53,7 +53,7 @@ def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> Stop
 def known_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
     """The rule that a round fitted for this reader, index and settings; None where there is none. It is of the reader
     alone: in company nobody reads adaptively."""
-    return None if runtime.config.read.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
+    return None if runtime.config.experimental.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
 
 
 def _held_out(runtime: Runtime) -> list[QuestionRow]:
@@ -71,6 +71,7 @@ def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: list[Questi
         fetch=runtime.fetch,
         k=runtime.config.read.top_k,
         split_group_of={row.id: row.split_group for row in held_out},
+        risk=runtime.config.experimental.adaptive_risk,
         config=runtime.config.read,
         metric=runtime.metric,
         refine=postprocessing.refine_of(runtime, model),
@@ -93,5 +94,5 @@ def _key(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionR
     asked = sorted((row.id, row.split_group) for row in held_out)
     computed = [runtime.device, runtime.reader(model).precision]
     parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), list(rules)]
-    parts += [runtime.metric, runtime.language, asked, *runtime.company]
+    parts += [runtime.config.experimental.adaptive_risk, runtime.metric, runtime.language, asked, *runtime.company]
     return STOPPING_KEY + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -117,12 +117,17 @@ def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:
         return False
     now = runtime.config.read
     of_no_score = {name: getattr(now, name) for name in NO_SCORE}
-    if replace(then.config.read, **of_no_score) != replace(now, top_k=k):
+    if replace(then.config.read, **of_no_score) != replace(now, top_k=k) or _stops(then) != _stops(runtime):
         return False
     try:
         return then.company == runtime.company
     except NotReady:
         return False
+
+
+def _stops(runtime: Runtime) -> tuple[str, float]:
+    """When a reader may stop reading further passages."""
+    return runtime.config.experimental.adaptive, runtime.config.experimental.adaptive_risk
 
 
 def _read_rules(runtime: Runtime, row: RoundRow) -> tuple[str, ...]:
@@ -183,7 +188,9 @@ def answer_file(
     chosen = resolve_metric(metric, language=language, impossible=impossible)
     refine = refiner(() if config.rules == postprocessing.AUTO else config.rules, language=language)
     reader = readers.load(device=device, precision=precision, backend=config.backend)
-    settings = fitting(config, positions=reader.max_seq_length)
+    settings = config.fitted(reader.max_positions)
+    if settings != config:
+        log.info("the model has %d positions: windows of that length", reader.max_positions)
     asked = [Question(example.id, example.question) for example in examples]
     given = [[Passage(passage_id(example.context), example.context)] for example in examples]
     began, spent, found = time.perf_counter(), time.process_time(), []
@@ -209,16 +216,6 @@ def _texts(examples: list[Example], found: list[Prediction], *, null_threshold: 
         ]
         for example, prediction in zip(examples, found, strict=True)
     }
-
-
-def fitting(config: ReadSection, *, positions: int) -> ReadSection:
-    """The settings, with windows cut to the positions that a model has: a small reader need not be told its size."""
-    if config.max_seq_length <= positions:
-        return config
-    shared = min(config.doc_stride, positions // 3)
-    longest = min(config.max_answer_length, shared // 2)
-    log.info("the model has %d positions: windows of %d tokens, answers of up to %d", positions, positions, longest)
-    return replace(config, max_seq_length=positions, doc_stride=shared, max_answer_length=longest)
 
 
 def _marks(examples: list[Example], texts: dict[str, str], metric: Metric) -> tuple[float | None, float | None]:

@@ -25,7 +25,7 @@ def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
         with runtime.database.read() as session:
             texts = [passage.text for passage in queries.iter_passages(session)]
             texts += [each.text for each in queries.questions(session, roles=["gold", "pool"])]
-        if runtime.config.train.morphemes:  # its pieces are those of texts cut as the reader will cut them
+        if runtime.config.experimental.morphemes:  # its pieces are those of texts cut as the reader will cut them
             from mrc.read.data.morphemes import spaced
 
             texts = spaced(texts)

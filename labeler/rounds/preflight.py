@@ -14,20 +14,20 @@ def can_train(runtime: Runtime, start: str) -> None:
     from mrc.read.data import morphemes
     from mrc.read.train import distributed
 
-    train = runtime.config.train
+    train = runtime.config.training
     if train.early_stopping_patience and not _watched(runtime):
         raise NotReady(
             "train.early_stopping_patience watches dev questions, and there are none: labeler import FILE --as dev, set "
             "round.dev_share before the first round, or set train.early_stopping_patience = 0"
         )
-    if train.morphemes:
-        morphemes.check_kiwi("train.morphemes")
+    if train.experimental.morphemes:
+        morphemes.check_kiwi("experimental.morphemes")
         if start != BUILTIN:
             from mrc.encoder import load_tokenizer
 
             morphemes.check_wordpiece(load_tokenizer(runtime.located(start)))
-    if train.overlap == "morphemes":
-        morphemes.check_kiwi("train.overlap = morphemes")
+    if train.exact_match_features == "morphemes":
+        morphemes.check_kiwi("train.exact_match_features = morphemes")
     distributed.processes(train)
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.read.config import DEVICES, PRECISIONS, ReadConfig, check_choice, check_range, check_windows
+from mrc.read.config import DEVICES, PRECISIONS, ReadConfig, WindowConfig, check_choice, check_range
 
 HEADS: Final = ("linear", "cnn", "lstm", "biaffine")
-NEW_HEAD: Final = "cnn"  # of a start that has none; see README.md, "The reader"
-OVERLAPS: Final = ("none", "words", "stems", "morphemes")
+NEW_HEAD: Final = "cnn"  # of a start that has none
+EXACT_MATCH_FEATURES: Final = ("none", "words", "stems", "morphemes")
 BALANCES: Final = ("none", "weights", "repeats", "both")
-MAX_REWARD_WEIGHT: Final = 0.1
+MAX_RL_WEIGHT: Final = 0.1
 LONGEST_SPAN: Final = 30  # tokens of a span that takes part in a softmax over spans; more where the right one has more
 
 Floats = NDArray[np.float64]
@@ -23,15 +23,14 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """How a reader is trained. Lengths are in tokens.
+class TrainSettings:
+    """How a reader is trained.
 
     Raises: ValueError for a value out of range.
     """
 
-    head: str = "auto"  # linear, cnn, lstm, joint: what scores spans; auto: as the start has it, cnn where it has none
-    overlap: str = "none"  # words, stems, morphemes: tell the reader which of the passage's are in the question
-    morphemes: bool = False  # cut Korean words where kiwi does before they become pieces
+    head: str = "auto"  # span scorer: linear, cnn, lstm or biaffine; auto: that of the start, cnn where it has none
+    exact_match_features: str = "none"  # words, stems, morphemes: mark those that question and passage share
     epochs: float = 4.0  # passes over the examples; ignored when max_steps is given
     max_steps: int | None = None  # updates, whatever the number of examples: an equal budget for unequal data
     batch_size: int = 16  # questions of one update, each with all windows of its passages
@@ -42,70 +41,90 @@ class TrainConfig:
     warmup_ratio: float = 0.1  # share of the updates before the peak; linear decay to 0 after it
     max_grad_norm: float = 1.0
     human_labelled_share: float = 0.25  # at least this share of every batch is gold or human when others are there too
-    max_seq_length: int = 384
-    doc_stride: int = 128
     checkpoint_every: int = 100  # updates
     attention_dropout: float | None = None  # none: as the checkpoint has it; 0 trains about a seventh faster
-    token_masking: float = 0.0  # share of the passage's words hidden in training; never of the answer
-    span_masking: float = 0.0  # the same in runs of words
-    question_dropout: float = 0.0  # share of the question's words hidden in training
-    soft_spans: float = 0.0  # share of the target that goes to spans much like the right one
-    distill_weight: float = 0.0  # share of its teachers' belief in the loss of an example that has any
+    question_dropout: float = 0.0  # share of the question's words masked in training
+    soft_spans: float = 0.0  # share of the target that goes to spans that overlap the right one
+    distill_weight: float = 0.0  # share of the teachers' probabilities in the loss of an example that has any
     distill_temperature: float = 2.0  # flattens teacher and student alike
     balance: str = "none"  # weights, repeats, both: keep the pool's mix of question types and answer lengths
-    gold_epochs: float = 0.0  # after the main ones, over gold and human examples alone, without noise
-    rl_epochs: float = 0.0  # at the end, rewarded by F1, over gold and human examples alone
-    rl_weight: float = 0.1  # share of the reward in the loss of those
-    rl_samples: int = 4  # spans drawn for each question and update
+    gold_epochs: float = 0.0  # after the main ones, over gold and human examples alone, without masking
     layer_decay: float = 1.0  # learning rate of each encoder layer over that of the layer above it
     checkpoint_activations: bool = False  # compute activations twice: far less memory, a quarter slower
     early_stopping_patience: int = 0  # evaluations without a better dev score before a phase ends; 0: never
     evaluate_every: float = 1.0  # epochs between two evaluations on dev
-    processes: int = 1  # training processes; 0: one for each GPU
     device: str = "auto"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        check_windows(self.max_seq_length, self.doc_stride)
-        for name, choices in (("head", ("auto", *HEADS)), ("overlap", OVERLAPS), ("balance", BALANCES)):
-            check_choice(name, getattr(self, name), choices)
+        check_choice("head", self.head, ("auto", *HEADS))
+        check_choice("exact_match_features", self.exact_match_features, EXACT_MATCH_FEATURES)
+        check_choice("balance", self.balance, BALANCES)
         check_choice("device", self.device, DEVICES)
         check_choice("precision", self.precision, PRECISIONS)
-        for name in (
-            "epochs",
-            "learning_rate",
-            "head_learning_rate",
-            "max_grad_norm",
-            "distill_temperature",
-            "evaluate_every",
-        ):
+        for name in ("epochs", "learning_rate", "head_learning_rate", "max_grad_norm", "distill_temperature",
+                     "evaluate_every"):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("batch_size", "batch_tokens", "checkpoint_every", "rl_samples"):
+        for name in ("batch_size", "batch_tokens", "checkpoint_every"):
             check_range(name, getattr(self, name), low=1)
         if self.max_steps is not None:
             check_range("max_steps", self.max_steps, low=1)
-        for name in ("gold_epochs", "rl_epochs", "early_stopping_patience", "processes"):
+        for name in ("gold_epochs", "early_stopping_patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         for name in ("weight_decay", "warmup_ratio", "human_labelled_share", "distill_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
-        for name in ("token_masking", "span_masking", "question_dropout", "soft_spans", "attention_dropout"):
+        for name in ("question_dropout", "soft_spans", "attention_dropout"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
-        if not 0 < self.rl_weight <= MAX_REWARD_WEIGHT:
-            raise ValueError(f"rl_weight must be above 0 and at most {MAX_REWARD_WEIGHT}, not {self.rl_weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentalTrainConfig:
+    """Methods of training that gained nothing in our measurements.
+
+    Raises: ValueError for a value out of range.
+    """
+
+    token_masking: float = 0.0  # share of the passage's words masked in training; never of the answer
+    span_masking: float = 0.0  # the same in runs of words
+    rl_epochs: float = 0.0  # at the end, rewarded by F1, over gold and human examples alone
+    rl_weight: float = 0.1  # share of the reward in the loss of those epochs
+    rl_samples: int = 4  # spans sampled for each question and update
+    morphemes: bool = False  # split Korean words at morphemes before they become word pieces
+    processes: int = 1  # training processes; 0: one for each GPU
+
+    def __post_init__(self) -> None:
+        check_range("rl_samples", self.rl_samples, low=1)
+        for name in ("rl_epochs", "processes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        for name in ("token_masking", "span_masking"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if not 0 < self.rl_weight <= MAX_RL_WEIGHT:
+            raise ValueError(f"rl_weight must be above 0 and at most {MAX_RL_WEIGHT}, not {self.rl_weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig(TrainSettings):
+    """All settings that a training depends on: its own, the windows it trains on, and the experimental ones."""
+
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    experimental: ExperimentalTrainConfig = field(default_factory=ExperimentalTrainConfig)
 
     @property
     def reading(self) -> ReadConfig:
-        """How training itself reads, for teachers and for dev: the windows that it trains on."""
+        """How teachers and dev are read in training: in the windows of the training."""
+        windows = self.windows
         return ReadConfig(
-            max_seq_length=self.max_seq_length,
-            doc_stride=self.doc_stride,
-            max_answer_length=min(LONGEST_SPAN, self.doc_stride // 2),
+            max_seq_length=windows.max_seq_length,
+            doc_stride=windows.doc_stride,
+            max_answer_length=min(LONGEST_SPAN, windows.doc_stride // 2),
         )
 
 
@@ -116,18 +135,20 @@ class PretrainConfig:
     Raises: ValueError for a value out of range.
     """
 
-    mlm_epochs: float = 0.0  # passes over the passages, guessing hidden pieces
-    cloze_epochs: float = 0.0  # passes over questions made of sentences that share words with another sentence
-    cloze_examples: int = 4000  # such questions at most
-    mask_share: float = 0.15  # of a passage's pieces, hidden
+    mlm_epochs: float = 0.0  # passes over the passages, as a masked language model
+    recurring_span_epochs: float = (
+        0.0  # passes over questions made of sentences that share a span with another sentence
+    )
+    recurring_span_examples: int = 4000  # such questions at most
+    mask_share: float = 0.15  # of a passage's pieces, masked
     learning_rate: float = 1e-4  # peak
     batch_size: int = 16  # passages or questions of one update
 
     def __post_init__(self) -> None:
-        for name in ("mlm_epochs", "cloze_epochs"):
+        for name in ("mlm_epochs", "recurring_span_epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("cloze_examples", "batch_size"):
+        for name in ("recurring_span_examples", "batch_size"):
             check_range(name, getattr(self, name), low=1)
         if not 0 < self.mask_share < 1:
             raise ValueError(f"mask_share must be above 0 and below 1, not {self.mask_share}")
@@ -136,7 +157,7 @@ class PretrainConfig:
 
     @property
     def on(self) -> bool:
-        return self.mlm_epochs > 0 or self.cloze_epochs > 0
+        return self.mlm_epochs > 0 or self.recurring_span_epochs > 0
 
 
 @dataclass(frozen=True, slots=True)

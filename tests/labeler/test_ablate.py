@@ -33,8 +33,6 @@ from mrc.text import normalize
 from tests.mrc import tiny
 
 SMALL = (
-    "train.max_seq_length=64",
-    "train.doc_stride=20",
     "read.max_seq_length=64",
     "read.doc_stride=20",
     "read.max_answer_length=10",
@@ -113,10 +111,10 @@ def test_an_unknown_arm_lists_the_arms() -> None:
 
 
 def test_an_arm_of_ones_own_takes_settings_and_the_names_of_arms() -> None:
-    own = parse_arm("both=lstm,train.overlap=words,round.negatives=2")
-    assert own == Arm("both", ("train.head=lstm", "train.overlap=words", "round.negatives=2"))
+    own = parse_arm("both=lstm,train.exact_match_features=words,round.negatives=2")
+    assert own == Arm("both", ("train.head=lstm", "train.exact_match_features=words", "round.negatives=2"))
     train = config_of(own, ("train.epochs=2",)).train
-    assert (train.head, train.overlap, train.epochs) == ("lstm", "words", 2.0)
+    assert (train.head, train.exact_match_features, train.epochs) == ("lstm", "words", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,7 @@ def test_an_arm_takes_lists_and_may_change_a_setting_of_a_named_one() -> None:
     own = parse_arm('mine=read.rules=["josa","units"], pretrain,pretrain.mlm_epochs=3')
     assert own.settings == (*ARMS["pretrain"], 'read.rules=["josa","units"]', "pretrain.mlm_epochs=3")
     config = config_of(own, ())
-    assert (config.read.rules, config.pretrain.mlm_epochs, config.pretrain.cloze_epochs) == (
+    assert (config.read.rules, config.pretrain.mlm_epochs, config.pretrain.recurring_span_epochs) == (
         ("josa", "units"),
         3.0,
         1.0,

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from labeler.cli import cli
 from labeler.core.settings import ReadSection
 from labeler.demo.world import make_world
-from labeler.reading.on_demand import FileAnswers, answer_file, fitting
+from labeler.reading.on_demand import FileAnswers, answer_file
 from labeler.reading.reader_spec import Readers
 from mrc.errors import MembersDisagree
 from mrc.metrics import Metric, normalize_answer
@@ -112,9 +112,9 @@ def test_a_question_without_golds_is_answered_and_not_marked(tmp_path: Path, rea
 
 
 def test_windows_are_cut_to_the_positions_that_a_small_reader_has() -> None:
-    found = fitting(ReadSection(), positions=128)
+    found = ReadSection().fitted(128)
     assert (found.max_seq_length, found.doc_stride, found.max_answer_length) == (128, 42, 21)
-    assert fitting(ReadSection(), positions=512) == ReadSection()
+    assert ReadSection().fitted(512) == ReadSection()
 
 
 # --- several readers --------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
     for more, told in (
         (["--set", "train.precision=fp32"], None),
         (["--set", "train.precision=fp32", "--precision", "bf16"], None),
-        (["--set", "read.adaptive=calibrated"], "read.adaptive is not used"),
+        (["--set", "experimental.adaptive=calibrated"], "experimental.adaptive is not used"),
         (["--set", 'ensemble.members=["x"]'], "ensemble.members is not used by labeler answer: name the readers"),
         (["--set", "cascade.large=x"], "cascade.large is not used by labeler answer: name it with --large"),
     ):

@@ -58,7 +58,7 @@ def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
     ("toml", "words"),
     [
         ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs or "),
-        ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train?"),
+        ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train or pretrain?"),
         ("seed = 2\n", "labeler.toml: seed stands outside of a [section]"),
         ("[train]\nepochs = '2'\n", "labeler.toml: train.epochs must be a number, not '2'"),
         ("[round]\nseed = true\n", "labeler.toml: round.seed must be a whole number, not True"),

@@ -65,7 +65,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[dict[s
 def test_a_round_predicts_under_one_rule_however_often_it_is_begun(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = under(runtime, read={"adaptive": "calibrated"})
+    at_once = under(runtime, experimental={"adaptive": "calibrated"})
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
     fits = calls(monkeypatch, pipeline, "held_out_rule")
     row = machine.run(at_once, reviewer="none", until="predicted").round
@@ -94,7 +94,7 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    calibrated = under(runtime, experimental={"adaptive": "calibrated"})
     model, index = runtime.best_model(), runtime.current_index()
     fitted_rule(calibrated, model, index=index)
     assert known_rule(calibrated, model, index=index) == ALWAYS
@@ -108,7 +108,7 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     assert known_rule(large, model, index=index) is None, "nor of who is asked beside"
     korean = under(calibrated, workspace={"language": "ko"})
     assert known_rule(korean, model, index=index) is None, "rules on answers are others"
-    assert known_rule(under(calibrated, read={"adaptive_risk": 0.02}), model, index=index) is None
+    assert known_rule(under(calibrated, experimental={"adaptive_risk": 0.02}), model, index=index) is None
     bf16, fp32 = (under(calibrated, train={"precision": name}) for name in ("bf16", "fp32"))
     assert known_rule(bf16, model, index=index) is None, "computed otherwise, read otherwise"
     assert known_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
@@ -121,17 +121,17 @@ def test_a_rule_is_fitted_on_the_units_that_were_held_out(runtime: Runtime, monk
     settings.write_text(text.replace("# adaptive_risk = 0.01", "adaptive_risk = 0.2"))
     with at(runtime.workspace.folder) as calibrated:
         fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
-    assert fits[0]["config"].adaptive_risk == 0.2
+    assert fits[0]["risk"] == 0.2
     with runtime.database.read() as session:
         held_out = queries.questions(session, roles=["calibration"])
-    assert fits[0]["unit_of"] == {row.id: row.split_group for row in held_out}
+    assert fits[0]["split_group_of"] == {row.id: row.split_group for row in held_out}
 
 
 def test_a_question_asked_of_more_or_fewer_passages_than_the_rule_is_of_is_read_in_full(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    calibrated = under(runtime, experimental={"adaptive": "calibrated"})
     fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     seen = calls(monkeypatch, pipeline, "answer")
     for k in (1, 2, 3, None):
@@ -141,19 +141,19 @@ def test_a_question_asked_of_more_or_fewer_passages_than_the_rule_is_of_is_read_
 
 def test_a_question_is_asked_under_the_rule_of_its_round(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "held_out_rule", lambda *_, **__: ALWAYS)
-    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    calibrated = under(runtime, experimental={"adaptive": "calibrated"})
     machine.run(calibrated, reviewer="none", until="predicted")
     seen = calls(monkeypatch, pipeline, "answer")
     found = ask(calibrated, "Who founded the harbour?")
     assert seen[0]["stopping"] == ALWAYS
     assert found[0].confidence is not None
-    in_full = ask(under(calibrated, read={"adaptive": "off"}), "Who founded the harbour?")
+    in_full = ask(under(calibrated, experimental={"adaptive": "off"}), "Who founded the harbour?")
     assert seen[1]["stopping"] is None
     assert in_full[0].confidence is None, "it was calibrated on scores of other readings"
 
 
 def test_too_few_held_out_questions_stop_nothing(runtime: Runtime) -> None:
-    calibrated = under(runtime, read={"adaptive": "calibrated"})
+    calibrated = under(runtime, experimental={"adaptive": "calibrated"})
     rule = fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     assert rule is not None
     assert set(rule.thresholds) == {1.0}
@@ -336,12 +336,12 @@ def test_an_evaluation_in_other_company_is_another_one(runtime: Runtime, other: 
 
 
 def test_adaptive_reading_and_a_vote_do_not_go_together(runtime: Runtime, other: str) -> None:
-    both = under(runtime, ensemble={"members": (other,)}, read={"adaptive": "calibrated"})
-    asked = under(runtime, cascade={"large": other}, read={"adaptive": "calibrated"})
+    both = under(runtime, ensemble={"members": (other,)}, experimental={"adaptive": "calibrated"})
+    asked = under(runtime, cascade={"large": other}, experimental={"adaptive": "calibrated"})
     for pair, why in ((both, "ensemble.members vote"), (asked, "cascade.large is asked")):
-        with pytest.raises(NotReady, match=f"read.adaptive is of one reader, but {why}"):
+        with pytest.raises(NotReady, match=f"experimental.adaptive is of one reader, but {why}"):
             opening.resolve(pair)
-        with pytest.raises(NotReady, match=r"read\.adaptive is of one reader"):
+        with pytest.raises(NotReady, match=r"experimental\.adaptive is of one reader"):
             ask(pair, "Who founded the harbour?")
 
 
@@ -549,15 +549,15 @@ def test_a_round_that_could_never_train_is_not_opened(runtime: Runtime, monkeypa
             opening.resolve(under(runtime, train={"early_stopping_patience": 2}, round={"dev_share": 0.0}))
     bpe = tiny.roberta(runtime.workspace.models_folder / "bpe")
     with pytest.raises(BadCheckpoint, match="needs a WordPiece tokenizer"):
-        opening.resolve(under(runtime, train={"morphemes": True}, round={"start": str(bpe)}))
+        opening.resolve(under(runtime, experimental={"morphemes": True}, round={"start": str(bpe)}))
     monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda _: None)
-    for asked in ({"morphemes": True}, {"overlap": "morphemes"}):
+    for asked in ({"experimental": {"morphemes": True}}, {"train": {"exact_match_features": "morphemes"}}):
         with pytest.raises(MissingExtra, match="morphemes"):
-            opening.resolve(under(runtime, train=asked))
+            opening.resolve(under(runtime, **asked))
     monkeypatch.setattr("mrc.read.train.distributed.pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(NoDevice, match="processes = 2"):
-        opening.resolve(under(runtime, train={"processes": 2}))
+        opening.resolve(under(runtime, experimental={"processes": 2}))
 
 
 def test_stage_0_reads_no_passage_of_a_held_out_question(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

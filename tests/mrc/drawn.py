@@ -8,7 +8,7 @@ from mrc.decode import Logits
 class Drawn:
     """Whole-number logits drawn for each window by its tokens and a seed, whatever batch it stands in."""
 
-    max_seq_length = 128
+    max_positions = 128
 
     def __init__(self, windower, seed, *, joint=False):
         self.windower = windower

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mrc.read.config import WindowConfig
 from mrc.read.data.batches import TrainBatch, micro_batches
 from mrc.read.data.tokenized import prepare
 from mrc.read.data.windows import Windower
@@ -16,9 +17,16 @@ from mrc.read.train_config import SoftTarget, TrainConfig, TrainingExample
 from tests.mrc import tiny
 
 CONFIG = TrainConfig(
-    max_steps=6, batch_size=3, learning_rate=1e-3, max_seq_length=96, doc_stride=16, checkpoint_every=2, device="cpu"
+    max_steps=6, batch_size=3, learning_rate=1e-3, windows=WindowConfig(96, 16), checkpoint_every=2, device="cpu"
 )
 NAMES = ("Mira Oland", "Tarn", "the mill", "가람 선생", "1893", "1921", "한빛 학당", "Mira")
+
+
+def changed(config: TrainConfig, **change: Any) -> TrainConfig:
+    """The configuration with these settings, the experimental ones among them in their place."""
+    own = {name: value for name, value in change.items() if hasattr(config, name)}
+    others = {name: value for name, value in change.items() if name not in own}
+    return replace(config, **own, experimental=replace(config.experimental, **others))
 
 
 def example(number: int, **change: Any) -> TrainingExample:
@@ -39,7 +47,7 @@ def batch_of(
 ) -> list[TrainBatch]:
     """The forward passes of one update of all of them."""
     windower = Windower(tiny.wordpiece())
-    config = replace(CONFIG, **change)
+    config = changed(CONFIG, **change)
     items, _, _ = prepare(examples, windower, config)
     if soft:
         items = [replace(item, soft=target) for item, target in zip(items, soft, strict=True)]

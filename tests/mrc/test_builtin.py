@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.windows import EXACT_MATCH_TYPES, Windower
 from mrc.read.model.builtin import BuiltinConfig, build_builtin, piece_vectors, sinusoids
 from mrc.read.model.reader import Reader, model_hash
@@ -51,7 +51,7 @@ def test_it_learns_to_read_passages_it_never_trained_on(folder, tmp_path):
     items = list(examples())
     known, new = items[:160], items[160:]
     config = TrainConfig(
-        max_steps=120, batch_size=16, learning_rate=2e-3, head_learning_rate=2e-3, max_seq_length=128, doc_stride=32
+        max_steps=120, batch_size=16, learning_rate=2e-3, head_learning_rate=2e-3, windows=WindowConfig(128, 32)
     )
     result = train(known, start=folder, config=config, seed=0, folder=tmp_path / "reader")
     read = ReadConfig(max_seq_length=128, doc_stride=32, max_answer_length=8)

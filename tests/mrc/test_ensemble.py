@@ -223,7 +223,7 @@ def test_a_vote_that_cannot_be_held_is_refused(readers, options, complaint):
 
 
 def test_an_ensemble_has_the_shortest_windows_of_its_members(readers):
-    assert Ensemble(readers).max_seq_length == min(reader.max_seq_length for reader in readers)
+    assert Ensemble(readers).max_positions == min(reader.max_positions for reader in readers)
     with pytest.raises(ValueError, match="needs a member"):
         Ensemble([])
 
@@ -231,7 +231,7 @@ def test_an_ensemble_has_the_shortest_windows_of_its_members(readers):
 class Fixed:
     """Answers every question with its own text at the score it names, and remembers which it was asked."""
 
-    max_seq_length = 64
+    max_positions = 64
 
     def __init__(self, name):
         self._name = name
@@ -278,4 +278,4 @@ def test_a_band_outside_the_scores_is_refused(band):
 def test_a_cascade_of_readers_is_the_large_one_or_the_small_one_at_its_extremes(readers):
     same(read(Cascade(readers[0], readers[2], low=0, high=1)), read(readers[2]))
     same(read(Cascade(readers[0], readers[2], low=0, high=0)), read(readers[0]))
-    assert Cascade(readers[0], Ensemble(readers), low=0, high=1).max_seq_length == 128
+    assert Cascade(readers[0], Ensemble(readers), low=0, high=1).max_positions == 128

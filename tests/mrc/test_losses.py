@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mrc.read.config import WindowConfig
 from mrc.read.data.targets import soft_spans
 from mrc.read.data.windows import Windower
 from mrc.read.model.heads import Scores
@@ -57,7 +58,7 @@ def test_the_joint_loss_is_the_log_of_the_right_spans_share_of_all_spans_and_nul
     if long:
         start = LONG.index("Tarn")
         many = [replace(many[0], context=LONG, start=start, end=start + 4, negatives=()), *many[1:]]
-    (batch,) = batch_of(many, batch_tokens=10**6, doc_stride=36)
+    (batch,) = batch_of(many, batch_tokens=10**6, windows=WindowConfig(96, 36))
     scores = scores_for(batch, seed=len(many), rank=rank or 1)
     if not rank:
         scores = replace(scores, left=torch.zeros_like(scores.left), right=torch.zeros_like(scores.right))
@@ -204,7 +205,7 @@ def test_only_questions_that_teachers_have_read_are_taught():
     (batch,) = batch_of([example(0), example(3)])
     scores, other = scores_for(batch, seed=5), scores_for(batch, seed=6)
     soft = believed(batch, other, 2.0)
-    half = replace(soft, soft=replace(soft.soft, taught=np.array([True, False])))
+    half = replace(soft, soft=replace(soft.soft, trained_on=np.array([True, False])))
     plain, found = losses(scores, batch), losses(scores, half, distill_weight=0.25)
     divergence = distillation(scores, half, temperature=2.0).detach()
     assert float(found[1]) == pytest.approx(float(plain[1]))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mrc.read.data.masking import SWAPPED, noisy
 from mrc.read.train_config import TrainConfig
+from tests.mrc.lessons import changed
 
 MASK = 4
 
@@ -38,7 +39,7 @@ def layout(rng, rows, length):
 def test_answer_special_and_padding_positions_never_change(seed, rows, length, shares):
     rng = np.random.default_rng(seed)
     ids, masks = layout(rng, rows, length)
-    config = TrainConfig(token_masking=shares[0], span_masking=shares[1], question_dropout=shares[2])
+    config = changed(TrainConfig(), token_masking=shares[0], span_masking=shares[1], question_dropout=shares[2])
     before = ids.copy()
     found = noisy(ids, **masks, config=config, mask_id=MASK, rng=rng)
     fixed = masks["answer"] | ~(masks["passage"] | masks["question"])
@@ -63,7 +64,7 @@ def words_of(mask, word_start):
 def test_words_are_hidden_whole_and_a_word_with_the_answer_stays(seed, option):
     rng = np.random.default_rng(seed)
     ids, masks = layout(rng, 1, 60)
-    found = noisy(ids, **masks, config=TrainConfig(**{option: 0.5}), mask_id=-1, rng=rng)
+    found = noisy(ids, **masks, config=changed(TrainConfig(), **{option: 0.5}), mask_id=-1, rng=rng)
     rows = {name: mask[0] for name, mask in masks.items()}
     side, other = ("question", "passage") if option == "question_dropout" else ("passage", "question")
     np.testing.assert_array_equal(found[0][rows[other]], ids[0][rows[other]])
@@ -92,7 +93,9 @@ def long_passage():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_share_of_hidden_words_is_the_one_asked_for(option, side, seed):
     ids, masks = long_passage()
-    found = noisy(ids, **masks, config=TrainConfig(**{option: 0.15}), mask_id=-1, rng=np.random.default_rng(seed))
+    found = noisy(
+        ids, **masks, config=changed(TrainConfig(), **{option: 0.15}), mask_id=-1, rng=np.random.default_rng(seed)
+    )
     words = masks[side].sum()
     spread = 4 * np.sqrt(0.15 * 0.85 / words)  # four standard deviations of a binomial share
     assert (found != ids).sum() / words == pytest.approx(0.15, abs=spread)
@@ -104,7 +107,9 @@ def test_the_share_of_hidden_words_is_the_one_asked_for(option, side, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_runs_hide_the_share_asked_for_and_are_longer_than_single_words(seed):
     ids, masks = long_passage()
-    found = noisy(ids, **masks, config=TrainConfig(span_masking=0.15), mask_id=-1, rng=np.random.default_rng(seed))
+    found = noisy(
+        ids, **masks, config=changed(TrainConfig(), span_masking=0.15), mask_id=-1, rng=np.random.default_rng(seed)
+    )
     hidden = (found != ids)[masks["passage"]]
     # a run brings about 4.5 words (geometric, at most 10): the variance of the share is that of fewer, longer draws
     assert hidden.mean() == pytest.approx(0.15, abs=4 * np.sqrt(0.15 * 0.85 * 10 / hidden.size))
@@ -114,7 +119,7 @@ def test_runs_hide_the_share_asked_for_and_are_longer_than_single_words(seed):
 
 def test_equal_seeds_give_equal_bits_and_no_noise_draws_nothing():
     ids, masks = long_passage()
-    config = TrainConfig(token_masking=0.1, span_masking=0.1, question_dropout=0.1)
+    config = changed(TrainConfig(), token_masking=0.1, span_masking=0.1, question_dropout=0.1)
     twice = [noisy(ids, **masks, config=config, mask_id=-1, rng=np.random.default_rng([7, 3])) for _ in range(2)]
     np.testing.assert_array_equal(*twice)
     rng = np.random.default_rng(0)

@@ -174,7 +174,7 @@ def change_config(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labeler_head": "oracle"}, "its head 'oracle' is none of linear, cnn, lstm, joint"),
+        ({"labeler_head": "oracle"}, "its head 'oracle' is none of linear, cnn, lstm, biaffine"),
         ({"labeler_head": "cnn"}, "its cnn head is missing"),
         ({"labeler_overlap": "words"}, "its overlap embedding is missing"),
         ({"labeler_overlap": "smells"}, "its overlap 'smells' is none of none, words, stems, morphemes"),
@@ -453,16 +453,16 @@ def test_a_window_longer_than_the_model_is_refused(folder):
 def test_roberta_positions_begin_after_its_padding_index(tmp_path):
     for pad in (0, 1):
         reader = Reader.load(tiny.roberta(tmp_path / f"pad-{pad}", pad=pad))
-        assert reader.max_seq_length == 130 - (pad + 1)
+        assert reader.max_positions == 130 - (pad + 1)
         (read,) = reader.windower.passages([PASSAGE * 9])
         (longest, *_) = reader.windower.windows(
             reader.windower.questions([QUESTION], max_seq_length=130)[0],
             read,
-            max_seq_length=reader.max_seq_length,
+            max_seq_length=reader.max_positions,
             doc_stride=16,
         )
         logits = reader.logits(collate([longest], pad_id=pad), band=1)
-        assert logits.start.shape[1] >= reader.max_seq_length
+        assert logits.start.shape[1] >= reader.max_positions
 
 
 def test_batches_hold_the_budget_longest_first_and_every_item_once():

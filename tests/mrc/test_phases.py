@@ -27,13 +27,13 @@ from mrc.read.train.schedule import balanced
 from mrc.read.train.trainer import train
 from mrc.read.train_config import DevExample, TrainingExample
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, example, impossible
+from tests.mrc.lessons import CONFIG, changed, example, impossible
 
 EXAMPLES = [example(number) for number in range(8)]
-ALL = replace(
+ALL = changed(
     CONFIG,
     head="biaffine",
-    overlap="words",
+    exact_match_features="words",
     max_steps=4,
     batch_size=4,
     token_masking=0.2,
@@ -78,11 +78,11 @@ def plain_updates(*, seed):
 
 def plain_windows(item, windower):
     """The windows of an example, each with its right first and last positions."""
-    (question,) = windower.questions([item.question], max_seq_length=CONFIG.max_seq_length)
+    (question,) = windower.questions([item.question], max_seq_length=96)
     found = []
     for rank, tokens in enumerate(windower.passages([item.context, *item.negatives])):
         inside = [n for n, (begin, end) in enumerate(tokens.offsets) if begin < item.end and end > item.start]
-        (window,) = windower.windows(question, tokens, max_seq_length=CONFIG.max_seq_length, doc_stride=16)
+        (window,) = windower.windows(question, tokens, max_seq_length=96, doc_stride=16)
         right = (window.null, window.null) if item.start < 0 else ()
         if item.start >= 0 and rank == 0:
             right = (window.first + inside[0], window.first + inside[-1])
@@ -173,7 +173,7 @@ def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, star
     "change",
     [
         {"head": "biaffine"},
-        {"overlap": "words"},
+        {"exact_match_features": "words"},
         {"token_masking": 0.3},
         {"span_masking": 0.3},
         {"question_dropout": 0.5},
@@ -194,15 +194,15 @@ def test_each_option_changes_what_is_learnt(change, start, tmp_path):
     asked = ["Who founded it?"] * 7 + ["When was it founded?"]
     mixed = [replace(item, question=asked[n], human_labelled=n > 2) for n, item in enumerate(EXAMPLES)]
     teachers = {"teachers": [Reader.load(start, device="cpu")]} if "distill_weight" in change else {}
-    config = replace(CONFIG, batch_size=4, rl_epochs=change.get("rl_epochs", 0) if len(change) > 1 else 0)
-    changed = run(start, tmp_path / "changed", examples=mixed, config=replace(config, **change), **teachers)
+    config = changed(CONFIG, batch_size=4, rl_epochs=change.get("rl_epochs", 0) if len(change) > 1 else 0)
+    under = run(start, tmp_path / "changed", examples=mixed, config=changed(config, **change), **teachers)
     plain = run(start, tmp_path / "plain", examples=mixed, config=config)
-    one, other = (load_file(result.folder / "model.safetensors") for result in (changed, plain))
+    one, other = (load_file(result.folder / "model.safetensors") for result in (under, plain))
     assert any(not torch.equal(one[name], other[name]) for name in other)
 
 
 def test_noise_stays_away_from_the_answer_and_does_not_depend_on_how_an_update_is_cut():
-    config = replace(CONFIG, token_masking=0.6, span_masking=0.4, question_dropout=0.5)
+    config = changed(CONFIG, token_masking=0.6, span_masking=0.4, question_dropout=0.5)
     windower = Windower(tiny.wordpiece())
     items, _, _ = prepare([*EXAMPLES, impossible(9)], windower, config)
 
@@ -230,7 +230,7 @@ def test_the_later_phases_read_without_noise_and_the_last_without_dropout(start,
     monkeypatch.setattr(
         SpanModel, "forward", lambda self, *args: seen.append(self.encoder.training) or forward(self, *args)
     )
-    config = replace(CONFIG, max_steps=1, token_masking=0.3, gold_epochs=0.5, rl_epochs=0.5, batch_size=8)
+    config = changed(CONFIG, max_steps=1, token_masking=0.3, gold_epochs=0.5, rl_epochs=0.5, batch_size=8)
     run(start, tmp_path / "reader", examples=[example(n) for n in range(16)], config=config)
     assert seen == ["noise", True, "read", True, "read", False, "read"]
 
@@ -244,14 +244,14 @@ def test_the_reward_is_a_share_of_the_loss_and_as_many_spans_are_drawn_as_asked(
 
     monkeypatch.setattr(update, "reward_losses", rewarded)
     monkeypatch.setattr(update, "question_losses", lambda scores, *_: scores.start.sum(dim=1) * 0 + 2)
-    config = replace(CONFIG, max_steps=1, batch_size=8, rl_epochs=1, rl_weight=0.05, rl_samples=7)
+    config = changed(CONFIG, max_steps=1, batch_size=8, rl_epochs=1, rl_weight=0.05, rl_samples=7)
     run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: told.append(loss))
     assert told == pytest.approx([2, 0.95 * 2 + 0.05 * 10])
     assert asked == [7]
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(start, tmp_path, monkeypatch):
-    config = replace(CONFIG, gold_epochs=2)
+    config = changed(CONFIG, gold_epochs=2)
     total = update.weighted_sum
     monkeypatch.setattr(update, "weighted_sum", lambda losses, batch: total(losses, batch) * broken.pop(0))
     broken = [1.0] * 8 + [float("nan")] * 9
@@ -296,8 +296,8 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=["cpu", "cuda"])
 def test_out_of_memory_halves_the_forward_passes_and_says_so(error, start, tmp_path, monkeypatch, caplog):
-    config = replace(CONFIG, batch_size=8, batch_tokens=512)
-    small = run(start, tmp_path / "small", config=replace(config, batch_tokens=128))
+    config = changed(CONFIG, batch_size=8, batch_tokens=512)
+    small = run(start, tmp_path / "small", config=changed(config, batch_tokens=128))
     short_of_memory(monkeypatch, error, room=130)
     with caplog.at_level(logging.WARNING):
         halved = run(start, tmp_path / "halved", config=config)
@@ -309,7 +309,7 @@ def test_out_of_memory_halves_the_forward_passes_and_says_so(error, start, tmp_p
 
 @pytest.mark.parametrize("after", [2, 3])
 def test_a_training_killed_after_a_halving_goes_on_with_the_smaller_passes(after, start, tmp_path, monkeypatch):
-    config = replace(CONFIG, batch_size=8, batch_tokens=200, checkpoint_every=100)
+    config = changed(CONFIG, batch_size=8, batch_tokens=200, checkpoint_every=100)
     forward, calls = SpanModel.forward, []
 
     def fails_once(self, ids, *others):
@@ -339,7 +339,7 @@ def test_another_runtime_error_is_not_taken_for_a_lack_of_memory(start, tmp_path
 
 def test_training_stops_when_dev_is_no_better_and_the_best_weights_are_what_is_saved(start, tmp_path):
     unheard = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
-    config = replace(CONFIG, max_steps=None, epochs=20, batch_size=8, early_stopping_patience=2, evaluate_every=2.0)
+    config = changed(CONFIG, max_steps=None, epochs=20, batch_size=8, early_stopping_patience=2, evaluate_every=2.0)
     found = run(start, tmp_path / "reader", config=config, dev=unheard)
     assert found.steps == 6  # evaluated after updates 2, 4 and 6: two without a better score
     record = json.loads((found.folder / "training.json").read_text())
@@ -355,7 +355,7 @@ def test_training_stops_when_dev_is_no_better_and_the_best_weights_are_what_is_s
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_path):
-    config = replace(
+    config = changed(
         CONFIG, max_steps=12, early_stopping_patience=2, evaluate_every=0.5, learning_rate=3e-3, batch_size=4
     )
     whole = run(start, tmp_path / "whole", config=config, dev=DEV)
@@ -365,7 +365,7 @@ def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_
 
 
 UNHEARD = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
-PATIENT = replace(
+PATIENT = changed(
     CONFIG,
     max_steps=None,
     epochs=20,
@@ -433,7 +433,7 @@ def test_dev_is_read_in_the_precision_of_the_finished_reader(precision, expected
         return score(self, *args, **more)
 
     monkeypatch.setattr(dev.Reader, "read", reading)
-    config = replace(CONFIG, max_steps=2, early_stopping_patience=1, precision=precision, checkpoint_every=1)
+    config = changed(CONFIG, max_steps=2, early_stopping_patience=1, precision=precision, checkpoint_every=1)
     stopped(start, tmp_path / "reader", after=2, config=config, dev=DEV)
     assert seen[0] == (expected, torch.float32)
     kept = load_file(tmp_path / "reader.partial" / "best.safetensors")
@@ -442,7 +442,7 @@ def test_dev_is_read_in_the_precision_of_the_finished_reader(precision, expected
 
 def test_a_reader_trained_without_attention_dropout_is_a_start_with_it(tmp_path, caplog):
     start = tiny.bert(tmp_path / "start", attention_probs_dropout_prob=0.1)
-    found = run(start, tmp_path / "reader", config=replace(CONFIG, max_steps=1, attention_dropout=0.0))
+    found = run(start, tmp_path / "reader", config=changed(CONFIG, max_steps=1, attention_dropout=0.0))
     assert json.loads((found.folder / "config.json").read_text())["attention_probs_dropout_prob"] == 0.1
     again = load_model(found.folder, device=torch.device("cpu"), dtype=torch.float32, head="linear")
     assert again.config.attention_probs_dropout_prob == 0.1
@@ -457,17 +457,17 @@ def test_an_attention_dropout_that_the_configuration_does_not_know_is_told(start
 
 def test_patience_without_anything_to_watch_is_refused(start, tmp_path):
     with pytest.raises(DataError, match="patience = 2 needs dev questions"):
-        run(start, tmp_path / "reader", config=replace(CONFIG, early_stopping_patience=2))
+        run(start, tmp_path / "reader", config=changed(CONFIG, early_stopping_patience=2))
 
 
 def test_activations_computed_twice_give_the_same_reader_and_hold_less(start, tmp_path):
     deep = tiny.bert(tmp_path / "deep", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    config = replace(CONFIG, max_steps=2, batch_size=8)
+    config = changed(CONFIG, max_steps=2, batch_size=8)
     held = []
     for name, twice in (("once", False), ("twice", True)):
         saved = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):  # noqa: B023
-            run(deep, tmp_path / name, config=replace(config, checkpoint_activations=twice))
+            run(deep, tmp_path / name, config=changed(config, checkpoint_activations=twice))
         held.append(sum(saved))
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("once", "twice"))
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
@@ -478,14 +478,14 @@ def test_balancing_gives_every_kind_of_question_its_wanted_share():
     who = [TrainingExample(f"a{n}", "Who founded it?", "Mira of Tarn", 0, 4) for n in range(6)]
     when = [TrainingExample(f"b{n}", "When was it?", "Mira of Tarn", 0, 12, human_labelled=n > 0) for n in range(3)]
     examples = [*who, *when]
-    factors, none = balanced(examples, replace(CONFIG, balance="weights"), {"who 1": 1, "when 2-3": 1})
+    factors, none = balanced(examples, changed(CONFIG, balance="weights"), {"who 1": 1, "when 2-3": 1})
     assert none is None
     # shares 1/2 and 1/2 of 6 and 3 among 9 examples: (1/2) / (6/9) and (1/2) / (3/9)
     assert factors == pytest.approx([0.75] * 6 + [1.5] * 3)
-    kept, _ = balanced(examples, replace(CONFIG, balance="weights"), None)
+    kept, _ = balanced(examples, changed(CONFIG, balance="weights"), None)
     # the mix of the 8 trusted ones, 6 to 2: (6/8) / (6/9) and (2/8) / (3/9)
     assert kept == pytest.approx([1.125] * 6 + [0.75] * 3)
-    ones, often = balanced(examples, replace(CONFIG, balance="repeats"), None)
+    ones, often = balanced(examples, changed(CONFIG, balance="repeats"), None)
     assert ones.tolist() == [1] * 9
     assert often.tolist() == [1] * 6 + [1, 2, 2]  # 4 human labels a kind on average, and 2 of the second
 
@@ -493,7 +493,7 @@ def test_balancing_gives_every_kind_of_question_its_wanted_share():
 def test_weights_and_repeats_together_give_the_wanted_shares():
     who = [TrainingExample(f"a{n}", "Who founded it?", "Mira of Tarn", 0, 4, weight=0.5) for n in range(6)]
     when = [TrainingExample(f"b{n}", "When was it?", "Mira of Tarn", 0, 12) for n in range(2)]
-    factors, often = balanced([*who, *when], replace(CONFIG, balance="both"), {"who 1": 1, "when 2-3": 1})
+    factors, often = balanced([*who, *when], changed(CONFIG, balance="both"), {"who 1": 1, "when 2-3": 1})
     assert often.tolist() == [1] * 6 + [2] * 2
     # masses 0.5 * 6 = 3 and 2 * 2 = 4 of 7
     assert factors == pytest.approx([7 / 6] * 6 + [7 / 8] * 2)

@@ -92,12 +92,11 @@ def test_given_passages_are_hits_without_a_score(reader):
 def test_a_rule_fitted_on_held_out_questions_stops_others_early(reader):
     retriever = Retriever()
     held_out = [Question(f"h{number:03d}", f"What stands {number}?") for number in range(40)]
-    config = replace(CONFIG, adaptive_risk=0.2)
-    options = {"retriever": retriever, "reader": reader, "fetch": fetch, "k": 2, "config": config}
+    options = {"retriever": retriever, "reader": reader, "fetch": fetch, "k": 2, "config": CONFIG}
     alone = {question.id: question.id for question in held_out}
-    rule = held_out_rule(held_out, **options, split_group_of=alone)
+    rule = held_out_rule(held_out, **options, split_group_of=alone, risk=0.2)
     assert (rule.questions, rule.risk, len(rule.thresholds)) == (20, 0.2, 1)
-    assert [held_out_rule(held_out[::-1], **options, split_group_of=alone).thresholds] == [rule.thresholds]
+    assert [held_out_rule(held_out[::-1], **options, split_group_of=alone, risk=0.2).thresholds] == [rule.thresholds]
     everything = list(answer(QUESTIONS, **options))
     first = list(answer(QUESTIONS, **options, stopping=replace(rule, thresholds=(-1.0,))))
     assert [found.features.get("passages_read") for found in everything] == [2, None, 2, 2, 2]
@@ -113,7 +112,7 @@ def test_a_rule_takes_what_was_drawn_together_as_one(reader, monkeypatch):
     split_group_of = dict(
         zip((question.id for question in asked), "bacabcb", strict=True)
     )  # h5 finds nothing, alone in no unit
-    options = {"retriever": Retriever(), "reader": reader, "fetch": fetch, "k": 2, "config": CONFIG}
+    options = {"retriever": Retriever(), "reader": reader, "fetch": fetch, "k": 2, "config": CONFIG, "risk": 0.01}
     held_out_rule(asked, **options, split_group_of=split_group_of)
     held_out_rule(asked, **options, split_group_of=dict.fromkeys(split_group_of, "a"))
     held_out_rule(asked, **options, split_group_of={**split_group_of, "h5": "d"})

@@ -89,7 +89,7 @@ def test_a_span_of_a_long_passage_is_counted_once(reader):
         """Logits of 0 everywhere: every span weighs 1."""
 
         windower = reader.windower
-        max_seq_length = 128
+        max_positions = 128
 
         def stream(self, batches, *, band):
             for batch in batches:
@@ -344,7 +344,7 @@ def test_other_errors_of_a_network_pass_through(reader):
 
 
 def test_windows_longer_than_the_network_are_refused(reader):
-    short = SimpleNamespace(windower=reader.windower, max_seq_length=32)
+    short = SimpleNamespace(windower=reader.windower, max_positions=32)
     with pytest.raises(BadCheckpoint, match="max_seq_length 64 is more than the model's 32 positions"):
         ranked(short, [group(1)])
 

@@ -65,7 +65,9 @@ def test_a_reader_that_goes_through_it_loses_head_and_overlap_and_may_start_agai
     trained = load_model(start, head=head, overlap="words", **cpu)
     trained.save(tmp_path / "reader", AutoTokenizer.from_pretrained(start))
     made = [tmp_path / name for name in ("guessed", "selected", "other")]
-    for folder, config in zip(made, (PretrainConfig(mlm_epochs=1), PretrainConfig(cloze_epochs=1)), strict=False):
+    for folder, config in zip(
+        made, (PretrainConfig(mlm_epochs=1), PretrainConfig(recurring_span_epochs=1)), strict=False
+    ):
         pretrain(tmp_path / "reader", texts(4), folder, config=config, seed=0)
     transplant(tmp_path / "reader", texts(4), made[2], pieces=90)
     heads = [type(load_model(folder, head="auto", overlap="words", **cpu).head) for folder in made]
@@ -74,7 +76,9 @@ def test_a_reader_that_goes_through_it_loses_head_and_overlap_and_may_start_agai
 
 def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp_path):
     told = []
-    config = PretrainConfig(mlm_epochs=0.5, cloze_epochs=1, cloze_examples=6, learning_rate=1e-3, batch_size=3)
+    config = PretrainConfig(
+        mlm_epochs=0.5, recurring_span_epochs=1, recurring_span_examples=6, learning_rate=1e-3, batch_size=3
+    )
     folder = pretrain(
         start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *each: told.append(each[:2])
     )
@@ -82,11 +86,13 @@ def test_cloze_trains_a_span_head_on_top_of_the_masked_language_model(start, tmp
     assert told == [(1, 2), (2, 2), (3, 4), (4, 4)]
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     assert record["start"] == str(start)
-    assert record["config"]["cloze_examples"] == 6
+    assert record["config"]["recurring_span_examples"] == 6
     assert Reader.load(folder).answer([("Where is the mill?", texts(1)[0])], SHORT)[0].answers
 
 
-@pytest.mark.parametrize("config", [{"mlm_epochs": 3}, {"mlm_epochs": 1, "cloze_epochs": 3, "cloze_examples": 8}])
+@pytest.mark.parametrize(
+    "config", [{"mlm_epochs": 3}, {"mlm_epochs": 1, "recurring_span_epochs": 3, "recurring_span_examples": 8}]
+)
 def test_killed_and_called_again_it_ends_in_the_same_bits(start, tmp_path, monkeypatch, config):
     monkeypatch.setattr(mlm, "CHECKPOINT_EVERY", 2)
     settings = PretrainConfig(**config, learning_rate=1e-3, batch_size=4)
@@ -109,7 +115,9 @@ def test_killed_and_called_again_it_ends_in_the_same_bits(start, tmp_path, monke
         pretrain(start, texts(3), whole, config=settings, seed=1)
 
 
-@pytest.mark.parametrize("config", [{"mlm_epochs": 1}, {"mlm_epochs": 1, "cloze_epochs": 1, "cloze_examples": 8}])
+@pytest.mark.parametrize(
+    "config", [{"mlm_epochs": 1}, {"mlm_epochs": 1, "recurring_span_epochs": 1, "recurring_span_examples": 8}]
+)
 @pytest.mark.parametrize("where", ["record", "rename", "sweep"])
 def test_killed_at_its_last_steps_it_goes_on_to_the_same_bits(start, tmp_path, monkeypatch, config, where):
     settings = PretrainConfig(**config, learning_rate=1e-3, batch_size=4)
@@ -164,7 +172,7 @@ def test_another_stage_0_does_not_go_on_from_what_is_left_of_the_first(start, tm
     def kill(step, total, loss, left):
         raise KeyboardInterrupt
 
-    config = PretrainConfig(mlm_epochs=1, cloze_epochs=1, learning_rate=1e-3)
+    config = PretrainConfig(mlm_epochs=1, recurring_span_epochs=1, learning_rate=1e-3)
     with pytest.raises(KeyboardInterrupt):
         pretrain(start, texts(), tmp_path / "made", config=config, seed=0, progress=kill)
     other = PretrainConfig(mlm_epochs=1, learning_rate=1e-3)
@@ -227,7 +235,7 @@ def test_a_loss_that_is_no_number_stops_it_and_names_the_update(start, tmp_path,
 
 
 def test_stage_0_without_epochs_and_a_tokenizer_without_a_mask_are_refused(start, tmp_path):
-    with pytest.raises(ValueError, match="mlm_epochs or cloze_epochs"):
+    with pytest.raises(ValueError, match="mlm_epochs or recurring_span_epochs"):
         pretrain(start, texts(1), tmp_path / "made", config=PretrainConfig(), seed=0)
     tokenizer = AutoTokenizer.from_pretrained(start)
     tokenizer.mask_token = None

@@ -1,7 +1,6 @@
 """Training by reward: the gradient that is drawn is the gradient of the expected reward."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from mrc.metrics import f1
 from mrc.read.model.heads import Scores
 from mrc.read.train.rl import reward_losses, self_critical
 from mrc.read.train_config import TrainConfig
-from tests.mrc.lessons import batch_of, example, scores_for
+from tests.mrc.lessons import batch_of, changed, example, scores_for
 
 
 def test_the_drawn_gradient_is_on_average_that_of_the_expected_reward():
@@ -84,4 +83,4 @@ def test_each_question_draws_for_itself():
 @pytest.mark.parametrize("weight", [0.0, 0.11, 1.0])
 def test_the_reward_is_a_small_part_of_the_loss(weight):
     with pytest.raises(ValueError, match=r"rl_weight must be above 0 and at most 0\.1"):
-        replace(TrainConfig(), rl_weight=weight)
+        changed(TrainConfig(), rl_weight=weight)

@@ -88,7 +88,7 @@ def test_targets_on_windows_sum_to_1_for_each_question_and_lie_where_they_are_ow
 def test_only_some_questions_have_a_teacher():
     told = SoftTarget((target([0], [4]),))
     (batch,) = batch_of([example(0), example(2), example(4)], soft=[None, told, None])
-    marked = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft.taught, strict=True)}
+    marked = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft.trained_on, strict=True)}
     assert marked == {("Mira Oland",): False, ("the mill",): True, ("1893",): False}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.decode import Logits
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.targets import on_tokens
 from mrc.read.model.reader import Reader
 from mrc.read.train.teacher import soft_targets
@@ -92,7 +92,7 @@ def test_several_teachers_teach_their_mean(readers):
 class Joint:
     """A head whose only spans of any mass are the first word and the second, never both."""
 
-    max_seq_length = 48
+    max_positions = 48
 
     def __init__(self, windower):
         self.windower = windower
@@ -197,8 +197,7 @@ def test_a_student_comes_nearer_to_its_teachers_than_one_of_the_labels_alone(tmp
             batch_size=8,
             learning_rate=3e-3,
             head_learning_rate=3e-3,
-            max_seq_length=48,
-            doc_stride=12,
+            windows=WindowConfig(48, 12),
             distill_weight=share,
             distill_temperature=1.0,
             precision="fp32",

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ from mrc.read.train.job import Job
 from mrc.read.train.trainer import train
 from mrc.read.train_config import DevExample
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, batch_of, example, impossible
+from tests.mrc.lessons import CONFIG, batch_of, changed, example, impossible
 
 EXAMPLES = [example(0, negatives=("The mill stands in Tarn.",), golds=("Mira",), weight=0.5), impossible(1)]
 EXAMPLES += [example(number, human_labelled=number % 3 > 0, also=((0, 8),)) for number in range(2, 8)]
 DEV = [DevExample("d", "Who?", "Tarn", ("Tarn",))]
-TWO = replace(CONFIG, processes=2, max_steps=5, batch_size=3, layer_decay=0.9, token_masking=0.2)
+TWO = changed(CONFIG, processes=2, max_steps=5, batch_size=3, layer_decay=0.9, token_masking=0.2)
 
 
 @pytest.fixture
@@ -38,10 +37,10 @@ def test_a_job_comes_back_as_it_was_written(tmp_path):
 
 def test_two_processes_train_the_same_reader_as_one(start, tmp_path):
     more = {"start": start, "seed": 0, "dev": DEV}
-    config = replace(TWO, rl_epochs=0.5, early_stopping_patience=3)
+    config = changed(TWO, rl_epochs=0.5, early_stopping_patience=3)
     told = []
     both = train(EXAMPLES, folder=tmp_path / "two", config=config, progress=lambda *step: told.append(step[:2]), **more)
-    alone = train(EXAMPLES, folder=tmp_path / "one", config=replace(config, processes=1), **more)
+    alone = train(EXAMPLES, folder=tmp_path / "one", config=changed(config, processes=1), **more)
     assert told == [(step, 6) for step in range(1, 7)]
     assert (both.steps, both.examples) == (alone.steps, alone.examples) == (6, 8)
     assert both.loss == pytest.approx(alone.loss, rel=1e-5)
@@ -101,13 +100,13 @@ def test_a_process_whose_parent_is_gone_ends(monkeypatch):
 
 
 def test_there_is_one_process_for_each_gpu_if_asked_and_no_more_than_gpus(monkeypatch):
-    assert distributed.processes(replace(TWO, processes=0)) == 1  # no GPU asked for
+    assert distributed.processes(changed(TWO, processes=0)) == 1  # no GPU asked for
     assert distributed.processes(TWO) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert distributed.processes(replace(TWO, device="cuda", processes=0)) == 3
+    assert distributed.processes(changed(TWO, device="cuda", processes=0)) == 3
     with pytest.raises(NoDevice, match="processes = 4: this machine has 3 usable GPUs"):
-        distributed.processes(replace(TWO, device="cuda", processes=4))
+        distributed.processes(changed(TWO, device="cuda", processes=4))
 
 
 def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():

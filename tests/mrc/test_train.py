@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.model.reader import Reader, model_hash
 from mrc.read.train.trainer import train
 from mrc.read.train_config import HEADS, TrainConfig, TrainingExample
@@ -145,8 +145,8 @@ def test_an_answer_in_two_windows_counts_in_both_and_no_answer_is_the_first_toke
     context = "mill " * 60 + "Tarn " + "mill " * 60
     seen = TrainingExample("seen", "Who?", context, 300, 304)
     nothing = TrainingExample("nothing", "Who?", context, -1, -1)
-    (with_answer,) = batch_of([seen], batch_tokens=10_000, max_seq_length=96, doc_stride=38)
-    (without,) = batch_of([nothing], batch_tokens=10_000, max_seq_length=96, doc_stride=38)
+    (with_answer,) = batch_of([seen], batch_tokens=10_000, windows=WindowConfig(96, 38))
+    (without,) = batch_of([nothing], batch_tokens=10_000, windows=WindowConfig(96, 38))
     rows = len(with_answer.batch.ids)
     tarn = tiny.wordpiece().convert_tokens_to_ids("tarn")
     assert with_answer.start.sum() == (with_answer.batch.ids == tarn).sum() >= 1

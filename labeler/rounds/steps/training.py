@@ -82,7 +82,7 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, fo
         return run(
             taught,
             start=prepared(runtime, row),
-            config=runtime.config.train.reader,
+            config=runtime.config.training,
             seed=row.seed,
             folder=folder,
             progress=progress,

@@ -182,7 +182,7 @@ def with_noise(
     Each question is drawn for by itself, by `rng_of` its number in the update: what is hidden does not depend on how
     an update is cut into forward passes.
     """
-    if not (config.token_masking or config.span_masking or config.question_dropout):
+    if not (config.experimental.token_masking or config.experimental.span_masking or config.question_dropout):
         return batch
     ids = batch.batch.ids.copy()
     answer = _answers(batch)

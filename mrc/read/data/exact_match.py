@@ -63,7 +63,7 @@ def _stems() -> Finder:
 
 
 def _morphemes() -> Finder:
-    check_kiwi("overlap = morphemes")
+    check_kiwi("exact_match_features = morphemes")
     return lambda texts: [content_morphemes(text) for text in texts]
 
 

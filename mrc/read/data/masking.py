@@ -40,10 +40,10 @@ def noisy(
     words = _word_numbers(passage, question, word_start)
     hidden = np.zeros(words.max(initial=-1) + 2, dtype=np.bool_)  # by word; the last stands for no word
     asked = _marked(words, question, len(hidden))
-    if config.token_masking:
-        hidden |= ~asked & (rng.random(len(hidden)) < config.token_masking)
-    if config.span_masking:
-        hidden |= ~asked & _runs(len(hidden), config.span_masking, rng)
+    if config.experimental.token_masking:
+        hidden |= ~asked & (rng.random(len(hidden)) < config.experimental.token_masking)
+    if config.experimental.span_masking:
+        hidden |= ~asked & _runs(len(hidden), config.experimental.span_masking, rng)
     if config.question_dropout:
         hidden |= asked & (rng.random(len(hidden)) < config.question_dropout)
     hidden[-1] = False

@@ -35,7 +35,7 @@ def prepare(
     examples: Sequence[TrainingExample], windower: Windower, config: TrainConfig
 ) -> tuple[list[Prepared], list[int], tuple[str, ...]]:
     """The examples in tokens, their numbers, and the ids of those whose answer has no token or fits into no window."""
-    questions = windower.questions([item.question for item in examples], max_seq_length=config.max_seq_length)
+    questions = windower.questions([item.question for item in examples], max_seq_length=config.windows.max_seq_length)
     prepared, numbers, unusable = [], [], []
     for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
         item = _prepared(example, question, windower)
@@ -67,8 +67,11 @@ def _findable(item: Prepared, windower: Windower, config: TrainConfig) -> tuple[
 
 
 def windows_of(item: Prepared, rank: int, windower: Windower, config: TrainConfig) -> list[Window]:
-    passage = item.passages[rank]
-    return windower.windows(item.question, passage, max_seq_length=config.max_seq_length, doc_stride=config.doc_stride)
+    """The windows of a passage of an example, in order."""
+    size = config.windows
+    return windower.windows(
+        item.question, item.passages[rank], max_seq_length=size.max_seq_length, doc_stride=size.doc_stride
+    )
 
 
 def placements(spans: Ints, windows: Sequence[Window]) -> tuple[Ints, Ints, Bools]:

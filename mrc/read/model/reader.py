@@ -80,7 +80,7 @@ class Reader:
         return reader
 
     @property
-    def max_seq_length(self) -> int:
+    def max_positions(self) -> int:
         """The longest window the encoder has positions for."""
         return self._model.max_positions
 

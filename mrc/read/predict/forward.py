@@ -27,7 +27,7 @@ class Network(Protocol):
     windower: Windower
 
     @property
-    def max_seq_length(self) -> int: ...
+    def max_positions(self) -> int: ...
 
     def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with its logits, in order; `band` is the width of a biaffine head's pair term.
@@ -57,10 +57,10 @@ class Budget:
 
 def check_positions(network: Network, config: ReadConfig) -> None:
     """Raises: BadCheckpoint if the windows are longer than the network has positions for."""
-    if config.max_seq_length > network.max_seq_length:
+    if config.max_seq_length > network.max_positions:
         raise BadCheckpoint(
-            f"max_seq_length {config.max_seq_length} is more than the model's {network.max_seq_length} positions; "
-            f"set max_seq_length = {network.max_seq_length} or less"
+            f"max_seq_length {config.max_seq_length} is more than the model's {network.max_positions} positions; "
+            f"set max_seq_length = {network.max_positions} or less"
         )
 
 

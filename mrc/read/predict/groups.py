@@ -44,7 +44,7 @@ class Answerer(Protocol):
     """What answers questions from passages: a reader, an ensemble, a cascade."""
 
     @property
-    def max_seq_length(self) -> int: ...
+    def max_positions(self) -> int: ...
 
     def read(
         self,

@@ -21,6 +21,7 @@ import numpy as np
 from mrc.checkpoints import finished_record
 from mrc.encoder import load_config, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.read.config import WindowConfig
 from mrc.read.model.reader import RECORD_FILE, model_hash
 from mrc.read.pretrain.mlm import LONGEST, Guessing, Progress, guess, plan
 from mrc.read.pretrain.recurring_span_selection import cloze
@@ -50,7 +51,7 @@ def pretrain(
     holds something else; DataError where the texts give no question; TrainingDiverged.
     """
     if not config.on:
-        raise ValueError("stage 0 needs mlm_epochs or cloze_epochs above 0")
+        raise ValueError("stage 0 needs mlm_epochs or recurring_span_epochs above 0")
     final = Path(folder)
     fingerprint = pretrain_fingerprint(start, texts, config, seed, device, precision)
     if final.exists():
@@ -63,7 +64,7 @@ def pretrain(
             job = Guessing(made, texts, config, seed, partial / "mlm.partial", fingerprint, device, precision)
             made = str(guess(job, partial / "mlm", progress))
             done = len(plan(len(texts), config, seed=seed))
-        if config.cloze_epochs:
+        if config.recurring_span_epochs:
             trained = _select(made, texts, partial / "cloze", config, seed, _later(progress, done), device, precision)
             made = str(trained)
         ready = partial / "finished"  # a copy: killed before the last step, the same call finds `made` as it was
@@ -89,17 +90,18 @@ def _select(
     """The folder of a reader trained on questions made of the texts."""
     mask = load_tokenizer(start).mask_token
     if mask is None:
-        raise BadCheckpoint(f"{start}: the tokenizer has no mask token; set cloze_epochs = 0 or choose another start")
-    examples = cloze(texts, mask=mask, rng=np.random.default_rng(seed), most=config.cloze_examples)
+        raise BadCheckpoint(
+            f"{start}: the tokenizer has no mask token; set recurring_span_epochs = 0 or choose another start"
+        )
+    examples = cloze(texts, mask=mask, rng=np.random.default_rng(seed), most=config.recurring_span_examples)
     if not examples:
-        raise DataError(f"no words recur between the sentences of {len(texts)} passages; set cloze_epochs = 0")
+        raise DataError(f"no words recur between the sentences of {len(texts)} passages; set recurring_span_epochs = 0")
     longest = min(LONGEST, getattr(load_config(start), "max_position_embeddings", LONGEST))
     settings = TrainConfig(
-        epochs=config.cloze_epochs,
+        epochs=config.recurring_span_epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
-        max_seq_length=longest,
-        doc_stride=longest // 3,
+        windows=WindowConfig(longest, longest // 3),
         device=device,
         precision=precision,
     )

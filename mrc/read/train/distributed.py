@@ -44,13 +44,13 @@ def processes(config: TrainConfig) -> int:
 
     Raises: NoDevice where there are fewer GPUs than processes that want one.
     """
-    device = pick_device(config.device)
-    if device.type != "cuda":
-        return config.processes or 1
+    wanted = config.experimental.processes
+    if pick_device(config.device).type != "cuda":
+        return wanted or 1
     gpus = torch.cuda.device_count()
-    if config.processes > gpus:
-        raise NoDevice(f"processes = {config.processes}: this machine has {gpus} usable GPUs; set processes = 0")
-    return config.processes or gpus
+    if wanted > gpus:
+        raise NoDevice(f"processes = {wanted}: this machine has {gpus} usable GPUs; set processes = 0")
+    return wanted or gpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from mrc.metrics import Metric
+from mrc.read.config import WindowConfig
 from mrc.read.model.reader import model_hash
-from mrc.read.train_config import DevExample, TrainConfig, TrainingExample
+from mrc.read.train_config import DevExample, ExperimentalTrainConfig, TrainConfig, TrainingExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Job:
         return cls(
             [_example(each) for each in told["examples"]],
             told["start"],
-            TrainConfig(**told["config"]),
+            _config(told["config"]),
             told["seed"],
             Path(told["folder"]),
             [DevExample(**{**each, "answers": tuple(each["answers"])}) for each in told["dev"]],
@@ -65,6 +66,11 @@ class Job:
             tuple(told["teachers"]),
             told["teach_trusted"],
         )
+
+
+def _config(stored: Mapping[str, Any]) -> TrainConfig:
+    windows, experimental = WindowConfig(**stored["windows"]), ExperimentalTrainConfig(**stored["experimental"])
+    return TrainConfig(**{**stored, "windows": windows, "experimental": experimental})
 
 
 def _example(told: Mapping[str, Any]) -> TrainingExample:

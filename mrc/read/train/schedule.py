@@ -1,7 +1,7 @@
 """Which questions meet in which update of a training, and at what share of the peak learning rate.
 
 A training has up to three phases: `main` over all examples; `gold` over the trusted ones alone, without noise; and
-`reward`, over the trusted ones that have an answer, rewarded by F1. The last two go at a tenth of the peak rate,
+`rl`, over those of them that have an answer, rewarded by F1. The last two go at a tenth of the peak rate,
 falling to 0. The whole list follows from the settings and the seed, so that a resumed training finds its place in it.
 """
 
@@ -21,7 +21,7 @@ from mrc.read.train_config import TrainConfig, TrainingExample
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Phase = Literal["main", "gold", "reward"]
+Phase = Literal["main", "gold", "rl"]
 
 AFTERWARDS: Final = 0.1  # share of the peak rate at which the phases after the main one begin
 
@@ -66,7 +66,7 @@ def plan(
     ]
     both = np.asarray(answered, dtype=np.bool_) & sure
     updates += _afterwards("gold", np.flatnonzero(sure), config.gold_epochs, config, seed)
-    updates += _afterwards("reward", np.flatnonzero(both), config.rl_epochs, config, seed)
+    updates += _afterwards("rl", np.flatnonzero(both), config.experimental.rl_epochs, config, seed)
     return Plan(tuple(updates), max(1, round(config.evaluate_every * epoch)))
 
 

@@ -101,8 +101,8 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
         dtype=torch.float32,
         head=config.head,
         seed=job.seed,
-        overlap=config.overlap,
-        morphemes=config.morphemes,
+        overlap=config.exact_match_features,
+        morphemes=config.experimental.morphemes,
         attention_dropout=config.attention_dropout,
     )
     check_tokenizer(tokenizer, model.encoder, job.start)
@@ -153,9 +153,9 @@ def _scheduled(job: Job, items: Sequence[Prepared], numbers: Sequence[int]) -> t
 
 
 def _check_positions(model: SpanModel, config: TrainConfig) -> None:
-    if config.max_seq_length > model.max_positions:
+    if config.windows.max_seq_length > model.max_positions:
         raise BadCheckpoint(
-            f"max_seq_length {config.max_seq_length} is more than the model's {model.max_positions} positions; "
+            f"max_seq_length {config.windows.max_seq_length} is more than the model's {model.max_positions} positions; "
             f"set max_seq_length = {model.max_positions} or less"
         )
 

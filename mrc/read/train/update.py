@@ -121,7 +121,7 @@ def gradients(model: SpanModel, ctx: TrainContext, step: int, *, budget: int) ->
             )
         return None
     loss, greedy, drawn = team.all_reduce(model, told)
-    return StepResult(loss, Reward(greedy, drawn) if update.phase == "reward" else None)
+    return StepResult(loss, Reward(greedy, drawn) if update.phase == "rl" else None)
 
 
 def _backward(
@@ -143,6 +143,7 @@ def _loss(
 ) -> tuple[Tensor, tuple[Sequence[float], Sequence[float]]]:
     """The summed loss of a forward pass, and the rewards of its questions: greedy ones, drawn ones."""
     config, team = ctx.config, ctx.team
+    weight = config.experimental.rl_weight
 
     def rng_of(member: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([ctx.seed, step, team.rank + team.size * member, purpose])
@@ -155,22 +156,22 @@ def _loss(
     scores = full_precision(scores)
     losses = question_losses(scores, batch, config)
     rewards: list[Reward] = []
-    if update.phase == "reward":
+    if update.phase == "rl":
         rewarded, rewards = reward_losses(
             scores,
             batch,
             metric=ctx.metric,
-            samples=config.rl_samples,
+            samples=config.experimental.rl_samples,
             rng_of=lambda member: rng_of(member, DRAWS),
         )
-        losses = (1 - config.rl_weight) * losses + config.rl_weight * rewarded
+        losses = (1 - weight) * losses + weight * rewarded
     told = [reward.greedy for reward in rewards], [reward.drawn for reward in rewards]
     return weighted_sum(losses, batch), told
 
 
 def _set_mode(model: SpanModel, update: Update) -> None:
     """Dropout on, but not where the reader is rewarded: its draws and its likeliest span must be of one policy."""
-    model.train(update.phase != "reward")
+    model.train(update.phase != "rl")
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             module.train()  # cuDNN gives no gradient otherwise; a single layer has no dropout
