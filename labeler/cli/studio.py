@@ -215,7 +215,7 @@ def pull_command(
 
 def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
     """One pull. `send`: what is to be asked again is sent at once."""
-    from labeler.review.agreement import resolve
+    from labeler.review.follow_up import resolve
     from labeler.review.studio.pull import pull, standing_now
     from labeler.review.studio.push import push
     from labeler.rounds.steps.human_review import client

@@ -9,8 +9,8 @@ from db import queries
 from db.rows import Counts, RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
-from labeler.review.agreement import rules_of
-from labeler.review.statistics import Reviewed, StudioProject, reviewed, studio_projects
+from labeler.review.agreement import matcher_of
+from labeler.review.statistics import ProjectSummary, ReviewStatistics, review_statistics, studio_projects
 from mrc.errors import MrcError, StaleIndex
 
 
@@ -49,8 +49,8 @@ class Status:
     kind: str | None
     stage: str | None
     tasks: Mapping[str, int]  # by state
-    reviews: Reviewed
-    studio: tuple[StudioProject, ...]  # projects in Label Studio
+    reviews: ReviewStatistics
+    studio: tuple[ProjectSummary, ...]  # projects in Label Studio
     index: str  # current, stale, missing, broken
     reader: ReaderStatus | None
     retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
@@ -59,13 +59,13 @@ class Status:
 
 def status(runtime: Runtime) -> Status:
     """Where everything stands now."""
-    rules = rules_of(runtime)
+    matcher = matcher_of(runtime)
     with runtime.database.read() as session:
         counts = queries.counts(session)
         newest = queries.last_round(session)
         best = queries.best_model(session)
         open_pool = bool(queries.pool_to_predict(session))
-        reviews, studio = reviewed(session, rules), studio_projects(session)
+        reviews, studio = review_statistics(session, matcher), studio_projects(session)
     index = _index(runtime)
     return Status(
         workspace=str(runtime.workspace.folder),

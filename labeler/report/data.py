@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from db.rows import Counts
 from labeler.evaluation.pseudo_precision import PseudoPrecision
-from labeler.review.statistics import Reviewed, StudioProject
+from labeler.review.statistics import ProjectSummary, ReviewStatistics
 from mrc.calibration.calibrate import ReleaseRule
 from mrc.calibration.selective import ReliabilityBin
 
@@ -209,8 +209,8 @@ class Report:
     precision: tuple[PseudoPrecision, ...]
     confidence: Confidence | None
     reviews: tuple[ReviewLine, ...]
-    reviewed: Reviewed
-    studio: tuple[StudioProject, ...]
+    reviewed: ReviewStatistics
+    studio: tuple[ProjectSummary, ...]
     outcomes: tuple[Outcome, ...]
     misses: Misses | None
     alarms: tuple[RoundAlarm, ...]

@@ -16,8 +16,8 @@ from labeler.evaluation.pseudo_precision import PseudoPrecision, pseudo_precisio
 from labeler.report.data import Confidence, Misses, Outcome, Report, ReviewLine, RoundAlarm
 from labeler.report.lines import SPLITS, newest_evaluations, round_lines
 from labeler.report.misses import example, find_misses, passages_of
-from labeler.review.agreement import Rules
-from labeler.review.statistics import ORIGINS, reviewed, studio_projects
+from labeler.review.agreement import AnswerMatcher
+from labeler.review.statistics import ORIGINS, review_statistics, studio_projects
 from mrc.calibration.calibrate import reliability_bins
 from mrc.metrics import Metric, resolve_metric
 
@@ -40,7 +40,7 @@ def gather(session: Session, *, title: str) -> Report:
         precision=_precision(session, rounds, metric),
         confidence=_confidence(session, rounds),
         reviews=_review_lines(reviews),
-        reviewed=reviewed(session, Rules(metric, language)),
+        reviewed=review_statistics(session, AnswerMatcher(metric, language)),
         studio=studio_projects(session),
         outcomes=_outcomes(session, newest),
         misses=_misses(session, rounds, metric),

@@ -1,4 +1,4 @@
-"""What reviewers have done so far: who, how long, how answers came about, how far people agree, what is left open."""
+"""Statistics of the reviews so far: counts, times, agreement, and what is still missing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.models import VERDICTS
 from db.rows import ReviewRow
-from labeler.review.agreement import Agreement, Rules, agreement, by_question
+from labeler.review.agreement import Agreement, AnswerMatcher, by_question, measure_agreement
 
 ORIGINS = ("accepted", "changed", "written")
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """One reviewer's current reviews. `seconds` are of the `timed` ones alone."""
+    """One reviewer's current reviews. `seconds` sums the `timed` ones alone."""
 
     name: str
     reviews: int
@@ -28,55 +28,55 @@ class Reviewer:
 
 
 @dataclass(frozen=True, slots=True)
-class StudioProject:
+class ProjectSummary:
     """A project in Label Studio. Its address holds no key."""
 
     url: str
     blind: bool
     reviewers: int  # people who answer each of its tasks
-    tasks: int  # of ours that stand there
+    tasks: int  # of this workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
-    """Of rounds that are not reverted. Each mapping counts by name, also with 0."""
+class ReviewStatistics:
+    """Reviews of rounds that are not reverted. Each mapping counts by name, also with 0."""
 
     reviews: int
     verdicts: Mapping[str, int]
     origins: Mapping[str, int]  # of answers: accepted as suggested, changed, written without a suggestion
-    reviewers: tuple[Reviewer, ...]  # the busiest first
+    reviewers: tuple[Reviewer, ...]  # the most reviews first
     agreement: Agreement
     missing: int  # reviews that open tasks still wait for
-    conflicts: tuple[str, ...]  # questions without a word that counts: people disagree, or cannot be understood
+    conflicts: tuple[str, ...]  # questions without consensus: reviewers disagree, or an annotation cannot be read
 
 
-def reviewed(session: Session, rules: Rules) -> Reviewed:
-    """What reviewers have done."""
-    status = {row.number for row in queries.rounds(session, reverted=False)}
-    reviews = [review for review in queries.reviews(session) if review.round_number in status]
+def review_statistics(session: Session, matcher: AnswerMatcher) -> ReviewStatistics:
+    """The statistics of all rounds that are not reverted."""
+    rounds = {row.number for row in queries.rounds(session, reverted=False)}
+    reviews = [review for review in queries.reviews(session) if review.round_number in rounds]
     verdicts, origins = Counter(review.verdict for review in reviews), Counter(review.origin for review in reviews)
-    return Reviewed(
+    return ReviewStatistics(
         reviews=len(reviews),
         verdicts={name: verdicts[name] for name in VERDICTS},
         origins={name: origins[name] for name in ORIGINS},
         reviewers=_reviewers(reviews),
-        agreement=agreement(reviews, rules),
-        missing=sum(missing(session, number) for number in status),
-        conflicts=tuple(_conflicts(session, status)),
+        agreement=measure_agreement(reviews, matcher),
+        missing=sum(missing_reviews(session, number) for number in rounds),
+        conflicts=tuple(_conflicts(session, rounds)),
     )
 
 
-def missing(session: Session, round_number: int) -> int:
-    """How many reviews the open tasks of a round still wait for."""
+def missing_reviews(session: Session, round_number: int) -> int:
+    """The number of reviews that the open tasks of a round still wait for."""
     given = Counter(review.task_id for review in queries.reviews(session, round_number=round_number))
     tasks = queries.tasks(session, round_number=round_number, states=["open"])
     return sum(max(task.reviewers - given[task.id], 1) for task in tasks)
 
 
-def studio_projects(session: Session) -> tuple[StudioProject, ...]:
+def studio_projects(session: Session) -> tuple[ProjectSummary, ...]:
     """The workspace's projects in Label Studio, oldest first; without those that were deleted there."""
     return tuple(
-        StudioProject(
+        ProjectSummary(
             url=f"{row.url}/projects/{row.remote_id}/data",
             blind=row.blind,
             reviewers=row.reviewers,
@@ -88,18 +88,22 @@ def studio_projects(session: Session) -> tuple[StudioProject, ...]:
 
 
 def _reviewers(reviews: Sequence[ReviewRow]) -> tuple[Reviewer, ...]:
-    names = Counter(review.reviewer for review in reviews)
-    found = []
-    for name, count in sorted(names.items(), key=lambda item: (-item[1], item[0])):
-        mine = [review for review in reviews if review.reviewer == name]
-        times = [review.seconds for review in mine if review.seconds is not None]
-        skipped = sum(review.verdict == "skipped" for review in mine)
-        found.append(Reviewer(name, count, skipped, sum(times), len(times)))
-    return tuple(found)
+    by_name: dict[str, list[ReviewRow]] = {}
+    for review in reviews:
+        by_name.setdefault(review.reviewer, []).append(review)
+    return tuple(
+        _reviewer(name, group) for name, group in sorted(by_name.items(), key=lambda item: (-len(item[1]), item[0]))
+    )
+
+
+def _reviewer(name: str, reviews: Sequence[ReviewRow]) -> Reviewer:
+    times = [review.seconds for review in reviews if review.seconds is not None]
+    skipped = sum(review.verdict == "skipped" for review in reviews)
+    return Reviewer(name, len(reviews), skipped, sum(times), len(times))
 
 
 def _conflicts(session: Session, rounds: Iterable[int]) -> list[str]:
-    """Questions with a task in conflict that no other task of their round has settled."""
+    """Questions with a task in conflict and no task that is done in the same round."""
     found = set()
     for number in rounds:
         for question_id, attempts in by_question(queries.tasks(session, round_number=number)).items():

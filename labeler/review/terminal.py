@@ -16,7 +16,7 @@ from db.rows import NewReview, RoundRow, SpanRow, TaskRow
 from labeler.core.errors import NotReady, WorkspaceBusy
 from labeler.core.runtime import Runtime
 from labeler.labels.span_search import longest_part, near, occurrences
-from labeler.review import agreement
+from labeler.review import follow_up
 from labeler.review.guidelines import rules
 from labeler.review.screen import Item, Screen, in_context, lines, one_line, page
 from labeler.review.studio import convert
@@ -229,7 +229,7 @@ class ReviewSession:
         with self._held():
             with self._desk.database.write() as session:
                 store.record_review(session, review)
-            agreement.resolve(self._desk, self._round.number)
+            follow_up.resolve(self._desk, self._round.number)
         self._given.append(review)
         del self._spent[review.task_id]
         self._talk.say(f"-> {_told(review)}")
@@ -244,7 +244,7 @@ class ReviewSession:
                 for row in queries.reviews(session, round_number=self._round.number):
                     if (row.task_id, row.reviewer) == (last.task_id, last.reviewer):
                         store.delete_review(session, row.id)
-            agreement.resolve(self._desk, self._round.number)
+            follow_up.resolve(self._desk, self._round.number)
         self._spent[last.task_id] = last.seconds or 0.0
         self._talk.say(f"taken back: {_told(last)}")
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from db import queries
 from db.rows import LabelRow, ReviewRow, TaskRow
-from labeler.review.agreement import Rules, by_question, by_task, consensus
+from labeler.review.agreement import AnswerMatcher, by_question, by_task
+from labeler.review.consensus import consensus
 
 LABELLING = ("answerable", "no_answer")
 
@@ -42,13 +43,13 @@ class _Case:
     outdated: frozenset[int]  # ids of reviews that changed since something was recorded of them
 
 
-def gather(session: Session, rules: Rules) -> Harvest:
+def gather(session: Session, matcher: AnswerMatcher) -> Harvest:
     """The harvest as things stand.
 
     Of one question only the newest round in which anybody said something counts: "no answer" is said of the passages
     shown then. Where people disagree there, their reviews wait until that is settled.
     """
-    found = [_decide(case, rules) for case in _cases(session)]
+    found = [_decide(case, matcher) for case in _cases(session)]
     return Harvest(
         considered=tuple(sorted(key for each in found for key in each.considered)),
         labels=tuple(sorted((review for each in found for review in each.labels), key=lambda review: review.id)),
@@ -87,11 +88,11 @@ def _by_question(reviews: Iterable[ReviewRow]) -> dict[str, list[ReviewRow]]:
     return found
 
 
-def words(session: Session, round_number: int, rules: Rules) -> list[ReviewRow]:
+def words(session: Session, round_number: int, matcher: AnswerMatcher) -> list[ReviewRow]:
     """The review that counts for each question of a round, in id order; none where people disagree."""
     reviews = by_task(queries.reviews(session, round_number=round_number))
     attempts = by_question(queries.tasks(session, round_number=round_number)).values()
-    found = [consensus(tasks, reviews, rules) for tasks in attempts]
+    found = [consensus(tasks, reviews, matcher) for tasks in attempts]
     return sorted((review for review in found if review is not None), key=lambda review: review.id)
 
 
@@ -114,9 +115,9 @@ def _votes(session: Session, question_ids: Iterable[str]) -> dict[str, list[Revi
     return found
 
 
-def _decide(case: _Case, rules: Rules) -> Harvest:
+def _decide(case: _Case, matcher: AnswerMatcher) -> Harvest:
     """The harvest of one question."""
-    word = consensus(case.attempts, by_task(case.votes), rules)
+    word = consensus(case.attempts, by_task(case.votes), matcher)
     considered = tuple(review.id for review in case.fresh) if word is not None else ()
     if not case.outdated and all(review.recorded_in is not None for review in case.votes):
         return Harvest(considered)  # what is new was said in an earlier round than what counts

@@ -12,7 +12,7 @@ from db import queries
 from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
-from labeler.review.statistics import missing
+from labeler.review.statistics import missing_reviews
 from labeler.rounds.machine import STEPS, of_round
 from labeler.rounds.select import doubled
 
@@ -106,7 +106,9 @@ def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str
     if "in_review" not in STEPS[kind] or reviewer == "none":
         return 0, 0
     if row is not None and row.stage not in ("open", "predicted"):
-        return len(queries.tasks(session, round_number=row.number, states=["open"])), missing(session, row.number)
+        return len(queries.tasks(session, round_number=row.number, states=["open"])), missing_reviews(
+            session, row.number
+        )
     pool = [entry.id for entry in queries.pool_to_predict(session)]
     count = min(runtime.config.review.review_budget, len(pool))
     return count, count + len(doubled(pool[:count], runtime.config.review.double_annotation, seed=0))

@@ -18,8 +18,9 @@ from labeler.core.config import Config
 from labeler.core.errors import NotReady, ServerDown
 from labeler.core.runtime import Runtime, with_settings
 from labeler.maintenance.status import status
-from labeler.review import agreement
-from labeler.review.statistics import reviewed, studio_projects
+from labeler.review import follow_up
+from labeler.review.agreement import matcher_of
+from labeler.review.statistics import review_statistics, studio_projects
 from labeler.review.studio.labeling_config import ANSWER_LABEL, VERDICT, labels_name
 from labeler.rounds import adjudication, history, machine
 from labeler.rounds.forecast import forecast
@@ -75,7 +76,7 @@ def live(runtime: Runtime, question_id: str) -> LabelRow | None:
 def label_again(runtime: Runtime) -> None:
     """What the next labelling does with reviews, without a round around it."""
     with runtime.database.write() as session:
-        found = adjudication.gather(session, agreement.rules_of(runtime))
+        found = adjudication.gather(session, matcher_of(runtime))
         number = queries.next_round_number(session) - 1
         store.record_labels(
             session,
@@ -93,7 +94,7 @@ def label_again(runtime: Runtime) -> None:
 
 def harvested(runtime: Runtime) -> adjudication.Harvest:
     with runtime.database.read() as session:
-        return adjudication.gather(session, agreement.rules_of(runtime))
+        return adjudication.gather(session, matcher_of(runtime))
 
 
 # --- by file and terminal -------------------------------------------------------------------------
@@ -283,8 +284,8 @@ def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Run
     )  # fmt: skip
     assert machine.run(pairs).waiting_for == waiting.waiting_for, "asked once"
     with pairs.database.read() as session:
-        told = reviewed(session, agreement.rules_of(pairs))
-    assert (told.agreement.pairs, told.agreement.exact, told.conflicts) == (4, 3 / 4, (other.question_id,))
+        found = review_statistics(session, matcher_of(pairs))
+    assert (found.agreement.pairs, found.agreement.exact, found.conflicts) == (4, 3 / 4, (other.question_id,))
     say(pairs, third, "park", 1)
     assert machine.run(pairs).round.stage == "closed"
     label = live(pairs, other.question_id)
@@ -354,7 +355,7 @@ def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Runtime) 
             say(pairs, task, "kim", 0)
             say(pairs, task, "lee", 1)
         statements = 0
-        assert agreement.resolve(pairs, 1) == len(tasks)
+        assert follow_up.resolve(pairs, 1) == len(tasks)
         return statements
 
     event.listen(pairs.database.engine, "before_cursor_execute", count)
@@ -433,10 +434,10 @@ def word_of(where: tuple[int, object], number: int = 0) -> str:
 
 
 def test_a_round_is_reviewed_in_label_studio(runtime: Runtime, studio: FakeStudio) -> None:
-    status = machine.run(runtime, reviewer="studio")
+    opened = machine.run(runtime, reviewer="studio")
     with runtime.database.read() as session:
         addresses = [project.url for project in studio_projects(session)]
-    assert status.waiting_for == f"4 reviews in Label Studio: {', '.join(addresses)}"
+    assert opened.waiting_for == f"4 reviews in Label Studio: {', '.join(addresses)}"
     assert all(address.startswith("http://studio.test/projects/") for address in addresses)
     (first, second, *rest) = studio.open()
     studio.answer(first, "answerable", word_of(first))

@@ -405,7 +405,9 @@ def test_the_page_tells_who_reviewed_how_far_they_agree_and_where(tmp_path: Path
         report = gather(session, title=TITLE)
     people = {each.name: (each.reviews, each.seconds) for each in report.reviewed.reviewers}
     assert people == {"simulated": (1, 90.0), "kim": (1, 30.0), "lee": (1, 30.0)}
-    assert report.reviewed.agreement == Agreement(pairs=1, verdict=1.0, exact=0.0, span_f1=2 * 4 / (10 + 4))
+    assert report.reviewed.agreement == Agreement(
+        pairs=1, verdict=1.0, verdict_alpha=None, exact=0.0, span_f1=2 * 4 / (10 + 4)
+    )
     assert report.reviewed.conflicts == ("q1",)
     assert report.reviewed.origins == {"accepted": 0, "changed": 2, "written": 1}
     text = " ".join(Elements(build(database, title=TITLE)).text.split())

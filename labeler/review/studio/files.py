@@ -13,7 +13,7 @@ from db.rows import FiledReview, TaskRow
 from labeler.core.errors import ExportRefused, NotReady
 from labeler.core.files import atomic_folder
 from labeler.core.runtime import Runtime
-from labeler.review import agreement
+from labeler.review import follow_up
 from labeler.review.guidelines import instruction
 from labeler.review.studio import convert
 from labeler.review.studio.export_parser import Found, People, read_export
@@ -147,7 +147,7 @@ def _import_one(runtime: Runtime, name: str, people: People) -> Taken:
     with runtime.database.write() as session:
         became = store.file_reviews(session, [row for _, row, _ in filed])
     for number in sorted({each.task.round_number for each in newest.values()}):
-        agreement.resolve(runtime, number)
+        follow_up.resolve(runtime, number)
     rejected = list(export.rejected)
     counts: Counter[str] = Counter(became)
     for (each, row, problem), outcome in zip(filed, became, strict=True):

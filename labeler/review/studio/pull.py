@@ -21,7 +21,7 @@ from db.rows import PulledAnnotation, RoundRow, StudioProjectRow, StudioTaskRow,
 from labeler.core.errors import ServerDown
 from labeler.core.progress import Bar, bar
 from labeler.core.runtime import Runtime
-from labeler.review.agreement import resolve
+from labeler.review.follow_up import resolve
 from labeler.review.studio.conflicts import Conflict, conflicts
 from labeler.review.studio.convert import read_annotation, reviewer_name, task_key
 from labeler.review.studio.projects import check_not_elsewhere, live, remote, url_of

@@ -10,8 +10,8 @@ from db import queries, store
 from db.rows import RoundRow
 from labeler.core.errors import NotReady, ServerDown
 from labeler.core.runtime import Runtime
-from labeler.review.agreement import resolve
-from labeler.review.statistics import missing, studio_projects
+from labeler.review.follow_up import resolve
+from labeler.review.statistics import missing_reviews, studio_projects
 
 if TYPE_CHECKING:
     from labeler.review.studio.client import Client
@@ -81,7 +81,7 @@ def waiting_for(runtime: Runtime, row: RoundRow) -> str:
     """What a round in review waits for, in words: how many reviews, where, and how many of them settle a conflict."""
     with runtime.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
-        wanted = missing(session, row.number)
+        wanted = missing_reviews(session, row.number)
         addresses = [project.url for project in studio_projects(session) if project.tasks]
     again = sum(task.attempt > 0 for task in tasks)
     told = f"{wanted} review{'s' if wanted != 1 else ''}"

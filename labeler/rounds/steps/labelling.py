@@ -8,7 +8,7 @@ from typing import Any
 from db import queries, store
 from db.rows import NewLabel, PredictionRow, ReviewRow, RoundRow, SpanRow
 from labeler.core.runtime import Runtime
-from labeler.review.agreement import rules_of
+from labeler.review.agreement import matcher_of
 from labeler.rounds import adjudication
 from labeler.rounds.steps import training
 from labeler.rounds.steps.opening import held_out_reviews
@@ -17,10 +17,10 @@ from mrc.metrics import exact_match
 
 def certify(runtime: Runtime, row: RoundRow) -> RoundRow:
     """The round at `certified`: the release rule, with what the blind random reviews say of it beside it."""
-    rules = rules_of(runtime)
+    matcher = matcher_of(runtime)
     with runtime.database.read() as session:
         blind = {task.id for task in queries.tasks(session, round_number=row.number) if task.blind}
-        reviews = [each for each in adjudication.words(session, row.number, rules) if each.task_id in blind]
+        reviews = [each for each in adjudication.words(session, row.number, matcher) if each.task_id in blind]
         ids = [each.question_id for each in reviews]
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
     rule = dict(row.release or {})
@@ -56,14 +56,14 @@ def audit(
 
 def label(runtime: Runtime, row: RoundRow) -> RoundRow:
     """The round at `labelled`: reviews are human labels, confident answers pseudo-labels, and what teaches is fixed."""
-    threshold, rules = (row.release or {}).get("threshold"), rules_of(runtime)
+    threshold, matcher = (row.release or {}).get("threshold"), matcher_of(runtime)
     with runtime.database.read() as session:
         decided = (
             each for each in queries.iter_predictions(session, row.number) if each.decision in ("release", "train")
         )
         pseudo = [_pseudo(each, row, threshold) for each in decided]
     with runtime.database.write() as session:
-        reviewed = adjudication.gather(session, rules)
+        reviewed = adjudication.gather(session, matcher)
         if row.kind == "cold":
             held_out_reviews(session, runtime.config, reviewed.labels, row.number)
         recorded = store.record_labels(

@@ -10,7 +10,8 @@ from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
 from labeler.core.runtime import Runtime, with_settings
 from labeler.core.settings import SelectConfig
-from labeler.review.agreement import resolve, rules_of
+from labeler.review.agreement import matcher_of
+from labeler.review.follow_up import resolve
 from labeler.rounds import adjudication, simulated_reviewer
 from labeler.rounds.select import Candidate, Plan, doubled, plan
 from labeler.rounds.steps import human_review
@@ -156,9 +157,9 @@ def _undecided(runtime: Runtime, row: RoundRow) -> list[QuestionRow]:
     """The pool's questions that no review, recorded or not, has decided; in id order."""
     if row.reviewer == human_review.STUDIO:
         human_review.fetch(runtime)
-    rules = rules_of(runtime)
+    matcher = matcher_of(runtime)
     with runtime.database.read() as session:
-        decided = adjudication.gather(session, rules).decided
+        decided = adjudication.gather(session, matcher).decided
         return [entry for entry in queries.pool_to_predict(session) if entry.id not in decided]
 
 
