@@ -55,10 +55,10 @@ def _prepare(workspace: Path, options: argparse.Namespace) -> None:
     data = data_file("new_wiki_v1.0.json")
     labeler("init", str(workspace), "--language", "en")
     settings = {
-        "round": {"start": minilm(), "seed": options.seed},
+        "round": {"seed": options.seed},
         "review": {"review_budget": options.reviews},
         "read": {"top_k": options.top_k},
-        "train": {"max_steps": options.updates, "learning_rate": 1e-4, "head_learning_rate": 5e-4},
+        "train": {"start": minilm(), "max_steps": options.updates, "learning_rate": 1e-4, "head_learning_rate": 5e-4},
     }
     text = (workspace / "labeler.toml").read_text(encoding="utf-8")
     for section, keys in settings.items():

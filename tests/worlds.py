@@ -33,7 +33,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("train", "batch_size"): 8,
     ("train", "checkpoint_every"): 2,
     ("train", "learning_rate"): 1e-3,
-    ("train", "device"): "cpu",
+    ("compute", "device"): "cpu",
     ("review", "review_budget"): 12,
     ("round", "chunk_size"): 25,
     ("round", "seed"): 3,
@@ -42,7 +42,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
 
 #: for a workspace whose rounds train the encoder of its passages, in a moment
 SMALL_RETRIEVER: Mapping[str, Any] = {
-    "train__retriever": True,
+    "retriever__train": True,
     "retriever__max_steps": 6,
     "retriever__batch_size": 8,
     "retriever__checkpoint_every": 2,

@@ -28,11 +28,11 @@ ARMS: dict[str, tuple[str, ...]] = {
     "pretrain": ("pretrain.mlm_epochs=2", "pretrain.recurring_span_epochs=1"),
     "mlm": ("pretrain.mlm_epochs=2",),
     "cloze": ("pretrain.recurring_span_epochs=1",),
-    "negatives": ("round.negatives=1",),
+    "negatives": ("train.negatives=1",),
     "reward": ("experimental.rl_epochs=1",),
     "layer-rates": ("train.layer_decay=0.9",),
 }
-COMMON = ("train.head=linear", "round.negatives=0")  # the plain reader, which sees the passage of the question alone
+COMMON = ("train.head=linear", "train.negatives=0")  # the plain reader, which sees the passage of the question alone
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _COMMA = re.compile(r",(?![^\[]*\])")  # not those of a list in brackets
 

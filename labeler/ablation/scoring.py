@@ -18,9 +18,8 @@ def read_parts(run: Run, parts: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     """Each part with the run's marks on it: how passages were chosen -> the fields of `Mark`, question by question."""
     from mrc.read.model.reader import Reader
 
-    train = run.config.train
-    backend = run.config.read.backend
-    reader = Reader.load(run.folder / READER, device=train.device, precision=train.precision, backend=backend)
+    compute, backend = run.config.compute, run.config.read.backend
+    reader = Reader.load(run.folder / READER, device=compute.device, precision=compute.precision, backend=backend)
     settings = run.config.read.fitted(reader.max_positions)
     run = replace(run, config=replace(run.config, read=settings))
     for part in parts:

@@ -38,6 +38,8 @@ def train_run(run: Run) -> Cost:
         progress=meter.told,
         dev=watched,
         metric=run.metric,
+        device=run.config.compute.device,
+        precision=run.config.compute.precision,
     )
     spent = meter.note()
     return Cost(spent.seconds, start_seconds, spent.peak_mib, found.examples, found.steps)
@@ -70,7 +72,7 @@ def _watched(examples: Sequence[Example]) -> list[DevExample]:
 
 def _negatives(run: Run, examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
     """Question id -> its best-ranked passages of the training part that hold no answer of it."""
-    count = run.config.round.negatives
+    count = run.config.train.negatives
     if not count:
         return {}
     from mrc.retrieve.index import Index
@@ -95,8 +97,8 @@ def _start(run: Run) -> tuple[str, float]:
     from mrc.read.pretrain.pretraining import pretrain
 
     passages = _free_passages(run)
-    train = run.config.train
-    named = [run.start, asdict(settings), [passage.id for passage in passages], train.device, train.precision]
+    compute = run.config.compute
+    named = [run.start, asdict(settings), [passage.id for passage in passages], compute.device, compute.precision]
     home = run.starts / hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
     home.mkdir(parents=True, exist_ok=True)
     with held(home):
@@ -111,8 +113,8 @@ def _start(run: Run) -> tuple[str, float]:
                 config=settings,
                 seed=PRETRAIN_SEED,
                 progress=meter.told,
-                device=train.device,
-                precision=train.precision,
+                device=compute.device,
+                precision=compute.precision,
             )
             meter.note()
         return str(folder), float(json.loads(noted.read_text(encoding="utf-8"))["seconds"])

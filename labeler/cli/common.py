@@ -37,27 +37,21 @@ def in_workspace(command: F) -> F:
 
 
 def on_device(command: F) -> F:
-    """The options of a command that runs a model: --device and --threads. Threads are set before the command runs."""
+    """The options of a command that runs a model: --device and --threads, short for settings of [compute]."""
 
     @functools.wraps(command)
     def run(*args: Any, device: str | None, threads: int | None, sets: tuple[str, ...] = (), **rest: Any) -> Any:
-        if threads is not None:
-            _use_threads(threads)
-        if device is not None:
-            sets = (*sets, f"train.device={device}")
+        given = (("device", device), ("threads", threads))
+        sets = (*sets, *(f"compute.{name}={value}" for name, value in given if value is not None))
         return command(*args, sets=sets, **rest)
 
     options = (
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs."),
-        click.option("--threads", type=click.IntRange(min=1), help="Processor threads; default: all cores."),
+        click.option(
+            "--threads", type=click.IntRange(min=1), help="Processor threads; default: compute.threads, all cores."
+        ),
     )
     return functools.reduce(lambda found, option: option(found), options, run)  # type: ignore[return-value]
-
-
-def _use_threads(count: int) -> None:
-    from mrc.encoder import use_threads
-
-    use_threads(count)
 
 
 @contextmanager

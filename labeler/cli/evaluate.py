@@ -128,7 +128,7 @@ def ablate_command(
             folder=output,
             start=str(Path(model).resolve()) if Path(model).is_dir() else model,
             arms=tuple(chosen_arms(arms, own, controls)),
-            common=(*sets, f"train.device={device}"),
+            common=(*sets, f"compute.device={device}"),
             sizes=Sizes(train, min(screen_dev, dev), dev, test),
             seeds=seeds,
             finalists=finalists,

@@ -54,10 +54,10 @@ def train_command(
     """
     from labeler.rounds import machine
 
-    given = (("round.start", model), ("train.head", head), ("train.epochs", epochs), ("round.seed", seed))
+    given = (("train.start", model), ("train.head", head), ("train.epochs", epochs), ("round.seed", seed))
     sets = (*sets, *(f"{name}={value}" for name, value in given if value is not None))
     if teachers:
-        sets = (*sets, f"round.teachers={json.dumps(teachers)}")
+        sets = (*sets, f"train.teachers={json.dumps(teachers)}")
     with runtime(workspace, sets, write=True) as at:
         trained = machine.train(at)
     text = (
@@ -133,7 +133,9 @@ def _no_confidence(confidence: float | None) -> str:
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write into."
 )
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: the setting train.precision.")
+@click.option(
+    "--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: the setting compute.precision."
+)
 @set_option
 @json_option
 @on_device
@@ -185,8 +187,8 @@ def answer_command(
         folder=output,
         config=config.read,
         metric=metric,
-        device=config.train.device,
-        precision=precision or config.train.precision,
+        device=config.compute.device,
+        precision=precision or config.compute.precision,
     )
     marks = "" if found.exact_match is None else f"; EM {percent(found.exact_match)}, F1 {percent(found.f1)}"
     show(

@@ -24,6 +24,7 @@ from labeler.core.errors import ConfigError
 from labeler.core.settings import (
     CalibrateConfig,
     CascadeSection,
+    ComputeConfig,
     EnsembleSection,
     ExperimentalSection,
     GateConfig,
@@ -52,6 +53,7 @@ class Config:
     """All settings, checked."""
 
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     dense: DenseConfig = field(default_factory=DenseConfig)
     rerank: RerankConfig = field(default_factory=RerankConfig)

@@ -66,10 +66,12 @@ class Runtime:
 
     @cached_property
     def device(self) -> str:
-        """Where models run: the setting, or what this machine has. Raises NoDevice."""
-        from mrc.encoder import pick_device
+        """Where models run: compute.device, or what this machine has; first sets compute.threads. Raises NoDevice."""
+        from mrc.encoder import pick_device, use_threads
 
-        return str(pick_device(self.config.train.device))
+        if self.config.compute.threads:
+            use_threads(self.config.compute.threads)
+        return str(pick_device(self.config.compute.device))
 
     @property
     def given(self) -> bool:
@@ -110,8 +112,10 @@ class Runtime:
         """
         from mrc.retrieve.index import Index
 
-        device = self.config.train.device
+        device = self.config.compute.device
         index = Index.load(folder, expect_corpus=expect_corpus, device=device, fetch=self.fetch)
+        if index.dense is not None:
+            device = self.device
         trained = self.retriever_of(index.dense.encoding.checkpoint) if index.dense else None
         if index.dense is None or trained is None:
             return index
@@ -214,12 +218,12 @@ class Runtime:
         """
         from mrc.read.model.reader import Reader
 
-        train = self.config.train
-        return Reader.load(folder, device=train.device, precision=train.precision, backend=self.config.read.backend)
+        precision, backend = self.config.compute.precision, self.config.read.backend
+        return Reader.load(folder, device=self.device, precision=precision, backend=backend)
 
     @property
     def _how(self) -> tuple[str, str, str]:
-        return self.device, self.config.train.precision, self.config.read.backend
+        return self.device, self.config.compute.precision, self.config.read.backend
 
     def fetch(self, ids: Sequence[str]) -> Mapping[str, Passage]:
         """The stored passages of these ids."""

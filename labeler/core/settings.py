@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mrc.read import ExperimentalTrainConfig, ReadConfig, TrainSettings
+from mrc.read.config import DEVICES, PRECISIONS
 from mrc.retrieve.training.train_config import BiEncoderTrainConfig
 
 DATABASE = "sqlite:///labeler.db"
@@ -41,6 +42,20 @@ class WorkspaceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeConfig:
+    """Where models run: training, reading and indexing alike."""
+
+    device: str = "auto"  # cpu, cuda; auto: a GPU if there is one
+    precision: str = "auto"  # of a reader's products: fp32, bf16; auto: bf16 where the hardware is fast in it
+    threads: int = 0  # processor threads of torch; 0: all cores
+
+    def __post_init__(self) -> None:
+        _one_of("device", self.device, DEVICES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _in_range("threads", self.threads, 0, 1024)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSection(ReadConfig):
     """Which passages are read, and how. Lengths are in tokens."""
 
@@ -55,9 +70,15 @@ class ReadSection(ReadConfig):
 
 @dataclass(frozen=True, slots=True)
 class TrainSection(TrainSettings):
-    """How a reader is trained, and whether the encoder of the passages is too."""
+    """How a reader is trained."""
 
-    retriever: bool = False  # a round trains the encoder of an index that finds passages by meaning, see [retriever]
+    start: str | None = None  # checkpoint: hub name, folder or builtin; none: that of the reader so far
+    teachers: tuple[str, ...] = ()  # readers to learn from with train.distill_weight; none: the round's own teacher
+    negatives: int = 1  # retrieved passages without the answer, trained on beside each one that holds it
+
+    def __post_init__(self) -> None:
+        TrainSettings.__post_init__(self)
+        _in_range("negatives", self.negatives, 0, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +121,9 @@ class CascadeSection:
 
 @dataclass(frozen=True, slots=True)
 class RetrieverSection(BiEncoderTrainConfig):
-    """How the encoder of the passages is trained where train.retriever is true. Lengths are in tokens."""
+    """How a round trains the encoder of a dense index. Lengths are in tokens."""
 
+    train: bool = False  # whether rounds train it
     start: str | None = None  # checkpoint: hub name or folder; none: the one that the index was first built with
 
     def __post_init__(self) -> None:
@@ -140,14 +162,10 @@ class RoundConfig:
     dev_share: float = 0.1  # of gold questions, whole units, held out to judge students where there is no dev split
     reviewer: str = "none"  # studio: Label Studio; people: by file or terminal; simulated: by hidden answers; none
     simulated_error_rate: float = 0.0  # share of wrong answers that the simulated reviewer gives
-    negatives: int = 1  # retrieved passages without the answer, trained on beside each one that holds it
-    start: str | None = None  # checkpoint: hub name, folder or builtin; none: that of the reader so far
-    teachers: tuple[str, ...] = ()  # readers to learn from with train.distill_weight; none: the round's own teacher
 
     def __post_init__(self) -> None:
         _in_range("seed", self.seed, 0, MAX_SEED)
         _in_range("chunk_size", self.chunk_size, 1, 1_000_000)
-        _in_range("negatives", self.negatives, 0, 20)
         _in_range("dev_share", self.dev_share, 0, 0.5)
         _in_range("simulated_error_rate", self.simulated_error_rate, 0, 1)
         _one_of("reviewer", self.reviewer, REVIEWERS)

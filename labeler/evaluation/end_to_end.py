@@ -162,7 +162,7 @@ def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion],
         for entry in entries
     ]
     parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]
-    parts += [runtime.config.train.precision, asked, list(postprocessing.names_of(runtime, model))]
+    parts += [runtime.config.compute.precision, asked, list(postprocessing.names_of(runtime, model))]
     parts += [postprocessing.null_threshold_of(runtime, model), *runtime.company]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -96,7 +96,7 @@ def _readers_in_use(runtime: Runtime) -> set[Path]:
         promoted = {row.student_id for row in queries.rounds(session, reverted=False) if row.promoted}
         names = {row.start for row in queries.models(session) if row.id in promoted}
     for config in (runtime.config, *([Config.from_resolved(status.config)] if status else ())):
-        named = (config.cascade.large, config.round.start, *config.ensemble.members, *config.round.teachers)
+        named = (config.cascade.large, config.train.start, *config.ensemble.members, *config.train.teachers)
         names |= {name for name in named if name}
     return _folders(runtime, names)
 

@@ -111,7 +111,7 @@ def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:
     """Whether a round read as now: as many passages, by the same rules and settings, and in the same company; so not
     where it names a reader that is gone."""
     then = runtime.with_config(Config.from_resolved(row.config))
-    if then.config.train.precision != runtime.config.train.precision or _read_rules(runtime, row) != _rules_now(
+    if then.config.compute.precision != runtime.config.compute.precision or _read_rules(runtime, row) != _rules_now(
         runtime
     ):
         return False

@@ -100,7 +100,7 @@ def _folder(runtime: Runtime, trained: RetrieverRow) -> str:
 
 
 def _built(runtime: Runtime, passages: Sequence[Passage], dense: DenseConfig, *, before: str | None) -> Index:
-    config, device, rerank = index_config(runtime), runtime.config.train.device, runtime.config.rerank
+    config, device, rerank = index_config(runtime), runtime.config.compute.device, runtime.config.rerank
     earlier = runtime.index_folder(before) if before else None
     reuse = earlier if earlier and earlier.is_dir() else None
     if dense.model is None:
@@ -134,7 +134,7 @@ def with_encoder(runtime: Runtime, index: Index, trained: RetrieverRow) -> Index
         found = index.with_encoder(
             passages,
             meant,
-            device=runtime.config.train.device,
+            device=runtime.config.compute.device,
             vectors=runtime.workspace.index_folder / VECTORS,
             progress=shown.update,
         )

@@ -15,7 +15,7 @@ PRETRAIN = "pretrain"
 
 def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
     """The round's starting checkpoint; the built-in encoder is made from the passages when it is first asked for."""
-    start = str(row.config["round"]["start"])
+    start = str(row.config["train"]["start"])
     if start != BUILTIN:
         return start
     from mrc.read.model.builtin import build_builtin
@@ -51,11 +51,11 @@ def prepared(runtime: Runtime, row: RoundRow) -> str:
         return start
     from mrc.read.pretrain.pretraining import pretrain, pretrain_fingerprint
 
-    seed, train = runtime.config.round.seed, runtime.config.train
+    seed, device, precision = runtime.config.round.seed, runtime.device, runtime.config.compute.precision
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
         texts = [passage.text for passage in queries.iter_passages(session) if passage.id not in held_out]
-    named = pretrain_fingerprint(start, texts, settings, seed, train.device, train.precision)
+    named = pretrain_fingerprint(start, texts, settings, seed, device, precision)
     folder = runtime.workspace.models_folder / f"{PRETRAIN}-{named[:12]}"
     with updates("stage 0") as progress:
         made = pretrain(
@@ -65,7 +65,7 @@ def prepared(runtime: Runtime, row: RoundRow) -> str:
             config=settings,
             seed=seed,
             progress=progress,
-            device=train.device,
-            precision=train.precision,
+            device=device,
+            precision=precision,
         )
     return str(made)

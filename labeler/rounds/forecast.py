@@ -125,7 +125,7 @@ def _pace(session: Session) -> float | None:
 def _training_seconds(runtime: Runtime, session: Session) -> float | None:
     """As long as the last training took; with that of a retriever where the round is to train one."""
     trained = queries.models(session)
-    encoders = queries.retrievers(session) if runtime.config.train.retriever else []
+    encoders = queries.retrievers(session) if runtime.config.retriever.train else []
     return trained[-1].seconds + sum(each.seconds for each in encoders[-1:]) if trained else None
 
 

@@ -88,9 +88,10 @@ def run(
 
 
 def of_round(runtime: Runtime, row: RoundRow) -> Runtime:
-    """The runtime under the settings that a round was opened with; how a server is talked to is no part of a round."""
+    """The runtime under the settings that a round was opened with; [studio] and compute.threads are no part of it."""
     config = Config.from_resolved(row.config)
-    return runtime.with_config(dataclasses.replace(config, studio=runtime.config.studio))
+    compute = dataclasses.replace(config.compute, threads=runtime.config.compute.threads)
+    return runtime.with_config(dataclasses.replace(config, compute=compute, studio=runtime.config.studio))
 
 
 def _reached(row: RoundRow, stage: str) -> bool:
@@ -117,11 +118,11 @@ def _other_checkpoints(runtime: Runtime, opened_with: Mapping[str, Any]) -> Iter
     """The settings that name other checkpoints now, and what they stay; a round keeps folders by absolute paths."""
     now = runtime.config
     for section, key, named in (
-        ("round", "start", now.round.start),
+        ("train", "start", now.train.start),
         ("retriever", "start", now.retriever.start),
         ("cascade", "large", now.cascade.large),
         ("ensemble", "members", now.ensemble.members),
-        ("round", "teachers", now.round.teachers),
+        ("train", "teachers", now.train.teachers),
     ):
         stays = opened_with.get(section, {}).get(key)
         names = [named] if isinstance(named, str) else list(named or ())

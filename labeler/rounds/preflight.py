@@ -28,7 +28,7 @@ def can_train(runtime: Runtime, start: str) -> None:
             morphemes.check_wordpiece(load_tokenizer(runtime.located(start)))
     if train.exact_match_features == "morphemes":
         morphemes.check_kiwi("train.exact_match_features = morphemes")
-    distributed.processes(train)
+    distributed.processes(train, device=runtime.device)
 
 
 def _watched(runtime: Runtime) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.read.config import DEVICES, PRECISIONS, ReadConfig, WindowConfig, check_choice, check_range
+from mrc.read.config import ReadConfig, WindowConfig, check_choice, check_range
 
 HEADS: Final = ("linear", "cnn", "lstm", "biaffine")
 NEW_HEAD: Final = "cnn"  # of a start that has none
@@ -53,15 +53,11 @@ class TrainSettings:
     checkpoint_activations: bool = False  # compute activations twice: far less memory, a quarter slower
     early_stopping_patience: int = 0  # evaluations without a better dev score before a phase ends; 0: never
     evaluate_every: float = 1.0  # epochs between two evaluations on dev
-    device: str = "auto"
-    precision: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("head", self.head, ("auto", *HEADS))
         check_choice("exact_match_features", self.exact_match_features, EXACT_MATCH_FEATURES)
         check_choice("balance", self.balance, BALANCES)
-        check_choice("device", self.device, DEVICES)
-        check_choice("precision", self.precision, PRECISIONS)
         for name in ("epochs", "learning_rate", "head_learning_rate", "max_grad_norm", "distill_temperature",
                      "evaluate_every"):  # fmt: skip
             if not getattr(self, name) > 0:

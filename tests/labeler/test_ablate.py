@@ -36,8 +36,8 @@ SMALL = (
     "read.max_seq_length=64",
     "read.doc_stride=20",
     "read.max_answer_length=10",
-    "train.device=cpu",
-    "train.precision=fp32",
+    "compute.device=cpu",
+    "compute.precision=fp32",
 )
 SIZES = Sizes(train=40, screen=10, dev=20, test=20)
 
@@ -111,8 +111,8 @@ def test_an_unknown_arm_lists_the_arms() -> None:
 
 
 def test_an_arm_of_ones_own_takes_settings_and_the_names_of_arms() -> None:
-    own = parse_arm("both=lstm,train.exact_match_features=words,round.negatives=2")
-    assert own == Arm("both", ("train.head=lstm", "train.exact_match_features=words", "round.negatives=2"))
+    own = parse_arm("both=lstm,train.exact_match_features=words,train.negatives=2")
+    assert own == Arm("both", ("train.head=lstm", "train.exact_match_features=words", "train.negatives=2"))
     train = config_of(own, ("train.epochs=2",)).train
     assert (train.head, train.exact_match_features, train.epochs) == ("lstm", "words", 2.0)
 
@@ -458,7 +458,7 @@ def test_every_option_of_the_command_reaches_the_study(tmp_path: Path, monkeypat
                 Arm("cnn", ("train.head=cnn",)),
                 Arm("own", ("train.epochs=9",), control=True),
             ),
-            common=("train.epochs=2", "train.device=cpu"),
+            common=("train.epochs=2", "compute.device=cpu"),
             sizes=Sizes(7, 3, 4, 6),
             seeds=5,
             finalists=2,
@@ -552,7 +552,7 @@ def test_a_run_that_cannot_be_done_says_why_in_one_line(tmp_path: Path, file: Pa
 def test_negatives_come_from_the_training_part_and_hold_no_answer(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taught = caught(monkeypatch, train_run, a_run(tmp_path, file, "none", "round.negatives=2"))
+    taught = caught(monkeypatch, train_run, a_run(tmp_path, file, "none", "train.negatives=2"))
     own = {passage.text for passage in contexts_of(part_examples(tmp_path / "data", "train"))}
     assert {len(each.negatives) for each in taught["examples"]} == {2}
     for each in taught["examples"]:
@@ -674,5 +674,5 @@ def test_texts_with_an_answer_are_no_negatives() -> None:
 def test_the_settings_of_a_run_come_back_from_its_file(tmp_path: Path, file: Path) -> None:
     run = a_run(tmp_path, file, "none", "train.head=lstm")
     assert runs.read_run(runs.write_run(run)) == run
-    assert run.config.round.negatives == 0
-    assert load_config(environ={}).round.negatives == 1
+    assert run.config.train.negatives == 0
+    assert load_config(environ={}).train.negatives == 1

@@ -213,8 +213,8 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
     monkeypatch.setattr("labeler.reading.on_demand.answer_file", answer_file)
     words = ["answer", str(world), "--model", "m", "-o", str(tmp_path)]
     for more, told in (
-        (["--set", "train.precision=fp32"], None),
-        (["--set", "train.precision=fp32", "--precision", "bf16"], None),
+        (["--set", "compute.precision=fp32"], None),
+        (["--set", "compute.precision=fp32", "--precision", "bf16"], None),
         (["--set", "experimental.adaptive=calibrated"], "experimental.adaptive is not used"),
         (["--set", 'ensemble.members=["x"]'], "ensemble.members is not used by labeler answer: name the readers"),
         (["--set", "cascade.large=x"], "cascade.large is not used by labeler answer: name it with --large"),

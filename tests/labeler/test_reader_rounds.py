@@ -109,7 +109,7 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     korean = under(calibrated, workspace={"language": "ko"})
     assert known_rule(korean, model, index=index) is None, "rules on answers are others"
     assert known_rule(under(calibrated, experimental={"adaptive_risk": 0.02}), model, index=index) is None
-    bf16, fp32 = (under(calibrated, train={"precision": name}) for name in ("bf16", "fp32"))
+    bf16, fp32 = (under(calibrated, compute={"precision": name}) for name in ("bf16", "fp32"))
     assert known_rule(bf16, model, index=index) is None, "computed otherwise, read otherwise"
     assert known_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
 
@@ -207,7 +207,7 @@ def test_train_names_its_teachers_and_its_head(runtime: Runtime, monkeypatch: py
     monkeypatch.setattr(machine, "train", train)
     run("train", "--head", "cnn", "--teacher", "a", "--teacher", "b", "-w", runtime.workspace.folder)
     assert seen[0].train.head == "cnn"
-    assert seen[0].round.teachers == ("a", "b")
+    assert seen[0].train.teachers == ("a", "b")
 
 
 def test_an_evaluation_under_other_rules_is_another_one(runtime: Runtime) -> None:
@@ -237,7 +237,7 @@ def test_no_confidence_where_the_round_read_by_other_rules_or_settings(runtime: 
     assert ask(runtime, question)[0].confidence is not None
     assert ask(under(runtime, read={"chunk_size": 64}), question)[0].confidence is not None, "no score depends on it"
     assert ask(under(runtime, read={"n_best_size": 3}), question)[0].confidence is None
-    assert ask(under(runtime, train={"precision": "fp32"}), question)[0].confidence is None
+    assert ask(under(runtime, compute={"precision": "fp32"}), question)[0].confidence is None
     assert ask(under(runtime, read={"rules": ("brackets",)}), question)[0].confidence is None
     earned(runtime, "brackets")  # as a round closes; the one that predicted had none
     assert ask(runtime, question)[0].confidence is None
@@ -390,8 +390,7 @@ def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
         runtime,
         ensemble={"members": ("elsewhere",)},
         cascade={"large": "elsewhere"},
-        round={"teachers": ("elsewhere",)},
-        train={"distill_weight": 0.5},
+        train={"teachers": ("elsewhere",), "distill_weight": 0.5},
     )
     row = machine.run(named, reviewer="none", until="predicted").round
     assert Path(row.config["cascade"]["large"]).is_absolute()
@@ -401,7 +400,7 @@ def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
     machine.run(under(named, ensemble={"members": ()}, cascade={"large": other}), reviewer="none", until="predicted")
     assert "ensemble.members (stays" in caplog.text
     assert "cascade.large (stays" in caplog.text
-    assert "round.teachers" not in caplog.text
+    assert "train.teachers" not in caplog.text
 
 
 # --- pruning ----------------------------------------------------------------------------------------
@@ -419,7 +418,7 @@ def refused(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize(
-    "named", ["ensemble.members", "cascade.large", "round.teachers", "round.start", "nothing", "settings now"]
+    "named", ["ensemble.members", "cascade.large", "train.teachers", "train.start", "nothing", "settings now"]
 )
 def test_pruning_keeps_the_readers_that_an_open_round_or_the_settings_name(
     runtime: Runtime, named: str, monkeypatch: pytest.MonkeyPatch
@@ -428,8 +427,8 @@ def test_pruning_keeps_the_readers_that_an_open_round_or_the_settings_name(
     sections: dict[str, dict[str, dict[str, object]]] = {
         "ensemble.members": {"ensemble": {"members": (path,)}},
         "cascade.large": {"cascade": {"large": path}},
-        "round.teachers": {"round": {"teachers": (path,)}, "train": {"distill_weight": 0.5}},
-        "round.start": {"round": {"start": path}},
+        "train.teachers": {"train": {"teachers": (path,), "distill_weight": 0.5}},
+        "train.start": {"train": {"start": path}},
     }
     if named in sections:
         machine.run(under(runtime, **sections[named]), reviewer="none", until="predicted")
@@ -444,7 +443,7 @@ def test_pruning_keeps_a_prepared_start_that_is_named_or_that_the_reader_began_a
     names = ("pretrain-0123456789ab", "pretrain-aaaaaaaaaaaa")
     for name in names:
         shutil.copytree(runtime.workspace.folder / begun, runtime.workspace.models_folder / name)
-    named = under(runtime, round={"start": f"models/{names[0]}"})
+    named = under(runtime, train={"start": f"models/{names[0]}"})
     assert prune(named, keep=1).models == (f"models/{names[1]}",)
     machine.run(named, reviewer="none")
     with runtime.database.read() as session:
@@ -495,7 +494,7 @@ def test_with_a_weight_of_distillation_the_student_learns_from_the_rounds_own_te
 
 def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     other = shutil.copytree(runtime.workspace.folder / runtime.best_model().path, runtime.workspace.folder / "other")
-    named = under(runtime, train={"distill_weight": 0.5}, round={"teachers": ("other", str(other))})
+    named = under(runtime, train={"distill_weight": 0.5, "teachers": ("other", str(other))})
     given = trained_with(named, monkeypatch, 0)
     assert [each.fingerprint for each in given["teachers"]] == [runtime.reader(runtime.best_model()).fingerprint] * 2
     assert given["teach_trusted"]
@@ -503,7 +502,7 @@ def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: 
 
 def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match=r"train\.distill_weight is 0; try: --set train\.distill_weight=0\.5"):
-        opening.resolve(under(runtime, round={"teachers": ("other",)}))
+        opening.resolve(under(runtime, train={"teachers": ("other",)}))
 
 
 def test_without_a_teacher_the_first_reader_says_that_it_learns_from_labels(
@@ -549,7 +548,7 @@ def test_a_round_that_could_never_train_is_not_opened(runtime: Runtime, monkeypa
             opening.resolve(under(runtime, train={"early_stopping_patience": 2}, round={"dev_share": 0.0}))
     bpe = tiny.roberta(runtime.workspace.models_folder / "bpe")
     with pytest.raises(BadCheckpoint, match="needs a WordPiece tokenizer"):
-        opening.resolve(under(runtime, experimental={"morphemes": True}, round={"start": str(bpe)}))
+        opening.resolve(under(runtime, experimental={"morphemes": True}, train={"start": str(bpe)}))
     monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda _: None)
     for asked in ({"experimental": {"morphemes": True}}, {"train": {"exact_match_features": "morphemes"}}):
         with pytest.raises(MissingExtra, match="morphemes"):

@@ -174,12 +174,12 @@ def test_a_round_goes_on_with_the_settings_it_was_opened_with(runtime: Runtime) 
 
 def test_settings_that_an_open_round_does_not_use_are_named(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     machine.run(runtime, reviewer="none", until="open")
-    given = with_settings(runtime.config, review={"review_budget": 99}, round={"start": "elsewhere"})
+    given = with_settings(runtime.config, review={"review_budget": 99}, train={"start": "elsewhere"})
     machine.run(runtime.with_config(given), until="open")
     stays = runtime.config.review.review_budget, opening.start_of(runtime)
     assert caplog.messages == [
         "round 2 goes on with the settings it was opened with; not used: "
-        f"review.review_budget (stays {stays[0]}), round.start (stays {stays[1]})"
+        f"review.review_budget (stays {stays[0]}), train.start (stays {stays[1]})"
     ]
 
 
@@ -225,7 +225,7 @@ def test_evaluation_is_made_once_and_then_read(runtime: Runtime, monkeypatch: py
 
 def test_evaluation_is_made_anew_under_another_precision(runtime: Runtime) -> None:
     end_to_end.evaluate(runtime, "test")
-    other = with_settings(runtime.config, train={"precision": "bf16"})
+    other = with_settings(runtime.config, compute={"precision": "bf16"})
     end_to_end.evaluate(runtime.with_config(other), "test")
     with runtime.database.read() as session:
         keys = [row.key for row in queries.evaluations(session, split="test")]

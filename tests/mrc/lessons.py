@@ -16,9 +16,7 @@ from mrc.read.model.heads import Scores
 from mrc.read.train_config import SoftTarget, TrainConfig, TrainingExample
 from tests.mrc import tiny
 
-CONFIG = TrainConfig(
-    max_steps=6, batch_size=3, learning_rate=1e-3, windows=WindowConfig(96, 16), checkpoint_every=2, device="cpu"
-)
+CONFIG = TrainConfig(max_steps=6, batch_size=3, learning_rate=1e-3, windows=WindowConfig(96, 16), checkpoint_every=2)
 NAMES = ("Mira Oland", "Tarn", "the mill", "가람 선생", "1893", "1921", "한빛 학당", "Mira")
 
 

@@ -54,7 +54,7 @@ def start(tmp_path_factory):
 
 
 def run(start, folder, *, examples=EXAMPLES, config=CONFIG, seed=0, **more):
-    return train(examples, start=start, config=config, seed=seed, folder=folder, **more)
+    return train(examples, start=start, config=config, seed=seed, folder=folder, device="cpu", **more)
 
 
 def stopped(start, folder, *, after, **more):
@@ -433,8 +433,8 @@ def test_dev_is_read_in_the_precision_of_the_finished_reader(precision, expected
         return score(self, *args, **more)
 
     monkeypatch.setattr(dev.Reader, "read", reading)
-    config = changed(CONFIG, max_steps=2, early_stopping_patience=1, precision=precision, checkpoint_every=1)
-    stopped(start, tmp_path / "reader", after=2, config=config, dev=DEV)
+    config = changed(CONFIG, max_steps=2, early_stopping_patience=1, checkpoint_every=1)
+    stopped(start, tmp_path / "reader", after=2, config=config, dev=DEV, precision=precision)
     assert seen[0] == (expected, torch.float32)
     kept = load_file(tmp_path / "reader.partial" / "best.safetensors")
     assert {value.dtype for value in kept.values()} == {torch.float32}

@@ -200,10 +200,10 @@ def test_a_student_comes_nearer_to_its_teachers_than_one_of_the_labels_alone(tmp
             windows=WindowConfig(48, 12),
             distill_weight=share,
             distill_temperature=1.0,
-            precision="fp32",
         )
         folder = tmp_path / f"student{share}"
-        train(taught_examples(0, 40), start=start, config=config, seed=0, folder=folder, teachers=teachers)
+        more = {"config": config, "seed": 0, "teachers": teachers, "precision": "fp32"}
+        train(taught_examples(0, 40), start=start, folder=folder, **more)
         student = Reader.load(folder, precision="fp32")
         found[share] = divergence(wanted, soft_targets([student], held_out, config=CONFIG, temperature=1.0))
     assert found[1.0] < found[0.0] / 2

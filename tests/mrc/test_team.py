@@ -28,7 +28,20 @@ def start(tmp_path):
 
 
 def test_a_job_comes_back_as_it_was_written(tmp_path):
-    job = Job(EXAMPLES, "start", TWO, 3, tmp_path / "reader", DEV, {"who 1": 0.5}, "korquad", ("teacher",), False)
+    job = Job(
+        EXAMPLES,
+        "start",
+        TWO,
+        3,
+        tmp_path / "reader",
+        DEV,
+        {"who 1": 0.5},
+        "korquad",
+        ("teacher",),
+        False,
+        "cpu",
+        "fp32",
+    )
     job.write(tmp_path / "job.json")
     again = Job.read(tmp_path / "job.json")
     assert again == job
@@ -100,13 +113,13 @@ def test_a_process_whose_parent_is_gone_ends(monkeypatch):
 
 
 def test_there_is_one_process_for_each_gpu_if_asked_and_no_more_than_gpus(monkeypatch):
-    assert distributed.processes(changed(TWO, processes=0)) == 1  # no GPU asked for
-    assert distributed.processes(TWO) == 2
+    assert distributed.processes(changed(TWO, processes=0), device="cpu") == 1  # no GPU asked for
+    assert distributed.processes(TWO, device="cpu") == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert distributed.processes(changed(TWO, device="cuda", processes=0)) == 3
+    assert distributed.processes(changed(TWO, processes=0), device="cuda") == 3
     with pytest.raises(NoDevice, match="processes = 4: this machine has 3 usable GPUs"):
-        distributed.processes(changed(TWO, device="cuda", processes=4))
+        distributed.processes(changed(TWO, processes=4), device="cuda")
 
 
 def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():

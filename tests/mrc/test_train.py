@@ -26,8 +26,8 @@ def start(tmp_path_factory):
     return tiny.bert(tmp_path_factory.mktemp("start") / "bert")
 
 
-def run(start, folder, *, examples=EXAMPLES, config=CONFIG, seed=0, progress=None):
-    return train(examples, start=start, config=config, seed=seed, folder=folder, progress=progress)
+def run(start, folder, *, examples=EXAMPLES, config=CONFIG, seed=0, **more):
+    return train(examples, start=start, config=config, seed=seed, folder=folder, device="cpu", **more)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -162,10 +162,10 @@ def test_a_question_is_never_cut_in_two_forward_passes():
 
 
 def test_gradients_do_not_depend_on_how_an_update_is_cut(start, tmp_path):
-    config = replace(CONFIG, max_steps=1, batch_size=8, precision="fp32")
+    config = replace(CONFIG, max_steps=1, batch_size=8)
     still = tiny.bert(tmp_path / "still", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    one = run(still, tmp_path / "one", config=replace(config, batch_tokens=10_000))
-    many = run(still, tmp_path / "many", config=replace(config, batch_tokens=1))
+    one = run(still, tmp_path / "one", config=replace(config, batch_tokens=10_000), precision="fp32")
+    many = run(still, tmp_path / "many", config=replace(config, batch_tokens=1), precision="fp32")
     whole, cut = (load_file(result.folder / "model.safetensors") for result in (one, many))
     assert one.loss == pytest.approx(many.loss, rel=1e-5)
     assert sum(float((whole[name] - cut[name]).abs().mean()) for name in whole) < 1e-3

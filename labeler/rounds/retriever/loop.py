@@ -51,7 +51,7 @@ class Outcome:
 
 def wanted(runtime: Runtime, fingerprint: str | None) -> bool:
     """Whether a round with this index trains a retriever: it is to, and the index finds passages by meaning."""
-    return runtime.config.train.retriever and fingerprint is not None and runtime.index(fingerprint).dense is not None
+    return runtime.config.retriever.train and fingerprint is not None and runtime.index(fingerprint).dense is not None
 
 
 def start_of(runtime: Runtime, fingerprint: str) -> str:
@@ -101,7 +101,7 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Bi
                 config=runtime.config.retriever.training,
                 seed=row.seed,
                 folder=folder_of(runtime, row),
-                device=runtime.config.train.device,
+                device=runtime.device,
                 progress=progress,
             )
     except (BadCheckpoint, DataError, TrainingDiverged) as error:  # other settings need another round

@@ -31,10 +31,11 @@ RESOLVED = frozenset(
         "workspace.database",
         "workspace.language",
         "workspace.metric",
-        "train.device",
+        "compute.threads",
+        "compute.device",
         "round.reviewer",
-        "round.start",
-        "round.teachers",
+        "train.start",
+        "train.teachers",
         "retriever.start",
         "ensemble.members",
         "cascade.large",
@@ -139,18 +140,18 @@ def _indexed(runtime: Runtime, config: Config) -> tuple[Config, str | None]:
     Where the round trains a retriever, the settings say from which checkpoint.
     """
     if runtime.given:
-        if config.train.retriever:
+        if config.retriever.train:
             log.warning(
-                "train.retriever is on, but questions are read in the passages they came with (read.passages): "
+                "retriever.train is on, but questions are read in the passages they came with (read.passages): "
                 "no retriever is trained"
             )
         return config, None
     fingerprint = runtime.current_index()
     if loop.wanted(runtime, fingerprint):
         return with_settings(config, retriever={"start": loop.start_of(runtime, fingerprint)}), fingerprint
-    if config.train.retriever:
+    if config.retriever.train:
         log.warning(
-            "train.retriever is on, but the index ranks passages by terms alone: no retriever is trained; "
+            "retriever.train is on, but the index ranks passages by terms alone: no retriever is trained; "
             "name an encoder with: labeler index --dense NAME"
         )
     return config, fingerprint
@@ -161,25 +162,20 @@ def resolve(runtime: Runtime, reviewer: str | None = None) -> Config:
 
     Raises: NotReady, NoDevice, MissingExtra, BadCheckpoint for a round that could never read or never train.
     """
-    from mrc.encoder import pick_device
-
     runtime.check_company()
-    device = str(pick_device(runtime.config.train.device))
+    device = runtime.device
     start = start_of(runtime)
     preflight.can_train(runtime, start)
     return with_settings(
         runtime.config,
         workspace={"language": runtime.language, "metric": runtime.metric},
-        train={"device": device},
+        compute={"device": device},
         ensemble={"members": members_of(runtime)},
         cascade={
             "large": _named_start(runtime, runtime.config.cascade.large) if runtime.config.cascade.large else None
         },
-        round={
-            "reviewer": reviewer or runtime.config.round.reviewer,
-            "start": start,
-            "teachers": teachers_of(runtime),
-        },
+        train={"start": start, "teachers": teachers_of(runtime)},
+        round={"reviewer": reviewer or runtime.config.round.reviewer},
     )
 
 
@@ -191,9 +187,9 @@ def members_of(runtime: Runtime) -> tuple[str, ...]:
 def teachers_of(runtime: Runtime) -> tuple[str, ...]:
     """The readers that the setting names as teachers. Raises NotReady where nothing would be learnt from them, or a
     folder is gone; BadCheckpoint where one is no model."""
-    named = runtime.config.round.teachers
+    named = runtime.config.train.teachers
     if named and not runtime.config.train.distill_weight:
-        raise NotReady("round.teachers are named, but train.distill_weight is 0; try: --set train.distill_weight=0.5")
+        raise NotReady("train.teachers are named, but train.distill_weight is 0; try: --set train.distill_weight=0.5")
     return tuple(_named_start(runtime, name) for name in named)
 
 
@@ -202,7 +198,7 @@ def start_of(runtime: Runtime) -> str:
 
     Raises NotReady where its folder is gone; BadCheckpoint where the setting names no model.
     """
-    named = runtime.config.round.start
+    named = runtime.config.train.start
     with runtime.database.read() as session:
         best = queries.best_model(session)
     if named is not None and not (named == checkpoints.BUILTIN and best and checkpoints.is_builtin(best.start)):

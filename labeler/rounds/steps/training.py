@@ -88,9 +88,11 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, fo
             progress=progress,
             dev=watched(runtime),
             teachers=teachers(runtime, row),
-            teach_trusted=bool(runtime.config.round.teachers),
+            teach_trusted=bool(runtime.config.train.teachers),
             shares=pool_shares(runtime, row),
             metric=runtime.metric,
+            device=runtime.device,
+            precision=runtime.config.compute.precision,
         )
 
 
@@ -110,7 +112,7 @@ def mine_negatives(
 
     Read in the softmax of the question, they teach the reader to compare passages (Clark & Gardner 2018).
     """
-    count = runtime.config.round.negatives
+    count = runtime.config.train.negatives
     asked = [each for each in rows if each.label.answers]
     if not count or row.index_fingerprint is None:
         return {}
@@ -154,7 +156,7 @@ def teachers(runtime: Runtime, row: RoundRow) -> list[Reader]:
     """
     if not runtime.config.train.distill_weight:
         return []
-    named = runtime.config.round.teachers
+    named = runtime.config.train.teachers
     if named:
         return [runtime.load(Path(runtime.located(name))) for name in named]
     if row.teacher_id is None:

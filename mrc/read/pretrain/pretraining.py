@@ -102,10 +102,18 @@ def _select(
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         windows=WindowConfig(longest, longest // 3),
+    )
+    made = train(
+        examples,
+        start=start,
+        config=settings,
+        seed=seed,
+        folder=folder,
+        progress=progress,
         device=device,
         precision=precision,
     )
-    return train(examples, start=start, config=settings, seed=seed, folder=folder, progress=progress).folder
+    return made.folder
 
 
 def _later(progress: Progress | None, done: int) -> Progress | None:

@@ -39,13 +39,13 @@ STEP: Final = "update done: "  # begins a line by which the first worker tells o
 PATIENCE: Final = timedelta(hours=6)  # how long a process waits for another: one of them reads dev alone
 
 
-def processes(config: TrainConfig) -> int:
+def processes(config: TrainConfig, *, device: str) -> int:
     """How many processes train: as the settings say, or one for each GPU.
 
     Raises: NoDevice where there are fewer GPUs than processes that want one.
     """
     wanted = config.experimental.processes
-    if pick_device(config.device).type != "cuda":
+    if pick_device(device).type != "cuda":
         return wanted or 1
     gpus = torch.cuda.device_count()
     if wanted > gpus:
@@ -108,9 +108,9 @@ def join(job: Job, parent: int) -> ProcessGroup:
     """This worker as one of its team, by what the launcher has put into the environment."""
     from accelerate import Accelerator, InitProcessGroupKwargs
 
-    device = pick_device(job.config.device)
+    device = pick_device(job.device)
     hidden_size = int(getattr(load_config(job.start), "hidden_size", 0))
-    low = pick_dtype(job.config.precision, device=device, hidden_size=hidden_size) is torch.bfloat16
+    low = pick_dtype(job.precision, device=device, hidden_size=hidden_size) is torch.bfloat16
     waiting = InitProcessGroupKwargs(timeout=PATIENCE)
     precision = "bf16" if low else "no"
     return ProcessGroup(

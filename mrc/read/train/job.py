@@ -29,6 +29,8 @@ class Job:
     metric: Metric = "squad"
     teachers: tuple[str, ...] = ()  # their fingerprints
     teach_trusted: bool = True  # whether they teach the trusted examples, too
+    device: str = "auto"
+    precision: str = "auto"
 
     @property
     def partial(self) -> Path:
@@ -40,7 +42,7 @@ class Job:
         """Hash of all that decides the result."""
         begin = model_hash(self.start) if Path(self.start).is_dir() else str(self.start)
         parts = [begin, asdict(self.config), self.seed, [asdict(example) for example in self.examples]]
-        parts += [self.metric, self.shares, self.teachers]
+        parts += [self.device, self.precision, self.metric, self.shares, self.teachers]
         parts += [[asdict(each) for each in self.dev] if self.config.early_stopping_patience else []]
         parts += [self.teach_trusted] if self.teachers else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -65,6 +67,8 @@ class Job:
             told["metric"],
             tuple(told["teachers"]),
             told["teach_trusted"],
+            told["device"],
+            told["precision"],
         )
 
 

@@ -50,6 +50,8 @@ def train(
     teach_trusted: bool = True,
     shares: Mapping[str, float] | None = None,
     metric: Metric = "squad",
+    device: str = "auto",
+    precision: str = "auto",
 ) -> TrainResult:
     """The finished reader's folder, hash and loss; the folder appears whole or not at all.
 
@@ -64,6 +66,7 @@ def train(
         shares: the wanted share of each kind of example (`config.balance`), as `mrc.read.data.balance.strata` names them;
             without it, that among the trusted.
         metric: by which rewards and dev are marked.
+        device, precision: see `mrc.encoder.pick_device` and `pick_dtype`.
 
     Raises: BadCheckpoint for an unusable start or a folder that holds something else; DataError without a usable
     example, or with patience and nothing to watch; TrainingDiverged and OutOfMemory, with the last checkpoint kept.
@@ -72,7 +75,7 @@ def train(
     if names and not trained_on(examples, human_labelled=teach_trusted):
         log.warning("all examples are trusted: the teachers teach nothing, and this reader learns from labels alone")
         names = ()
-    job = Job(examples, start, config, seed, Path(folder), dev, shares, metric, names, teach_trusted)
+    job = Job(examples, start, config, seed, Path(folder), dev, shares, metric, names, teach_trusted, device, precision)
     fingerprint = job.fingerprint
     if job.folder.exists():
         return _finished(job.folder, fingerprint)
@@ -80,14 +83,14 @@ def train(
         raise DataError(
             f"early_stopping_patience = {config.early_stopping_patience} needs dev questions to watch; give some or set early_stopping_patience = 0"
         )
-    processes = distributed.processes(config)
+    processes = distributed.processes(config, device=device)
     forget_others(job.partial, fingerprint)
     if names:
         _beliefs(job, teachers)
     if processes > 1:
         distributed.train_together(job, processes, progress)
         return _finished(job.folder, fingerprint)
-    return run_job(job, update.SingleProcess(pick_device(config.device)), progress)
+    return run_job(job, update.SingleProcess(pick_device(device)), progress)
 
 
 def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResult:
@@ -113,7 +116,7 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
     items, numbers, unusable = prepare(job.examples, windower, config)
     if not items:
         raise DataError(f"none of {len(job.examples)} examples can train: no answer has a token or fits into a window")
-    low = pick_dtype(config.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
+    low = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
     items, updates = _scheduled(job, items, numbers)
     ctx = update.TrainContext(items, windower, updates, config, job.seed, job.metric, low, crew)
     optimizer = torch.optim.AdamW(rate_groups(model, config))
@@ -124,6 +127,7 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
             job.folder, "", len(items), state.done, time.monotonic() - began, float(np.mean(state.losses)), unusable
         )
         origin = {"fingerprint": fingerprint, "start": str(job.start), "config": asdict(config), "seed": job.seed}
+        origin |= {"device": job.device, "precision": job.precision}
         return _finish(state, tokenizer, result, job.partial, origin) if crew.rank == 0 else result
 
 
