@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db import backup_postgresql
 from db.engine import Database, check_known, read_revision
-from db.errors import Conflict, DbError, NotADatabase, StorageFault, Unsupported
+from db.errors import Conflict, DbError, NotADatabase, StorageError, Unsupported
 from db.faults import named_fault
 from db.models import utc_now
 
@@ -20,7 +20,7 @@ def backup(database: Database, target: Path) -> Path:
     Raises:
         NotADatabase: there is no database to copy.
         Conflict: the target exists.
-        StorageFault: the target cannot be written.
+        StorageError: the target cannot be written.
         Unsupported: PostgreSQL's programs are not installed.
     """
     database.revision()
@@ -89,7 +89,7 @@ def _copy(source: Path, partial: Path) -> None:
 def _fault(error: sqlite3.Error, *, source: Path, target: Path) -> DbError:
     """What cannot be read is the source's fault, what cannot be written the target's."""
     named = named_fault(error, where=str(source))
-    if isinstance(named, StorageFault):
+    if isinstance(named, StorageError):
         return named_fault(error, where=str(target)) or named
     return named or NotADatabase(f"{source} cannot be copied ({error}): name another file")
 

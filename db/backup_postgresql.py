@@ -14,7 +14,7 @@ from types import MappingProxyType
 from sqlalchemy import inspect
 
 from db.engine import Database, check_known
-from db.errors import DbError, NotADatabase, StorageFault, Unsupported
+from db.errors import DbError, NotADatabase, StorageError, Unsupported
 from db.faults import fault_of_state
 from db.models import utc_now
 from db.urls import without_password
@@ -29,7 +29,7 @@ def dump(database: Database, target: Path) -> None:
 
     Raises:
         NotADatabase: there are no tables to copy.
-        StorageFault: what pg_dump says, e.g. that the target cannot be written.
+        StorageError: what pg_dump says, e.g. that the target cannot be written.
         Unsupported: pg_dump is not installed.
     """
     if database.revision() is None:
@@ -54,7 +54,7 @@ def restore(database: Database, source: Path) -> Path | None:
         NotADatabase: the copy is damaged or another program's, or the database holds another program's tables.
         SchemaTooNew: the copy was written by a newer version.
         Busy: the database is in use.
-        StorageFault: what psql says; the database is as it was.
+        StorageError: what psql says; the database is as it was.
         Unsupported: the programs are not installed.
     """
     filled = database.revision() is not None
@@ -128,4 +128,4 @@ def _fault(name: str, said: str, *, where: str) -> DbError:
     state = _STATE.search(said)
     named = fault_of_state(state[1], where=where) if state else None
     lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines() or ["nothing"]
-    return named or StorageFault(f"{where}: {name} says: {' '.join(lines[0].split())[:300]}")
+    return named or StorageError(f"{where}: {name} says: {' '.join(lines[0].split())[:300]}")

@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, orm, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.orm import Session
 
 from db import postgres
 from db.errors import NotADatabase, SchemaTooNew, SchemaTooOld
@@ -20,6 +19,8 @@ from db.urls import without_password
 
 REVISIONS = ("0001", "0002", "0003")  # of db/migrations/versions, oldest first; a test holds that they are all
 HEAD = REVISIONS[-1]
+
+Session: TypeAlias = orm.Session  # what every read and write takes first
 
 
 def _dumps(value: Any) -> str:
@@ -76,7 +77,7 @@ class Database:
 
         Raises:
             Busy: another process holds the write lock for longer than `busy_seconds`.
-            StorageFault: the disk is full, or the file or its folder cannot be written.
+            StorageError: the disk is full, or the file or its folder cannot be written.
         """
         with self.named_errors(), Session(self._writers, autoflush=False) as session, session.begin():
             session.connection()  # takes the lock now, not at the first statement
@@ -102,7 +103,7 @@ class Database:
             return read_revision(connection, where=str(self))
 
     @contextmanager
-    def hold(self, note: str) -> Iterator[None]:
+    def lock(self, note: str) -> Iterator[None]:
         """Holds a PostgreSQL database for this process alone, until the block ends or the process does.
 
         `note` tells others who. An SQLite file has no such lock: a file beside it serves.

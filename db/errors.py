@@ -5,7 +5,7 @@ DbError
 ├── SchemaTooOld    the database was written by an older version
 ├── SchemaTooNew    the database was written by a newer version
 ├── Unreachable     the database server does not answer, or refuses the user
-├── StorageFault    the disk is full, or the folder cannot be read or written
+├── StorageError    the disk is full, or the folder cannot be read or written
 ├── Busy            another process is writing
 ├── Unsupported     a program that the command needs is not installed
 ├── NotFound        no such question, label, round, import ...
@@ -30,7 +30,7 @@ class SchemaTooNew(DbError):
     """The database was written by a newer version of this tool."""
 
 
-class StorageFault(DbError):
+class StorageError(DbError):
     """The disk is full, or the database's file or folder cannot be read or written."""
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from db.errors import Busy, Conflict, DbError, NotADatabase, StorageFault, Unreachable
+from db.errors import Busy, Conflict, DbError, NotADatabase, StorageError, Unreachable
 
 # What SQLite says: the first phrase found in the message decides.
 _SQLITE: tuple[tuple[str, type[DbError], str], ...] = (
     ("file is not a database", NotADatabase, "is not a database: name another file, or `labeler db restore` a backup"),
     ("malformed", NotADatabase, "is damaged: `labeler db restore` a backup"),
     ("locked", Busy, "is being written by another process: wait for it, then run again"),
-    ("disk is full", StorageFault, "cannot grow, the disk is full: free some space, then run again"),
-    ("disk i/o error", StorageFault, "cannot be read or written (disk I/O error): check the disk and its free space"),
-    ("readonly", StorageFault, "cannot be written: check the permissions of the file and its folder"),
-    ("unable to open", StorageFault, "cannot be opened: check the path and the permissions of its folder"),
+    ("disk is full", StorageError, "cannot grow, the disk is full: free some space, then run again"),
+    ("disk i/o error", StorageError, "cannot be read or written (disk I/O error): check the disk and its free space"),
+    ("readonly", StorageError, "cannot be written: check the permissions of the file and its folder"),
+    ("unable to open", StorageError, "cannot be opened: check the path and the permissions of its folder"),
 )
 
 # PostgreSQL's SQLSTATE (appendix A of its manual): the first prefix that fits decides.
@@ -20,15 +20,15 @@ _STATES: tuple[tuple[str, type[DbError], str], ...] = (
     ("08", Unreachable, "lost the connection: check server and network, then run again; what was committed stays"),
     ("57P", Unreachable, "is shutting down or starting: run again when it is up; what was committed stays"),
     ("53300", Unreachable, "has no free connection: wait, or raise max_connections"),
-    ("53100", StorageFault, "cannot grow, the server's disk is full: free some space there, then run again"),
-    ("53", StorageFault, "is out of resources: see the server's log"),
-    ("42501", StorageFault, "does not give this user the rights for it: ask its owner to GRANT them"),
-    ("25006", StorageFault, "is read-only: name the primary server"),
+    ("53100", StorageError, "cannot grow, the server's disk is full: free some space there, then run again"),
+    ("53", StorageError, "is out of resources: see the server's log"),
+    ("42501", StorageError, "does not give this user the rights for it: ask its owner to GRANT them"),
+    ("25006", StorageError, "is read-only: name the primary server"),
     ("55P03", Busy, "is being written by another process: wait for it, then run again"),
     ("57014", Busy, "cancelled a statement that took too long: run again"),
     ("40", Busy, "was changed by another process at the same time: run again"),
-    ("58", StorageFault, "cannot be read or written: see the server's log"),
-    ("XX", StorageFault, "is damaged or at fault: see the server's log"),
+    ("58", StorageError, "cannot be read or written: see the server's log"),
+    ("XX", StorageError, "is damaged or at fault: see the server's log"),
     ("22001", Conflict, "cannot hold a text this long: shorten it"),
 )
 

@@ -30,17 +30,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ROLES = ("gold", "calibration", "dev", "test", "pool")
-LABEL_KINDS = ("gold", "human", "pseudo")
-ROUND_KINDS = ("baseline", "cold", "loop", "retrain")  # cold: the first round where there is no gold at all
-STAGES = ("open", "predicted", "in_review", "reviewed", "certified", "labelled", "trained", "closed")
-TASK_KINDS = ("random", "uncertain", "suspect", "audit", "double", "adjudication")
-REVIEW_SOURCES = ("simulated", "studio", "file", "terminal")
-TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
-VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
-BAD_QUESTION = "bad question, reviewed"  # how `excluded_why` begins where reviewers excluded a question
-DECISIONS = ("release", "train", "review", "leave")
-LABEL_ORIGINS = ("import", "spare", "review", "round", "manual", "restored")  # spare: a second gold label, in reserve
+from db.vocabulary import (
+    DECISIONS,
+    LABEL_KINDS,
+    LABEL_ORIGINS,
+    REVIEW_SOURCES,
+    ROLES,
+    ROUND_KINDS,
+    STAGES,
+    TASK_KINDS,
+    TASK_STATES,
+    VERDICTS,
+)
 
 
 def utc_now() -> datetime:
@@ -148,7 +149,7 @@ class Question(Base):
     context_id: Mapped[str | None] = mapped_column(ForeignKey("passages.id"), index=True)
     is_impossible: Mapped[bool | None]  # only where a file gave the context
     duplicate_of: Mapped[str | None] = mapped_column(ForeignKey("questions.id"))
-    excluded_why: Mapped[str | None] = mapped_column(
+    exclusion_reason: Mapped[str | None] = mapped_column(
         Text
     )  # withdrawn by hand or a bad question: no model labels it again
     active: Mapped[bool] = mapped_column(default=True, index=True)
@@ -298,7 +299,7 @@ class Retriever(Base):
     examples: Mapped[int]
     seconds: Mapped[float]
     loss: Mapped[float | None]
-    named_before: Mapped[str | None] = mapped_column(Text)  # the model that `labeler index` would have used
+    encoder_before: Mapped[str | None] = mapped_column(Text)  # the model that `labeler index` would have used
     index_before: Mapped[str | None] = mapped_column(String(64))  # fingerprint of the index that it was judged against
     index_after: Mapped[str | None] = mapped_column(String(64))  # of the one built with it; None: not built
     gate: Mapped[dict[str, Any] | None]  # the verdict with its numbers
@@ -465,23 +466,23 @@ class StudioProject(Base):
     uid: Mapped[str] = mapped_column(String(32), unique=True)
     remote_id: Mapped[int | None]  # the server's; None until it is known
     blind: Mapped[bool]  # its page shows no suggestion
-    places: Mapped[int]  # passages on its page
+    passage_slots: Mapped[int]  # passages on its page
     reviewers: Mapped[int]  # people who answer each task
     page_sha256: Mapped[str] = mapped_column(String(64))  # of the page configuration that was set
     cursor: Mapped[str | None] = mapped_column(String(40))  # the server's clock: all changes before it were pulled
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    gone_at: Mapped[datetime | None]  # found deleted on the server
+    deleted_at: Mapped[datetime | None]  # found deleted on the server
 
     __table_args__ = (
         Index(
             "one_live_project",
             "url",
             "blind",
-            "places",
+            "passage_slots",
             "reviewers",
             unique=True,
-            sqlite_where=sql("gone_at IS NULL"),
-            postgresql_where=sql("gone_at IS NULL"),
+            sqlite_where=sql("deleted_at IS NULL"),
+            postgresql_where=sql("deleted_at IS NULL"),
         ),
     )
 
@@ -507,7 +508,7 @@ class StudioTask(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("studio_projects.id"))
     push_id: Mapped[int] = mapped_column(ForeignKey("studio_pushes.id"), index=True)
     remote_id: Mapped[int | None]  # the server's; None until it is known
-    gone_at: Mapped[datetime | None]  # found deleted on the server, or removed from it by us
+    deleted_at: Mapped[datetime | None]  # found deleted on the server, or removed from it by us
 
     __table_args__ = (
         Index(
@@ -515,8 +516,8 @@ class StudioTask(Base):
             "project_id",
             "remote_id",
             unique=True,
-            sqlite_where=sql("gone_at IS NULL"),
-            postgresql_where=sql("gone_at IS NULL"),
+            sqlite_where=sql("deleted_at IS NULL"),
+            postgresql_where=sql("deleted_at IS NULL"),
         ),
     )
 
@@ -538,10 +539,10 @@ class StudioAnnotation(Base):
     __table_args__ = (UniqueConstraint("studio_task_id", "remote_id"),)
 
 
-class FiledAnnotation(Base):
+class FileAnnotation(Base):
     """An annotation that a file brought, as the newest file had it: the same file, or an older one, changes nothing."""
 
-    __tablename__ = "filed_annotations"
+    __tablename__ = "file_annotations"
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
     unique_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the annotation, in all servers
     reviewer: Mapped[str] = mapped_column(String(255))
@@ -578,7 +579,7 @@ class Label(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     withdrawn_at: Mapped[datetime | None]
     withdrawn_by: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))
-    withdrawn_why: Mapped[str | None] = mapped_column(Text)
+    withdrawal_reason: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -610,7 +611,7 @@ class Label(Base):
         ),
         CheckConstraint("kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'", name="gold_is_traceable"),
         CheckConstraint("kind <> 'human' OR reviewer IS NOT NULL", name="human_has_a_reviewer"),
-        CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_why IS NULL)", name="withdrawn_with_a_reason"),
+        CheckConstraint("(withdrawn_at IS NULL) = (withdrawal_reason IS NULL)", name="withdrawn_with_a_reason"),
         CheckConstraint("withdrawn_by IS NULL OR withdrawn_at IS NOT NULL", name="withdrawer_has_withdrawn"),
         Index(
             "one_live_label",

@@ -53,7 +53,7 @@ class QuestionRow:
     context_id: str | None = None
     is_impossible: bool | None = None
     duplicate_of: str | None = None
-    excluded_why: str | None = None  # why no model labels it again; not read by writes
+    exclusion_reason: str | None = None  # why no model labels it again; not read by writes
     active: bool = True  # not read by writes: what an import brings is active
 
 
@@ -105,7 +105,7 @@ class LabelRow:
     created_at: datetime
     withdrawn_at: datetime | None
     withdrawn_by: int | None  # round; None when by hand or by undoing an import
-    withdrawn_why: str | None
+    withdrawal_reason: str | None
 
     @property
     def live(self) -> bool:
@@ -250,7 +250,7 @@ class RetrieverRow:
     examples: int
     seconds: float
     loss: float | None
-    named_before: str | None
+    encoder_before: str | None
     index_before: str | None
     index_after: str | None
     gate: Json | None
@@ -398,7 +398,7 @@ class NewReview:
 
 
 @dataclass(frozen=True, slots=True)
-class FiledReview:
+class FileReview:
     """A person's newest annotation of a task in a file; `review` is None where it cannot be read."""
 
     task_id: int
@@ -442,12 +442,12 @@ class StudioProjectRow:
     uid: str  # in the project's description: how it is known again
     remote_id: int | None  # the server's; None until it is known
     blind: bool  # its page shows no suggestion
-    places: int  # passages on its page
+    passage_slots: int  # passages on its page
     reviewers: int  # people who answer each task
     page_sha256: str
     cursor: str | None  # the server's clock: all changes before it were pulled
     created_at: datetime
-    gone_at: datetime | None  # found deleted on the server
+    deleted_at: datetime | None  # found deleted on the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +471,7 @@ class StudioTaskRow:
     project_id: int
     push_id: int
     remote_id: int | None
-    gone_at: datetime | None
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,7 +502,7 @@ class StudioAnnotationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class AnnotationChanges:
     """What bringing tasks' annotations into the database changed."""
 
     new: int = 0  # reviews that were not there

@@ -30,10 +30,10 @@ MOMENTS: dict[str, tuple[str, str]] = {
         "labeler.review.studio.client:Client",
         "import_tasks",
     ),  # on the server; we do not know their ids
-    "tasks placed": ("db.store", "place_tasks"),  # inside the transaction
+    "tasks placed": ("db.store", "record_placements"),  # inside the transaction
     "ids read": ("labeler.review.studio.client:Client", "ids"),
-    "annotations settled": ("db.store", "settle_annotations"),  # inside the transaction: this page is lost
-    "cursor moved": ("db.store", "move_cursor"),
+    "annotations settled": ("db.store", "record_annotations"),  # inside the transaction: this page is lost
+    "cursor moved": ("db.store", "set_project_cursor"),
 }
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from db.rows import LabelRow, SpanRow
 
 
@@ -71,7 +70,7 @@ def label(row: LabelRow) -> list[Any]:
         row.written_by if row.written_by is not None else -1,
         row.live,
         row.withdrawn_by if row.withdrawn_by is not None else -1,
-        str(row.withdrawn_why),
+        str(row.withdrawal_reason),
         row.train_weight,
         row.released,
         row.confidence or 0,

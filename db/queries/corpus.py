@@ -12,8 +12,7 @@ from db.errors import NotFound
 from db.models import Document, Import, Label, LabelAnswer, Meta, Passage, Question
 from db.rows import ImportRow, PassageRow, QuestionRow, RoleRow
 from db.sql import AnyRow, AnySelect, in_chunks, table
-
-HELD_OUT = ("calibration", "dev", "test")
+from db.vocabulary import HELD_OUT
 
 _PASSAGE = (Passage.id, Passage.document_id, Passage.position, Passage.text, Document.title)
 _QUESTION = (
@@ -26,7 +25,7 @@ _QUESTION = (
     Question.context_id,
     Question.is_impossible,
     Question.duplicate_of,
-    Question.excluded_why,
+    Question.exclusion_reason,
     Question.active,
 )
 
@@ -84,7 +83,7 @@ def pool_to_predict(session: Session) -> list[QuestionRow]:
         Question.role == "pool",
         Question.active,
         Question.duplicate_of.is_(None),
-        Question.excluded_why.is_(None),
+        Question.exclusion_reason.is_(None),
         ~decided,
     )
     return _by_id(QuestionRow(*row) for row in session.execute(statement))

@@ -9,9 +9,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import (
-    LABEL_KINDS,
-    ROLES,
-    TASK_STATES,
     Calibrator,
     Event,
     Import,
@@ -30,6 +27,7 @@ from db.queries import corpus
 from db.queries import label as label_queries
 from db.rows import Counts, EventRow, LabelRow
 from db.sql import AnyRow, AnySelect, table
+from db.vocabulary import LABEL_KINDS, ROLES, TASK_STATES
 
 # The order of events that carry the same moment.
 _ORDER = ("import", "import_undone", "prediction", "task", "review", "label_withdrawn", "label")
@@ -155,7 +153,7 @@ def _labels(session: Session, question_id: str) -> list[EventRow]:
         detail = _label_detail(label) | {"model_hash": model_hash, "calibrator_hash": calibrator_hash}
         found.append(EventRow(label.created_at, "label", label.round_number, question_id, detail))
         if label.withdrawn_at is not None:
-            left = {"label_id": label.id, "label_kind": label.kind, "why": label.withdrawn_why}
+            left = {"label_id": label.id, "label_kind": label.kind, "reason": label.withdrawal_reason}
             found.append(EventRow(label.withdrawn_at, "label_withdrawn", label.withdrawn_by, question_id, left))
     return found
 

@@ -64,14 +64,14 @@ def labels(
 
 def written_counts(session: Session, round_number: int) -> dict[str, int]:
     """How many labels a round made, whatever became of them since: human, pseudo; of the pseudo-labels, how many were
-    released and how many taught. Labels that it gave back do not count."""
+    released and how many are trained on. Labels that it gave back do not count."""
     made = (Label.written_by == round_number, Label.origin != "restored")
     pseudo = (*made, Label.kind == "pseudo")
     wanted = {
         "human": (*made, Label.kind == "human"),
         "pseudo": pseudo,
         "released": (*pseudo, Label.released),
-        "taught": (*pseudo, Label.train_weight > 0),
+        "trained_on": (*pseudo, Label.train_weight > 0),
     }
     counting = select(func.count()).select_from(Label)
     return {name: session.execute(counting.where(*where)).scalar_one() for name, where in wanted.items()}

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from db.models import BAD_QUESTION, Label, Question, Review, Task
+from db.models import Label, Question, Review, Task
 from db.rows import ReviewRow, SpanRow, TaskRow
 from db.sql import AnyRow, in_chunks, table
+from db.vocabulary import BAD_QUESTION
 
 
 def tasks(session: Session, *, round_number: int | None = None, states: Sequence[str] | None = None) -> list[TaskRow]:
@@ -42,7 +43,7 @@ def outdated_reviews(session: Session) -> list[ReviewRow]:
     """Reviews that were edited or taken back since something was recorded of them that still stands: a live label, or
     the exclusion of a bad question. The next labelling follows."""
     labelled = select(Label.review_id).where(Label.withdrawn_at.is_(None), Label.review_id.is_not(None))
-    excluded = select(Question.id).where(Question.excluded_why.startswith(BAD_QUESTION))
+    excluded = select(Question.id).where(Question.exclusion_reason.startswith(BAD_QUESTION))
     bad = (Review.verdict == "bad_question") & Review.recorded_in.is_not(None) & Task.question_id.in_(excluded)
     return _fetch(session, Review.superseded_at.is_not(None), Review.id.in_(labelled) | bad)
 

@@ -21,7 +21,7 @@ def projects(session: Session, *, url: str | None = None, gone: bool = False) ->
     if url is not None:
         statement = statement.where(StudioProject.url == url)
     if not gone:
-        statement = statement.where(StudioProject.gone_at.is_(None))
+        statement = statement.where(StudioProject.deleted_at.is_(None))
     return [StudioProjectRow(**row._mapping) for row in session.execute(statement)]
 
 
@@ -43,7 +43,7 @@ def unfinished_pushes(session: Session, *, url: str) -> list[StudioPushRow]:
     statement = (
         select(table(StudioPush))
         .join(StudioProject, StudioProject.id == StudioPush.project_id)
-        .where(StudioPush.finished_at.is_(None), StudioProject.url == url, StudioProject.gone_at.is_(None))
+        .where(StudioPush.finished_at.is_(None), StudioProject.url == url, StudioProject.deleted_at.is_(None))
         .order_by(StudioPush.id)
     )
     return [StudioPushRow(**row._mapping) for row in session.execute(statement)]
@@ -75,7 +75,7 @@ def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, Studio
 
 def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
     """The live tasks of a push (its local id), in the order they are sent."""
-    where = (StudioTask.push_id == push_id, StudioTask.gone_at.is_(None))
+    where = (StudioTask.push_id == push_id, StudioTask.deleted_at.is_(None))
     statement = select(table(StudioTask)).where(*where).order_by(StudioTask.id)
     return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
 
@@ -84,7 +84,7 @@ def live_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] |
     """The live tasks of a project whose server ids are known: all, or those of these ids."""
     live = (
         StudioTask.project_id == project_id,
-        StudioTask.gone_at.is_(None),
+        StudioTask.deleted_at.is_(None),
         StudioTask.remote_id.is_not(None),
     )
     statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
@@ -94,17 +94,17 @@ def live_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] |
     return [StudioTaskRow(**row._mapping) for chunk in chunks for row in session.execute(chunk)]
 
 
-def places_of(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
+def placements(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
     """The live rows of these tasks whose server ids are known, of all projects."""
     found: list[StudioTaskRow] = []
     for ids in in_chunks(task_ids):
-        live = (StudioTask.task_id.in_(ids), StudioTask.gone_at.is_(None), StudioTask.remote_id.is_not(None))
+        live = (StudioTask.task_id.in_(ids), StudioTask.deleted_at.is_(None), StudioTask.remote_id.is_not(None))
         statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
         found += [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
     return found
 
 
-def copies(session: Session, project_id: int) -> list[StudioTaskRow]:
+def repeated_placements(session: Session, project_id: int) -> list[StudioTaskRow]:
     """The live rows of those tasks that stand in a project more than once, by task."""
     rows = live_tasks(session, project_id)
     places = Counter(row.task_id for row in rows)
@@ -117,7 +117,7 @@ def servers_of_open_tasks(session: Session) -> set[str]:
         select(StudioProject.url)
         .join(StudioTask, StudioTask.project_id == StudioProject.id)
         .join(Task, Task.id == StudioTask.task_id)
-        .where(Task.state == "open", StudioTask.gone_at.is_(None), StudioProject.gone_at.is_(None))
+        .where(Task.state == "open", StudioTask.deleted_at.is_(None), StudioProject.deleted_at.is_(None))
     )
     return set(session.execute(statement.distinct()).scalars())
 
@@ -128,7 +128,7 @@ def withdrawn_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
     statement = (
         select(table(StudioTask))
         .join(Task, Task.id == StudioTask.task_id)
-        .where(*withdrawn, StudioTask.gone_at.is_(None))
+        .where(*withdrawn, StudioTask.deleted_at.is_(None))
         .order_by(StudioTask.id)
     )
     return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
@@ -146,7 +146,7 @@ def has_unsent_tasks(session: Session, round_number: int) -> bool:
 
 
 def _unsent(round_number: int) -> tuple[ColumnElement[bool], ...]:
-    live = select(StudioTask.task_id).where(StudioTask.gone_at.is_(None))
+    live = select(StudioTask.task_id).where(StudioTask.deleted_at.is_(None))
     return Task.round_number == round_number, Task.state == "open", Task.id.not_in(live)
 
 
@@ -165,7 +165,9 @@ def annotation_count(session: Session, project_id: int) -> int:
         select(func.count())
         .select_from(StudioAnnotation)
         .join(StudioTask, StudioTask.id == StudioAnnotation.studio_task_id)
-        .where(StudioTask.project_id == project_id, StudioTask.gone_at.is_(None), StudioAnnotation.deleted_at.is_(None))
+        .where(
+            StudioTask.project_id == project_id, StudioTask.deleted_at.is_(None), StudioAnnotation.deleted_at.is_(None)
+        )
     )
     return session.execute(statement).scalar_one()
 
@@ -184,7 +186,7 @@ def conflicts(session: Session, *, round_number: int | None = None) -> list[Stud
     where = (
         StudioAnnotation.problem.is_not(None),
         StudioAnnotation.deleted_at.is_(None),
-        StudioTask.gone_at.is_(None),
+        StudioTask.deleted_at.is_(None),
     )
     statement = _annotations().where(*where)
     if round_number is not None:

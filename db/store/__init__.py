@@ -1,22 +1,21 @@
 """Writes. Every function takes the session of one short transaction first; `Database.write` commits it."""
 
-from db.store.annotations import settle_annotations
+from db.store.annotations import record_annotations
 from db.store.corpus import add_import, set_meta, set_roles
 from db.store.label import freeze_training, record_labels, set_label, withdraw_label
 from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
-from db.store.retriever import add_retriever, judge_retriever
+from db.store.retriever import add_retriever, record_retriever_gate
 from db.store.review import (
     add_tasks,
     delete_review,
-    mark_tasks,
     record_review,
     record_reviews,
     reopen_tasks,
-    settle_state,
-    settle_states,
+    set_task_states,
+    update_task_states,
     withdraw_tasks,
 )
-from db.store.review_files import file_reviews
+from db.store.review_files import record_file_reviews
 from db.store.round import (
     RoundChanges,
     add_calibrator,
@@ -35,14 +34,14 @@ from db.store.studio import (
     adopt_push,
     begin_push,
     finish_push,
-    move_cursor,
-    move_server,
-    page_set,
-    place_tasks,
-    project_gone,
-    project_made,
-    project_moved,
-    tasks_gone,
+    mark_project_deleted,
+    mark_tasks_deleted,
+    move_projects,
+    record_placements,
+    set_project_cursor,
+    set_project_page,
+    set_project_remote_id,
+    set_project_url,
 )
 from db.store.undo import undo_import
 
@@ -62,22 +61,19 @@ __all__ = [
     "begin_push",
     "delete_review",
     "drop_predictions",
-    "file_reviews",
     "finish_push",
     "freeze_training",
-    "judge_retriever",
-    "mark_tasks",
-    "move_cursor",
-    "move_server",
+    "mark_project_deleted",
+    "mark_tasks_deleted",
+    "move_projects",
     "open_round",
-    "page_set",
-    "place_tasks",
     "plan_predictions",
-    "project_gone",
-    "project_made",
-    "project_moved",
     "prune",
+    "record_annotations",
+    "record_file_reviews",
     "record_labels",
+    "record_placements",
+    "record_retriever_gate",
     "record_review",
     "record_reviews",
     "release_snapshot",
@@ -87,12 +83,14 @@ __all__ = [
     "set_decisions",
     "set_label",
     "set_meta",
+    "set_project_cursor",
+    "set_project_page",
+    "set_project_remote_id",
+    "set_project_url",
     "set_roles",
-    "settle_annotations",
-    "settle_state",
-    "settle_states",
-    "tasks_gone",
+    "set_task_states",
     "undo_import",
+    "update_task_states",
     "withdraw_label",
     "withdraw_round",
     "withdraw_tasks",

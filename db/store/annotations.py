@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from db.models import Review, StudioAnnotation, utc_now
 from db.queries import studio as studio_queries
-from db.rows import PulledAnnotation, Settled, StudioAnnotationRow
+from db.rows import AnnotationChanges, PulledAnnotation, StudioAnnotationRow
 from db.sql import in_chunks, table
-from db.store.review import record_reviews, settle_states
+from db.store.review import record_reviews, update_task_states
 
 _Key = tuple[int, int]  # studio task, the server's id of the annotation
 
@@ -31,7 +31,7 @@ class _Change:
     row: StudioAnnotationRow | None
 
 
-def settle_annotations(session: Session, pulled: Mapping[int, Sequence[PulledAnnotation]]) -> Settled:
+def record_annotations(session: Session, pulled: Mapping[int, Sequence[PulledAnnotation]]) -> AnnotationChanges:
     """What changed. `pulled`: a task on a server (local id) -> all annotations that it has there now.
 
     A new or edited annotation becomes a review; one that cannot be read, or is not there any more, takes its former
@@ -47,14 +47,14 @@ def settle_annotations(session: Session, pulled: Mapping[int, Sequence[PulledAnn
     changes = _changes(there, ledger, task_of)
     vanished = [row for key, row in ledger.items() if key not in there and row.deleted_at is None]
     if not changes and not vanished:
-        return Settled()
+        return AnnotationChanges()
     counts: Counter[str] = Counter()
     reviews = _record(session, changes, ledger.values(), counts)
     _write(session, changes, reviews)
     _mark_deleted(session, vanished)
     counts["deleted"] = _take_back(session, ledger.values(), studio_queries.annotations_of(session, pulled))
-    settle_states(session, {each.task_id for each in changes} | {row.task_id for row in vanished})
-    return Settled(**counts)
+    update_task_states(session, {each.task_id for each in changes} | {row.task_id for row in vanished})
+    return AnnotationChanges(**counts)
 
 
 def _changes(

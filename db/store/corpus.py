@@ -29,7 +29,8 @@ from db.rows import HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageR
 from db.spans import check_spans
 from db.sql import in_chunks, table
 from db.store import writing
-from db.store.writing import HELD_OUT, Origin
+from db.store.writing import Origin
+from db.vocabulary import HELD_OUT
 
 
 def set_meta(session: Session, key: str, value: str) -> None:
@@ -102,7 +103,7 @@ def move(session: Session, question_ids: Iterable[str], role: str, *, imported: 
             session.execute(update(table(Label)).where(Label.question_id.in_(ids)).values(train_weight=0.0))
         if role != "pool":
             pseudo = [label_id for label_id, kind in writing.live_ids(session, ids).values() if kind == "pseudo"]
-            writing.withdraw(session, pseudo, why=f"the question moved to {role}", by=None)
+            writing.withdraw(session, pseudo, reason=f"the question moved to {role}", by=None)
         session.execute(update(table(Question)).where(Question.id.in_(ids)).values(values))
 
 
@@ -194,7 +195,7 @@ def _pool_to_gold(session: Session, rows: Mapping[str, QuestionRow]) -> None:
             "imported_role": row.imported_role,
             "context_id": row.context_id,
             "is_impossible": row.is_impossible,
-            "excluded_why": None,
+            "exclusion_reason": None,
         }
         session.execute(update(table(Question)).where(Question.id == question_id).values(values))
 
@@ -233,7 +234,9 @@ def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> i
     equal = [row for row in labels if row.question_id in live and _equal(row, live[row.question_id])]
     spare = [row for row in labels if row.question_id in live and not _equal(row, live[row.question_id])]
     gold = Origin("gold", "import", import_id=import_id)
-    reserve = Origin("gold", "spare", import_id=import_id, withdrawn_why="the question has a label: kept in reserve")
+    reserve = Origin(
+        "gold", "spare", import_id=import_id, withdrawal_reason="the question has a label: kept in reserve"
+    )
     ids = [
         *writing.insert_labels(session, fresh, gold, parents={}),
         *writing.insert_labels(session, spare, reserve, parents={}),

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
-from db.models import BAD_QUESTION, Event, Label, Question, Review, TrainingRow
+from db.models import Event, Label, Question, Review, TrainingRow
 from db.queries import corpus
 from db.queries import label as label_queries
 from db.rows import LabelRow, NewLabel, QuestionRow, Recorded, SpanRow, Withdrawn
@@ -19,6 +19,7 @@ from db.spans import check_spans
 from db.sql import in_chunks, table
 from db.store import writing
 from db.store.writing import Origin
+from db.vocabulary import BAD_QUESTION
 
 AnyLabel = TypeVar("AnyLabel", NewLabel, LabelRow)
 
@@ -29,7 +30,7 @@ def record_labels(
     *,
     human: Sequence[NewLabel],
     pseudo: Sequence[NewLabel],
-    why: str,
+    reason: str,
     reviews: Iterable[int] = (),
     bad_questions: Iterable[str] = (),
     unsupported: Mapping[str, str] | None = None,
@@ -41,9 +42,9 @@ def record_labels(
     gold or human one and never goes to an excluded question or into a guarded passage: it is skipped and counted.
     `reviews` are the ids that were considered: they count as recorded in this round; those `waiting` count as not
     recorded any more, so that a later labelling considers them again. `bad_questions` are excluded;
-    one that a review excluded before is no longer where it gets a human label or is `unsupported`: question id -> why
-    no review stands behind what was recorded of it. Such a label is withdrawn for good: no undoing of a round brings
-    it back.
+    one that a review excluded before is no longer where it gets a human label or is `unsupported`: question id ->
+    reason that no review supports what was recorded of it. Such a label is withdrawn for good: no undoing of a round
+    brings it back.
 
     Raises:
         SpanConflict: an answer that does not stand at its offset in the stored passage.
@@ -55,13 +56,13 @@ def record_labels(
     _consider(session, reviews, by=round_number)
     _consider(session, waiting, by=None)
     _lift_exclusions(session, [*_ids(human), *unsupported])
-    _exclude(session, bad_questions, why=f"{BAD_QUESTION} in round {round_number}")
+    _exclude(session, bad_questions, reason=f"{BAD_QUESTION} in round {round_number}")
     stale = _live_pseudo(session)
-    withdrawn = writing.withdraw(session, stale.values(), why=why, by=round_number)
+    withdrawn = writing.withdraw(session, stale.values(), reason=reason, by=round_number)
     replaced = {key: found[0] for key, found in writing.live_ids(session, _ids(human)).items()}
-    withdrawn += writing.withdraw(session, replaced.values(), why=f"{why}: reviewed", by=round_number)
+    withdrawn += writing.withdraw(session, replaced.values(), reason=f"{reason}: reviewed", by=round_number)
     for question_id, label_id in _live_reviewed(session, unsupported).items():
-        withdrawn += writing.withdraw(session, [label_id], why=unsupported[question_id], by=None)
+        withdrawn += writing.withdraw(session, [label_id], reason=unsupported[question_id], by=None)
     parents = stale | replaced
     human = _without_guarded(session, human)
     reviewed = Origin("human", "review", round_number=round_number, written_by=round_number)
@@ -89,7 +90,7 @@ def freeze_training(session: Session, round_number: int) -> int:
     return len(rows)
 
 
-def take_back(session: Session, number: int, *, why: str, with_reviews: bool) -> Withdrawn:
+def take_back(session: Session, number: int, *, reason: str, with_reviews: bool) -> Withdrawn:
     """Withdraws what round `number` and later ones wrote, and restores what was live before: pseudo-labels, and
     human labels too if `with_reviews`.
 
@@ -98,7 +99,7 @@ def take_back(session: Session, number: int, *, why: str, with_reviews: bool) ->
     """
     kinds = ("pseudo", "human") if with_reviews else ("pseudo",)
     theirs = select(Label.id).where(Label.withdrawn_at.is_(None), Label.kind.in_(kinds), Label.written_by >= number)
-    gone = writing.withdraw(session, session.execute(theirs).scalars().all(), why=why, by=number)
+    gone = writing.withdraw(session, session.execute(theirs).scalars().all(), reason=reason, by=number)
     before = _live_before(session, number)
     pseudo = [label for label in before if label.kind == "pseudo"]
     others = [label for label in before if label.kind != "pseudo"]
@@ -124,16 +125,16 @@ def set_label(
     label = NewLabel(question_id, tuple(answers), no_answer=not answers, passages=shown, reviewer=reviewer)
     _check_new(session, [label])
     parents = {key: found[0] for key, found in writing.live_ids(session, [question_id]).items()}
-    writing.withdraw(session, parents.values(), why=f"replaced by hand ({reviewer})", by=None)
+    writing.withdraw(session, parents.values(), reason=f"replaced by hand ({reviewer})", by=None)
     (label_id,) = writing.insert_labels(
         session, _without_guarded(session, [label]), Origin("human", "manual"), parents=parents
     )
-    _exclude(session, [question_id], why=None)
-    _note(session, "label_set", question_id, label_id, reviewer=reviewer, why=None)
+    _exclude(session, [question_id], reason=None)
+    _note(session, "label_set", question_id, label_id, reviewer=reviewer, reason=None)
     return label_id
 
 
-def withdraw_label(session: Session, question_id: str, *, reviewer: str, why: str) -> int:
+def withdraw_label(session: Session, question_id: str, *, reviewer: str, reason: str) -> int:
     """The id of the live label that was withdrawn by hand. After a pseudo-label no model labels the question again.
 
     Raises NotFound if the question has no live label.
@@ -143,10 +144,10 @@ def withdraw_label(session: Session, question_id: str, *, reviewer: str, why: st
     if question_id not in live:
         raise NotFound(f"question {question_id!r} has no live label: `labeler history` shows what it had")
     label_id, kind = live[question_id]
-    writing.withdraw(session, [label_id], why=f"{why} ({reviewer})", by=None)
+    writing.withdraw(session, [label_id], reason=f"{reason} ({reviewer})", by=None)
     if kind == "pseudo":
-        _exclude(session, [question_id], why=f"pseudo-label withdrawn by hand: {why} ({reviewer})")
-    _note(session, "label_withdrawn_by_hand", question_id, label_id, reviewer=reviewer, why=why)
+        _exclude(session, [question_id], reason=f"pseudo-label withdrawn by hand: {reason} ({reviewer})")
+    _note(session, "label_withdrawn_by_hand", question_id, label_id, reviewer=reviewer, reason=reason)
     return label_id
 
 
@@ -183,13 +184,13 @@ def _consider(session: Session, reviews: Iterable[int], *, by: int | None) -> No
 def _lift_exclusions(session: Session, question_ids: Iterable[str]) -> None:
     """Takes back what reviews excluded; what was excluded by hand stays so."""
     for ids in in_chunks(question_ids):
-        reviewed = (Question.id.in_(ids), Question.excluded_why.startswith(BAD_QUESTION))
-        session.execute(update(table(Question)).where(*reviewed).values(excluded_why=None))
+        reviewed = (Question.id.in_(ids), Question.exclusion_reason.startswith(BAD_QUESTION))
+        session.execute(update(table(Question)).where(*reviewed).values(exclusion_reason=None))
 
 
-def _exclude(session: Session, question_ids: Iterable[str], *, why: str | None) -> None:
+def _exclude(session: Session, question_ids: Iterable[str], *, reason: str | None) -> None:
     for ids in in_chunks(question_ids):
-        session.execute(update(table(Question)).where(Question.id.in_(ids)).values(excluded_why=why))
+        session.execute(update(table(Question)).where(Question.id.in_(ids)).values(exclusion_reason=reason))
 
 
 def _live_pseudo(session: Session) -> dict[str, int]:
@@ -251,12 +252,12 @@ def _eligible(session: Session, pseudo: Sequence[AnyLabel]) -> list[AnyLabel]:
 
 
 def _may_be_pseudo(question: QuestionRow | None) -> bool:
-    if question is None or question.duplicate_of is not None or question.excluded_why is not None:
+    if question is None or question.duplicate_of is not None or question.exclusion_reason is not None:
         return False
     return question.role == "pool"
 
 
-def _note(session: Session, kind: str, question_id: str, label_id: int, *, reviewer: str, why: str | None) -> None:
-    detail = {"reviewer": reviewer} if why is None else {"reviewer": reviewer, "why": why}
+def _note(session: Session, kind: str, question_id: str, label_id: int, *, reviewer: str, reason: str | None) -> None:
+    detail = {"reviewer": reviewer} if reason is None else {"reviewer": reviewer, "reason": reason}
     row = {"kind": kind, "question_id": question_id, "label_id": label_id, "detail": detail}
     session.execute(insert(table(Event)), [row])

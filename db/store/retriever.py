@@ -45,7 +45,7 @@ def add_retriever(
     session.execute(insert(table(Retriever)), [values])
 
 
-def judge_retriever(
+def record_retriever_gate(
     session: Session,
     round_number: int,
     *,
@@ -53,7 +53,7 @@ def judge_retriever(
     gate: Json,
     index_before: str | None,
     index_after: str | None,
-    named_before: str | None,
+    encoder_before: str | None,
 ) -> None:
     """Stores what became of a round's retriever, and what was used before it. Raises Conflict if it is judged."""
     values = {
@@ -61,7 +61,7 @@ def judge_retriever(
         "gate": dict(gate),
         "index_before": index_before,
         "index_after": index_after,
-        "named_before": named_before,
+        "encoder_before": encoder_before,
     }
     here = (Retriever.round_number == round_number, Retriever.promoted.is_(None))
     done = session.execute(update(table(Retriever)).where(*here).values(values).returning(Retriever.id)).all()

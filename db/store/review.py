@@ -37,7 +37,7 @@ def withdraw_tasks(session: Session, round_number: int, *, ids: Sequence[int] | 
     for some in in_chunks(given_up):
         gone = {"state": "withdrawn", "withdrawn_at": utc_now()}
         session.execute(update(table(Task)).where(Task.id.in_(some)).values(gone))
-    settle_states(session, given_up)
+    update_task_states(session, given_up)
     return len(given_up)
 
 
@@ -45,10 +45,10 @@ def reopen_tasks(session: Session, ids: Sequence[int]) -> None:
     """Takes back the withdrawal of tasks that are needed after all."""
     for some in in_chunks(ids):
         session.execute(update(table(Task)).where(Task.id.in_(some)).values(withdrawn_at=None))
-    settle_states(session, ids)
+    update_task_states(session, ids)
 
 
-def mark_tasks(session: Session, ids: Sequence[int], state: str) -> None:
+def set_task_states(session: Session, ids: Sequence[int], state: str) -> None:
     """Sets the state of tasks, for those who know more of their reviews than the store: conflict, done."""
     for some in in_chunks(ids):
         session.execute(update(table(Task)).where(Task.id.in_(some)).values(state=state))
@@ -67,7 +67,7 @@ def record_review(session: Session, new: NewReview) -> bool:
     """
     [(_, is_new)] = record_reviews(session, [new])
     if is_new:
-        settle_states(session, [new.task_id])
+        update_task_states(session, [new.task_id])
     return is_new
 
 
@@ -117,20 +117,15 @@ def delete_review(session: Session, review_id: int) -> None:
     mine = (Review.id == review_id, Review.superseded_at.is_(None))
     session.execute(update(table(Review)).where(*mine).values(superseded_at=now, deleted_at=now))
     task_id = session.execute(select(Review.task_id).where(Review.id == review_id)).scalar_one()
-    settle_state(session, task_id)
+    update_task_states(session, [task_id])
 
 
-def settle_state(session: Session, task_id: int) -> None:
-    """Sets a task's state by its current reviews and unreadable annotations; see `settle_states`."""
-    settle_states(session, [task_id])
-
-
-def settle_states(session: Session, task_ids: Iterable[int]) -> None:
+def update_task_states(session: Session, task_ids: Iterable[int]) -> None:
     """Sets each task's state by its current reviews and unreadable annotations.
 
     conflict: an annotation that cannot be read, of a task that still stands on its server. Else, with reviews missing:
     open while its round asks, withdrawn once it went on (one answer of two counts then). Else skipped where all
-    skipped, else done. That two reviews disagree is for those to say who can compare them (`mark_tasks`).
+    skipped, else done. That two reviews disagree is for those to say who can compare them (`set_task_states`).
     """
     for ids in in_chunks(task_ids):
         verdicts: dict[int, list[str]] = defaultdict(list)
@@ -150,7 +145,7 @@ def settle_states(session: Session, task_ids: Iterable[int]) -> None:
             if after != before:
                 moved[after].append(task_id)
         for state, some in moved.items():
-            mark_tasks(session, some, state)
+            set_task_states(session, some, state)
 
 
 def _state(verdicts: Sequence[str], *, wanted: int, asking: bool) -> str:
@@ -166,7 +161,7 @@ def _unreadable(session: Session, task_ids: Sequence[int]) -> set[int]:
         .join(StudioAnnotation, StudioTask.id == StudioAnnotation.studio_task_id)
         .where(
             StudioTask.task_id.in_(task_ids),
-            StudioTask.gone_at.is_(None),
+            StudioTask.deleted_at.is_(None),
             StudioAnnotation.problem.is_not(None),
             StudioAnnotation.deleted_at.is_(None),
         )

@@ -10,15 +10,15 @@ from typing import Any, Literal
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.models import FiledAnnotation, Review, StudioAnnotation, StudioTask, utc_now
-from db.rows import FiledReview, NewReview
+from db.models import FileAnnotation, Review, StudioAnnotation, StudioTask, utc_now
+from db.rows import FileReview, NewReview
 from db.sql import AnyRow, in_chunks, table
-from db.store.review import record_reviews, settle_states
+from db.store.review import record_reviews, update_task_states
 
 Filed = Literal["new", "edited", "known", "older", "pulled"]
 
 
-def file_reviews(session: Session, rows: Sequence[FiledReview]) -> list[Filed]:
+def record_file_reviews(session: Session, rows: Sequence[FileReview]) -> list[Filed]:
     """What became of each person's newest annotation of a task in a file.
 
     new, or edited: it took the place of another (an unreadable one takes a review of an earlier file away). known: it
@@ -58,7 +58,7 @@ class _Plan:
     reviews: list[NewReview] = field(default_factory=list)
 
 
-def _file(session: Session, rows: Sequence[FiledReview]) -> list[Filed]:
+def _file(session: Session, rows: Sequence[FileReview]) -> list[Filed]:
     """The same for rows of different tasks."""
     known, plan = _known(session, {row.task_id for row in rows}), _Plan()
     planned = [_plan(row, known, plan) for row in rows]
@@ -68,11 +68,11 @@ def _file(session: Session, rows: Sequence[FiledReview]) -> list[Filed]:
         session.execute(update(table(Review)).where(Review.id.in_(ids)).values(superseded_at=now, deleted_at=now))
     recorded = record_reviews(session, plan.reviews)
     new = {row.task_id: row.reviewer for row, (_, is_new) in zip(plan.reviews, recorded, strict=True) if is_new}
-    settle_states(session, {row.task_id for row in rows})
+    update_task_states(session, {row.task_id for row in rows})
     return [each if each is not None else _outcome(row, known, new) for row, each in zip(rows, planned, strict=True)]
 
 
-def _plan(row: FiledReview, known: _Known, plan: _Plan) -> Filed | None:
+def _plan(row: FileReview, known: _Known, plan: _Plan) -> Filed | None:
     """What becomes of an annotation, where that is clear before its review is recorded; adds what is to be written."""
     ledger = known.ledger.get(row.task_id, ())
     stored = next((each for each in ledger if each.unique_id == row.unique_id), None)
@@ -99,7 +99,7 @@ def _plan(row: FiledReview, known: _Known, plan: _Plan) -> Filed | None:
     return "edited" if taken else None
 
 
-def _outcome(row: FiledReview, known: _Known, new: Mapping[int, str]) -> Filed:
+def _outcome(row: FileReview, known: _Known, new: Mapping[int, str]) -> Filed:
     """The same once its review is recorded; `new`: task id -> reviewer of those that were not stored so."""
     if row.task_id not in new:
         return "known"
@@ -109,7 +109,7 @@ def _outcome(row: FiledReview, known: _Known, new: Mapping[int, str]) -> Filed:
 def _known(session: Session, task_ids: Iterable[int]) -> _Known:
     ids = list(task_ids)
     ledger: dict[int, list[AnyRow]] = defaultdict(list)
-    for row in session.execute(select(table(FiledAnnotation)).where(FiledAnnotation.task_id.in_(ids))):
+    for row in session.execute(select(table(FileAnnotation)).where(FileAnnotation.task_id.in_(ids))):
         ledger[row.task_id].append(row)
     columns = select(Review.id, Review.task_id, Review.reviewer, Review.source)
     reviews = columns.where(Review.task_id.in_(ids), Review.superseded_at.is_(None))
@@ -125,7 +125,7 @@ def _known(session: Session, task_ids: Iterable[int]) -> _Known:
     )
 
 
-def _values(row: FiledReview) -> dict[str, Any]:
+def _values(row: FileReview) -> dict[str, Any]:
     return {
         "task_id": row.task_id,
         "unique_id": row.unique_id,
@@ -137,8 +137,8 @@ def _values(row: FiledReview) -> dict[str, Any]:
 
 def _write_ledger(session: Session, plan: _Plan) -> None:
     if plan.ledger:
-        session.execute(insert(table(FiledAnnotation)), plan.ledger)
+        session.execute(insert(table(FileAnnotation)), plan.ledger)
     if plan.renewed:
-        same = (FiledAnnotation.task_id == bindparam("b_task"), FiledAnnotation.unique_id == bindparam("b_unique"))
+        same = (FileAnnotation.task_id == bindparam("b_task"), FileAnnotation.unique_id == bindparam("b_unique"))
         changed = [{**each, "b_task": each["task_id"], "b_unique": each["unique_id"]} for each in plan.renewed]
-        session.connection().execute(update(table(FiledAnnotation)).where(*same), changed)
+        session.connection().execute(update(table(FileAnnotation)).where(*same), changed)

@@ -189,10 +189,10 @@ def _released_sha256(labels: Sequence[LabelRow]) -> str:
     return digest.hexdigest()
 
 
-def withdraw_round(session: Session, number: int, *, why: str, with_reviews: bool = False) -> Withdrawn:
+def withdraw_round(session: Session, number: int, *, reason: str, with_reviews: bool = False) -> Withdrawn:
     """Takes back a refused round's labels: its pseudo-labels (and, if asked, its human labels) are withdrawn and
     what they replaced is restored. The round itself stays as it is."""
-    return take_back(session, number, why=why, with_reviews=with_reviews)
+    return take_back(session, number, reason=reason, with_reviews=with_reviews)
 
 
 def revert(session: Session, number: int, *, with_reviews: bool = False) -> Withdrawn:
@@ -208,7 +208,7 @@ def revert(session: Session, number: int, *, with_reviews: bool = False) -> With
     if first.kind in FIRST_KINDS and not first.is_open:
         raise Conflict(f"round {number} is the {first.kind} that all others stand on: `labeler init` a new workspace")
     numbers = tuple(row.number for row in round_queries.rounds(session, reverted=False) if row.number >= number)
-    done = take_back(session, number, why=f"round {number} reverted", with_reviews=with_reviews)
+    done = take_back(session, number, reason=f"round {number} reverted", with_reviews=with_reviews)
     for each in numbers:
         withdraw_tasks(session, each)
         if with_reviews:

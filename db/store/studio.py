@@ -14,18 +14,18 @@ from db.models import StudioProject, StudioPush, StudioTask, utc_now
 from db.queries import studio as studio_queries
 from db.rows import StudioProjectRow, StudioPushRow, StudioTaskRow
 from db.sql import in_chunks, table
-from db.store.review import settle_states
+from db.store.review import update_task_states
 
 
 def add_project(
-    session: Session, *, url: str, blind: bool, places: int, reviewers: int, page_sha256: str
+    session: Session, *, url: str, blind: bool, passage_slots: int, reviewers: int, page_sha256: str
 ) -> StudioProjectRow:
     """A project that is about to be made on the server; its `uid` goes into the description there."""
     values = {
         "url": url,
         "uid": secrets.token_hex(16),
         "blind": blind,
-        "places": places,
+        "passage_slots": passage_slots,
         "reviewers": reviewers,
         "page_sha256": page_sha256,
     }
@@ -33,27 +33,27 @@ def add_project(
     return studio_queries.project(session, session.execute(statement).scalar_one())
 
 
-def project_made(session: Session, project_id: int, *, remote_id: int) -> None:
+def set_project_remote_id(session: Session, project_id: int, *, remote_id: int) -> None:
     """Stores the server's id of a project."""
     _update_project(session, project_id, remote_id=remote_id)
 
 
-def page_set(session: Session, project_id: int, *, page_sha256: str) -> None:
+def set_project_page(session: Session, project_id: int, *, page_sha256: str) -> None:
     """Stores which page configuration a project has now."""
     _update_project(session, project_id, page_sha256=page_sha256)
 
 
-def move_cursor(session: Session, project_id: int, cursor: str) -> None:
+def set_project_cursor(session: Session, project_id: int, cursor: str) -> None:
     """Stores up to which moment of the server's clock a project was pulled."""
     _update_project(session, project_id, cursor=cursor)
 
 
-def project_moved(session: Session, project_id: int, *, url: str) -> None:
+def set_project_url(session: Session, project_id: int, *, url: str) -> None:
     """Stores that the server of a project answers at another address now."""
     _update_project(session, project_id, url=url)
 
 
-def move_server(session: Session, urls: Iterable[str], url: str) -> int:
+def move_projects(session: Session, urls: Iterable[str], url: str) -> int:
     """How many projects were moved to `url`: the server that was at one of `urls` is there now.
 
     One whose place there is taken, by a project of a server that was at `url` before, stays: whoever asks the server
@@ -63,21 +63,21 @@ def move_server(session: Session, urls: Iterable[str], url: str) -> int:
     taken = {_place(row) for row in known if row.url == url}
     moved = {_place(row): row.id for row in reversed(known) if row.url in former and _place(row) not in taken}
     for project_id in moved.values():
-        project_moved(session, project_id, url=url)
+        set_project_url(session, project_id, url=url)
     return len(moved)
 
 
 def _place(row: StudioProjectRow) -> tuple[bool, int, int]:
     """What a server has one project of ours for."""
-    return row.blind, row.places, row.reviewers
+    return row.blind, row.passage_slots, row.reviewers
 
 
-def project_gone(session: Session, project_id: int) -> int:
+def mark_project_deleted(session: Session, project_id: int) -> int:
     """How many tasks stand nowhere now, for their project was deleted on the server; what was reviewed stays."""
-    _update_project(session, project_id, gone_at=utc_now())
-    live = (StudioTask.project_id == project_id, StudioTask.gone_at.is_(None))
+    _update_project(session, project_id, deleted_at=utc_now())
+    live = (StudioTask.project_id == project_id, StudioTask.deleted_at.is_(None))
     ids = session.execute(select(StudioTask.id).where(*live)).scalars().all()
-    return tasks_gone(session, ids)
+    return mark_tasks_deleted(session, ids)
 
 
 def _update_project(session: Session, project_id: int, **values: Any) -> None:
@@ -112,7 +112,7 @@ def _add_push(
     return studio_queries.push(session, session.execute(statement).scalar_one())
 
 
-def place_tasks(session: Session, push: StudioPushRow, placed: Iterable[tuple[int, int]]) -> int:
+def record_placements(session: Session, push: StudioPushRow, placed: Iterable[tuple[int, int]]) -> int:
     """How many places of a push's tasks are new of the (task, server id) pairs given; the same again changes nothing.
 
     A task found twice gets a second row. The server gives ids of deleted tasks again: another live row of the project
@@ -123,7 +123,7 @@ def place_tasks(session: Session, push: StudioPushRow, placed: Iterable[tuple[in
     holders = {row.remote_id: row for row in rows}
     known = [(task_id, remote_id) for task_id, remote_id in pairs if _holds(holders.get(remote_id), push, task_id)]
     new = [pair for pair in pairs if pair not in set(known)]
-    tasks_gone(session, [holders[remote_id].id for _, remote_id in new if remote_id in holders])
+    mark_tasks_deleted(session, [holders[remote_id].id for _, remote_id in new if remote_id in holders])
     waiting = {row.task_id: row.id for row in studio_queries.tasks_of_push(session, push.id) if row.remote_id is None}
     filled, added = [], []
     for task_id, remote_id in new:
@@ -148,16 +148,16 @@ def finish_push(session: Session, push: StudioPushRow) -> int:
     """How many tasks of a push do not stand on the server after all: they are free to be sent again."""
     rows = studio_queries.tasks_of_push(session, push.id)
     session.execute(update(table(StudioPush)).where(StudioPush.id == push.id).values(finished_at=utc_now()))
-    return tasks_gone(session, [row.id for row in rows if row.remote_id is None])
+    return mark_tasks_deleted(session, [row.id for row in rows if row.remote_id is None])
 
 
-def tasks_gone(session: Session, studio_task_ids: Iterable[int]) -> int:
+def mark_tasks_deleted(session: Session, studio_task_ids: Iterable[int]) -> int:
     """How many rows were marked as gone from the server. Reviews that came from them stay; what could not be read of
     them bothers nobody any more."""
     task_ids: list[int] = []
     for ids in in_chunks(studio_task_ids):
-        live = (StudioTask.id.in_(ids), StudioTask.gone_at.is_(None))
-        gone = update(table(StudioTask)).where(*live).values(gone_at=utc_now()).returning(StudioTask.task_id)
+        live = (StudioTask.id.in_(ids), StudioTask.deleted_at.is_(None))
+        gone = update(table(StudioTask)).where(*live).values(deleted_at=utc_now()).returning(StudioTask.task_id)
         task_ids += session.execute(gone).scalars()
-    settle_states(session, task_ids)
+    update_task_states(session, task_ids)
     return len(task_ids)

@@ -87,7 +87,7 @@ def _withdraw_gold(session: Session, import_id: int) -> list[str]:
         .where(ImportLabel.import_id == import_id, Label.withdrawn_at.is_(None), ~others)
     )
     lost = session.execute(statement).all()
-    writing.withdraw(session, [row.id for row in lost], why=f"import {import_id} undone", by=None)
+    writing.withdraw(session, [row.id for row in lost], reason=f"import {import_id} undone", by=None)
     return [row.question_id for row in lost]
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from db.models import ImportLabel, Label, LabelAnswer, Question, utc_now
 from db.rows import LabelRow, NewLabel, SpanRow
 from db.sql import in_chunks, table
+from db.vocabulary import HELD_OUT
 
-HELD_OUT = ("calibration", "dev", "test")
 _KEPT = (  # of a copied label
     "question_id",
     "kind",
@@ -41,7 +41,7 @@ class Origin:
     import_id: int | None = None
     round_number: int | None = None
     written_by: int | None = None
-    withdrawn_why: str | None = None  # set: they are stored as withdrawn from the start
+    withdrawal_reason: str | None = None  # set: they are stored as withdrawn from the start
 
 
 def insert_labels(
@@ -72,8 +72,8 @@ def insert_labels(
             "reviewer": label.reviewer,
             "parent_id": parents.get(label.question_id),
             "created_at": now,
-            "withdrawn_at": None if origin.withdrawn_why is None else now,
-            "withdrawn_why": origin.withdrawn_why,
+            "withdrawn_at": None if origin.withdrawal_reason is None else now,
+            "withdrawal_reason": origin.withdrawal_reason,
         }
         for label in labels
     ]
@@ -102,9 +102,9 @@ def insert_copies(session: Session, labels: Sequence[LabelRow], *, written_by: i
     return ids
 
 
-def withdraw(session: Session, label_ids: Iterable[int], *, why: str, by: int | None) -> int:
+def withdraw(session: Session, label_ids: Iterable[int], *, reason: str, by: int | None) -> int:
     """How many labels were withdrawn; `by` is the round, None when by hand or by undoing an import."""
-    gone = {"withdrawn_at": utc_now(), "withdrawn_why": why, "withdrawn_by": by}
+    gone = {"withdrawn_at": utc_now(), "withdrawal_reason": reason, "withdrawn_by": by}
     count = 0
     for ids in in_chunks(label_ids):
         session.execute(update(table(Label)).where(Label.id.in_(ids)).values(gone))

@@ -81,7 +81,7 @@ def _number(round_number: int | None) -> str:
 
 def _state(label: StoredLabel) -> str:
     if label.withdrawn_at is not None:
-        return f"withdrawn: {label.withdrawn_why}"
+        return f"withdrawn: {label.withdrawal_reason}"
     return ", ".join(word for word, true in (("released", label.released), ("teaches", label.train_weight > 0)) if true)
 
 
@@ -184,7 +184,7 @@ def label_withdraw(
     show(
         {"labels": [label]},
         as_json=as_json,
-        text=lambda: f"{label.kind} label {label.id} of {label.question_id} withdrawn: {label.withdrawn_why}",
+        text=lambda: f"{label.kind} label {label.id} of {label.question_id} withdrawn: {label.withdrawal_reason}",
     )
 
 

@@ -58,7 +58,7 @@ def _move(workspace: Path | None, sets: tuple[str, ...], started: Started) -> No
     from db import store
 
     with runtime(workspace, sets, write=True) as at, at.database.write() as session:
-        store.move_server(session, started.moved_from, started.url)
+        store.move_projects(session, started.moved_from, started.url)
 
 
 def _started_text(started: Started) -> str:

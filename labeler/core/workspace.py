@@ -183,7 +183,7 @@ def _busy_if_held(database: Database, note: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.callback(database.close)
         try:
-            stack.enter_context(database.hold(note))
+            stack.enter_context(database.lock(note))
         except Busy as error:
             raise WorkspaceBusy(str(error)) from None
         yield

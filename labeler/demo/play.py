@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import ModelRow, RoundRow
 from labeler.core.config import Config
 from labeler.core.errors import ServerDown, WorkspaceBusy, WorkspaceError
@@ -167,7 +166,7 @@ def _invite(runtime: Runtime, say: Callable[[str], None]) -> None:
     started = start(runtime.workspace.folder)
     if started.moved_from:
         with runtime.workspace.lock(), runtime.database.write() as session:
-            store.move_server(session, started.moved_from, started.url)
+            store.move_projects(session, started.moved_from, started.url)
     say(f"Label Studio runs at {started.url}: log in as {started.email}")
     say(f"  the password stands in {started.password_file}")
     say(f"  to stop it later: labeler studio stop -w {runtime.workspace.folder}")

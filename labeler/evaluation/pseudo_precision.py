@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from db import hidden_answers, queries
+from db.engine import Session
 from db.rows import HiddenRow, LabelRow
 from mrc.metrics import Metric, exact_match
 

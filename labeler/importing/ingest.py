@@ -17,9 +17,7 @@ from labeler.importing.splits import ROLES, SplitPlan
 from mrc.squad import Rejected
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from db.engine import Database
+    from db.engine import Database, Session
     from db.rows import NewImport, Undone
 
 CORPUS = "corpus"

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
-from db.engine import Database
+from db.engine import Database, Session
 from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import EventRow, LabelRow, PassageRow, QuestionRow, SpanRow
 from labeler.labels.span_search import occurrences
@@ -41,7 +39,7 @@ class StoredLabel:
     parent: int | None  # id of the label that it replaced or restored
     created_at: datetime
     withdrawn_at: datetime | None
-    withdrawn_why: str | None
+    withdrawal_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def set_label(database: Database, question_id: str, correction: Correction, *, r
 def withdraw_label(database: Database, question_id: str, *, reviewer: str, why: str) -> StoredLabel:
     """The label that is withdrawn now. Raises NotFound if the question has no live label."""
     with database.write() as session:
-        label_id = store.withdraw_label(session, question_id, reviewer=reviewer, why=why)
+        label_id = store.withdraw_label(session, question_id, reviewer=reviewer, reason=why)
         labels = queries.labels(session, question_id=question_id)
         (label,) = _told(session, [label for label in labels if label.id == label_id])
     return label
@@ -148,7 +146,7 @@ def _told(session: Session, labels: Sequence[LabelRow]) -> list[StoredLabel]:
             parent=label.parent_id,
             created_at=label.created_at,
             withdrawn_at=label.withdrawn_at,
-            withdrawn_why=label.withdrawn_why,
+            withdrawal_reason=label.withdrawal_reason,
         )
         for label in labels
     ]

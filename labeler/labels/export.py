@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from db import queries
-from db.models import LABEL_KINDS, ROLES
 from db.rows import LabelRow, TrainingRow
+from db.vocabulary import LABEL_KINDS, ROLES
 from labeler.core.convert import shown_passages, to_example
 from labeler.core.errors import ExportRefused
 from labeler.core.files import atomic_folder, atomic_write
@@ -20,9 +20,7 @@ from mrc.squad import write_squad
 from mrc.types import Example
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from db.engine import Database
+    from db.engine import Database, Session
 
 FORMATS = ("squad", "squad_v2", "jsonl", "csv", "hf")
 TEACHING = ("gold", "pool")  # roles exported unless others are asked for

@@ -151,7 +151,7 @@ def _retrievers_in_use(runtime: Runtime, encodings: Sequence[Encoding] | None) -
         names.add(current.config.get("retriever", {}).get("start"))
     for row in rows:
         if row.id in status or row.hash in loaded:  # named again by reverting its round, and by the next training
-            names |= {row.named_before, row.start}
+            names |= {row.encoder_before, row.start}
     folders = _folders(runtime, {name for name in names if name})
     return loaded | {row.hash for row in rows if _lies_in(runtime, row.path, folders)}
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from db import queries
-from db.models import VERDICTS
+from db.engine import Session
 from db.rows import EvaluationRow, ReviewRow, RoundRow
+from db.vocabulary import VERDICTS
 from labeler.evaluation.pseudo_precision import PseudoPrecision, pseudo_precision
 from labeler.report.data import Confidence, Misses, Outcome, Report, ReviewLine, RoundAlarm
 from labeler.report.lines import SPLITS, newest_evaluations, round_lines

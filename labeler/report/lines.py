@@ -6,9 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from db.rows import EvaluationRow, ModelRow, ReviewRow, RoundRow
 from labeler.report.data import Audit, Measure, RoundLine, Score, Taught, Training
 from mrc.calibration.calibrate import ReleaseRule

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import NewTask, TaskRow
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import AnswerMatcher, by_question, by_task, matcher_of
@@ -95,8 +94,8 @@ def _update_conflicts(session: Session, round_number: int, matcher: AnswerMatche
                 contested += [task.id] if task.state != "conflict" else []
             elif task.state == "conflict":
                 settled.append(task.id)
-    store.mark_tasks(session, contested, "conflict")
-    store.settle_states(session, settled)
+    store.set_task_states(session, contested, "conflict")
+    store.update_task_states(session, settled)
 
 
 def _changes(session: Session, round_number: int, matcher: AnswerMatcher) -> list[NextTasks]:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from db import queries
-from db.models import VERDICTS
+from db.engine import Session
 from db.rows import ReviewRow
+from db.vocabulary import VERDICTS
 from labeler.review.agreement import Agreement, AnswerMatcher, by_question, measure_agreement
 
 ORIGINS = ("accepted", "changed", "written")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from db.rows import LabelRow, ReviewRow, TaskRow
 from labeler.review.agreement import AnswerMatcher, by_question, by_task
 from labeler.review.consensus import consensus

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from statistics import fmean
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from db.rows import LabelRow, RoundRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo

@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import RoundRow
 from labeler.core.config import changed_settings
 from labeler.core.errors import NotReady

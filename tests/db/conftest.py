@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.orm import Session
 
 from db import schema, store
-from db.engine import Database
+from db.engine import Database, Session
 from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, NewTask, PassageRow, QuestionRow, RoundRow, SpanRow
 from tests.postgres import Server
 
@@ -236,8 +235,8 @@ def play_round(
 ) -> int:
     """The number of a round that labelled, trained and closed; a refused one took its labels back."""
     number = open_round(session).number
-    store.record_labels(session, number, human=human_labels, pseudo=pseudo_labels, why=f"round {number}")
+    store.record_labels(session, number, human=human_labels, pseudo=pseudo_labels, reason=f"round {number}")
     if not promoted:
-        store.withdraw_round(session, number, why="refused by the gate")
+        store.withdraw_round(session, number, reason="refused by the gate")
     close(session, number, promoted=promoted)
     return number

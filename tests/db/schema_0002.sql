@@ -47,16 +47,16 @@ CREATE TABLE events (
 	CONSTRAINT fk_events_question_id FOREIGN KEY(question_id) REFERENCES questions (id), 
 	CONSTRAINT fk_events_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
 );
-CREATE TABLE filed_annotations (
+CREATE TABLE file_annotations (
 	task_id INTEGER NOT NULL, 
 	unique_id VARCHAR(64) NOT NULL, 
 	reviewer VARCHAR(255) NOT NULL, 
 	numbered BOOLEAN NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_filed_annotations PRIMARY KEY (task_id, unique_id), 
-	CONSTRAINT fk_filed_annotations_task_id FOREIGN KEY(task_id) REFERENCES tasks (id)
+	CONSTRAINT pk_file_annotations PRIMARY KEY (task_id, unique_id), 
+	CONSTRAINT fk_file_annotations_task_id FOREIGN KEY(task_id) REFERENCES tasks (id)
 );
-INSERT INTO "filed_annotations" VALUES(1,'unique','kim',0,'2026-12-02 03:04:05.000000');
+INSERT INTO "file_annotations" VALUES(1,'unique','kim',0,'2026-12-02 03:04:05.000000');
 CREATE TABLE hidden_answers (
 	id INTEGER NOT NULL, 
 	question_id VARCHAR(255) NOT NULL, 
@@ -153,7 +153,7 @@ CREATE TABLE labels (
 	created_at DATETIME NOT NULL, 
 	withdrawn_at DATETIME, 
 	withdrawn_by INTEGER, 
-	withdrawn_why TEXT, 
+	withdrawal_reason TEXT, 
 	CONSTRAINT pk_labels PRIMARY KEY (id), 
 	CONSTRAINT ck_labels_gold_is_traceable CHECK (kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'), 
 	CONSTRAINT ck_labels_no_answer_says_where CHECK (kind <> 'human' OR NOT no_answer OR passages IS NOT NULL), 
@@ -165,7 +165,7 @@ CREATE TABLE labels (
 	CONSTRAINT ck_labels_kind_known CHECK (kind IN ('gold', 'human', 'pseudo')), 
 	CONSTRAINT ck_labels_origin_known CHECK (origin IN ('import', 'spare', 'review', 'round', 'manual', 'restored')), 
 	CONSTRAINT ck_labels_held_out_never_teaches CHECK (question_role IN ('gold', 'pool') OR train_weight = 0 OR withdrawn_at IS NOT NULL), 
-	CONSTRAINT ck_labels_withdrawn_with_a_reason CHECK ((withdrawn_at IS NULL) = (withdrawn_why IS NULL)), 
+	CONSTRAINT ck_labels_withdrawn_with_a_reason CHECK ((withdrawn_at IS NULL) = (withdrawal_reason IS NULL)), 
 	CONSTRAINT ck_labels_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1), 
 	CONSTRAINT ck_labels_train_weight_is_a_rate CHECK (train_weight BETWEEN 0 AND 1), 
 	CONSTRAINT ck_labels_withdrawer_has_withdrawn CHECK (withdrawn_by IS NULL OR withdrawn_at IS NOT NULL), 
@@ -269,7 +269,7 @@ CREATE TABLE questions (
 	context_id VARCHAR(64), 
 	is_impossible BOOLEAN, 
 	duplicate_of VARCHAR(255), 
-	excluded_why TEXT, 
+	exclusion_reason TEXT, 
 	active BOOLEAN NOT NULL, 
 	CONSTRAINT pk_questions PRIMARY KEY (id), 
 	CONSTRAINT ck_questions_pool_hides_impossible CHECK (role <> 'pool' OR is_impossible IS NULL), 
@@ -399,12 +399,12 @@ CREATE TABLE studio_projects (
 	uid VARCHAR(32) NOT NULL, 
 	remote_id INTEGER, 
 	blind BOOLEAN NOT NULL, 
-	places INTEGER NOT NULL, 
+	passage_slots INTEGER NOT NULL, 
 	reviewers INTEGER NOT NULL, 
 	page_sha256 VARCHAR(64) NOT NULL, 
 	cursor VARCHAR(40), 
 	created_at DATETIME NOT NULL, 
-	gone_at DATETIME, 
+	deleted_at DATETIME, 
 	CONSTRAINT pk_studio_projects PRIMARY KEY (id), 
 	CONSTRAINT uq_studio_projects_uid UNIQUE (uid)
 );
@@ -428,7 +428,7 @@ CREATE TABLE studio_tasks (
 	project_id INTEGER NOT NULL, 
 	push_id INTEGER NOT NULL, 
 	remote_id INTEGER, 
-	gone_at DATETIME, 
+	deleted_at DATETIME, 
 	CONSTRAINT pk_studio_tasks PRIMARY KEY (id), 
 	CONSTRAINT fk_studio_tasks_task_id FOREIGN KEY(task_id) REFERENCES tasks (id), 
 	CONSTRAINT fk_studio_tasks_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id), 
@@ -493,9 +493,9 @@ CREATE INDEX ix_training_rows_label_id ON training_rows (label_id);
 CREATE INDEX ix_tasks_question_id ON tasks (question_id);
 CREATE INDEX ix_tasks_state ON tasks (state);
 CREATE UNIQUE INDEX one_current_review ON reviews (task_id, reviewer) WHERE superseded_at IS NULL;
-CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, places, reviewers) WHERE gone_at IS NULL;
+CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, passage_slots, reviewers) WHERE deleted_at IS NULL;
 CREATE INDEX ix_studio_tasks_task_id ON studio_tasks (task_id);
 CREATE INDEX ix_studio_tasks_push_id ON studio_tasks (push_id);
-CREATE UNIQUE INDEX one_live_remote ON studio_tasks (project_id, remote_id) WHERE gone_at IS NULL;
+CREATE UNIQUE INDEX one_live_remote ON studio_tasks (project_id, remote_id) WHERE deleted_at IS NULL;
 CREATE INDEX ix_studio_annotations_review_id ON studio_annotations (review_id);
 COMMIT;

@@ -12,7 +12,8 @@ from tests.db.conftest import close, open_round, task
 
 LABEL = (
     "INSERT INTO labels (question_id, question_role, kind, no_answer, train_weight, released, origin, import_id, "
-    "round_number, model_id, reviewer, confidence, threshold, calibrator_id, created_at, withdrawn_at, withdrawn_why) "
+    "round_number, model_id, reviewer, confidence, threshold, calibrator_id, created_at, withdrawn_at, "
+    "withdrawal_reason) "
     "VALUES (:q, :role, :kind, :no_answer, :weight, :released, 'import', :import_id, :round, :model, :reviewer, "
     ":confidence, :threshold, :calibrator, '2026-01-01', :withdrawn_at, :why)"
 )
@@ -77,7 +78,7 @@ def test_a_label_that_breaks_an_invariant_is_refused(database: Database, values:
 
 def test_a_live_pseudo_label_cannot_stand_on_a_dev_question(database: Database) -> None:
     vacate: Statement = (
-        "UPDATE labels SET withdrawn_at = '2026-01-01', withdrawn_why = 'test' WHERE question_id = 'dev0'",
+        "UPDATE labels SET withdrawn_at = '2026-01-01', withdrawal_reason = 'test' WHERE question_id = 'dev0'",
         {},
     )
     values = LABEL_VALUES | PSEUDO | {"q": "dev0", "role": "dev", "weight": 0.0}

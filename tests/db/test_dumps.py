@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from db import backup, queries, schema, store
 from db.engine import REVISIONS, Database
-from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew, StorageFault, Unsupported
+from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew, StorageError, Unsupported
 from tests.db.conftest import Backend, only_postgresql, span
 from tests.postgres import Server
 
@@ -122,7 +122,7 @@ def test_a_backup_overwrites_nothing_and_needs_a_place(backend: Backend, databas
     (tmp_path / "mine").write_text("mine", "utf-8")
     with pytest.raises(Conflict, match="exists"):
         backup.backup(database, tmp_path / "mine")
-    with pytest.raises(StorageFault, match=r"pg_dump says.*No such file or directory"):
+    with pytest.raises(StorageError, match=r"pg_dump says.*No such file or directory"):
         backup.backup(database, tmp_path / "none" / "copy.dump")
     with pytest.raises(NotADatabase, match="no tables yet"):
         backup.backup(backend.empty(), tmp_path / "copy.dump")
@@ -156,7 +156,7 @@ def test_a_program_never_gets_the_password_where_others_can_see_it(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert isinstance(backend.server, Server)
-    with pytest.raises(StorageFault, match="pg_dump says: pg_dump: error: no") as caught:
+    with pytest.raises(StorageError, match="pg_dump says: pg_dump: error: no") as caught:
         backup.backup(database, tmp_path / "copy.dump")
     assert "--dbname=" in (tmp_path / "called").read_text("utf-8")
     assert backend.server.password not in (tmp_path / "called").read_text("utf-8") + str(caught.value)

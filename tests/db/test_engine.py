@@ -14,7 +14,7 @@ from sqlalchemy import inspect, text
 
 from db import queries, schema, store
 from db.engine import Database
-from db.errors import Busy, NotADatabase, SchemaTooOld, StorageFault
+from db.errors import Busy, NotADatabase, SchemaTooOld, StorageError
 from tests.db.conftest import Backend, human, only_sqlite, span
 
 KILLED = """
@@ -149,7 +149,7 @@ def test_a_full_database_says_so_and_keeps_what_it_had(database: Database) -> No
             session.execute(text("PRAGMA max_page_count = 1"))
             session.execute(text("CREATE TABLE filler AS SELECT randomblob(100000) AS b"))
 
-    with pytest.raises(StorageFault, match="disk is full"):
+    with pytest.raises(StorageError, match="disk is full"):
         fill()
     with database.read() as session:
         assert queries.counts(session).labels["gold"] == 3

@@ -217,7 +217,9 @@ def test_moving_an_undone_pool_question_leaves_its_pseudo_label_behind(database:
         play_round(session, pseudo_labels=(pseudo("a"),))
         store.undo_import(session, 1)
         move(session, ["a"], "dev", imported=True)
-        assert [row.withdrawn_why for row in queries.labels(session, question_id="a")] == ["the question moved to dev"]
+        assert [row.withdrawal_reason for row in queries.labels(session, question_id="a")] == [
+            "the question moved to dev"
+        ]
 
 
 def test_facts_about_the_workspace_are_kept_and_replaced(database: Database) -> None:

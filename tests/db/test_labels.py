@@ -46,7 +46,7 @@ def test_each_round_replaces_all_pseudo_labels_of_earlier_ones(database: Databas
     label = newest(database, "b")
     with database.read() as session:
         old = queries.labels(session, question_id="b")[0]
-    assert (label.parent_id, old.withdrawn_by, old.withdrawn_why) == (old.id, 2, "round 2")
+    assert (label.parent_id, old.withdrawn_by, old.withdrawal_reason) == (old.id, 2, "round 2")
 
 
 def test_a_human_label_replaces_a_pseudo_label_and_names_it_as_parent(database: Database) -> None:
@@ -61,7 +61,7 @@ def test_a_human_label_replaces_a_pseudo_label_and_names_it_as_parent(database: 
 def test_a_pseudo_label_never_replaces_a_human_one(database: Database) -> None:
     with database.write() as session:
         number = open_round(session).number
-        done = store.record_labels(session, number, human=[human("a")], pseudo=[pseudo("a"), pseudo("b")], why="x")
+        done = store.record_labels(session, number, human=[human("a")], pseudo=[pseudo("a"), pseudo("b")], reason="x")
     assert (done.human, done.pseudo, done.skipped) == (1, 1, 1)
     assert live(database) == {"a": ("human", "Eve"), "b": ("pseudo", "Dov")}
 
@@ -125,7 +125,7 @@ def test_a_pseudo_label_withdrawn_by_hand_is_never_written_or_restored_again(dat
     with database.write() as session:
         play_round(session, pseudo_labels=(pseudo("a"), pseudo("b")))
         play_round(session, pseudo_labels=(pseudo("a", "p4"),))
-        store.withdraw_label(session, "a", reviewer="kim", why="wrong person")
+        store.withdraw_label(session, "a", reviewer="kim", reason="wrong person")
         assert [row.id for row in queries.pool_to_predict(session)] == ["b", "c"]
         number = play_round(session, pseudo_labels=(pseudo("a"), pseudo("b")))
         store.revert(session, number)
@@ -133,7 +133,7 @@ def test_a_pseudo_label_withdrawn_by_hand_is_never_written_or_restored_again(dat
     assert live(database) == {"b": ("pseudo", "Dov")}
     with database.write() as session:
         store.set_label(session, "a", [span("p4")], reviewer="kim")
-        assert queries.question(session, "a").excluded_why is None
+        assert queries.question(session, "a").exclusion_reason is None
 
 
 def test_a_bad_question_gets_no_pseudo_label(database: Database) -> None:
@@ -143,28 +143,28 @@ def test_a_bad_question_gets_no_pseudo_label(database: Database) -> None:
         store.record_review(session, NewReview(queries.tasks(session)[0].id, "kim", "bad_question"))
         (review,) = queries.unrecorded_reviews(session)
         done = store.record_labels(
-            session, number, human=[], pseudo=[pseudo("a")], why="x", reviews=[review.id], bad_questions=["a"]
+            session, number, human=[], pseudo=[pseudo("a")], reason="x", reviews=[review.id], bad_questions=["a"]
         )
         assert (done.pseudo, done.skipped) == (0, 1)
-        assert queries.question(session, "a").excluded_why == "bad question, reviewed in round 1"
+        assert queries.question(session, "a").exclusion_reason == "bad question, reviewed in round 1"
         assert queries.unrecorded_reviews(session) == []
 
 
 def test_a_bad_question_that_is_answered_after_all_is_excluded_no_more(database: Database) -> None:
     with database.write() as session:
         number = open_round(session).number
-        store.record_labels(session, number, human=[], pseudo=[], why="x", bad_questions=["a", "b"])
-        store.record_labels(session, number, human=[human("a")], pseudo=[], why="y", unsupported={"b": "taken back"})
-        assert [queries.question(session, key).excluded_why for key in "ab"] == [None, None]
+        store.record_labels(session, number, human=[], pseudo=[], reason="x", bad_questions=["a", "b"])
+        store.record_labels(session, number, human=[human("a")], pseudo=[], reason="y", unsupported={"b": "taken back"})
+        assert [queries.question(session, key).exclusion_reason for key in "ab"] == [None, None]
 
 
 def test_what_people_excluded_by_hand_is_not_readmitted_by_a_review(database: Database) -> None:
     with database.write() as session:
         play_round(session, pseudo_labels=(pseudo("a"),))
-        store.withdraw_label(session, "a", reviewer="kim", why="wrong person")
+        store.withdraw_label(session, "a", reviewer="kim", reason="wrong person")
         number = open_round(session).number
-        store.record_labels(session, number, human=[], pseudo=[], why="x", unsupported={"a": "taken back"})
-        assert "wrong person" in str(queries.question(session, "a").excluded_why)
+        store.record_labels(session, number, human=[], pseudo=[], reason="x", unsupported={"a": "taken back"})
+        assert "wrong person" in str(queries.question(session, "a").exclusion_reason)
 
 
 def test_a_label_that_no_review_stands_behind_is_gone_for_good(database: Database) -> None:
@@ -174,13 +174,13 @@ def test_a_label_that_no_review_stands_behind_is_gone_for_good(database: Databas
         store.record_review(session, NewReview(queries.tasks(session)[0].id, "kim", "no_answer"))
         (review,) = queries.unrecorded_reviews(session)
         mine = [human("a", review_id=review.id), human("b")]
-        store.record_labels(session, number, human=mine, pseudo=[], why="x", reviews=[review.id])
+        store.record_labels(session, number, human=mine, pseudo=[], reason="x", reviews=[review.id])
         store.delete_review(session, review.id)
         assert [row.id for row in queries.outdated_reviews(session)] == [review.id]
         close(session, number, promoted=True)
         later = open_round(session).number
         gone = {"a": "its review was taken back", "b": "set by hand: not for a review to withdraw"}
-        done = store.record_labels(session, later, human=[], pseudo=[], why="y", unsupported=gone)
+        done = store.record_labels(session, later, human=[], pseudo=[], reason="y", unsupported=gone)
         assert done.withdrawn == 1
         store.revert(session, later, with_reviews=True)
         assert queries.outdated_reviews(session) == []
@@ -190,7 +190,7 @@ def test_a_label_that_no_review_stands_behind_is_gone_for_good(database: Databas
 def test_an_answer_in_a_guarded_passage_never_teaches_or_leaves(database: Database) -> None:
     with database.write() as session:
         number = open_round(session).number
-        done = store.record_labels(session, number, human=[human("a", "p1")], pseudo=[pseudo("b", "p2")], why="x")
+        done = store.record_labels(session, number, human=[human("a", "p1")], pseudo=[pseudo("b", "p2")], reason="x")
         assert (done.pseudo, done.skipped) == (0, 1)
         (label,) = queries.live_labels(session, roles=["pool"])
         assert (label.question_id, label.train_weight, label.released) == ("a", 0.0, False)
@@ -247,18 +247,20 @@ def test_no_answer_by_hand_keeps_the_passages_shown(database: Database) -> None:
 
 def test_withdrawing_a_label_that_is_not_there_names_the_question(database: Database) -> None:
     with pytest.raises(NotFound, match="'a' has no live label"), database.write() as session:
-        store.withdraw_label(session, "a", reviewer="kim", why="x")
+        store.withdraw_label(session, "a", reviewer="kim", reason="x")
     with pytest.raises(NotFound, match="'nobody' is not stored"), database.write() as session:
-        store.withdraw_label(session, "nobody", reviewer="kim", why="x")
+        store.withdraw_label(session, "nobody", reviewer="kim", reason="x")
 
 
 def test_what_teaches_in_a_round_is_fixed_before_it_trains(database: Database) -> None:
     with database.write() as session:
         number = open_round(session).number
-        store.record_labels(session, number, human=[human("b")], pseudo=[pseudo("a"), pseudo("c", weight=0)], why="x")
+        store.record_labels(
+            session, number, human=[human("b")], pseudo=[pseudo("a"), pseudo("c", weight=0)], reason="x"
+        )
         assert store.freeze_training(session, number) == 3
         before = queries.training_rows(session, number)
-        store.withdraw_label(session, "a", reviewer="kim", why="late")
+        store.withdraw_label(session, "a", reviewer="kim", reason="late")
         after = queries.training_rows(session, number)
         counts = queries.training_counts(session, number)
     assert queries.training_sha256(after) == queries.training_sha256(before)
@@ -273,7 +275,7 @@ def test_a_release_is_an_immutable_snapshot_of_its_rows(database: Database) -> N
     with database.write() as session:
         number = open_round(session).number
         labels = [pseudo("a"), pseudo("b"), pseudo("c", released=False)]
-        store.record_labels(session, number, human=[], pseudo=labels, why="x")
+        store.record_labels(session, number, human=[], pseudo=labels, reason="x")
         release = store.release_snapshot(session, number, rule={"threshold": 0.8})
         close(session, number, promoted=True)
         play_round(session, pseudo_labels=(pseudo("b", "p4"),))
@@ -328,7 +330,7 @@ def apply(database: Database, step: tuple[object, ...]) -> None:
                 store.set_label(session, key, [span("p4")], reviewer="kim")
         case ("withdraw", str(key)):
             with database.write() as session:
-                store.withdraw_label(session, key, reviewer="kim", why="x")
+                store.withdraw_label(session, key, reviewer="kim", reason="x")
         case ("undo", int(import_id)):
             with database.write() as session:
                 store.undo_import(session, import_id)
@@ -364,6 +366,6 @@ def test_no_sequence_of_operations_leaves_two_live_labels_or_a_pseudo_label_wher
             assert all(row.question_role == "pool" for row in labels if row.kind == "pseudo")
             assert {row.question.id for row in queries.training_labels(session)} <= {"g0", *IDS}
             for row in queries.labels(session):
-                assert row.live or row.withdrawn_why
+                assert row.live or row.withdrawal_reason
     assert not any("\n" in refusal for refusal in refusals)
     database.close()

@@ -106,7 +106,7 @@ def test_a_filled_database_of_an_older_schema_upgrades_and_keeps_its_rows(
         assert [(row.number, row.stage) for row in queries.rounds(session)] == [(0, "closed"), (1, "open")]
         assert queries.retrievers(session) == []
     with database.write() as session:
-        store.withdraw_label(session, "a", reviewer="kim", why="wrong")
+        store.withdraw_label(session, "a", reviewer="kim", reason="wrong")
     database.close()
 
 

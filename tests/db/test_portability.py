@@ -31,7 +31,7 @@ def test_every_statement_of_a_round_compiles_for_postgresql(database: Database) 
         store.add_tasks(session, number, [task("a")])
         store.record_review(session, NewReview(queries.tasks(session)[0].id, "kim", "bad_question"))
         reviews = [row.id for row in queries.unrecorded_reviews(session)]
-        store.record_labels(session, number, human=[human("b")], pseudo=[pseudo("c")], why="x", reviews=reviews)
+        store.record_labels(session, number, human=[human("b")], pseudo=[pseudo("c")], reason="x", reviews=reviews)
         store.freeze_training(session, number)
         store.release_snapshot(session, number, rule={})
         close(session, number, promoted=True)

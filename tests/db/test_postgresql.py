@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from db import queries, schema, store
 from db.engine import Database
-from db.errors import Busy, Conflict, DbError, NotADatabase, StorageFault, Unreachable
+from db.errors import Busy, Conflict, DbError, NotADatabase, StorageError, Unreachable
 from db.rows import NewLabel, NewReview, PassageRow, SpanRow
 from tests.db.conftest import Backend, an_import, only_postgresql, open_round, question, span, task
 from tests.postgres import Server, find_binaries, skip_without
@@ -121,18 +121,18 @@ def test_a_user_who_may_not_make_tables_or_write_is_told(server: Server, backend
     empty, filled = backend.empty(), backend.filled()
     server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest", name=str(filled.url.database))
     mine = backend.open(server.url(str(empty.url.database), user=guest, password=SECRET))
-    with pytest.raises(StorageFault, match="GRANT"):
+    with pytest.raises(StorageError, match="GRANT"):
         schema.upgrade(mine)
     reader = backend.open(server.url(str(filled.url.database), user=guest, password=SECRET))
     with reader.read() as session:
         assert queries.counts(session).labels["gold"] == 3
-    with pytest.raises(StorageFault, match="GRANT"), reader.write() as session:
+    with pytest.raises(StorageError, match="GRANT"), reader.write() as session:
         store.set_meta(session, "index", "one")
 
 
 def test_a_read_only_server_is_named(database: Database, server: Server) -> None:
     server.execute(f'ALTER DATABASE "{database.url.database}" SET default_transaction_read_only = on')
-    with pytest.raises(StorageFault, match="read-only: name the primary"), database.write() as session:
+    with pytest.raises(StorageError, match="read-only: name the primary"), database.write() as session:
         store.set_meta(session, "index", "one")
 
 
@@ -214,19 +214,19 @@ def test_ids_come_in_the_order_of_their_code_points_whatever_the_servers_languag
 def test_who_holds_the_database_is_named_until_it_lets_go(backend: Backend, database: Database) -> None:
     other = backend.open(database)
     with (
-        database.hold("runtime 7 (labeler round)"),
+        database.lock("runtime 7 (labeler round)"),
         pytest.raises(Busy, match=r"in use by runtime 7 \(labeler round\) since \d{4}-"),
-        other.hold("me"),
+        other.lock("me"),
     ):
         pass
-    with other.hold("me"), database.read(), database.write():
+    with other.lock("me"), database.read(), database.write():
         pass
 
 
 def test_what_goes_wrong_while_it_is_held_passes_through(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError), database.hold("me"):
+    with pytest.raises(ZeroDivisionError), database.lock("me"):
         raise ZeroDivisionError
-    with database.hold("me"):
+    with database.lock("me"):
         pass
 
 

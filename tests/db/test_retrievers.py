@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from db import queries, store
-from db.engine import Database
+from db.engine import Database, Session
 from db.errors import Conflict
 from tests.db.conftest import close, open_round
 
@@ -38,9 +37,9 @@ def judge(session: Session, number: int, **changes: Any) -> None:
         "gate": NUMBERS,
         "index_before": "one",
         "index_after": "two",
-        "named_before": None,
+        "encoder_before": None,
     }
-    store.judge_retriever(session, number, **given | changes)
+    store.record_retriever_gate(session, number, **given | changes)
 
 
 def played(session: Session, *, promoted: bool) -> int:

@@ -163,7 +163,7 @@ def test_an_edited_review_supersedes_the_first_and_is_considered_by_the_next_lab
         (key,) = (row.id for row in queries.tasks(session))
         store.record_review(session, NewReview(key, "kim", "answerable", span("p3")))
         first = queries.unrecorded_reviews(session)
-        store.record_labels(session, number, human=[human("a", "p3")], pseudo=[], why="x", reviews=[first[0].id])
+        store.record_labels(session, number, human=[human("a", "p3")], pseudo=[], reason="x", reviews=[first[0].id])
         assert queries.unrecorded_reviews(session) == []
         assert store.record_review(session, NewReview(key, "kim", "answerable", span("p4")))
         (edited,) = queries.unrecorded_reviews(session)
@@ -214,7 +214,7 @@ def test_pruning_keeps_what_something_refers_to(database: Database) -> None:
         add(database, number, "a", "b")
         with database.write() as session:
             if number == 3:
-                store.record_labels(session, number, human=[], pseudo=[pseudo("a")], why="x")
+                store.record_labels(session, number, human=[], pseudo=[pseudo("a")], reason="x")
             close(session, number, promoted=promoted)
     with database.write() as session:
         done = store.prune(session, keep=1)
@@ -233,14 +233,14 @@ def test_a_questions_history_tells_its_whole_story_in_order(database: Database) 
         store.add_tasks(session, number, [task("a")])
         (key,) = (row.id for row in queries.tasks(session))
     with database.write() as session:
-        store.record_labels(session, number, human=[], pseudo=[pseudo("a")], why="x")
+        store.record_labels(session, number, human=[], pseudo=[pseudo("a")], reason="x")
     with database.write() as session:
         store.record_review(session, NewReview(key, "kim", "answerable", span("p4")))
         (review,) = queries.reviews(session)
     with database.write() as session:
-        store.record_labels(session, number, human=[human("a", review_id=review.id)], pseudo=[], why="y")
+        store.record_labels(session, number, human=[human("a", review_id=review.id)], pseudo=[], reason="y")
     with database.write() as session:
-        store.withdraw_label(session, "a", reviewer="lee", why="wrong")
+        store.withdraw_label(session, "a", reviewer="lee", reason="wrong")
     with database.read() as session:
         events = queries.history(session, "a")
     assert [event.kind for event in events] == [

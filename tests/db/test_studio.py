@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from sqlalchemy.orm import Session
 
 from db import queries, store
-from db.engine import Database
-from db.rows import NewReview, PulledAnnotation, Settled, StudioProjectRow, StudioPushRow, StudioTaskRow
+from db.engine import Database, Session
+from db.rows import AnnotationChanges, NewReview, PulledAnnotation, StudioProjectRow, StudioPushRow, StudioTaskRow
 from tests.db.conftest import open_round, span, task
 
 URL = "http://studio.example"
@@ -21,10 +20,10 @@ def sent(database: Database) -> Database:
     with database.write() as session:
         number = open_round(session).number
         store.add_tasks(session, number, [task("a"), task("b", 1)])
-        project = store.add_project(session, url=URL, blind=True, places=2, reviewers=1, page_sha256="page")
-        store.project_made(session, project.id, remote_id=7)
+        project = store.add_project(session, url=URL, blind=True, passage_slots=2, reviewers=1, page_sha256="page")
+        store.set_project_remote_id(session, project.id, remote_id=7)
         push = store.begin_push(session, project.id, number, [1, 2])
-        store.place_tasks(session, push, [(1, 11), (2, 12)])
+        store.record_placements(session, push, [(1, 11), (2, 12)])
         store.finish_push(session, push)
     return database
 
@@ -54,9 +53,9 @@ def says(remote_id: int, at: str, verdict: str | None = "no_answer", *, by: str 
     return PulledAnnotation(remote_id, f"2026-01-01T00:00:{at}Z", by, (), review, problem)
 
 
-def settle(database: Database, *pulled: PulledAnnotation) -> Settled:
+def settle(database: Database, *pulled: PulledAnnotation) -> AnnotationChanges:
     with database.write() as session:
-        return store.settle_annotations(session, {place(session, 11).id: pulled})
+        return store.record_annotations(session, {place(session, 11).id: pulled})
 
 
 def verdicts(database: Database) -> dict[str, str]:
@@ -66,15 +65,15 @@ def verdicts(database: Database) -> dict[str, str]:
 
 def test_a_server_that_moves_to_where_another_one_was_takes_along_what_has_room_there(sent: Database) -> None:
     with sent.write() as session:
-        store.add_project(session, url="http://other", blind=True, places=2, reviewers=1, page_sha256="page")
-        store.add_project(session, url=URL, blind=False, places=2, reviewers=1, page_sha256="page")
-        assert store.move_server(session, [URL, "http://other"], "http://other") == 1
+        store.add_project(session, url="http://other", blind=True, passage_slots=2, reviewers=1, page_sha256="page")
+        store.add_project(session, url=URL, blind=False, passage_slots=2, reviewers=1, page_sha256="page")
+        assert store.move_projects(session, [URL, "http://other"], "http://other") == 1
         assert [(row.url, row.blind) for row in queries.projects(session)] == [
             (URL, True),  # the other server's stands in its place
             ("http://other", True),
             ("http://other", False),
         ]
-        assert store.move_server(session, [URL], "http://other") == 0, "again"
+        assert store.move_projects(session, [URL], "http://other") == 0, "again"
 
 
 # --- where tasks stand ---------------------------------------------------------------------------
@@ -96,10 +95,10 @@ def test_tasks_on_their_way_are_neither_unsent_nor_placed_until_the_push_is_fini
 def test_placing_again_changes_nothing_and_a_second_place_is_a_copy(sent: Database) -> None:
     with sent.write() as session:
         push = last_push(session)
-        assert store.place_tasks(session, push, [(1, 11), (2, 12)]) == 0
-        assert store.place_tasks(session, push, [(1, 13)]) == 1
+        assert store.record_placements(session, push, [(1, 11), (2, 12)]) == 0
+        assert store.record_placements(session, push, [(1, 13)]) == 1
         assert places(session) == [(1, 11), (2, 12), (1, 13)]
-        assert [row.remote_id for row in queries.copies(session, project(session).id)] == [11, 13]
+        assert [row.remote_id for row in queries.repeated_placements(session, project(session).id)] == [11, 13]
 
 
 def test_an_id_that_the_server_gives_again_belongs_to_the_new_task(sent: Database) -> None:
@@ -107,14 +106,14 @@ def test_an_id_that_the_server_gives_again_belongs_to_the_new_task(sent: Databas
         number = last_push(session).round_number
         store.add_tasks(session, number, [task("c", 2)])
         push = store.begin_push(session, project(session).id, number, [3])
-        store.place_tasks(session, push, [(3, 12)])
+        store.record_placements(session, push, [(3, 12)])
         assert places(session) == [(1, 11), (3, 12)]
         assert [row.question_id for row in queries.unsent_tasks(session, number)] == ["b"]
 
 
 def test_a_project_that_is_gone_frees_its_tasks(sent: Database) -> None:
     with sent.write() as session:
-        assert store.project_gone(session, project(session).id) == 2
+        assert store.mark_project_deleted(session, project(session).id) == 2
         assert queries.projects(session) == []
         assert Counter(row.state for row in queries.tasks(session)) == {"open": 2}
         assert len(queries.unsent_tasks(session, 1)) == 2
@@ -129,34 +128,37 @@ def test_the_newest_annotation_of_a_person_counts_also_where_a_whole_second_is_w
 
 
 def test_settling_the_same_again_is_nothing(sent: Database) -> None:
-    first = settle(sent, says(5, "10"), says(6, "11", "answerable"), says(7, "12", None, by="lee"))
-    assert first == Settled(new=1, labels=1, problems=1)
-    assert settle(sent, says(5, "10"), says(6, "11", "answerable"), says(7, "12", None, by="lee")) == Settled()
+    pulled = (says(5, "10"), says(6, "11", "answerable"), says(7, "12", None, by="lee"))
+    first = settle(sent, *pulled)
+    assert first == AnnotationChanges(new=1, labels=1, problems=1)
+    assert (
+        settle(sent, says(5, "10"), says(6, "11", "answerable"), says(7, "12", None, by="lee")) == AnnotationChanges()
+    )
 
 
 def test_an_edit_a_deletion_and_a_mended_problem(sent: Database) -> None:
     settle(sent, says(5, "10"), says(7, "12", None, by="lee"))
-    assert settle(sent, says(5, "20", "skipped"), says(7, "21", by="lee")) == Settled(
+    assert settle(sent, says(5, "20", "skipped"), says(7, "21", by="lee")) == AnnotationChanges(
         new=1, edited=1, skipped=1, labels=1
     )
     assert verdicts(sent) == {"kim": "skipped", "lee": "no_answer"}
-    assert settle(sent, says(7, "21", by="lee")) == Settled(deleted=1)
+    assert settle(sent, says(7, "21", by="lee")) == AnnotationChanges(deleted=1)
     assert verdicts(sent) == {"lee": "no_answer"}
 
 
 def test_a_person_whose_name_changed_is_one_person(sent: Database) -> None:
     settle(sent, says(5, "10"))
-    assert settle(sent, says(5, "10", by="kim@new")) == Settled(new=1, labels=1, deleted=1)
+    assert settle(sent, says(5, "10", by="kim@new")) == AnnotationChanges(new=1, labels=1, deleted=1)
     assert verdicts(sent) == {"kim@new": "no_answer"}
 
 
 def test_of_two_places_of_a_task_the_newest_word_counts_and_the_older_again_once_it_is_gone(sent: Database) -> None:
     with sent.write() as session:
-        store.place_tasks(session, last_push(session), [(1, 13)])
+        store.record_placements(session, last_push(session), [(1, 13)])
         first, second = (place(session, remote_id).id for remote_id in (11, 13))
-        store.settle_annotations(session, {first: [says(5, "30")], second: [says(6, "20", "bad_question")]})
+        store.record_annotations(session, {first: [says(5, "30")], second: [says(6, "20", "bad_question")]})
         assert [each.verdict for each in queries.reviews(session)] == ["no_answer"]
-        store.settle_annotations(session, {first: [], second: [says(6, "20", "bad_question")]})
+        store.record_annotations(session, {first: [], second: [says(6, "20", "bad_question")]})
         assert [each.verdict for each in queries.reviews(session)] == ["bad_question"]
 
 
@@ -164,6 +166,6 @@ def test_what_cannot_be_read_bothers_nobody_once_its_task_is_gone(sent: Database
     settle(sent, says(5, "10", None))
     with sent.write() as session:
         assert [row.state for row in queries.tasks(session)] == ["conflict", "open"]
-        store.tasks_gone(session, [place(session, 11).id])
+        store.mark_tasks_deleted(session, [place(session, 11).id])
         assert [row.state for row in queries.tasks(session)] == ["open", "open"]
         assert queries.conflicts(session) == []

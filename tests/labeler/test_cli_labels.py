@@ -60,7 +60,7 @@ def predicted(workspace: Path, tmp_path: Path) -> Path:
         )
         pseudo = NewLabel("p1", (oren,), train_weight=0.6, released=False, model_id=model, index_fingerprint="i" * 64)
         human = NewLabel("p2", (SpanRow("Tarn", mill, 23, 27),), reviewer="eunji", review_id=review)
-        store.record_labels(session, 0, human=[human], pseudo=[pseudo], why="round 0", reviews=[review])
+        store.record_labels(session, 0, human=[human], pseudo=[pseudo], reason="round 0", reviews=[review])
     database.close()
     return workspace
 
@@ -239,7 +239,7 @@ def test_an_answer_is_said_in_one_way_only(workspace: Path, arguments: tuple[str
 
 def test_a_withdrawn_label_is_gone_and_the_reason_stays(workspace: Path) -> None:
     (label,) = ok("label", "withdraw", "q3", "--why", "wrong tower", "--reviewer", "eunji", "-w", workspace)["labels"]
-    assert label["withdrawn_why"] == "wrong tower (eunji)"
+    assert label["withdrawal_reason"] == "wrong tower (eunji)"
     assert "q3" not in labels(workspace)
     assert "no live label" in run("label", "withdraw", "q3", "--why", "again", "-w", workspace).fault
     assert run("label", "withdraw", "q3", "-w", workspace).code == 2  # without a reason
@@ -250,10 +250,10 @@ def test_after_a_withdrawn_pseudo_label_no_model_labels_the_question_until_a_per
     ok("label", "withdraw", "p1", "--why", "no mill", "-w", predicted)
     with database.read() as session:
         assert queries.pool_to_predict(session) == []
-        assert "no mill" in str(queries.question(session, "p1").excluded_why)
+        assert "no mill" in str(queries.question(session, "p1").exclusion_reason)
     label = set_label(database, "p1", Correction(text="Oren"), reviewer="eunji")
     with database.read() as session:
-        assert queries.question(session, "p1").excluded_why is None
+        assert queries.question(session, "p1").exclusion_reason is None
     database.close()
     assert label.kind == "human"
 

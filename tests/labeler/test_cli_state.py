@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from sqlalchemy.orm import Session
 
 from db import queries, store
+from db.engine import Session
 from db.rows import Counts, NewPrediction, RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.workspace import open_workspace

@@ -89,7 +89,7 @@ def _play(session: Any) -> None:
             NewLabel("p3", (span(POOL, "섬에"),), confidence=0.95, **made),
             NewLabel("p4", (span(POOL, "등대"),), confidence=0.5, train_weight=0.25, released=False, **made),
         ],
-        why="round 0",
+        reason="round 0",
     )
 
 

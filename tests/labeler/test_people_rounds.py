@@ -83,7 +83,7 @@ def label_again(runtime: Runtime) -> None:
             number,
             human=[],
             pseudo=[],
-            why="again",
+            reason="again",
             reviews=found.considered,
             bad_questions=found.bad_questions,
             unsupported=found.unsupported,
@@ -183,7 +183,7 @@ def test_an_edit_that_takes_the_answer_back_withdraws_its_label(runtime: Runtime
     label_again(runtime)
     assert live(runtime, first.question_id) is None
     with runtime.database.read() as session:
-        excluded = queries.question(session, first.question_id).excluded_why
+        excluded = queries.question(session, first.question_id).exclusion_reason
     assert (excluded is not None) == (verdict == "bad_question")
     assert harvested(runtime) == adjudication.Harvest()
 
@@ -201,7 +201,9 @@ def test_a_deleted_review_withdraws_its_label_and_the_question_is_a_candidate_ag
     assert live(runtime, first.question_id) is None
     with runtime.database.read() as session:
         assert first.question_id in {row.id for row in queries.pool_to_predict(session)}
-        told = [event.detail["why"] for event in queries.history(session, first.question_id) if "why" in event.detail]
+        told = [
+            event.detail["reason"] for event in queries.history(session, first.question_id) if "reason" in event.detail
+        ]
     assert told == ["its review was taken back"]
     assert harvested(runtime) == adjudication.Harvest()
 
@@ -214,7 +216,7 @@ def test_a_bad_question_that_was_none_after_all_comes_back(runtime: Runtime) -> 
         store.delete_review(session, current(runtime, first).id)
     label_again(runtime)
     with runtime.database.read() as session:
-        assert queries.question(session, first.question_id).excluded_why is None
+        assert queries.question(session, first.question_id).exclusion_reason is None
 
 
 def test_reviews_set_aside_with_their_round_make_no_label_again(runtime: Runtime) -> None:

@@ -197,7 +197,7 @@ def play_loop_round(database: Database) -> None:
                 NewLabel("q1", (span("p-pool", "Mira Quill"),), confidence=0.9, threshold=0.8, **common),
                 NewLabel("q2", (span("p-pool", "tower"),), train_weight=0.5, released=False, confidence=0.4, **common),
             ],
-            why="replaced in round 1",
+            reason="replaced in round 1",
         )
         store.release_snapshot(session, number, rule=asdict(rule))
         store.advance(session, number, "predicted", "labelled")
@@ -221,7 +221,7 @@ def filled(folder: Path, *, promoted: bool = True) -> Database:
     play_loop_round(database)
     if not promoted:
         with database.write() as session:
-            store.withdraw_round(session, 1, why="round 1 was refused")
+            store.withdraw_round(session, 1, reason="round 1 was refused")
     close(database, 1, promoted=promoted, why="promoted: EM +25.0 points" if promoted else "refused: worse")
     open_round(database, "loop")
     return database
@@ -399,9 +399,11 @@ def test_the_page_tells_who_reviewed_how_far_they_agree_and_where(tmp_path: Path
         for name, text in answers.items():
             new = NewReview(task.id, name, "answerable", span("p-pool", text), "changed", seconds=30)
             store.record_review(session, new)
-        store.mark_tasks(session, [task.id], "conflict")
-        made = store.add_project(session, url="http://studio.test", blind=True, places=3, reviewers=2, page_sha256="s")
-        store.project_made(session, made.id, remote_id=7)
+        store.set_task_states(session, [task.id], "conflict")
+        made = store.add_project(
+            session, url="http://studio.test", blind=True, passage_slots=3, reviewers=2, page_sha256="s"
+        )
+        store.set_project_remote_id(session, made.id, remote_id=7)
         report = gather(session, title=TITLE)
     people = {each.name: (each.reviews, each.seconds) for each in report.reviewed.reviewers}
     assert people == {"simulated": (1, 90.0), "kim": (1, 30.0), "lee": (1, 30.0)}

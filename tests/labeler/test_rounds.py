@@ -103,7 +103,7 @@ def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(runtime: 
         "human": sum(label.kind == "human" for label in made),
         "pseudo": sum(label.kind == "pseudo" for label in made),
         "released": sum(label.kind == "pseudo" and label.released for label in made),
-        "taught": sum(label.kind == "pseudo" and label.train_weight > 0 for label in made),
+        "trained_on": sum(label.kind == "pseudo" and label.train_weight > 0 for label in made),
     }
     assert told[0]["human"]
     machine.run(runtime, reviewer="none")

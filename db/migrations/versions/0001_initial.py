@@ -153,7 +153,7 @@ def upgrade() -> None:
         sa.Column("context_id", sa.String(length=64), nullable=True),
         sa.Column("is_impossible", sa.Boolean(), nullable=True),
         sa.Column("duplicate_of", sa.String(length=255), nullable=True),
-        sa.Column("excluded_why", sa.Text(), nullable=True),
+        sa.Column("exclusion_reason", sa.Text(), nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.CheckConstraint("role <> 'pool' OR is_impossible IS NULL", name=op.f("ck_questions_pool_hides_impossible")),
         sa.CheckConstraint(
@@ -388,7 +388,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("withdrawn_at", sa.DateTime(), nullable=True),
         sa.Column("withdrawn_by", sa.Integer(), nullable=True),
-        sa.Column("withdrawn_why", sa.Text(), nullable=True),
+        sa.Column("withdrawal_reason", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'", name=op.f("ck_labels_gold_is_traceable")
         ),
@@ -421,7 +421,7 @@ def upgrade() -> None:
             name=op.f("ck_labels_held_out_never_teaches"),
         ),
         sa.CheckConstraint(
-            "(withdrawn_at IS NULL) = (withdrawn_why IS NULL)", name=op.f("ck_labels_withdrawn_with_a_reason")
+            "(withdrawn_at IS NULL) = (withdrawal_reason IS NULL)", name=op.f("ck_labels_withdrawn_with_a_reason")
         ),
         sa.CheckConstraint("confidence BETWEEN 0 AND 1", name=op.f("ck_labels_confidence_is_a_rate")),
         sa.CheckConstraint("train_weight BETWEEN 0 AND 1", name=op.f("ck_labels_train_weight_is_a_rate")),

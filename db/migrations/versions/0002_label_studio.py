@@ -10,7 +10,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-LIVE = sa.text("gone_at IS NULL")
+LIVE = sa.text("deleted_at IS NULL")
 
 
 def upgrade() -> None:
@@ -43,19 +43,19 @@ def _projects() -> None:
         sa.Column("uid", sa.String(length=32), nullable=False),
         sa.Column("remote_id", sa.Integer(), nullable=True),
         sa.Column("blind", sa.Boolean(), nullable=False),
-        sa.Column("places", sa.Integer(), nullable=False),
+        sa.Column("passage_slots", sa.Integer(), nullable=False),
         sa.Column("reviewers", sa.Integer(), nullable=False),
         sa.Column("page_sha256", sa.String(length=64), nullable=False),
         sa.Column("cursor", sa.String(length=40), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.Column("gone_at", sa.DateTime(), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studio_projects")),
         sa.UniqueConstraint("uid", name=op.f("uq_studio_projects_uid")),
     )
     op.create_index(
         "one_live_project",
         "studio_projects",
-        ["url", "blind", "places", "reviewers"],
+        ["url", "blind", "passage_slots", "reviewers"],
         unique=True,
         sqlite_where=LIVE,
         postgresql_where=LIVE,
@@ -86,7 +86,7 @@ def _tasks() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("push_id", sa.Integer(), nullable=False),
         sa.Column("remote_id", sa.Integer(), nullable=True),
-        sa.Column("gone_at", sa.DateTime(), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studio_tasks")),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_studio_tasks_task_id")),
         sa.ForeignKeyConstraint(["project_id"], ["studio_projects.id"], name=op.f("fk_studio_tasks_project_id")),
@@ -128,12 +128,12 @@ def _annotations() -> None:
 
 def _filed() -> None:
     op.create_table(
-        "filed_annotations",
+        "file_annotations",
         sa.Column("task_id", sa.Integer(), nullable=False),
         sa.Column("unique_id", sa.String(length=64), nullable=False),
         sa.Column("reviewer", sa.String(length=255), nullable=False),
         sa.Column("numbered", sa.Boolean(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("task_id", "unique_id", name=op.f("pk_filed_annotations")),
-        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_filed_annotations_task_id")),
+        sa.PrimaryKeyConstraint("task_id", "unique_id", name=op.f("pk_file_annotations")),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_file_annotations_task_id")),
     )

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("examples", sa.Integer(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("loss", sa.Double(), nullable=True),
-        sa.Column("named_before", sa.Text(), nullable=True),
+        sa.Column("encoder_before", sa.Text(), nullable=True),
         sa.Column("index_before", sa.String(length=64), nullable=True),
         sa.Column("index_after", sa.String(length=64), nullable=True),
         sa.Column("gate", sa.JSON(), nullable=True),

@@ -54,7 +54,7 @@ def _told_label(detail: Mapping[str, Any]) -> str:
 
 
 def _told_withdrawal(detail: Mapping[str, Any]) -> str:
-    return f"{detail['label_kind']} label {detail['label_id']}: {detail['why']}"
+    return f"{detail['label_kind']} label {detail['label_id']}: {detail['reason']}"
 
 
 _TELLERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from labeler.review.agreement import by_question
 from labeler.review.studio.convert import task_key
 from labeler.review.studio.projects import url_of
@@ -56,6 +55,6 @@ def _urls(session: Session, client: Client, task_ids: Iterable[int]) -> dict[int
     projects = {row.id: row for row in queries.projects(session, url=client.url)}
     return {
         row.task_id: f"{url_of(client, projects[row.project_id])}?task={row.remote_id}"
-        for row in queries.places_of(session, task_ids)
+        for row in queries.placements(session, task_ids)
         if row.project_id in projects
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db import queries, store
-from db.rows import FiledReview, TaskRow
+from db.rows import FileReview, TaskRow
 from labeler.core.errors import ExportRefused, NotReady
 from labeler.core.files import atomic_folder
 from labeler.core.runtime import Runtime
@@ -145,7 +145,7 @@ def _import_one(runtime: Runtime, name: str, people: People) -> Taken:
     passages = {key: row.text for key, row in rows.items()}
     filed = [(each, *_filed(each, passages)) for each in newest.values()]
     with runtime.database.write() as session:
-        became = store.file_reviews(session, [row for _, row, _ in filed])
+        became = store.record_file_reviews(session, [row for _, row, _ in filed])
     for number in sorted({each.task.round_number for each in newest.values()}):
         follow_up.resolve(runtime, number)
     rejected = list(export.rejected)
@@ -173,7 +173,7 @@ def _import_one(runtime: Runtime, name: str, people: People) -> Taken:
 _PULLED = "this was pulled from the server before, whose word counts; run: labeler pull"
 
 
-def _filed(found: Found, passages: Mapping[str, str]) -> tuple[FiledReview, str | None]:
+def _filed(found: Found, passages: Mapping[str, str]) -> tuple[FileReview, str | None]:
     """An annotation with the review that it is, or the problem why it is none."""
     pulled = convert.read_annotation(
         found.annotation,
@@ -183,7 +183,7 @@ def _filed(found: Found, passages: Mapping[str, str]) -> tuple[FiledReview, str 
         reviewer=found.reviewer,
         source="file",
     )
-    row = FiledReview(
+    row = FileReview(
         task_id=found.task.id,
         reviewer=found.reviewer,
         numbered=found.numbered,

@@ -45,7 +45,7 @@ class Form:
 
 def form_of(project: StudioProjectRow) -> Form:
     """The form that a project was made for."""
-    return Form(project.blind, project.places, project.reviewers)
+    return Form(project.blind, project.passage_slots, project.reviewers)
 
 
 def places_of(row: RoundRow) -> int:
@@ -105,7 +105,7 @@ def _follow(runtime: Runtime, client: Client) -> None:
         log.warning("the project of %s stands on %s now", each.url, client.url)
         taken.add(form_of(each))
         with runtime.database.write() as session:
-            store.project_moved(session, each.id, url=client.url)
+            store.set_project_url(session, each.id, url=client.url)
 
 
 def check_not_elsewhere(runtime: Runtime, client: Client) -> None:
@@ -127,7 +127,7 @@ def give_up_others(runtime: Runtime, client: Client) -> int:
     _follow(runtime, client)
     with runtime.database.write() as session:
         others = [each for each in queries.projects(session) if each.url != client.url]
-        return sum(store.project_gone(session, each.id) for each in others)
+        return sum(store.mark_project_deleted(session, each.id) for each in others)
 
 
 def _is_there(runtime: Runtime, client: Client, project: StudioProjectRow, remote_id: int) -> bool:
@@ -139,7 +139,7 @@ def _is_there(runtime: Runtime, client: Client, project: StudioProjectRow, remot
     if state is not None and _is_ours(runtime, client, project, state):
         return True
     with runtime.database.write() as session:
-        freed = store.project_gone(session, project.id)
+        freed = store.mark_project_deleted(session, project.id)
     log.warning(
         "project %d is gone from %s: reviews are kept, %d tasks stand there no more", remote_id, client.url, freed
     )
@@ -168,7 +168,7 @@ def made(runtime: Runtime, client: Client, form: Form, *, reset_page: bool) -> S
     if project.remote_id is None:
         remote_id = client.find_project(project.uid) or _make(runtime, client, project, form)
         with runtime.database.write() as session:
-            store.project_made(session, project.id, remote_id=remote_id)
+            store.set_project_remote_id(session, project.id, remote_id=remote_id)
             project = queries.project(session, project.id)
     _keep_page(runtime, client, project, client.project(remote(project)), reset_page=reset_page)
     return project
@@ -180,7 +180,7 @@ def _add(runtime: Runtime, client: Client, form: Form) -> StudioProjectRow:
             session,
             url=client.url,
             blind=form.blind,
-            places=form.places,
+            passage_slots=form.places,
             reviewers=form.reviewers,
             page_sha256=labeling_config.page_sha256(form.page),
         )
@@ -213,7 +213,7 @@ def _keep_page(
         client.set_page(state.remote_id, xml)
     if project.page_sha256 != ours:
         with runtime.database.write() as session:
-            store.page_set(session, project.id, page_sha256=ours)
+            store.set_project_page(session, project.id, page_sha256=ours)
 
 
 def remote(project: StudioProjectRow) -> int:

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import PulledAnnotation, RoundRow, StudioProjectRow, StudioTaskRow, TaskRow
 from labeler.core.errors import ServerDown
 from labeler.core.progress import Bar, bar
@@ -152,14 +151,14 @@ def _pull(
     counts = Counter(gone=aligned.gone, foreign=aligned.foreign)
     since = None if everything else _since(project.cursor, runtime.config.studio.overlap_seconds)
     with runtime.database.read() as session:
-        copies = queries.copies(session, project.id)
+        copies = queries.repeated_placements(session, project.id)
         reading = _Reading(session, project, users)
     counts.update(_read(runtime, client, reading, since, copies, shown))
     if since is not None and not aligned.foreign and _known(runtime, project) < state.annotation_count:
         counts.update(_read(runtime, client, reading, None, copies, shown))
     if newest is not None:
         with runtime.database.write() as session:
-            store.move_cursor(session, project.id, newest)
+            store.set_project_cursor(session, project.id, newest)
     return counts
 
 
@@ -297,6 +296,6 @@ def _settle(runtime: Runtime, reading: _Reading, page: Sequence[RemoteTask]) -> 
         else:
             strangers.append(row.id)  # the id was given again
     with runtime.database.write() as session:
-        gone = store.tasks_gone(session, strangers)
-        settled = store.settle_annotations(session, pulled)
+        gone = store.mark_tasks_deleted(session, strangers)
+        settled = store.record_annotations(session, pulled)
     return {**asdict(settled), "gone": gone}

@@ -142,7 +142,7 @@ def _import(
     tasks: Sequence[TaskRow],
 ) -> None:
     """Sends a push and stores where its tasks stand. What surely did not arrive is free to be sent again."""
-    payload = list(task_payloads(runtime, row, tasks, push_id=push.push_id, places=project.places))
+    payload = list(task_payloads(runtime, row, tasks, push_id=push.push_id, places=project.passage_slots))
     try:
         ids = client.import_tasks(remote(project), payload)
     except StudioError as error:
@@ -151,5 +151,5 @@ def _import(
                 store.finish_push(session, push)
         raise
     with runtime.database.write() as session:
-        store.place_tasks(session, push, zip((task.id for task in tasks), ids, strict=True))
+        store.record_placements(session, push, zip((task.id for task in tasks), ids, strict=True))
         store.finish_push(session, push)

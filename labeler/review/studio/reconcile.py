@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
 from labeler.core.errors import ServerDown
 from labeler.core.progress import bar
@@ -84,7 +83,7 @@ def look_for(runtime: Runtime, client: Client, project: StudioProjectRow, push: 
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
         ours = [(tasks[key].id, each.id) for each in found if (key := each.data.get("task")) in tasks]
-        placed = store.place_tasks(session, push, ours)
+        placed = store.record_placements(session, push, ours)
         store.finish_push(session, push)
     return placed
 
@@ -117,7 +116,7 @@ def take_in(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteT
         for push_id, listed in _by_push(ours).items():
             push = _push(session, project, push_id, listed)
             if push is not None:
-                store.place_tasks(session, push, [(task.id, each.id) for each, task in listed])
+                store.record_placements(session, push, [(task.id, each.id) for each, task in listed])
                 taken += len(listed)
     return taken
 
@@ -157,7 +156,7 @@ def _mark_gone(runtime: Runtime, client: Client, project: StudioProjectRow, miss
         return 0
     there = {task.id for task in client.get_tasks(remote(project), _remote_ids(missing))}
     with runtime.database.write() as session:
-        return store.tasks_gone(session, [row.id for row in missing if row.remote_id not in there])
+        return store.mark_tasks_deleted(session, [row.id for row in missing if row.remote_id not in there])
 
 
 def _remote_ids(rows: Iterable[StudioTaskRow]) -> list[int]:
@@ -177,7 +176,7 @@ def remove_withdrawn(runtime: Runtime, client: Client, project: StudioProjectRow
 def _remove_copies(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
     """How many copies of tasks that stand in a project twice were removed: those nobody has touched, one is left."""
     with runtime.database.read() as session:
-        rows = queries.copies(session, project.id)
+        rows = queries.repeated_placements(session, project.id)
     there = {task.id: task for task in client.get_tasks(remote(project), _remote_ids(rows))}
     surplus: list[StudioTaskRow] = []
     for _, listed in groupby(rows, key=lambda row: row.task_id):
@@ -196,7 +195,7 @@ def _remove(runtime: Runtime, client: Client, project: StudioProjectRow, rows: S
         for some in batched(rows, AT_ONCE):
             gone = client.delete_untouched(remote(project), _remote_ids(some))
             with runtime.database.write() as session:
-                removed += store.tasks_gone(session, [row.id for row in some if row.remote_id in gone])
+                removed += store.mark_tasks_deleted(session, [row.id for row in some if row.remote_id in gone])
             shown.update(len(some))
     return removed
 

@@ -9,9 +9,8 @@ import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from db import queries
+from db.engine import Session
 from db.rows import ReviewRow, TrainingRow
 from labeler.core import convert
 from mrc.retrieve.training.train_config import BiEncoderExample

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import LabelledQuestion, RetrieverRow, RoundRow, TrainingRow
 from labeler.core.errors import NotReady
 from labeler.core.progress import updates
@@ -42,7 +41,7 @@ class Outcome:
     gate: Mapping[str, Any]
     index_before: str | None
     index_after: str | None
-    named_before: str | None
+    encoder_before: str | None
 
     @property
     def promoted(self) -> bool:
@@ -156,14 +155,14 @@ def judge(runtime: Runtime, row: RoundRow) -> Outcome | None:
 
 def settle(session: Session, row: RoundRow, outcome: Outcome) -> None:
     """Nothing; what became of the retriever is stored. A promoted one is that of the current index from now on."""
-    store.judge_retriever(
+    store.record_retriever_gate(
         session,
         row.number,
         promoted=outcome.promoted,
         gate=outcome.gate,
         index_before=outcome.index_before,
         index_after=outcome.index_after,
-        named_before=outcome.named_before,
+        encoder_before=outcome.encoder_before,
     )
     if outcome.promoted:
         assert outcome.index_after is not None
@@ -193,7 +192,7 @@ def take_back(session: Session, numbers: Iterable[int]) -> list[str]:
         if trained is None or not trained.promoted:
             continue
         if queries.get_meta(session, DENSE_KEY) == trained.path:
-            store.set_meta(session, DENSE_KEY, trained.named_before or "")
+            store.set_meta(session, DENSE_KEY, trained.encoder_before or "")
             taken.append(trained.hash)
         if queries.get_meta(session, INDEX_KEY) == trained.index_after:
             store.set_meta(session, INDEX_KEY, trained.index_before or "")

@@ -75,7 +75,7 @@ def label(runtime: Runtime, row: RoundRow) -> RoundRow:
             unsupported=reviewed.unsupported,
             waiting=reviewed.waiting,
             pseudo=pseudo,
-            why=f"replaced in round {row.number}",
+            reason=f"replaced in round {row.number}",
         )
         released = store.release_snapshot(session, row.number, rule=dict(row.release or {}))
         training.freeze(session, row.number)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from db import queries, store
+from db.engine import Session
 from db.rows import QuestionRow, ReviewRow, RoundRow
 from labeler import __version__
 from labeler.core.config import Config

@@ -30,7 +30,7 @@ def close(runtime: Runtime, row: RoundRow) -> RoundRow:
     gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
     with runtime.database.write() as session:
         if not verdict.promoted:
-            store.withdraw_round(session, row.number, why=f"round {row.number} was refused")
+            store.withdraw_round(session, row.number, reason=f"round {row.number} was refused")
         if encoder is not None:
             loop.settle(session, row, encoder)
         detail = {"promoted": verdict.promoted, "why": verdict.why}

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.orm import Session
-
 from db import queries, store
+from db.engine import Session
 from db.rows import RoundRow, TrainingRow
 from labeler.core import convert
 from labeler.core.errors import NotReady

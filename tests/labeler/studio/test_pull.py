@@ -421,7 +421,7 @@ def test_what_came_in_after_a_server_set_its_clock_back_is_read_all_the_same(sen
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     with runtime.database.write() as session:
         for project in queries.projects(session):
-            store.move_cursor(session, project.id, tomorrow)
+            store.set_project_cursor(session, project.id, tomorrow)
     assert pull(runtime, client).reviews == 1
     people.answer(tasks(runtime, people)[1]["id"], says("no_answer"))
     assert pull(runtime, client).reviews == 1, "the cursor is the server's newest change again"

@@ -310,7 +310,7 @@ def test_a_former_page_of_ours_is_replaced_without_asking(people: People, client
     people.call("PATCH", f"/api/projects/{blind}/", {"label_config": former})
     with runtime.database.write() as session:
         row = next(each for each in queries.projects(session) if each.remote_id == blind)
-        store.page_set(session, row.id, page_sha256=page_sha256(former))
+        store.set_project_page(session, row.id, page_sha256=page_sha256(former))
     people.delete_task(people.tasks(blind)[0]["id"])
     pull(runtime, client)
     assert push(runtime, client, in_review(runtime)).pushed == 1
@@ -337,7 +337,7 @@ def test_another_server_is_told_from_that_on_which_the_tasks_stand(
     pull(runtime, client)
     with runtime.database.write() as session:
         for project in queries.projects(session):
-            store.project_moved(session, project.id, url="http://gone.example")
+            store.set_project_url(session, project.id, url="http://gone.example")
             session.execute(text("UPDATE studio_projects SET uid = 'of that server ' || id"))
     reviews = stored(runtime)
     for command in (lambda: pull(runtime, client), lambda: push(runtime, client, in_review(runtime))):

@@ -169,7 +169,7 @@ def test_a_server_that_moves_takes_its_projects_in_the_database_along(own: Path)
     database = open_workspace(own).database()
     with database.write() as session:
         for url in (before, "http://another.test"):
-            store.add_project(session, url=url, blind=False, places=1, reviewers=1, page_sha256="0" * 64)
+            store.add_project(session, url=url, blind=False, passage_slots=1, reviewers=1, page_sha256="0" * 64)
     with listener() as held:
         free = held.getsockname()[1]
     after = ok("studio", "start", "--port", str(free), "-w", own)
