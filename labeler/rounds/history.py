@@ -1,15 +1,15 @@
-"""Rounds told and undone: list, show, compare, revert."""
+"""The history of rounds: list, show, compare, revert."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from db import queries, store
 from db.engine import Session
-from db.rows import RoundRow
-from labeler.core.config import changed_settings
+from db.rows import LabelRow, RoundRow
+from labeler.core.config import Config, changed_settings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo, pseudo_precision
@@ -18,49 +18,54 @@ from labeler.rounds.retriever import loop
 from mrc.errors import MrcError
 from mrc.metrics import normalize_answer
 
+EXAMPLES = 10  # changes of answers that a comparison of two rounds shows
+
+Labels = Mapping[str, LabelRow]  # by question id
+
 
 def predicted(runtime: Runtime, row: RoundRow) -> int:
-    """How many questions the round has predictions for."""
+    """Return how many questions the round has predictions for."""
     with runtime.database.read() as session:
         return len(queries.predicted_ids(session, row.number))
 
 
 def summary(runtime: Runtime, status: RoundStatus) -> dict[str, Any]:
-    """A round as `labeler round` tells it."""
+    """Return a round as `labeler round` prints it."""
     with runtime.database.read() as session:
         counts = queries.counts(session)
-        told = _told(runtime, session, status.round)
-    return told | {"waiting_for": status.waiting_for, "labels": dict(counts.labels)}
+        described = _described(runtime, session, status.round)
+    return described | {"waiting_for": status.waiting_for, "labels": dict(counts.labels)}
 
 
 def all_rounds(runtime: Runtime) -> list[dict[str, Any]]:
-    """Every round, reverted ones too, by number."""
+    """Return every round, reverted ones too, by number."""
     with runtime.database.read() as session:
-        return [_told(runtime, session, row) for row in queries.rounds(session)]
+        return [_described(runtime, session, row) for row in queries.rounds(session)]
 
 
 def one_round(runtime: Runtime, number: int) -> dict[str, Any]:
-    """All that is known of one round. Raises NotFound."""
+    """Return one round with its model, calibrator, settings and events. Raises NotFound."""
     with runtime.database.read() as session:
         row = queries.round_(session, number)
         student = queries.model_of_round(session, number)
         calibrator = queries.calibrator(session, row.calibrator_id) if row.calibrator_id else None
-        told = _told(runtime, session, row)
+        described = _described(runtime, session, row)
         events = [
             {"at": e.at.isoformat(), "kind": e.kind, **e.detail} for e in queries.events(session, round_number=number)
         ]
-    return told | {
+    return described | {
         "seed": row.seed,
         "code_version": row.code_version,
         "index": row.index_fingerprint,
         "model": _model(student),
         "calibrator": {"kind": calibrator.kind, **calibrator.metrics} if calibrator else None,
         "config": dict(row.config),
+        "changed_settings": changed_settings(Config().resolved(), row.config),
         "events": events,
     }
 
 
-def _told(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, Any]:
+def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, Any]:
     precision = pseudo_precision(session, row.number, metric=runtime.metric)
     return {
         "round": row.number,
@@ -71,6 +76,7 @@ def _told(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, Any]:
         "pseudo_precision": _rates(precision),
         "release": row.release,
         "gate": row.gate,
+        "scores": (row.gate or {}).get("scores"),
         "retriever": loop.summary(session, row.number),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
@@ -87,7 +93,7 @@ def _rates(precision: Any) -> dict[str, Any] | None:
 
 
 def verdict(row: RoundRow) -> str:
-    """What became of a round, in one word."""
+    """Return the outcome of a round in one word."""
     if row.reverted_at is not None:
         return "reverted"
     if row.promoted is None:
@@ -103,29 +109,65 @@ def _model(student: Any) -> dict[str, Any] | None:
 
 
 def difference(runtime: Runtime, before: int, after: int) -> dict[str, Any]:
-    """What differs between two rounds: settings, marks, and the pseudo-labels they wrote. Raises NotFound."""
+    """Return what differs between two rounds: settings, dev scores, counts and pseudo-labels. Raises NotFound."""
     with runtime.database.read() as session:
         rows = [queries.round_(session, number) for number in (before, after)]
-        told = [_told(runtime, session, row) for row in rows]
-        labels = [own_pseudo(session, number) for number in (before, after)]
-    texts = [
-        {row.question_id: normalize_answer(row.answers[0].text, runtime.metric) for row in part} for part in labels
-    ]
-    both = texts[0].keys() & texts[1].keys()
+        described = [_described(runtime, session, row) for row in rows]
+        labels = [{each.question_id: each for each in own_pseudo(session, number)} for number in (before, after)]
+        changes = _changes(runtime, *labels)
+        examples = _examples(session, changes, *labels)
     return {
-        "config": changed_settings(rows[0].config, rows[1].config),
-        "marks": {name: [(one["gate"] or {}).get(name) for one in told] for name in ("exact_match", "f1")},
-        "written": {name: [one["written"][name] for one in told] for name in told[0]["written"]},
-        "pseudo": {
-            "came": sorted(texts[1].keys() - texts[0].keys()),
-            "went": sorted(texts[0].keys() - texts[1].keys()),
-            "changed": sorted(key for key in both if texts[0][key] != texts[1][key]),
-        },
+        "before": before,
+        "after": after,
+        "settings": changed_settings(rows[0].config, rows[1].config),
+        "scores": {name: [(one["gate"] or {}).get(name) for one in described] for name in ("exact_match", "f1")},
+        "written": {name: [one["written"][name] for one in described] for name in described[0]["written"]},
+        "pseudo": changes,
+        "examples": examples,
     }
 
 
+def _changes(runtime: Runtime, before: Labels, after: Labels) -> dict[str, list[str]]:
+    """Return the ids of questions whose pseudo-label changed, was added or was removed."""
+
+    def answer(label: LabelRow) -> str:
+        return normalize_answer(label.answers[0].text, runtime.metric)
+
+    both = before.keys() & after.keys()
+    return {
+        "changed": sorted(key for key in both if answer(before[key]) != answer(after[key])),
+        "added": sorted(after.keys() - before.keys()),
+        "removed": sorted(before.keys() - after.keys()),
+    }
+
+
+def _examples(
+    session: Session, changes: Mapping[str, list[str]], before: Labels, after: Labels
+) -> list[dict[str, Any]]:
+    """Return the first EXAMPLES changes with the question and both answers; None where there is no pseudo-label."""
+    listed = [(kind, key) for kind, keys in changes.items() for key in keys][:EXAMPLES]
+    questions = {row.id: row.text for row in queries.questions(session, ids=[key for _, key in listed], active=False)}
+    return [
+        {
+            "question_id": key,
+            "question": questions[key],
+            "change": kind,
+            "before": before[key].answers[0].text if key in before else None,
+            "after": after[key].answers[0].text if key in after else None,
+        }
+        for kind, key in listed
+    ]
+
+
+def reverted_by(runtime: Runtime, number: int) -> list[int]:
+    """Return the rounds that reverting this one would undo. Raises NotFound."""
+    with runtime.database.read() as session:
+        queries.round_(session, number)
+        return [row.number for row in queries.rounds(session, reverted=False) if row.number >= number]
+
+
 def revert(runtime: Runtime, number: int, *, with_reviews: bool) -> dict[str, Any]:
-    """What undoing the rounds from `number` on did. Raises NotFound; Conflict where that cannot be undone."""
+    """Undo the rounds from `number` on, and return what that changed. Raises NotFound; Conflict if impossible."""
     with runtime.database.write() as session:
         undone = store.revert(session, number, with_reviews=with_reviews)
         taken = loop.take_back(session, undone.rounds)
@@ -138,12 +180,12 @@ def revert(runtime: Runtime, number: int, *, with_reviews: bool) -> dict[str, An
         "reader": f"the reader of round {best.round_number}" if best else "no reader",
         "retrievers": taken,
         "index": index,
-        "next": "labeler index" if taken and not _stands(runtime, index, without=taken) else None,
+        "next": "labeler index" if taken and not _usable(runtime, index, without=taken) else None,
     }
 
 
-def _stands(runtime: Runtime, index: str | None, *, without: Collection[str]) -> bool:
-    """Whether there is such an index, and it finds passages without any of these retrievers."""
+def _usable(runtime: Runtime, index: str | None, *, without: Collection[str]) -> bool:
+    """Whether the index exists and uses none of these retrievers."""
     try:
         dense = runtime.index(index).dense if index else None
     except (NotReady, MrcError):

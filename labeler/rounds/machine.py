@@ -148,7 +148,7 @@ def predict(runtime: Runtime) -> RoundRow:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What `labeler train` says."""
+    """The result of `labeler train`."""
 
     model: str  # hash
     path: str  # in the workspace
@@ -158,6 +158,7 @@ class Trained:
     loss: float
     promoted: bool
     why: str
+    scores: Mapping[str, Any] | None  # dev scores of the student and of the reader before; None without dev questions
     retriever: Mapping[str, Any] | None  # as `labeler rounds show` tells it; None where the round trained none
 
 
@@ -188,6 +189,7 @@ def train(runtime: Runtime) -> Trained:
         loss=student.loss,
         promoted=bool(closed.promoted),
         why=str((closed.gate or {}).get("why")),
+        scores=(closed.gate or {}).get("scores"),
         retriever=encoder,
     )
 

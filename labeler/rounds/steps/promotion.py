@@ -6,6 +6,7 @@ A retriever that the round trained is judged beside it, by what it finds: either
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 from db import queries, store
 from db.rows import ModelRow, RoundRow
@@ -27,7 +28,10 @@ def close(runtime: Runtime, row: RoundRow) -> RoundRow:
     encoder = loop.judge(runtime, row)
     with runtime.database.read() as session:
         sounding = alarms(signs(runtime, session, row), runtime.config.gate) if row.kind == "loop" else ()
-    gate = asdict(verdict) | {"alarms": [asdict(alarm) for alarm in sounding]}
+    gate = asdict(verdict) | {
+        "alarms": [asdict(alarm) for alarm in sounding],
+        "scores": _scores(runtime, row, student, best),
+    }
     with runtime.database.write() as session:
         if not verdict.promoted:
             store.withdraw_round(session, row.number, reason=f"round {row.number} was refused")
@@ -36,6 +40,17 @@ def close(runtime: Runtime, row: RoundRow) -> RoundRow:
         detail = {"promoted": verdict.promoted, "why": verdict.why}
         store.add_event(session, "closed", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)
+
+
+def _scores(
+    runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None
+) -> dict[str, dict[str, Any] | None] | None:
+    """The dev scores of the student and of the reader before it, with intervals; None without dev questions."""
+    index = row.index_fingerprint
+    if not end_to_end.markable(runtime, "dev", index=index):
+        return None
+    before = asdict(end_to_end.read(runtime, best, "dev", index=index)) if best else None
+    return {"student": asdict(end_to_end.read(runtime, student, "dev", index=index)), "before": before}
 
 
 def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None) -> Verdict:
