@@ -1,11 +1,11 @@
-"""Which idea helps a reader: arms trained and compared on one split of one file.
+"""Ablation: readers trained under different settings and compared on one split of one file.
 
-    screened  every arm, one seed, marked on the screening part of dev
-    final     the plain reader and the best arms: every seed, marked on all of dev
-    chosen    the best of them on dev, written down
-    tested    only then is test read, once, by the plain reader, the chosen arm and the controls
+    screened  every arm, one seed, scored on the screening part of dev
+    final     the base arm and the best arms: every seed, scored on all of dev
+    chosen    the best of them on dev, recorded
+    tested    only then is test read, once, by the base arm, the chosen arm and the controls
 
-Each training is a process of its own and can be killed at any moment; the same command goes on.
+Each training runs in its own process and can be killed at any moment; the same command resumes it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeler.core.config import Config
+from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import Interval, Metric
 
-BASE = "linear"  # the arm that every other is compared with
 PARTS = ("train", "screen", "dev", "test")  # disjoint; `dev` is what screening leaves of the dev questions
 GIVEN, RETRIEVED = "given", "retrieved"  # read in the passage of the question, or in the passages found for it
 
@@ -36,7 +36,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Questions of each part, at most. `dev` counts those of the screening too."""
+    """Questions of each part, at most. `dev` includes those of the screening."""
 
     train: int
     screen: int
@@ -46,12 +46,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is asked of a study."""
+    """The design of a study: its data, its arms and how they are compared."""
 
     file: Path
     folder: Path
     start: str  # checkpoint: folder or hub name
-    arms: tuple[Arm, ...]  # the plain reader first
+    arms: tuple[Arm, ...]  # the base arm, which every other is compared with, first
     common: tuple[str, ...]  # settings of all arms, each `section.key=value`
     sizes: Sizes
     seeds: int
@@ -63,27 +63,21 @@ class Design:
     jobs: int = 1  # runs at a time
     threads: int = 1  # of each run
 
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How a reader did on one question; marks are 0-1."""
-
-    question_id: str
-    document: str
-    exact_match: float
-    f1: float
-    answer: str
+    @property
+    def base(self) -> str:
+        """The name of the arm that every other is compared with."""
+        return self.arms[0].name
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of one arm and the parts that it is marked on; all that its process needs to know."""
+    """One training of one arm and the parts that it is scored on; all that its process needs."""
 
     arm: str
     seed: int
     folder: Path  # of this run
     data: Path  # the parts as SQuAD-format files
-    starts: Path  # starting checkpoints prepared on the passages, shared by runs
+    starts: Path  # pretrained starting checkpoints, shared by runs
     start: str  # folder or hub name
     config: Config
     metric: Metric
@@ -92,8 +86,8 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a training took. `start_seconds` is the preparing of its starting checkpoint, which other runs share."""
+class TrainingCost:
+    """The cost of a training. `start_seconds` is that of pretraining its starting checkpoint, which runs share."""
 
     cpu_seconds: float
     start_seconds: float
@@ -103,17 +97,17 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What a finished run says: its cost, and its marks by part and by how passages were chosen."""
+class RunResult:
+    """The result of a finished run: its cost, and its scores by part and by how passages were chosen."""
 
     seed: int
-    cost: Cost
-    marks: Mapping[tuple[str, str], tuple[Mark, ...]]
+    cost: TrainingCost
+    scores: Mapping[tuple[str, str], tuple[QuestionScore, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """An arm's marks, means over its seeds, and how they differ from the plain reader's on the same seeds.
+class ArmScores:
+    """An arm's mean scores over its seeds, and their differences from the base arm's on the same seeds.
 
     `interval` and `change` are 95%, of a bootstrap over documents; `p`: McNemar's test, two-sided, on seed 0.
     """
@@ -129,17 +123,17 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One arm of the table. A part that was not read is None; costs are means over seeds."""
+class ArmResult:
+    """One row of the table. A part that was not read is None; costs are means over seeds."""
 
     arm: str
     stage: str  # screened, final, chosen or control
     settings: tuple[str, ...]
-    part: str  # what `dev` is of: dev, or screen, the part of it that arms are screened by
-    dev: Measured
-    dev_retrieved: Measured | None
-    test: Measured | None
-    test_retrieved: Measured | None
+    part: str  # what `dev` covers: dev, or screen, the part of it that arms are screened by
+    dev: ArmScores
+    dev_retrieved: ArmScores | None
+    test: ArmScores | None
+    test_retrieved: ArmScores | None
     cpu_seconds: float
     start_seconds: float
     peak_mib: float
@@ -147,7 +141,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen by dev alone, and when it was written down."""
+    """The arm chosen by dev alone, its dev scores, and when the choice was recorded."""
 
     arm: str
     exact_match: float
@@ -158,8 +152,9 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What `labeler ablate` says. `lines` in the order of the arms; `choice` is None before it is made."""
+    """The state of a study. `results` in the order of the arms; `choice` is None before it is made."""
 
-    lines: tuple[Line, ...]
+    base: str
+    results: tuple[ArmResult, ...]
     choice: Choice | None
     folder: Path

@@ -1,4 +1,4 @@
-"""The arms that have a name, and those that a user makes. Pure."""
+"""The arms of an ablation: the base arm, the named ones and those that a user defines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from labeler.ablation import BASE, Arm
+from labeler.ablation import Arm
 from labeler.core.config import Config, load_config
 from labeler.core.errors import ConfigError
 
-#: what each arm changes of the plain reader; rates of noise as papers recommend them, not tuned on anything here
+AUTO = "auto"
+#: what each arm changes of the base arm; noise rates as papers recommend them, not tuned here
 ARMS: dict[str, tuple[str, ...]] = {
-    BASE: (),
+    "linear": ("train.head=linear",),
     "cnn": ("train.head=cnn",),
     "lstm": ("train.head=lstm",),
     "biaffine": ("train.head=biaffine",),
@@ -32,35 +33,54 @@ ARMS: dict[str, tuple[str, ...]] = {
     "reward": ("experimental.rl_epochs=1",),
     "layer-rates": ("train.layer_decay=0.9",),
 }
-COMMON = ("train.head=linear", "train.negatives=0")  # the plain reader, which sees the passage of the question alone
+COMMON = ("train.head=linear", "train.negatives=0")  # defaults of all arms: each question trains on its own passage
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _COMMA = re.compile(r",(?![^\[]*\])")  # not those of a list in brackets
 
 
-def chosen_arms(names: str, own: Iterable[str], controls: Sequence[str]) -> list[Arm]:
-    """The arms named, the plain reader first, then those of one's own, each `NAME=section.key=value,…`.
+def base_name(common: Iterable[str], start: str) -> str:
+    """The name of the base arm: the head that the common settings and the starting checkpoint give it."""
+    head = config_of(Arm("base", ()), common).train.head
+    return checkpoint_head(start) if head == AUTO else head
 
-    Raises ConfigError for an unknown arm (the message lists them), a name that comes twice, or a bad definition.
+
+def checkpoint_head(start: str) -> str:
+    """The head that `train.head = "auto"` trains from this checkpoint: its own, or the default new one."""
+    from mrc.encoder import load_config as load_checkpoint_config
+    from mrc.read.model.network import HEAD_KEY
+    from mrc.read.train_config import NEW_HEAD
+
+    checkpoint = load_checkpoint_config(start)
+    architectures = getattr(checkpoint, "architectures", None) or ()
+    has_linear = any(name.endswith("ForQuestionAnswering") for name in architectures)
+    return str(getattr(checkpoint, HEAD_KEY, "linear" if has_linear else NEW_HEAD))
+
+
+def chosen_arms(names: str, own: Iterable[str], controls: Sequence[str], *, base: str = "linear") -> list[Arm]:
+    """The base arm, the arms named, then the user's own, each `NAME=section.key=value,…`.
+
+    Raises ConfigError for an unknown arm (the message lists them), a duplicate name, or a bad definition.
     """
-    made = [parse_arm(text) for text in own]
+    defined = [parse_arm(text) for text in own]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in ARMS]
     if unknown:
         raise ConfigError(_unknown(unknown[0]))
-    arms = [Arm(name, ARMS[name]) for name in dict.fromkeys([BASE, *wanted])] + made
+    others = [name for name in dict.fromkeys(wanted) if name != base]
+    arms = [Arm(base, ()), *(Arm(name, ARMS[name]) for name in others), *defined]
     taken = [arm.name for arm in arms]
     twice = next((name for name in taken if taken.count(name) > 1), None)
     if twice:
-        raise ConfigError(f"--arm {twice}: there is an arm of this name already; give it another one")
-    missing = next((name for name in controls if name not in taken or name == BASE), None)
+        raise ConfigError(f"--arm {twice}: there is already an arm of this name; choose another name")
+    missing = next((name for name in controls if name not in taken or name == base), None)
     if missing:
-        raise ConfigError(f"--control {missing}: it is none of the arms {', '.join(taken[1:]) or 'named'}")
+        raise ConfigError(f"--control {missing}: it is not one of the arms: {', '.join(taken[1:]) or 'none is named'}")
     return [replace(arm, control=arm.name in controls) for arm in arms]
 
 
 def parse_arm(text: str) -> Arm:
-    """The arm written as `NAME=section.key=value,section.key=value`; a known arm's name among them stands for its
-    settings, over which those written out go. Raises ConfigError."""
+    """The arm written as `NAME=section.key=value,section.key=value`. The name of a known arm among them adds its
+    settings, which those written out override. Raises ConfigError."""
     name, sign, rest = text.partition("=")
     name = name.strip()
     if not sign or not _NAME.fullmatch(name) or not rest.strip():
@@ -74,22 +94,22 @@ def parse_arm(text: str) -> Arm:
             named.extend(ARMS[part])
         else:
             raise ConfigError(f"--arm {name}: {_unknown(part)}")
-    for settings in (named, written):  # one written out may replace that of a named arm
+    for settings in (named, written):  # a setting written out may override that of a named arm
         keys = [setting.partition("=")[0].strip() for setting in settings]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice:
-            raise ConfigError(f"--arm {name}: {twice} is set twice; an arm can have one value of it")
+            raise ConfigError(f"--arm {name}: {twice} is set twice; set it once")
     return Arm(name, (*named, *written))
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, list(ARMS), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    close = difflib.get_close_matches(name, list(ARMS), n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
     return f"there is no arm {name!r}; {hint}known are {', '.join(ARMS)}"
 
 
 def config_of(arm: Arm, common: Iterable[str]) -> Config:
-    """The settings under which an arm is trained: its own over the common ones. Raises ConfigError naming the arm."""
+    """The settings of an arm: its own over the common ones. Raises ConfigError naming the arm."""
     try:
         return load_config(overrides=[*COMMON, *common, *arm.settings])
     except ConfigError as error:

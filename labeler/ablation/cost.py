@@ -1,4 +1,4 @@
-"""What a training takes, over all the processes that worked on it."""
+"""CPU time and memory of a training, over all the processes that worked on it."""
 
 from __future__ import annotations
 
@@ -11,55 +11,58 @@ from pathlib import Path
 
 from labeler.ablation.lock import write_json
 
+SAVE_EVERY = 20  # updates
+
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """CPU seconds up to a step, loading included, and the largest resident memory of one process so far."""
+class Usage:
+    """CPU seconds up to an update, loading included, and the largest resident memory of one process so far."""
 
     step: int
     seconds: float
     peak_mib: float
 
 
-class Meter:
-    """Counts what a training takes over all processes that worked on it; work that a kill undid is counted once.
+class CostMeter:
+    """Measures a training over all processes that worked on it; work that a kill undid is counted once.
 
-    One note is kept for each step that was told, so that a process which goes on from an earlier step takes up there.
+    The file holds the CPU seconds at several updates, so a process that resumes at an earlier one counts from there.
     """
 
-    def __init__(self, path: Path, notes: dict[int, float], peak_mib: float) -> None:
+    def __init__(self, path: Path, seconds_at: dict[int, float], peak_mib: float) -> None:
         self._path = path
-        self._notes = notes
+        self._seconds_at = seconds_at  # update -> CPU seconds up to it
         self._earlier_peak = peak_mib
-        self._before: float | None = None  # seconds of the steps that earlier processes did
+        self._before: float | None = None  # seconds of the updates that earlier processes did
         self._began = _cpu_seconds()
         self._step = 0
 
     @classmethod
-    def of(cls, path: Path) -> Meter:
+    def load(cls, path: Path) -> CostMeter:
+        """A meter that continues what the file holds; starts at zero without a file."""
         if not path.is_file():
             return cls(path, {}, 0.0)
-        held = json.loads(path.read_text(encoding="utf-8"))
-        return cls(path, {int(step): seconds for step, seconds in held["steps"].items()}, held["peak_mib"])
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return cls(path, {int(step): seconds for step, seconds in saved["steps"].items()}, saved["peak_mib"])
 
-    def told(self, step: int, total: int = 0, *_: object) -> None:
-        """An update is done. Written down every 20th, and the last: what comes of it may appear at any moment now."""
+    def step(self, step: int, total: int = 0, *_: object) -> None:
+        """Note that an update is done. Saves at every 20th and at the last, after which the result may appear."""
         if self._before is None:
-            done = [known for known in self._notes if known < step]
-            self._before = self._notes[max(done)] if done else 0.0
+            done = [known for known in self._seconds_at if known < step]
+            self._before = self._seconds_at[max(done)] if done else 0.0
         self._step = step
-        if step % 20 == 0 or step == total:
-            self.note()
+        if step % SAVE_EVERY == 0 or step == total:
+            self.save()
 
-    def note(self) -> Spent:
-        """What was taken so far; written down."""
+    def save(self) -> Usage:
+        """Write the usage so far to the file; returns it."""
         if self._before is None:  # an earlier process had finished
-            self._before = max(self._notes.values(), default=0.0)
-        spent = Spent(self._step, self._before + _cpu_seconds() - self._began, self._peak())
-        self._notes[spent.step] = spent.seconds
-        steps = {str(step): seconds for step, seconds in self._notes.items()}
-        write_json(self._path, {"steps": steps, "seconds": spent.seconds, "peak_mib": spent.peak_mib})
-        return spent
+            self._before = max(self._seconds_at.values(), default=0.0)
+        usage = Usage(self._step, self._before + _cpu_seconds() - self._began, self._peak())
+        self._seconds_at[usage.step] = usage.seconds
+        steps = {str(step): seconds for step, seconds in self._seconds_at.items()}
+        write_json(self._path, {"steps": steps, "seconds": usage.seconds, "peak_mib": usage.peak_mib})
+        return usage
 
     def _peak(self) -> float:
         import resource
@@ -69,6 +72,6 @@ class Meter:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those that it started and that have ended: a training may run in several."""
-    others = os.times()
-    return time.process_time() + others.children_user + others.children_system
+    """CPU seconds of this process and of its children that have ended: a training may run in several."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system

@@ -23,12 +23,12 @@ from mrc.types import Example, Passage
 log = logging.getLogger(__name__)
 
 SPLIT_SEED = 0
-PASSAGES = "passages"  # all of the file, what questions are answered from end to end
+PASSAGES = "passages"  # all passages of the file: the corpus of end-to-end reading
 
 
 def split_file(file: Path, folder: Path, *, sizes: Sizes, split_by: str) -> None:
-    """Writes the parts of a file into `folder`, unless they stand there: whole paragraphs (or documents), no wording
-    on two sides. Raises DataError, FileError, OSError; ConfigError where a part would be empty."""
+    """Write the parts of a file into `folder`, unless it exists: whole paragraphs (or documents), and no question text
+    in two parts. Raises DataError, FileError, OSError; ConfigError where a part would be empty."""
     if folder.is_dir():
         return
     data = parse_squad(read_text(file)[0], where=str(file))
@@ -39,14 +39,16 @@ def split_file(file: Path, folder: Path, *, sizes: Sizes, split_by: str) -> None
     for row in rejected[:3]:
         log.warning("%s: %s", row.where, row.why)
     if rejected:
-        log.warning("%s: %d questions are left out", file, len(rejected))
-    parts = assign(_units(labelled, split_by), _plan(sizes), seed=SPLIT_SEED)
+        log.warning("%s: %d questions were rejected", file, len(rejected))
+    parts = assign(_split_groups(labelled, split_by), _plan(sizes), seed=SPLIT_SEED)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder) as making:
         for part in PARTS:
             members = [example for example in labelled if parts.get(example.id) == part]
             if not members and (part != "dev" or sizes.dev > sizes.screen):  # screening may take all of dev
-                raise ConfigError(f"{file} has {len(labelled)} usable questions: none is left for {part}; ask for less")
+                raise ConfigError(
+                    f"{file} has {len(labelled)} usable questions: none is left for {part}; ask for smaller parts"
+                )
             _write(making / f"{part}.json", write_squad(members, version="squad_v2"))
             log.info("%s: %d questions", part, len(members))
         passages = read_contexts(data, where=str(file))[0]
@@ -66,18 +68,18 @@ def passages_of(folder: Path) -> list[Passage]:
 
 
 def contexts_of(examples: Iterable[Example]) -> list[Passage]:
-    """The passages of these questions, each once."""
+    """The contexts of these questions, each once."""
     found = (Passage(passage_id(example.context), example.context, example.title) for example in examples)
     return list({passage.id: passage for passage in found}.values())
 
 
 def document_of(example: Example) -> str:
-    """The document of a question: what the bootstrap draws."""
+    """The id of a question's document: the cluster that the bootstrap draws."""
     return document_id(Passage(passage_id(example.context), example.context, example.title))
 
 
 def metric_of(name: str, folder: Path) -> Metric:
-    """The metric meant by `squad`, `korquad` or `auto`, for the questions of the parts."""
+    """The metric that `squad`, `korquad` or `auto` means for the questions of the parts."""
     examples = part_examples(folder, "train")
     language = detect_language([example.question for example in examples[:200]])
     impossible = any(example.is_impossible for part in PARTS for example in part_examples(folder, part))
@@ -91,7 +93,7 @@ def _first_of_each_id(examples: Iterable[Example]) -> list[Example]:
     return list(first.values())
 
 
-def _units(examples: Sequence[Example], split_by: str) -> dict[str, str]:
+def _split_groups(examples: Sequence[Example], split_by: str) -> dict[str, str]:
     def place(example: Example) -> str:
         return document_of(example) if split_by == "document" else passage_id(example.context)
 

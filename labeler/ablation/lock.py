@@ -1,4 +1,4 @@
-"""Files of runs: each appears whole or not at all, and one process at a time works in a folder."""
+"""Files that appear whole or not at all, and locks that a killed process releases by dying."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from labeler.core.files import atomic_write
 
 
 def write_json(path: Path, content: Any) -> Path:
-    """The path, with the content in its file."""
+    """Write the content to the file atomically; returns the path."""
     with atomic_write(path) as file:
         json.dump(content, file, ensure_ascii=False)
     return path
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Waits until no other process works in the folder; a killed one lets go by itself."""
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait for the lock file at `path` and hold it in the block."""
     import filelock
 
-    with filelock.FileLock(folder / ".lock"):
+    with filelock.FileLock(path):
         yield

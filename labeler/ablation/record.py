@@ -1,4 +1,4 @@
-"""`study.json`: what a study is, how far it has come, and what was chosen."""
+"""`study.json`: the design of a study, its progress and its choice."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ STAGES = ("begun", "screened", "final", "tested")
 
 
 class Record:
-    """The record of a study; every change is on the disk when `note` returns."""
+    """The record of a study; every change is on the disk when `update` returns."""
 
-    def __init__(self, path: Path, held: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         self._path = path
-        self._held = dict(held)
+        self._content = dict(content)
 
     @classmethod
-    def opened(cls, design: Design, configs: Mapping[str, Config]) -> Record:
-        """The record of the study, begun now or as it stands. Raises ConfigError where the folder holds another study
+    def open(cls, design: Design, configs: Mapping[str, Config]) -> Record:
+        """The record of the study, new or as it was saved. Raises ConfigError where the folder holds another study
         or an arm under other settings; NotReady for an arm that comes after the choice."""
         path = design.folder / "study.json"
         plan = _plan(design)
@@ -39,37 +39,37 @@ class Record:
             "arms": {},
         }
         record = cls(path, fresh | (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}))
-        held = record._held["plan"]
-        changed = [f"{key} was {held.get(key)}" for key in plan if held.get(key) != plan[key]]
+        saved = record._content["plan"]
+        changed = [f"{key} was {saved.get(key)}" for key in plan if saved.get(key) != plan[key]]
         if changed:
             raise ConfigError(f"{design.folder} holds a study in which {', '.join(changed)}; use another folder")
         for name, config in configs.items():
             record._check_arm(name, config)
         settings = {name: config.resolved() for name, config in configs.items()}
-        record._held["settings"] = record._held["settings"] | settings
+        record._content["settings"] = record._content["settings"] | settings
         return record
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing of the study is written down yet."""
+        """Whether nothing of the study has been recorded yet."""
         return not self._path.is_file()
 
     @property
     def choice(self) -> Choice | None:
-        """What was chosen, if it was."""
-        return Choice(**self._held["choice"]) if self._held["choice"] else None
+        """The choice, if it was made."""
+        return Choice(**self._content["choice"]) if self._content["choice"] else None
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The arms that are tested beside the plain reader and the one that was chosen."""
-        return tuple(self._held["controls"])
+        """The arms that are tested beside the base arm and the chosen one."""
+        return tuple(self._content["controls"])
 
     @property
     def finals(self) -> tuple[str, ...]:
-        """The arms that were last taken into the finals."""
-        return tuple(self._held["finals"])
+        """The arms of the last finals."""
+        return tuple(self._content["finals"])
 
-    def note(
+    def update(
         self,
         *,
         stage: str | None = None,
@@ -78,9 +78,9 @@ class Record:
         choice: Choice | None = None,
         arms: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes down what is given. Once the choice is made the stage only goes forward: who looks at a finished study
-        again does not undo it."""
-        if self.choice and stage and STAGES.index(stage) < STAGES.index(self._held["stage"]):
+        """Record what is given. Once the choice is made the stage only moves forward: looking at a finished study again
+        does not undo it."""
+        if self.choice and stage and STAGES.index(stage) < STAGES.index(self._content["stage"]):
             stage = None
         given = {
             "stage": stage,
@@ -89,30 +89,31 @@ class Record:
             "choice": choice and asdict(choice),
             "arms": arms,
         }
-        self._held |= {name: value for name, value in given.items() if value is not None}
+        self._content |= {name: value for name, value in given.items() if value is not None}
         with atomic_write(self._path) as file:
-            json.dump(self._held, file, ensure_ascii=False, indent=1)
+            json.dump(self._content, file, ensure_ascii=False, indent=1)
 
     def _check_arm(self, name: str, config: Config) -> None:
-        held = self._held["settings"].get(name)
-        if held is None:
+        saved = self._content["settings"].get(name)
+        if saved is None:
             if self.choice:
                 raise NotReady(f"arm {name}: the choice was made and test was read; use another folder for new arms")
             return
-        changed = changed_settings(Config.from_resolved(held).resolved(), config.resolved())
+        changed = changed_settings(Config.from_resolved(saved).resolved(), config.resolved())
         if changed:
             key, (before, now) = next(iter(changed.items()))
             raise ConfigError(f"arm {name} was begun with {key} = {before}, not {now}; use another name or folder")
 
 
 def _plan(design: Design) -> dict[str, Any]:
-    """What may not change while a study goes on."""
+    """What may not change during a study."""
     return {
         "file": inspect(design.file).sha256,
         "start": design.start,
+        "base": design.base,
         "sizes": asdict(design.sizes),
         "split_by": design.split_by,
         "metric": design.metric,
         "top_k": design.top_k,
-        "threads": design.threads,  # they move bits, and a training tells bits apart
+        "threads": design.threads,  # they change the last bits of a training
     }

@@ -1,45 +1,41 @@
-"""The readings of one run: each question in its own passage, and in the passages found for it."""
+"""The scores of one run: each question read in its own passage, and in the passages retrieved for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from labeler.ablation import GIVEN, RETRIEVED, Run
 from labeler.ablation.data import document_of, part_examples, passages_of
 from labeler.ablation.training import READER
-from mrc.metrics import score
+from labeler.evaluation.scoring import QuestionScore, score_prediction
 from mrc.text import passage_id
-from mrc.types import Example, Passage, Prediction, Question
+from mrc.types import Example, Prediction, Question
 
-
-def read_parts(run: Run, parts: Sequence[str]) -> Iterator[tuple[str, dict[str, list[list[Any]]]]]:
-    """Each part with the run's marks on it: how passages were chosen -> the fields of `Mark`, question by question."""
+if TYPE_CHECKING:
     from mrc.read.model.reader import Reader
 
-    compute, backend = run.config.compute, run.config.read.backend
-    reader = Reader.load(run.folder / READER, device=compute.device, precision=compute.precision, backend=backend)
-    settings = run.config.read.fitted(reader.max_positions)
-    run = replace(run, config=replace(run.config, read=settings))
+
+def score_parts(run: Run, parts: Sequence[str]) -> Iterator[tuple[str, dict[str, list[QuestionScore]]]]:
+    """Each part with the scores of its questions, by how their passages were chosen."""
+    from labeler.reading.answering import read_in_context
+    from mrc.read.model.reader import Reader
+
+    compute, read = run.config.compute, run.config.read
+    reader = Reader.load(run.folder / READER, device=compute.device, precision=compute.precision, backend=read.backend)
+    run = replace(run, config=replace(run.config, read=read.fitted(reader.max_positions)))
     for part in parts:
         examples = part_examples(run.data, part)
-        marks = {GIVEN: _marked(run, examples, _in_own_passage(run, reader, examples), may_abstain=True)}
-        if run.top_k:
-            answerable = [each for each in examples if each.answers]  # elsewhere in the corpus there may be an answer
-            marks[RETRIEVED] = _marked(run, answerable, _end_to_end(run, reader, answerable), may_abstain=False)
-        yield part, marks
+        found = read_in_context(examples, reader, config=run.config.read, metric=run.metric)
+        scores = {GIVEN: _scores(run, examples, found, may_abstain=run.metric == "squad_v2")}
+        if run.top_k:  # an unanswerable question may have an answer elsewhere in the corpus
+            answerable = [each for each in examples if each.answers]
+            scores[RETRIEVED] = _scores(run, answerable, _end_to_end(run, reader, answerable), may_abstain=False)
+        yield part, scores
 
 
-def _in_own_passage(run: Run, reader: Any, examples: Sequence[Example]) -> Iterator[Prediction]:
-    from mrc import pipeline
-
-    asked = [Question(each.id, each.question) for each in examples]
-    given = [[Passage(passage_id(each.context), each.context)] for each in examples]
-    return pipeline.read(asked, given, reader=reader, config=run.config.read, metric=run.metric)
-
-
-def _end_to_end(run: Run, reader: Any, examples: Sequence[Example]) -> Iterator[Prediction]:
+def _end_to_end(run: Run, reader: Reader, examples: Sequence[Example]) -> Iterator[Prediction]:
     from mrc import pipeline
     from mrc.retrieve.index import Index
 
@@ -55,14 +51,17 @@ def _end_to_end(run: Run, reader: Any, examples: Sequence[Example]) -> Iterator[
     )
 
 
-def _marked(
-    run: Run, examples: Sequence[Example], predictions: Iterator[Prediction], *, may_abstain: bool
-) -> list[list[Any]]:
-    from labeler.reading.answering import best_text
-
-    rows = []
-    for each, prediction in zip(examples, predictions, strict=True):
-        text, _ = best_text(prediction, may_abstain=may_abstain and run.metric == "squad_v2")
-        found = score(text, [span.text for span in each.answers], run.metric)
-        rows.append([each.id, document_of(each), found.exact_match, found.f1, text])
-    return rows
+def _scores(
+    run: Run, examples: Sequence[Example], predictions: Iterable[Prediction], *, may_abstain: bool
+) -> list[QuestionScore]:
+    return [
+        score_prediction(
+            prediction,
+            golds=[span.text for span in each.answers],
+            gold_passages={passage_id(each.context)},
+            cluster=document_of(each),
+            metric=run.metric,
+            may_abstain=may_abstain,
+        )
+        for each, prediction in zip(examples, predictions, strict=True)
+    ]

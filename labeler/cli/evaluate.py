@@ -54,23 +54,33 @@ def evaluate_command(
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the study."
 )
-@click.option("--arms", default="cnn,lstm,biaffine", show_default=True, help="Named arms beside linear, with commas.")
+@click.option(
+    "--arms", default="cnn,lstm,biaffine", show_default=True, help="Named arms beside the base arm, with commas."
+)
 @click.option(
     "--arm",
     "own",
     multiple=True,
     metavar="NAME=SECTION.KEY=VALUE,…",
-    help="An arm of your own: settings, or named arms to put together; repeatable.",
+    help="An arm of your own: settings, or named arms to combine; repeatable.",
 )
-@click.option("--control", "controls", multiple=True, metavar="NAME", help="An arm that is tested but never chosen.")
+@click.option(
+    "--control", "controls", multiple=True, metavar="NAME", help="An arm that is tested but never chosen; repeatable."
+)
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Trainings of a final arm.")
 @click.option("--finalists", type=click.IntRange(min=0), default=3, show_default=True, help="Best arms kept.")
-@click.option("--train", type=click.IntRange(min=1), default=1000, show_default=True, help="Questions trained on.")
-@click.option("--screen-dev", type=click.IntRange(min=1), default=500, show_default=True, help="To screen by.")
+@click.option("--train", type=click.IntRange(min=1), default=1000, show_default=True, help="Training questions.")
 @click.option(
-    "--dev", type=click.IntRange(min=1), default=1000, show_default=True, help="To choose by, those included."
+    "--screen-dev", type=click.IntRange(min=1), default=500, show_default=True, help="Dev questions of the screening."
 )
-@click.option("--test", type=click.IntRange(min=1), default=1500, show_default=True, help="Questions of the test.")
+@click.option(
+    "--dev",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Dev questions, those of the screening included.",
+)
+@click.option("--test", type=click.IntRange(min=1), default=1500, show_default=True, help="Test questions.")
 @click.option("--split-by", type=click.Choice(["paragraph", "document"]), default="paragraph", show_default=True)
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
 @click.option(
@@ -107,28 +117,31 @@ def ablate_command(
 ) -> None:
     """Train and compare readers on one labelled file.
 
-    Every arm is trained once and marked on a part of dev; the plain linear reader and the best arms are then trained
-    on every seed and marked on all of dev; the best is written down as chosen, and only then is test read, once.
-    Interrupted, the same command goes on. Writes study.json, table.txt and plot.svg.
+    Every arm is trained once and scored on a part of dev. The base arm and the best arms are then trained on every
+    seed and scored on all of dev. The best is recorded as chosen, and only then is test read, once. The base arm is
+    named after its head: linear, or what train.head says. Interrupted, the same command resumes. Writes study.json,
+    table.txt and plot.svg.
 
     \b
     Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,overlap -o study
-              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,train.exact_match_features=words -o study
+              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,overlap -o study
     """
     from labeler.ablation import Design, Sizes
-    from labeler.ablation.arms import chosen_arms
+    from labeler.ablation.arms import base_name, chosen_arms
     from labeler.ablation.page import as_json as arms_as_json
-    from labeler.ablation.page import text_of
+    from labeler.ablation.page import format_study
     from labeler.ablation.study import run_study
 
     log_to_stderr()
+    start = str(Path(model).resolve()) if Path(model).is_dir() else model
+    common = (*sets, f"compute.device={device}")
     study = run_study(
         Design(
             file=file,
             folder=output,
-            start=str(Path(model).resolve()) if Path(model).is_dir() else model,
-            arms=tuple(chosen_arms(arms, own, controls)),
-            common=(*sets, f"compute.device={device}"),
+            start=start,
+            arms=tuple(chosen_arms(arms, own, controls, base=base_name(common, start))),
+            common=common,
             sizes=Sizes(train, min(screen_dev, dev), dev, test),
             seeds=seeds,
             finalists=finalists,
@@ -140,5 +153,5 @@ def ablate_command(
             threads=threads,
         )
     )
-    result = {"arms": plain(arms_as_json(study.lines)), "choice": plain(study.choice), "folder": str(study.folder)}
-    show(result, as_json=as_json, text=lambda: text_of(study))
+    result = {"arms": plain(arms_as_json(study.results)), "choice": plain(study.choice), "folder": str(study.folder)}
+    show(result, as_json=as_json, text=lambda: format_study(study))

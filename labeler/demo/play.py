@@ -255,6 +255,6 @@ def _without_pseudo(runtime: Runtime, folder: Path) -> Marks:
     index = runtime.current_index()
     entries = end_to_end.markable(runtime, SPLIT, index=index)
     summary = end_to_end.summary(
-        end_to_end.marks(runtime, runtime.load(model.folder), entries, index=index), index=index
+        end_to_end.scored(runtime, runtime.load(model.folder), entries, index=index), index=index
     )
     return Marks(summary["exact_match"], summary["f1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,10 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.evaluation import retrieval_metrics
-from labeler.evaluation.results import QuestionResult
 from labeler.evaluation.retrieval_metrics import Comparison, Miss, gold_passages
+from labeler.evaluation.scoring import QuestionScore, score_prediction
 from labeler.reading import answering, postprocessing
-from labeler.reading.answering import best_text
-from mrc.metrics import Interval, bootstrap_interval, score
+from mrc.metrics import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine, RuleEffect
@@ -109,12 +108,9 @@ def read(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) ->
     return Reading(summary["exact_match"], summary["f1"], summary["passage_correct"], intervals)
 
 
-def results(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> list[QuestionResult]:
-    """Each question's marks, for paired comparisons. `index`: see `evaluated`."""
-    return [
-        QuestionResult(question_id, document_id, exact, f1)
-        for question_id, document_id, exact, f1, *_ in evaluated(runtime, model, split, index=index).results
-    ]
+def results(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> list[QuestionScore]:
+    """The score of each question, for paired comparisons. `index`: see `evaluated`."""
+    return [QuestionScore(*row) for row in evaluated(runtime, model, split, index=index).results]
 
 
 def evaluated(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> EvaluationRow:
@@ -131,7 +127,7 @@ def evaluated(runtime: Runtime, model: ModelRow, split: str, *, index: str | Non
         stored = queries.evaluation(session, model.id, split=split, key=key)
     if stored is not None:
         return stored
-    rows = marks(
+    scores = scored(
         runtime,
         runtime.answerer(model),
         entries,
@@ -139,7 +135,7 @@ def evaluated(runtime: Runtime, model: ModelRow, split: str, *, index: str | Non
         refine=postprocessing.refine_of(runtime, model),
         null_threshold=postprocessing.null_threshold_of(runtime, model),
     )
-    about = summary(rows, index=index)
+    about, rows = summary(scores, index=index), [list(astuple(each)) for each in scores]
     with runtime.database.write() as session:
         store.add_evaluation(session, model.id, split=split, key=key, summary=about, results=rows)
         found = queries.evaluation(session, model.id, split=split, key=key)
@@ -167,7 +163,7 @@ def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion],
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def marks(
+def scored(
     runtime: Runtime,
     reader: Answerer,
     entries: Sequence[LabelledQuestion],
@@ -175,45 +171,43 @@ def marks(
     index: str | None,
     refine: Refine | None = None,
     null_threshold: float = 0.0,
-) -> list[list[Any]]:
-    """[question id, document id, exact match, F1, answer, its passage, whether that is a gold one] per question.
-
-    `refine`: the rules that spans go through; `null_threshold`: see `best_text`.
-    """
+) -> list[QuestionScore]:
+    """The score of each question, in order. `refine`: post-processing rules; `null_threshold`: see `best_text`."""
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
-    rows = []
+    scores = []
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as shown:
         found = answering.answers(runtime, questions, reader, index, refine=refine)
         for entry, prediction in zip(entries, found, strict=True):
-            # Who must find the passage is only asked what has an answer, and always gives one.
-            abstain = not index and entry.question.is_impossible is not None
-            text, passage = best_text(prediction, may_abstain=abstain, null_threshold=null_threshold)
-            rows.append(_mark(runtime, entry, text, passage))
+            each = score_prediction(
+                prediction,
+                golds=[answer.text for answer in entry.label.answers],
+                gold_passages=gold_passages(entry),
+                cluster=entry.document_id,
+                metric=runtime.metric,
+                # End to end only answerable questions are scored, so a reader always has to answer.
+                may_abstain=not index and entry.question.is_impossible is not None,
+                null_threshold=null_threshold,
+            )
+            scores.append(each)
             shown.update()
-    return rows
+    return scores
 
 
 def _mode(index: str | None) -> str:
     return "end_to_end" if index else "reader"
 
 
-def _mark(runtime: Runtime, entry: LabelledQuestion, text: str, passage: str | None) -> list[Any]:
-    found = score(text, [answer.text for answer in entry.label.answers], runtime.metric)
-    right = passage in gold_passages(entry)
-    return [entry.question.id, entry.document_id, found.exact_match, found.f1, text, passage, right]
-
-
-def summary(rows: Sequence[Sequence[Any]], *, index: str | None) -> dict[str, Any]:
-    """Means and intervals over the rows of `marks`; not empty."""
-    clusters = [row[1] for row in rows]
-    exact = _interval([row[2] for row in rows], clusters)
-    f1 = _interval([row[3] for row in rows], clusters)
+def summary(scores: Sequence[QuestionScore], *, index: str | None) -> dict[str, Any]:
+    """Means and intervals over the questions; not empty."""
+    clusters = [each.cluster for each in scores]
+    exact = _interval([each.exact_match for each in scores], clusters)
+    f1 = _interval([each.f1 for each in scores], clusters)
     return {
         "mode": _mode(index),
-        "questions": len(rows),
+        "questions": len(scores),
         "exact_match": exact.mean,
         "f1": f1.mean,
-        "passage_correct": sum(row[6] for row in rows) / len(rows),
+        "passage_correct": sum(each.passage_correct for each in scores) / len(scores),
         "intervals": {"exact_match": _bounds(exact), "f1": _bounds(f1)},
     }
 

@@ -14,8 +14,8 @@ from db.rows import ModelRow, RetrieverRow
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
+from labeler.reading.pretrained import PRETRAIN
 from labeler.retrieval.indexing import VECTORS
-from labeler.rounds.checkpoints import PRETRAIN
 from mrc.errors import MrcError
 from mrc.retrieve.dense.vectors import Encoding
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from db.rows import QuestionRow
 from labeler.core.runtime import Runtime
+from mrc.metrics import Metric
 from mrc.postprocess.rules import null_margin
-from mrc.types import Prediction, Question
+from mrc.read.config import ReadConfig
+from mrc.text import passage_id
+from mrc.types import Example, Passage, Prediction, Question
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine
@@ -51,6 +54,17 @@ def answers(
         refine=refine,
         stopping=stopping,
     )
+
+
+def read_in_context(
+    examples: Sequence[Example], reader: Answerer, *, config: ReadConfig, metric: Metric, refine: Refine | None = None
+) -> Iterator[Prediction]:
+    """A reader's predictions for questions of a file, in order, each from the context that it came with."""
+    from mrc import pipeline
+
+    asked = [Question(each.id, each.question) for each in examples]
+    passages = [[Passage(passage_id(each.context), each.context)] for each in examples]
+    return pipeline.read(asked, passages, reader=reader, config=config, metric=metric, refine=refine)
 
 
 def best_text(prediction: Prediction, *, may_abstain: bool, null_threshold: float = 0.0) -> tuple[str, str | None]:

@@ -18,7 +18,7 @@ from labeler.core.progress import bar
 from labeler.core.runtime import LANGUAGE_SAMPLE, Runtime
 from labeler.core.settings import ReadSection
 from labeler.reading import postprocessing
-from labeler.reading.answering import best_text
+from labeler.reading.answering import best_text, read_in_context
 from labeler.reading.early_exit import known_rule
 from labeler.reading.reader_spec import Readers
 from mrc.analyzers import detect_language
@@ -27,8 +27,7 @@ from mrc.errors import DataError, MrcError
 from mrc.metrics import Metric, resolve_metric, score
 from mrc.postprocess.rules import refiner
 from mrc.squad import parse_squad, read_squad
-from mrc.text import passage_id
-from mrc.types import Example, Passage, Prediction, Question
+from mrc.types import Example, Prediction, Question
 
 if TYPE_CHECKING:
     from mrc.retrieve.dense.vectors import Encoding
@@ -178,8 +177,6 @@ def answer_file(
 
     Raises: DataError for an unusable file; BadCheckpoint; MembersDisagree.
     """
-    from mrc import pipeline
-
     examples, rejected = read_squad(parse_squad(read_text(file)[0], where=str(file)), where=str(file))
     if not examples:
         raise DataError(f"{file}: no question can be read")
@@ -191,11 +188,9 @@ def answer_file(
     settings = config.fitted(reader.max_positions)
     if settings != config:
         log.info("the model has %d positions: windows of that length", reader.max_positions)
-    asked = [Question(example.id, example.question) for example in examples]
-    given = [[Passage(passage_id(example.context), example.context)] for example in examples]
     began, spent, found = time.perf_counter(), time.process_time(), []
-    with bar("answer", total=len(asked), unit="questions") as shown:
-        for prediction in pipeline.read(asked, given, reader=reader, config=settings, metric=chosen, refine=refine):
+    with bar("answer", total=len(examples), unit="questions") as shown:
+        for prediction in read_in_context(examples, reader, config=settings, metric=chosen, refine=refine):
             found.append(prediction)
             shown.update()
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
@@ -205,7 +200,7 @@ def answer_file(
     nbest = _write(folder / "nbest_predictions.json", {each.question_id: _nbest(each) for each in found})
     marks = _marks(examples, texts, chosen)
     listed = [(each.where, each.why) for each in rejected]
-    return FileAnswers(len(asked), seconds, spent, len(asked) / seconds, *marks, predictions, nbest, listed)
+    return FileAnswers(len(examples), seconds, spent, len(examples) / seconds, *marks, predictions, nbest, listed)
 
 
 def _texts(examples: list[Example], found: list[Prediction], *, null_threshold: float) -> dict[str, str]:

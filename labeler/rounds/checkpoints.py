@@ -8,9 +8,9 @@ from db import queries
 from db.rows import RoundRow
 from labeler.core.progress import updates
 from labeler.core.runtime import Runtime
+from labeler.reading.pretrained import PretrainedStart
 
 BUILTIN = "builtin"
-PRETRAIN = "pretrain"
 
 
 def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
@@ -46,26 +46,12 @@ def prepared(runtime: Runtime, row: RoundRow) -> str:
     start from the same weights. The passages are those of the moment when training begins.
     """
     start = runtime.located(starting_checkpoint(runtime, row))
-    settings = runtime.config.pretrain
-    if not settings.on:
+    if not runtime.config.pretrain.on:
         return start
-    from mrc.read.pretrain.pretraining import pretrain, pretrain_fingerprint
-
-    seed, device, precision = runtime.config.round.seed, runtime.device, runtime.config.compute.precision
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
-        texts = [passage.text for passage in queries.iter_passages(session) if passage.id not in held_out]
-    named = pretrain_fingerprint(start, texts, settings, seed, device, precision)
-    folder = runtime.workspace.models_folder / f"{PRETRAIN}-{named[:12]}"
+        texts = tuple(passage.text for passage in queries.iter_passages(session) if passage.id not in held_out)
+    config, precision = runtime.config, runtime.config.compute.precision
+    pretrained = PretrainedStart(start, texts, config.pretrain, config.round.seed, runtime.device, precision)
     with updates("stage 0") as progress:
-        made = pretrain(
-            start,
-            texts,
-            folder,
-            config=settings,
-            seed=seed,
-            progress=progress,
-            device=device,
-            precision=precision,
-        )
-    return str(made)
+        return str(pretrained.make(runtime.workspace.models_folder, progress))

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from labeler.core.settings import GateConfig
-from labeler.evaluation.results import QuestionResult
+from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import bootstrap_means, mcnemar, paired_change
 
 AlarmKind = Literal["overconfidence", "type_drift", "length_drift", "churn"]
@@ -43,8 +43,8 @@ class Alarm:
 
 
 def compare(
-    student: Sequence[QuestionResult],
-    best: Sequence[QuestionResult],
+    student: Sequence[QuestionScore],
+    best: Sequence[QuestionScore],
     config: GateConfig,
     *,
     seed: int,
@@ -90,8 +90,8 @@ def compare(
 
 
 def _paired(
-    student: Sequence[QuestionResult], best: Sequence[QuestionResult]
-) -> tuple[list[QuestionResult], list[QuestionResult]]:
+    student: Sequence[QuestionScore], best: Sequence[QuestionScore]
+) -> tuple[list[QuestionScore], list[QuestionScore]]:
     """Both in question id order, so that the verdict does not depend on the order of rows."""
     after, before = (sorted(rows, key=lambda row: row.question_id) for rows in (student, best))
     ids = [row.question_id for row in after]

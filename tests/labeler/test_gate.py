@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from labeler.core.settings import GateConfig
-from labeler.evaluation.results import QuestionResult
+from labeler.evaluation.scoring import QuestionScore
 from labeler.rounds.gate import Alarm, Signs, alarms, churn, compare, kl_divergence, smallest_visible
 
 CONFIG = GateConfig()
 
 
-def results(right: int, questions: int, *, f1: float = 0.5) -> list[QuestionResult]:
+def results(right: int, questions: int, *, f1: float = 0.5) -> list[QuestionScore]:
     """The first `right` questions are right; wrong ones have this F1; five questions a document."""
     return [
-        QuestionResult(f"q{n:05}", f"d{n // 5}", em, max(em, f1)) for n in range(questions) for em in [float(n < right)]
+        QuestionScore(f"q{n:05}", f"d{n // 5}", em, max(em, f1)) for n in range(questions) for em in [float(n < right)]
     ]
 
 
@@ -98,7 +98,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_rows() -> None:
 
 
 @pytest.mark.parametrize("student", [results(1, 3), [*results(1, 3), results(1, 3)[0]]])
-def test_other_questions_are_not_compared(student: list[QuestionResult]) -> None:
+def test_other_questions_are_not_compared(student: list[QuestionScore]) -> None:
     with pytest.raises(ValueError, match="same dev questions"):
         compare(student, results(2, 4), CONFIG, seed=0)
 

@@ -123,8 +123,8 @@ def test_no_answer_may_be_said_of_a_given_passage_only(
     monkeypatch.setattr(answering, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
     entries = end_to_end.markable(retrieved, "dev", index=index)
-    rows = end_to_end.marks(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
-    assert {text for _, _, _, _, text, _, _ in rows} == {"a mill" if retrieving else ""}
+    scores = end_to_end.scored(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
+    assert {each.answer for each in scores} == {"a mill" if retrieving else ""}
 
 
 def test_a_split_of_impossible_questions_alone_has_nothing_to_retrieve(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from db import queries
 from db.rows import QuestionRow, RetrieverRow, ReviewRow, RoundRow, SpanRow, TrainingRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import DENSE_KEY, Runtime, with_settings
-from labeler.evaluation.results import QuestionResult
+from labeler.evaluation.scoring import QuestionScore
 from labeler.importing.ingest import import_files
 from labeler.maintenance.prune import prune
 from labeler.maintenance.status import status
@@ -91,7 +91,7 @@ def judging(monkeypatch: pytest.MonkeyPatch, *, promoted: bool) -> None:
     """Makes the gate decide so about retrievers, whatever it sees."""
     honest = loop.compare
 
-    def decide(*rows: Sequence[QuestionResult], **settings: Any) -> Verdict:
+    def decide(*rows: Sequence[QuestionScore], **settings: Any) -> Verdict:
         why = f"{'promoted' if promoted else 'refused'}: by this test"
         return dataclasses.replace(honest(*rows, **settings), promoted=promoted, why=why)  # type: ignore[arg-type]
 

@@ -77,12 +77,12 @@ def test_mined_negatives_hold_no_answer_and_no_held_out_passage(runtime: Runtime
         rows, row = queries.training_rows(session, 1), queries.round_(session, 1)
         held_out = queries.held_out_passages(session)
         forbidden = {passage.text for passage in queries.passages(session, held_out).values()}
-    mined = training.mine_negatives(runtime, row, rows, held_out)
-    assert any(mined.values())
-    for each in rows:
-        for text in mined.get(each.question.id, ()):
+    answered = [each for each in training.examples(runtime, row, rows, held_out) if each.golds]
+    assert any(each.negatives for each in answered)
+    for each in answered:
+        for text in each.negatives:
             assert text not in forbidden
-            assert all(answer.text.lower() not in text.lower() for answer in each.label.answers)
+            assert all(gold.lower() not in text.lower() for gold in each.golds)
 
 
 def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(runtime: Runtime) -> None:

@@ -20,8 +20,8 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
 from labeler.evaluation import end_to_end
-from labeler.evaluation.results import QuestionResult
 from labeler.evaluation.retrieval_metrics import gold_passages
+from labeler.evaluation.scoring import QuestionScore
 from labeler.retrieval.indexing import with_encoder
 from labeler.rounds.gate import Verdict, compare
 from labeler.rounds.retriever import examples
@@ -219,12 +219,12 @@ def told(verdict: Verdict, *, top_k: int) -> dict[str, Any]:
     return {"top_k": top_k} | {renamed.get(name, name): value for name, value in asdict(verdict).items()}
 
 
-def _marks(index: Index, asked: Sequence[LabelledQuestion], top_k: int) -> list[QuestionResult]:
+def _marks(index: Index, asked: Sequence[LabelledQuestion], top_k: int) -> list[QuestionScore]:
     results = []
     found = index.retrieve([entry.question.text for entry in asked], max(DEPTH, top_k))
     for entry, hits in zip(asked, found, strict=True):
         rank = next((hit.rank for hit in hits if hit.passage_id in gold_passages(entry)), None)
         first = float(rank is not None and rank < top_k)
         mark = 0.0 if rank is None else 1 / (rank + 1)
-        results.append(QuestionResult(entry.question.id, entry.document_id or "", first, mark))
+        results.append(QuestionScore(entry.question.id, entry.document_id or "", first, mark))
     return results

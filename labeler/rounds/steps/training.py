@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,8 @@ from labeler.core.runtime import Runtime
 from labeler.rounds.checkpoints import prepared, starting_checkpoint
 from labeler.rounds.retriever import loop
 from mrc.errors import BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied
-from mrc.read.data.negatives import SEARCHED, without_answer
+from mrc.read.data.negatives import with_negatives
+from mrc.types import Passage
 
 if TYPE_CHECKING:
     from mrc.read import DevExample, TrainingExample, TrainResult
@@ -96,33 +96,17 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, fo
 
 
 def examples(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_out: set[str]) -> list[TrainingExample]:
-    """The training examples of these labels, each with passages that the retriever takes for its own but are not."""
-    negatives = mine_negatives(runtime, row, rows, held_out)
-    return [
-        replace(example, negatives=example.negatives + negatives.get(example.id, ()))
-        for example in convert.training_examples(rows)
-    ]
-
-
-def mine_negatives(
-    runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_out: set[str]
-) -> Mapping[str, tuple[str, ...]]:
-    """Question id -> texts of its best-ranked passages that hold no answer of it and belong to no held-out question.
-
-    Read in the softmax of the question, they teach the reader to compare passages (Clark & Gardner 2018).
-    """
+    """The training examples of these labels, with hard negatives that belong to no held-out question."""
+    found = convert.training_examples(rows)
     count = runtime.config.train.negatives
-    asked = [each for each in rows if each.label.answers]
     if not count or row.index_fingerprint is None:
-        return {}
-    found = runtime.index(row.index_fingerprint).retrieve([each.question.text for each in asked], SEARCHED)
-    texts = runtime.fetch(sorted({hit.passage_id for hits in found for hit in hits} - held_out))
-    mined: dict[str, tuple[str, ...]] = {}
-    for each, hits in zip(asked, found, strict=True):
-        candidates = (texts[hit.passage_id].text for hit in hits if hit.passage_id in texts)
-        golds = [answer.text for answer in each.label.answers]
-        mined[each.question.id] = tuple(without_answer(golds, candidates, runtime.metric))[:count]
-    return mined
+        return found
+
+    def fetch(ids: Sequence[str]) -> Mapping[str, Passage]:
+        return runtime.fetch([key for key in ids if key not in held_out])
+
+    search = runtime.index(row.index_fingerprint).retrieve
+    return with_negatives(found, search=search, fetch=fetch, count=count, metric=runtime.metric)
 
 
 def watched(runtime: Runtime) -> list[DevExample]:

@@ -1,18 +1,42 @@
-"""Passages that look as if they answered a question and do not: what a reader learns to compare passages from. Pure."""
+"""Hard negatives: passages that rank high for a question and hold no answer of it.
+
+Read in the softmax of the question, they train the reader to compare passages (Clark & Gardner 2018).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from mrc.metrics import Metric, normalize_answer
+from mrc.read.train_config import TrainingExample
+from mrc.types import Hit, Passage
 
 SEARCHED = 10  # passages looked through for negatives
 
+Search = Callable[[Sequence[str], int], Sequence[tuple[Hit, ...]]]  # the k best passages of each question
+Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id; those it leaves out are no candidates
+
+
+def with_negatives(
+    examples: Sequence[TrainingExample], *, search: Search, fetch: Fetch, count: int, metric: Metric
+) -> list[TrainingExample]:
+    """The examples, each answered one with up to `count` of its best-ranked passages that hold none of its golds."""
+    answered = [each for each in examples if each.golds]
+    found = search([each.question for each in answered], SEARCHED)
+    passages = fetch(sorted({hit.passage_id for hits in found for hit in hits}))
+    mined: dict[str, tuple[str, ...]] = {}
+    for each, hits in zip(answered, found, strict=True):
+        texts = [passages[hit.passage_id].text for hit in hits if hit.passage_id in passages]
+        others = [text for text in texts if text != each.context]
+        mined[each.id] = tuple(without_answer(each.golds, others, metric))[:count]
+    return [replace(each, negatives=each.negatives + mined.get(each.id, ())) for each in examples]
+
 
 def without_answer(golds: Iterable[str], texts: Iterable[str], metric: Metric) -> Iterator[str]:
-    """The texts in which no gold stands, compared as answers are."""
-    plain_golds = {normalize_answer(gold, metric) for gold in golds}
+    """The texts that contain none of the golds, compared after the metric's normalisation."""
+    normalized_golds = {normalize_answer(gold, metric) for gold in golds}
     for text in texts:
-        plain = normalize_answer(text, metric)
-        if not any(gold in plain for gold in plain_golds):
+        normalized = normalize_answer(text, metric)
+        if not any(gold in normalized for gold in normalized_golds):
             yield text
