@@ -566,7 +566,7 @@ def test_stage_0_reads_no_passage_of_a_held_out_question(runtime: Runtime, monke
         texts.extend(given)
         return folder
 
-    monkeypatch.setattr("mrc.read.pretrain.pretraining.prepare_start", pretrain)
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.pretrain", pretrain)
     trained_with(under(runtime, pretrain={"mlm_epochs": 0.1}), monkeypatch, 0)
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
@@ -579,7 +579,7 @@ def test_stage_0_is_done_once_for_the_same_passages_and_every_round_starts_from_
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = under(runtime, pretrain={"mlm_epochs": 0.1})
-    made = calls(monkeypatch, *_of("mrc.read.pretrain.pretraining", "prepare_start"))
+    made = calls(monkeypatch, *_of("mrc.read.pretrain.pretraining", "pretrain"))
     first = trained_with(prepared, monkeypatch, 0)["start"]
     assert Path(first).name.startswith("pretrain-")
     assert Path(first).is_dir()

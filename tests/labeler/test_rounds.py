@@ -219,7 +219,7 @@ def test_a_stale_index_is_named_before_a_round_opens(runtime: Runtime) -> None:
 
 def test_evaluation_is_made_once_and_then_read(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     first = end_to_end.evaluate(runtime, "test")
-    monkeypatch.setattr(end_to_end, "marks", None)
+    monkeypatch.setattr(end_to_end, "scored", None)
     assert end_to_end.evaluate(runtime, "test") == first
 
 
