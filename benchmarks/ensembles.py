@@ -29,6 +29,7 @@ import numpy as np
 
 from benchmarks.measure import Kept, data_file, machine, minilm
 from benchmarks.parts import CONFIG, parts, trained_reader, training_examples
+from benchmarks.vocab_transfer import transfer_vocabulary
 from labeler.ablation import PARTS
 from labeler.ablation.compare import two_sided
 from labeler.ablation.data import document_of, part_examples, passages_of
@@ -39,7 +40,6 @@ from mrc.read import PretrainConfig, ReadConfig, TrainingExample
 from mrc.read.model.reader import Reader
 from mrc.read.predict.groups import Answerer, Group
 from mrc.read.pretrain.pretraining import pretrain
-from mrc.read.pretrain.vocab_transfer import transplant
 from mrc.read.train.trainer import train
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
@@ -107,7 +107,7 @@ def _second(work: Path, data: Path, options: argparse.Namespace) -> Path:
     if options.smoke:
         texts = texts[:20]
     began = time.process_time()
-    other = transplant(minilm(), texts, work / "other", pieces=1000 if options.smoke else options.pieces)
+    other = transfer_vocabulary(minilm(), texts, work / "other", pieces=1000 if options.smoke else options.pieces)
     started = pretrain(other, texts, work / "other-start", config=PretrainConfig(mlm_epochs=1.0), seed=0)
     config = replace(CONFIG, epochs=1.0) if options.smoke else CONFIG
     train(training_examples(data), start=started, config=config, seed=0, folder=work / "other-reader")

@@ -10,9 +10,9 @@ class Drawn:
 
     max_positions = 128
 
-    def __init__(self, windower, seed, *, joint=False):
+    def __init__(self, windower, seed, *, biaffine=False):
         self.windower = windower
-        self._seed, self._joint = seed, joint
+        self._seed, self._biaffine = seed, biaffine
         self.batches = []
 
     def window(self, ids, band):
@@ -26,4 +26,4 @@ class Drawn:
             for row, ids in enumerate(batch.ids):
                 length = int(batch.attention[row].sum())
                 logits[row, :length] = self.window(ids[:length], band).T
-            yield batch, Logits(logits[..., 0], logits[..., 1], logits[..., 2:] if self._joint else None)
+            yield batch, Logits(logits[..., 0], logits[..., 1], logits[..., 2:] if self._biaffine else None)

@@ -19,7 +19,7 @@ LENGTHS = (30, 17, 30, 1, 9)
 
 
 def batch(rows, *, seed=0):
-    """ids, types, attention, overlap of windows of these lengths; text pieces only."""
+    """ids, types, attention, match_levels of windows of these lengths; text pieces only."""
     generator = torch.Generator().manual_seed(seed)
     attention = (torch.arange(max(rows))[None, :] < torch.tensor(rows)[:, None]).long()
     ids = torch.randint(5, 60, attention.shape, generator=generator) * attention

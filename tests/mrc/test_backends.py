@@ -33,12 +33,17 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A reader with all that a network can have: a biaffine head and an overlap embedding."""
+    """A reader with all that a network can have: a biaffine head and an exact-match embedding."""
     place = tmp_path_factory.mktemp("biaffine")
-    options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "biaffine", "overlap": "words"}
+    options = {
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+        "head": "biaffine",
+        "exact_match_features": "words",
+    }
     model = load_model(tiny.bert(place / "start"), **options)
     with torch.no_grad():
-        model.overlap.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
+        model.match_embedding.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
     model.save(place / "reader", tiny.wordpiece())
     return place / "reader"
 
@@ -206,7 +211,9 @@ def test_a_network_of_no_numbers_agrees_with_none(before, folder):
         return Scores(numbers.start + (torch.nan if int(ids[0, 0]) == before else 0), numbers.end)
 
     assert math.isnan(disagreement(network, lambda *_: numbers, iter(inputs)).logit)
-    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32, head="biaffine", overlap="words")
+    model = load_model(
+        folder, device=torch.device("cpu"), dtype=torch.float32, head="biaffine", exact_match_features="words"
+    )
     with pytest.raises(BadCheckpoint, match="logits differ by up to nan"):
         backends._check(lambda ids, *_: Scores(*[torch.full(ids.shape, torch.nan)] * 2), model, "m", count=2)
 

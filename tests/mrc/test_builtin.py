@@ -5,7 +5,7 @@ import pytest
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from mrc.read.config import ReadConfig, WindowConfig
-from mrc.read.data.windows import EXACT_MATCH_TYPES, Windower
+from mrc.read.data.windows import TOKEN_TYPES, Windower
 from mrc.read.model.builtin import BuiltinConfig, build_builtin, piece_vectors, sinusoids
 from mrc.read.model.reader import Reader, model_hash
 from mrc.read.train.trainer import train
@@ -66,8 +66,8 @@ def test_it_learns_to_read_passages_it_never_trained_on(folder, tmp_path):
 def test_it_is_an_ordinary_checkpoint(folder):
     model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert tokenizer("Tarn", "Norden")["token_type_ids"][-1] == 1
-    assert model.config.type_vocab_size == EXACT_MATCH_TYPES == 24
-    assert model.config.labeler_exact_match is True
+    assert model.config.type_vocab_size == TOKEN_TYPES == 24
+    assert model.config.labeler_exact_match_types is True
 
 
 def test_equal_texts_and_seed_give_equal_bits(tmp_path):

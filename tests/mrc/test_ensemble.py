@@ -108,15 +108,16 @@ def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers)
 
     class Mean(Drawn):
         def window(self, ids, band):
-            joint, plain = (Drawn(windower, seed).window(ids, band) for seed in (1, 2))
+            biaffine, plain = (Drawn(windower, seed).window(ids, band) for seed in (1, 2))
             plain[2:] = 0
-            return (joint + 3 * plain) / 4
+            return (biaffine + 3 * plain) / 4
 
-    members = [Drawn(windower, 1, joint=True), Drawn(windower, 2)]
+    members = [Drawn(windower, 1, biaffine=True), Drawn(windower, 2)]
     for order in (slice(None), slice(None, None, -1)):
         ensemble = Ensemble(members[order], how="logits", weights=(1, 3)[order])
         same(
-            read(ensemble), list(read_groups(Mean(windower, 0, joint=True), GROUPS, config=CONFIG, normalize=str.lower))
+            read(ensemble),
+            list(read_groups(Mean(windower, 0, biaffine=True), GROUPS, config=CONFIG, normalize=str.lower)),
         )
 
 
@@ -124,7 +125,7 @@ def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers)
 @pytest.mark.parametrize("weights", [(3, 0), (1, 1e-60)])
 def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, how, weights):
     windower = readers[0].windower
-    members = [Windowed(windower, 1, joint=True), Windowed(windower, 2, joint=True)]
+    members = [Windowed(windower, 1, biaffine=True), Windowed(windower, 2, biaffine=True)]
     found = read(Ensemble(members, how=how, weights=weights))
     assert found == read(Ensemble(members[:1], how=how))
     assert members[0].batches
@@ -144,7 +145,7 @@ def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
 
     group = [Group("Who?", (Passage("p", "Mira Oland"),))]
     config = replace(CONFIG, n_best_size=50)
-    (found,) = read(Ensemble([Unpaired(windower, 1, joint=True)]), group, config)
+    (found,) = read(Ensemble([Unpaired(windower, 1, biaffine=True)]), group, config)
     (plain,) = read_groups(Drawn(windower, 1), group, config=config, normalize=str.lower)
     assert sum(answer.score for answer in found.answers) + found.null_score == pytest.approx(1)
     assert found.answers[0].text == plain.answers[0].text

@@ -148,7 +148,7 @@ def test_a_passage_without_tokens_has_one_window_that_owns_nothing():
 
 
 def test_exact_match_types_mark_shared_pieces_and_how_many_stand_near():
-    windower = Windower(WORDPIECE, exact_match=True, ignored=[WORDPIECE.convert_tokens_to_ids("the")])
+    windower = Windower(WORDPIECE, exact_match_types=True, ignored=[WORDPIECE.convert_tokens_to_ids("the")])
     asked = windower.questions(["the mill"], max_seq_length=128)[0]
     read = windower.passages(["the mill" + " tarn" * 20])[0]
     (window,) = windower.windows(asked, read, max_seq_length=128, doc_stride=16)

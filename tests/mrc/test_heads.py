@@ -145,6 +145,6 @@ def test_the_band_of_pairs_holds_products_and_nothing_past_the_end():
 def test_scores_without_a_pair_have_no_left_and_right():
     hidden, inside = batch([4])
     assert new_head("linear", HIDDEN, seed=0)(hidden, inside).left is None
-    joint = new_head("biaffine", HIDDEN, seed=0)(hidden, inside)
-    assert isinstance(joint, Scores)
-    assert joint.left.shape == joint.right.shape == (1, 4, 64)
+    biaffine = new_head("biaffine", HIDDEN, seed=0)(hidden, inside)
+    assert isinstance(biaffine, Scores)
+    assert biaffine.left.shape == biaffine.right.shape == (1, 4, 64)

@@ -103,8 +103,8 @@ def test_further_right_spans_share_the_gold():
     zeros = Scores(torch.zeros(one.batch.ids.shape), torch.zeros(one.batch.ids.shape))
     assert (one.start.sum(), two.start.sum(), len(one.spans), len(two.spans)) == (1, 2, 1, 2)
     assert float(losses(zeros, one) - losses(zeros, two)) == pytest.approx(math.log(2), rel=1e-5)
-    joint = replace(zeros, left=torch.zeros(*zeros.start.shape, 1), right=torch.zeros(*zeros.start.shape, 1))
-    assert float(losses(joint, one) - losses(joint, two)) == pytest.approx(math.log(2), rel=1e-5)
+    biaffine = replace(zeros, left=torch.zeros(*zeros.start.shape, 1), right=torch.zeros(*zeros.start.shape, 1))
+    assert float(losses(biaffine, one) - losses(biaffine, two)) == pytest.approx(math.log(2), rel=1e-5)
 
 
 def tokens(text):

@@ -176,8 +176,11 @@ def change_config(folder, **changes):
     [
         ({"labeler_head": "oracle"}, "its head 'oracle' is none of linear, cnn, lstm, biaffine"),
         ({"labeler_head": "cnn"}, "its cnn head is missing"),
-        ({"labeler_overlap": "words"}, "its overlap embedding is missing"),
-        ({"labeler_overlap": "smells"}, "its overlap 'smells' is none of none, words, stems, morphemes"),
+        ({"labeler_exact_match_features": "words"}, "its exact-match embedding is missing"),
+        (
+            {"labeler_exact_match_features": "smells"},
+            "its exact_match_features 'smells' is none of none, words, stems, morphemes",
+        ),
     ],
 )
 def test_a_checkpoint_that_names_what_it_does_not_hold_is_refused(changes, message, folder, tmp_path):
@@ -261,11 +264,11 @@ def test_a_tokenizer_with_more_pieces_than_the_model_has_rows_is_refused(folder,
 
 
 @pytest.mark.parametrize("head", ["linear", "cnn", "lstm", "biaffine"])
-def test_a_head_and_an_overlap_embedding_come_back_from_their_folder(head, folder, tmp_path):
+def test_a_head_and_an_exact_match_embedding_come_back_from_their_folder(head, folder, tmp_path):
     cpu = torch.device("cpu")
-    model = load_model(folder, device=cpu, dtype=torch.float32, head=head, seed=3, overlap="words")
+    model = load_model(folder, device=cpu, dtype=torch.float32, head=head, seed=3, exact_match_features="words")
     with torch.no_grad():
-        model.overlap.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
+        model.match_embedding.weight[1:] = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = reader_logits(Reader(model, tokenizer, device=cpu), QUESTION, PASSAGE)
     model.save(tmp_path / "saved", tokenizer)
@@ -277,7 +280,7 @@ def test_a_head_and_an_overlap_embedding_come_back_from_their_folder(head, folde
         assert found.pair.shape == (*found.start.shape, 8)
         np.testing.assert_array_equal(found.pair, expected.pair)
     with torch.no_grad():
-        model.overlap.weight.zero_()
+        model.match_embedding.weight.zero_()
     assert not np.array_equal(reader_logits(Reader(model, tokenizer, device=cpu), QUESTION, PASSAGE).start, found.start)
 
 
@@ -297,10 +300,10 @@ def test_the_head_is_the_checkpoints_own_and_a_new_convolution_where_it_has_none
     assert torch.equal(own["qa_outputs.weight"], load_file(folder / "model.safetensors")["qa_outputs.weight"])
     assert own.keys() == {"qa_outputs.weight", "qa_outputs.bias"}
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    joint = load_model(folder, **options | {"head": "biaffine"})
-    joint.save(tmp_path / "biaffine", tokenizer)
+    biaffine = load_model(folder, **options | {"head": "biaffine"})
+    biaffine.save(tmp_path / "biaffine", tokenizer)
     again = load_model(tmp_path / "biaffine", **options | {"seed": 6}).head.state_dict()
-    assert all(torch.equal(value, again[name]) for name, value in joint.head.state_dict().items())
+    assert all(torch.equal(value, again[name]) for name, value in biaffine.head.state_dict().items())
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "encoder")
     made = load_model(tmp_path / "encoder", **options)
     fresh = new_head("cnn", 32, seed=5).state_dict()
@@ -310,12 +313,14 @@ def test_the_head_is_the_checkpoints_own_and_a_new_convolution_where_it_has_none
     assert isinstance(Reader.load(tmp_path / "cnn")._model.head, type(made.head))
 
 
-def test_an_overlap_that_is_not_wanted_again_leaves_the_configuration(folder, tmp_path):
+def test_an_exact_match_embedding_that_is_not_wanted_again_leaves_the_configuration(folder, tmp_path):
     options = {"device": torch.device("cpu"), "dtype": torch.float32, "head": "linear"}
-    load_model(folder, overlap="words", **options).save(tmp_path / "words", AutoTokenizer.from_pretrained(folder))
-    assert load_model(tmp_path / "words", **options).overlap is None
-    assert not hasattr(load_model(tmp_path / "words", **options).config, "labeler_overlap")
-    assert load_model(tmp_path / "words", overlap="words", **options).overlap is not None
+    load_model(folder, exact_match_features="words", **options).save(
+        tmp_path / "words", AutoTokenizer.from_pretrained(folder)
+    )
+    assert load_model(tmp_path / "words", **options).match_embedding is None
+    assert not hasattr(load_model(tmp_path / "words", **options).config, "labeler_exact_match_features")
+    assert load_model(tmp_path / "words", exact_match_features="words", **options).match_embedding is not None
 
 
 def test_attention_dropout_is_the_checkpoints_unless_one_is_given(folder):

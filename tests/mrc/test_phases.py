@@ -97,7 +97,7 @@ def plain_batch(examples, windower):
     groups.sort(key=lambda group: -max(len(window.ids) for window, _ in group[0]))
     rows = [row for windows, _ in groups for row in windows]
     width = -(-max(len(window.ids) for window, _ in rows) // 8) * 8
-    ids, types, attention, overlap = (torch.zeros(len(rows), width, dtype=torch.int64) for _ in range(4))
+    ids, types, attention, match_levels = (torch.zeros(len(rows), width, dtype=torch.int64) for _ in range(4))
     ids[:] = windower.pad_id
     allowed, *right = (torch.zeros(len(rows), width, dtype=torch.bool) for _ in range(3))
     for row, (window, places) in enumerate(rows):
@@ -108,7 +108,7 @@ def plain_batch(examples, windower):
         for side, place in zip(right, places, strict=False):
             side[row, place] = True
     sizes, weights = [len(windows) for windows, _ in groups], [weight for _, weight in groups]
-    return (ids, types, attention, overlap), allowed, right, sizes, torch.tensor(weights)
+    return (ids, types, attention, match_levels), allowed, right, sizes, torch.tensor(weights)
 
 
 def plain_training(start, examples, *, seed):

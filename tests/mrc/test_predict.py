@@ -127,7 +127,7 @@ def test_byte_level_tokens_give_answers_without_outer_white_space(tmp_path):
         assert text[answer.start : answer.end] == answer.text == answer.text.strip() != ""
 
 
-def searched(network, group, config, *, joint):
+def searched(network, group, config, *, biaffine):
     """(text, start, end, passage's number, summed mass of its text) of all answers, and the mass of "no answer"."""
     (question,) = network.windower.questions([group.question], max_seq_length=config.max_seq_length)
     total, null, kept = 0.0, 0.0, []
@@ -141,7 +141,7 @@ def searched(network, group, config, *, joint):
             null += math.exp(start[window.null] + end[window.null])
             for i in range(window.own_start, window.own_end):
                 for j in range(i, min(i + config.max_answer_length, window.first + window.count)):
-                    score = float(start[i] + end[j] + (pair[j - i][i] if joint else 0))
+                    score = float(start[i] + end[j] + (pair[j - i][i] if biaffine else 0))
                     total += math.exp(score)
                     first = tokens.offsets[i + window.token - window.first, 0]
                     last = tokens.offsets[j + window.token - window.first, 1]
@@ -162,13 +162,13 @@ WORDS = st.lists(st.sampled_from(["Mira", "the", "mill", "Tarn", "1893", "한빛
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=3), st.integers(0, 1000), st.booleans(), st.integers(1, 4))
-def test_answers_are_those_of_an_exhaustive_search_over_all_windows_of_all_passages(texts, seed, joint, longest):
+def test_answers_are_those_of_an_exhaustive_search_over_all_windows_of_all_passages(texts, seed, biaffine, longest):
     windower = WINDOWERS["bert"]
     config = ReadConfig(max_seq_length=40, doc_stride=8, max_answer_length=longest, n_best_size=7)
     group = Group("Who founded the mill?", tuple(Passage(f"p{n}", " ".join(words)) for n, words in enumerate(texts)))
-    network = Drawn(windower, seed, joint=joint)
+    network = Drawn(windower, seed, biaffine=biaffine)
     (found,) = ranked(network, [group], config)
-    answers, null = searched(network, group, config, joint=joint)
+    answers, null = searched(network, group, config, biaffine=biaffine)
     assert found.null_score == pytest.approx(null)
     assert found.read == len(texts)
     assert [answer.score for answer in found.answers] == pytest.approx([answer[4] for answer in answers[:7]])

@@ -26,7 +26,9 @@ def rates(model, config):
 @pytest.mark.parametrize("kind", [tiny.bert, tiny.roberta, tiny.distilbert])
 def test_each_layer_has_the_rate_of_the_one_above_times_the_decay(kind, tmp_path):
     folder = kind(tmp_path / "start")
-    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32, head="linear", overlap="words", seed=0)
+    model = load_model(
+        folder, device=torch.device("cpu"), dtype=torch.float32, head="linear", exact_match_features="words", seed=0
+    )
     found = rates(model, replace(RATES, layer_decay=0.5))
     assert len({rate for name, rate in found.items() if ".0." in name}) == 1
     for name, rate in found.items():

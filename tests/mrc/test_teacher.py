@@ -89,7 +89,7 @@ def test_several_teachers_teach_their_mean(readers):
         assert share == pytest.approx((first[0].get(place, 0.0) + first[1].get(place, 0.0)) / 2)
 
 
-class Joint:
+class Biaffine:
     """A head whose only spans of any mass are the first word and the second, never both."""
 
     max_positions = 48
@@ -111,7 +111,7 @@ def test_a_joint_head_teaches_the_marginals_of_its_spans(readers):
     windower = readers["bert"].windower
     text = "in Tarn"
     assert len(windower.passages([text])[0].ids) == 2
-    (target,) = soft_targets([Joint(windower)], [example(text)], config=CONFIG, temperature=1.0)
+    (target,) = soft_targets([Biaffine(windower)], [example(text)], config=CONFIG, temperature=1.0)
     share = math.exp(3) / (2 * math.exp(3) + 1)
     assert target.passages[0].start_mass == pytest.approx([share, share])
     assert target.passages[0].end_mass == pytest.approx([share, share])
@@ -121,7 +121,7 @@ def test_a_joint_head_teaches_the_marginals_of_its_spans(readers):
 def test_a_joint_head_teaches_marginals_over_all_windows_of_a_passage(readers):
     windower = readers["bert"].windower
     context = "the mill of Tarn " * 12
-    network = Drawn(windower, 0, joint=True)
+    network = Drawn(windower, 0, biaffine=True)
     (question,) = windower.questions(["Who?"], max_seq_length=48)
     (tokens,) = windower.passages([context])
     windows = windower.windows(question, tokens, max_seq_length=48, doc_stride=12)

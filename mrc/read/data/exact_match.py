@@ -33,13 +33,13 @@ Finder = Callable[[Sequence[str]], list[Spans]]
 KINDS: Final = ("words", "stems", "morphemes")
 NEARNESS: Final = 5  # levels of it above 0
 NEAR: Final = 24  # tokens on each side
-LEVELS_OF_OVERLAP: Final = 2 * (NEARNESS + 1)
+MATCH_LEVELS: Final = 2 * (NEARNESS + 1)
 NOTHING: Final = 0  # term of a token without a word that counts
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-class Overlap:
+class ExactMatch:
     """Terms of tokens, equal where their words are; `levels` follow from them."""
 
     def __init__(self, kind: str) -> None:

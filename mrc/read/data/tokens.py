@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mrc.encoder import NO_SURROGATES
 from mrc.errors import BadCheckpoint
-from mrc.read.data.exact_match import Overlap
+from mrc.read.data.exact_match import ExactMatch
 from mrc.read.data.morphemes import check_wordpiece
 
 Ints = NDArray[np.int64]
@@ -58,12 +58,12 @@ class Template:
 class Tokeniser:
     """A checkpoint's tokenizer, with the places that no token crosses and the terms that tokens are compared by."""
 
-    def __init__(self, tokenizer: Any, *, overlap: Overlap | None = None, cuts: Cuts | None = None) -> None:
+    def __init__(self, tokenizer: Any, *, exact_match: ExactMatch | None = None, cuts: Cuts | None = None) -> None:
         """Raises: BadCheckpoint for a tokenizer that cannot be cut where `cuts` are given."""
         if cuts is not None:
             check_wordpiece(tokenizer)
         self._tokenizer = tokenizer
-        self._overlap, self._cuts = overlap, cuts
+        self._exact_match, self._cuts = exact_match, cuts
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text; half a surrogate pair, which UTF-8 cannot carry, is read as U+FFFD."""
@@ -72,7 +72,9 @@ class Tokeniser:
         texts = [text if text.isascii() else text.translate(NO_SURROGATES) for text in texts]
         encoded = self._between(texts, self._cuts(texts)) if self._cuts else self._whole(texts)
         offsets = [places for _, places in encoded]
-        terms = self._overlap.terms(texts, offsets) if self._overlap else [np.zeros_like(ids) for ids, _ in encoded]
+        terms = (
+            self._exact_match.terms(texts, offsets) if self._exact_match else [np.zeros_like(ids) for ids, _ in encoded]
+        )
         return [
             Tokens(ids, places, word_starts(text, places), numbers)
             for text, (ids, places), numbers in zip(texts, encoded, terms, strict=True)
@@ -88,7 +90,7 @@ class Tokeniser:
     @property
     def marks(self) -> str:
         """The kind of terms, "none" where tokens carry none."""
-        return self._overlap.kind if self._overlap else "none"
+        return self._exact_match.kind if self._exact_match else "none"
 
     def _whole(self, texts: Sequence[str]) -> list[tuple[Ints, Ints]]:
         encoded = self._encode(list(texts))

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.read.data.exact_match import Overlap, levels, nearness
+from mrc.read.data.exact_match import ExactMatch, levels, nearness
 from mrc.read.data.tokens import Cuts, Tokeniser, Tokens, pair_template
 
 log = logging.getLogger(__name__)
@@ -27,16 +27,16 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 # In config.json:
-EXACT_MATCH_KEY: Final = "labeler_exact_match"  # token types tell which pieces both texts share
-IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
-OVERLAP_KEY: Final = "labeler_overlap"  # what counts as shared: a kind of mrc.read.data.exact_match
+MATCH_TYPES_KEY: Final = "labeler_exact_match_types"  # token types tell which pieces both texts share
+MATCH_IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
+FEATURES_KEY: Final = "labeler_exact_match_features"  # what counts as shared: a kind of mrc.read.data.exact_match
 MORPHEMES_KEY: Final = "labeler_morphemes"  # what cuts words into morphemes: kiwi
 
 MATCH: Final = 2  # added to the token type of a shared piece
 LEVEL: Final = 4  # added to a passage token's type for each level of nearness to the question
 LEVELS: Final = 5  # of nearness: fifths, rounded up, of the question's pieces that stand near
 NEAR: Final = 12  # tokens on each side that are near
-EXACT_MATCH_TYPES: Final = 2 * MATCH + LEVEL * LEVELS
+TOKEN_TYPES: Final = 2 * MATCH + LEVEL * LEVELS
 CACHED_TOKENS: Final = 4_000_000
 PAD_TO: Final = 8  # batch lengths are multiples of this: fewer shapes, less memory churn
 
@@ -52,7 +52,7 @@ class Window:
 
     ids: Ints  # (T,)
     types: Ints  # (T,)
-    overlap: Ints  # (T,) levels of mrc.read.data.exact_match
+    match_levels: Ints  # (T,) levels of mrc.read.data.exact_match
     word_start: Bools  # (T,)
     null: int
     first: int
@@ -74,7 +74,7 @@ class Batch:
     ids: Ints
     types: Ints
     attention: Ints
-    overlap: Ints
+    match_levels: Ints
     starts: Bools
     context: Bools
     question: Bools
@@ -89,16 +89,16 @@ class Windower:
         self,
         tokenizer: Any,
         *,
-        exact_match: bool = False,
+        exact_match_types: bool = False,
         ignored: Sequence[int] = (),
-        overlap: Overlap | None = None,
+        exact_match: ExactMatch | None = None,
         cuts: Cuts | None = None,
     ) -> None:
         """Raises: BadCheckpoint for a tokenizer without pairs, or one that cannot be cut where `cuts` are given."""
-        self._tokenise = Tokeniser(tokenizer, overlap=overlap, cuts=cuts)
+        self._tokenise = Tokeniser(tokenizer, exact_match=exact_match, cuts=cuts)
         self._template = pair_template(tokenizer)
-        self._compares = overlap is not None
-        self._exact_match = exact_match
+        self._compares = exact_match is not None
+        self._match_types = exact_match_types
         self._ignored = np.asarray(sorted(ignored), dtype=np.int64)
         self._cls = tokenizer.cls_token_id
         self._cache: OrderedDict[str, Tokens] = OrderedDict()
@@ -116,7 +116,7 @@ class Windower:
     @property
     def windows_key(self) -> tuple[str, bool, tuple[int, ...], str]:
         """Windowers with equal ones make the same windows of every question and text, marks of tokens included."""
-        return self.tokenizer_key, self._exact_match, tuple(self._ignored.tolist()), self._tokenise.marks
+        return self.tokenizer_key, self._match_types, tuple(self._ignored.tolist()), self._tokenise.marks
 
     def passages(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokens of each text, tokenised now or remembered."""
@@ -165,11 +165,11 @@ class Windower:
         asked = slice(len(template.prefix), len(template.prefix) + len(question.ids))
         first = asked.stop + len(template.middle)
         read = slice(first, first + len(piece))
-        overlap, word_start = np.zeros_like(ids), np.zeros(len(ids), dtype=np.bool_)
+        match_levels, word_start = np.zeros_like(ids), np.zeros(len(ids), dtype=np.bool_)
         if near:
-            overlap[asked], overlap[read] = near[0], near[1][token:end]
+            match_levels[asked], match_levels[read] = near[0], near[1][token:end]
         word_start[asked], word_start[read] = question.word_start, passage.word_start[token:end]
-        if self._exact_match:
+        if self._match_types:
             types[asked] += MATCH * self._shared(question.ids, piece)
             types[read] += MATCH * self._shared(piece, question.ids)
             wanted = np.setdiff1d(question.ids, self._ignored)
@@ -179,7 +179,7 @@ class Windower:
         return Window(
             ids=ids,
             types=types,
-            overlap=overlap,
+            match_levels=match_levels,
             word_start=word_start,
             null=null,
             first=first,
@@ -211,7 +211,7 @@ def window_spans(count: int, *, room: int, shared: int) -> list[tuple[int, int]]
 def owned_ranges(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """For each window its owned tokens, half-open: neighbours part in the middle of what they share.
 
-    A shared token lies nearer the end of the earlier window in the later half of the overlap, so this is the window
+    A shared token lies nearer the end of the earlier window in the later half of what they share, so this is the window
     with the most context on the poorer side; the middle itself goes to the later window.
     """
     cuts = [(after[0] + before[1]) // 2 for before, after in pairwise(spans)]
@@ -225,14 +225,14 @@ def collate(windows: Sequence[Window], *, pad_id: int) -> Batch:
     longest = max(len(window.ids) for window in windows)
     shape = (len(windows), -(-longest // PAD_TO) * PAD_TO)
     ids = np.full(shape, pad_id, dtype=np.int64)
-    types, attention, overlap = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    types, attention, match_levels = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     starts, context, question, word_start = (np.zeros(shape, dtype=np.bool_) for _ in range(4))
     for row, window in enumerate(windows):
         length = len(window.ids)
         ids[row, :length], types[row, :length], attention[row, :length] = window.ids, window.types, 1
-        overlap[row, :length], word_start[row, :length] = window.overlap, window.word_start
+        match_levels[row, :length], word_start[row, :length] = window.match_levels, window.word_start
         starts[row, window.own_start : window.own_end] = True
         context[row, window.first : window.first + window.count] = True
         question[row, slice(*window.asked)] = True
     null = np.array([window.null for window in windows], dtype=np.int64)
-    return Batch(ids, types, attention, overlap, starts, context, question, word_start, null)
+    return Batch(ids, types, attention, match_levels, starts, context, question, word_start, null)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mrc.encoder import sorted_batches
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice, writing
-from mrc.read.data.exact_match import LEVELS_OF_OVERLAP
+from mrc.read.data.exact_match import MATCH_LEVELS
 from mrc.read.model.heads import Scores
 from mrc.read.model.network import Inputs, SpanModel
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 Network = Callable[[Tensor, Tensor, Tensor, Tensor], Scores]
 
-INPUTS: Final = ("ids", "types", "attention", "overlap")
+INPUTS: Final = ("ids", "types", "attention", "match_levels")
 OUTPUTS: Final = ("start", "end", "left", "right")
 NEEDED: Final = ("onnx", "onnxruntime", "onnxscript")
 FILE: Final = "network.onnx"
@@ -143,8 +143,8 @@ class _OnnxNetwork:
         self._inputs = [part.name for part in self._session.get_inputs()]
         self._outputs = [part.name for part in self._session.get_outputs()]
 
-    def __call__(self, ids: Tensor, types: Tensor, attention: Tensor, overlap: Tensor) -> Scores:
-        given = dict(zip(INPUTS, (ids, types, attention, overlap), strict=True))
+    def __call__(self, ids: Tensor, types: Tensor, attention: Tensor, match_levels: Tensor) -> Scores:
+        given = dict(zip(INPUTS, (ids, types, attention, match_levels), strict=True))
         found = self._session.run(self._outputs, {name: given[name].numpy() for name in self._inputs})
         return Scores(**{name: torch.from_numpy(part) for name, part in zip(self._outputs, found, strict=True)})
 
@@ -156,8 +156,8 @@ class _Flat(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor, types: Tensor, attention: Tensor, overlap: Tensor) -> tuple[Tensor, ...]:
-        scores: Scores = self.model(ids, types, attention, overlap)
+    def forward(self, ids: Tensor, types: Tensor, attention: Tensor, match_levels: Tensor) -> tuple[Tensor, ...]:
+        scores: Scores = self.model(ids, types, attention, match_levels)
         return tuple(part for name in OUTPUTS if (part := getattr(scores, name)) is not None)
 
 
@@ -240,9 +240,9 @@ def _made_up(model: SpanModel, *, count: int) -> Iterator[Inputs]:
     lengths = torch.randint(min(SHORTEST, longest), longest + 1, (count,), generator=generator)
     for rows in sorted_batches(lengths.tolist(), budget=BUDGET):
         attention = (torch.arange(int(lengths[rows].max()))[None, :] < lengths[rows, None]).long()
-        ids, types, overlap = (
+        ids, types, match_levels = (
             torch.randint(0, limit, attention.shape, generator=generator) * attention
-            for limit in (config.vocab_size, kinds, LEVELS_OF_OVERLAP)
+            for limit in (config.vocab_size, kinds, MATCH_LEVELS)
         )
         ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)  # no padding inside
-        yield torch.where(attention.bool(), ids, pad), types, attention, overlap
+        yield torch.where(attention.bool(), ids, pad), types, attention, match_levels

@@ -25,7 +25,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mrc.errors import writing
 from mrc.read.config import BuiltinConfig
-from mrc.read.data.windows import EXACT_MATCH_KEY, EXACT_MATCH_TYPES, IGNORED_KEY
+from mrc.read.data.windows import MATCH_IGNORED_KEY, MATCH_TYPES_KEY, TOKEN_TYPES
 from mrc.read.model.heads import new_head
 from mrc.read.model.network import SpanModel
 
@@ -132,14 +132,14 @@ def _bert_config(tokenizer: Any, encoded: Sequence[NDArray[np.int64]], settings:
         num_attention_heads=settings.heads,
         intermediate_size=4 * settings.hidden_size,
         max_position_embeddings=settings.positions,
-        type_vocab_size=EXACT_MATCH_TYPES,
+        type_vocab_size=TOKEN_TYPES,
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=0.0,  # costs much time on a CPU
         initializer_range=WEIGHT_SCALE,
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation="eager",
     )
-    config.update({EXACT_MATCH_KEY: True, IGNORED_KEY: _ignored(tokenizer, encoded, settings.common_share)})
+    config.update({MATCH_TYPES_KEY: True, MATCH_IGNORED_KEY: _ignored(tokenizer, encoded, settings.common_share)})
     return config
 
 

@@ -22,7 +22,7 @@ RANK: Final = 64  # of the biaffine head's product of start and end
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of windows: `start` and `end` (B, T); `left` and `right` (B, T, R) where start and end are joint."""
+    """Scores of windows: `start` and `end` (B, T); `left` and `right` (B, T, R) of a biaffine head."""
 
     start: Tensor
     end: Tensor

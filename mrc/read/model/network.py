@@ -1,4 +1,4 @@
-"""The network: an encoder, a head over it, perhaps an embedding of overlap levels; loading it and saving it.
+"""The network: an encoder, a head over it, perhaps an embedding of exact-match levels; loading it and saving it.
 
 A folder is an ordinary Hugging Face checkpoint: config.json, model.safetensors, tokenizer files. With the linear head
 `AutoModelForQuestionAnswering.from_pretrained` loads it and computes the same logits.
@@ -30,8 +30,8 @@ from mrc.encoder import (
     max_positions,
 )
 from mrc.errors import BadCheckpoint
-from mrc.read.data.exact_match import LEVELS_OF_OVERLAP
-from mrc.read.data.windows import MORPHEMES_KEY, OVERLAP_KEY, Batch
+from mrc.read.data.exact_match import MATCH_LEVELS
+from mrc.read.data.windows import FEATURES_KEY, MORPHEMES_KEY, Batch
 from mrc.read.model.attention import PACKED, packed_row, use_cheap_dropout
 from mrc.read.model.heads import Head, Scores, new_head
 from mrc.read.train_config import NEW_HEAD
@@ -39,14 +39,14 @@ from mrc.read.train_config import NEW_HEAD
 log = logging.getLogger(__name__)
 
 HEAD_KEY: Final = "labeler_head"  # in config.json
-OVERLAP_PREFIX: Final = "overlap."  # of the overlap embedding's weights
+FEATURES_PREFIX: Final = "match_embedding."  # of its weights in a checkpoint
 ATTENTION_DROPOUTS: Final = ("attention_probs_dropout_prob", "attention_dropout")  # names that configurations have
 
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, overlap, each (B, T)
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match levels, each (B, T)
 
 
 class SpanModel(nn.Module):
-    """An encoder, a head and perhaps an embedding of overlap levels, added to what the encoder gives.
+    """An encoder, a head and perhaps an embedding of exact-match levels, added to what the encoder gives.
 
     `prefix` and `architecture` are the names Hugging Face gives this encoder's QA model.
     """
@@ -55,10 +55,10 @@ class SpanModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.overlap: nn.Embedding | None = None
-        if hasattr(self.config, OVERLAP_KEY):
-            self.overlap = nn.Embedding(LEVELS_OF_OVERLAP, int(self.config.hidden_size), padding_idx=0)
-            nn.init.zeros_(self.overlap.weight)
+        self.match_embedding: nn.Embedding | None = None
+        if hasattr(self.config, FEATURES_KEY):
+            self.match_embedding = nn.Embedding(MATCH_LEVELS, int(self.config.hidden_size), padding_idx=0)
+            nn.init.zeros_(self.match_embedding.weight)
         self.stored_dropouts: dict[str, float] = {}  # those of the checkpoint, where training has others
         self._prefix = prefix
         self._names = {"architectures": [architecture], HEAD_KEY: head_name}
@@ -79,11 +79,11 @@ class SpanModel(nn.Module):
         """Whether windows go through the encoder end to end, without padding."""
         return bool(self.config._attn_implementation == PACKED)
 
-    def forward(self, ids: Tensor, types: Tensor, attention: Tensor, overlap: Tensor) -> Scores:
+    def forward(self, ids: Tensor, types: Tensor, attention: Tensor, match_levels: Tensor) -> Scores:
         """Scores of windows in the head's precision; inputs (B, T)."""
         hidden = self.hidden(ids, types, attention).to(next(self.head.parameters()).dtype)
-        if self.overlap is not None:
-            hidden = hidden + self.overlap(overlap)
+        if self.match_embedding is not None:
+            hidden = hidden + self.match_embedding(match_levels)
         scores: Scores = self.head(hidden, attention.bool())
         return scores
 
@@ -114,8 +114,8 @@ class SpanModel(nn.Module):
     def top(self) -> dict[str, Tensor]:
         """The weights that are not the encoder's, by their names in the checkpoint."""
         own = dict(self.head.state_dict())
-        if self.overlap is not None:
-            own.update({f"{OVERLAP_PREFIX}{name}": value for name, value in self.overlap.state_dict().items()})
+        if self.match_embedding is not None:
+            own.update({f"{FEATURES_PREFIX}{name}": value for name, value in self.match_embedding.state_dict().items()})
         return own
 
     def save(self, folder: Path, tokenizer: Any) -> None:
@@ -137,7 +137,7 @@ def load_model(
     dtype: torch.dtype,
     head: str,
     seed: int = 0,
-    overlap: str = "none",
+    exact_match_features: str = "none",
     morphemes: bool = False,
     fresh_head: bool = True,
     attention_dropout: float | None = None,
@@ -147,11 +147,11 @@ def load_model(
     The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head`
     the checkpoint must hold this head, as it does once it was trained to answer questions.
 
-    `overlap` and `morphemes` are written into the network's configuration, from which `windower_of` takes them; an
+    `exact_match_features` and `morphemes` are written into the network's configuration, from which `windower_of` takes them; an
     attention dropout of None is the checkpoint's.
 
     Raises: BadCheckpoint, also for a checkpoint that lacks the weights of this head, where it names or needs it, or of
-    this overlap, where it names it.
+    this embedding, where it names it.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -164,7 +164,7 @@ def load_model(
     prefix = loaded.base_model_prefix
     if lost := sorted(name for name in info["missing_keys"] if name.startswith(f"{prefix}.")):
         raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
-    _note(loaded.config, OVERLAP_KEY, overlap if overlap != "none" else None)
+    _note(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
     _note(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
     held = _head_of(before, set(info["missing_keys"]))
     head = (held or NEW_HEAD) if head == "auto" else head
@@ -175,8 +175,8 @@ def load_model(
     named = getattr(before, HEAD_KEY, None) == head
     if not _take(model.head, stored, source, what=f"{head} head", named=named) and not fresh_head:
         raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
-    if model.overlap is not None and getattr(before, OVERLAP_KEY, None) == overlap:
-        _take(model.overlap, stored, source, what="overlap embedding", named=True, prefix=OVERLAP_PREFIX)
+    if model.match_embedding is not None and getattr(before, FEATURES_KEY, None) == exact_match_features:
+        _take(model.match_embedding, stored, source, what="exact-match embedding", named=True, prefix=FEATURES_PREFIX)
     if held not in (None, head):
         log.info("%s: its %s head is replaced by a new %s one", source, held, head)
     if model.is_packed:
@@ -242,9 +242,9 @@ def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
 
 
 def to_tensors(batch: Batch, device: torch.device) -> Inputs:
-    """ids, types, attention and overlap of a batch, each (B, T) int64, on the device."""
-    parts = (torch.from_numpy(part) for part in (batch.ids, batch.types, batch.attention, batch.overlap))
+    """ids, types, attention and match levels of a batch, each (B, T) int64, on the device."""
+    parts = (torch.from_numpy(part) for part in (batch.ids, batch.types, batch.attention, batch.match_levels))
     if device.type == "cuda":  # from pinned memory, so that copying does not wait for what computes
         parts = (part.pin_memory() for part in parts)
-    ids, types, attention, overlap = (part.to(device, non_blocking=True) for part in parts)
-    return ids, types, attention, overlap
+    ids, types, attention, match_levels = (part.to(device, non_blocking=True) for part in parts)
+    return ids, types, attention, match_levels

@@ -17,10 +17,10 @@ from mrc.errors import BadCheckpoint
 from mrc.metrics import Metric, normalize_answer
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig
-from mrc.read.data.exact_match import KINDS, Overlap
+from mrc.read.data.exact_match import KINDS, ExactMatch
 from mrc.read.data.morphemes import kiwi_cuts
 from mrc.read.data.prefetch import feed
-from mrc.read.data.windows import EXACT_MATCH_KEY, IGNORED_KEY, MORPHEMES_KEY, OVERLAP_KEY, Batch, Windower
+from mrc.read.data.windows import FEATURES_KEY, MATCH_IGNORED_KEY, MATCH_TYPES_KEY, MORPHEMES_KEY, Batch, Windower
 from mrc.read.model.backends import Network, check_onnx, onnx_network
 from mrc.read.model.heads import HEADS, pair_band
 from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, check_tokenizer, load_model, to_tensors
@@ -60,8 +60,8 @@ class Reader:
             precision = "fp32"
         config, chosen = load_config(source), pick_device(device)
         tokenizer = load_tokenizer(source)
-        head, overlap = getattr(config, HEAD_KEY, "linear"), getattr(config, OVERLAP_KEY, "none")
-        for what, name, known in (("head", head, HEADS), ("overlap", overlap, ("none", *KINDS))):
+        head, features = getattr(config, HEAD_KEY, "linear"), getattr(config, FEATURES_KEY, "none")
+        for what, name, known in (("head", head, HEADS), ("exact_match_features", features, ("none", *KINDS))):
             if name not in known:
                 raise BadCheckpoint(f"{source}: its {what} {name!r} is none of {', '.join(known)}; train it again")
         model = load_model(
@@ -69,7 +69,7 @@ class Reader:
             device=chosen,
             dtype=pick_dtype(precision, device=chosen, hidden_size=int(getattr(config, "hidden_size", 0))),
             head=head,
-            overlap=overlap,
+            exact_match_features=features,
             morphemes=hasattr(config, MORPHEMES_KEY),
             fresh_head=False,
         )
@@ -159,16 +159,16 @@ class Reader:
 
 
 def windower_of(tokenizer: Any, config: Any) -> Windower:
-    """The windower a checkpoint asks for: its config.json tells of exact-match types, overlap levels, morphemes.
+    """The windower a checkpoint asks for: its config.json names token types, exact-match features, morphemes.
 
     Raises: MissingExtra where kiwi is needed and not installed.
     """
-    kind = getattr(config, OVERLAP_KEY, None)
+    kind = getattr(config, FEATURES_KEY, None)
     return Windower(
         tokenizer,
-        exact_match=bool(getattr(config, EXACT_MATCH_KEY, False)),
-        ignored=getattr(config, IGNORED_KEY, ()),
-        overlap=Overlap(kind) if kind else None,
+        exact_match_types=bool(getattr(config, MATCH_TYPES_KEY, False)),
+        ignored=getattr(config, MATCH_IGNORED_KEY, ()),
+        exact_match=ExactMatch(kind) if kind else None,
         cuts=kiwi_cuts if hasattr(config, MORPHEMES_KEY) else None,
     )
 

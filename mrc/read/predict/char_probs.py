@@ -40,7 +40,7 @@ def read_grids(
                 sheet = sheets[item.group, item.rank]
                 sheet.nulls[row] = (float(null_start[at]), float(null_end[at]))
                 sheet.write(
-                    item.window, start[at], end[at], width=config.max_answer_length, joint=logits.pair is not None
+                    item.window, start[at], end[at], width=config.max_answer_length, biaffine=logits.pair is not None
                 )
     return [
         grids([sheets[at, rank].scores(passage) for rank, passage in enumerate(group.passages)])
@@ -65,7 +65,7 @@ class _Sheet:
         count = len(offsets)
         return cls(offsets, np.full(count, -np.inf), np.full(count, -np.inf), np.zeros(count, dtype=np.int64), {})
 
-    def write(self, window: Window, start: Floats, end: Floats, *, width: int, joint: bool) -> None:
+    def write(self, window: Window, start: Floats, end: Floats, *, width: int, biaffine: bool) -> None:
         """Takes over what the window says (T,) of the tokens it owns; the ends of a biaffine head, which depend on where
         spans start, are summed over all windows."""
         shift = window.token - window.first
@@ -73,7 +73,7 @@ class _Sheet:
         seen = np.arange(window.first, window.first + window.count)
         self.start[owned + shift] = start[owned]
         self.last[owned + shift] = np.minimum(owned + width, window.first + window.count) - 1 + shift
-        if joint:
+        if biaffine:
             self.end[seen + shift] = np.logaddexp(self.end[seen + shift], end[seen])
         else:
             self.end[owned + shift] = end[owned]

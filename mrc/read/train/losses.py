@@ -24,10 +24,10 @@ FORBIDDEN: Final = -1e9  # score outside the softmax; finite, so that a row of t
 
 def question_losses(scores: Scores, batch: TrainBatch, config: TrainConfig) -> Tensor:
     """Loss of each question, (G,), not weighted."""
-    joint = scores.left is not None
-    losses = _span_losses(scores, batch) if joint else _position_losses(scores.start, scores.end, batch)
+    biaffine = scores.left is not None
+    losses = _span_losses(scores, batch) if biaffine else _position_losses(scores.start, scores.end, batch)
     if len(batch.near):
-        misses, have = (_near_spans if joint else _near_positions)(scores, batch)
+        misses, have = (_near_spans if biaffine else _near_positions)(scores, batch)
         part = config.soft_spans * have
         losses = (1 - part) * losses + part * misses
     if batch.soft is not None and config.distill_weight:

@@ -21,7 +21,7 @@ def rate_groups(model: SpanModel, config: TrainConfig) -> list[dict[str, Any]]:
     """Groups for AdamW, every trained weight in exactly one.
 
     With a `layer_decay` below 1 the top layer has the encoder's rate, each layer that of the one above it times the
-    decay, and the embeddings the lowest. The head and the overlap embedding have a rate of their own.
+    decay, and the embeddings the lowest. The head and the exact-match embedding have a rate of their own.
 
     Source: Howard & Ruder 2018, ULMFiT, section 3.2 (discriminative fine-tuning).
     """

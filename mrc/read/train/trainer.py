@@ -104,7 +104,7 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
         dtype=torch.float32,
         head=config.head,
         seed=job.seed,
-        overlap=config.exact_match_features,
+        exact_match_features=config.exact_match_features,
         morphemes=config.experimental.morphemes,
         attention_dropout=config.attention_dropout,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.errors import MissingExtra
-from mrc.read.data.exact_match import KINDS, LEVELS_OF_OVERLAP, NEAR, NEARNESS, Overlap, levels, nearness
+from mrc.read.data.exact_match import KINDS, MATCH_LEVELS, NEAR, NEARNESS, ExactMatch, levels, nearness
 from mrc.read.data.windows import Windower, collate
 from tests.mrc import tiny
 
@@ -20,10 +20,10 @@ needs_kiwi = pytest.mark.skipif(importlib.util.find_spec("kiwipiepy") is None, r
 
 def by_word(kind, question, passage, tokenizer=WORDPIECE, size=128):
     """The levels of the question's and the passage's tokens as [(text of the token, level)]."""
-    windower = Windower(tokenizer, overlap=Overlap(kind))
+    windower = Windower(tokenizer, exact_match=ExactMatch(kind))
     asked, read = windower.questions([question], max_seq_length=size)[0], windower.passages([passage])[0]
     (window,) = windower.windows(asked, read, max_seq_length=size, doc_stride=16)
-    first = window.overlap[slice(*window.asked)], window.overlap[window.first : window.first + window.count]
+    first = window.match_levels[slice(*window.asked)], window.match_levels[window.first : window.first + window.count]
     return [
         [(text[a:b].strip(), int(level)) for (a, b), level in zip(tokens.offsets, found, strict=True)]
         for text, tokens, found in ((question, asked, first[0]), (passage, read, first[1]))
@@ -41,7 +41,7 @@ def test_words_are_compared_without_case_and_words_without_content_do_not_count(
 
 @pytest.mark.parametrize(("kind", "level"), [("words", 0), ("stems", NEAREST + 1)])
 def test_stems_find_inflected_words(kind, level):
-    windower = Windower(BYTES, overlap=Overlap(kind))
+    windower = Windower(BYTES, exact_match=ExactMatch(kind))
     asked, read = windower.passages(["mills", "founded mill"])
     found = levels(asked.terms, read.terms)[1]
     mill = read.offsets[:, 0] >= len("founded")
@@ -66,7 +66,7 @@ def test_a_passage_without_words_of_the_question_has_zeros(kind):
 @pytest.mark.parametrize("tokenizer", [WORDPIECE, BYTES], ids=["wordpiece", "bytes"])
 def test_all_pieces_of_a_word_have_its_level_in_any_tokenizer(tokenizer):
     text = "Mira went to Tarn 1893"
-    windower = Windower(tokenizer, overlap=Overlap("words"))
+    windower = Windower(tokenizer, exact_match=ExactMatch("words"))
     asked, read = windower.passages(["1893 Tarn", text])
     found = levels(asked.terms, read.terms)[1]
     shared = read.offsets[:, 1] > text.index("Tarn")
@@ -75,26 +75,28 @@ def test_all_pieces_of_a_word_have_its_level_in_any_tokenizer(tokenizer):
 
 
 def test_a_word_beyond_the_window_border_still_counts():
-    windower = Windower(WORDPIECE, overlap=Overlap("words"))
+    windower = Windower(WORDPIECE, exact_match=ExactMatch("words"))
     passage = "mill " + "in " * 200 + "Tarn"
     (asked,), (read,) = windower.questions(["mill Tarn"], max_seq_length=64), windower.passages([passage])
     windows = windower.windows(asked, read, max_seq_length=64, doc_stride=16)
     assert len(windows) > 2
     whole = levels(asked.terms, read.terms)[1]
     for window in windows:
-        shown = window.overlap[window.first : window.first + window.count]
+        shown = window.match_levels[window.first : window.first + window.count]
         np.testing.assert_array_equal(shown, whole[window.token : window.token + window.count])
-        assert set(window.overlap[slice(*window.asked)].tolist()) == {1}  # the passage has both, this window may not
+        assert set(window.match_levels[slice(*window.asked)].tolist()) == {
+            1
+        }  # the passage has both, this window may not
     batch = collate(windows, pad_id=windower.pad_id)
-    assert batch.overlap.shape == batch.ids.shape
-    assert not batch.overlap[batch.attention == 0].any()
+    assert batch.match_levels.shape == batch.ids.shape
+    assert not batch.match_levels[batch.attention == 0].any()
 
 
-def test_without_overlap_every_level_is_zero():
+def test_without_exact_match_features_every_level_is_zero():
     windower = Windower(WORDPIECE)
     (asked,), (read,) = windower.questions(["the mill"], max_seq_length=64), windower.passages(["the mill"])
     (window,) = windower.windows(asked, read, max_seq_length=64, doc_stride=16)
-    assert not window.overlap.any()
+    assert not window.match_levels.any()
 
 
 TERMS = st.lists(st.integers(0, 6), max_size=60).map(lambda terms: np.array(terms, dtype=np.int64))
@@ -109,7 +111,7 @@ def test_levels_are_what_their_definition_says(question, passage):
         near = asked & set(passage[max(0, at - NEAR) : at + NEAR + 1].tolist())
         step = -(-len(near) * NEARNESS // len(asked)) if asked else 0
         assert of_passage[at] == 2 * step + (term in asked)
-    assert np.all(of_passage < LEVELS_OF_OVERLAP)
+    assert np.all(of_passage < MATCH_LEVELS)
     assert np.all((of_passage % 2 == 0) | (of_passage >= 2))  # a shared word is near itself: level 1 is the question's
 
 
@@ -120,6 +122,8 @@ def test_nearness_reaches_as_far_as_it_is_told():
 
 def test_morphemes_without_kiwi_name_what_to_install(monkeypatch):
     monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r'overlap = morphemes needs kiwipiepy: pip install "labeler\[ko\]"'):
-        Overlap("morphemes")
+    with pytest.raises(
+        MissingExtra, match=r'exact_match_features = morphemes needs kiwipiepy: pip install "labeler\[ko\]"'
+    ):
+        ExactMatch("morphemes")
     assert set(KINDS) == {"words", "stems", "morphemes"}

@@ -1,7 +1,7 @@
 """A checkpoint with another vocabulary: the encoder stays, the tokenizer and the piece vectors are new.
 
-A reader that cuts texts elsewhere errs elsewhere, which is what an ensemble lives on. Each new piece begins as the mean
-of the old pieces of its text; a little stage 0 (`mrc.read.pretrain.pretraining`) settles the new vectors.
+Readers with different tokenizers make different errors, so an ensemble of them gains more. Each new piece vector starts
+as the mean of the vectors of its old pieces; a short pretraining (`mrc.read.pretrain.pretraining`) then trains them.
 
 Source: Gee et al. 2022, Fast Vocabulary Transfer for Language Model Compression, section 3.2, on the mean.
 """
@@ -21,7 +21,7 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerFast
 from mrc.encoder import load_pretrained, load_tokenizer
 from mrc.errors import writing
 from mrc.read.data.tokens import Template, pair_template
-from mrc.read.data.windows import IGNORED_KEY
+from mrc.read.data.windows import MATCH_IGNORED_KEY
 from mrc.read.pretrain.mlm import save_checkpoint
 
 SPACE: Final = "▁"  # stands for the space before a word
@@ -29,8 +29,8 @@ GOES_ON: Final = "##"  # before a WordPiece piece inside a word
 SPECIAL: Final = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
 
 
-def transplant(start: str | Path, texts: Sequence[str], folder: str | Path, *, pieces: int) -> Path:
-    """The folder of the checkpoint `start` with a Unigram tokenizer of at most `pieces` pieces, learnt from the texts.
+def transfer_vocabulary(start: str | Path, texts: Sequence[str], folder: str | Path, *, pieces: int) -> Path:
+    """Write `start` with a Unigram tokenizer of at most `pieces` pieces trained on the texts; return the folder.
 
     It appears whole or not at all, and has no head. Among pieces of equal worth the tokenizers library chooses by the
     order of a hash table, so two calls may differ in a few.
@@ -39,9 +39,9 @@ def transplant(start: str | Path, texts: Sequence[str], folder: str | Path, *, p
     """
     final = Path(folder)
     if not any(text.strip() for text in texts):
-        raise ValueError("a vocabulary needs texts to learn from")
+        raise ValueError("a vocabulary needs texts to train on")
     if final.exists():
-        raise FileExistsError(f"{final} is there already")
+        raise FileExistsError(f"{final} already exists")
     old = load_tokenizer(start)
     new = _tokenizer(old, texts, pieces)
     with torch.random.fork_rng(devices=[]):
@@ -52,8 +52,8 @@ def transplant(start: str | Path, texts: Sequence[str], folder: str | Path, *, p
         nn.Embedding(len(vectors), vectors.shape[1], padding_idx=new.pad_token_id, _weight=vectors)
     )
     model.config.update({"vocab_size": len(new), "pad_token_id": new.pad_token_id})
-    if hasattr(model.config, IGNORED_KEY):
-        model.config.update({IGNORED_KEY: []})  # ids of old pieces
+    if hasattr(model.config, MATCH_IGNORED_KEY):
+        model.config.update({MATCH_IGNORED_KEY: []})  # ids of old pieces
     draft = final.with_name(f"{final.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     with writing(draft):
@@ -64,7 +64,7 @@ def transplant(start: str | Path, texts: Sequence[str], folder: str | Path, *, p
 
 
 def _tokenizer(old: Any, texts: Sequence[str], pieces: int) -> Any:
-    """A tokenizer with the old one's normalising, special tokens and pairs, and pieces learnt from the texts."""
+    """A tokenizer with the old one's normalising, special tokens and pairs, and pieces trained on the texts."""
     names = {name: token for name in SPECIAL if (token := getattr(old, name)) is not None}
     # In the old order: RoBERTa's positions begin behind the number of its padding.
     special = sorted(set(names.values()), key=old.convert_tokens_to_ids)

@@ -1,17 +1,18 @@
-"""A transplanted vocabulary: the same encoder, other pieces that begin as means of the old ones."""
+"""Vocabulary transfer: the same encoder with new pieces that start as means of the old ones."""
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
+from benchmarks.vocab_transfer import transfer_vocabulary
 from mrc.read.config import ReadConfig
 from mrc.read.data.tokens import pair_template
 from mrc.read.data.windows import Windower
+from mrc.read.model.heads import HEADS
 from mrc.read.model.network import load_model
 from mrc.read.model.reader import Reader
 from mrc.read.pretrain.pretraining import pretrain
-from mrc.read.pretrain.vocab_transfer import transplant
 from mrc.read.train_config import PretrainConfig
 from tests.mrc import tiny
 
@@ -21,17 +22,17 @@ SHORT = ReadConfig(max_seq_length=96, doc_stride=24, max_answer_length=8)
 
 @pytest.fixture(scope="module", params=["bert", "roberta"])
 def pair(request, tmp_path_factory):
-    """A start and what a transplant makes of it."""
+    """A checkpoint and the same with a new vocabulary."""
     home = tmp_path_factory.mktemp(request.param)
     start = getattr(tiny, request.param)(home / "start")
-    return start, transplant(start, TEXTS, home / "new", pieces=120)
+    return start, transfer_vocabulary(start, TEXTS, home / "new", pieces=120)
 
 
 def vectors(folder):
     return AutoModelForQuestionAnswering.from_pretrained(folder).base_model.get_input_embeddings().weight.detach()
 
 
-def test_every_piece_begins_as_the_mean_of_its_old_pieces(pair):
+def test_every_piece_starts_as_the_mean_of_its_old_pieces(pair):
     start, folder = pair
     old, new = AutoTokenizer.from_pretrained(start), AutoTokenizer.from_pretrained(folder)
     before, after = vectors(start), vectors(folder)
@@ -45,14 +46,14 @@ def test_every_piece_begins_as_the_mean_of_its_old_pieces(pair):
         assert torch.equal(after[new.convert_tokens_to_ids(token)], before[old.convert_tokens_to_ids(token)])
 
 
-def test_all_other_weights_stay(pair):
+def test_all_other_weights_are_unchanged(pair):
     one, other = (AutoModelForQuestionAnswering.from_pretrained(each).base_model.state_dict() for each in pair)
     assert one.keys() == other.keys()
     changed = [name for name in one if one[name].shape != other[name].shape or not torch.equal(one[name], other[name])]
     assert changed == ["embeddings.word_embeddings.weight"]
 
 
-def test_pairs_are_set_as_before_and_tokens_lie_in_the_text(pair):
+def test_pairs_are_encoded_as_before_and_offsets_cover_the_text(pair):
     old, new = (AutoTokenizer.from_pretrained(each) for each in pair)
     before, after = pair_template(old), pair_template(new)
     for part in ("prefix", "middle", "suffix"):
@@ -67,8 +68,8 @@ def test_pairs_are_set_as_before_and_tokens_lie_in_the_text(pair):
     assert Windower(old).tokenizer_key != Windower(new).tokenizer_key
 
 
-def test_it_takes_stage_0_and_reads(tmp_path):
-    folder = transplant(tiny.bert(tmp_path / "start"), TEXTS, tmp_path / "new", pieces=120)
+def test_the_checkpoint_can_be_pretrained_and_then_read_with(tmp_path):
+    folder = transfer_vocabulary(tiny.bert(tmp_path / "start"), TEXTS, tmp_path / "new", pieces=120)
     config = PretrainConfig(mlm_epochs=1, learning_rate=1e-3)
     ready = pretrain(folder, TEXTS, tmp_path / "ready", config=config, seed=0)
     cpu = torch.device("cpu")
@@ -79,8 +80,17 @@ def test_it_takes_stage_0_and_reads(tmp_path):
     assert all(answer.text in TEXTS[0] for answer in found.answers)
 
 
-def test_no_texts_and_a_folder_that_is_there_are_refused(pair, tmp_path):
+def test_the_head_and_the_exact_match_embedding_of_a_reader_are_dropped(tmp_path):
+    cpu = {"device": torch.device("cpu"), "dtype": torch.float32}
+    start = tiny.bert(tmp_path / "start")
+    trained = load_model(start, head="lstm", exact_match_features="words", **cpu)
+    trained.save(tmp_path / "reader", AutoTokenizer.from_pretrained(start))
+    folder = transfer_vocabulary(tmp_path / "reader", TEXTS, tmp_path / "new", pieces=90)
+    assert isinstance(load_model(folder, head="auto", **cpu).head, HEADS["cnn"])
+
+
+def test_no_texts_or_an_existing_folder_are_refused(pair, tmp_path):
     with pytest.raises(ValueError, match="needs texts"):
-        transplant(pair[0], [" "], tmp_path / "none", pieces=50)
+        transfer_vocabulary(pair[0], [" "], tmp_path / "none", pieces=50)
     with pytest.raises(FileExistsError):
-        transplant(pair[0], TEXTS, pair[1], pieces=50)
+        transfer_vocabulary(pair[0], TEXTS, pair[1], pieces=50)
