@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -64,6 +65,24 @@ def test_a_fall_that_may_be_large_is_refused_even_if_mcnemar_cannot_tell() -> No
     assert verdict.mcnemar_p == pytest.approx(1 / 8)
     assert verdict.fall_probability > 0.3
     assert not verdict.promoted
+
+
+def test_the_bootstrap_draws_documents_not_questions() -> None:
+    """Two documents of 50 questions: one loses 11, the other gains 10. Both drawn from the first: a quarter of the
+    resamples, in which EM falls by 22 points; one of each: by one point. Drawn singly, EM would fall by more than two
+    points in four resamples of ten."""
+    before = [(0, number < 25) for number in range(50)] + [(1, number < 25) for number in range(50)]
+    after = [(0, number < 14) for number in range(50)] + [(1, number < 35) for number in range(50)]
+    best, student = (
+        [QuestionResult(f"q{n:03}", f"d{document}", float(em), 0.5) for n, (document, em) in enumerate(rows)]
+        for rows in (before, after)
+    )
+    verdict = compare(student, best, GateConfig(tolerance=0.02), seed=0)
+    assert verdict.exact_match_change == pytest.approx(-0.01)
+    assert verdict.fall_probability == pytest.approx(0.25, abs=0.03)
+    assert verdict.promoted
+    alone = [dataclasses.replace(row, cluster=row.question_id) for row in student]
+    assert compare(alone, best, GateConfig(tolerance=0.02), seed=0).fall_probability > 0.37
 
 
 @pytest.mark.parametrize(("questions", "unpowered"), [(99, True), (100, False)])

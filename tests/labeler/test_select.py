@@ -148,6 +148,16 @@ def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
     assert len({c.split_group for c in chosen}) == len(chosen)
 
 
+def test_one_a_paragraph_holds_where_clusters_do_not_fill_the_budget() -> None:
+    """Seven topics in two paragraphs: each cluster's nearest question may lie in a paragraph that is taken."""
+    config = SelectConfig(review_budget=6, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    pool = [candidate(n, 0.5, split_group=f"paragraph {n % 2}") for n in range(42)]
+    made = planned(pool, config)
+    chosen = [c.split_group for c in pool if c.question_id in ids(made, "uncertain")]
+    assert sorted(chosen) == ["paragraph 0", "paragraph 1"]
+    assert kinds(made) == {"uncertain": 2, "random": 4}
+
+
 def test_the_band_includes_both_ends() -> None:
     config = SelectConfig(review_budget=2, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
     made = planned([candidate(n, c) for n, c in enumerate([0.19, 0.2, 0.7, 0.71])], config)

@@ -1,0 +1,248 @@
+"""What a round passes from step to step: thresholds, weights, audits and reviews, on a workspace that releases."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import numpy as np
+import pytest
+
+from db import queries, store
+from db.rows import Decision, NewReview, PredictionRow, ReviewRow, TaskRow
+from labeler.core.runtime import Runtime
+from labeler.evaluation import end_to_end
+from labeler.rounds import history, machine
+from labeler.rounds.drift import signs
+from labeler.rounds.steps import training
+from mrc.calibration.calibrate import release_threshold
+from mrc.metrics import exact_match
+from tests.scripted import make_releasing, scripted
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Round 1 after its reviews by the simulated reviewer. Not to be changed."""
+    folder = make_releasing(tmp_path_factory.mktemp("wiring") / "reviewed")
+    with scripted(folder) as runtime:
+        machine.train(runtime)
+        assert machine.run(runtime, reviewer="simulated", until="reviewed").round.stage == "reviewed"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def played(reviewed: Path) -> Iterator[Runtime]:
+    """The workspace after round 1, to read from. Not to be changed."""
+    with scripted(shutil.copytree(reviewed, reviewed.with_name("played"))) as runtime:
+        assert machine.run(runtime).round.stage == "closed"
+        yield runtime
+
+
+@pytest.fixture
+def runtime(played: Runtime, tmp_path: Path) -> Iterator[Runtime]:
+    """The workspace after round 1, to be changed."""
+    with scripted(shutil.copytree(played.workspace.folder, tmp_path / "copy")) as opened:
+        yield opened
+
+
+def predictions(runtime: Runtime, *, role: str) -> dict[str, PredictionRow]:
+    """Question id -> round 1's prediction, of the questions of a role."""
+    with runtime.database.read() as session:
+        asked = {row.id for row in queries.questions(session, roles=[role])}
+        return {row.question_id: row for row in queries.iter_predictions(session, 1) if row.question_id in asked}
+
+
+def threshold_of(runtime: Runtime) -> float:
+    with runtime.database.read() as session:
+        release = queries.round_(session, 1).release
+    assert release is not None
+    return float(release["threshold"])
+
+
+# --- release --------------------------------------------------------------------------------------
+
+
+def test_the_release_threshold_is_taken_from_out_of_fold_confidences(played: Runtime) -> None:
+    with played.database.read() as session:
+        row = queries.round_(session, 1)
+        state = queries.calibrator(session, row.calibrator_id or 0).state
+    settings = played.config.calibrate
+    correct = np.array(state["correct"])
+    out_of_fold, in_sample = (
+        release_threshold(
+            np.array(state[name]), correct, target=settings.target_precision, min_items=settings.min_support
+        )
+        for name in ("out_of_fold", "confidence")
+    )
+    assert out_of_fold.threshold is not None
+    assert out_of_fold.threshold != in_sample.threshold
+    found = {name: value for name, value in (row.release or {}).items() if name != "audit"}
+    assert found == dataclasses.asdict(out_of_fold)
+
+
+def test_calibration_questions_keep_their_out_of_fold_confidences(played: Runtime) -> None:
+    with played.database.read() as session:
+        state = queries.calibrator(session, queries.round_(session, 1).calibrator_id or 0).state
+    stored = predictions(played, role="calibration")
+    assert len(stored) == 60
+    assert [stored[key].confidence for key in sorted(stored)] == state["out_of_fold"]
+
+
+def test_released_are_the_answers_at_or_above_the_threshold_that_nobody_reviewed(played: Runtime) -> None:
+    with played.database.read() as session:
+        held_out = queries.held_out_passages(session)
+        tasks = {task.question_id for task in queries.tasks(session, round_number=1)}
+        released = {row.question_id: row for row in queries.live_labels(session, kinds=["pseudo"]) if row.released}
+        snapshot = queries.release(session, 1)
+    threshold = threshold_of(played)
+    expected = {
+        key: entry
+        for key, entry in predictions(played, role="pool").items()
+        if (entry.confidence or 0) >= threshold and key not in tasks and entry.answers[0].passage_id not in held_out
+    }
+    assert len(expected) >= 20
+    assert released.keys() == expected.keys()
+    assert snapshot is not None
+    assert snapshot.count == len(released)
+    for key, label in released.items():
+        assert (label.confidence, label.threshold) == (expected[key].confidence, threshold)
+        assert label.answers[0].text == expected[key].answers[0].text
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def test_pseudo_labels_weigh_by_their_confidence(played: Runtime) -> None:
+    """1 from the mean confidence up; below it exp(-(c - mean)^2 / (2 sigma^2)), mean and sigma over the pool."""
+    with played.database.read() as session:
+        held_out = queries.held_out_passages(session)
+        labels = queries.live_labels(session, kinds=["pseudo"])
+    pool = [
+        entry.confidence or 0.0
+        for entry in predictions(played, role="pool").values()
+        if entry.answers[0].passage_id not in held_out
+    ]
+    mean, sigma = fmean(pool), pstdev(pool)
+    for label in labels:
+        below = min(0.0, (label.confidence or 0.0) - mean)
+        assert label.train_weight == pytest.approx(math.exp(-(below**2) / (2 * sigma**2)))
+    assert len({round(label.train_weight, 3) for label in labels}) > 5
+
+
+def test_the_student_trains_on_the_weights_of_its_labels(played: Runtime) -> None:
+    with played.database.read() as session:
+        row, rows = queries.round_(session, 1), queries.training_rows(session, 1)
+        weights = {label.question_id: label.train_weight for label in queries.live_labels(session, kinds=["pseudo"])}
+        model = queries.model_of_round(session, 1)
+    trained = {row.question.id: row.weight for row in rows if row.label.kind == "pseudo"}
+    assert trained == {key: weight for key, weight in weights.items() if weight > 0}
+    assert {row.weight for row in rows if row.label.kind != "pseudo"} == {1.0}
+    examples = training.examples(played, row, rows, set())
+    assert {each.id: each.weight for each in examples} == {row.question.id: row.weight for row in rows}
+    assert {each.id for each in examples if each.human_labelled} == {
+        row.question.id for row in rows if row.label.kind != "pseudo"
+    }
+    assert model is not None
+    assert (model.examples, model.training_sha256) == (len(rows), queries.training_sha256(rows))
+
+
+def test_a_released_label_below_the_training_floor_does_not_train(reviewed: Path, tmp_path: Path) -> None:
+    with scripted(shutil.copytree(reviewed, tmp_path / "floor")) as runtime:
+        released = next(key for key, entry in predictions(runtime, role="pool").items() if entry.decision == "release")
+        with runtime.database.write() as session:
+            store.set_decisions(session, 1, [Decision(released, "release", None)])
+        machine.run(runtime, until="labelled")
+        with runtime.database.read() as session:
+            (label,) = queries.live_labels(session, question_ids=[released])
+            trained = {row.question.id for row in queries.training_rows(session, 1)}
+    assert (label.released, label.train_weight) == (True, 0.0)
+    assert released not in trained
+
+
+# --- audit ----------------------------------------------------------------------------------------
+
+
+def reviews_of(runtime: Runtime, *, blind: bool) -> list[ReviewRow]:
+    with runtime.database.read() as session:
+        tasks = {task.id for task in queries.tasks(session, round_number=1) if task.blind == blind}
+        return [row for row in queries.reviews(session, round_number=1) if row.task_id in tasks]
+
+
+def test_the_audit_counts_blind_reviews_alone(played: Runtime) -> None:
+    pool, threshold = predictions(played, role="pool"), threshold_of(played)
+    blind = reviews_of(played, blind=True)
+    assert reviews_of(played, blind=False), "the audit leaves something out"
+    right = {
+        row.question_id: row.answer is not None
+        and exact_match(pool[row.question_id].answers[0].text, row.answer.text, "squad") == 1
+        for row in blind
+    }
+    above = [key for key in right if (pool[key].confidence or 0) >= threshold]
+    with played.database.read() as session:
+        release = queries.round_(session, 1).release or {}
+    assert release["audit"] == {
+        "items": len(blind),
+        "correct": sum(right.values()),
+        "mean_confidence": pytest.approx(fmean(pool[key].confidence or 0 for key in right)),
+        "released_items": len(above),
+        "released_correct": sum(right[key] for key in above),
+    }
+    assert 0 < sum(right.values()) < len(blind)
+    assert 0 < len(above) < len(blind)
+
+
+def test_overconfidence_is_measured_on_the_audit(played: Runtime) -> None:
+    with played.database.read() as session:
+        row = queries.round_(session, 1)
+        found = signs(played, session, row)
+    audit = (row.release or {})["audit"]
+    assert found.mean_confidence == audit["mean_confidence"]
+    assert found.review_accuracy == audit["correct"] / audit["items"]
+
+
+# --- reverted rounds ------------------------------------------------------------------------------
+
+
+def review(runtime: Runtime, task: TaskRow, verdict: str) -> None:
+    with runtime.database.write() as session:
+        store.record_review(session, NewReview(task.id, "kim", verdict, seconds=1.0, source="terminal"))
+
+
+def test_reviews_of_a_reverted_round_do_not_count_again(runtime: Runtime) -> None:
+    answered = next(row for row in reviews_of(runtime, blind=False) if row.verdict == "answerable").question_id
+    history.revert(runtime, 1, with_reviews=True)
+    everything = dataclasses.replace(runtime.config.review, review_budget=100)
+    with_all = runtime.with_config(dataclasses.replace(runtime.config, review=everything))
+    machine.run(with_all, reviewer="people", until="in_review")
+    with runtime.database.read() as session:
+        tasks = queries.tasks(session, round_number=2)
+    assert answered in {task.question_id for task in tasks}, "the question is open again"
+    for task in tasks:
+        review(runtime, task, "skipped")
+    machine.run(runtime, until="labelled")
+    with runtime.database.read() as session:
+        assert queries.live_labels(session, kinds=["human"]) == []
+
+
+def test_reviews_of_a_reverted_round_stay_as_labels_where_they_were_kept(runtime: Runtime) -> None:
+    with runtime.database.read() as session:
+        before = {label.question_id for label in queries.live_labels(session, kinds=["human"])}
+    history.revert(runtime, 1, with_reviews=False)
+    with runtime.database.read() as session:
+        assert {label.question_id for label in queries.live_labels(session, kinds=["human"])} == before
+
+
+# --- gate -----------------------------------------------------------------------------------------
+
+
+def test_the_gate_resamples_documents(played: Runtime) -> None:
+    with played.database.read() as session:
+        documents = {entry.question.id: entry.document_id for entry in queries.labelled_questions(session, "dev")}
+        index = queries.round_(session, 1).index_fingerprint
+    found = end_to_end.results(played, played.best_model(), "dev", index=index)
+    assert {row.question_id: row.cluster for row in found} == documents
+    assert len(set(documents.values())) < len(documents)
