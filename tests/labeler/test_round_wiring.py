@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from db import queries, store
-from db.rows import Decision, NewReview, PredictionRow, ReviewRow, TaskRow
+from db.rows import Decision, LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation import end_to_end
 from labeler.rounds import history, machine
@@ -207,33 +207,47 @@ def test_overconfidence_is_measured_on_the_audit(played: Runtime) -> None:
 # --- reverted rounds ------------------------------------------------------------------------------
 
 
-def review(runtime: Runtime, task: TaskRow, verdict: str) -> None:
+def human_labels(runtime: Runtime) -> dict[str, LabelRow]:
+    with runtime.database.read() as session:
+        return {label.question_id: label for label in queries.live_labels(session, kinds=["human"])}
+
+
+def give(runtime: Runtime, task: TaskRow, verdict: str, answer: SpanRow | None = None) -> None:
+    """A review by kim."""
     with runtime.database.write() as session:
-        store.record_review(session, NewReview(task.id, "kim", verdict, seconds=1.0, source="terminal"))
+        review = NewReview(task.id, "kim", verdict, answer, seconds=1.0, source="terminal")
+        store.record_review(session, review)
 
 
 def test_reviews_of_a_reverted_round_do_not_count_again(runtime: Runtime) -> None:
-    answered = next(row for row in reviews_of(runtime, blind=False) if row.verdict == "answerable").question_id
+    """A late review arrives for a question that a reverted round had an answer to: it decides alone."""
+    reverted = next(row for row in reviews_of(runtime, blind=False) if row.verdict == "answerable")
     history.revert(runtime, 1, with_reviews=True)
-    everything = dataclasses.replace(runtime.config.review, review_budget=100)
-    with_all = runtime.with_config(dataclasses.replace(runtime.config, review=everything))
-    machine.run(with_all, reviewer="people", until="in_review")
+    assert human_labels(runtime) == {}
     with runtime.database.read() as session:
-        tasks = queries.tasks(session, round_number=2)
-    assert answered in {task.question_id for task in tasks}, "the question is open again"
-    for task in tasks:
-        review(runtime, task, "skipped")
-    machine.run(runtime, until="labelled")
-    with runtime.database.read() as session:
-        assert queries.live_labels(session, kinds=["human"]) == []
+        (task,) = (row for row in queries.tasks(session, round_number=1) if row.id == reverted.task_id)
+    give(runtime, task, "no_answer")
+    machine.run(runtime, reviewer="none", until="labelled")
+    (label,) = human_labels(runtime).values()
+    assert (label.question_id, label.no_answer, label.reviewer) == (reverted.question_id, True, "kim")
 
 
-def test_reviews_of_a_reverted_round_stay_as_labels_where_they_were_kept(runtime: Runtime) -> None:
+def test_reviews_that_no_labelling_has_considered_are_set_aside_with_their_round(runtime: Runtime) -> None:
+    machine.run(runtime, reviewer="people", until="in_review")
     with runtime.database.read() as session:
-        before = {label.question_id for label in queries.live_labels(session, kinds=["human"])}
+        task = queries.tasks(session, round_number=2)[0]
+    give(runtime, task, "no_answer")
+    before = human_labels(runtime)
+    history.revert(runtime, 2, with_reviews=True)
+    machine.run(runtime, reviewer="none", until="labelled")
+    assert human_labels(runtime) == before
+
+
+def test_human_labels_outlive_a_revert_without_reviews(runtime: Runtime) -> None:
+    before = human_labels(runtime)
+    assert before
     history.revert(runtime, 1, with_reviews=False)
-    with runtime.database.read() as session:
-        assert {label.question_id for label in queries.live_labels(session, kinds=["human"])} == before
+    assert human_labels(runtime) == before
 
 
 # --- gate -----------------------------------------------------------------------------------------
