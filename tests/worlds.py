@@ -10,7 +10,7 @@ from typing import Any
 
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
-from labeler.demo.world import make_world
+from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
 from labeler.retrieval.indexing import build_index
@@ -52,7 +52,7 @@ SMALL_RETRIEVER: Mapping[str, Any] = {
 
 def squad_v2() -> dict[str, Any]:
     """The same world as a SQuAD 2.0 file: the last question of every paragraph of three has no answer in it."""
-    world = make_world("en", seed=5, documents=80).squad()
+    world = make_encyclopaedia("en", seed=5, documents=80).squad()
     for article in world["data"]:
         for paragraph in article["paragraphs"]:
             for place, qa in enumerate(paragraph["qas"]):
@@ -67,7 +67,7 @@ def make_workspace(
     """A workspace with an imported, indexed world; `changes` are settings named `section__key`."""
     given = dict(SETTINGS) | {tuple(name.split("__")): value for name, value in changes.items()}
     file = folder.with_suffix(".json")
-    file.write_text(json.dumps(world or make_world("en", seed=5, documents=80).squad()), encoding="utf-8")
+    file.write_text(json.dumps(world or make_encyclopaedia("en", seed=5, documents=80).squad()), encoding="utf-8")
     workspace = create_workspace(folder, language="en", settings=given, environ={})
     database = workspace.database()
     import_files(database, [str(file)], split=parse_split(division), seed=1)

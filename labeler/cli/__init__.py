@@ -12,7 +12,7 @@ from labeler import __version__
 
 #: command -> (module under labeler.cli, one line for `labeler --help`), in the order of a first day's work
 COMMANDS = {
-    "demo": ("demo", "Play the whole loop on a small made-up world."),
+    "demo": ("demo", "Run the whole loop on a small synthetic encyclopaedia."),
     "init": ("data", "Make a workspace."),
     "import": ("data", "Add passages, questions, labels and reviews from files."),
     "index": ("retrieval", "Build or extend the retrieval index."),

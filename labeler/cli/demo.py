@@ -11,14 +11,18 @@ from labeler.cli.common import in_workspace, json_option, on_device, runtime, sh
 from labeler.core.console import log_to_stderr, percent, table
 
 if TYPE_CHECKING:
-    from labeler.demo.play import Played
+    from labeler.demo.run import DemoResult
 
 
 @click.command("demo")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("labeler-demo"))
 @click.option("--language", type=click.Choice(["ko", "en", "mixed"]), default="mixed", show_default=True)
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 10**9), help="Of the world and everything random."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10**9),
+    help="Seed of the corpus and of everything random.",
 )
 @click.option(
     "--rounds",
@@ -31,40 +35,50 @@ if TYPE_CHECKING:
     type=click.Choice(["simulated", "studio"]),
     default="simulated",
     show_default=True,
-    help="Who reviews; studio: you, in a Label Studio that is started for it.",
+    help="Who reviews; studio: you, in a Label Studio that the demo starts.",
 )
 @json_option
 @on_device
 def demo_command(
     sets: tuple[str, ...], folder: Path, language: Any, seed: int, rounds: int | None, reviewer: str, as_json: bool
 ) -> None:
-    """Play the whole loop on a small made-up world.
+    """Run the whole loop on a small synthetic encyclopaedia.
 
-    Invents an encyclopaedia with questions, labels a few, hides the rest, and lets a simulated reviewer answer what
-    the loop asks. Prints what each round brought and writes a report. Needs no network, no model and no server; only
-    to review by hand a Label Studio is installed.
+    Generates an encyclopaedia with questions, labels a few, hides the other answers, and lets a simulated reviewer
+    answer the questions selected for review. Prints the scores of each round and writes a report. Needs no network, no
+    model and no server; Label Studio is installed only to review by hand.
 
     \b
     Example:  labeler demo my-demo --language ko --seed 7
               labeler demo by-hand --reviewer studio
     """
-    from labeler.demo.play import play
-    from labeler.demo.settings import BUDGET_BY_HAND
+    from labeler.demo.run import run_demo
+    from labeler.demo.settings import REVIEW_BUDGET_BY_HAND
 
     log_to_stderr()
     if reviewer == "studio":
-        sets = (*sets, f"review.review_budget={BUDGET_BY_HAND}")
+        sets = (*sets, f"review.review_budget={REVIEW_BUDGET_BY_HAND}")
     count = rounds or (1 if reviewer == "studio" else 3)
-    played = play(folder, language=language, seed=seed, rounds=count, overrides=sets, reviewer=reviewer, say=_say)
-    show(played, as_json=as_json, text=lambda: _text(played))
+    result = run_demo(folder, language=language, seed=seed, rounds=count, overrides=sets, reviewer=reviewer, say=_say)
+    show(result, as_json=as_json, text=lambda: _text(result))
 
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _text(played: Played) -> str:
-    header = ("round", "gold", "human", "pseudo", "EM %", "F1 %", "pseudo right %", "released", "released right %")
+def _text(result: DemoResult) -> str:
+    header = (
+        "round",
+        "gold",
+        "human",
+        "pseudo",
+        "EM %",
+        "F1 %",
+        "pseudo precision %",
+        "released",
+        "released precision %",
+    )
     rows: list[tuple[Any, ...]] = [
         (
             each.round,
@@ -77,23 +91,23 @@ def _text(played: Played) -> str:
             each.released,
             percent(each.released_precision),
         )
-        for each in played.rounds
+        for each in result.rounds
     ]
     arms = [
-        ("gold labels only", percent(played.baseline.exact_match), percent(played.baseline.f1)),
-        ("gold + human labels", percent(played.gold_and_human.exact_match), percent(played.gold_and_human.f1)),
-        ("the full loop", percent(played.full_loop.exact_match), percent(played.full_loop.f1)),
+        ("gold labels only", percent(result.baseline.exact_match), percent(result.baseline.f1)),
+        ("gold + human labels", percent(result.gold_and_human.exact_match), percent(result.gold_and_human.f1)),
+        ("the full loop", percent(result.full_loop.exact_match), percent(result.full_loop.f1)),
     ]
     return "\n".join(
         (
             "",
             table(header, rows),
             "",
-            f"the same number of updates each, {played.test_questions} test questions that no training saw",
+            f"{result.test_questions} held-out test questions; the same number of updates for each reader",
             table(("trained on", "EM %", "F1 %"), arms),
             "",
-            f"report: {played.report}",
-            f"go on:  labeler -h; labeler status -w {played.workspace}",
+            f"report: {result.report}",
+            f"next:   labeler status -w {result.workspace}",
         )
     )
 

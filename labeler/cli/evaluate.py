@@ -123,8 +123,8 @@ def ablate_command(
     table.txt and plot.svg.
 
     \b
-    Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,overlap -o study
-              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,overlap -o study
+    Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,exact-match -o study
+              labeler ablate squad.json --model klue/roberta-base --arm both=lstm,exact-match -o study
     """
     from labeler.ablation import Design, Sizes
     from labeler.ablation.arms import base_name, chosen_arms

@@ -1,4 +1,4 @@
-"""Invented names and values for the demo world, drawn without repeating the name of an entity."""
+"""Invented names and values for the synthetic encyclopaedia; no two entities share a name."""
 
 from __future__ import annotations
 

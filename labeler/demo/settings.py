@@ -1,16 +1,16 @@
-"""Sizes and settings of the demonstration, chosen on seeds 0-4 so that three rounds take minutes on two cores."""
+"""Sizes and settings of the demo, chosen on seeds 0-4 so that three rounds take minutes on two cores."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DOCUMENTS = 2000
-BUDGET_BY_HAND = 12  # questions a round that a person reviews: a few minutes
-DIVISION = "gold=700,calibration=150,dev=150,test=600,pool=rest"
+REVIEW_BUDGET_BY_HAND = 12  # questions a round that a person reviews: a few minutes
+SPLIT = "gold=700,calibration=150,dev=150,test=600,pool=rest"
 
 
 def settings(language: str, seed: int) -> dict[tuple[str, str], Any]:
-    """What differs from the defaults, by (section, key)."""
+    """The settings that differ from the defaults, by (section, key)."""
     return {
         ("index", "analyzer"): "english" if language == "en" else "bigram",
         ("read", "top_k"): 3,

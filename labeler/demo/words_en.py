@@ -1,6 +1,6 @@
-"""English of the demo world: invented names, and wordings in the small language that `labeler.demo.wording` reads."""
+"""English templates of the synthetic encyclopaedia (`labeler.demo.templates`), and its invented names."""
 
-from labeler.demo.wording import listed
+from labeler.demo.templates import split_list
 
 MACROS = {
     "@When": "[When|In which year|In what year]",
@@ -10,55 +10,57 @@ MACROS = {
     "@Tell": "[Name|Give the name of]",
 }
 
-GIVEN = listed(
+GIVEN = split_list(
     "Orlen Mirra Tavish Iselde Corvin Pella Hadrin Sunniva Berec Lioba Garrick Neve Odo Thessaly Wystan "
     "Ruelle Jorun Ansa Fenwick Damaris Ludo Petra Caspian Elowen Bastin Yrsa Quill Marit Torvald Oona"
 )
-SURNAMES = listed(
+SURNAMES = split_list(
     "Vasketh Brandle Ormsby Tarrowin Quillard Hestrin Maldove Pennick Dray Sorrel Lindqvane Harrowmoor "
     "Teague Bellwin Krantz Ostrander Fallowby Merrin Stonewick Averil"
 )
-PLACE_HEADS = listed(
+PLACE_HEADS = split_list(
     "Kar Vel Bren Mos Thal Ist Dun Hollow Ash Marl Pel Oster Win Grim Lark Sal Fen Tor Rook Ember Quen Hazel Byr Nor"
 )
-PLACE_TAILS = listed("wick mere holm den ford bury stead gate combe haven moor ley")
+PLACE_TAILS = split_list("wick mere holm den ford bury stead gate combe haven moor ley")
 PLACE_MARKS = ("Upper", "New", "East", "Old")
-RIVER_HEADS = listed("Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow")
+RIVER_HEADS = split_list(
+    "Sorne Ilva Brathe Tessel Ouden Marrow Lathe Quist Elder Nevis Arrin Dovel Mirk Yarl Penna Orrow"
+)
 RIVER_FORM = "River {}"
-LANDS = listed(
+LANDS = split_list(
     "Cape Ondry;the Vessel Isles;the Glass Desert;Lake Umbriel;the Carrow Peaks;Mount Tavel;"
     "the Hollow Coast;the Sable Marshes;Port Ennis;the White Plateau;the Lorn Archipelago;"
     "the Amber Steppe;Cape Wrathen;Lake Sennet;Mount Ygren;the Drowned Forest",
     ";",
 )
-ADJECTIVES = listed(
+ADJECTIVES = split_list(
     "Glass Silver Hidden Paper Winter Crimson Silent Copper Amber Broken Distant Velvet Iron Hollow "
     "Golden Salt Midnight Borrowed Painted Northern Scarlet Sleeping Crooked Secret Second-Hand Marble "
     "Wooden Restless"
 )
-NOUNS = listed(
+NOUNS = split_list(
     "Orchard Lantern Harbour Clock Sparrow Garden Mirror Ladder Crown Kettle Compass Heron Bell Staircase "
     "River Window Fiddle Island Anchor Letter Chimney Pocket Candle Tower Puppet Suitcase Shadow Teacup"
 )
-FAIR_MARKS = listed(
+FAIR_MARKS = split_list(
     "Lantern Harvest Moon Thistle Cider Feather Drum Ribbon Acorn Frost Bonfire Tulip Herring Kite Mask "
     "Snow Honeybee Barrel Firefly Pumpkin Maypole Cherry Saddle Oyster"
 )
-EXPEDITION_MARKS = listed(
+EXPEDITION_MARKS = split_list(
     "Aldous Brisk Cormorant Dawn Equinox Falcon Gannet Halcyon Ibis Juniper Kestrel Longhope Meridian "
     "Narwhal Osprey Polestar Quicksand Reindeer Solstice Tempest Umber Vanguard Walrus Zephyr"
 )
-SHIPS = listed(
+SHIPS = split_list(
     "Brave Otter;Evening Star;Grey Duchess;Lucky Penny;Merry Widow;Old Patience;Proud Swallow;Red Pilgrim;"
     "Sea Bramble;Swift Badger;True Cousin;Wandering Goose;Wild Rose;Young Baron;Bold Venture;Quiet Sister",
     ";",
 )
-COMPANY_MARKS = listed(
+COMPANY_MARKS = split_list(
     "Abbot Birchall Caldwell Denholm Eckhart Farrow Gimlet Hobday Inkpen Jessop Kilner Lomax Mundy Nettle "
     "Opie Prout Quaife Rudge Scrim Tolley Upjohn Vickery Wragg Yelland"
 )
-DEVICES = listed("loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ")
-DEVICE_MARKS = listed(
+DEVICES = split_list("loom pump lamp clock press kiln sieve lens plough bellows winch barometer stove organ")
+DEVICE_MARKS = split_list(
     "tide cloud ember frost spindle copper whisper marsh mirror feather thunder amber willow salt pebble "
     "ivy moth saffron cobweb lilac"
 )
@@ -71,7 +73,7 @@ THINGS = {
     "dish": "plum soup;barley cake;roast goose;pickled pears;chestnut bread;onion pie;herring stew;honey dumplings",
 }
 
-WORDINGS = """
+TEMPLATES = """
 kind person
 : born year
 - {S} was born in {A}.

@@ -1,6 +1,6 @@
-"""Korean of the demo world: invented names, and wordings in the small language that `labeler.demo.wording` reads."""
+"""Korean templates of the synthetic encyclopaedia (`labeler.demo.templates`), and its invented names."""
 
-from labeler.demo.wording import listed
+from labeler.demo.templates import split_list
 
 MACROS = {
     "@언제": "[언제|몇 년에|어느 해에]",
@@ -12,44 +12,44 @@ MACROS = {
     "@is": "[인가|일까|인가요|입니까]?",
 }
 
-SURNAMES = listed("도 설 표 방 탁 옥 견 마 하 노 민 류 길 봉 채 현 금 여 온 단")
-GIVEN = listed(
+SURNAMES = split_list("도 설 표 방 탁 옥 견 마 하 노 민 류 길 봉 채 현 금 여 온 단")
+GIVEN = split_list(
     "현빈 서린 가람 이든 해윤 도담 나래 보겸 시온 다온 율하 은채 태오 라온 지안 단우 세겸 아람 한결 미르 소담 예찬 주하 겨울 로운 나린 벼리 슬찬 새벽 윤슬"
 )
-PLACE_HEADS = listed(
+PLACE_HEADS = split_list(
     "가온 노을 미리 도솔 한여 벼루 솔빛 달여 은비 모래 서리 구름 바람 버들 두레 감돌 물레 안개 샛별 돌담 참빛 누리 여울 하늬"
 )
-PLACE_TAILS = listed("읍 골 포 진 마을 고개 벌 성 주 항 재 나루")
+PLACE_TAILS = split_list("읍 골 포 진 마을 고개 벌 성 주 항 재 나루")
 PLACE_MARKS = ("윗", "새", "동", "옛")
-RIVER_HEADS = listed("소르 일바 은결 두물 하람 미호 달내 솔내 가시 너울 물빛 서라 안들 보람 여우 갈대")
+RIVER_HEADS = split_list("소르 일바 은결 두물 하람 미호 달내 솔내 가시 너울 물빛 서라 안들 보람 여우 갈대")
 RIVER_FORM = "{}강"
-LANDS = listed(
+LANDS = split_list(
     "흰고래섬 유리사막 잿빛반도 은빛고원 바람곶 검은늪 얼음만 구름산맥 눈먼호수 노루섬 붉은협곡 가시군도 안개열도 소금평원 달그늘숲 메아리산"
 )
-ADJECTIVES = listed(
+ADJECTIVES = split_list(
     "유리 은빛 숨은 종이 겨울 붉은 고요한 구리 호박 부서진 먼 비단 무쇠 빈 황금 소금 한밤의 빌린 색칠한 북녘 자줏빛 잠자는 "
     "비뚤어진 비밀의 헌 대리석 나무 뒤척이는"
 )
-NOUNS = listed(
+NOUNS = split_list(
     "과수원 등불 항구 시계 참새 정원 거울 사다리 왕관 주전자 나침반 왜가리 종 계단 물결 창문 해금 섬 닻 편지 굴뚝 주머니 촛불 탑 인형 가방 그림자 찻잔"
 )
-FAIR_MARKS = listed(
+FAIR_MARKS = split_list(
     "초롱 가을걷이 보름달 엉겅퀴 사과술 깃발 북소리 댕기 도토리 첫눈 모닥불 튤립 정어리 방패연 탈춤 눈꽃 꿀벌 술통 반딧불 호박씨 그네 앵두 안장 굴"
 )
-EXPEDITION_MARKS = listed(
+EXPEDITION_MARKS = split_list(
     "가마우지 새벽녘 춘분 송골매 갈매기 따오기 노간주 황조롱이 자오선 일각고래 물수리 북극성 모래늪 순록 하지 폭풍 앞바다 "
     "바다코끼리 산들바람 두루미 고니 은하 나침 흑송"
 )
-SHIPS = listed(
+SHIPS = split_list(
     "씩씩한 수달;저녁샛별;잿빛 마님;행운의 동전;즐거운 과부;오랜 인내;당당한 제비;빨간 순례자;바다 가시덤불;날쌘 오소리;"
     "참된 사촌;떠도는 거위;들장미;젊은 남작;대담한 모험;조용한 누이",
     ";",
 )
-COMPANY_MARKS = listed(
+COMPANY_MARKS = split_list(
     "대륙 한솔 동광 삼보 태창 신흥 금성당 남영 광덕 유신 보영 청운 만복 덕수당 홍일 영진 범한 세창 일신당 천우 명륜 화신당 진양 백광"
 )
-DEVICES = listed("베틀 펌프 등잔 시계 압착기 가마 저울 망원경 쟁기 풀무 도르래 기압계 난로 풍금")
-DEVICE_MARKS = listed(
+DEVICES = split_list("베틀 펌프 등잔 시계 압착기 가마 저울 망원경 쟁기 풀무 도르래 기압계 난로 풍금")
+DEVICE_MARKS = split_list(
     "밀물 구름 불씨 서리 물레 구리 속삭임 늪 거울 깃털 천둥 호박 버들 소금 조약돌 담쟁이 나방 치자 거미줄 라일락"
 )
 FAIRS = ("축제", "잔치", "장터", "한마당")
@@ -61,7 +61,7 @@ THINGS = {
     "음식": "자두탕;보리떡;거위구이;배절임;밤빵;파전;청어찜;꿀경단",
 }
 
-WORDINGS = """
+TEMPLATES = """
 kind person
 : born year
 - {S:은} {A}에 태어났다.

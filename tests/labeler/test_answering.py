@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from labeler.cli import cli
 from labeler.core.settings import ReadSection
-from labeler.demo.world import make_world
+from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.reading.on_demand import FileAnswers, answer_file
 from labeler.reading.reader_spec import Readers
 from mrc.errors import MembersDisagree
@@ -54,7 +54,7 @@ def published(squad: dict[str, Any], predictions: dict[str, str], metric: Metric
 
 @pytest.mark.parametrize(("language", "metric"), [("en", "squad"), ("ko", "korquad")])
 def test_marks_equal_an_independent_computation(language: Any, metric: Metric, tmp_path: Path, reader: str) -> None:
-    squad = make_world(language, seed=1, documents=20).squad()
+    squad = make_encyclopaedia(language, seed=1, documents=20).squad()
     file = tmp_path / "world.json"
     file.write_text(json.dumps(squad), encoding="utf-8")
     found = answered(file, tmp_path / "out", reader)
@@ -80,7 +80,7 @@ def test_real_questions_are_marked_as_the_published_rules_say(
 
 
 def test_every_candidate_stands_in_its_own_paragraph(tmp_path: Path, reader: str) -> None:
-    squad = make_world("ko", seed=2, documents=6).squad()
+    squad = make_encyclopaedia("ko", seed=2, documents=6).squad()
     file = tmp_path / "world.json"
     file.write_text(json.dumps(squad), encoding="utf-8")
     answered(file, tmp_path / "out", reader)
@@ -128,7 +128,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("world") / "world.json"
-    file.write_text(json.dumps(make_world("en", seed=1, documents=8).squad()), encoding="utf-8")
+    file.write_text(json.dumps(make_encyclopaedia("en", seed=1, documents=8).squad()), encoding="utf-8")
     return file
 
 

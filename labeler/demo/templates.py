@@ -1,13 +1,13 @@
-"""The small language in which the demo world's wordings are written, and Korean particles.
+"""The template language of the synthetic encyclopaedia, and Korean particles.
 
     kind bridge            an entity type
     : opened year          a relation and the type of its answer, with options
     - {S} opened in {A}.   a statement of it: {S} the subject, {A} the answer
     ? When did {S} open?   a question for it
-    + {person} paid.       a sentence that nobody asks about
+    + {person} paid.       a sentence without a question
 
-`[a|b]` gives a choice (they nest), `@name` stands for a macro, `{S:은}` is the subject with the particle that fits
-its last sound, `word~은` the same for a written word.
+`[a|b]` is a choice (choices nest), `@name` a macro, `{S:은}` the subject with the particle that fits its last sound,
+`word~은` the same for a literal word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Forms = tuple[str, ...]  # all readings of one written line
+Variants = tuple[str, ...]  # all expansions of one line
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -27,31 +27,31 @@ _RIEUL = 8  # index of the final consonant ㄹ, which takes 로 like a vowel
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What can be said and asked about one property of an entity; `answer` names the type of its values."""
+    """The statements and questions about one property of an entity; `answer` is the type of its values."""
 
     name: str
     answer: str
     options: tuple[str, ...]
-    statements: tuple[Forms, ...]
-    questions: tuple[Forms, ...]
+    statements: tuple[Variants, ...]
+    questions: tuple[Variants, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An entity type with its relations and with sentences that nobody asks about."""
+    """An entity type with its relations and with sentences without a question."""
 
     name: str
     relations: tuple[Relation, ...]
-    fillers: tuple[Forms, ...]
+    fillers: tuple[Variants, ...]
 
 
-def listed(text: str, separator: str = " ") -> tuple[str, ...]:
-    """The words of a written list."""
+def split_list(text: str, separator: str = " ") -> tuple[str, ...]:
+    """The items of a list written as one text."""
     return tuple(text.split(separator))
 
 
 def particle(word: str, form: str) -> str:
-    """The particle `form` (written as after a consonant) as it stands after `word`; closing quotes are skipped."""
+    """The particle `form` (given as after a consonant) in the form that follows `word`; closing quotes are skipped."""
     last = word.rstrip("』》”’)")[-1:]
     code = ord(last) - ord("가") if last else -1
     final = code % 28 if 0 <= code < 11172 else 0
@@ -59,15 +59,15 @@ def particle(word: str, form: str) -> str:
     return _OPEN_FORM[form] if is_open else form
 
 
-def expand(line: str, macros: Mapping[str, str]) -> Forms:
-    """All readings of a line, without choices and macros, in the order written."""
+def expand(line: str, macros: Mapping[str, str]) -> Variants:
+    """All expansions of a line, without choices and macros, in the order written."""
     for name, value in macros.items():
         line = line.replace(name, value)
     forms = [line]
     while any("[" in form for form in forms):
         forms = [form for whole in forms for form in _first_choice(whole)]
     fitted = (_WRITTEN.sub(lambda m: m[1] + particle(m[1], m[2]), form) for form in forms)
-    return tuple(dict.fromkeys(fitted))  # a choice inside an option not taken gives one form several times
+    return tuple(dict.fromkeys(fitted))  # a choice inside an option not taken repeats a variant
 
 
 def _first_choice(form: str) -> list[str]:
@@ -90,12 +90,12 @@ def fill(form: str, values: Mapping[str, str]) -> tuple[str, dict[str, int]]:
 
 
 def slots(form: str) -> tuple[str, ...]:
-    """The names of a form's slots in reading order."""
+    """The names of a variant's slots, left to right."""
     return tuple(slot[1] for slot in _SLOT.finditer(form))
 
 
 def parse(text: str, macros: Mapping[str, str]) -> dict[str, Kind]:
-    """The kinds written in `text`, by name in the order written."""
+    """The kinds defined in `text`, by name, in the order written."""
     blocks: dict[str, list[str]] = {}
     for line in filter(None, text.splitlines()):
         if line.startswith("kind "):
@@ -107,7 +107,7 @@ def parse(text: str, macros: Mapping[str, str]) -> dict[str, Kind]:
 
 def _kind(name: str, lines: list[str], macros: Mapping[str, str]) -> Kind:
     relations: list[list[str]] = []
-    fillers: list[Forms] = []
+    fillers: list[Variants] = []
     for line in lines:
         if line.startswith(":"):
             relations.append([line])

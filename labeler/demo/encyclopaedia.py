@@ -1,8 +1,8 @@
-"""A small fictional encyclopaedia with questions, in Korean and English: the world of `labeler demo` and of tests.
+"""A synthetic encyclopaedia with questions, in Korean and English: the corpus of `labeler demo` and of tests.
 
-Invented people, towns, bridges, inventions, festivals, expeditions, companies and books. Every property has many
-wordings, statement and question share a word or only a meaning, paragraphs hold several years, names or numbers, and
-names resemble each other. What makes a paragraph easy is that only one thing in it can be the answer.
+People, towns, bridges, inventions, festivals, expeditions, companies and books. Every relation has many templates, a
+statement and its question share a word or only a meaning, paragraphs contain several years, names or numbers, and names
+resemble each other. A paragraph is easy where only one span has the type of the answer.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from labeler.demo import words_en, words_ko
 from labeler.demo.names import Names
-from labeler.demo.wording import Forms, Kind, Relation, fill, parse, slots
+from labeler.demo.templates import Kind, Relation, Variants, fill, parse, slots
 
 Language = Literal["ko", "en", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
-class WorldQuestion:
+class GeneratedQuestion:
     """A question and its answer: `answer == context[start:start + len(answer)]`."""
 
     id: str
@@ -36,17 +36,17 @@ class WorldQuestion:
 class Paragraph:
     title: str
     context: str
-    questions: tuple[WorldQuestion, ...]
+    questions: tuple[GeneratedQuestion, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Encyclopaedia:
     """An encyclopaedia; the paragraphs of one article share its title and follow each other."""
 
     paragraphs: tuple[Paragraph, ...]
 
     def squad(self) -> dict[str, Any]:
-        """The world as a SQuAD 1.1 file's JSON."""
+        """The content of a SQuAD 1.1 file."""
         articles: dict[str, list[dict[str, Any]]] = {}
         for paragraph in self.paragraphs:
             articles.setdefault(paragraph.title, []).append(
@@ -66,16 +66,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How the paragraphs of a world are made; shares are 0-1."""
+    """How paragraphs are generated; shares are 0-1."""
 
-    kinds: int = 3  # entity types, the first of the eight: more need more labels than a demonstration has
-    facts: tuple[int, int] = (2, 3)  # sentences that questions ask about, both ends included
-    fillers: tuple[int, int] = (0, 1)  # sentences that nobody asks about, both ends included
-    plain: float = 0.7  # share of articles with one sentence for each type of answer, and no fillers
-    second_paragraph: float = 0.05  # share of articles with a second paragraph, on what the first left out
-    aside: float = 0.05  # share of paragraphs that speak of a look-alike too
+    kinds: int = 3  # entity types, of eight: more types need more labels than the demo has
+    facts: tuple[int, int] = (2, 3)  # sentences with a question, both ends included
+    fillers: tuple[int, int] = (0, 1)  # sentences without a question, both ends included
+    plain: float = 0.7  # share of articles with one sentence for each answer type, and no fillers
+    second_paragraph: float = 0.05  # share of articles with a second paragraph, on the remaining relations
+    aside: float = 0.05  # share of paragraphs that also mention a distractor entity
     full_name: float = 0.6  # share of later sentences that repeat the name
-    questions: int = 3  # at most so many questions a paragraph
+    questions: int = 3  # of a paragraph, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,10 @@ class _Entity:
     values: dict[str, str]
 
 
-def make_world(language: Language, *, seed: int, documents: int = 1000, mix: Mix | None = None) -> World:
-    """A world of `documents` articles; half of them in each language if mixed. Equal seeds give equal worlds."""
+def make_encyclopaedia(
+    language: Language, *, seed: int, documents: int = 1000, mix: Mix | None = None
+) -> Encyclopaedia:
+    """`documents` articles, half of them in each language if mixed. Equal seeds give equal texts."""
     languages = ("ko", "en") if language == "mixed" else (language,)
     paragraphs: list[Paragraph] = []
     for number, one in enumerate(languages):
@@ -95,7 +97,7 @@ def make_world(language: Language, *, seed: int, documents: int = 1000, mix: Mix
         rng = np.random.default_rng([seed, number, one == "ko"])
         paragraphs += _Writer(words_ko if one == "ko" else words_en, rng, mix or Mix()).paragraphs(share)
     order = np.random.default_rng([seed, len(languages)]).permutation(len(paragraphs))
-    return World(tuple(paragraphs[i] for i in order))
+    return Encyclopaedia(tuple(paragraphs[i] for i in order))
 
 
 class _Writer:
@@ -107,10 +109,10 @@ class _Writer:
         self.names = Names(words, rng, korean=self.korean)
 
     def paragraphs(self, documents: int) -> list[Paragraph]:
-        kinds = list(parse(self.words.WORDINGS, self.words.MACROS).values())[: self.mix.kinds]
+        kinds = list(parse(self.words.TEMPLATES, self.words.MACROS).values())[: self.mix.kinds]
         entities = [self._entity(kinds[i % len(kinds)]) for i in range(documents)]
-        look_alikes = {entity.name: _look_alikes(entity, entities) for entity in entities}
-        return [paragraph for entity in entities for paragraph in self._article(entity, look_alikes[entity.name])]
+        distractors = {entity.name: _distractors(entity, entities) for entity in entities}
+        return [paragraph for entity in entities for paragraph in self._article(entity, distractors[entity.name])]
 
     def _entity(self, kind: Kind) -> _Entity:
         gaps = self.rng.integers(14, 60, size=len(kind.relations))
@@ -123,7 +125,7 @@ class _Writer:
         }
         return _Entity(kind, self.names.entity(kind.name), str(self.rng.choice(["She", "He"])), values)
 
-    def _article(self, entity: _Entity, look_alikes: Sequence[_Entity]) -> list[Paragraph]:
+    def _article(self, entity: _Entity, distractors: Sequence[_Entity]) -> list[Paragraph]:
         relations = [entity.kind.relations[i] for i in self.rng.permutation(len(entity.kind.relations))]
         if self.rng.random() < self.mix.plain:
             first, fillers = _one_of_each_type(relations), 0
@@ -134,16 +136,16 @@ class _Writer:
         rest = [relation for relation in relations if relation not in first]
         if len(rest) > 1 and self.rng.random() < self.mix.second_paragraph:
             parts.append(rest)
-        return [self._paragraph(entity, part, fillers, look_alikes) for part in parts]
+        return [self._paragraph(entity, part, fillers, distractors) for part in parts]
 
     def _paragraph(
-        self, entity: _Entity, relations: Sequence[Relation], fillers: int, look_alikes: Sequence[_Entity]
+        self, entity: _Entity, relations: Sequence[Relation], fillers: int, distractors: Sequence[_Entity]
     ) -> Paragraph:
-        plan: list[Relation | Forms | _Entity] = [*relations]
+        plan: list[Relation | Variants | _Entity] = [*relations]
         for i in self.rng.permutation(len(entity.kind.fillers))[:fillers]:
             plan.insert(int(self.rng.integers(1, len(plan), endpoint=True)), entity.kind.fillers[i])
-        if look_alikes and self.rng.random() < self.mix.aside:
-            other = look_alikes[int(self.rng.integers(len(look_alikes)))]
+        if distractors and self.rng.random() < self.mix.aside:
+            other = distractors[int(self.rng.integers(len(distractors)))]
             plan.insert(int(self.rng.integers(1, len(plan), endpoint=True)), other)
         text, needs_name, asked = "", True, []
         for part in plan:
@@ -184,18 +186,20 @@ class _Writer:
             sentence = sentence[0].lower() + sentence[1:]
         return f"{self.rng.choice(self.words.ASIDES)} {sentence}"
 
-    def _filler(self, entity: _Entity, forms: Forms) -> str:
+    def _filler(self, entity: _Entity, forms: Variants) -> str:
         form = forms[int(self.rng.integers(len(forms)))]
         values = {name: self.names.value(name, ()) for name in slots(form) if name != "S"}
         sentence, _ = fill(form, values | {"S": entity.name})
         return sentence[:1].upper() + sentence[1:]
 
-    def _question(self, entity: _Entity, context: str, relation: Relation, answer: str, start: int) -> WorldQuestion:
+    def _question(
+        self, entity: _Entity, context: str, relation: Relation, answer: str, start: int
+    ) -> GeneratedQuestion:
         question, _ = fill(self._choose(relation.questions), {"S": entity.name})
         digest = hashlib.sha256(f"{question}\n{context}".encode()).hexdigest()[:16]
-        return WorldQuestion(digest, question, answer, start)
+        return GeneratedQuestion(digest, question, answer, start)
 
-    def _choose(self, lines: Sequence[Forms]) -> str:
+    def _choose(self, lines: Sequence[Variants]) -> str:
         forms = lines[int(self.rng.integers(len(lines)))]
         return forms[int(self.rng.integers(len(forms)))]
 
@@ -207,7 +211,7 @@ def _one_of_each_type(relations: Sequence[Relation]) -> list[Relation]:
     return list(seen.values())
 
 
-def _look_alikes(entity: _Entity, entities: Sequence[_Entity]) -> list[_Entity]:
+def _distractors(entity: _Entity, entities: Sequence[_Entity]) -> list[_Entity]:
     """Up to three others of the kind whose names share most of their letters' beginning or end with the entity's."""
     others = [other for other in entities if other.kind is entity.kind and other is not entity]
     return sorted(others, key=lambda other: (-_shared(entity.name, other.name), other.name))[:3]
