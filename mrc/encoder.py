@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import ssl
 import sys
 import textwrap
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 BF16_PAYS_FROM = 256  # hidden size; below it a CPU loses more to conversions than bf16 products win
 PACKED_KINDS = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
+HUB_SECONDS = 5.0  # to wait for the hub before it counts as unreachable
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # padded, of a batch: what fits a processor core's caches is fastest there
 NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.translate: tokenizers take what UTF-8 carries
 
@@ -209,13 +213,35 @@ def _check_weights(path: Path) -> None:
 
 @contextmanager
 def _named(source: str | Path) -> Iterator[None]:
-    """What transformers, tokenizers and safetensors raise for a bad checkpoint, as BadCheckpoint of one line."""
+    """Raise what transformers, tokenizers and safetensors raise for a bad checkpoint as BadCheckpoint, in one line."""
     try:
+        if not Path(source).is_dir() and not _in_cache(str(source)) and not _hub_reachable():
+            raise BadCheckpoint(f"{source}: no such folder, and no network to look for the model on the hub")
         yield
     except _LOADING_ERRORS as error:
         here = Path(source).is_dir()
         where = "this folder holds no usable model" if here else "no such folder, and no such model on the hub"
         raise BadCheckpoint(f"{source}: {where} ({_line(error)})") from error
+
+
+def _in_cache(name: str) -> bool:
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _hub_reachable() -> bool:
+    """Whether the hub answers within HUB_SECONDS: transformers would try for half a minute, and blame the name."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # transformers may know the certificate
+    except OSError:
+        return False
 
 
 def _line(error: BaseException) -> str:

@@ -93,7 +93,7 @@ def test_search_shows_the_scores_of_both_lists(workspace: Path) -> None:
 def test_a_model_that_is_nowhere_leaves_the_index_as_it_was(workspace: Path) -> None:
     before = index(workspace, "--dense", "bert")
     fault = run("index", "--dense", "nobody/nothing", "-w", str(workspace)).fault
-    assert "nobody/nothing: no such folder, and no such model on the hub" in fault
+    assert "nobody/nothing: no such folder, and no network to look for the model on the hub" in fault
     assert index(workspace) == before
 
 

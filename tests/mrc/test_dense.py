@@ -161,7 +161,7 @@ def test_an_incomplete_checkpoint_is_named(own: Path, lost: str, fault: str) -> 
 def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     elsewhere = {
-        "nobody/no-such-model": "no such folder, and no such model on the hub",
+        "nobody/no-such-model": "no such folder, and no network to look for the model on the hub",
         "/no/such": "there is no such folder",
     }
     for name, fault in elsewhere.items():

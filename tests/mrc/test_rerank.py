@@ -150,7 +150,7 @@ def test_an_incomplete_checkpoint_is_named(own: Path, lost: str, fault: str) -> 
 
 def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(BadCheckpoint, match="no such folder, and no such model on the hub") as caught:
+    with pytest.raises(BadCheckpoint, match="no such folder, and no network to look for the model on the hub") as caught:
         CrossEncoder.load(RerankConfig(model="nobody/no-such-model"))
     assert "\n" not in str(caught.value)
 
