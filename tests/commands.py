@@ -31,7 +31,7 @@ class Ran:
 
     @property
     def fault(self) -> str:
-        """The one line that a refused command says."""
+        """The one line that a refused command says; with --json it is on stdout as well."""
         assert self.code == 1, f"ended with {self.code}: {self.out}{self.err}"
         lines = self.err.splitlines()
         assert len(lines) == 1, f"not one line: {self.err}"

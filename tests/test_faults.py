@@ -56,14 +56,15 @@ def process(*arguments: str | Path, before: tuple[str, ...] = (), module: str = 
 
 
 def fault(ran: Ran, *, code: int = 1) -> str:
-    """The one line that a refused command ends with; progress may stand before it, a traceback nowhere."""
+    """The line that a refused command with --json ends with: on stderr after any progress, and as JSON on stdout."""
     assert ran.code == code, f"ended with {ran.code}: {ran.out}{ran.err}"
     assert "Traceback" not in ran.err
-    assert ran.out == ""
     *progress, last = ran.err.splitlines()
     assert last.startswith("labeler: "), ran.err
     assert not [line for line in progress if line.startswith("labeler: ")], ran.err
-    return last.removeprefix("labeler: ")
+    said = last.removeprefix("labeler: ")
+    assert ran.json == {"error": said}
+    return said
 
 
 # The table: what is spoiled, the command that meets it, and words of the place and the remedy that it must say.
@@ -234,7 +235,7 @@ FAULTS = (
     Fault("a stale index before a round", stale("round"), ("passages were added", "labeler index")),
     Fault("no such question", spoiled("history", "nope"), ("nope", "labels list")),
     Fault("no such round", spoiled("rounds", "show", "9"), ("round 9", "rounds list")),
-    Fault("the baseline undone", spoiled("rounds", "revert", "0"), ("round 0", "labeler init")),
+    Fault("the baseline undone", spoiled("rounds", "revert", "0", "--yes"), ("round 0", "labeler init")),
     Fault("an unknown round undone", spoiled("rounds", "revert", "7"), ("round 7", "rounds list")),
     Fault(
         "an export onto a folder",
@@ -244,7 +245,7 @@ FAULTS = (
     Fault(
         "an export into no folder",
         lambda ws, folder: ["export", "--format", "csv", "-o", folder / "no" / "x.csv"],
-        ("x.csv", "no such file or folder"),
+        ("folder", "does not exist"),
     ),
     Fault("a copy over a file", lambda ws, folder: ["db", "backup", ws / "labeler.toml"], ("exists", "another file")),
 )
@@ -352,7 +353,7 @@ def test_a_training_that_can_never_end_says_how_to_give_its_round_up(tmp_path: P
     said = fault(run("train", "--set", "train.learning_rate=1e30", "-w", ws, "--json"))
     assert "loss is" in said
     assert "labeler rounds revert 0" in said
-    assert ok("rounds", "revert", "0", "-w", ws)["reverted"] == [0]
+    assert ok("rounds", "revert", "0", "--yes", "-w", ws)["reverted"] == [0]
     assert ok("train", "-w", ws)["promoted"]
 
 
@@ -498,7 +499,7 @@ def test_ctrl_c_is_one_line_and_the_round_goes_on_as_if_nothing_had_been(
 ) -> None:
     arguments = (during, str(times), "round", "--reviewer", "simulated", "--json", "-w", workspace)
     said = fault(process(*arguments, module="tests.killing", KILLED_BY="SIGINT"), code=130)
-    assert said == "interrupted; nothing is lost: the same command goes on from here"
+    assert said == "interrupted; nothing is lost: run the same command to resume"
     assert after_round(workspace) == undisturbed
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
+from difflib import get_close_matches
+from typing import NoReturn
 
 import click
 
@@ -13,31 +16,33 @@ from labeler import __version__
 #: command -> (module under labeler.cli, one line for `labeler --help`), in the order of a first day's work
 COMMANDS = {
     "demo": ("demo", "Run the whole loop on a small synthetic encyclopaedia."),
-    "init": ("data", "Make a workspace."),
+    "init": ("data", "Create a workspace."),
     "import": ("data", "Add passages, questions, labels and reviews from files."),
     "index": ("retrieval", "Build or extend the retrieval index."),
     "search": ("retrieval", "Find passages for a question."),
+    "passages": ("retrieval", "Show passages."),
+    "questions": ("retrieval", "List and search questions."),
     "train": ("reading", "Train a reader on the live labels."),
     "ask": ("reading", "Answer one question from the corpus."),
-    "evaluate": ("evaluate", "Measure retrieval and reader on a split."),
+    "evaluate": ("evaluate", "Evaluate retrieval and reader on a split."),
     "predict": ("rounds", "Predict the pool with the current reader."),
-    "round": ("rounds", "Run the current round on from where it stands."),
+    "round": ("rounds", "Resume the current round, or open the next."),
     "push": ("studio", "Send open tasks to Label Studio."),
-    "pull": ("studio", "Fetch what was reviewed in Label Studio."),
-    "review": ("review", "Review in the terminal, for one person without a server."),
-    "studio": ("studio", "Start, stop and check a Label Studio of your own."),
+    "pull": ("studio", "Fetch reviews from Label Studio."),
+    "review": ("review", "Review in the terminal, without a server."),
+    "studio": ("studio", "Start, stop and check a local Label Studio."),
     "rounds": ("rounds", "List, show, compare and revert rounds."),
-    "labels": ("labels", "List labels with their provenance."),
-    "label": ("labels", "Set or withdraw a label by hand."),
-    "history": ("labels", "Tell everything that happened to one question."),
-    "status": ("maintenance", "Show where everything stands."),
-    "report": ("demo", "Write one HTML page with the whole story."),
-    "export": ("data", "Write labels, or tasks for a Label Studio elsewhere."),
-    "answer": ("reading", "Read a SQuAD-format file with a reader; needs no workspace."),
+    "labels": ("labels", "List, set and withdraw labels, and show a question's history."),
+    "label": ("labels", "Set or withdraw a label: short for `labels`."),
+    "history": ("labels", "Show a question's audit trail."),
+    "status": ("maintenance", "Show the state of the workspace and what to do next."),
+    "report": ("demo", "Write the HTML report."),
+    "export": ("data", "Export labels, or tasks for another Label Studio."),
+    "answer": ("reading", "Answer a SQuAD-format file with a reader; needs no workspace."),
     "ablate": ("evaluate", "Train and compare readers on one labelled file."),
-    "prune": ("maintenance", "Delete predictions and models that nothing refers to."),
+    "prune": ("maintenance", "Delete predictions and models that nothing uses."),
     "db": ("maintenance", "Upgrade, back up and restore the database."),
-    "doctor": ("maintenance", "Check what works on this machine."),
+    "doctor": ("maintenance", "Check this machine and the workspace."),
 }
 
 
@@ -55,6 +60,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"no command {args[0]!r}; " + (f"did you mean {close[0]}?" if close else "labeler -h lists all"))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -63,7 +76,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="labeler")
 def cli() -> None:
-    """Grow a small set of labelled questions into a question-answering dataset that can be trusted.
+    """Grow a small labelled set into a large question-answering dataset, with review and measured precision.
 
     \b
     A first look:      labeler demo
@@ -74,25 +87,36 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 with one clear line, 2 for wrong usage, 130 when interrupted."""
+    """Run the command line: exit 0 done, 1 with one clear line, 2 for wrong usage, 130 when interrupted.
+
+    With --json, the error is one JSON object on stdout as well.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         result = cli.main(prog_name="labeler", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _fail(error.format_message(), code=error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("labeler: interrupted; nothing is lost: the same command goes on from here", err=True)
-        sys.exit(130)
+        line = "interrupted; nothing is lost: run the same command to resume"
+        click.echo(f"labeler: {line}", err=True)
+        _fail(line, code=130)
     except BrokenPipeError:  # the reader of our output has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
         from labeler.core.error_messages import explain
 
-        line = explain(error)
-        if line is None:
+        explained = explain(error)
+        if explained is None:
             raise
-        click.echo(f"labeler: {line}", err=True)
-        sys.exit(1)
+        click.echo(f"labeler: {explained}", err=True)
+        _fail(explained, code=1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(line: str, *, code: int) -> NoReturn:
+    """Exit; with --json, print the error as JSON first. Nothing else is on stdout then: results come last."""
+    if "--json" in sys.argv[1:]:
+        click.echo(json.dumps({"error": line}, ensure_ascii=False))
+    sys.exit(code)

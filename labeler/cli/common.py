@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import getpass
 import json
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +22,71 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout and nothing else.")
+ROWS = 50  # of a list on a terminal
+LONGEST_NAME = 255  # characters of a reviewer's name
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 workspace_option = click.option(
     "-w",
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The workspace; default: the nearest upward.",
+    help="Workspace; default: the nearest folder upward that is one.",
 )
 set_option = click.option(
-    "--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one setting for this run; repeatable."
+    "--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting for this run; repeatable."
 )
+
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), show_default=f"{ROWS} on a terminal, else all", help="Rows to list."
+)
+
+
+def row_limit(limit: int | None, *, as_json: bool) -> int | None:
+    """The number of rows to list: as given, else few on a terminal and all in a pipe, a file or JSON."""
+    return limit or (ROWS if sys.stdout.isatty() and not as_json else None)
+
+
+def reviewer_option(*, help: str) -> Callable[[F], F]:
+    """The option --reviewer-name, which gives `reviewer`; default: the login."""
+    return click.option(
+        "--reviewer-name",
+        "reviewer",
+        metavar="NAME",
+        default=_login,
+        show_default="your login",
+        callback=_reviewer_name,
+        help=help,
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _reviewer_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The name as it is stored: one form for names that look the same."""
+    name = " ".join(unicodedata.normalize("NFC", value).split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise click.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return name
+
+
+def confirm(question: str) -> None:
+    """Ask before something is undone. Raises NotConfirmed for a no, and without a terminal."""
+    from labeler.core.errors import NotConfirmed
+
+    if not sys.stdin.isatty():
+        raise NotConfirmed(f"{question} Without a terminal, confirm with --yes")
+    if not click.confirm(question, err=True):
+        raise NotConfirmed("nothing was changed")
 
 
 def in_workspace(command: F) -> F:
-    """The options of a command that works in a workspace: --workspace, --set and --json."""
+    """Add the options of a command that works in a workspace: --workspace, --set and --json."""
     return workspace_option(set_option(json_option(command)))
 
 
@@ -56,7 +110,7 @@ def on_device(command: F) -> F:
 
 @contextmanager
 def runtime(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool = False) -> Iterator[Runtime]:
-    """The opened workspace; with `write`, held for this process alone while the command runs."""
+    """Open the workspace; with `write`, lock it while the command runs."""
     from labeler.core.runtime import Runtime
     from labeler.core.workspace import open_workspace
 
@@ -78,12 +132,12 @@ def _opened(make: Callable[..., Runtime], opened: Any) -> Iterator[Runtime]:
 
 
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
-    """Prints a result: its fields as JSON, or the text made from it."""
+    """Print a result: its fields as JSON, or its text."""
     click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else text())
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, mappings, sequences, paths and moments as plain JSON values."""
+    """Convert dataclasses, mappings, sequences, paths and dates to plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

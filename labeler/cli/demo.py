@@ -119,14 +119,14 @@ def _text(result: DemoResult) -> str:
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The page to write.",
+    help="HTML file to write.",
 )
-@click.option("--title", help="Default: the workspace's folder name.")
+@click.option("--title", help="Title; default: the name of the workspace folder.")
 @in_workspace
 def report_command(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, output: Path, title: str | None
 ) -> None:
-    """Write one HTML page with the whole story.
+    """Write the HTML report.
 
     \b
     Example:  labeler report -o report.html

@@ -15,10 +15,10 @@ from labeler.core.console import log_to_stderr
 @click.option(
     "--compare",
     metavar="INDEX",
-    help="Also retrieve by another index: the fingerprint of a stored one, or settings (k1=0.5,dense.model=none).",
+    help="Compare retrieval with another index: a stored fingerprint, or settings (k1=0.5,dense.model=none).",
 )
-@click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions not found in the first K.")
-@click.option("--rules", is_flag=True, help="Tell what each rule on answers changed on dev, and which are on.")
+@click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions missed in the first K.")
+@click.option("--rules", is_flag=True, help="Show what each post-processing rule changed on dev, and which are on.")
 @in_workspace
 @on_device
 def evaluate_command(
@@ -30,11 +30,11 @@ def evaluate_command(
     misses: int | None,
     rules: bool,
 ) -> None:
-    """Measure retrieval and reader on a split.
+    """Evaluate retrieval and reader on a split.
 
-    Three measures: is the gold passage among the first retrieved (top), or any passage in which the answer stands
-    (answer_in); the reader on the gold passage; both together. Intervals are 95%, by a bootstrap over documents.
-    Without a reader only retrieval is measured.
+    Retrieval: is the gold passage (top), or any passage that contains the answer (answer_in), among the first k?
+    Reader: EM and F1 on the gold passage. End to end: both together. Intervals are 95%, bootstrapped by document.
+    Without a reader only retrieval is evaluated.
 
     \b
     Example:  labeler evaluate --split test --json
@@ -50,9 +50,9 @@ def evaluate_command(
 
 @click.command("ablate")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="PATH_OR_HUB_ID", help="Starting checkpoint of all arms.")
+@click.option("--model", required=True, metavar="PATH_OR_HUB_ID", help="Starting checkpoint of every arm.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the study."
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the study."
 )
 @click.option(
     "--arms", default="cnn,lstm,biaffine", show_default=True, help="Named arms beside the base arm, with commas."
@@ -84,11 +84,11 @@ def evaluate_command(
 @click.option("--split-by", type=click.Choice(["paragraph", "document"]), default="paragraph", show_default=True)
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
 @click.option(
-    "-k", "top_k", type=click.IntRange(0, 100), default=5, show_default=True, help="Passages read end to end; 0: none."
+    "-k", "top_k", type=click.IntRange(0, 100), default=5, show_default=True, help="Passages read end to end; 0: skip."
 )
-@click.option("--no-test", is_flag=True, help="Stop before the choice, so that arms may still be added.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each training.")
+@click.option("--no-test", is_flag=True, help="Stop before the choice, so that arms can be added.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Parallel trainings.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where the models run.")
 @set_option
 @json_option
@@ -126,6 +126,8 @@ def ablate_command(
     Example:  labeler ablate squad.json --model sentence-transformers/all-MiniLM-L6-v2 --arms cnn,exact-match -o study
               labeler ablate squad.json --model klue/roberta-base --arm both=lstm,exact-match -o study
     """
+    with file.open("rb"):  # before torch is loaded: OSError names a file that is missing or cannot be read
+        pass
     from labeler.ablation import Design, Sizes
     from labeler.ablation.arms import base_name, chosen_arms
     from labeler.ablation.page import as_json as arms_as_json

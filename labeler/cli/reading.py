@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from labeler.cli.common import in_workspace, json_option, on_device, runtime, set_option, show
-from labeler.core.console import percent, table
+from labeler.cli.describe.rounds import scores_table
+from labeler.cli.describe.snippets import answer_sentence
+from labeler.core.console import percent
+
+if TYPE_CHECKING:
+    from labeler.core.config import Config
+    from labeler.reading.on_demand import FileAnswers
+    from labeler.rounds.machine import Trained
 
 log = logging.getLogger("labeler")
 
+SHOWN = 5  # answers of `labeler ask`
+
 
 @click.command("train")
-@click.option(
-    "--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; `builtin`: a small one made from the passages."
-)
+@click.option("--model", metavar="PATH_OR_HUB_ID", help="Starting checkpoint; builtin: a small one from the passages.")
 @click.option(
     "--head",
     type=click.Choice(["auto", "linear", "cnn", "lstm", "biaffine"]),
-    help="What turns the encoder's output into spans; auto: as the model has it, cnn for one without.",
+    help="Span head; auto: the checkpoint's own, else cnn.",
 )
 @click.option(
     "--teacher",
     "teachers",
     multiple=True,
     metavar="PATH_OR_HUB_ID",
-    help="A reader to learn from, with train.distill_weight; repeatable.",
+    help="Reader to distil from, weighted by train.distill_weight; repeatable.",
 )
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the order of examples and of dropout.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed for shuffling and dropout.")
 @in_workspace
 @on_device
 def train_command(
@@ -46,8 +55,8 @@ def train_command(
 ) -> None:
     """Train a reader on the live labels.
 
-    The first training is the baseline that later rounds have to beat; a later one is judged by the gate as every
-    round is. An interrupted training goes on from its last checkpoint.
+    The first training is the baseline; the gate compares each later reader with the current one, as in a round. An
+    interrupted training resumes from its last checkpoint.
 
     \b
     Example:  labeler train --model klue/roberta-base --epochs 4
@@ -60,14 +69,34 @@ def train_command(
         sets = (*sets, f"train.teachers={json.dumps(teachers)}")
     with runtime(workspace, sets, write=True) as at:
         trained = machine.train(at)
-    text = (
-        f"trained on {trained.examples} examples in {trained.seconds:.0f} s, loss {trained.loss:.3f}: {trained.path}\n"
-        f"{trained.why}"
-    )
+    show(trained, as_json=as_json, text=lambda: _trained_text(trained))
+
+
+def _trained_text(trained: Trained) -> str:
+    lines = [
+        f"trained on {trained.examples} examples in {trained.seconds:.0f} s, loss {trained.loss:.3f}: {trained.path}",
+        trained.why,
+    ]
+    if trained.scores:
+        lines.append(scores_table(trained.scores))
     if trained.retriever:
-        text += "\nretriever trained on {examples} examples in {seconds:.0f} s: {path}".format(**trained.retriever)
-        text += f"\nretriever {trained.retriever['gate']['why']}"
-    show(trained, as_json=as_json, text=lambda: text)
+        lines.append("retriever trained on {examples} examples in {seconds:.0f} s: {path}".format(**trained.retriever))
+        lines.append(f"retriever {trained.retriever['gate']['why']}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of `labeler ask`, with the passage that holds it."""
+
+    text: str
+    passage_id: str
+    start: int  # offsets in the passage, end exclusive
+    end: int
+    score: float  # 0-1
+    confidence: float | None  # calibrated; of the first answer alone
+    title: str
+    passage: str
 
 
 @click.command("ask")
@@ -78,31 +107,48 @@ def train_command(
 def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, question: str, k: int | None) -> None:
     """Answer one question from the corpus.
 
+    The answer is bold on a terminal and in « » elsewhere.
+
     \b
     Example:  labeler ask "벨모라 항구는 누가 세웠는가?"
     """
-    from labeler.reading.on_demand import ask
-
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
+    from labeler.reading.on_demand import ask
+
     with runtime(workspace, sets) as at:
-        answers = ask(at, question, k=k)
-    rows = [(each.text, percent(each.score), percent(each.confidence), each.passage_id[:12]) for each in answers[:5]]
-    show(
-        {"answers": answers},
-        as_json=as_json,
-        text=lambda: (
-            table(("answer", "score %", "confidence %", "passage"), rows) + _no_confidence(answers[0].confidence)
-            if rows
-            else "no passage shares a term with it"
-        ),
-    )
+        found = ask(at, question, k=k)
+        passages = at.fetch([each.passage_id for each in found])
+    answers = [
+        Answer(
+            each.text,
+            each.passage_id,
+            each.start,
+            each.end,
+            each.score,
+            each.confidence,
+            passages[each.passage_id].title,
+            passages[each.passage_id].text,
+        )
+        for each in found
+    ]
+    show({"answers": answers}, as_json=as_json, text=lambda: _answers_text(answers))
 
 
-def _no_confidence(confidence: float | None) -> str:
-    if confidence is not None:
-        return ""
-    return "\nno confidence: no round has calibrated this reader over as many passages, found as they are now"
+def _answers_text(answers: list[Answer]) -> str:
+    if not answers:
+        return "no passage shares a term with the question"
+    lines = []
+    for rank, each in enumerate(answers[:SHOWN], start=1):
+        confidence = "" if each.confidence is None else f"confidence {percent(each.confidence)} %, "
+        lines += [
+            f"{rank}  {each.text}  ({confidence}score {percent(each.score)} %)",
+            f"   {each.title or 'untitled'}: {answer_sentence(each.passage, each.start, each.end)}",
+            f"   labeler passages show {each.passage_id[:12]}",
+        ]
+    if answers[0].confidence is None:
+        lines.append("No confidence yet: `labeler round` calibrates this reader.")
+    return "\n".join(lines)
 
 
 @click.command("answer")
@@ -113,25 +159,23 @@ def _no_confidence(confidence: float | None) -> str:
     required=True,
     multiple=True,
     metavar="PATH_OR_HUB_ID",
-    help="The reader; several vote, the better ones first.",
+    help="Reader; repeat it for an ensemble, the better readers first.",
 )
 @click.option(
     "--vote",
     type=click.Choice(["characters", "logits", "hard"]),
     show_default="characters",
-    help="How several readers vote: on characters whatever their tokenizers, by mean logits, or by counting answers.",
+    help="Ensemble vote: character probabilities (tokenizer-independent), mean logits, or majority of answers.",
 )
-@click.option("--large", metavar="PATH_OR_HUB_ID", help="A larger reader, asked where the score lies in the band.")
+@click.option("--large", metavar="PATH_OR_HUB_ID", help="Larger reader for answers whose score is in the band.")
 @click.option(
     "--band",
     type=(click.FloatRange(0, 1), click.FloatRange(0, 1)),
     show_default="0.2 0.7",
     metavar="LOW HIGH",
-    help="Scores, 0-1, between which the larger reader is asked.",
+    help="Scores, 0-1, between which the larger reader answers.",
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write into."
-)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
 @click.option(
     "--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: the setting compute.precision."
@@ -151,11 +195,10 @@ def answer_command(
     metric: str,
     precision: str | None,
 ) -> None:
-    """Read a SQuAD-format file with a reader; needs no workspace.
+    """Answer a SQuAD-format file with a reader; needs no workspace.
 
-    Every question is read in its own paragraph. Writes predictions.json (id to text, as the official scripts read
-    it) and nbest_predictions.json. Several readers vote; a larger one is asked only where the answer's score says
-    that it may help.
+    Reads each question in its own paragraph. Writes predictions.json (id to text, for the official scripts) and
+    nbest_predictions.json.
 
     \b
     Example:  labeler answer dev.json --model models/round-2 -o out
@@ -163,24 +206,21 @@ def answer_command(
     """
     from labeler.core.config import load_config
     from labeler.core.console import log_to_stderr
-    from labeler.reading.on_demand import answer_file
-    from labeler.reading.reader_spec import Readers
 
     log_to_stderr()
-    config = load_config(overrides=sets)
     if band and band[0] > band[1]:
         raise click.UsageError("--band LOW HIGH: LOW is above HIGH.")
     if band and not large:
-        raise click.UsageError("--band: there is no larger reader to ask; name one with --large.")
+        raise click.UsageError("--band needs --large.")
     if vote and len(models) == 1:
-        raise click.UsageError("--vote: one reader does not vote; give --model several times.")
-    for name, changed, instead in (
-        ("ensemble.members", config.ensemble.members, "name the readers with --model"),
-        ("cascade.large", config.cascade.large, "name it with --large"),
-        ("experimental.adaptive", config.experimental.adaptive != "off", "every question has one passage here"),
-    ):
-        if changed:
-            log.warning("%s is not used by labeler answer: %s", name, instead)
+        raise click.UsageError("--vote needs several --model.")
+    config = load_config(overrides=sets)
+    _warn_of_unused(config)
+    with file.open("rb"):  # before torch is loaded: OSError names a file that is missing or cannot be read
+        pass
+    from labeler.reading.on_demand import answer_file
+    from labeler.reading.reader_spec import Readers
+
     found = answer_file(
         file,
         readers=Readers(models, vote or "characters", large, band or (0.2, 0.7)),
@@ -190,11 +230,19 @@ def answer_command(
         device=config.compute.device,
         precision=precision or config.compute.precision,
     )
-    marks = "" if found.exact_match is None else f"; EM {percent(found.exact_match)}, F1 {percent(found.f1)}"
-    show(
-        found,
-        as_json=as_json,
-        text=lambda: (
-            f"{found.questions} questions in {found.seconds:.1f} s ({found.per_second:.1f}/s){marks}: {output}"
-        ),
-    )
+    show(found, as_json=as_json, text=lambda: _file_text(found, output))
+
+
+def _warn_of_unused(config: Config) -> None:
+    for name, changed, instead in (
+        ("ensemble.members", config.ensemble.members, "name the readers with --model"),
+        ("cascade.large", config.cascade.large, "name it with --large"),
+        ("experimental.adaptive", config.experimental.adaptive != "off", "each question has one passage here"),
+    ):
+        if changed:
+            log.warning("%s is not used by labeler answer: %s", name, instead)
+
+
+def _file_text(found: FileAnswers, output: Path) -> str:
+    scores = "" if found.exact_match is None else f"; EM {percent(found.exact_match)} %, F1 {percent(found.f1)} %"
+    return f"{found.questions} questions in {found.seconds:.1f} s ({found.per_second:.1f}/s){scores}: {output}"

@@ -1,15 +1,19 @@
-"""index, search."""
+"""index, search, passages, questions."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, on_device, plain, runtime, show
-from labeler.core.console import percent, table
+from labeler.cli.common import F, in_workspace, limit_option, on_device, plain, row_limit, runtime, show
+from labeler.cli.describe import passage_text, questions_table
+from labeler.cli.describe.snippets import Analyze, matched_snippet
+from labeler.cli.labels import ROLES
+from labeler.core.console import percent
 
 if TYPE_CHECKING:
     from labeler.retrieval.indexing import Built
@@ -19,14 +23,14 @@ METHODS = ("atire", "okapi", "bm25l", "bm25plus")
 
 
 @click.command("index")
-@click.option("--method", type=click.Choice(METHODS), help="Ranking formula; default: the setting, atire.")
-@click.option("--analyzer", help="Terms of a text: auto, bigram, kiwi+bigram, english+4gram, ..., wordpiece:FOLDER.")
+@click.option("--method", type=click.Choice(METHODS), help="BM25 variant; default: the setting, atire.")
+@click.option("--analyzer", help="auto, bigram, kiwi+bigram, english+4gram, ..., wordpiece:FOLDER.")
 @click.option(
     "--tune/--no-tune",
     default=None,
-    help="Choose k1, b and title weight on gold and calibration questions; or forget it.",
+    help="Tune k1, b and title weight on gold and calibration questions; or drop the tuned values.",
 )
-@click.option("--dense", metavar="MODEL", help="Find passages by meaning too: checkpoint folder, hub name, or none.")
+@click.option("--dense", metavar="MODEL", help="Add dense retrieval: checkpoint folder, hub name, or none.")
 @on_device
 @in_workspace
 def index_command(
@@ -40,13 +44,12 @@ def index_command(
 ) -> None:
     """Build or extend the retrieval index.
 
-    Run it after passages were added or removed; what was cut into terms before is not cut again. What --tune chose
-    is used by every later index of the same method and analyzer, as long as the settings k1, b and title_weight are
-    left at their defaults.
+    Run it after passages were added or removed; passages analyzed before are not analyzed again. Later indexes of the
+    same method and analyzer keep the tuned values while the settings k1, b and title_weight have their defaults.
 
-    The model that --dense named is used by every later index, until --dense names another one or none. The weight of
-    what it finds beside what BM25 finds is tuned on gold and calibration questions, where there are at least 30; that
-    of a model that a round trained, on calibration questions alone.
+    Later indexes keep the model of --dense until --dense names another one or none. The weight of dense against BM25
+    scores is tuned on gold and calibration questions, if there are at least 30; for a model that a round trained, on
+    calibration questions alone.
 
     \b
     Example:  labeler index
@@ -64,48 +67,43 @@ def index_command(
             forget_tuning(at)
         tuned = tune_index(at) if tune else None
         built = build_index(at, dense=dense)
-    text = f"{built.passages} passages indexed by {built.method}, terms by {built.analyzer}"
-    text += _dense_text(built) + _rerank_text(built)
-    show(
-        {**plain(built), "tuned": tuned},
-        as_json=as_json,
-        text=lambda: f"{_tuned_text(tuned)}\n{text}" if tuned else text,
-    )
+    show({**plain(built), "tuned": tuned}, as_json=as_json, text=lambda: _index_text(built, tuned))
 
 
-def _dense_text(built: Built) -> str:
-    if built.dense is None or built.weight is None:
-        return ""
-    weight = built.weight
-    if weight.questions:
-        how = f"tuned on {weight.questions} questions of {weight.documents} documents, 95% interval "
-        how += f"{weight.low:g} to {weight.high:g}"
-    else:
-        how = (
-            "as set" if weight.low == weight.high else "not tuned: too few labelled questions, or of too few documents"
-        )
-    return f"\nand by meaning with {built.dense}, weight {weight.value:g} ({how})"
-
-
-def _rerank_text(built: Built) -> str:
-    return f"\nthe first ones of a question re-ranked by {built.rerank}" if built.rerank else ""
+def _index_text(built: Built, tuned: TunedIndex | None) -> str:
+    lines = [_tuned_text(tuned)] if tuned else []
+    lines.append(f"{built.passages} passages indexed: BM25 ({built.method}), analyzer {built.analyzer}")
+    if built.dense is not None and built.weight is not None:
+        weight = built.weight
+        if weight.questions:
+            how = f"tuned on {weight.questions} questions of {weight.documents} documents, 95% interval "
+            how += f"{weight.low:g} to {weight.high:g}"
+        else:
+            fixed = weight.low == weight.high
+            how = "as set" if fixed else "not tuned: too few labelled questions or documents"
+        lines.append(f"dense retrieval: {built.dense}, weight {weight.value:g} ({how})")
+    if built.rerank:
+        lines.append(f"re-ranker: {built.rerank}")
+    return "\n".join(lines)
 
 
 def _tuned_text(tuned: TunedIndex) -> str:
     low, high = (f"{100 * bound:+.1f}" for bound in tuned.gain[1:])
     return (
         f"tuned on {tuned.questions} questions: k1 {tuned.k1:g}, b {tuned.b:g}, title weight {tuned.title_weight}\n"
-        f"MRR {percent(tuned.mrr_before[0])} -> {percent(tuned.mrr_after[0])} "
+        f"MRR {percent(tuned.mrr_before[0])} % -> {percent(tuned.mrr_after[0])} % "
         f"(95% interval {percent(tuned.mrr_after[1])} to {percent(tuned.mrr_after[2])}), "
-        f"top-3 {percent(tuned.top_3_before)} -> {percent(tuned.top_3_after)}\n"
-        f"gain in MRR on documents that did not choose it: {100 * tuned.gain[0]:+.1f} (95% interval {low} to {high})"
+        f"top-3 {percent(tuned.top_3_before)} % -> {percent(tuned.top_3_after)} %\n"
+        f"cross-validated gain in MRR: {100 * tuned.gain[0]:+.1f} points (95% interval {low} to {high})"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
+    """One hit of `labeler search`; a score that was not computed is None."""
+
     passage_id: str
-    rank: int
+    rank: int  # from 0
     score: float
     bm25: float | None
     dense: float | None
@@ -121,13 +119,16 @@ class Found:
 def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, question: str, k: int) -> None:
     """Find passages for a question.
 
+    Matching words are bold on a terminal and in « » elsewhere.
+
     \b
     Example:  labeler search "Who founded the harbour of Velmora?" -k 3
     """
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
     with runtime(workspace, sets) as at:
-        hits = at.index().retrieve([question], k)[0]
+        index = at.index()
+        hits = index.retrieve([question], k)[0]
         passages = at.fetch([hit.passage_id for hit in hits])
     found = [
         Found(
@@ -142,22 +143,114 @@ def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
         )
         for hit in hits
     ]
-    show({"hits": found}, as_json=as_json, text=lambda: _found_text(found))
+    show({"hits": found}, as_json=as_json, text=lambda: _hits_text(found, question, index.bm25.analyzer))
 
 
-def _found_text(found: list[Found]) -> str:
+def _hits_text(found: list[Found], question: str, analyze: Analyze) -> str:
     if not found:
-        return "no passage shares a term with it"
-    by_meaning = any(each.dense is not None for each in found)
-    reread = any(each.rerank is not None for each in found)
-    header = ("rank", "score", *(("bm25", "dense") if by_meaning else ()), *(("rerank",) if reread else ()))
-    rows = []
+        return "no passage shares a term with the question"
+    blocks = []
     for each in found:
-        parts = [_score(each.bm25), _score(each.dense)] if by_meaning else []
-        parts += [_score(each.rerank)] if reread else []
-        rows.append((each.rank + 1, _score(each.score), *parts, each.title, " ".join(each.text.split())[:80]))
-    return table((*header, "title", "passage"), rows)
+        head = f"{each.rank + 1}  {each.title or 'untitled'}  ({_scores(each)})"
+        snippet = matched_snippet(each.text, question, analyze)
+        blocks.append(f"{head}\n   {snippet}\n   labeler passages show {each.passage_id[:12]}")
+    return "\n".join(blocks)
+
+
+def _scores(hit: Found) -> str:
+    parts = [("BM25", hit.bm25), ("dense", hit.dense)] if hit.dense is not None else []
+    parts += [("re-ranker", hit.rerank)] if hit.rerank is not None else []
+    return ", ".join([f"score {hit.score:.2f}", *(f"{name} {_score(value)}" for name, value in parts)])
 
 
 def _score(score: float | None) -> str:
     return "-" if score is None else f"{score:.2f}"
+
+
+@click.group("passages")
+def passages_command() -> None:
+    """Show passages.
+
+    \b
+    Example:  labeler passages show 3f0c1d2e4b5a
+    """
+
+
+@passages_command.command("show")
+@click.argument("passage_id")
+@in_workspace
+def passages_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, passage_id: str) -> None:
+    """Show a passage and the questions about it.
+
+    PASSAGE_ID is its id or the first characters of it, as `labeler search` and `labeler ask` print them.
+
+    \b
+    Example:  labeler passages show 3f0c1d2e4b5a
+    """
+    from labeler.labels.browse import find_passage
+
+    with runtime(workspace, sets) as at:
+        found = find_passage(at.database, passage_id)
+    show(found, as_json=as_json, text=lambda: passage_text(found))
+
+
+@click.group("questions")
+def questions_command() -> None:
+    """List and search questions.
+
+    \b
+    Example:  labeler questions list --role pool --unlabelled
+              labeler questions search harbour
+    """
+
+
+def _filtered(command: F) -> F:
+    """Add the options that choose questions."""
+    options = (
+        click.option("--role", type=click.Choice(ROLES), help="Only questions with this role."),
+        click.option("--labelled/--unlabelled", default=None, help="Only questions with, or without, a live label."),
+        limit_option,
+        in_workspace,
+    )
+    return functools.reduce(lambda found, option: option(found), reversed(options), command)
+
+
+@questions_command.command("list")
+@_filtered
+def questions_list(**options: Any) -> None:
+    """List questions with their labels.
+
+    \b
+    Example:  labeler questions list --role pool --unlabelled --limit 20
+    """
+    _list_questions(text=None, **options)
+
+
+@questions_command.command("search")
+@click.argument("text")
+@_filtered
+def questions_search(**options: Any) -> None:
+    """List questions whose text or id holds TEXT, in any case.
+
+    \b
+    Example:  labeler questions search harbour --role dev
+    """
+    _list_questions(**options)
+
+
+def _list_questions(
+    *,
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    role: str | None,
+    labelled: bool | None,
+    text: str | None,
+    limit: int | None,
+) -> None:
+    from labeler.labels.browse import find_questions
+
+    rows = row_limit(limit, as_json=as_json)
+    with runtime(workspace, sets) as at:
+        found = find_questions(at.database, role=role, labelled=labelled, text=text, limit=rows)
+    show(found, as_json=as_json, text=lambda: questions_table(found))

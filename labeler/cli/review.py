@@ -7,26 +7,23 @@ import importlib
 import os
 import shutil
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.common import in_workspace, reviewer_option, runtime, show
 from labeler.cli.describe import rejected_lines
-from labeler.cli.labels import login
 
 if TYPE_CHECKING:
     from labeler.review.studio.files import Taken, Written
     from labeler.review.terminal import ReviewSummary
 
 WIDEST = 100  # columns: longer lines are hard to read
-LONGEST_NAME = 255
 
 
 class Keyboard:
-    """A person at a terminal: single keys without Enter, typed lines with the terminal's own editing."""
+    """Input from a terminal: single keys without Enter, typed lines with the terminal's own editing."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -45,7 +42,7 @@ class Keyboard:
 
 
 class Lines:
-    """Lines of a file or pipe: one key, or one typed text, a line."""
+    """Input from a file or pipe: one key, or one typed text, on each line."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -67,29 +64,19 @@ class Lines:
         return line.rstrip("\r\n")
 
 
-def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The reviewer's name as it is stored: one form for what looks the same."""
-    name = " ".join(unicodedata.normalize("NFC", value).split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise click.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")
-    return name
-
-
 @click.command("review")
-@click.option(
-    "--as", "reviewer", metavar="NAME", default=login, show_default="your login", callback=_name, help="Who reviews."
-)
+@reviewer_option(help="Reviewer recorded with the reviews.")
 @in_workspace
 def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, reviewer: str) -> None:
-    """Review in the terminal, for one person without a server.
+    """Review in the terminal, without a server.
 
-    Shows the open tasks of the current round one after another. Enter accepts the first candidate, a digit another
-    one, a types the answer, n: no answer in these passages, b: bad question, s skips, u takes the last one back; ?
-    tells the rest. A review is stored at once: stop when you like, the next call goes on. Without a terminal, keys
+    Shows the open tasks of the current round one after another. Enter accepts the first candidate, 1-9 picks one, a
+    types the answer, n: no answer in these passages, b: bad question, s skips, u undoes the last review, ? lists all
+    keys. Each review is stored at once: stop at any time and resume with the same command. Without a terminal, keys
     and texts are read as lines.
 
     \b
-    Example:  labeler review --as anna
+    Example:  labeler review --reviewer-name anna
     """
     from labeler.review.screen import Screen
     from labeler.review.terminal import ReviewSession
@@ -104,20 +91,20 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
 
 
 def _text(summary: ReviewSummary) -> str:
-    return f"\n{summary.reviews} reviews, {summary.skipped} of them skips; {summary.left} left\n{summary.next}"
+    return f"\n{summary.reviews} reviews, {summary.skipped} skipped; {summary.left} left\n{summary.next}"
 
 
 def import_reviews(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, files: tuple[str, ...], reviewers: tuple[str, ...]
 ) -> None:
-    """The command `import --as reviews`."""
+    """Run the command `import --as reviews`."""
     from labeler.review.studio import files as studio
     from labeler.review.studio.export_parser import parse_people
 
     try:
         people = parse_people(reviewers)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--reviewer") from error
+        raise click.BadParameter(str(error), param_hint="--reviewer-name") from error
     with runtime(workspace, sets, write=True) as at:
         taken = studio.import_reviews(at, files, people)
     show(taken, as_json=as_json, text=lambda: _taken_text(taken))
@@ -125,14 +112,14 @@ def import_reviews(
 
 def _taken_text(taken: Taken) -> str:
     counted = (
-        f"{taken.reviews} reviews, {taken.skipped} of them skips, {taken.edited} in place of another; "
-        f"{taken.duplicates} known, {taken.older} older than what is stored, {len(taken.rejected)} rejected"
+        f"{taken.reviews} reviews, {taken.skipped} skipped, {taken.edited} edited; "
+        f"{taken.duplicates} duplicates, {taken.older} older than the stored ones, {len(taken.rejected)} rejected"
     )
-    return "\n".join([counted, *taken.notes, *rejected_lines(taken.rejected), "next       labeler round"])
+    return "\n".join([counted, *taken.notes, *rejected_lines(taken.rejected), "next: labeler round"])
 
 
 def export_tasks(workspace: Path | None, sets: tuple[str, ...], as_json: bool, output: Path) -> None:
-    """The command `export --format label-studio`."""
+    """Run the command `export --format label-studio`."""
     from labeler.review.studio.files import write_tasks
 
     with runtime(workspace, sets) as at:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, on_device, plain, runtime, show
-from labeler.cli.describe.rounds import fields, forecast_text, predicted_text, summary_text
-from labeler.core.console import percent, table
+from labeler.cli.common import confirm, in_workspace, on_device, plain, runtime, show
+from labeler.cli.describe.rounds import (
+    difference_text,
+    forecast_text,
+    predicted_text,
+    reverted_text,
+    round_text,
+    rounds_table,
+    summary_text,
+)
 
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
@@ -24,8 +32,7 @@ if TYPE_CHECKING:
 def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
     """Predict the pool with the current reader.
 
-    The first step of a round: opens one if none is open; a round whose pool is predicted already stays as it is.
-    `labeler round` goes on from there.
+    This is the first step of a round, and opens one if none is open. Run `labeler round` to continue.
 
     \b
     Example:  labeler predict && labeler round
@@ -46,11 +53,7 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
         "seconds": seconds,
         "per_second": (predicted - before) / seconds,
     }
-    show(
-        found,
-        as_json=as_json,
-        text=lambda: predicted_text(row.number, predicted, before, seconds),
-    )
+    show(found, as_json=as_json, text=lambda: predicted_text(row.number, predicted, before, seconds))
 
 
 @click.command("round")
@@ -58,11 +61,11 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
 @click.option(
     "--reviewer",
     type=click.Choice(["studio", "people", "simulated", "none"]),
-    help="Who reviews: people in Label Studio; people by file or terminal; hidden answers of a labelled pool; nobody.",
+    help="studio: people in Label Studio; people: by file or terminal; simulated: by hidden answers; none.",
 )
 @click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
-@click.option("--wait", is_flag=True, help="Wait until people have reviewed everything, and go on.")
-@click.option("--accept-partial", is_flag=True, help="Go on with the reviews there are; the rest is withdrawn.")
+@click.option("--wait", is_flag=True, help="Wait until all reviews are done, then continue.")
+@click.option("--accept-partial", is_flag=True, help="Continue with the reviews so far and withdraw open tasks.")
 @click.option("--dry-run", is_flag=True, help="Show what would be read, trained and reviewed; change nothing.")
 @in_workspace
 @on_device
@@ -77,11 +80,11 @@ def round_command(
     accept_partial: bool,
     dry_run: bool,
 ) -> None:
-    """Run the current round on from where it stands.
+    """Resume the current round, or open the next.
 
-    Opens the next round if none is open; the very first is the baseline, trained on gold labels alone. Interrupt it
-    at any moment: the same command goes on from there. With people it sends the questions, says what it waits for and
-    ends; run again, it fetches what was reviewed and goes on.
+    Round 0 is the baseline, trained on gold labels alone. When people review, the command sends the questions, prints
+    what it waits for and exits; run it again to fetch the reviews and continue. Interrupt it at any time: the same
+    command resumes.
 
     \b
     Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
@@ -90,72 +93,69 @@ def round_command(
     if review_budget is not None:
         sets = (*sets, f"review.review_budget={review_budget}")
     if wait and accept_partial:
-        raise click.UsageError("--wait waits for all reviews, --accept-partial goes on without: give one of them")
+        raise click.UsageError("Give --wait or --accept-partial, not both.")
     if dry_run and (wait or accept_partial or count > 1):
-        raise click.UsageError("--dry-run looks at one round and does nothing: leave out --rounds, --wait and the like")
+        raise click.UsageError("Give --dry-run without --rounds, --wait and --accept-partial.")
     if dry_run:
         _dry_run(workspace, sets, reviewer, as_json=as_json)
         return
-    told: list[dict[str, Any]] = []
-    tell = (lambda line: None) if as_json else click.echo
+    runs = _Runs(count, reviewer, (lambda line: None) if as_json else click.echo)
     with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
-        _run(at, told, count, reviewer, tell, accept_partial=accept_partial)
-    while wait and told[-1]["waiting_for"]:
-        time.sleep(seconds)  # the workspace is free meanwhile: others may review in it
-        _look(workspace, sets, told, count, reviewer, tell)
+        runs.run(at, accept_partial=accept_partial)
+    while wait and runs.waiting:
+        time.sleep(seconds)  # the workspace is unlocked meanwhile: others may review in it
+        runs.poll(workspace, sets)
     if as_json:
-        click.echo(json.dumps(told[-1] | {"rounds": told}, ensure_ascii=False))
+        click.echo(json.dumps(runs.done[-1] | {"rounds": runs.done}, ensure_ascii=False))
 
 
-def _run(
-    at: Runtime,
-    told: list[dict[str, Any]],
-    count: int,
-    reviewer: str | None,
-    tell: Callable[[str], object],
-    *,
-    accept_partial: bool = False,
-) -> None:
-    """Runs rounds on until `count` are told of or one waits for people. One that waited is told of anew."""
-    from labeler.core.errors import NotReady
-    from labeler.rounds import history, machine
+@dataclass
+class _Runs:
+    """Runs `count` rounds and prints each; `done` has their summaries, of which the last may wait for reviews."""
 
-    waited = told.pop() if told and told[-1]["waiting_for"] else None
-    while len(told) < count:
+    count: int
+    reviewer: str | None
+    say: Callable[[str], object]
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the last round waits for reviews."""
+        return bool(self.done and self.done[-1]["waiting_for"])
+
+    def run(self, at: Runtime, *, accept_partial: bool = False) -> None:
+        """Run until `count` rounds are closed or one waits for reviews. Resumes a round that waited."""
+        from labeler.core.errors import NotReady
+        from labeler.rounds import history, machine
+
+        waited = self.done.pop() if self.waiting else None
+        while len(self.done) < self.count:
+            try:
+                status = machine.run(at, reviewer=self.reviewer, accept_partial=accept_partial and not self.done)
+            except NotReady as error:
+                if not self.done or machine.current(at) is not None:
+                    raise
+                click.echo(f"labeler: ran {len(self.done)} of {self.count} rounds: {error}", err=True)  # no pool left
+                return
+            self.done.append(history.summary(at, status))
+            if self.done[-1] != waited:
+                self.say(summary_text(self.done[-1]))
+            if status.waiting_for:
+                return
+
+    def poll(self, workspace: Path | None, sets: tuple[str, ...]) -> None:
+        """Resume if the reviews are done. If the server is down or the workspace busy, the next poll tries again."""
+        from labeler.core.errors import ServerDown, WorkspaceBusy
+
+        waited = self.done[-1]
         try:
-            status = machine.run(at, reviewer=reviewer, accept_partial=accept_partial and not told)
-        except NotReady as error:
-            if not told or machine.current(at) is not None:
-                raise
-            click.echo(f"labeler: {len(told)} of {count} rounds run: {error}", err=True)  # the pool is used up
-            return
-        told.append(history.summary(at, status))
-        if told[-1] != waited:
-            tell(summary_text(told[-1]))
-        if status.waiting_for:
-            return
-
-
-def _look(
-    workspace: Path | None,
-    sets: tuple[str, ...],
-    told: list[dict[str, Any]],
-    count: int,
-    reviewer: str | None,
-    tell: Callable[[str], object],
-) -> None:
-    """Runs on if people are done. A server that is away, or a workspace in use, is tried again at the next look."""
-    from labeler.core.errors import ServerDown, WorkspaceBusy
-
-    waiting = told[-1]
-    try:
-        with runtime(workspace, sets, write=True) as at:
-            _run(at, told, count, reviewer, tell)
-    except (ServerDown, WorkspaceBusy) as error:
-        click.echo(f"labeler: {error}; looking again later", err=True)
-        if not told or told[-1] != waiting:
-            told.append(waiting)
+            with runtime(workspace, sets, write=True) as at:
+                self.run(at)
+        except (ServerDown, WorkspaceBusy) as error:
+            click.echo(f"labeler: {error}; trying again later", err=True)
+            if not self.done or self.done[-1] != waited:
+                self.done.append(waited)
 
 
 def _dry_run(workspace: Path | None, sets: tuple[str, ...], reviewer: str | None, *, as_json: bool) -> None:
@@ -188,34 +188,15 @@ def rounds_list(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
     from labeler.rounds import history
 
     with runtime(workspace, sets) as at:
-        told = history.all_rounds(at)
-    header = ("round", "kind", "stage", "human", "pseudo", "released", "EM %", "F1 %", "verdict")
-    rows = [
-        (
-            each["round"],
-            each["kind"],
-            each["stage"],
-            each["written"]["human"],
-            each["written"]["pseudo"],
-            each["written"]["released"],
-            percent((each["gate"] or {}).get("exact_match")),
-            percent((each["gate"] or {}).get("f1")),
-            each["verdict"],
-        )
-        for each in told
-    ]
-    show(
-        {"rounds": told},
-        as_json=as_json,
-        text=lambda: table(header, rows) if rows else "no round yet; run: labeler round",
-    )
+        found = history.all_rounds(at)
+    show({"rounds": found}, as_json=as_json, text=lambda: rounds_table(found))
 
 
 @rounds_command.command("show")
 @click.argument("number", type=int)
 @in_workspace
 def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int) -> None:
-    """Show all that is known of one round.
+    """Show one round: labels, scores, decision, and the settings that differ from the defaults.
 
     \b
     Example:  labeler rounds show 1
@@ -223,8 +204,8 @@ def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, nu
     from labeler.rounds import history
 
     with runtime(workspace, sets) as at:
-        told = history.one_round(at, number)
-    show(told, as_json=as_json, text=lambda: fields(told))
+        found = history.one_round(at, number)
+    show(found, as_json=as_json, text=lambda: round_text(found))
 
 
 @rounds_command.command("diff")
@@ -232,45 +213,43 @@ def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, nu
 @click.argument("after", type=int)
 @in_workspace
 def rounds_diff(workspace: Path | None, sets: tuple[str, ...], as_json: bool, before: int, after: int) -> None:
-    """Compare two rounds: settings, marks, and pseudo-labels that came, went or changed.
+    """Compare two rounds: scores, label counts, settings, and pseudo-labels that were changed, added or removed.
+
+    Shows up to ten changes of pseudo-labels; --json lists the ids of all.
 
     \b
-    Example:  labeler rounds diff 1 2 --json
+    Example:  labeler rounds diff 1 2
     """
     from labeler.rounds import history
 
     with runtime(workspace, sets) as at:
-        told = history.difference(at, before, after)
-    show(told, as_json=as_json, text=lambda: fields(told))
+        found = history.difference(at, before, after)
+    show(found, as_json=as_json, text=lambda: difference_text(found))
 
 
 @rounds_command.command("revert")
 @click.argument("number", type=int)
 @click.option("--with-reviews", is_flag=True, help="Withdraw the human labels of these rounds too.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @in_workspace
 def rounds_revert(
-    workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int, with_reviews: bool
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int, with_reviews: bool, yes: bool
 ) -> None:
     """Undo the newest rounds down to this one.
 
-    Their pseudo-labels are withdrawn, those that were live before are restored, and the reader before them is the
-    current one again. So is the index before them, where it is that of a retriever that they trained. People's labels
-    stay unless you say otherwise. History is kept.
+    Withdraws their pseudo-labels, restores the pseudo-labels that were live before, and makes the former reader
+    current again, and the former index if these rounds trained its retriever. Human labels stay unless --with-reviews
+    is given. The history is kept.
 
     \b
     Example:  labeler rounds revert 2
+              labeler rounds revert 2 --with-reviews --yes
     """
     from labeler.rounds import history
 
     with runtime(workspace, sets, write=True) as at:
-        told = history.revert(at, number, with_reviews=with_reviews)
-    show(
-        told,
-        as_json=as_json,
-        text=lambda: (
-            f"reverted rounds {', '.join(map(str, told['reverted']))}: "
-            f"{told['withdrawn']} labels withdrawn, {told['restored']} restored; now: {told['reader']}"
-            + (f", and the index {told['index'][:12]}" if told["retrievers"] and not told["next"] else "")
-            + (f"\nthe index of before is gone or older; run: {told['next']}" if told["next"] else "")
-        ),
-    )
+        numbers = ", ".join(map(str, history.reverted_by(at, number)))
+        if numbers and not yes:
+            confirm(f"Revert rounds {numbers} and withdraw their pseudo-labels?")
+        found = history.revert(at, number, with_reviews=with_reviews)
+    show(found, as_json=as_json, text=lambda: reverted_text(found))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @click.group("studio")
 def studio_command() -> None:
-    """Start, stop and check a Label Studio of your own.
+    """Start, stop and check a local Label Studio.
 
-    For who has none. To use one that runs already, set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY instead.
+    To use a Label Studio that runs already, set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY instead.
 
     \b
     Example:  labeler studio start
@@ -33,12 +33,12 @@ def studio_command() -> None:
 
 
 @studio_command.command("start")
-@click.option("--port", type=click.IntRange(1024, 65535), help="Where it is from now on; default: where it was.")
+@click.option("--port", type=click.IntRange(1024, 65535), help="Port from now on; default: the one before.")
 @in_workspace
 def studio_start(workspace: Path | None, sets: tuple[str, ...], as_json: bool, port: int | None) -> None:
-    """Start the workspace's own Label Studio, installing it first if need be.
+    """Start the workspace's local Label Studio, and install it first if it is missing.
 
-    Data, key and password stay in the workspace's folder .studio.
+    Its data, key and password are in the workspace's folder .studio.
 
     \b
     Example:  labeler studio start
@@ -54,7 +54,7 @@ def studio_start(workspace: Path | None, sets: tuple[str, ...], as_json: bool, p
 
 
 def _move(workspace: Path | None, sets: tuple[str, ...], started: Started) -> None:
-    """Tells the database that the projects at the former addresses are at this one."""
+    """Store the new address of the projects."""
     from db import store
 
     with runtime(workspace, sets, write=True) as at, at.database.write() as session:
@@ -62,17 +62,17 @@ def _move(workspace: Path | None, sets: tuple[str, ...], started: Started) -> No
 
 
 def _started_text(started: Started) -> str:
-    begun = "runs already" if started.already else "runs"
+    state = "already runs" if started.already else "runs"
     return (
-        f"Label Studio {started.version} {begun} at {started.url} (process {started.pid})\n"
-        f"log in as {started.email}; the password stands in {started.password_file}"
+        f"Label Studio {started.version} {state} at {started.url} (process {started.pid})\n"
+        f"log in as {started.email}; password: {started.password_file}"
     )
 
 
 @studio_command.command("stop")
 @in_workspace
 def studio_stop(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Stop the workspace's own Label Studio; its data stays.
+    """Stop the workspace's local Label Studio; its data stays.
 
     \b
     Example:  labeler studio stop
@@ -81,14 +81,14 @@ def studio_stop(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
     from labeler.review.studio.server.local import stop
 
     pid = stop(open_workspace(workspace, overrides=sets).folder)
-    told = "Label Studio did not run" if pid is None else f"Label Studio stopped (process {pid})"
-    show({"stopped": pid is not None, "pid": pid}, as_json=as_json, text=lambda: told)
+    text = "Label Studio was not running" if pid is None else f"Label Studio stopped (process {pid})"
+    show({"stopped": pid is not None, "pid": pid}, as_json=as_json, text=lambda: text)
 
 
 @studio_command.command("status")
 @in_workspace
 def studio_status(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Show which Label Studio this workspace works with, and whether it answers.
+    """Show which Label Studio this workspace uses, and whether it responds.
 
     \b
     Example:  labeler studio status --json
@@ -105,7 +105,7 @@ def _status_text(found: ServerStatus) -> str:
         ("server", found.url),
         ("process", found.pid),
         ("version", found.version),
-        ("answers", "yes, and takes the key" if found.reachable else "no"),
+        ("responds", "yes, and accepts the key" if found.reachable else "no"),
         ("key from", found.key_from),
         ("log in as", found.email),
         ("password in", found.password_file),
@@ -115,18 +115,18 @@ def _status_text(found: ServerStatus) -> str:
 
 
 @click.command("push")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be sent where.")
-@click.option("--reset-page", is_flag=True, help="Put our review page back where people changed it.")
-@click.option("--move", is_flag=True, help="Send here too what stands on another server, gone for good.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option("--reset-page", is_flag=True, help="Restore the labeling interface of changed projects.")
+@click.option("--move", is_flag=True, help="Send tasks of a lost server here too.")
 @in_workspace
 def push_command(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, reset_page: bool, move: bool
 ) -> None:
     """Send open tasks to Label Studio.
 
-    Sends what is not there yet of the round in review, however often it is run and wherever it was interrupted.
-    `labeler round --reviewer studio` does it by itself. The server: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or
-    your own (`labeler studio start`).
+    Sends the open tasks of the current round that the server does not have yet; run it again after an interruption.
+    `labeler round --reviewer studio` includes it. The server is set by LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or
+    is local (`labeler studio start`).
 
     \b
     Example:  labeler push --dry-run
@@ -138,7 +138,7 @@ def push_command(
     from labeler.rounds.steps.human_review import client
 
     if dry_run and (reset_page or move):
-        raise click.UsageError("--dry-run changes nothing: give it without --reset-page and --move")
+        raise click.UsageError("Give --dry-run without --reset-page and --move.")
     with runtime(workspace, sets, write=True) as at:
         row = _in_review(at)
         if move and not dry_run:
@@ -148,12 +148,12 @@ def push_command(
 
 
 def _in_review(at: Runtime) -> RoundRow:
-    """The round whose tasks wait for people. Raises NotReady."""
+    """Return the round that is in review. Raises NotReady."""
     from labeler.core.errors import NotReady
 
     row = _round_in_review(at)
     if row is None:
-        raise NotReady("no round waits for reviews, so there is nothing to send; run: labeler round --reviewer studio")
+        raise NotReady("no round is in review, so there is nothing to send; run: labeler round --reviewer studio")
     return row
 
 
@@ -167,33 +167,33 @@ def _round_in_review(at: Runtime) -> RoundRow | None:
 
 def _pushed_text(done: Pushed) -> str:
     verb = "would be sent" if done.dry_run else "sent"
-    found = f", {done.adopted} found there already" if done.adopted else ""
+    found = f", {done.adopted} already there" if done.adopted else ""
     if not done.projects:
-        return f"nothing to send{found}: every open task is there"
+        return f"nothing to send{found}: Label Studio has every open task"
     rows = [(each.title, each.tasks, each.url or "") for each in done.projects]
     return f"{done.pushed} tasks {verb}{found}\n{table(('project', 'tasks', 'where'), rows)}"
 
 
 @click.command("pull")
-@click.option("--wait", is_flag=True, help="Look again and again until no task is open.")
-@click.option("--watch", is_flag=True, help="Look again and again until Ctrl-C.")
-@click.option("--all", "everything", is_flag=True, help="Read every task again, not only what changed.")
+@click.option("--wait", is_flag=True, help="Poll until no task is open.")
+@click.option("--watch", is_flag=True, help="Poll until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Fetch every task again, not only changed ones.")
 @in_workspace
 def pull_command(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, wait: bool, watch: bool, everything: bool
 ) -> None:
-    """Fetch what was reviewed in Label Studio.
+    """Fetch reviews from Label Studio.
 
-    New, edited, skipped and deleted answers; run it as often as you like. What cannot be read, and questions on which
-    people disagree, are listed as conflicts and asked again; `labeler round` goes on once no task is open. With --wait
-    and --watch they are sent again at once, and the workspace stays free for other commands between two looks.
+    Fetches new, edited, skipped and deleted annotations. Unreadable annotations and disagreements are listed as
+    conflicts and reviewed again; --wait and --watch send these tasks at once. `labeler round` continues once no task
+    is open. Other commands may use the workspace between two polls.
 
     \b
     Example:  labeler pull
               labeler pull --wait && labeler round
     """
     if watch and (wait or as_json):
-        raise click.UsageError("--watch tells people and never ends: use --wait with --json")
+        raise click.UsageError("Give --watch without --wait and --json.")
     done = _turn(workspace, sets, everything=everything, send=wait or watch)
     if watch or not as_json:
         click.echo(_pulled_text(done))
@@ -214,7 +214,7 @@ def pull_command(
 
 
 def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
-    """One pull. `send`: what is to be asked again is sent at once."""
+    """Pull once; with `send`, send the tasks to review again."""
     from labeler.review.follow_up import resolve
     from labeler.review.studio.pull import pull, standing_now
     from labeler.review.studio.push import push
@@ -238,11 +238,11 @@ def _poll_seconds(workspace: Path | None, sets: tuple[str, ...]) -> float:
 
 
 def _pulled_text(done: Pulled) -> str:
-    counted = [(done.skipped, "skipped"), (done.deleted, "taken back"), (done.gone, "tasks deleted there")]
-    more = "".join(f", {count} {what}" for count, what in counted if count)
+    counts = [(done.skipped, "skipped"), (done.deleted, "deleted"), (done.gone, "tasks deleted on the server")]
+    more = "".join(f", {count} {what}" for count, what in counts if count)
     lines = [f"{done.reviews} reviews{more}; {done.open} tasks open"]
     if done.foreign:
-        lines.append(f"{done.foreign} tasks there are none of ours and are left alone")
+        lines.append(f"{done.foreign} tasks on the server are not from this workspace and are ignored")
     if done.conflicts:
         rows = [(each.question_id, each.reviewer, each.why, each.url or "-") for each in done.conflicts]
         plural = "s" if len(rows) > 1 else ""

@@ -1,14 +1,18 @@
-"""What people read on a terminal: rates, tables, and the log on stderr."""
+"""Text for people: percentages, tables, cut and emphasised text, and the log on stderr."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import unicodedata
 from typing import Any
 
+COLUMNS = 40  # of a question or an answer in a table
+
 
 def log_to_stderr() -> None:
+    """Send the log lines of the tool and of warnings to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
     logging.getLogger("mrc").setLevel(logging.INFO)
@@ -16,12 +20,12 @@ def log_to_stderr() -> None:
 
 
 def percent(value: float | None) -> str:
-    """A rate for people: 0.873 is `87.3`; a dash where there is none."""
+    """Format a rate in percent: 0.873 is `87.3`, None a dash."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """Aligned columns: text to the left, numbers to the right. Wide (Korean) characters count as two."""
+    """Align columns: text to the left, numbers to the right. Wide (Korean) characters take two columns."""
     cells = [tuple(str(cell) for cell in row) for row in rows]
     widths = [max(_width(line[place]) for line in [header, *cells]) for place in range(len(header))]
     numeric = [
@@ -36,6 +40,22 @@ def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join(line(each) for each in [header, *cells])
+
+
+def clipped(text: str, columns: int = COLUMNS) -> str:
+    """Put the text on one line and cut it to `columns` columns; a wide (Korean) character takes two."""
+    line, used = " ".join(text.split()), 0
+    for position, character in enumerate(line):
+        used += _width(character)
+        if used > columns:
+            return line[: max(position - 1, 0)] + "…"
+    return line
+
+
+def emphasis() -> tuple[str, str]:
+    """The strings that go around emphasised text on stdout: bold on a terminal, « and » elsewhere."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return ("«", "»") if plain else ("\x1b[1m", "\x1b[0m")
 
 
 def _width(text: str) -> int:

@@ -9,6 +9,7 @@ LabelerError
 ├── ExportRefused       there is nothing to export, or it is not what is stored
 ├── NotReady            a step whose precondition is missing; the message names the command that mends it
 ├── NothingToDo         a step that would change nothing; the message says why
+├── NotConfirmed        a command that undoes something, without a terminal to confirm it on
 └── StudioError         Label Studio: something is not as it must be there
     ├── ServerDown      it does not answer, or answers that it is broken; `unsure`: the request may have arrived
     ├── NotLabelStudio  something else answers at its address
@@ -53,6 +54,10 @@ class NotReady(LabelerError):
 
 class NothingToDo(LabelerError):
     """A step that would change nothing; the message says why."""
+
+
+class NotConfirmed(LabelerError):
+    """A command that undoes something and was neither confirmed by --yes nor run on a terminal."""
 
 
 class StudioError(LabelerError):

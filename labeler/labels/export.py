@@ -1,11 +1,11 @@
-"""Labels out of a workspace, every answer checked against its passage once more, with where it came from beside it."""
+"""Export labels with their provenance; every answer is checked against its passage."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -14,8 +14,9 @@ from db import queries
 from db.rows import LabelRow, TrainingRow
 from db.vocabulary import LABEL_KINDS, ROLES
 from labeler.core.convert import shown_passages, to_example
-from labeler.core.errors import ExportRefused
+from labeler.core.errors import ExportRefused, FileError
 from labeler.core.files import atomic_folder, atomic_write
+from labeler.labels.browse import TRAINING_ROLES
 from mrc.squad import write_squad
 from mrc.types import Example
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from db.engine import Database, Session
 
 FORMATS = ("squad", "squad_v2", "jsonl", "csv", "hf")
-TEACHING = ("gold", "pool")  # roles exported unless others are asked for
+HELD_OUT = {"calibration": "calibration", "dev": "evaluation", "test": "evaluation"}  # role -> purpose
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a label came from; a part that its kind does not have is None."""
+    """Provenance of a label; a part that its kind does not have is None."""
 
     role: str  # of the question
     kind: str  # gold, human, pseudo
@@ -36,14 +37,14 @@ class Provenance:
     model: str | None  # hash
     index: str | None  # fingerprint
     calibrator: str | None  # hash
-    threshold: float | None  # of release, as it stood
+    threshold: float | None  # of release, at that time
     confidence: float | None
     reviewer: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedLabel:
-    """A question with its golds in one passage, and their provenance."""
+    """A question with its answers in one passage, and their provenance."""
 
     example: Example
     provenance: Provenance
@@ -51,7 +52,7 @@ class ExportedLabel:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written. `left_out`: live labels of these kinds and roles that were not, by the reason."""
+    """Counts of labels written, and `left_out`: counts of live labels that were not, by reason."""
 
     labels: int
     path: str
@@ -65,49 +66,71 @@ def export_labels(
     *,
     format: str,
     kinds: Sequence[str] = LABEL_KINDS,
-    roles: Sequence[str] = TEACHING,
+    roles: Sequence[str] = TRAINING_ROLES,
 ) -> ExportReport:
-    """What was written to `path`: live labels of these kinds on questions of these roles, in question id order.
+    """Write live labels of these kinds on questions of these roles to `path`, in question id order.
 
-    Of the gold and pool roles only what may leave: pseudo-labels that were released, no answer from a passage that
-    belongs to dev, test or calibration. Golds leave once each, however often the file that brought them had them. Equal
-    contents give equal bytes. `hf` writes a folder, the others one file,
-    whole or not at all.
+    Of gold and pool questions only released labels are written, and no answer from a passage that belongs to a dev,
+    test or calibration question. A question that several files brought is written once. Equal labels give equal bytes.
+    `hf` writes a folder, the other formats one file, atomically.
 
     Raises:
-        ExportRefused: there is nothing to export, or an answer does not stand in its passage.
+        ExportRefused: there is nothing to export, or an answer is not at its offsets.
         FileError, OSError: the place cannot be written.
     """
     _check_known("format", [format], FORMATS)
     _check_known("kind", kinds, LABEL_KINDS)
     _check_known("role", roles, ROLES)
+    if not path.parent.is_dir():
+        raise FileError(f"folder {path.parent} does not exist")
     with database.read() as session:
         found = _exported(session, kinds, roles)
-        teaching = [role for role in roles if role in TEACHING]
-        live = queries.live_labels(session, kinds=kinds, roles=teaching)
-    unreleased = sum(not label.released for label in live)
-    barred = len(live) - unreleased - sum(label.provenance.role in teaching for label in found)
+        left_out = _left_out(session, found, kinds, roles)
     usable = [label for label in found if label.example.answers or format != "squad"]
+    left_out["without an answer, which SQuAD 1.1 cannot store"] = len(found) - len(usable)
     if not usable:
-        held = f" ({unreleased} pseudo-labels are not released)" if unreleased else ""
-        raise ExportRefused(f"no live label to export: kinds {', '.join(kinds)}, questions of {', '.join(roles)}{held}")
+        reasons = "".join(f"; left out: {count} {reason}" for reason, count in left_out.items() if count)
+        wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
+        raise ExportRefused(f"no live label to export: {wanted}{reasons}")
     if format == "hf":
         with atomic_folder(path) as folder:
             _write_dataset(usable, folder)
     else:
         with atomic_write(path) as file:
             _WRITERS[format](usable, file)
-    left_out = {
-        "pseudo-labels that are not released": unreleased,
-        "labels on passages that belong to calibration, dev or test": barred,
-        "no_answer labels, which SQuAD 1.1 cannot say": len(found) - len(usable),
-    }
     return ExportReport(
         labels=len(usable),
         path=str(path),
         kinds=dict(sorted(Counter(label.provenance.kind for label in usable).items())),
-        left_out={why: count for why, count in left_out.items() if count},
+        left_out={reason: count for reason, count in left_out.items() if count},
     )
+
+
+def _left_out(
+    session: Session, found: Sequence[ExportedLabel], kinds: Sequence[str], roles: Sequence[str]
+) -> dict[str, int]:
+    """Count live labels of these kinds that are not exported, by reason."""
+    training = [role for role in roles if role in TRAINING_ROLES]
+    live = queries.live_labels(session, kinds=kinds, roles=training)
+    unreleased = sum(not label.released for label in live)
+    exported = sum(label.provenance.role in training for label in found)
+    counts = Counter({"pseudo-labels that are not released": unreleased})
+    counts["in passages of calibration, dev or test questions"] = len(live) - unreleased - exported
+    if "gold" in roles:
+        counts.update(_held_out(session, kinds, [role for role in HELD_OUT if role not in roles]))
+    return dict(counts)
+
+
+def _held_out(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> Iterator[str]:
+    """Yield the reason for each live label of these held-out roles."""
+    labels = queries.live_labels(session, kinds=kinds, roles=roles)
+    questions = {row.id: row for row in queries.questions(session, ids=[label.question_id for label in labels])}
+    for label in labels:
+        role, imported = label.question_role, questions[label.question_id].imported_role
+        if imported == role:
+            yield f"of {role} questions (--role {role} exports them)"
+        else:
+            yield f"of {imported} questions now used for {HELD_OUT[role]} (--role {role} exports them)"
 
 
 def _check_known(name: str, values: Iterable[str], known: Sequence[str]) -> None:
@@ -118,17 +141,17 @@ def _check_known(name: str, values: Iterable[str], known: Sequence[str]) -> None
 
 def _exported(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> list[ExportedLabel]:
     rows = [row for row in queries.exportable_labels(session, kinds=kinds) if row.question.role in roles]
-    rows += _evaluation_rows(session, kinds, [role for role in roles if role not in TEACHING])
+    rows += _evaluation_rows(session, kinds, [role for role in roles if role not in TRAINING_ROLES])
     rows.sort(key=lambda row: row.question.id)
     models = {row.id: row.hash for row in queries.models(session)}
     used = {key for row in rows if (key := row.label.calibrator_id) is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
-    shown = [row for row in rows if row.passages]  # a no_answer whose passages are all held out has nothing to show
+    shown = [row for row in rows if row.passages]  # a no_answer may have no passage that is not held out
     return [_checked(ExportedLabel(to_example(row), _provenance(row.label, models, calibrators))) for row in shown]
 
 
 def _evaluation_rows(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> list[TrainingRow]:
-    """Labels of held-out questions; these teach with weight 0."""
+    """Return labels of held-out questions, with training weight 0."""
     found = [one for role in roles for one in queries.labelled_questions(session, role) if one.label.kind in kinds]
     shown = [shown_passages(one.label) for one in found]
     passages = queries.passages(session, {key for keys in shown for key in keys})
@@ -156,12 +179,14 @@ def _checked(label: ExportedLabel) -> ExportedLabel:
     for span in label.example.answers:
         if label.example.context[span.start : span.end] != span.text:
             place = f"{span.start}-{span.end} of passage {span.passage_id}"
-            raise ExportRefused(f"question {label.example.id}: its answer does not stand at {place}; mend the label")
+            raise ExportRefused(
+                f"question {label.example.id}: its answer is not at {place}; correct it: labeler labels set"
+            )
     return label
 
 
 def _record(label: ExportedLabel) -> dict[str, Any]:
-    """One label as a flat record; `labeler import` reads it back."""
+    """Return one label as a flat record, which `labeler import` reads."""
     example = label.example
     return {
         "id": example.id,
@@ -183,7 +208,7 @@ def _write_squad(labels: Sequence[ExportedLabel], file: TextIO, version: Literal
     for article in data["data"]:
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
-                qa["provenance"] = provenance[qa["id"]]  # the official scripts look at the fields that they know
+                qa["provenance"] = provenance[qa["id"]]  # the official scripts ignore unknown fields
     json.dump(data, file, ensure_ascii=False)
     file.write("\n")
 

@@ -1,4 +1,4 @@
-"""Where a typed answer stands in passages: exactly, and nearly."""
+"""Find a typed answer in passages: exact matches, and near ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from db.rows import SpanRow
 
-SHORTEST_PART = 2  # characters in common that are worth telling
+SHORTEST_PART = 2  # characters in common that are worth showing
 
 
 def occurrences(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
-    """Every place of the exact text in the passages (id -> text), in their order; overlapping ones too."""
+    """Return every exact occurrence in the passages (id -> text), in their order; overlapping ones too."""
     found = []
     for key, passage in passages.items():
         start = passage.find(text) if text else -1
@@ -23,7 +23,7 @@ def occurrences(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
 
 
 def near(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
-    """Places that differ from the text only in Unicode normal form, case or white space, in the passages' order."""
+    """Return occurrences that differ only in Unicode normal form, case or white space, in the passages' order."""
     wanted = "".join(folded for folded, _, _ in _folded(text))
     found = []
     for key, passage in passages.items():
@@ -42,7 +42,7 @@ def near(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
 
 
 def longest_part(text: str, passages: Mapping[str, str]) -> str:
-    """The longest run of the text that stands in a passage, as it was typed; empty where nothing worth telling does."""
+    """Return the longest part of the text that is in a passage, as typed; empty below SHORTEST_PART characters."""
     best = ""
     for passage in passages.values():
         matcher = difflib.SequenceMatcher(None, text, passage, autojunk=False)
@@ -53,7 +53,7 @@ def longest_part(text: str, passages: Mapping[str, str]) -> str:
 
 
 def _folded(text: str) -> Iterator[tuple[str, int, int]]:
-    """(folded text, start, end) of each character with the marks that belong to it; none for white space."""
+    """Yield (folded text, start, end) of each character with its combining marks; nothing for white space."""
     start = 0
     for end in range(1, len(text) + 1):
         if end < len(text) and _joins(text[end]):
@@ -66,5 +66,5 @@ def _folded(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _joins(character: str) -> bool:
-    """Whether a character belongs to the one before: a combining mark, or a later part of a Hangul syllable."""
+    """Whether a character joins the one before: a combining mark, or a later part of a Hangul syllable."""
     return unicodedata.combining(character) != 0 or "\u1160" <= character <= "\u11ff"

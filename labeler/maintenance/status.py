@@ -1,4 +1,4 @@
-"""Where a workspace stands, and what to do next."""
+"""The state of a workspace, and what to do next."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from db import queries
+from db.engine import Session
 from db.rows import Counts, RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.review.agreement import matcher_of
-from labeler.review.statistics import ProjectSummary, ReviewStatistics, review_statistics, studio_projects
+from labeler.review.statistics import ProjectSummary, ReviewStatistics, project_url, review_statistics, studio_projects
 from mrc.errors import MrcError, StaleIndex
 
 
@@ -26,7 +27,7 @@ class ReaderStatus:
 
 @dataclass(frozen=True, slots=True)
 class RetrieverStatus:
-    """The trained encoder that the current index finds passages with."""
+    """The trained encoder of the current index."""
 
     round: int
     hash: str
@@ -36,7 +37,7 @@ class RetrieverStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where everything stands; active rows and live labels only."""
+    """The state of a workspace; active rows and live labels only."""
 
     workspace: str
     database: str
@@ -48,17 +49,17 @@ class Status:
     round: int | None  # the newest that is not reverted
     kind: str | None
     stage: str | None
-    tasks: Mapping[str, int]  # by state
+    tasks: Mapping[str, int]  # by state; conflict: questions whose conflict is not resolved
     reviews: ReviewStatistics
     studio: tuple[ProjectSummary, ...]  # projects in Label Studio
     index: str  # current, stale, missing, broken
     reader: ReaderStatus | None
     retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
-    next: str  # the command that leads on
+    next: str  # what to do next, with the command
 
 
 def status(runtime: Runtime) -> Status:
-    """Where everything stands now."""
+    """Return the state of the workspace."""
     matcher = matcher_of(runtime)
     with runtime.database.read() as session:
         counts = queries.counts(session)
@@ -66,6 +67,7 @@ def status(runtime: Runtime) -> Status:
         best = queries.best_model(session)
         open_pool = bool(queries.pool_to_predict(session))
         reviews, studio = review_statistics(session, matcher), studio_projects(session)
+        review = _review_step(session, newest) if newest else None
     index = _index(runtime)
     return Status(
         workspace=str(runtime.workspace.folder),
@@ -78,18 +80,18 @@ def status(runtime: Runtime) -> Status:
         round=newest.number if newest else None,
         kind=newest.kind if newest else None,
         stage=newest.stage if newest else None,
-        tasks=counts.tasks,
+        tasks={**counts.tasks, "conflict": len(reviews.conflicts)},
         reviews=reviews,
         studio=studio,
         index=index,
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
         retriever=_retriever(runtime) if index in ("current", "stale") else None,
-        next=next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
+        next=review or next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
     )
 
 
 def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: bool, open_pool: bool) -> str:
-    """The command that leads on from here. `open_pool`: a question of the pool has no label by a person yet."""
+    """Return the command to run next. `open_pool`: some pool question has no gold or human label."""
     if not sum(counts.questions.values()):
         return "labeler import FILE --as gold" if counts.passages else "labeler import FILE --split gold=1000,pool=rest"
     if newest is not None and newest.is_open:
@@ -97,6 +99,22 @@ def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: boo
     if index != "current" and not given:
         return "labeler index"
     return "labeler round" if newest is None or open_pool else "labeler report"
+
+
+def _review_step(session: Session, row: RoundRow) -> str | None:
+    """Return where to review the open tasks of a round; None if there are none for people to review."""
+    tasks = {task.id: task.question_id for task in queries.tasks(session, round_number=row.number, states=["open"])}
+    if row.stage != "in_review" or row.reviewer not in ("studio", "people") or not tasks:
+        return None
+    count = len(set(tasks.values()))
+    review = f"review {count} question{'s' if count > 1 else ''}"
+    if row.reviewer == "people":
+        return f"{review} with labeler review, then labeler round"
+    sent = {placement.project_id for placement in queries.placements(session, tasks)}
+    urls = [project_url(project) for project in queries.projects(session) if project.id in sent]
+    if not urls:
+        return f"labeler push, then {review} in Label Studio"
+    return f"{review} at {' and '.join(urls)}, then labeler round"
 
 
 def _index(runtime: Runtime) -> str:

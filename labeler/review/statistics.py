@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from db import queries
 from db.engine import Session
-from db.rows import ReviewRow
+from db.rows import ReviewRow, StudioProjectRow
 from db.vocabulary import VERDICTS
 from labeler.review.agreement import Agreement, AnswerMatcher, by_question, measure_agreement
 
@@ -76,7 +76,7 @@ def studio_projects(session: Session) -> tuple[ProjectSummary, ...]:
     """The workspace's projects in Label Studio, oldest first; without those that were deleted there."""
     return tuple(
         ProjectSummary(
-            url=f"{row.url}/projects/{row.remote_id}/data",
+            url=project_url(row),
             blind=row.blind,
             reviewers=row.reviewers,
             tasks=len(queries.live_tasks(session, row.id)),
@@ -84,6 +84,11 @@ def studio_projects(session: Session) -> tuple[ProjectSummary, ...]:
         for row in queries.projects(session)
         if row.remote_id is not None
     )
+
+
+def project_url(project: StudioProjectRow) -> str:
+    """Return the address of a project's tasks."""
+    return f"{project.url}/projects/{project.remote_id}/data"
 
 
 def _reviewers(reviews: Sequence[ReviewRow]) -> tuple[Reviewer, ...]:
@@ -109,4 +114,5 @@ def _conflicts(session: Session, rounds: Iterable[int]) -> list[str]:
             states = {task.state for task in attempts}
             if "conflict" in states and "done" not in states:
                 found.add(question_id)
-    return sorted(found)
+    human = queries.live_labels(session, kinds=["human"], question_ids=found)
+    return sorted(found - {label.question_id for label in human})

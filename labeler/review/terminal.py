@@ -290,7 +290,7 @@ def _advice(row: RoundRow, left: int, others: int) -> str:
     if left:
         return "go on with: labeler review"
     if others:
-        return f"{others} tasks need another person: labeler review --as NAME"
+        return f"{others} tasks need another person: labeler review --reviewer-name NAME"
     return f"round {row.number} has no open task; go on with: labeler round"
 
 

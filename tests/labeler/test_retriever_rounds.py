@@ -408,7 +408,7 @@ def test_reverting_what_was_indexed_again_names_the_command_that_leads_on(runtim
     late.write_text("A passage that came after the round.", encoding="utf-8")
     import_files(runtime.database, [str(late)], role="corpus")
     build_index(runtime)
-    told = run("rounds", "revert", "1", "-w", runtime.workspace.folder)
+    told = run("rounds", "revert", "1", "--yes", "-w", runtime.workspace.folder)
     assert "labeler index" in told.out
     assert build_index(runtime).dense == str(runtime.workspace.folder / trained(runtime, 0).path)
 

@@ -90,7 +90,7 @@ def states(ws: Path) -> dict[str, str]:
 def piped(ws: Path, typed: str, *arguments: str) -> Ran:
     """`labeler review` with these lines on stdin."""
     with mock.patch.object(sys, "stdin", io.StringIO(typed)):
-        return run("review", "--as", "kim", "-w", ws, *arguments)
+        return run("review", "--reviewer-name", "kim", "-w", ws, *arguments)
 
 
 def test_enter_accepts_the_first_candidate_and_a_digit_another(ws: Path) -> None:
@@ -330,14 +330,14 @@ def test_the_next_call_goes_on_where_the_input_ended(ws: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 256, "a\x1bb"])
 def test_a_name_that_cannot_be_told_apart_is_wrong_usage(ws: Path, name: str) -> None:
-    assert run("review", "--as", name, "-w", ws).code == 2
+    assert run("review", "--reviewer-name", name, "-w", ws).code == 2
 
 
 def test_one_person_has_one_name_in_every_unicode_form(ws: Path) -> None:
     with mock.patch.object(sys, "stdin", io.StringIO("n\nn\nn\nn\n")):
-        run("review", "--as", unicodedata.normalize("NFD", "한빛"), "-w", ws)
+        run("review", "--reviewer-name", unicodedata.normalize("NFD", "한빛"), "-w", ws)
     with mock.patch.object(sys, "stdin", io.StringIO("n\n")):
-        assert "0 reviews," in run("review", "--as", " 한빛 ", "-w", ws).out
+        assert "0 reviews," in run("review", "--reviewer-name", " 한빛 ", "-w", ws).out
 
 
 class Terminal:
@@ -345,7 +345,7 @@ class Terminal:
 
     def __init__(self, ws: Path) -> None:
         self._fd, child = pty.openpty()
-        command = [sys.executable, "-m", "labeler", "review", "--as", "kim", "-w", str(ws)]
+        command = [sys.executable, "-m", "labeler", "review", "--reviewer-name", "kim", "-w", str(ws)]
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60", "PYTHONIOENCODING": "utf-8"}
         environment.pop("NO_COLOR", None)
         self.process = subprocess.Popen(

@@ -1,36 +1,99 @@
-"""Text of answers and rejected rows, and cells of tables; `events`, `rounds` and `evaluation` describe results."""
+"""Text of labels, questions and passages; the modules describe events, evaluations, rounds and the workspace."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from labeler.core.console import clipped, percent, table
+
 if TYPE_CHECKING:
+    from labeler.labels.browse import LabelList, QuestionList, StoredLabel, StoredPassage, StoredQuestion
     from mrc.squad import Rejected
 
-COLUMNS = 40  # of a question or an answer in a table
-SHOWN = 10  # rejected rows told to people; --json has all
+SHOWN = 10  # rejected rows printed as text; --json lists all
+_HELD_OUT = {"calibration": "used for calibration", "dev": "used for evaluation", "test": "used for evaluation"}
+
+
+def labels_table(found: LabelList) -> str:
+    """A table of labels, and how many more match."""
+    header = ("label", "question id", "role", "question", "answer", "kind", "round", "confidence %", "state")
+    rows = [
+        (
+            each.id,
+            each.question_id,
+            each.role,
+            clipped(each.question),
+            answer_text(answer.text for answer in each.answers),
+            each.kind,
+            number(each.round),
+            percent(each.confidence),
+            _state(each),
+        )
+        for each in found.labels
+    ]
+    return _listing(table(header, rows), len(rows), found.total, "label")
+
+
+def _state(label: StoredLabel) -> str:
+    if label.withdrawn_at is not None:
+        return f"withdrawn: {label.withdrawal_reason}"
+    if label.role in _HELD_OUT:
+        return _HELD_OUT[label.role]
+    uses = (("exportable", label.released), ("used in training", label.train_weight > 0))
+    return ", ".join(word for word, true in uses if true) or "not used"
+
+
+def questions_table(found: QuestionList) -> str:
+    """A table of questions, and how many more match."""
+    return _listing(_questions(found.questions), len(found.questions), found.total, "question")
+
+
+def _questions(found: Sequence[StoredQuestion]) -> str:
+    header = ("question id", "role", "question", "label", "answer")
+    rows = [(each.id, each.role, clipped(each.question), each.label or "-", _answer(each)) for each in found]
+    return table(header, rows)
+
+
+def _answer(question: StoredQuestion) -> str:
+    if question.label is not None:
+        return answer_text(question.answers)
+    if question.exclusion_reason is not None:
+        return f"excluded: {question.exclusion_reason}"
+    return f"duplicate of {question.duplicate_of}" if question.duplicate_of else ""
+
+
+def _listing(text: str, listed: int, total: int, name: str) -> str:
+    if not total:
+        return f"no {name}"
+    more = f"\n{listed} of {total} {name}s; --limit N shows more, --json lists all" if listed < total else ""
+    return text + more
+
+
+def passage_text(found: StoredPassage) -> str:
+    """The whole passage with its title and id, and the questions about it."""
+    head = f"{found.title or 'untitled'} (paragraph {found.position + 1})\npassage {found.id}\n\n{found.text}\n"
+    return f"{head}\n{_questions(found.questions)}" if found.questions else f"{head}\nno question about it"
+
+
+def number(value: int | None) -> str:
+    """A number for a table; a dash for None."""
+    return "-" if value is None else str(value)
 
 
 def answer_text(texts: Iterable[str]) -> str:
-    """The different golds of a label in quotes; words where it has none."""
+    """The different answers of a label in quotes, or "no answer"."""
     different = list(dict.fromkeys(texts))
     return clipped(" | ".join(f"'{text}'" for text in different)) if different else "no answer"
 
 
-def clipped(text: str, columns: int = COLUMNS) -> str:
-    """The text on one line of at most `columns` columns; a wide (Korean) character takes two."""
-    line, used = " ".join(text.split()), 0
-    for position, character in enumerate(line):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if used > columns:
-            return line[: max(position - 1, 0)] + "…"
-    return line
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts in one line: `60 gold, 12 human`."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
-    """The first rejected rows in words, and how many more there are."""
-    told = [f"rejected {row.where}: {row.why}" for row in rejected[:SHOWN]]
+    """The first rejected rows with their reasons, and how many more there are."""
+    lines = [f"rejected {row.where}: {row.why}" for row in rejected[:SHOWN]]
     more = len(rejected) - SHOWN
-    return [*told, f"... and {more} more; --json lists all"] if more > 0 else told
+    return [*lines, f"... and {more} more; --json lists all"] if more > 0 else lines

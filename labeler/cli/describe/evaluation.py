@@ -51,11 +51,11 @@ def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
 
 
 def _rules_text(found: Sequence[RuleEffect]) -> str:
-    """Each rule with what it changes on dev, and examples of it."""
+    """What each rule changed on dev, with examples."""
     from mrc.postprocess.rules import chosen
 
     if not found:
-        return "no rule was tried: no round has closed with this reader and dev questions"
+        return "no rule was evaluated: no round has closed with this reader and dev questions"
     on = chosen(found)
     rows = [
         (
@@ -68,15 +68,15 @@ def _rules_text(found: Sequence[RuleEffect]) -> str:
         )
         for each in found
     ]
-    signs = {(False, True): "fixed", (True, False): "broken"}
+    outcomes = {(False, True): "fixed", (True, False): "broken"}
     examples = [
-        (each.rule, signs.get((case.was_right, case.is_right), "as before"), case.before, case.after)
+        (each.rule, outcomes.get((case.was_right, case.is_right), "unchanged"), case.before, case.after)
         for each in found
         for case in each.examples
     ]
-    parts = ["rules on answers, on dev", table(("rule", "", "changed", "fixed", "broken", "exact match"), rows)]
+    parts = ["post-processing rules on dev", table(("rule", "", "changed", "fixed", "broken", "exact match"), rows)]
     if examples:
-        parts += ["", table(("rule", "case", "answer", "by the rule"), examples)]
+        parts += ["", table(("rule", "case", "answer", "with the rule"), examples)]
     return "\n".join(parts)
 
 

@@ -1,85 +1,203 @@
-"""Text of rounds: their summaries, forecasts, lists and differences."""
+"""Text of rounds: forecasts, summaries, lists, one round, and the comparison of two. Rates are in percent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from labeler.cli.describe import counted
+from labeler.core.console import clipped, percent, table
 
 if TYPE_CHECKING:
     from labeler.rounds.forecast import Forecast
 
+_NEXT = {
+    "predicted": "next: select questions",
+    "in_review": "waiting for reviewers",
+    "reviewed": "next: label",
+    "certified": "next: label",
+    "labelled": "next: train",
+    "trained": "next: evaluate",
+    "closed": "closed",
+}
+_FIRST_STEP = {"loop": "next: predict", "cold": "next: select questions"}
+
+
+def stage_text(kind: str, stage: str) -> str:
+    """What an open round does next, or that it is closed."""
+    return _FIRST_STEP.get(kind, "next: train") if stage == "open" else _NEXT[stage]
+
 
 def predicted_text(number: int, predicted: int, before: int, seconds: float) -> str:
+    """How many questions were predicted, and the next command."""
     if before == predicted:
-        told = f"round {number}: all {predicted} questions were predicted before"
+        text = f"round {number}: all {predicted} questions were predicted before"
     else:
-        already = f", {before} were before" if before else ""
-        told = f"round {number}: {predicted - before} questions predicted in {seconds:.0f} s{already}"
-    return f"{told} (pool and calibration)\nnext: labeler round"
+        already = f", {before} were predicted before" if before else ""
+        text = f"round {number}: {predicted - before} questions predicted in {seconds:.0f} s{already}"
+    return f"{text} (pool and calibration)\nnext: labeler round"
 
 
 def forecast_text(found: Forecast) -> str:
-    def minutes(value: float | None) -> str:
-        return "not known before a first time" if value is None else f"{value:.1f} minutes"
-
-    def size(value: int | None) -> str:
-        return "not known before a first reader" if value is None else f"{value / 2**20:,.0f} MiB"
-
-    where = f"goes on from {found.stage}" if found.stage else "would be opened"
+    """What the round would read, train and review, and the disk it needs."""
+    where = stage_text(found.kind, found.stage) if found.stage else "not open yet"
     facts = (
-        ("round", f"{found.round} ({found.kind}) {where}; nothing was changed"),
-        ("reading", f"{found.questions} questions, {found.sequences} sequences: {minutes(found.reading_minutes)}"),
-        ("training", minutes(found.training_minutes)),
-        ("reviews", f"{found.reviews} of {found.tasks} questions at most, by: {found.reviewer}"),
-        ("disk", f"{size(found.disk.kept)} kept, {size(found.disk.peak)} while training, {size(found.disk.free)} free"),
+        ("round", f"{found.round} ({found.kind}), {where}; nothing was changed"),
+        ("reading", f"{found.questions} questions, {found.sequences} sequences: {_minutes(found.reading_minutes)}"),
+        ("training", _minutes(found.training_minutes)),
+        ("reviews", f"at most {found.reviews} reviews of {found.tasks} questions, reviewer: {found.reviewer}"),
     )
-    return "\n".join(f"{name:<10} {value}" for name, value in facts)
+    disk = found.disk
+    space = "not known before the first training"
+    if disk.kept is not None and disk.peak is not None:
+        space = f"{_size(disk.kept)} kept, {_size(disk.peak)} during training, {_size(disk.free)} free"
+    return "\n".join([*(f"{name:<10} {value}" for name, value in facts), f"disk: {space}"])
 
 
-def summary_text(told: dict[str, Any]) -> str:
-    labels = ", ".join(f"{count} {kind}" for kind, count in told["labels"].items())
-    lines = [f"round {told['round']} ({told['kind']}): {told['stage']}; labels: {labels}"]
-    release = told["release"] or {}
-    if told["stage"] == "closed" and release and release.get("threshold") is None:
+def _minutes(value: float | None) -> str:
+    return "not known before the first round" if value is None else f"{value:.1f} minutes"
+
+
+def _size(value: int) -> str:
+    return f"{value / 2**20:,.0f} MiB"
+
+
+def summary_text(found: Mapping[str, Any]) -> str:
+    """What a round did: labels, the gate's decision, dev scores, and what it waits for."""
+    stage = stage_text(found["kind"], found["stage"])
+    lines = [f"round {found['round']} ({found['kind']}): {stage}; labels: {counted(found['labels'])}"]
+    release = found["release"] or {}
+    if found["stage"] == "closed" and release and release.get("threshold") is None:
         lines.append(f"  no pseudo-label released: {release['why']}")
-    if told["gate"]:
-        lines.append(f"  {told['gate']['why']}")
-    if told["retriever"] and told["retriever"]["gate"]:
-        lines.append(f"  retriever {told['retriever']['gate']['why']}")
-    if told["waiting_for"]:
-        lines.append(f"  waiting for {told['waiting_for']}")
+    if found["gate"]:
+        lines.append(f"  {found['gate']['why']}")
+    if found["retriever"] and found["retriever"]["gate"]:
+        lines.append(f"  retriever {found['retriever']['gate']['why']}")
+    if found["waiting_for"]:
+        lines.append(f"  waiting for {found['waiting_for']}")
+    if found["scores"]:
+        lines.append(scores_table(found["scores"]))
     return "\n".join(lines)
 
 
-def fields(told: dict[str, Any]) -> str:
-    """One `name: value` a line, nested mappings indented, lists of mappings one line each."""
-    lines: list[str] = []
-
-    def add(value: Any, indent: int) -> None:
-        for name, item in value.items():
-            start = f"{'  ' * indent}{name}:"
-            if isinstance(item, dict) and item:
-                lines.append(start)
-                add(item, indent + 1)
-            elif isinstance(item, list) and item and all(isinstance(each, dict) for each in item):
-                lines.append(start)
-                lines.extend(f"{'  ' * indent}  {_in_line(each)}" for each in item)
-            else:
-                lines.append(f"{start} {_word(item)}")
-
-    add(told, 0)
-    return "\n".join(lines)
+def scores_table(scores: Mapping[str, Any]) -> str:
+    """Dev EM and F1 of the new reader and of the reader before it, with 95% intervals."""
+    rows = [
+        (name, *(cell for metric in ("exact_match", "f1") for cell in _score(reader, metric)))
+        for name, reader in (("new reader", scores["student"]), ("reader before", scores["before"]))
+        if reader is not None
+    ]
+    return table(("dev", "EM %", "95% interval", "F1 %", "95% interval"), rows)
 
 
-def _in_line(entry: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_word(value)}" for name, value in entry.items())
+def _score(reader: Mapping[str, Any], metric: str) -> tuple[str, str]:
+    low, high = reader["intervals"][metric]
+    return percent(reader[metric]), f"{percent(low)} to {percent(high)}"
 
 
-def _word(value: Any) -> str:
+def rounds_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """A table of rounds."""
+    if not found:
+        return "no round yet; run: labeler round"
+    header = ("round", "kind", "stage", "human", "pseudo", "released", "EM %", "F1 %", "verdict")
+    rows = [
+        (
+            each["round"],
+            each["kind"],
+            stage_text(each["kind"], each["stage"]),
+            *(each["written"][name] for name in ("human", "pseudo", "released")),
+            percent((each["gate"] or {}).get("exact_match")),
+            percent((each["gate"] or {}).get("f1")),
+            each["verdict"],
+        )
+        for each in found
+    ]
+    return table(header, rows)
+
+
+def round_text(found: Mapping[str, Any]) -> str:
+    """One round: labels, decision, scores, model, and the settings that differ from the defaults."""
+    head = f"round {found['round']} ({found['kind']}): {stage_text(found['kind'], found['stage'])}, {found['verdict']}"
+    facts = "\n".join(f"{name:<12} {value}" for name, value in _round_facts(found))
+    parts = [f"{head}\n{facts}"]
+    if found["scores"]:
+        parts.append(scores_table(found["scores"]))
+    changed = [(name, _value(value), _value(default)) for name, (default, value) in found["changed_settings"].items()]
+    if changed:
+        parts.append(table(("setting", "value", "default"), changed))
+    return "\n\n".join(parts)
+
+
+def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    closed = f", closed {_minute(found['closed_at'])}" if found["closed_at"] else ""
+    yield "opened", f"{_minute(found['opened_at'])}{closed} (UTC)"
+    yield "labels", counted(found["written"])
+    release = found["release"]
+    if release:
+        threshold = release.get("threshold")
+        yield "release", f"confidence >= {percent(threshold)} %" if threshold is not None else release["why"]
+    for name, checked in (found["pseudo_precision"] or {}).items():
+        if checked["rate"] is not None:
+            yield "precision", f"{percent(checked['rate'])} % of {checked['items']} {name} pseudo-labels are correct"
+    if found["gate"]:
+        yield "gate", found["gate"]["why"]
+        yield from (("alarm", alarm["message"]) for alarm in found["gate"].get("alarms", ()))
+    if found["calibrator"]:
+        yield "calibrator", found["calibrator"]["kind"]
+    model = found["model"]
+    if model:
+        yield "reader", f"{model['path']}, {model['examples']} examples, {model['seconds'] / 60:.1f} minutes"
+    retriever = found["retriever"]
+    if retriever and retriever["gate"]:
+        yield "retriever", retriever["gate"]["why"]
+    yield "seed", str(found["seed"])
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
+
+
+def difference_text(found: Mapping[str, Any]) -> str:
+    """What differs between two rounds: a table of numbers, settings, and examples of changed pseudo-labels."""
+    before, after = found["before"], found["after"]
+    rows = [(name.replace("_", " ") + " %", *map(percent, values)) for name, values in found["scores"].items()]
+    rows += [(f"{name} labels", *map(str, values)) for name, values in found["written"].items()]
+    rows += [(name, _value(old), _value(new)) for name, (old, new) in found["settings"].items()]
+    parts = [table(("", f"round {before}", f"round {after}"), [row for row in rows if row[1] != row[2]])]
+    parts.append(f"pseudo-labels: {counted({kind: len(ids) for kind, ids in found['pseudo'].items()})}")
+    examples = [
+        (each["change"], clipped(each["question"]), _answer(each["before"]), _answer(each["after"]))
+        for each in found["examples"]
+    ]
+    if examples:
+        parts.append(table(("change", "question", f"round {before}", f"round {after}"), examples))
+    total = sum(map(len, found["pseudo"].values()))
+    if total > len(examples):
+        parts[-1] += f"\n{len(examples)} of {total} changes; --json lists all ids"
+    return "\n\n".join(parts)
+
+
+def _answer(text: str | None) -> str:
+    return "-" if text is None else f"'{clipped(text)}'"
+
+
+def _value(value: Any) -> str:
+    """A setting as labeler.toml has it."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(_word, value)) or "none"
-    if value is None or value == {}:
-        return "-"
+        return ", ".join(map(_value, value)) or "none"
+    if value is None or value == "":
+        return "none"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def reverted_text(found: Mapping[str, Any]) -> str:
+    """What reverting rounds changed, and which reader and index are current now."""
+    text = (
+        f"reverted rounds {', '.join(map(str, found['reverted']))}: "
+        f"{found['withdrawn']} labels withdrawn, {found['restored']} restored; current: {found['reader']}"
+    )
+    if found["next"]:
+        return f"{text}\nthe former index is gone or outdated; next: {found['next']}"
+    return f"{text}, index {found['index'][:12]}" if found["retrievers"] else text

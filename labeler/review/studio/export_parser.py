@@ -112,7 +112,7 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], people: People) -> Exp
     if people.only is not None and len(numbers) > 1:
         known = ", ".join(map(str, numbers))
         raise ImportRefused(
-            f"{path}: holds annotations of several people ({known}); give --reviewer NUMBER=NAME of each"
+            f"{path}: holds annotations of several people ({known}); give --reviewer-name NUMBER=NAME of each"
         )
     return Export(tuple(found), tuple(rejected), _notes(found))
 
@@ -183,4 +183,4 @@ def _notes(found: Sequence[Found]) -> tuple[str, ...]:
     numbered = sorted({each.reviewer for each in found if each.numbered})
     if not numbered:
         return ()
-    return (f"people known by a number: {', '.join(numbered)}; name them by: --reviewer NUMBER=NAME",)
+    return (f"people known by a number: {', '.join(numbered)}; name them by: --reviewer-name NUMBER=NAME",)

@@ -287,7 +287,7 @@ def test_an_edit_that_cannot_be_read_takes_the_review_away_until_it_is_mended(ws
 def test_a_person_is_one_by_number_and_by_name(ws: Path, tasks: dict[str, Any]) -> None:
     by_number = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"))]  # asks two people
     by_name = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane", completed_by=by("kim@example.org")))]
-    assert taken(ws, by_number).notes == ("people known by a number: user 1; name them by: --reviewer NUMBER=NAME",)
+    assert taken(ws, by_number).notes == ("people known by a number: user 1; name them by: --reviewer-name NUMBER=NAME",)
     assert taken(ws, by_name).edited == 1
     assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
     assert taken(ws, by_number, by_name, by_number).reviews == 0
@@ -310,12 +310,12 @@ def test_people_known_by_numbers_can_be_named(ws: Path, tasks: dict[str, Any]) -
 
 def test_one_name_is_for_a_file_of_one_person(ws: Path, tasks: dict[str, Any]) -> None:
     one = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", completed_by=7))])
-    ok("import", one, "--as", "reviews", "--reviewer", "kim", "-w", ws)
+    ok("import", one, "--as", "reviews", "--reviewer-name", "kim", "-w", ws)
     assert said(ws) == [("q3", "kim", "Dunmor")]
     two = tmp_file(
         ws, [entry(tasks["q2"], answer(2, tasks["q2"], "Ilvane"), answer(3, tasks["q2"], "1840", completed_by=2))]
     )
-    fault = run("import", two, "--as", "reviews", "--reviewer", "kim", "-w", ws).fault
+    fault = run("import", two, "--as", "reviews", "--reviewer-name", "kim", "-w", ws).fault
     assert "holds annotations of several people (1, 2)" in fault
 
 
@@ -479,7 +479,7 @@ def test_options_that_do_not_go_with_reviews_are_wrong_usage(ws: Path, wrong: tu
 
 
 def test_a_reviewer_goes_with_reviews_alone(ws: Path) -> None:
-    assert run("import", "x.json", "--as", "gold", "--reviewer", "kim", "-w", ws).code == 2
+    assert run("import", "x.json", "--as", "gold", "--reviewer-name", "kim", "-w", ws).code == 2
 
 
 def test_people_are_told_what_was_taken_and_what_to_do_next(ws: Path, tasks: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def test_undoing_an_import_takes_back_what_it_brought_and_only_once(workspace: P
     (import_id,) = ok("import", gold, "--as", "gold", "-w", workspace)["imports"]
     undone = ok("import", "--undo", str(import_id), "-w", workspace)
     assert (undone["passages"], undone["questions"], undone["labels"]) == (3, 4, 4)
-    assert ok("labels", "list", "-w", workspace) == {"labels": []}
+    assert ok("labels", "list", "-w", workspace) == {"labels": [], "total": 0}
     assert "undone already" in run("import", "--undo", str(import_id), "-w", workspace).fault
     assert "no import 99" in run("import", "--undo", "99", "-w", workspace).fault
 
@@ -108,14 +108,14 @@ def test_the_list_of_imports_tells_which_are_undone(workspace: Path, gold: Path,
     ("arguments", "said"),
     [
         ((), "at least one FILE"),
-        (("f.json",), "--as ROLE or --split"),
-        (("f.json", "--as", "gold", "--split", "gold=1"), "--as ROLE or --split"),
+        (("f.json",), "--as ROLE, or split it with --split"),
+        (("f.json", "--as", "gold", "--split", "gold=1"), "Give --as or --split, not both."),
         (("f.json", "--as", "silver"), "silver"),
         (("f.json", "--split", "gold=many"), "whole number above 0"),
         (("f.json", "--split", "silver=1"), "silver"),
-        (("f.json", "--undo", "1"), "stand alone"),
-        (("--undo", "1", "--as", "gold"), "stand alone"),
-        (("--undo", "1", "--list"), "stand alone"),
+        (("f.json", "--undo", "1"), "Give --list or --undo alone"),
+        (("--undo", "1", "--as", "gold"), "Give --list or --undo alone"),
+        (("--undo", "1", "--list"), "Give --list or --undo alone"),
     ],
 )
 def test_wrong_usage_of_import_ends_with_2(workspace: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -136,7 +136,7 @@ def test_a_write_is_refused_while_another_process_works_here(
     named = [str(gold) if each == "FILE" else each for each in arguments]
     with open_workspace(workspace).lock("labeler round"):
         assert "labeler round" in run(*named, "-w", workspace).fault
-    assert ok("labels", "list", "-w", workspace) == {"labels": []}
+    assert ok("labels", "list", "-w", workspace) == {"labels": [], "total": 0}
 
 
 def test_an_exported_squad_file_holds_the_labels_with_their_answers_in_place(

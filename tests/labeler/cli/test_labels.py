@@ -127,11 +127,11 @@ def test_listing_labels_of_what_is_not_stored_is_refused(workspace: Path) -> Non
 def test_columns_stand_below_one_another_in_korean_too(workspace: Path) -> None:
     header, *rows = run("labels", "list", "-w", workspace).out.splitlines()
     assert len(rows) == 4
-    assert {columns(row[: row.index("  gold  ")]) for row in rows} == {columns(header[: header.index("  kind")])}
+    assert {columns(row[: row.rindex("  gold  ")]) for row in rows} == {columns(header[: header.index("  kind")])}
 
 
 def test_a_text_becomes_the_label_where_it_stands(workspace: Path) -> None:
-    (label,) = ok("label", "set", "q3", "--text", "1840", "--reviewer", "eunji", "-w", workspace)["labels"]
+    (label,) = ok("label", "set", "q3", "--text", "1840", "--reviewer-name", "eunji", "-w", workspace)["labels"]
     assert label["answers"] == [{"text": "1840", "passage_id": TOWER_ID, "start": 42, "end": 46}]
     assert (label["kind"], label["origin"], label["reviewer"]) == ("human", "manual", "eunji")
     assert TOWER[42:46] == "1840"
@@ -148,7 +148,7 @@ def test_a_label_set_by_hand_replaces_the_one_before_which_stays_in_the_list_of_
 
 def test_a_text_at_two_places_is_refused_with_the_offsets_of_both(workspace: Path) -> None:
     fault = run("label", "set", "q1", "--text", "항구", "-w", workspace).fault
-    assert "stands at 2 places" in fault
+    assert "occurs 2 times" in fault
     assert "--start 4 --end 6" in fault  # 벨모라 항구는
     assert "--start 25 --end 27" in fault
     assert (HARBOUR[4:6], HARBOUR[25:27]) == ("항구", "항구")
@@ -172,8 +172,8 @@ def test_offsets_outside_of_the_passage_are_refused(workspace: Path, arguments: 
 @pytest.mark.parametrize(
     ("question", "arguments", "said"),
     [
-        ("q3", ("--text", "Arnen"), "stands nowhere"),
-        ("q3", ("--text", ""), "stands nowhere"),
+        ("q3", ("--text", "Arnen"), "is not in passage"),
+        ("q3", ("--text", ""), "is not in passage"),
         ("q3", ("--text", "Ilvane", "--passage", "nowhere"), "'nowhere' is not stored"),
         ("q9", ("--text", "Ilvane"), "'q9' is not stored"),
     ],
@@ -238,16 +238,18 @@ def test_an_answer_is_said_in_one_way_only(workspace: Path, arguments: tuple[str
 
 
 def test_a_withdrawn_label_is_gone_and_the_reason_stays(workspace: Path) -> None:
-    (label,) = ok("label", "withdraw", "q3", "--why", "wrong tower", "--reviewer", "eunji", "-w", workspace)["labels"]
+    (label,) = ok("label", "withdraw", "q3", "--reason", "wrong tower", "--reviewer-name", "eunji", "-w", workspace)[
+        "labels"
+    ]
     assert label["withdrawal_reason"] == "wrong tower (eunji)"
     assert "q3" not in labels(workspace)
-    assert "no live label" in run("label", "withdraw", "q3", "--why", "again", "-w", workspace).fault
+    assert "no live label" in run("label", "withdraw", "q3", "--reason", "again", "-w", workspace).fault
     assert run("label", "withdraw", "q3", "-w", workspace).code == 2  # without a reason
 
 
 def test_after_a_withdrawn_pseudo_label_no_model_labels_the_question_until_a_person_does(predicted: Path) -> None:
     database = open_workspace(predicted).database()
-    ok("label", "withdraw", "p1", "--why", "no mill", "-w", predicted)
+    ok("label", "withdraw", "p1", "--reason", "no mill", "-w", predicted)
     with database.read() as session:
         assert queries.pool_to_predict(session) == []
         assert "no mill" in str(queries.question(session, "p1").exclusion_reason)
@@ -261,12 +263,12 @@ def test_after_a_withdrawn_pseudo_label_no_model_labels_the_question_until_a_per
 def test_a_correction_is_refused_while_another_process_works_here(workspace: Path) -> None:
     with open_workspace(workspace).lock("labeler round"):
         assert "labeler round" in run("label", "set", "q3", "--text", "1840", "-w", workspace).fault
-        assert "labeler round" in run("label", "withdraw", "q3", "--why", "x", "-w", workspace).fault
+        assert "labeler round" in run("label", "withdraw", "q3", "--reason", "x", "-w", workspace).fault
     assert labels(workspace, "--question", "q3") == {"q3": ("gold", "Ilvane")}
 
 
 def test_history_tells_all_that_happened_to_a_question_in_order(predicted: Path) -> None:
-    ok("label", "set", "p1", "--text", "Tarn", "--reviewer", "eunji", "-w", predicted)
+    ok("label", "set", "p1", "--text", "Tarn", "--reviewer-name", "eunji", "-w", predicted)
     told = ok("history", "p1", "-w", predicted)
     assert told["question"]["text"] == "Who keeps the mill?"
     kinds = [event["kind"] for event in told["events"]]
@@ -279,10 +281,10 @@ def test_history_tells_all_that_happened_to_a_question_in_order(predicted: Path)
 
 
 def test_history_reads_as_sentences_for_people(predicted: Path) -> None:
-    ok("label", "set", "p1", "--text", "Tarn", "--reviewer", "eunji", "-w", predicted)
+    ok("label", "set", "p1", "--text", "Tarn", "--reviewer-name", "eunji", "-w", predicted)
     told = run("history", "p1", "-w", predicted).out
-    assert "'Oren', confidence 93.0 %, decided: train, model mmmmmmmmmmmm" in told
-    assert "'Oren', not released, weight 0.6, model mmmmmmmmmmmm" in told
+    assert "'Oren', confidence 93.0 %, decision: train, model mmmmmmmmmmmm" in told
+    assert "'Oren', not exportable, training weight 0.6, model mmmmmmmmmmmm" in told
     assert "replaced by hand (eunji)" in told
     reviewed = run("history", "p2", "-w", predicted).out
     assert "random, blind, 1 passages, done" in reviewed

@@ -1,0 +1,64 @@
+"""Text of imports: what one added or undid, and the list of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from labeler.cli.describe import rejected_lines
+from labeler.core.console import table
+
+if TYPE_CHECKING:
+    from db.rows import ImportRow, Undone
+    from labeler.importing.ingest import ImportReport
+
+
+def report_text(report: ImportReport) -> str:
+    """Counts of what an import added, the split, and the first rejected rows."""
+    lines = [
+        *report.notes,
+        f"added {report.passages} passages, {report.questions} questions, {report.labels} labels; "
+        f"{report.duplicates} duplicates, {len(report.rejected)} rejected",
+    ]
+    if report.splits:
+        lines.append(table(("split", "questions"), list(report.splits.items())))
+    if report.hidden:
+        lines.append(f"hidden answers: {report.hidden} pool questions")
+    if report.shared_documents:
+        lines.append(f"{report.shared_documents} documents have paragraphs in more than one split")
+    lines += rejected_lines(report.rejected)
+    if report.imports:
+        lines.append(f"undo: labeler import --undo {report.imports[-1]}")
+    return "\n".join(lines)
+
+
+def undone_text(undone: Undone) -> str:
+    """Counts of what undoing an import deactivated and restored."""
+    text = (
+        f"import {undone.import_id} undone: {undone.passages} passages and {undone.questions} questions inactive, "
+        f"{undone.labels} labels withdrawn"
+    )
+    if undone.restored:
+        text += f", {undone.restored} labels of another import restored"
+    if not (undone.passages or undone.questions or undone.labels):
+        text += "\nother imports hold the same rows, which stay active: labeler import --list"
+    return text
+
+
+def imports_text(found: Sequence[ImportRow]) -> str:
+    """A table of all imports."""
+    if not found:
+        return "no import yet"
+    header = ("id", "as", "passages", "questions", "labels", "rejected", "when (UTC)", "undone", "file")
+    rows = [
+        (
+            row.id,
+            row.role,
+            *(row.counts[name] for name in ("passages", "questions", "labels", "rejected")),
+            f"{row.created_at:%Y-%m-%d %H:%M}",
+            "" if row.undone_at is None else "undone",
+            row.path,
+        )
+        for row in found
+    ]
+    return table(header, rows)

@@ -1,0 +1,201 @@
+"""Lists and looks up labels, questions and passages, with the provenance of each label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db import queries
+from db.engine import Database, Session
+from db.rows import EventRow, LabelRow, QuestionRow, SpanRow
+
+TRAINING_ROLES = ("gold", "pool")  # labels of the other roles calibrate or evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLabel:
+    """A label with the text of its question, and hashes in place of the numbers of model and calibrator."""
+
+    id: int
+    question_id: str
+    question: str
+    role: str  # of the question
+    kind: str  # gold, human, pseudo
+    answers: tuple[SpanRow, ...]
+    no_answer: bool
+    passages: tuple[str, ...] | None  # ids shown with a no_answer
+    confidence: float | None  # 0-1
+    released: bool  # exported by default; never for a question that calibrates or evaluates
+    train_weight: float  # 0-1
+    origin: str
+    round: int | None  # where the answer came from
+    model: str | None  # hash
+    index: str | None  # fingerprint
+    calibrator: str | None  # hash
+    threshold: float | None  # of release, at that time
+    reviewer: str | None
+    import_id: int | None
+    parent: int | None  # id of the label that it replaced or restored
+    created_at: datetime
+    withdrawn_at: datetime | None
+    withdrawal_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelList:
+    """The labels listed, and how many match in all."""
+
+    labels: tuple[StoredLabel, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuestion:
+    """A question with its live label, if it has one."""
+
+    id: str
+    question: str
+    role: str
+    label: str | None  # kind: gold, human, pseudo
+    answers: tuple[str, ...]  # different texts
+    no_answer: bool
+    context_id: str | None  # passage that it was imported with
+    duplicate_of: str | None
+    exclusion_reason: str | None  # why no model labels it
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionList:
+    """The questions listed, and how many match in all."""
+
+    questions: tuple[StoredQuestion, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage with the questions that came with it or are answered from it."""
+
+    id: str
+    title: str
+    position: int  # in its document, from 0
+    text: str
+    questions: tuple[StoredQuestion, ...]
+
+
+def find_labels(
+    database: Database,
+    *,
+    kind: str | None = None,
+    role: str | None = None,
+    round_number: int | None = None,
+    question_id: str | None = None,
+    text: str | None = None,
+    withdrawn: bool = False,
+    limit: int | None = None,
+) -> LabelList:
+    """List live labels in question id order; with `withdrawn` withdrawn ones too, a question's oldest first.
+
+    `text` is part of the question, of its id or of an answer. Raises NotFound for an unknown question or round.
+    """
+    with database.read() as session:
+        if question_id is not None:
+            queries.question(session, question_id)
+        if round_number is not None:
+            queries.round_(session, round_number)
+        found, total = queries.search_labels(
+            session,
+            kinds=None if kind is None else [kind],
+            roles=None if role is None else [role],
+            round_number=round_number,
+            question_id=question_id,
+            text=text,
+            withdrawn=withdrawn,
+            limit=limit,
+        )
+        return LabelList(tuple(stored_labels(session, found)), total)
+
+
+def find_questions(
+    database: Database,
+    *,
+    role: str | None = None,
+    labelled: bool | None = None,
+    text: str | None = None,
+    limit: int | None = None,
+) -> QuestionList:
+    """List active questions in id order. `text` is part of the question or of its id."""
+    roles = None if role is None else [role]
+    with database.read() as session:
+        ids, total = queries.search_questions(session, roles=roles, labelled=labelled, text=text, limit=limit)
+        return QuestionList(tuple(_stored_questions(session, ids)), total)
+
+
+def find_passage(database: Database, passage_id: str) -> StoredPassage:
+    """Return one passage by its id or a unique start of it. Raises NotFound."""
+    with database.read() as session:
+        row = queries.passage_by_prefix(session, passage_id)
+        asked = _stored_questions(session, queries.questions_of_passage(session, row.id))
+        return StoredPassage(row.id, row.title, row.position, row.text, tuple(asked))
+
+
+def question_history(database: Database, question_id: str) -> tuple[QuestionRow, list[EventRow]]:
+    """Return the question and its events, oldest first. Raises NotFound."""
+    with database.read() as session:
+        return queries.question(session, question_id), queries.history(session, question_id)
+
+
+def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLabel]:
+    """Return the labels with their questions, models and calibrators."""
+    texts = {row.id: row.text for row in queries.questions(session, ids={x.question_id for x in labels}, active=False)}
+    models = {row.id: row.hash for row in queries.models(session)}
+    used = {label.calibrator_id for label in labels if label.calibrator_id is not None}
+    calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
+    return [
+        StoredLabel(
+            id=label.id,
+            question_id=label.question_id,
+            question=texts[label.question_id],
+            role=label.question_role,
+            kind=label.kind,
+            answers=label.answers,
+            no_answer=label.no_answer,
+            passages=label.passages,
+            confidence=label.confidence,
+            released=label.released and label.question_role in TRAINING_ROLES,
+            train_weight=label.train_weight,
+            origin=label.origin,
+            round=label.round_number,
+            model=None if label.model_id is None else models[label.model_id],
+            index=label.index_fingerprint,
+            calibrator=None if label.calibrator_id is None else calibrators[label.calibrator_id],
+            threshold=label.threshold,
+            reviewer=label.reviewer,
+            import_id=label.import_id,
+            parent=label.parent_id,
+            created_at=label.created_at,
+            withdrawn_at=label.withdrawn_at,
+            withdrawal_reason=label.withdrawal_reason,
+        )
+        for label in labels
+    ]
+
+
+def _stored_questions(session: Session, ids: Sequence[str]) -> list[StoredQuestion]:
+    live = {label.question_id: label for label in queries.live_labels(session, question_ids=ids)}
+    return [_stored_question(row, live.get(row.id)) for row in queries.questions(session, ids=ids)]
+
+
+def _stored_question(row: QuestionRow, label: LabelRow | None) -> StoredQuestion:
+    return StoredQuestion(
+        id=row.id,
+        question=row.text,
+        role=row.role,
+        label=label.kind if label else None,
+        answers=tuple(dict.fromkeys(answer.text for answer in label.answers)) if label else (),
+        no_answer=label.no_answer if label else False,
+        context_id=row.context_id,
+        duplicate_of=row.duplicate_of,
+        exclusion_reason=row.exclusion_reason,
+    )
