@@ -135,12 +135,14 @@ def test_answers_stand_at_their_offsets_and_texts_are_unaltered(database: Databa
             assert row["context"][start : start + len(text)] == text
 
 
-def test_a_squad_file_leaves_out_what_squad_1_cannot_say_and_tells(database: Database, tmp_path: Path) -> None:
+def test_the_report_counts_the_labels_left_out_by_reason(database: Database, tmp_path: Path) -> None:
     report = export_labels(database, tmp_path / "a.json", format="squad")
     assert (report.labels, report.kinds) == (3, {"gold": 1, "human": 1, "pseudo": 1})
     assert report.left_out == {
-        "no_answer labels, which SQuAD 1.1 cannot say": 2,
-        "pseudo-labels that are not released": 2,
+        "pseudo-labels that are not released": 1,
+        "in passages of calibration, dev or test questions": 1,
+        "of test questions (--role test exports them)": 1,
+        "without an answer, which SQuAD 1.1 cannot store": 2,
     }
     data = json.loads((tmp_path / "a.json").read_bytes())
     assert data["version"] == "1.1"
@@ -200,7 +202,7 @@ def test_a_csv_row_has_a_cell_for_each_part_of_the_provenance(database: Database
 
 
 def test_nothing_to_export_is_an_error_and_writes_nothing(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(ExportRefused, match="no live label to export: kinds pseudo, questions of gold"):
+    with pytest.raises(ExportRefused, match="no live label to export: kinds pseudo, roles gold"):
         export_labels(database, tmp_path / "a", format="jsonl", kinds=["pseudo"], roles=["gold"])
     assert list(tmp_path.iterdir()) == []
 

@@ -616,7 +616,7 @@ def test_waiting_leaves_the_workspace_free_and_goes_on_by_itself(
               "--set", "studio.poll_seconds=7")  # fmt: skip
     assert ran.code == 0, ran.err
     assert (ran.json["stage"], ran.json["waiting_for"], slept) == ("closed", None, [7.0, 7.0])
-    assert "does not answer; looking again later" in ran.err
+    assert "does not answer; trying again later" in ran.err
 
 
 def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path, studio: FakeStudio) -> None:
@@ -634,7 +634,7 @@ def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path
     assert told["reading_minutes"] is None
     assert told["training_minutes"] == seconds / 60
     assert told["disk"]["kept"] < told["disk"]["peak"] < told["disk"]["free"]
-    assert "not known before a first time" in run("round", "-w", folder, "--dry-run").out
+    assert "not known before the first round" in run("round", "-w", folder, "--dry-run").out
 
 
 def test_a_round_under_way_is_forecast_from_where_it_stands_at_the_speed_of_the_last(runtime: Runtime) -> None:

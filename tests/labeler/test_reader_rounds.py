@@ -186,7 +186,7 @@ def test_what_a_reader_has_earned_is_used_wherever_it_answers(
 
 def test_evaluate_tells_what_each_rule_did(runtime: Runtime) -> None:
     said = ("evaluate", "--rules", "-w", runtime.workspace.folder)
-    assert "no rule was tried" not in run(*said).out
+    assert "no rule was evaluated" not in run(*said).out
     case = {"question": "Who?", "before": "(Mira", "after": "Mira", "was_right": False, "is_right": True}
     effect = {"rule": "brackets", "changed": 6, "fixed": 5, "broken": 0, "exact_match_change": 0.05, "examples": [case]}
     earned(runtime, "brackets", table=[effect])

@@ -588,7 +588,7 @@ def test_the_commands_tell_of_it(fresh: Runtime) -> None:
     found = trained(fresh, 0)
     assert shown["retriever"]["hash"] == found.hash
     assert {"retriever trained", "retriever judged"} <= {event["kind"] for event in shown["events"]}
-    assert f"retriever  of round 0, {found.hash[:12]}" in run("status", *at_ws).out
+    assert f"retriever  round 0, {found.hash[:12]}" in run("status", *at_ws).out
     assert run("status", *at_ws, "--json").json["retriever"]["start"] == found.start
     closed = run("round", "--reviewer", "none", *at_ws)
     assert "\n  retriever " in closed.out

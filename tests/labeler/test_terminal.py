@@ -323,7 +323,7 @@ def test_lines_of_a_pipe_are_keys_and_the_json_stands_alone_on_stdout(ws: Path) 
 
 
 def test_the_next_call_goes_on_where_the_input_ended(ws: Path) -> None:
-    assert "1 reviews, 0 of them skips; 3 left\ngo on with: labeler review" in piped(ws, "n\n").out
+    assert "1 reviews, 0 skipped; 3 left\ngo on with: labeler review" in piped(ws, "n\n").out
     assert "Who raised the tower" in piped(ws, "n\n").out
     assert [review.question_id for review in reviews(ws)] == ["q1", "q3"]
 

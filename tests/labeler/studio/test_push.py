@@ -405,7 +405,7 @@ def test_the_command_tells_what_it_sent(named: None, runtime: Runtime) -> None:
     planned, done = ok("push", "--dry-run", "-w", folder), ok("push", "-w", folder)
     assert (planned["pushed"], planned["dry_run"], done["pushed"], done["adopted"]) == (12, True, 12, 0)
     assert [each["tasks"] for each in done["projects"]] == [3, 9]
-    assert run("push", "-w", folder).out == "nothing to send: every open task is there\n"
+    assert run("push", "-w", folder).out == "nothing to send: Label Studio has every open task\n"
 
 
 def test_a_wrong_key_is_told_in_one_line_that_does_not_hold_it(

@@ -78,7 +78,7 @@ def test_a_server_that_runs_is_left_running_by_start(own: Path) -> None:
     assert (again["url"], again["pid"], again["version"]) == (first["url"], first["pid"], "1.23.2")
     assert psutil.pid_exists(first["pid"])
     assert processes.healthy(first["url"])
-    assert "runs already" in run("studio", "start", "-w", own).out
+    assert "already runs" in run("studio", "start", "-w", own).out
 
 
 def test_a_person_is_told_how_to_log_in_and_never_the_password_or_the_key(own: Path) -> None:

@@ -287,7 +287,9 @@ def test_an_edit_that_cannot_be_read_takes_the_review_away_until_it_is_mended(ws
 def test_a_person_is_one_by_number_and_by_name(ws: Path, tasks: dict[str, Any]) -> None:
     by_number = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"))]  # asks two people
     by_name = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane", completed_by=by("kim@example.org")))]
-    assert taken(ws, by_number).notes == ("people known by a number: user 1; name them by: --reviewer-name NUMBER=NAME",)
+    assert taken(ws, by_number).notes == (
+        "people known by a number: user 1; name them by: --reviewer-name NUMBER=NAME",
+    )
     assert taken(ws, by_name).edited == 1
     assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
     assert taken(ws, by_number, by_name, by_number).reviews == 0
@@ -470,8 +472,8 @@ def test_a_missing_file_and_a_folder_are_one_clear_line(ws: Path) -> None:
     [
         ("--format", "csv"),
         ("--seed", "1"),
-        ("--reviewer", "a", "--reviewer", "b"),
-        ("--reviewer", "1=a", "--reviewer", "b"),
+        ("--reviewer-name", "a", "--reviewer-name", "b"),
+        ("--reviewer-name", "1=a", "--reviewer-name", "b"),
     ],
 )
 def test_options_that_do_not_go_with_reviews_are_wrong_usage(ws: Path, wrong: tuple[str, ...]) -> None:
@@ -485,9 +487,9 @@ def test_a_reviewer_goes_with_reviews_alone(ws: Path) -> None:
 def test_people_are_told_what_was_taken_and_what_to_do_next(ws: Path, tasks: dict[str, Any]) -> None:
     file = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor")), entry(tasks["q4"], annotation(2, []))])
     told = run("import", file, "--as", "reviews", "-w", ws).out
-    assert "1 reviews, 0 of them skips" in told
+    assert "1 reviews, 0 skipped" in told
     assert "entry 2 (question q4), annotation 2: no verdict" in told
-    assert told.endswith("next       labeler round\n")
+    assert told.endswith("next: labeler round\n")
 
 
 # --- a real server -------------------------------------------------------------------------------
