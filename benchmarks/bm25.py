@@ -31,7 +31,8 @@ import numpy.typing as npt
 import rank_bm25
 
 from mrc.analyzers import get_analyzer
-from mrc.retrieve.bm25 import BM25, TermCounts
+from mrc.retrieve.bm25 import BM25
+from mrc.retrieve.term_counts import TermCounts
 
 K = (10, 100)
 TERMS = 130  # a passage, duplicates counted
@@ -148,14 +149,14 @@ def measure(passages: int, *, seed: int = 0) -> Size:
     index.search(asked, max(K), threads=2)
     search_peak = peak_mib(start)
     ranker = Ranker.of(drawn, index, asked) if passages <= RANK_BM25_MOST else None
-    arrays = (index.starts, index.documents, index.gains, index.base)
+    arrays = (index.starts, index.documents, index.weights, index.base)
     return Size(
         passages=passages,
         postings_per_passage=len(index.documents) / passages,
         build_seconds=build_seconds,
         bounds_seconds=bounds_seconds,
         index_mib=sum(values.nbytes for values in arrays) / 2**20,
-        bounds_mib=sum(values.nbytes for values in bounds.levels[1:]) / 2**20,
+        bounds_mib=sum(values.nbytes for values in bounds.quantized[1:]) / 2**20,
         build_peak_mib=build_peak,
         search_peak_mib=search_peak,
         rank_bm25_build_seconds=ranker.build_seconds if ranker else None,
@@ -193,7 +194,7 @@ class Ranker:
 def rates(index: BM25, asked: list[str], k: int, ranker: float | None) -> Rates:
     bounds = index._bounds
     assert bounds is not None
-    columns = index._columns(asked, k)
+    columns = index._query_terms(asked, k)
     runs: dict[str, tuple[Callable[[], object], Callable[[], float]]] = {
         "ours": (lambda: bounds.search(columns, index.base, k, threads=1), time.process_time),
         "text": (lambda: index.search(asked, k, threads=1), time.process_time),
@@ -245,7 +246,7 @@ def bm25s_of(index: BM25) -> Callable[[list[list[int]], int, int], Any] | None:
         return None
     from bm25s.numba.retrieve_utils import _retrieve_numba_functional as retrieve
 
-    single = index.gains.astype(np.float32)
+    single = index.weights.astype(np.float32)
     scores = {"data": single, "indices": index.documents, "indptr": index.starts, "num_docs": index.size}
     return lambda columns, k, threads: retrieve(columns, scores, k=k, n_threads=threads)
 
@@ -253,7 +254,7 @@ def bm25s_of(index: BM25) -> Callable[[list[list[int]], int, int], Any] | None:
 def compared(index: BM25, asked: list[str], k: int) -> tuple[int, int]:
     part = asked[: max(50, min(1000, 20_000_000 // index.size))]
     found, scores = index.search(part, k)
-    expected, expected_scores = index.search_plainly(part, k)
+    expected, expected_scores = index.search_exhaustive(part, k)
     same = (found == expected).all(axis=1) & (scores == expected_scores).all(axis=1)
     return int(same.sum()), len(part)
 

@@ -41,7 +41,7 @@ from benchmarks.measure import data_file, machine, minilm
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig, Vectors
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.training.mining import hard_negatives
+from mrc.retrieve.training.mining import Relevance
 from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig
 from mrc.retrieve.training.trainer import train
 from mrc.types import Passage
@@ -212,10 +212,30 @@ def _examples(world: World, asked: Asked) -> list[BiEncoderExample]:
     ids = [f"{number}" for number in range(len(asked.texts))]
     rows = zip(ids, asked.texts, asked.golds, asked.answers, strict=True)
     examples = [BiEncoderExample(key, text, (gold,), answers) for key, text, gold, answers in rows]
-    return hard_negatives(examples, world.seen, _by_terms(world, asked.texts))
+    return hard_negatives(examples, world.seen, _lexical(world, asked.texts))
 
 
-def _by_terms(world: World, questions: Sequence[str]) -> list[list[str]]:
+def hard_negatives(
+    examples: Sequence[BiEncoderExample],
+    passages: Sequence[Passage],
+    retrieved: Sequence[Sequence[str]],
+    *,
+    skip: int = 0,
+) -> list[BiEncoderExample]:
+    """The examples with the retrieved passages that are not relevant added to their negatives.
+
+    `skip`: top-ranked passages left out, for questions whose answers are uncertain.
+    """
+    relevance, ids = Relevance(examples, passages), [passage.id for passage in passages]
+    found = []
+    for number, (example, ranked) in enumerate(zip(examples, retrieved, strict=True)):
+        rows = relevance.non_relevant(number, relevance.rows(ranked[skip:]), count=len(ranked))
+        negatives = dict.fromkeys((*example.negatives, *(ids[row] for row in rows)))
+        found.append(replace(example, negatives=tuple(negatives)))
+    return found
+
+
+def _lexical(world: World, questions: Sequence[str]) -> list[list[str]]:
     index = Index.build(world.seen, world.config)
     return [[hit.passage_id for hit in hits] for hits in index.retrieve(questions, HARD_DEPTH)]
 
@@ -239,7 +259,7 @@ def _pseudo(
     there = {passage.id for passage in world.seen}
     rows = [row for row in range(len(leads)) if leads[row] >= margin and firsts[row] in there]
     examples = [BiEncoderExample(f"p{row}", asked.texts[row], (firsts[row],), weight=weight) for row in rows]
-    retrieved = _by_terms(world, [example.question for example in examples])
+    retrieved = _lexical(world, [example.question for example in examples])
     golds = [asked.golds[row] for row in rows]
     return list(zip(hard_negatives(examples, world.seen, retrieved, skip=3), golds, strict=True))
 

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 
 from benchmarks.measure import data_file, machine, minilm
-from mrc.retrieve.dense.encoder import BiEncoder, Searcher
+from mrc.retrieve.dense.encoder import BiEncoder
+from mrc.retrieve.dense.search import VectorSearch
 from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, Vectors
 
 NEAREST = 10
@@ -99,7 +100,7 @@ def measure(encoders: dict[str, Encode], passages: Sequence[str], questions: Seq
         encode(passages[:8])  # what is made at the first use is not counted
     found, of_passages = _in_turn(encoders, passages, turns=turns)
     asked, of_questions = _in_turn(encoders, questions, turns=turns)
-    nearest = {name: Searcher(found[name]).search(asked[name], NEAREST).documents for name in encoders}
+    nearest = {name: VectorSearch(found[name]).search(asked[name], NEAREST).documents for name in encoders}
     slowest = of_passages[PEER].cpu_seconds
     return [
         Row(

@@ -31,7 +31,7 @@ from mrc.analyzers import get_analyzer
 from mrc.metrics import Interval, bootstrap_interval, paired_interval
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
-from mrc.retrieve.tuning import Documents, Setting, grid, tune
+from mrc.retrieve.tuning import BM25Setting, CountedPassages, grid, tune
 from mrc.text import passage_id
 from mrc.types import Passage
 
@@ -95,14 +95,14 @@ def main() -> None:
     table(rows, held_out, compared="BM25")
 
 
-def chosen(passages: Sequence[Passage], asked: Asked, *, analyzer: str, seed: int) -> Setting:
+def chosen(passages: Sequence[Passage], asked: Asked, *, analyzer: str, seed: int) -> BM25Setting:
     """What suits the questions best, of those that `labeler index --tune` tries."""
     rows = {passage.id: row for row, passage in enumerate(passages)}
-    documents = Documents(passages, get_analyzer(analyzer, "en"))
+    documents = CountedPassages(passages, get_analyzer(analyzer, "en"))
     found = tune(
         documents,
         method="atire",
-        settings=grid(Setting(1.5, 0.75), titles=documents.titled),
+        settings=grid(BM25Setting(1.5, 0.75), titles=documents.titled),
         questions=asked.texts,
         golds=[[rows[gold]] for gold in asked.golds],
         clusters=asked.documents,

@@ -29,11 +29,11 @@ from mrc.analyzers import Analyzer, get_analyzer
 from mrc.errors import MissingExtra
 from mrc.metrics import bootstrap_interval
 from mrc.retrieve.bm25 import BM25
-from mrc.retrieve.tuning import Documents, Setting, gold_ranks, tune
-from mrc.retrieve.windows import sentence_windows
+from mrc.retrieve.tuning import BM25Setting, CountedPassages, gold_ranks, tune
+from mrc.retrieve.windows import Span, sentences
 from mrc.types import Passage
 
-DEFAULT = Setting(1.5, 0.75)
+DEFAULT = BM25Setting(1.5, 0.75)
 K1 = (0.3, 0.5, 0.9, 1.5)
 B = (0.6, 0.75, 0.9)
 DEPTHS = (1, 3, 5, 10)
@@ -56,6 +56,14 @@ class Task:
     def part(self, rows: Sequence[int]) -> Task:
         chosen = [[values[row] for row in rows] for values in (self.questions, self.golds, self.documents)]
         return replace(self, questions=chosen[0], golds=chosen[1], documents=chosen[2])
+
+
+def sentence_windows(text: str, size: int) -> list[Span]:
+    """Every `size` neighbouring sentences as `[start, end)`; the whole text where it has no more than that."""
+    found = sentences(text)
+    if len(found) <= size:
+        return [(0, len(text))]
+    return [(found[first][0], found[first + size - 1][1]) for first in range(len(found) - size + 1)]
 
 
 def read(path: Path, *, window: int = 0) -> Task:
@@ -88,7 +96,7 @@ class Crossed:
     """(Q,) ranks of the gold units, and for each half of the questions (Q,) whether it is in it and its setting."""
 
     ranks: Ints
-    chosen: Sequence[Setting]
+    chosen: Sequence[BM25Setting]
     halves: Sequence[npt.NDArray[np.bool_]]
 
 
@@ -98,10 +106,10 @@ class Bench:
     def __init__(self, task: Task, analyzer: Analyzer) -> None:
         began = time.perf_counter()
         self.task, self.analyzer = task, analyzer
-        self.documents = Documents(task.units, analyzer)
+        self.documents = CountedPassages(task.units, analyzer)
         self.seconds = time.perf_counter() - began
 
-    def ranks(self, task: Task, setting: Setting) -> Ints:
+    def ranks(self, task: Task, setting: BM25Setting) -> Ints:
         counts = self.documents.counts(title_weight=setting.title_weight)
         bm25 = BM25.from_counts(counts, self.analyzer, method="atire", k1=setting.k1, b=setting.b)
         found, _ = bm25.search(task.questions, max(DEPTHS))
@@ -120,9 +128,9 @@ class Bench:
             ranks[~side] = self.ranks(self.task.part(np.flatnonzero(~side).tolist()), chosen[-1])
         return Crossed(ranks, chosen, [~half, half])
 
-    def _tuned(self, task: Task, *, titles: bool, rng: np.random.Generator) -> Setting:
+    def _tuned(self, task: Task, *, titles: bool, rng: np.random.Generator) -> BM25Setting:
         weights = (0, 1, 2) if titles else (0,)
-        tried = [Setting(k1, b, weight) for weight in weights for k1 in K1 for b in B]
+        tried = [BM25Setting(k1, b, weight) for weight in weights for k1 in K1 for b in B]
         found = tune(
             self.documents,
             method="atire",

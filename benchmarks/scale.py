@@ -35,7 +35,7 @@ import numpy as np
 from benchmarks.bm25 import resident_mib
 from benchmarks.measure import data_file, machine, minilm, run
 from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
-from mrc.retrieve.fuse import DEPTH, Ranking, merge
+from mrc.retrieve.fuse import DEPTH, RankedLists, merge
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.text import passage_id
 from mrc.types import Passage
@@ -144,11 +144,11 @@ def bm25(folder: Path, _: int) -> dict[str, float]:
 
 def dense(folder: Path, _: int) -> dict[str, float]:
     """Needs the vectors; gives the second list."""
-    from mrc.retrieve.dense.encoder import Searcher
+    from mrc.retrieve.dense.search import VectorSearch
 
     vectors, queries = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "questions"))
     before = time.perf_counter()
-    found = Searcher(vectors).search(queries, DEPTH)
+    found = VectorSearch(vectors).search(queries, DEPTH)
     seconds = time.perf_counter() - before
     np.save(folder / "dense_documents.npy", found.documents)
     np.save(folder / "dense_scores.npy", found.scores)
@@ -163,8 +163,8 @@ def fuse(folder: Path, _: int) -> dict[str, float]:
     before = time.perf_counter()
     for start in range(0, len(lists[0]), TOGETHER):
         some = [np.asarray(values[start : start + TOGETHER]) for values in lists]
-        by_terms, by_meaning = Ranking(some[0], some[1].astype(np.float64)), Ranking(some[2], some[3])
-        merge(by_terms, by_meaning, method="zscore", rrf_constant=1.0, size=size, zero=True).top(0.5, 10)
+        lexical, dense = RankedLists(some[0], some[1].astype(np.float64)), RankedLists(some[2], some[3])
+        merge(lexical, dense, method="zscore", rrf_constant=1.0, size=size, unmatched_score_zero=True).top(0.5, 10)
     seconds = time.perf_counter() - before
     return {"seconds": seconds, "per_second": len(lists[0]) / seconds}
 

@@ -16,7 +16,7 @@ from labeler.cli.labels import ROLES
 from labeler.core.console import percent
 
 if TYPE_CHECKING:
-    from labeler.retrieval.indexing import Built
+    from labeler.retrieval.indexing import IndexSummary
     from labeler.retrieval.tuning import TunedIndex
 
 METHODS = ("atire", "okapi", "bm25l", "bm25plus")
@@ -70,7 +70,7 @@ def index_command(
     show({**plain(built), "tuned": tuned}, as_json=as_json, text=lambda: _index_text(built, tuned))
 
 
-def _index_text(built: Built, tuned: TunedIndex | None) -> str:
+def _index_text(built: IndexSummary, tuned: TunedIndex | None) -> str:
     lines = [_tuned_text(tuned)] if tuned else []
     lines.append(f"{built.passages} passages indexed: BM25 ({built.method}), analyzer {built.analyzer}")
     if built.dense is not None and built.weight is not None:

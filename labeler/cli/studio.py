@@ -109,10 +109,9 @@ def _status_text(found: ServerStatus) -> str:
         ("key from", found.key_from),
         ("log in as", found.email),
         ("password in", found.password_file),
-        ("problem", "Label Studio is stopped" if found.running is False else found.problem),
+        ("problem", found.problem),
     )
-    text = "\n".join(f"{name:<12} {value}" for name, value in facts if value is not None)
-    return f"{text}\nnext: labeler studio start" if found.running is False else text
+    return "\n".join(f"{name:<12} {value}" for name, value in facts if value is not None)
 
 
 @click.command("push")

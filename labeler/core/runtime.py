@@ -119,7 +119,7 @@ class Runtime:
         trained = self.retriever_of(index.dense.encoding.checkpoint) if index.dense else None
         if index.dense is None or trained is None:
             return index
-        home = index.dense.located(str(self.workspace.folder / trained.path), device=device)
+        home = index.dense.with_source(str(self.workspace.folder / trained.path), device=device)
         return dataclasses.replace(index, dense=home)
 
     def retriever_of(self, checkpoint: str) -> RetrieverRow | None:

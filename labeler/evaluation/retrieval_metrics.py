@@ -19,14 +19,14 @@ from labeler.core.errors import ConfigError, NotReady
 from labeler.core.runtime import Runtime
 from labeler.retrieval.tuning import index_config
 from mrc.metrics import bootstrap_interval, paired_interval
-from mrc.retrieve.fuse import Weight
-from mrc.retrieve.misses import REASONS, holds, normalized, reasons
+from mrc.retrieve.error_analysis import REASONS, contains_answer, normalized, reasons
+from mrc.retrieve.fuse import FusionWeight
 from mrc.text import normalize
 from mrc.types import Hit
 
 if TYPE_CHECKING:
+    from mrc.retrieve.dense.hybrid import Dense
     from mrc.retrieve.dense.vectors import DenseConfig
-    from mrc.retrieve.hybrid import Dense
     from mrc.retrieve.index import Index
 
 DEPTHS = (1, 3, 5, 10, 20, 100)
@@ -88,7 +88,7 @@ class Miss:
     question: str
     answer: str
     rank: int | None  # of the gold passage, from 0; None: not among the first 100
-    reasons: tuple[str, ...]  # of mrc.retrieve.misses
+    reasons: tuple[str, ...]  # of mrc.retrieve.error_analysis
     gold_passage: str
     first_passage: str | None  # None where nothing was found
 
@@ -111,7 +111,9 @@ def _answer_ranks(runtime: Runtime, asked: Sequence[LabelledQuestion], hits: Seq
         texts = _texts(runtime, {hit.passage_id for row in open_rows for hit in hits[row][part]})
         for row in open_rows:
             answers = normalized(given.text for given in asked[row].label.answers)
-            ranks[row] = next((hit.rank for hit in hits[row][part] if holds(texts[hit.passage_id], answers)), -1)
+            ranks[row] = next(
+                (hit.rank for hit in hits[row][part] if contains_answer(texts[hit.passage_id], answers)), -1
+            )
     return ranks
 
 
@@ -167,15 +169,15 @@ def _built(runtime: Runtime, settings: str) -> Index:
         raise ConfigError(str(error).replace("--set", "--compare", 1)) from error
     if foreign := [key for key in keys if "." in key and key.partition(".")[0] not in ("index", "dense")]:
         raise ConfigError(f"--compare {foreign[0]}: no setting of the index; it may be one of [index] or [dense]")
-    of_terms = {key.removeprefix("index.") for key in keys if "." not in key or key.startswith("index.")}
-    of_meaning = {key.removeprefix("dense.") for key in keys if key.startswith("dense.")}
-    config = dataclasses.replace(index_config(runtime), **{key: getattr(given.index, key) for key in of_terms})
+    lexical = {key.removeprefix("index.") for key in keys if "." not in key or key.startswith("index.")}
+    dense_keys = {key.removeprefix("dense.") for key in keys if key.startswith("dense.")}
+    config = dataclasses.replace(index_config(runtime), **{key: getattr(given.index, key) for key in lexical})
     with runtime.database.read() as session:
         passages = [convert.to_passage(row) for row in queries.iter_passages(session)]
     fingerprint = runtime.current_index()
     current = runtime.index(fingerprint)  # of the same passages, so in the same order
     built = Index.build(passages, config, reuse=runtime.index_folder(fingerprint))
-    dense = _other_dense(current.dense, given.dense, of_meaning)
+    dense = _other_dense(current.dense, given.dense, dense_keys)
     return dataclasses.replace(built, dense=dense, reranking=current.reranking)
 
 
@@ -194,7 +196,7 @@ def _other_dense(dense: Dense | None, given: DenseConfig, keys: Set[str]) -> Den
     if dense is None:
         raise ConfigError("--compare dense.*: the current index ranks passages by terms alone")
     config = dataclasses.replace(dense.config, **{key: getattr(given, key) for key in keys})
-    weight = dense.weight if given.weight is None else Weight(given.weight, given.weight, given.weight)
+    weight = dense.weight if given.weight is None else FusionWeight(given.weight, given.weight, given.weight)
     return dataclasses.replace(dense, config=config, weight=weight)
 
 

@@ -1,7 +1,7 @@
-"""Analyzers: the terms under which a text is indexed and searched.
+"""Analyzers: they turn a text into the terms by which it is indexed and searched.
 
-Compatibility normalisation (NFKC) and lower case come first everywhere but in `whitespace` and `wordpiece:FOLDER`.
-`name` and `version` go into the fingerprint of an index: a new version of a library may cut words in another way.
+All of them except `whitespace` and `wordpiece:FOLDER` first apply compatibility normalisation (NFKC) and lower case.
+`name` and `version` are part of an index's fingerprint, as a new version of a library may tokenise differently.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Literal
 
-from mrc.analyzers import foreign
+from mrc.analyzers import plugins
 from mrc.analyzers.base import Analyzer
 from mrc.analyzers.characters import Bigram, English, EnglishGrams, Whitespace
 from mrc.analyzers.morphemes import Kiwi, MecabKo
@@ -44,28 +44,28 @@ ANALYZERS = ("auto", "bigram", "kiwi+bigram", "mecab-ko+bigram", "english", "eng
 
 _HANGUL = re.compile(r"[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
 _LETTER = re.compile(r"[^\W\d_]")
-_LANGUAGE_SAMPLE = 200  # texts looked at to tell the language
-_HANGUL_SHARE = 0.1  # Korean texts name much in Latin letters, English ones hardly anything in Hangul
+_LANGUAGE_SAMPLE = 200  # texts from which the language is detected
+_HANGUL_SHARE = 0.1  # Korean texts hold many Latin letters, English texts hardly any Hangul
 
 
 def check_name(name: str) -> None:
-    """Nothing, where an analyzer has that name; it is not loaded. Raises ValueError, with the names there are."""
+    """Raise ValueError, listing the known names, unless an analyzer has this name; it is not loaded."""
     wordpiece = name.startswith(PREFIX) and name != PREFIX
-    if name not in ANALYZERS and not wordpiece and name not in foreign.names():
+    if name not in ANALYZERS and not wordpiece and name not in plugins.names():
         raise ValueError(f"analyzer must be one of {_known()}, got {name!r}")
 
 
 def get_analyzer(name: str, language: Language | None = None) -> Analyzer:
-    """The analyzer of that name; `auto` is the best one installed for `language`.
+    """The analyzer of this name; `auto` is the best installed one for `language`.
 
-    `wordpiece:FOLDER` is the tokenizer of a checkpoint; a name that is none of ours is looked for among the entry
-    points of the group `labeler.analyzers`.
+    `wordpiece:FOLDER` is the tokenizer of a checkpoint; other names are looked up among the entry points of the group
+    `labeler.analyzers`.
 
     Raises:
-        BadAnalyzer: a user's analyzer cannot be loaded.
+        BadAnalyzer: a plugin analyzer cannot be loaded.
         BadCheckpoint: the folder behind `wordpiece:` holds no tokenizer.
-        MissingExtra: the analyzer asked for by name needs a package that is not installed.
-        ValueError: no such name, or `auto` without a language.
+        MissingExtra: the analyzer needs a package that is not installed.
+        ValueError: unknown name, or `auto` without a language.
     """
     match _SHORT.get(name, name):
         case "bigram":
@@ -84,13 +84,13 @@ def get_analyzer(name: str, language: Language | None = None) -> Analyzer:
             return English() if language == "en" else _best_korean()
     if name.startswith(PREFIX):
         return WordPiece(name.removeprefix(PREFIX))
-    if name in foreign.names():
-        return foreign.Foreign(name)
-    raise ValueError(f"no analyzer {name!r} for {language!r}: one of {_known()}; auto needs ko or en")
+    if name in plugins.names():
+        return plugins.PluginAnalyzer(name)
+    raise ValueError(f"unknown analyzer {name!r} for language {language!r}; use one of {_known()}; auto needs ko or en")
 
 
 def detect_language(texts: Iterable[str]) -> Language:
-    """`ko` where at least a tenth of the letters of the first 200 texts is Hangul, else `en`."""
+    """`ko` if at least a tenth of the letters in the first 200 texts is Hangul, else `en`."""
     sample = "\n".join(islice(texts, _LANGUAGE_SAMPLE))
     hangul = len(_HANGUL.findall(sample))
     return "ko" if hangul and hangul >= _HANGUL_SHARE * len(_LETTER.findall(sample)) else "en"
@@ -100,9 +100,9 @@ def _best_korean() -> Analyzer:
     try:
         return Kiwi()
     except MissingExtra:
-        logger.warning('kiwipiepy is not installed, bigrams index Korean instead: pip install "labeler[ko]"')
+        logger.warning('kiwipiepy is not installed; Korean is indexed by bigrams instead: pip install "labeler[ko]"')
         return Bigram()
 
 
 def _known() -> str:
-    return ", ".join((*ANALYZERS, f"{PREFIX}FOLDER", *foreign.names()))
+    return ", ".join((*ANALYZERS, f"{PREFIX}FOLDER", *plugins.names()))

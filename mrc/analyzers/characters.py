@@ -1,4 +1,4 @@
-"""Analyzers of words and characters, without a dictionary."""
+"""Analyzers of words and character n-grams; they need no dictionary."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import Stemmer
 
-from mrc.analyzers.base import OneByOne, folded
+from mrc.analyzers.base import PerTextAnalyzer, folded
 
-# Scripts whose words are cut into bigrams: Hangul (syllables and letters), kana, Han.
+# Scripts whose words become bigrams: Hangul (syllables and letters), kana, Han.
 _CJK = r"\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
 _CJK_START = re.compile(rf"[{_CJK}]")
@@ -27,8 +27,8 @@ STOP_WORDS = frozenset([
 # fmt: on
 
 
-class Whitespace(OneByOne):
-    """Words as they stand between white space."""
+class Whitespace(PerTextAnalyzer):
+    """Words separated by white space, unchanged."""
 
     name = "whitespace"
     version = "1"
@@ -37,10 +37,10 @@ class Whitespace(OneByOne):
         return text.split()
 
 
-class Bigram(OneByOne):
-    """Pairs of neighbouring characters within words of Hangul, kana and Han; other words and numbers whole.
+class Bigram(PerTextAnalyzer):
+    """Character bigrams within words of Hangul, kana and Han; other words and numbers whole.
 
-    A word of one character is a term of its own. Particles glued to a Korean word cost one bigram, not the word.
+    A word of one character is one term. A particle attached to a Korean word changes one bigram, not all of them.
     """
 
     name = "bigram"
@@ -56,7 +56,7 @@ class Bigram(OneByOne):
         return terms
 
 
-class English(OneByOne):
+class English(PerTextAnalyzer):
     """Snowball stems of the words that are not stop words. Source: Porter, "Snowball" (English stemmer), 2001."""
 
     name = "english"
@@ -74,9 +74,9 @@ class English(OneByOne):
 
 
 class EnglishGrams(English):
-    """The stems and, behind them, every four neighbouring characters of the words with a mark at both their ends.
+    """The stems, followed by the character 4-grams of the words with a boundary mark at both ends.
 
-    Four-grams find derived words and names spelled in two ways. Source: McNamee & Mayfield, "Character n-gram
+    4-grams match derived words and spelling variants of names. Source: McNamee & Mayfield, "Character n-gram
     tokenization for European language text retrieval", 2004; there across words, here within them.
     """
 

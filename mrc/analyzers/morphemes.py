@@ -1,6 +1,6 @@
-"""Analyzers of Korean morphemes: content morphemes and, behind them, the bigrams of the same text, in one index.
+"""Analyzers of Korean: content morphemes, followed by the character bigrams of the same text, in one index.
 
-Morphemes find a word whatever particle or ending it carries; bigrams find names that the dictionary lacks.
+Morphemes match a word whatever particle or ending it carries; bigrams match names that the dictionary lacks.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import tee
 from typing import Any
 
-from mrc.analyzers.base import OneByOne, folded, without_surrogates
+from mrc.analyzers.base import PerTextAnalyzer, folded, without_surrogates
 from mrc.analyzers.characters import Bigram
 from mrc.errors import MissingExtra
 
-# Tags of words that carry content: nouns, numerals, foreign and Han words, numbers, verbs, adjectives, roots. NNBC is
-# mecab-ko's tag for units, which Kiwi counts among NNB.
+# Tags of content words: nouns, numerals, foreign and Han words, numbers, verbs, adjectives, roots. NNBC is mecab-ko's
+# tag for units of measure, which Kiwi tags NNB.
 CONTENT_TAGS = frozenset({"NNG", "NNP", "NNB", "NNBC", "NR", "SL", "SH", "SN", "VV", "VA", "XR"})
 
-# Characters given to a morphological analyzer at once: its time grows faster than the text.
+# Characters passed to a morphological analyzer in one call: its time grows faster than linearly.
 _KIWI_PIECE = 10_000
 _MECAB_PIECE = 2_000
 
 
 class Kiwi:
-    """Content morphemes of Kiwi and bigrams."""
+    """Content morphemes by Kiwi, and bigrams."""
 
     name = "kiwi+bigram"
 
@@ -35,7 +35,7 @@ class Kiwi:
         self._bigrams = Bigram()
 
     def terms(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """Streams; Kiwi works ahead on all cores."""
+        """Lazily; Kiwi processes texts ahead on all cores."""
         for_morphemes, for_bigrams = tee(without_surrogates(folded(text)) for text in texts)
         counted, cut = tee(_pieces(text, _KIWI_PIECE) for text in for_morphemes)
         tokens = kiwi().tokenize(piece for pieces in cut for piece in pieces)
@@ -47,8 +47,8 @@ class Kiwi:
         return next(self.terms([text]))
 
 
-class MecabKo(OneByOne):
-    """Content morphemes of mecab-ko, inflected words by the parts they are made of, and bigrams."""
+class MecabKo(PerTextAnalyzer):
+    """Content morphemes by mecab-ko, inflected words split into their parts, and bigrams."""
 
     name = "mecab-ko+bigram"
 
@@ -59,14 +59,14 @@ class MecabKo(OneByOne):
         self._bigrams = Bigram()
 
     def __call__(self, text: str) -> list[str]:
-        # NUL ends a text of C.
+        # NUL ends a C string.
         text = without_surrogates(folded(text)).replace("\0", " ")
         morphemes = [morpheme for piece in _pieces(text, _MECAB_PIECE) for morpheme in _mecab().parse(piece)]
         return [form for morpheme in morphemes for form in _mecab_content(morpheme)] + self._bigrams(text)
 
 
 def _versions(*packages: str, needed_by: str, extra: str) -> list[str]:
-    """Versions of installed packages. Raises MissingExtra."""
+    """The versions of installed packages. Raises MissingExtra."""
     try:
         return [version(package) for package in packages]
     except PackageNotFoundError as error:
@@ -76,7 +76,7 @@ def _versions(*packages: str, needed_by: str, extra: str) -> list[str]:
 
 
 def _pieces(text: str, most: int) -> list[str]:
-    """The text, cut behind white space where it is very long; at least one piece."""
+    """The text, split after white space into pieces of at most `most` characters; at least one piece."""
     pieces, start = [], 0
     while len(text) - start > most:
         limit = start + most
@@ -87,9 +87,9 @@ def _pieces(text: str, most: int) -> list[str]:
 
 
 def kiwi_morphemes(text: str) -> list[tuple[str, str, int, int]]:
-    """Kiwi's morphemes of a text in order: form, tag, start and end in code points of the text.
+    """Kiwi's morphemes of a text in order: form, tag, start and end in code points, end exclusive.
 
-    Where a syllable holds parts of two morphemes, their places overlap.
+    Where a syllable holds parts of two morphemes, their spans overlap.
     """
     found, offset = [], 0
     for piece in _pieces(without_surrogates(text), _KIWI_PIECE):
@@ -113,7 +113,7 @@ def _mecab_content(morpheme: Any) -> list[str]:
 
 @cache
 def kiwi() -> Any:
-    """One Kiwi for the process: it takes seconds to load and 480 MiB. Raises MissingExtra."""
+    """The Kiwi of this process, which takes seconds to load and 480 MiB. Raises MissingExtra."""
     try:
         from kiwipiepy import Kiwi as Morphemes
     except ImportError:

@@ -1,4 +1,4 @@
-"""The sub-words of a checkpoint's own tokenizer as terms."""
+"""The subwords of a checkpoint's tokenizer as terms."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BATCH = 256
 
 
 class WordPiece:
-    """Sub-words as the tokenizer of a checkpoint cuts them, those it does not know left out.
+    """Subwords by the tokenizer of a checkpoint, without unknown tokens.
 
-    Known by the content of `tokenizer.json`, so an index stays good when the folder is copied, and is stale when
-    another tokenizer lies there.
+    `version` holds a hash of `tokenizer.json`: an index stays valid when the folder is copied, and is stale when the
+    folder holds another tokenizer.
     """
 
     def __init__(self, folder: str) -> None:

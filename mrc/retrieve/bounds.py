@@ -1,14 +1,15 @@
-"""Which documents can be among the k best of a query, and their exact scores, without scoring every document.
+"""Pruned BM25 search: upper bounds select the documents that can be among the k best, and only those are scored.
 
-A score is a sum of gains, float64. Here each gain is also kept in 8 bits, rounded up. A query first adds those, in 16
-bits: of its frequent terms, which have a column with a place for every document, as whole vectors, of the others
-posting by posting. How far such a sum can be from the score is known for each query, so only documents whose sum comes
-that near to the k-th best sum are then scored, exactly and in the order of the query's terms: the result is that of
-scoring every document. A query that this cannot settle (ties without end, thousands of terms) is reported as such.
+A score is a sum of float64 weights. Each weight is also kept quantised to 8 bits, rounded up. A query first adds the
+quantised weights in 16 bits: whole vectors for frequent terms, which have a dense column with one byte for every
+document, and posting by posting for the others. The largest difference between such a sum and the score is known for
+each query (its slack), so only documents whose sum comes that close to the k-th best sum are then scored, exactly and
+in the order of the query's terms: the result equals that of scoring every document. A query that this cannot resolve
+(too many ties, thousands of terms) is reported as such.
 
-Documents are taken in blocks, and within a block the queries of a batch, so that sums and columns stay in the cache.
+Documents are processed in blocks, within a block the queries of a batch, so that sums and columns stay in the cache.
 Source: Broder et al., "Efficient Query Evaluation using a Two-Level Retrieval Process", CIKM 2003, for the two levels:
-a cheap bound says which documents are scored. Theirs skips through postings; here all of the cheap ones are added.
+a cheap bound selects the documents to score. Theirs skips through postings; here all quantised postings are added.
 """
 
 from __future__ import annotations
@@ -35,33 +36,33 @@ Int32s = npt.NDArray[np.int32]
 Singles = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
-_FREQUENT = 16  # a term of at least one document in so many has a column
+_FREQUENT = 16  # a term of at least N / 16 documents has a dense column
 _BATCH = 1024  # queries that share what a block brings into the cache
-_FEW = 64  # queries that are not worth another thread
-_SPARE = 4096  # candidates a query may have beside three times k before they are said to be too many
-_ROOM = 1 << 23  # candidates of all queries of a batch, at most
+_FEW = 64  # queries below which another thread does not pay
+_SPARE = 4096  # candidates of a query beyond 3 k, above which it is left unresolved
+_TOTAL_CANDIDATES = 1 << 23  # of all queries of a batch, at most
 
 
-class Postings(NamedTuple):  # named tuples, as numba knows them
+class Postings(NamedTuple):  # named tuples, because numba compiles them
     """P postings in term order, those of a term in document order."""
 
     starts: Ints  # (V + 1,) term t has the postings starts[t]:starts[t + 1]
     documents: Int32s  # (P,)
-    gains: Floats  # (P,) what a document with the term scores above one without it
+    weights: Floats  # (P,) score of a document with the term, minus that of one without it
 
 
-class Levels(NamedTuple):
-    """The gains of the V terms of N documents, rounded up to 8 bits."""
+class Quantized(NamedTuple):
+    """The weights of the V terms of N documents, rounded up to 8 bits."""
 
     size: int  # N
-    tops: Floats  # (V,) the largest gain of the term
-    levels: Bytes  # (P,) gain of a posting, rounded up to 1-255 times its term's largest / 255
-    places: Int32s  # (V,) which column is the term's, -1: none
+    max_weights: Floats  # (V,) the largest weight of the term
+    levels: Bytes  # (P,) weight of a posting, rounded up to 1-255 times max_weight / 255
+    column_of: Int32s  # (V,) the term's dense column, -1: none
     columns: Bytes  # (blocks, columns, chunks, kernel.CHUNK) level of each document, 0: it lacks the term
 
 
-class Batch(NamedTuple):
-    """Q queries: the U different terms of each, sorted, and its T tokens in their order."""
+class QueryBatch(NamedTuple):
+    """Q queries: the U distinct terms of each, sorted, and its T tokens in their order."""
 
     starts: Ints  # (Q + 1,) query q has the terms starts[q]:starts[q + 1]
     terms: Ints  # (U,)
@@ -73,70 +74,71 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
-    """Postings that can be searched."""
+    """Postings with their quantised weights, ready for a pruned search."""
 
     postings: Postings
-    levels: Levels
+    quantized: Quantized
 
     @classmethod
     def of(cls, postings: Postings, size: int) -> Bounds | None:
-        """The bounds of the postings of `size` documents; None where a gain is below 0, which they cannot hold."""
+        """The bounds for the postings of `size` documents; None where a weight is negative, so that no bound exists."""
         postings = Postings(*(_read_only(values) for values in postings))
         frequencies = np.diff(postings.starts)
-        tops = np.zeros(len(frequencies))
+        max_weights = np.zeros(len(frequencies))
         filled = np.flatnonzero(frequencies)
-        tops[filled] = np.maximum.reduceat(postings.gains, postings.starts[filled])
+        max_weights[filled] = np.maximum.reduceat(postings.weights, postings.starts[filled])
         frequent = np.flatnonzero(frequencies * _FREQUENT >= size)
-        places = np.full(len(frequencies), -1, dtype=np.int32)
-        places[frequent] = np.arange(len(frequent))
+        column_of = np.full(len(frequencies), -1, dtype=np.int32)
+        column_of[frequent] = np.arange(len(frequent))
         chunks = -(-min(size, kernel.BLOCK) // kernel.CHUNK)
         columns = _aligned((-(-size // kernel.BLOCK), len(frequent), chunks, kernel.CHUNK))
-        levels = np.empty(len(postings.gains), dtype=np.uint8)
-        if not kernel.round_up(postings, tops, places, levels, columns):
+        levels = np.empty(len(postings.weights), dtype=np.uint8)
+        if not kernel.quantize(postings, max_weights, column_of, levels, columns):
             return None
-        return cls(postings, Levels(size, tops, levels, places, columns))
+        return cls(postings, Quantized(size, max_weights, levels, column_of, columns))
 
     def search(
         self, queries: Sequence[Sequence[int]], base: Floats, k: int, *, threads: int | None
     ) -> tuple[Ints, Singles, npt.NDArray[np.bool_]]:
-        """(Q, k) documents, -1 where there are no more, (Q, k) scores, and (Q,) whether a query is settled.
+        """(Q, k) documents, -1 where there are no more, (Q, k) scores, and (Q,) whether a query is resolved.
 
-        Best first, equal scores by lowest document. Rows of queries that are not settled hold nothing of use.
+        Best first, equal scores by lowest document. Rows of unresolved queries have no meaning.
 
         Args:
-            queries: the terms of each, duplicates and order kept.
-            base: (V,) what a document without the term scores.
-            threads: that work at a time, None: one for each processor. The result does not depend on it.
+            queries: term ids of each, duplicates and order kept.
+            base: (V,) score of a document without the term.
+            threads: the most that work at a time, None: one for each processor. The result does not depend on it.
         """
-        kept = min(k, self.levels.size)
-        room = 3 * kept + _SPARE
+        kept = min(k, self.quantized.size)
+        capacity = 3 * kept + _SPARE
         workers = max(1, min(threads or _processors(), len(queries) // _FEW))
-        batch = max(1, min(_BATCH, -(-len(queries) // workers), _ROOM // room))
+        batch = max(1, min(_BATCH, -(-len(queries) // workers), _TOTAL_CANDIDATES // capacity))
         found = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        settled = np.zeros(len(queries), dtype=np.bool_)
+        resolved = np.zeros(len(queries), dtype=np.bool_)
 
         def run(first: int) -> None:
             part = slice(first, first + batch)
-            asked = batch_of(queries[part], base)
-            kernel.search(self.postings, self.levels, asked, kept, room, found[part], scores[part], settled[part])
+            asked = query_batch(queries[part], base)
+            outputs = (found[part], scores[part], resolved[part])
+            kernel.search(self.postings, self.quantized, asked, kept, capacity, *outputs)
 
         self._compile()
         with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(run, range(0, len(queries), batch)):
                 pass
-        return found, scores, settled
+        return found, scores, resolved
 
     def _compile(self) -> None:
-        """Nothing; the kernel can run, and how long that took is logged where it was not at once."""
+        """Compile the kernel, or load it from numba's cache; log how long compilation took."""
         before = time.perf_counter()
         nothing = (np.empty((0, 1), dtype=np.int64), np.empty((0, 1), dtype=np.float32), np.empty(0, dtype=np.bool_))
-        kernel.search(self.postings, self.levels, batch_of([], np.empty(0)), 1, 1, *nothing)
+        kernel.search(self.postings, self.quantized, query_batch([], np.empty(0)), 1, 1, *nothing)
         if (seconds := time.perf_counter() - before) > 1:
-            logger.info("compiled the search in %.0f s; later processes find it compiled", seconds)
+            logger.info("compiled the search in %.0f s; later processes load it from the cache", seconds)
 
 
-def batch_of(queries: Sequence[Sequence[int]], base: Floats) -> Batch:
+def query_batch(queries: Sequence[Sequence[int]], base: Floats) -> QueryBatch:
     """The queries as arrays; arguments as for `Bounds.search`."""
     lengths = np.fromiter(map(len, queries), dtype=np.int64, count=len(queries))
     tokens = np.fromiter(itertools.chain.from_iterable(queries), dtype=np.int64, count=int(lengths.sum()))
@@ -147,7 +149,7 @@ def batch_of(queries: Sequence[Sequence[int]], base: Floats) -> Batch:
     floors = np.zeros(len(queries))
     np.add.at(floors, numbers, base[tokens])  # in the order of the tokens
     token_starts = np.concatenate(([0], np.cumsum(lengths)))
-    return Batch(starts, pairs % width, counts, token_starts, tokens, floors)
+    return QueryBatch(starts, pairs % width, counts, token_starts, tokens, floors)
 
 
 def _processors() -> int:
@@ -155,14 +157,14 @@ def _processors() -> int:
 
 
 def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that says so; numba compiles once more for arrays that can be written, and mapped files cannot be."""
+    """A read-only view: numba compiles once more for writable arrays, and memory-mapped files are read-only."""
     view = values.view()
     view.flags.writeable = False
     return view
 
 
 def _aligned(shape: tuple[int, ...]) -> Bytes:
-    """Zeros that start where a line of the cache does, so that no chunk lies in two."""
+    """Zeros that start at a cache line, so that no chunk is split between two lines."""
     length = int(np.prod(shape))
     flat = np.zeros(length + kernel.CHUNK, dtype=np.uint8)
     start = -flat.ctypes.data % kernel.CHUNK

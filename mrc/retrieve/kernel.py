@@ -1,10 +1,11 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
-"""The compiled loops of a search: sums of rounded gains by block, the candidates they leave, exact scores of those.
+"""The compiled loops of a pruned search: quantised sums by block, the candidates they leave, exact scores of those.
 
-`mrc.retrieve.bounds` says what they compute and calls `round_up` and `search`. Types are what numba infers, not mypy.
-Integers are cast at each step, as numba's promote to 64 bits and a loop over those is several times slower; indices are
-unsigned, as a signed one is checked for being negative; inner loops have a constant length, so that they become
-vectors without a rest.
+`mrc.retrieve.bounds` explains what they compute and calls `quantize` and `search`. Types are those that numba infers.
+Integers are cast at each step, because numba promotes to 64 bits and a loop over those is several times slower; indices
+are unsigned, because a signed one is checked for being negative; inner loops have a constant length, so that they
+become vector instructions without a remainder. All functions are in one file, because numba's cache notices a change
+only in the file of the function that is called.
 """
 
 from __future__ import annotations
@@ -12,160 +13,164 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint8, uint16, uint32
 
-BLOCK = 16384  # documents whose sums, 32 KiB, are in the first-level cache at a time
-CHUNK = 64  # documents whose best sum stands for all of them in the first look
-MOST = 0xFFFF  # what a sum can hold
-LEVELS = 255  # a gain is rounded up to this many parts of its term's largest
-_FRACTION = 8  # bits after the point of a factor, for terms without a column and at most for those with one
-_FRESH = 192  # candidates, at least, between two looks for the k-th best sum
+BLOCK = 16384  # documents processed together: their sums, 32 KiB, stay in the first-level cache
+CHUNK = 64  # documents whose best sum represents all of them in the first pass
+MAX_SUM = 0xFFFF  # largest value of a sum
+LEVELS = 255  # a weight is rounded up to this many parts of its term's largest
+_FRACTION = 8  # fractional bits of a factor, for terms without a column; at most so many for terms with one
+_FRESH = 192  # candidates, at least, between two updates of the k-th best sum
 
 
 def _compiled(function):
     try:
         return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to keep compiled code in: each process compiles anew
+    except RuntimeError:  # no folder for the cache: each process compiles anew
         return njit(nogil=True)(function)
 
 
 @_compiled
-def round_up(postings, tops, places, levels, columns):
-    """Whether no gain is below 0; if so, `levels` and `columns` are filled."""
-    for term in range(len(tops)):
-        unit = tops[term] / LEVELS
-        place = places[term]
+def quantize(postings, max_weights, column_of, levels, columns):
+    """Fill `levels` and `columns`; returns False, leaving them undefined, where a weight is negative."""
+    for term in range(len(max_weights)):
+        unit = max_weights[term] / LEVELS
+        column = column_of[term]
         for number in range(postings.starts[term], postings.starts[term + 1]):
-            gain = postings.gains[number]
-            if gain < 0:
+            weight = postings.weights[number]
+            if weight < 0:
                 return False
-            level = uint8(max(1, min(LEVELS, np.ceil(gain / unit)))) if unit > 0 else uint8(1)
+            level = uint8(max(1, min(LEVELS, np.ceil(weight / unit)))) if unit > 0 else uint8(1)
             levels[number] = level
-            if place >= 0:
+            if column >= 0:
                 block, within = divmod(postings.documents[number], BLOCK)
-                columns[block, place, within // CHUNK, within % CHUNK] = level
+                columns[block, column, within // CHUNK, within % CHUNK] = level
     return True
 
 
 @_compiled
-def search(postings, bounds, batch, k, room, found, scores, settled):
-    """Nothing; fills `found`, `scores` (Q, k) and `settled` (Q,). A query may have up to `room` candidates."""
+def search(postings, quantized, batch, k, capacity, found, scores, resolved):
+    """Fill `found`, `scores` (Q, k) and `resolved` (Q,). A query may have up to `capacity` candidates."""
     queries = len(batch.floors)
     factors = np.zeros(len(batch.terms), dtype=np.uint32)
     shifts = np.zeros(queries, dtype=np.uint16)
     slacks = np.zeros(queries, dtype=np.int64)
-    sure = np.zeros(queries, dtype=np.bool_)
+    visible = np.zeros(queries, dtype=np.bool_)  # each shared term shows in a sum
     for query in range(queries):
         part = slice(batch.starts[query], batch.starts[query + 1])
         terms, counts = batch.terms[part], batch.counts[part]
-        shifts[query], slacks[query], sure[query] = _scale(bounds, terms, counts, factors[part])
-        settled[query] = slacks[query] >= 0
+        shifts[query], slacks[query], visible[query] = _scale(quantized, terms, counts, factors[part])
+        resolved[query] = slacks[query] >= 0
 
-    least = np.ones(queries, dtype=np.uint16)  # the smallest sum that a candidate must have
+    thresholds = np.ones(queries, dtype=np.uint16)  # the smallest sum that a candidate must have
     filled = np.zeros(queries, dtype=np.int64)
-    candidates = np.empty((queries, room), dtype=np.int32)
-    sums_of = np.empty((queries, room), dtype=np.uint16)
-    _find_candidates(
-        postings, bounds, batch, k, factors, shifts, slacks, least, filled, candidates, sums_of, settled
+    candidates = np.empty((queries, capacity), dtype=np.int32)
+    candidate_sums = np.empty((queries, capacity), dtype=np.uint16)
+    _select_candidates(
+        postings, quantized, batch, k, factors, shifts, slacks, thresholds, filled, candidates, candidate_sums, resolved
     )  # fmt: skip
 
-    values, heap = np.empty(room), np.empty(k)
-    places = np.empty(room, dtype=np.uint32)
+    values, heap = np.empty(capacity), np.empty(k)
+    places = np.empty(capacity, dtype=np.uint32)
     for query in range(queries):
-        # A document may share a term and yet have the sum 0, unless it is sure that a sum shows each term.
-        settled[query] = settled[query] and (least[query] > 1 or sure[query])
-        if settled[query]:
+        # A document may share a term and yet have the sum 0, unless each shared term shows in a sum.
+        resolved[query] = resolved[query] and (thresholds[query] > 1 or visible[query])
+        if resolved[query]:
             chosen = candidates[query, : filled[query]]
             tokens = batch.tokens[batch.token_starts[query] : batch.token_starts[query + 1]]
-            _score(postings, tokens, batch.floors[query], chosen, places, values)
-            count = _best(chosen, values, k, found[query], heap)
+            _score_candidates(postings, tokens, batch.floors[query], chosen, places, values)
+            count = _select_top(chosen, values, k, found[query], heap)
             for rank in range(count):
                 scores[query, rank] = heap[rank]
 
 
 @_compiled
-def _scale(bounds, terms, counts, factors):
-    """Shift of the factors of columns, slack (-1: the query is too long), and whether a sum shows each term.
+def _scale(quantized, terms, counts, factors):
+    """Fill `factors`; returns the shift of dense columns, the slack, and whether each shared term shows in a sum.
 
     A term adds `level * factor >> shift` to a sum, or `>> _FRACTION` where it has no column. One unit of a sum is the
-    largest possible score / MOST, so no sum overflows. A score is below (sum + number of terms + 1) units, as each
-    shift drops less than one, and not below (sum - `over`), as `over` adds up what rounding up can have added.
+    largest possible score / MAX_SUM, so no sum overflows. A score is below (sum + number of terms + 1) units, as each
+    shift drops less than one unit, and not below (sum - `excess`), as `excess` adds up what rounding up can have added.
+    The slack is -1 where the query is too long.
     """
-    total, widest, with_column = 0.0, 0.0, 0
+    total, largest, with_column = 0.0, 0.0, 0
     for number in range(len(terms)):
-        top = counts[number] * bounds.tops[terms[number]]
-        total += top
-        if bounds.places[terms[number]] >= 0:
-            widest = max(widest, top)
+        highest = counts[number] * quantized.max_weights[terms[number]]
+        total += highest
+        if quantized.column_of[terms[number]] >= 0:
+            largest = max(largest, highest)
             with_column += 1
     shift = _FRACTION
-    while shift > 0 and np.ceil(widest * MOST * (1 << shift)) * LEVELS > total * LEVELS * MOST:
+    while shift > 0 and np.ceil(largest * MAX_SUM * (1 << shift)) * LEVELS > total * LEVELS * MAX_SUM:
         shift -= 1  # level * factor must fit in 16 bits, too
-    space = MOST - len(terms) - with_column * ((LEVELS >> shift) + 1)
-    if len(terms) == 0 or space < MOST // 2:
+    space = MAX_SUM - len(terms) - with_column * ((LEVELS >> shift) + 1)
+    if len(terms) == 0 or space < MAX_SUM // 2:
         return uint16(0), -1, False
     unit = total / space if total > 0 else 1.0
-    over, sure = 0.0, True
+    excess, visible = 0.0, True
     for number in range(len(terms)):
-        exact = counts[number] * bounds.tops[terms[number]] / LEVELS / unit
-        fraction = shift if bounds.places[terms[number]] >= 0 else _FRACTION
+        exact = counts[number] * quantized.max_weights[terms[number]] / LEVELS / unit
+        fraction = shift if quantized.column_of[terms[number]] >= 0 else _FRACTION
         factor = max(1.0, np.ceil(exact * (1 << fraction)))
         factors[number] = uint32(factor)
-        over += LEVELS * (factor / (1 << fraction) - exact) + exact
-        sure = sure and factor >= 1 << fraction
-    return uint16(shift), int(np.ceil(over)) + len(terms) + 2, sure
+        excess += LEVELS * (factor / (1 << fraction) - exact) + exact
+        visible = visible and factor >= 1 << fraction
+    return uint16(shift), int(np.ceil(excess)) + len(terms) + 2, visible
 
 
 @_compiled
-def _find_candidates(
-    postings, bounds, batch, k, factors, shifts, slacks, least, filled, candidates, sums_of, settled
+def _select_candidates(
+    postings, quantized, batch, k, factors, shifts, slacks, thresholds, filled, candidates, candidate_sums, resolved
 ):  # fmt: skip
     cursors = postings.starts[batch.terms]
-    limits = np.full(len(settled), k + _FRESH)
-    size = bounds.size
-    sums = np.zeros((bounds.columns.shape[2], CHUNK), dtype=np.uint16)
+    limits = np.full(len(resolved), k + _FRESH)
+    size = quantized.size
+    sums = np.zeros((quantized.columns.shape[2], CHUNK), dtype=np.uint16)
     maxima = np.zeros(len(sums), dtype=np.uint16)
-    tally = np.zeros(256, dtype=np.int64)
-    for block in range(len(bounds.columns)):
+    histogram = np.zeros(256, dtype=np.int64)
+    for block in range(len(quantized.columns)):
         first = block * BLOCK
         stop = min(first + BLOCK, size)
         chunks = (stop - first + CHUNK - 1) // CHUNK
-        for query in range(len(settled)):
-            if settled[query]:
+        for query in range(len(resolved)):
+            if resolved[query]:
                 part = slice(batch.starts[query], batch.starts[query + 1])
                 _sum_block(
-                    postings, bounds, bounds.columns[block], batch.terms[part], factors[part], cursors[part],
+                    postings, quantized, quantized.columns[block], batch.terms[part], factors[part], cursors[part],
                     shifts[query], first, stop, sums[:chunks], maxima[:chunks],
                 )  # fmt: skip
-                settled[query] = _collect(
-                    sums, maxima[:chunks], first, k, slacks[query], least[query : query + 1],
-                    filled[query : query + 1], limits[query : query + 1], candidates[query], sums_of[query], tally,
+                resolved[query] = _collect_candidates(
+                    sums, maxima[:chunks], first, k, slacks[query], thresholds[query : query + 1],
+                    filled[query : query + 1], limits[query : query + 1], candidates[query], candidate_sums[query],
+                    histogram,
                 )  # fmt: skip
-    for query in range(len(settled)):
-        if settled[query]:
-            filled[query] = _keep_best(
-                candidates[query], sums_of[query], filled[query], k, slacks[query], least[query : query + 1], tally
-            )
+    for query in range(len(resolved)):
+        if resolved[query]:
+            filled[query] = _prune_candidates(
+                candidates[query], candidate_sums[query], filled[query], k, slacks[query],
+                thresholds[query : query + 1], histogram,
+            )  # fmt: skip
 
 
 @_compiled
-def _sum_block(postings, bounds, columns, terms, factors, cursors, shift, first, stop, sums, maxima):
+def _sum_block(postings, quantized, columns, terms, factors, cursors, shift, first, stop, sums, maxima):
+    """Fill `sums` and `maxima` (chunks,) for one query; moves its cursors to the next block."""
     for chunk in range(len(sums)):
         for within in range(CHUNK):
             sums[chunk, within] = uint16(0)
     flat = sums.reshape(-1)
     last = -1  # the term whose column is added last, while the maxima are taken
     for number in range(len(terms)):
-        place = bounds.places[terms[number]]
-        if place < 0:
+        column = quantized.column_of[terms[number]]
+        if column < 0:
             end = postings.starts[terms[number] + 1]
             cursors[number] = _add_postings(
-                postings.documents, bounds.levels, cursors[number], end, first, stop, factors[number], flat
+                postings.documents, quantized.levels, cursors[number], end, first, stop, factors[number], flat
             )
         else:
             if last >= 0:
-                _add(sums, columns[bounds.places[terms[last]]], uint16(factors[last]), shift)
+                _add_column(sums, columns[quantized.column_of[terms[last]]], uint16(factors[last]), shift)
             last = number
     if last >= 0:
-        _add_last(sums, columns[bounds.places[terms[last]]], uint16(factors[last]), shift, maxima)
+        _add_last_column(sums, columns[quantized.column_of[terms[last]]], uint16(factors[last]), shift, maxima)
     else:
         _take_maxima(sums, maxima)
 
@@ -180,22 +185,22 @@ def _add_postings(documents, levels, cursor, end, first, stop, factor, sums):
 
 
 @_compiled
-def _add(sums, column, factor, shift):
-    shift = uint16(shift & uint16(15))  # says that no shift is beyond the width, which would need care
+def _add_column(sums, column, factor, shift):
+    shift = uint16(shift & uint16(15))  # tells the compiler that no shift exceeds the width
     for chunk in range(len(sums)):
         for within in range(CHUNK):
-            gain = uint16(uint16(column[chunk, within]) * factor) >> shift
-            sums[chunk, within] = uint16(sums[chunk, within] + gain)
+            weight = uint16(uint16(column[chunk, within]) * factor) >> shift
+            sums[chunk, within] = uint16(sums[chunk, within] + weight)
 
 
 @_compiled
-def _add_last(sums, column, factor, shift, maxima):
+def _add_last_column(sums, column, factor, shift, maxima):
     shift = uint16(shift & uint16(15))
     for chunk in range(len(sums)):
         best = uint16(0)
         for within in range(CHUNK):
-            gain = uint16(uint16(column[chunk, within]) * factor) >> shift
-            total = uint16(sums[chunk, within] + gain)
+            weight = uint16(uint16(column[chunk, within]) * factor) >> shift
+            total = uint16(sums[chunk, within] + weight)
             sums[chunk, within] = total
             best = uint16(max(best, total))
         maxima[chunk] = best
@@ -211,23 +216,25 @@ def _take_maxima(sums, maxima):
 
 
 @_compiled
-def _collect(sums, maxima, first, k, slack, least, filled, limit, candidates, sums_of, tally):
-    """Whether the candidates of this block found room. `least`, `filled` and `limit` are those of one query."""
-    if least[0] == 1 and len(maxima) >= k:  # k documents, one of each chunk, reach the k-th best of the maxima
-        least[0] = uint16(max(1, _kth(maxima, k, tally) - slack))
+def _collect_candidates(
+    sums, maxima, first, k, slack, threshold, filled, limit, candidates, candidate_sums, histogram
+):  # fmt: skip
+    """Add the candidates of a block; returns whether they fit. `threshold`, `filled` and `limit` are one query's."""
+    if threshold[0] == 1 and len(maxima) >= k:  # k documents, one in each chunk, reach the k-th largest maximum
+        threshold[0] = uint16(max(1, _kth_largest(maxima, k, histogram) - slack))
     for chunk in range(len(maxima)):
-        bound = least[0]
+        bound = threshold[0]
         if maxima[chunk] < bound:
             continue
         count = filled[0]
         for within in range(CHUNK):
             if sums[chunk, within] >= bound:
                 candidates[count] = first + chunk * CHUNK + within
-                sums_of[count] = sums[chunk, within]
+                candidate_sums[count] = sums[chunk, within]
                 count += 1
         filled[0] = count
         if count >= limit[0]:
-            filled[0] = _keep_best(candidates, sums_of, count, k, slack, least, tally)
+            filled[0] = _prune_candidates(candidates, candidate_sums, count, k, slack, threshold, histogram)
             limit[0] = filled[0] + max(k, _FRESH)
             if limit[0] + CHUNK > len(candidates):
                 return False
@@ -235,51 +242,52 @@ def _collect(sums, maxima, first, k, slack, least, filled, limit, candidates, su
 
 
 @_compiled
-def _keep_best(candidates, sums_of, count, k, slack, least, tally):
-    """How many candidates can still be among the k best; they move to the front, in their order."""
+def _prune_candidates(candidates, candidate_sums, count, k, slack, threshold, histogram):
+    """Move the candidates that can still be among the k best to the front, in order; returns how many there are."""
     if count >= k:
-        least[0] = uint16(max(1, _kth(sums_of[:count], k, tally) - slack))
+        threshold[0] = uint16(max(1, _kth_largest(candidate_sums[:count], k, histogram) - slack))
     kept = 0
     for number in range(count):
         candidates[kept] = candidates[number]
-        sums_of[kept] = sums_of[number]
-        kept += sums_of[number] >= least[0]
+        candidate_sums[kept] = candidate_sums[number]
+        kept += candidate_sums[number] >= threshold[0]
     return kept
 
 
 @_compiled
-def _kth(sums, k, tally):
-    """The k-th largest: first its high byte, then its low byte among those with that high byte."""
-    tally[:] = 0
+def _kth_largest(sums, k, histogram):
+    """The k-th largest sum: first its high byte, then its low byte among those with that high byte."""
+    histogram[:] = 0
     for number in range(len(sums)):
-        tally[sums[number] >> 8] += 1
+        histogram[sums[number] >> 8] += 1
     high, above = 255, 0
-    while above + tally[high] < k:
-        above += tally[high]
+    while above + histogram[high] < k:
+        above += histogram[high]
         high -= 1
-    tally[:] = 0
+    histogram[:] = 0
     for number in range(len(sums)):
         if sums[number] >> 8 == high:
-            tally[sums[number] & 255] += 1
+            histogram[sums[number] & 255] += 1
     low = 255
-    while above + tally[low] < k:
-        above += tally[low]
+    while above + histogram[low] < k:
+        above += histogram[low]
         low -= 1
     return high * 256 + low
 
 
 @_compiled
-def _score(postings, tokens, floor, candidates, places, values):
+def _score_candidates(postings, tokens, floor, candidates, places, values):
+    """Fill `values` with the exact scores of the candidates, added in the order of the query's tokens."""
     values[: len(candidates)] = floor
     for token in tokens:
         part = slice(postings.starts[token], postings.starts[token + 1])
         if part.start < part.stop:
-            _add_gains(postings.documents[part], postings.gains[part], candidates, places, values)
+            _add_weights(postings.documents[part], postings.weights[part], candidates, places, values)
 
 
 @_compiled
-def _add_gains(documents, gains, candidates, places, values):
-    # A binary search for all at once: it has no branch to foresee, and they wait for memory together.
+def _add_weights(documents, weights, candidates, places, values):
+    # One binary search for all candidates: no branch to predict, and their memory accesses overlap.
     places[: len(candidates)] = 0
     length = uint32(len(documents))
     while length > 1:
@@ -290,27 +298,27 @@ def _add_gains(documents, gains, candidates, places, values):
         length = uint32(length - half)
     for number in range(len(candidates)):
         place = places[number]
-        values[number] += gains[place] if documents[place] == candidates[number] else 0.0
+        values[number] += weights[place] if documents[place] == candidates[number] else 0.0
 
 
 @_compiled
-def _best(candidates, values, k, found, scores):
-    """How many of the k best there are; they go into `found` and `scores`.
+def _select_top(candidates, values, k, found, scores):
+    """Write the k best into `found` and `scores`, best first; returns how many there are.
 
-    Up to k are held in a heap with the worst on top, which is emptied from the worst on.
+    A heap holds up to k with the worst on top; it is emptied from the worst on.
     """
-    held = 0
+    size = 0
     for number in range(len(candidates)):
-        if held < k:
-            _rise(scores, found, held, values[number], candidates[number])
-            held += 1
+        if size < k:
+            _sift_up(scores, found, size, values[number], candidates[number])
+            size += 1
         elif _worse(scores[0], found[0], values[number], candidates[number]):
-            _sink(scores, found, held, values[number], candidates[number])
-    for last in range(held - 1, 0, -1):
+            _sift_down(scores, found, size, values[number], candidates[number])
+    for last in range(size - 1, 0, -1):
         score, document = scores[0], found[0]
-        _sink(scores, found, last, scores[last], found[last])
+        _sift_down(scores, found, last, scores[last], found[last])
         scores[last], found[last] = score, document
-    return held
+    return size
 
 
 @_compiled
@@ -319,7 +327,7 @@ def _worse(score, document, other_score, other_document):
 
 
 @_compiled
-def _rise(scores, found, place, score, document):
+def _sift_up(scores, found, place, score, document):
     while place > 0:
         parent = (place - 1) // 2
         if not _worse(score, document, scores[parent], found[parent]):
@@ -330,11 +338,11 @@ def _rise(scores, found, place, score, document):
 
 
 @_compiled
-def _sink(scores, found, held, score, document):
+def _sift_down(scores, found, size, score, document):
     place = 0
-    while 2 * place + 1 < held:
+    while 2 * place + 1 < size:
         child = 2 * place + 1
-        if child + 1 < held and _worse(scores[child + 1], found[child + 1], scores[child], found[child]):
+        if child + 1 < size and _worse(scores[child + 1], found[child + 1], scores[child], found[child]):
             child += 1
         if not _worse(scores[child], found[child], score, document):
             break

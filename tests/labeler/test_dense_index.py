@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from db import queries
-from labeler.retrieval.tuning import teaching
+from labeler.retrieval.tuning import tuning_questions
 from tests.commands import run
 from tests.mrc import tiny
 from tests.worlds import at, make_workspace
@@ -47,7 +47,7 @@ def test_the_weight_is_tuned_on_gold_questions_and_told(workspace: Path) -> None
     weight = built["weight"]
     assert isinstance(weight, dict)
     with at(workspace) as runtime:
-        asked = teaching(runtime)
+        asked = tuning_questions(runtime)
         with runtime.database.read() as session:
             judging = {
                 entry.question.id for role in ("dev", "test") for entry in queries.labelled_questions(session, role)

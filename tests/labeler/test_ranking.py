@@ -17,7 +17,7 @@ from labeler.evaluation import end_to_end, retrieval_metrics
 from labeler.retrieval import tuning
 from labeler.retrieval.indexing import build_index
 from mrc.errors import StaleIndex
-from mrc.retrieve.misses import ANSWER_ELSEWHERE, NO_SHARED_TERM, REASONS
+from mrc.retrieve.error_analysis import ANSWER_ELSEWHERE, NO_SHARED_TERM, REASONS
 from mrc.types import Hit
 from tests.commands import ok, run
 from tests.mrc import tiny
@@ -163,7 +163,7 @@ def test_an_index_of_other_passages_is_not_compared(workspace: Path, runtime: Ru
     (tmp_path / "more.txt").write_text("A new passage about nothing else.", encoding="utf-8")
     ok("import", str(tmp_path / "more.txt"), "--as", "corpus", "-w", str(workspace))
     ok("index", "-w", str(workspace))
-    with pytest.raises(StaleIndex, match="passages that are not those of now"):
+    with pytest.raises(StaleIndex, match="which have changed since"):
         retrieval_metrics.other_index(runtime, before[:16])
 
 
@@ -213,10 +213,10 @@ def _asking(found: retrieval_metrics.Searched, text: str) -> retrieval_metrics.S
 
 def test_tuning_asks_gold_and_calibration_questions_alone(runtime: Runtime) -> None:
     with runtime.database.read() as session:
-        roles = {entry.question.role for entry in tuning._asked(runtime)}
+        roles = {entry.question.role for entry in tuning._labelled(runtime)}
         gold = len(queries.labelled_questions(session, "gold"))
     assert roles == {"gold"}  # no calibration is held out yet
-    assert len(tuning._asked(runtime)) == gold
+    assert len(tuning._labelled(runtime)) == gold
 
 
 def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(runtime: Runtime) -> None:

@@ -95,5 +95,5 @@ def test_a_model_that_is_none_leaves_the_index_as_it_was(workspace: Path) -> Non
     before = index(workspace)
     tiny.bert(workspace.parent / "reader")
     fault = run("index", "--set", "rerank.model=reader", "-w", str(workspace)).fault
-    assert "scores no pairs of texts; choose a cross-encoder as rerank.model" in fault
+    assert "cannot score a pair of texts; choose a cross-encoder as rerank.model" in fault
     assert index(workspace) == before

@@ -28,7 +28,7 @@ from labeler.rounds.gate import Verdict
 from labeler.rounds.retriever import examples, loop
 from mrc.calibration.calibrate import ALL_FEATURES
 from mrc.errors import BadCheckpoint
-from mrc.retrieve.fuse import Weight
+from mrc.retrieve.fuse import FusionWeight
 from mrc.retrieve.index import Index
 from mrc.retrieve.training import trainer as encoder_training
 from mrc.retrieve.training.train_config import BiEncoderExample
@@ -291,7 +291,7 @@ def test_a_promoted_retriever_is_that_of_the_current_index(fresh: Runtime, monke
     dense = fresh.index().dense
     assert dense is not None
     assert dense.encoding.checkpoint == found.hash
-    assert fresh.index().of_terms == fresh.index(before).of_terms
+    assert fresh.index().lexical_fingerprint == fresh.index(before).lexical_fingerprint
     shown = status(fresh).retriever
     assert shown is not None
     assert (shown.round, shown.hash, shown.path) == (0, found.hash, found.path)
@@ -354,7 +354,7 @@ def test_too_few_questions_to_weigh_it_by_leave_the_weight_of_the_index_before(r
     assert parts[0] is not None
     assert parts[1] is not None
     assert parts[0].weight.questions == 60
-    assert parts[1].weight == Weight(parts[0].weight.value)  # not tuned
+    assert parts[1].weight == FusionWeight(parts[0].weight.value)  # not tuned
 
 
 def test_a_model_that_somebody_chose_meanwhile_stays(fresh: Runtime, home: Path) -> None:

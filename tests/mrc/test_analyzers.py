@@ -23,9 +23,9 @@ from mrc.analyzers import (
     Whitespace,
     check_name,
     detect_language,
-    foreign,
     get_analyzer,
     morphemes,
+    plugins,
 )
 from mrc.errors import BadAnalyzer, BadCheckpoint, MissingExtra
 
@@ -198,7 +198,7 @@ def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         folder.mkdir(exist_ok=True)
         (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: own-terms\nVersion: 2.5\n")
         lines = [f"{name} = {value}" for name, value in entries.items()]
-        (folder / "entry_points.txt").write_text("\n".join([f"[{foreign.GROUP}]", *lines]))
+        (folder / "entry_points.txt").write_text("\n".join([f"[{plugins.GROUP}]", *lines]))
         importlib.invalidate_caches()
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -253,14 +253,14 @@ def test_an_analyzer_that_is_none_is_named_with_its_place(brought: Any, entry: s
 
 def test_an_analyzer_that_gives_no_terms_is_named(brought: Any) -> None:
     brought(VOWELS, short="own_terms:Short", words="own_terms:Words")
-    with pytest.raises(BadAnalyzer, match=r"short .* gave 0 lists of terms for 2 texts"):
+    with pytest.raises(BadAnalyzer, match=r"short .* returned 0 lists of terms for 2 texts"):
         list(get_analyzer("short").terms(["a", "b"]))
-    with pytest.raises(BadAnalyzer, match=r"words .* gave 'no list' for a text; it must give a list of texts"):
+    with pytest.raises(BadAnalyzer, match=r"words .* returned 'no list' for a text; it must return a list of strings"):
         get_analyzer("words")("a")
 
 
 def test_names_are_checked_without_loading_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "names", lambda: ())
+    monkeypatch.setattr(plugins, "names", lambda: ())
     for name in (*ANALYZERS, "wordpiece:somewhere"):
         check_name(name)
     for name in ("wordpiece:", "mecab", ""):
@@ -303,7 +303,7 @@ def test_without_kiwi_auto_takes_bigrams_and_says_so_and_kiwi_names_the_extra(
 
 @pytest.mark.parametrize(("name", "language"), [("mecab", "ko"), ("auto", None), ("", "en")])
 def test_an_unknown_analyzer_is_a_callers_bug(name: str, language: analyzers.Language | None) -> None:
-    with pytest.raises(ValueError, match="no analyzer"):
+    with pytest.raises(ValueError, match="unknown analyzer"):
         get_analyzer(name, language)
 
 

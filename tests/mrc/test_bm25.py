@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from mrc.analyzers import Bigram, get_analyzer
 from mrc.errors import DataError
-from mrc.retrieve import bm25
-from mrc.retrieve.bm25 import BM25, METHODS, BM25Atire, TermCounts
+from mrc.retrieve import formulas
+from mrc.retrieve.bm25 import BM25, METHODS
+from mrc.retrieve.formulas import BM25Atire
 
 WORDS = st.sampled_from(list("abcdefgh"))
 DOCUMENTS = st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=20).filter(any)
@@ -168,27 +169,9 @@ def test_scores_do_not_depend_on_how_many_postings_are_weighted_at_a_time(
     method: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["a b a", "b", "", "c c c d", "a d", "e f g h a", ""]
-    whole = build(texts, method=method).gains
-    monkeypatch.setattr(bm25, "_CHUNK", chunk)
-    assert build(texts, method=method).gains.tolist() == whole.tolist()
-
-
-COUNTED = st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 3), max_size=5), max_size=8)
-
-
-@given(data=st.data(), first=COUNTED, second=COUNTED)
-def test_picked_documents_are_counted_as_if_they_were_counted_anew(
-    data: st.DataObject, first: list[dict[str, int]], second: list[dict[str, int]]
-) -> None:
-    parts = (first, second)
-    everything = [(part, number) for part in (0, 1) for number in range(len(parts[part]))]
-    chosen = data.draw(st.permutations(everything))[: data.draw(st.integers(0, len(everything)))]
-    picked = TermCounts.picked([TermCounts.of(part) for part in parts], chosen)
-    fresh = TermCounts.of([parts[part][number] for part, number in chosen])
-    assert list(picked.vocabulary.items()) == list(fresh.vocabulary.items())
-    for name in ("starts", "columns", "frequencies"):
-        assert getattr(picked, name).tolist() == getattr(fresh, name).tolist()
-        assert getattr(picked, name).dtype == getattr(fresh, name).dtype
+    whole = build(texts, method=method).weights
+    monkeypatch.setattr(formulas, "_CHUNK", chunk)
+    assert build(texts, method=method).weights.tolist() == whole.tolist()
 
 
 # KorQuAD

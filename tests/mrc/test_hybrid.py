@@ -15,7 +15,7 @@ import pytest
 
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
 from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.fuse import MIN_QUESTIONS, Weight
+from mrc.retrieve.fuse import MIN_QUESTIONS, FusionWeight
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.types import Passage
 from tests.mrc import tiny
@@ -71,10 +71,10 @@ def test_a_question_without_a_known_term_is_found_by_meaning_and_an_empty_one_no
 
 def test_the_ends_of_the_weight_rank_as_one_list_does(index: Index) -> None:
     assert index.dense is not None
-    by_terms = replace(index, dense=replace(index.dense, weight=Weight(0)))
+    by_terms = replace(index, dense=replace(index.dense, weight=FusionWeight(0)))
     plain = replace(index, dense=None).retrieve([TEXTS[3]], 5)[0]
     assert [hit.passage_id for hit in by_terms.retrieve([TEXTS[3]], 5)[0]] == [hit.passage_id for hit in plain]
-    by_meaning = replace(index, dense=replace(index.dense, weight=Weight(1)))
+    by_meaning = replace(index, dense=replace(index.dense, weight=FusionWeight(1)))
     cosine = index.dense.vectors @ index.dense.encoder().questions([TEXTS[3]])[0]
     hits = by_meaning.retrieve([TEXTS[3]], 5)[0]
     assert cosine[[int(hit.passage_id[1:]) for hit in hits]] == pytest.approx(np.sort(cosine)[::-1][:5], abs=1e-5)
@@ -136,7 +136,7 @@ def test_a_weight_that_is_set_stays(checkpoint: Path) -> None:
     golds = [["p003"]] * MIN_QUESTIONS
     same = index.tuned(["3"] * MIN_QUESTIONS, golds, list(range(MIN_QUESTIONS)), seed=0)
     assert same.dense is not None
-    assert same.dense.weight == Weight(0.8, 0.8, 0.8)
+    assert same.dense.weight == FusionWeight(0.8, 0.8, 0.8)
 
 
 def test_labels_whose_passages_are_gone_do_not_harm(index: Index) -> None:

@@ -84,7 +84,7 @@ def test_a_loaded_index_retrieves_as_the_saved_one_did(tmp_path: Path, method: s
 
 def test_the_arrays_of_a_loaded_index_are_mapped_from_their_files(folder: Path) -> None:
     bm25 = Index.load(folder, expect_corpus=None).bm25
-    assert all(isinstance(values.base, np.memmap) for values in (bm25.documents, bm25.gains))
+    assert all(isinstance(values.base, np.memmap) for values in (bm25.documents, bm25.weights))
 
 
 def test_auto_is_kept_as_the_setting_and_the_analyzer_it_chose_is_loaded(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_where_no_index_is_the_error_says_what_to_run(tmp_path: Path) -> None:
 
 def test_an_index_of_other_passages_or_settings_is_stale(folder: Path) -> None:
     corpus = built().corpus
-    with pytest.raises(StaleIndex, match=r"built from 4 passages that are not those of now; run `labeler index`"):
+    with pytest.raises(StaleIndex, match=r"built from 4 passages, which have changed since; run `labeler index`"):
         Index.load(folder, expect_corpus=built("왕").corpus)
     with pytest.raises(StaleIndex, match=r"k1=1.5.*k1=0.6.*run `labeler index`"):
         Index.load(folder, expect_corpus=corpus, expect_config=IndexConfig(analyzer="bigram", k1=0.6))
@@ -145,7 +145,7 @@ def test_an_index_of_another_format_is_stale(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ids.json", "vocabulary.json", "starts.npy", "documents.npy", "gains.npy", "base.npy"]
+    "name", ["ids.json", "vocabulary.json", "starts.npy", "documents.npy", "weights.npy", "base.npy"]
 )
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
 def test_a_broken_file_is_named(folder: Path, name: str, damage: str) -> None:
@@ -167,7 +167,7 @@ def test_a_broken_meta_file_is_named(folder: Path, content: str) -> None:
 
 
 def test_a_broken_index_can_be_built_over(folder: Path) -> None:
-    data_file(folder, "gains.npy").write_bytes(b"")
+    data_file(folder, "weights.npy").write_bytes(b"")
     Index.build(passages(*TEXTS), BIGRAM, reuse=folder).save(folder)
     assert Index.load(folder, expect_corpus=None).retrieve(["BTS"], k=1) == built().retrieve(["BTS"], k=1)
 
@@ -202,7 +202,7 @@ def test_a_save_that_fails_leaves_the_old_index(folder: Path, monkeypatch: pytes
 def test_what_a_killed_save_left_is_removed_by_the_next_and_other_files_stay(folder: Path) -> None:
     left = folder / f"{'0' * 32}.0"
     left.mkdir()
-    (left / "gains.npy").write_bytes(b"half")
+    (left / "weights.npy").write_bytes(b"half")
     (folder / "notes").mkdir()
     built().save(folder)
     assert not left.exists()
@@ -236,7 +236,7 @@ def test_extending_cuts_only_new_passages_into_terms_and_gives_the_same_index(
     fresh = built(*now, config=config)
     assert extended.fingerprint == fresh.fingerprint
     assert list(extended.bm25.vocabulary.items()) == list(fresh.bm25.vocabulary.items())
-    for name in ("starts", "documents", "gains", "base"):
+    for name in ("starts", "documents", "weights", "base"):
         assert getattr(extended.bm25, name).tolist() == getattr(fresh.bm25, name).tolist()
 
 
@@ -245,7 +245,7 @@ def test_nothing_is_reused_that_may_differ(folder: Path, monkeypatch: pytest.Mon
     if change == "no index":
         folder = folder / "elsewhere"
     elif change == "broken counts":
-        data_file(folder, "count_columns.npy").write_bytes(b"")
+        data_file(folder, "count_term_ids.npy").write_bytes(b"")
     elif change == "analyzer":
         built(config=IndexConfig(analyzer="whitespace")).save(folder)
     else:

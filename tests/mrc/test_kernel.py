@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from mrc.analyzers import get_analyzer
 from mrc.retrieve import bm25, kernel
-from mrc.retrieve.bm25 import BM25, METHODS, TermCounts
-from mrc.retrieve.bounds import Bounds, Postings, batch_of
+from mrc.retrieve.bm25 import BM25, METHODS
+from mrc.retrieve.bounds import Bounds, Postings, query_batch
+from mrc.retrieve.term_counts import TermCounts
 
 WORDS = "abcdefghij"
 
@@ -42,15 +43,15 @@ def drawn(
 
 def assert_same(index: BM25, queries: list[str], k: int, *, threads: int | None = 1) -> None:
     documents, scores = index.search(queries, k, threads=threads)
-    expected, expected_scores = index.search_plainly(queries, k)
+    expected, expected_scores = index.search_exhaustive(queries, k)
     assert documents.tolist() == expected.tolist()
     assert scores.tolist() == expected_scores.tolist()
 
 
-def settled(index: BM25, queries: list[str], k: int) -> list[bool]:
+def resolved(index: BM25, queries: list[str], k: int) -> list[bool]:
     """Whether the bounds alone found each query's documents."""
     assert index._bounds is not None
-    columns = [index._known(query.split()) for query in queries]
+    columns = [index._term_ids(query.split()) for query in queries]
     answers: list[bool] = index._bounds.search(columns, index.base, k, threads=1)[2].tolist()
     return answers
 
@@ -100,7 +101,7 @@ def test_the_first_and_the_last_document_of_a_block_are_found() -> None:
     for edge in edges:
         documents[edge] = ["often", "rare"]
     index = index_of(documents)
-    assert settled(index, ["rare", "rare often"], 7) == [True, True]
+    assert resolved(index, ["rare", "rare often"], 7) == [True, True]
     assert index.search(["rare", "rare often"], 7)[0].tolist() == [edges, edges]
 
 
@@ -119,7 +120,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(blocks: tuple[BM25,
 def test_common_questions_are_settled_by_the_bounds_alone() -> None:
     index, rng = drawn(5000, words=3000, longest=60)
     queries = [" ".join(rng.integers(3000, size=8).astype(str)) for _ in range(200)]
-    assert all(settled(index, queries, 10))
+    assert all(resolved(index, queries, 10))
 
 
 def test_a_repeated_word_counts_as_often_as_it_is_asked() -> None:
@@ -130,7 +131,7 @@ def test_a_repeated_word_counts_as_often_as_it_is_asked() -> None:
 
 def test_ties_without_end_are_left_to_the_plain_search() -> None:
     index = index_of([["a"]] * 9000 + [["b"]])
-    assert settled(index, ["a"], 3) == [False]
+    assert resolved(index, ["a"], 3) == [False]
     assert index.search(["a"], 3)[0].tolist() == [[0, 1, 2]]
 
 
@@ -138,7 +139,7 @@ def test_a_query_of_a_whole_book_is_left_to_the_plain_search() -> None:
     words = [str(number) for number in range(40_000)]
     index = index_of([words[:20_000], words[20_000:], words[:5]])
     query = " ".join(words)  # the rounding up of 40,000 terms is more than a sum of 16 bits holds
-    assert settled(index, [query], 2) == [False]
+    assert resolved(index, [query], 2) == [False]
     assert_same(index, [query], 2)
 
 
@@ -160,7 +161,7 @@ def test_gains_below_zero_have_no_bounds_and_are_searched_plainly() -> None:
     # three of four terms stand in more than half of the documents: the mean idf, and so okapi's floor, is below 0
     documents = [["a", "b", "c"]] * 5 + [["a", "b", "c", "d"]]
     index = index_of(documents, "okapi")
-    assert index.gains.min() < 0
+    assert index.weights.min() < 0
     assert index._bounds is None
     assert_same(index, ["a b", "d a", "c"], 4)
 
@@ -170,12 +171,12 @@ def test_a_level_is_the_share_of_the_largest_gain_rounded_up() -> None:
     bounds = Bounds.of(postings, 5)
     assert bounds is not None
     # 5 / 10 * 255 = 127.5; at least 1, so that a document without the term, level 0, can be told from one with it
-    assert bounds.levels.levels.tolist() == [128, 255, 1, 1]
-    assert bounds.levels.columns[0, 0].ravel()[:6].tolist() == [128, 255, 0, 0, 1, 0]
+    assert bounds.quantized.levels.tolist() == [128, 255, 1, 1]
+    assert bounds.quantized.columns[0, 0].ravel()[:6].tolist() == [128, 255, 0, 0, 1, 0]
 
 
 def test_a_batch_holds_the_terms_of_each_query_once_and_its_tokens_in_order() -> None:
-    batch = batch_of([[3, 1, 3], [], [1]], np.array([0.0, 0.5, 0.0, 2.0]))
+    batch = query_batch([[3, 1, 3], [], [1]], np.array([0.0, 0.5, 0.0, 2.0]))
     assert batch.starts.tolist() == [0, 2, 2, 3]
     assert batch.terms.tolist() == [1, 3, 1]
     assert batch.counts.tolist() == [1, 2, 1]

@@ -23,9 +23,9 @@ from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.training.contrastive import Contrast, Embedder, backward, contrastive_loss
-from mrc.retrieve.training.contrastive_batches import Lessons, Rows
-from mrc.retrieve.training.mining import Known, contrasts, hard_negatives, mixed, plan_epochs, turn
+from mrc.retrieve.training.contrastive import ContrastiveTargets, Embedder, backward, contrastive_loss
+from mrc.retrieve.training.contrastive_batches import ContrastiveExamples, Rows
+from mrc.retrieve.training.mining import Relevance, interleave, plan_epochs, rotate, softmax_mask
 from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig, BiEncoderTrainResult
 from mrc.retrieve.training.trainer import train
 from mrc.text import normalize, passage_id
@@ -100,13 +100,13 @@ def test_a_question_of_twice_the_weight_costs_twice(start: Path, tmp_path: Path)
 
 def test_equal_vectors_cost_the_log_of_the_passages_a_question_is_told_apart_from() -> None:
     allowed = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    contrast = Contrast(torch.tensor([0, 1]), allowed, torch.tensor([1.0, 0.5]))
+    contrast = ContrastiveTargets(torch.tensor([0, 1]), allowed, torch.tensor([1.0, 0.5]))
     loss = contrastive_loss(torch.ones(2, 3), torch.ones(4, 3), contrast, temperature=0.05)
     assert float(loss) == pytest.approx((1.0 * math.log(4) + 0.5 * math.log(2)) / 2)
 
 
 def test_the_temperature_divides_the_cosines() -> None:
-    contrast = Contrast(torch.tensor([0]), torch.tensor([[True, True]]), torch.ones(1))
+    contrast = ContrastiveTargets(torch.tensor([0]), torch.tensor([[True, True]]), torch.ones(1))
     question, passages = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]])
     loss = contrastive_loss(question, passages, contrast, temperature=0.5)
     assert float(loss) == pytest.approx(math.log(1 + math.exp((1.0 - 0.6) / 0.5)))
@@ -127,7 +127,7 @@ def test_gradients_of_chunks_are_those_of_all_texts_at_once(start: Path, dropout
     network = encoder(start)
     network.model.train(dropout)
     rows = rows_of(network)
-    contrast = Contrast(torch.arange(8), torch.ones(8, 8, dtype=torch.bool), torch.ones(8))
+    contrast = ContrastiveTargets(torch.arange(8), torch.ones(8, 8, dtype=torch.bool), torch.ones(8))
 
     def loss_of(vectors: torch.Tensor) -> torch.Tensor:
         return contrastive_loss(vectors[:8], vectors[8:], contrast, temperature=0.05)
@@ -137,7 +137,7 @@ def test_gradients_of_chunks_are_those_of_all_texts_at_once(start: Path, dropout
         network.model.zero_grad()
         return found
 
-    embed = Embedder(network.model, pooling, 0, low=False)
+    embed = Embedder(network.model, pooling, 0, bf16=False)
     calls: list[tuple[Rows, torch.Tensor]] = []  # each chunk and the state of chance it was encoded in
 
     def noting(chunk: Rows) -> torch.Tensor:
@@ -175,9 +175,9 @@ def test_the_size_of_chunks_does_not_change_what_is_learned(start: Path, tmp_pat
 # False negatives
 
 
-def known() -> Known:
+def known() -> Relevance:
     passages = [Passage(name, text) for name, text in (("a", "Ann"), ("b", "Ben"), ("c", "Ann and Cid"), ("d", "Dan"))]
-    return Known(
+    return Relevance(
         [
             BiEncoderExample("0", "Who?", ("a",), ("Ann",)),
             BiEncoderExample("1", "who ?", ("b",), ("Ben",)),
@@ -189,7 +189,7 @@ def known() -> Known:
 
 def test_a_passage_that_answers_is_never_a_negative() -> None:
     # columns a b c d; c holds Ann's name, and b is right for the same question by another label
-    assert contrasts(known(), [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]).tolist() == [
+    assert softmax_mask(known(), [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]).tolist() == [
         [True, False, False, True],
         [False, True, True, True],
         [True, False, True, True],
@@ -197,28 +197,16 @@ def test_a_passage_that_answers_is_never_a_negative() -> None:
 
 
 def test_the_wrong_ones_are_taken_in_the_order_they_rank() -> None:
-    assert known().wrong(0, [2, 3, 1, -1, 0], count=4) == (3,)
-    assert known().wrong(2, [2, 3, 1, -1, 0], count=4) == (2, 0)
-    assert known().wrong(2, [2, 3, 1, -1, 0], count=1) == (2,)
-
-
-def test_hard_negatives_stand_behind_those_named_and_never_answer() -> None:
-    passages = [
-        Passage(name, text) for name, text in (("a", "Ann"), ("b", "Ben"), ("c", "Ann, Cid"), ("d", "Dan"), ("e", "-"))
-    ]
-    example = BiEncoderExample("0", "Who?", ("a",), ("Ann",), negatives=("d",))
-    retrieved = [["a", "b", "gone", "c", "d", "e"]]
-    (all_of_them,) = hard_negatives([example], passages, retrieved)
-    assert all_of_them.negatives == ("d", "b", "e")
-    (later,) = hard_negatives([example], passages, retrieved, skip=2)
-    assert later.negatives == ("d", "e")
+    assert known().non_relevant(0, [2, 3, 1, -1, 0], count=4) == (3,)
+    assert known().non_relevant(2, [2, 3, 1, -1, 0], count=4) == (2, 0)
+    assert known().non_relevant(2, [2, 3, 1, -1, 0], count=1) == (2,)
 
 
 def test_negatives_take_turns_and_both_kinds_come() -> None:
-    assert mixed((1, 2, 3), (7, 1)) == (1, 7, 2, 3)
-    assert [turn((1, 2, 3), epoch, 2) for epoch in range(3)] == [(1, 2), (3, 1), (2, 3)]
-    assert turn((1,), 4, 3) == (1,)
-    assert turn((), 0, 2) == ()
+    assert interleave((1, 2, 3), (7, 1)) == (1, 7, 2, 3)
+    assert [rotate((1, 2, 3), epoch, 2) for epoch in range(3)] == [(1, 2), (3, 1), (2, 3)]
+    assert rotate((1,), 4, 3) == (1,)
+    assert rotate((), 0, 2) == ()
 
 
 @pytest.mark.parametrize(("examples", "batch", "epochs"), [(8, 4, 3), (9, 4, 2), (3, 64, 1), (129, 64, 2.5)])
@@ -280,14 +268,14 @@ def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) ->
         BiEncoderExample("0", "Who?", ("a",), ("text c",), negatives=("c", "d", "e", "f")),
         BiEncoderExample("1", "Where?", ("b",), ("nowhere",)),
     ]
-    lessons = Lessons.of(examples, [*idle(5), *passages], letters, noted)
+    tokenized = ContrastiveExamples.of(examples, [*idle(5), *passages], letters, noted)
     assert cut == []
     assert sorted(folded) == ["Where?", "Who?"]
-    first = lessons.meeting([0, 1], {1: (11,)}, epoch=0, negatives=1)  # c answers, so d; g is mined
+    first = tokenized.batch([0, 1], {1: (11,)}, epoch=0, hard_negatives=1)  # c answers, so d; g is mined
     assert cut == ["text a", "text b", "text d", "text g"]
     assert {text for text in folded if "?" not in text} == {f"text {name}" for name in "abcdg"}
     assert [list(row) for row in first.texts] == letters(["Who?", "Where?", *cut])
-    lessons.meeting([0, 1], {1: (11,)}, epoch=1, negatives=1)
+    tokenized.batch([0, 1], {1: (11,)}, epoch=1, hard_negatives=1)
     assert cut == ["text a", "text b", "text d", "text g", "text e"]
     assert len(folded) == len(set(folded)) == 8  # each once, and f, h and the idle ones never
 
@@ -295,9 +283,9 @@ def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_passage_that_nobody_names_costs_its_place_in_a_list_alone() -> None:
     def most(passages: Sequence[Passage]) -> int:
         tracemalloc.start()
-        lessons = Lessons.of(EXAMPLES, passages, letters, letters)
+        tokenized = ContrastiveExamples.of(EXAMPLES, passages, letters, letters)
         for epoch in range(3):
-            lessons.meeting(range(8), {0: (1, 2)}, epoch=epoch, negatives=2)
+            tokenized.batch(range(8), {0: (1, 2)}, epoch=epoch, hard_negatives=2)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return peak
@@ -315,13 +303,13 @@ def test_what_the_retriever_ranks_high_and_is_wrong_is_told_apart_next(
     from mrc.retrieve.training import trainer
 
     searched = []
-    original = trainer._mined
+    original = trainer.mine
 
     def noted(*arguments: Any) -> Any:
         searched.append(original(*arguments))
         return searched[-1]
 
-    monkeypatch.setattr(trainer, "_mined", noted)
+    monkeypatch.setattr(trainer, "mine", noted)
     config = replace(CONFIG, max_steps=None, epochs=4, mine_every=2, mine_depth=8, mine_skip=1)
     run(start, tmp_path / "trained", config=config)
     (mined,) = searched  # before the third of four epochs; before the first it knows nothing
@@ -484,7 +472,7 @@ def test_examples_that_cannot_train_are_named_and_none_at_all_is_an_error(start:
     assert json.loads((result.folder / "training.json").read_text())["unusable"] == ["lost", "empty"]
     with pytest.raises(DataError, match="none of 2 examples can train"):
         run(start, tmp_path / "none", examples=[lost, empty])
-    with pytest.raises(DataError, match="another are needed"):
+    with pytest.raises(DataError, match="another passage"):
         run(start, tmp_path / "alone", passages=PASSAGES[:1])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrc.analyzers import Whitespace
-from mrc.retrieve.tuning import Documents, Setting, choose, gold_ranks, grid, tune
+from mrc.retrieve.tuning import BM25Setting, CountedPassages, gold_ranks, grid, select, tune
 from mrc.types import Passage
 
 
@@ -15,8 +15,8 @@ def rng() -> np.random.Generator:
 
 
 def test_the_setting_with_the_best_mean_is_chosen_and_its_gain_is_measured_where_it_was_not() -> None:
-    # Setting 1 is better on every document, so each half chooses it: the gain is the plain difference.
-    choice = choose([[0, 0.5, 0, 0.5], [1, 0.5, 1, 1]], ["a", "b", "c", "d"], default=0, rng=rng())
+    # BM25Setting 1 is better on every document, so each half chooses it: the gain is the plain difference.
+    choice = select([[0, 0.5, 0, 0.5], [1, 0.5, 1, 1]], ["a", "b", "c", "d"], default=0, rng=rng())
     assert (choice.chosen, choice.best) == (1, 1)
     assert choice.gain.mean == pytest.approx((1 + 0 + 1 + 0.5) / 4)
     assert choice.gain.low <= choice.gain.mean <= choice.gain.high
@@ -24,27 +24,27 @@ def test_the_setting_with_the_best_mean_is_chosen_and_its_gain_is_measured_where
 
 def test_a_setting_that_only_fits_the_documents_that_chose_it_is_not_taken() -> None:
     # Each of the settings 1 and 2 is good on one document and bad on the other: what one half chooses fails the other.
-    choice = choose([[0.5, 0.5], [1, 0.1], [0, 0.9]], ["a", "b"], default=0, rng=rng())
+    choice = select([[0.5, 0.5], [1, 0.1], [0, 0.9]], ["a", "b"], default=0, rng=rng())
     assert (choice.chosen, choice.best) == (0, 1)
     assert choice.gain.mean == pytest.approx((0 + 0.1) / 2 - 0.5)
 
 
 def test_equal_settings_leave_the_one_so_far() -> None:
-    assert choose([[1, 0], [1, 0]], ["a", "b"], default=0, rng=rng()).chosen == 0
-    assert choose([[1, 0], [1, 0]], ["a", "b"], default=1, rng=rng()).chosen == 1
+    assert select([[1, 0], [1, 0]], ["a", "b"], default=0, rng=rng()).chosen == 0
+    assert select([[1, 0], [1, 0]], ["a", "b"], default=1, rng=rng()).chosen == 1
 
 
 def test_questions_of_one_document_cannot_tune() -> None:
     with pytest.raises(ValueError, match="two documents, got 1"):
-        choose([[1, 1]], ["a", "a"], default=0, rng=rng())
+        select([[1, 1]], ["a", "a"], default=0, rng=rng())
 
 
 def test_the_grid_starts_with_the_setting_so_far_and_tries_titles_where_there_are_any() -> None:
-    so_far = Setting(1.5, 0.75)
+    so_far = BM25Setting(1.5, 0.75)
     assert grid(so_far, titles=False)[0] == so_far
     assert len(set(grid(so_far, titles=False))) == len(grid(so_far, titles=False)) == 6 * 4
     assert {setting.title_weight for setting in grid(so_far, titles=True)} == {0, 1, 2}
-    assert len(grid(Setting(1.23, 0.75), titles=False)) == 6 * 4 + 1
+    assert len(grid(BM25Setting(1.23, 0.75), titles=False)) == 6 * 4 + 1
 
 
 def test_the_rank_of_the_first_gold_passage_counts() -> None:
@@ -56,9 +56,9 @@ def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
     passages = [Passage(str(row), "built in stone", f"name{row}") for row in range(8)]
     steps = []
     tuned = tune(
-        Documents(passages, Whitespace()),
+        CountedPassages(passages, Whitespace()),
         method="atire",
-        settings=grid(Setting(1.5, 0.75), titles=True),
+        settings=grid(BM25Setting(1.5, 0.75), titles=True),
         questions=[f"name{row} built" for row in range(8)],
         golds=[[row] for row in range(8)],
         clusters=list(range(8)),
@@ -75,9 +75,9 @@ def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
 
 def test_tuning_folds_windows_into_passages() -> None:
     tuned = tune(
-        Documents([Passage("a", "aa bb cc"), Passage("b", "dd")], Whitespace(), window_chars=6),
+        CountedPassages([Passage("a", "aa bb cc"), Passage("b", "dd")], Whitespace(), window_chars=6),
         method="atire",
-        settings=[Setting(1.5, 0.75)],
+        settings=[BM25Setting(1.5, 0.75)],
         questions=["cc", "dd"],
         golds=[[0], [1]],
         clusters=["x", "y"],

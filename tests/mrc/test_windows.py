@@ -11,18 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.analyzers import Whitespace
-from mrc.retrieve.bm25 import BM25, TermCounts
-from mrc.retrieve.windows import (
-    document_counts,
-    search_folded,
-    sentence_windows,
-    sentences,
-    title_counts,
-    unit_counts,
-    unit_starts,
-    windows,
-    with_titles,
-)
+from mrc.retrieve.bm25 import BM25
+from mrc.retrieve.term_counts import TermCounts, title_counts, window_counts, with_titles
+from mrc.retrieve.windows import search_passages, sentences, window_starts, windows
 from mrc.types import Passage
 
 
@@ -39,13 +30,6 @@ def test_sentences_end_behind_their_marks_and_lines() -> None:
 @given(st.text("a. \n。"))
 def test_the_sentences_of_a_text_joined_are_the_text(text: str) -> None:
     assert "".join(shown(text, sentences(text))) == text
-
-
-def test_two_sentence_windows_overlap_by_one() -> None:
-    text = "A. B. C. D"
-    assert shown(text, sentence_windows(text, 2)) == ["A. B. ", "B. C. ", "C. D"]
-    assert sentence_windows("A. B", 2) == [(0, 4)]
-    assert sentence_windows("", 2) == [(0, 0)]
 
 
 def test_windows_end_at_sentences_then_at_words_then_hard() -> None:
@@ -81,10 +65,10 @@ def test_a_passage_of_a_megabyte_is_cut_in_a_moment() -> None:
 
 
 def counted(passages: list[Passage], *, window_chars: int = 0, title_weight: int = 0) -> list[dict[str, int]]:
-    starts = unit_starts(passages, window_chars=window_chars)
-    plain = TermCounts.of(unit_counts(passages, Whitespace(), window_chars=window_chars))
+    starts = window_starts(passages, window_chars=window_chars)
+    plain = TermCounts.of(window_counts(passages, Whitespace(), window_chars=window_chars))
     titles = title_counts(passages, Whitespace())
-    return [dict(each) for each in document_counts(with_titles(plain, starts, titles, title_weight=title_weight))]
+    return [dict(each) for each in with_titles(plain, starts, titles, title_weight=title_weight).documents()]
 
 
 def test_a_title_counts_as_often_as_its_weight_says() -> None:
@@ -96,7 +80,7 @@ def test_a_title_counts_as_often_as_its_weight_says() -> None:
 
 def test_every_window_has_the_title_of_its_passage() -> None:
     passages = [Passage("a", "aa bb cc", "T"), Passage("b", "d"), Passage("c", "e", "T")]
-    assert unit_starts(passages, window_chars=6).tolist() == [0, 2, 3, 4]
+    assert window_starts(passages, window_chars=6).tolist() == [0, 2, 3, 4]
     found = counted(passages, window_chars=6, title_weight=1)
     assert found == [{"aa": 1, "bb": 1, "T": 1}, {"bb": 1, "cc": 1, "T": 1}, {"d": 1}, {"e": 1, "T": 1}]
 
@@ -106,13 +90,15 @@ def test_every_window_has_the_title_of_its_passage() -> None:
     st.lists(st.sampled_from(["a", "b c", "d a a", "z", ""]), max_size=4),
     st.integers(1, 9),
 )
-def test_hits_of_windows_are_passages_by_their_best_window(units: list[list[str]], queries: list[str], k: int) -> None:
-    flat = [text for texts in units for text in texts]
+def test_hits_of_windows_are_passages_by_their_best_window(
+    windowed: list[list[str]], queries: list[str], k: int
+) -> None:
+    flat = [text for texts in windowed for text in texts]
     bm25 = BM25.from_counts(
         TermCounts.of(Counter(text.split()) for text in flat), Whitespace(), method="atire", k1=1.5, b=0.75
     )
-    starts = np.cumsum([0, *map(len, units)])
-    passages, scores = search_folded(bm25.search, starts, queries, k)
+    starts = np.cumsum([0, *map(len, windowed)])
+    passages, scores = search_passages(bm25.search, starts, queries, k)
     for query, row, row_scores in zip(queries, passages.tolist(), scores.tolist(), strict=True):
         ranked, values = bm25.search([query], len(flat))
         best: dict[int, float] = {}

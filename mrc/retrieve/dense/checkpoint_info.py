@@ -1,4 +1,4 @@
-"""What the folder of a checkpoint says of how its embeddings are made, and a hash of what they depend on."""
+"""The sentence-transformers files of a checkpoint, read and written, and a hash of what its embeddings depend on."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ HASHED: Final = (
 )
 
 
-class Described:
-    """What the files of sentence-transformers say beside a checkpoint."""
+class CheckpointInfo:
+    """How a checkpoint's embeddings are made, according to its sentence-transformers files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         modules = [str(module.get("type", "")).rpartition(".")[2] for module in self.read("modules.json") or ()]
         if unknown := [name for name in modules if name not in KNOWN_MODULES]:
-            raise BadCheckpoint(f"{folder}: behind its encoder is a layer {unknown[0]}, which is not known here; "
-                                "choose another checkpoint")  # fmt: skip
+            raise BadCheckpoint(
+                f"{folder}: its module {unknown[0]} after the encoder is not supported; choose another checkpoint"
+            )
 
     def pooling(self) -> Literal["mean", "cls"]:
-        """Mean where no file says another."""
-        said = self.read("1_Pooling/config.json") or {"pooling_mode": "mean"}
-        on = [name.removeprefix("pooling_mode_") for name, value in said.items() if value is True]
-        mode = said.get("pooling_mode") or "+".join(name for name in on if name != "include_prompt")
+        """The pooling of token vectors; mean where no file names one. Raises BadCheckpoint for another pooling."""
+        stored = self.read("1_Pooling/config.json") or {"pooling_mode": "mean"}
+        on = [name.removeprefix("pooling_mode_") for name, value in stored.items() if value is True]
+        mode = stored.get("pooling_mode") or "+".join(name for name in on if name != "include_prompt")
         if mode in ("mean", "mean_tokens"):
             return "mean"
         if mode in ("cls", "cls_token"):
@@ -55,14 +56,14 @@ class Described:
         raise BadCheckpoint(f"{self._folder}: it pools by {mode or 'nothing'}, not by mean or cls; set dense.pooling")
 
     def prompt(self, *names: str) -> str:
-        """What stands before a text; nothing where no file says it."""
+        """The first of these prompts that is set, to be put before a text; empty where none is."""
         prompts = (self.read("config_sentence_transformers.json") or {}).get("prompts") or {}
         return next((str(prompts[name]) for name in names if prompts.get(name)), "")
 
     def max_seq_length(self) -> int | None:
-        """Of a text that were seen in training; None where no file says it."""
-        said = (self.read("sentence_bert_config.json") or {}).get("max_seq_length")
-        return int(said) if said else None
+        """The longest text in tokens; None where no file names it."""
+        length = (self.read("sentence_bert_config.json") or {}).get("max_seq_length")
+        return int(length) if length else None
 
     def read(self, name: str) -> Any:
         """The JSON value of a file; None where there is none."""
@@ -75,34 +76,34 @@ class Described:
             raise BadCheckpoint(f"{path}: broken ({error}); copy the model again") from error
 
 
-def copy_description(source: Path, target: Path) -> None:
-    """Nothing; `target` holds the files of `source` that describe it and its tokenizer: none of the weights."""
+def copy_info(source: Path, target: Path) -> None:
+    """Copy the configuration and tokenizer files of a checkpoint, without its weights."""
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
-        described = path.suffix in (".json", ".txt", ".model") and not name.name.endswith(".index.json")
-        if path.is_file() and described and len(name.parts) <= 2 and name.parts[0] not in _OTHER_KINDS:
+        wanted = path.suffix in (".json", ".txt", ".model") and not name.name.endswith(".index.json")
+        if path.is_file() and wanted and len(name.parts) <= 2 and name.parts[0] not in _OTHER_KINDS:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / name)
 
 
-def describe(folder: Path, encoding: Encoding) -> None:
-    """Nothing; `Described(folder)` says pooling, prompts and length of this encoding; what it said beside them stays.
+def write_info(folder: Path, encoding: Encoding) -> None:
+    """Write pooling, prompts and length of an encoding, so that `CheckpointInfo` reads them; other values stay.
 
-    A prompt stands under both names that are in use for passages.
+    The prompt of passages is stored under both names in use, passage and document.
     """
-    said = Described(folder)
-    length = said.read("sentence_bert_config.json") or {}
+    info = CheckpointInfo(folder)
+    length = info.read("sentence_bert_config.json") or {}
     _write(folder / "sentence_bert_config.json", {**length, "max_seq_length": encoding.max_seq_length})
     prompts = {"query": encoding.query_prefix, "passage": encoding.passage_prefix, "document": encoding.passage_prefix}
-    others = said.read("config_sentence_transformers.json") or {}
+    others = info.read("config_sentence_transformers.json") or {}
     _write(
         folder / "config_sentence_transformers.json",
         {**others, "prompts": {**(others.get("prompts") or {}), **prompts}},
     )
-    if said.read("1_Pooling/config.json") is None or said.pooling() != encoding.pooling:
+    if info.read("1_Pooling/config.json") is None or info.pooling() != encoding.pooling:
         modes = {f"pooling_mode_{name}": name.startswith(encoding.pooling) for name in ("cls_token", "mean_tokens")}
         _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": encoding.dimension, **modes})
-    if said.read("modules.json") is None:
+    if info.read("modules.json") is None:
         _write(folder / "modules.json", _MODULES)
 
 
@@ -112,7 +113,7 @@ def _write(path: Path, value: object) -> None:
 
 
 def checkpoint_hash(folder: Path) -> str:
-    """64 hexadecimal digits over names and bytes of the files that an encoder is loaded from, in name order."""
+    """SHA-256 in hexadecimal over names and contents of the files that an encoder is loaded from, in name order."""
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
     digest = hashlib.sha256()
     for path in sorted([*(folder / name for name in HASHED if (folder / name).is_file()), *weights]):

@@ -1,8 +1,7 @@
-"""Embeddings: the settings they depend on, and a cache of them on disk. NumPy only.
+"""Passage embeddings: the settings they depend on, and a cache of them on disk. NumPy only.
 
-A cache folder belongs to one way of encoding (`Encoding.key`) and only grows: `vectors.f32` holds rows of float32,
-`rows.txt` names the passage of each row and its checksum. Rows are named after they are written, so that a killed run
-loses at most the chunk it was in.
+A cache folder belongs to one encoding (`Encoding.key`) and only grows: `vectors.f32` holds rows of float32, `rows.txt`
+the passage id and checksum of each row. Ids are written after their rows, so that a killed run loses at most one chunk.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from mrc.types import Passage
 
 Vectors = npt.NDArray[np.float32]
 
-FLAT_UP_TO: Final = 1_000_000  # passages; above, `search = "auto"` searches clusters
+FLAT_UP_TO: Final = 1_000_000  # passages; above, `search = "auto"` uses IVF
 CHUNK: Final = 512  # passages encoded between two writes to the cache
 _ROWS, _VECTORS = "rows.txt", "vectors.f32"
 
@@ -62,7 +61,7 @@ class DenseConfig:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """All that the embedding of a text depends on, nothing left to choose."""
+    """All that the embedding of a text depends on, fully resolved."""
 
     source: str  # folder or hub name that the checkpoint was loaded from
     checkpoint: str  # hash of its files
@@ -75,14 +74,14 @@ class Encoding:
 
     @property
     def key(self) -> str:
-        """32 hexadecimal digits for all that embeddings of passages depend on; where the checkpoint lies is none."""
+        """32 hexadecimal digits of all that passage embeddings depend on; the checkpoint's place is not part of it."""
         parts = asdict(self)
         del parts["source"], parts["query_prefix"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class VectorCache:
-    """Embeddings of passages by id, in `folder`. For one writer at a time; a row that does not fit is made anew."""
+    """Passage embeddings by id, in a folder. For one writer at a time; damaged rows count as missing."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
         self._folder = folder
@@ -91,7 +90,7 @@ class VectorCache:
         self._rows: dict[str, int] = {}
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._count = self._mend()
+            self._count = self._repair()
 
     def __contains__(self, passage_id: str) -> bool:
         return passage_id in self._rows
@@ -99,8 +98,11 @@ class VectorCache:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __repr__(self) -> str:
+        return f"VectorCache({str(self._folder)!r}, {len(self):,} vectors of {self._dimension} dimensions)"
+
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
-        """Nothing; the embeddings `(n, D)` of these passages are on disk afterwards."""
+        """Write the embeddings `(n, D)` of these passages to disk."""
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         names = "".join(f"{zlib.crc32(row.tobytes()):08x} {key}\n" for key, row in zip(ids, rows, strict=True))
         with writing(self._folder):
@@ -110,7 +112,7 @@ class VectorCache:
         self._count += len(rows)
 
     def gather(self, ids: Sequence[str]) -> Vectors:
-        """(n, D) the embeddings of these passages. Raises KeyError for one that is not held."""
+        """(n, D) embeddings of these passages. Raises KeyError for one that is not in the cache."""
         if not ids:
             return np.empty((0, self._dimension), dtype=np.float32)
         return np.asarray(self._mapped()[[self._rows[key] for key in ids]])
@@ -118,12 +120,12 @@ class VectorCache:
     def _mapped(self) -> npt.NDArray[np.float32]:
         return np.memmap(self._folder / _VECTORS, dtype=np.float32, mode="r", shape=(self._count, self._dimension))
 
-    def _mend(self) -> int:
-        """How many rows are whole; both files are cut to them. Rows whose checksum is wrong stay unnamed."""
+    def _repair(self) -> int:
+        """Truncate both files to their complete rows; returns how many. Rows with a wrong checksum get no id."""
         names, vectors = self._folder / _ROWS, self._folder / _VECTORS
         for path in (names, vectors):
             path.touch()
-        lines = names.read_bytes().split(b"\n")[:-1]  # behind the last line end there is nothing, or half a line
+        lines = names.read_bytes().split(b"\n")[:-1]  # after the last line end there is nothing, or half a line
         count = min(len(lines), vectors.stat().st_size // self._bytes)
         os.truncate(vectors, count * self._bytes)
         os.truncate(names, sum(len(line) + 1 for line in lines[:count]))
@@ -137,7 +139,7 @@ class VectorCache:
         return count
 
 
-def embedded(
+def embed_passages(
     passages: Sequence[Passage],
     encode: Callable[[Sequence[str]], Vectors],
     *,
@@ -145,27 +147,27 @@ def embedded(
     cache: Path | None,
     progress: Callable[[int], object] | None = None,
 ) -> Vectors:
-    """(N, D) the embeddings of the passages; those that the cache holds are not made again.
+    """(N, D) embeddings of the passages; those in the cache are not computed again.
 
     Args:
         encode: texts -> their embeddings.
-        cache: folder of a `VectorCache`; None keeps nothing. A run that was killed goes on where its last chunk ended.
-        progress: is told how many passages are done, as they are.
+        cache: folder of a `VectorCache`; None: no cache. A killed run resumes after its last complete chunk.
+        progress: called with the number of passages done since the last call.
     """
-    told = progress or (lambda done: None)
+    report = progress or (lambda done: None)
     if cache is None:
         parts = []
         for chunk in _chunks(passages):
             parts.append(encode([passage.text for passage in chunk]))
-            told(len(chunk))
+            report(len(chunk))
         return np.concatenate(parts) if parts else np.empty((0, dimension), dtype=np.float32)
-    held = VectorCache(cache, dimension)
-    new = [passage for passage in passages if passage.id not in held]
-    told(len(passages) - len(new))
+    known = VectorCache(cache, dimension)
+    new = [passage for passage in passages if passage.id not in known]
+    report(len(passages) - len(new))
     for chunk in _chunks(new):
-        held.add([passage.id for passage in chunk], encode([passage.text for passage in chunk]))
-        told(len(chunk))
-    return held.gather([passage.id for passage in passages])
+        known.add([passage.id for passage in chunk], encode([passage.text for passage in chunk]))
+        report(len(chunk))
+    return known.gather([passage.id for passage in passages])
 
 
 def _chunks(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:

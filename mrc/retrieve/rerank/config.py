@@ -1,4 +1,4 @@
-"""Settings of re-ranking; loads neither torch nor transformers."""
+"""Settings of re-ranking; imports neither torch nor transformers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RerankConfig:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """All that the score of a question and a passage depends on, nothing left to choose."""
+    """All that the score of a question and a passage depends on, fully resolved."""
 
     source: str  # folder or hub name that the checkpoint was loaded from
     checkpoint: str  # hash of its files

@@ -1,6 +1,6 @@
-"""Re-ranking: a cross-encoder reads each question together with its first passages and puts them in a new order.
+"""Re-ranking: a cross-encoder scores each question with its first passages and puts them in a new order.
 
-Slower by far than the lists that found them and better at telling near ones apart, so only the first few are read.
+A cross-encoder is more accurate than the first stage and far slower, so only the first few passages are scored.
 Source: Nogueira & Cho, "Passage Re-ranking with BERT", 2019. Nothing here loads torch before a question is asked.
 """
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id
 
-_TOGETHER: Final = 256  # questions whose passages are held at a time
+_QUESTIONS: Final = 256  # whose passages are in memory at a time
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reranking:
-    """How the first passages of an index's lists are put in a new order."""
+    """Re-ranking of the first passages that an index finds."""
 
-    config: RerankConfig  # as asked for
-    scoring: Scoring  # as it is done
-    encoder: Callable[[], CrossEncoder]  # loaded when first asked for
-    fetch: Fetch | None = None  # the texts of passages; an index that has none cannot retrieve
+    config: RerankConfig  # as requested
+    scoring: Scoring  # as resolved
+    encoder: Callable[[], CrossEncoder]  # loaded at the first call
+    fetch: Fetch | None = None  # returns passages by id; without it an index cannot retrieve
 
     @classmethod
     def build(cls, config: RerankConfig, *, device: str, fetch: Fetch) -> Reranking:
-        """The re-ranking that the settings ask for; the checkpoint is loaded, so that a bad one is told now.
+        """The re-ranking that the settings request; loads the checkpoint, so that a bad one is reported at once.
 
         Raises: BadCheckpoint.
         """
@@ -43,38 +43,43 @@ class Reranking:
         return cls(config, encoder.scoring, lambda: encoder, fetch)
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any], *, device: str, fetch: Fetch | None) -> Reranking:
-        """What `described` described."""
+    def load(cls, stored: Mapping[str, Any], *, device: str, fetch: Fetch | None) -> Reranking:
+        """The re-ranking that `to_meta` described."""
         config, scoring = RerankConfig(**stored["config"]), Scoring(**stored["scoring"])
         return cls(config, scoring, cache(partial(_load, scoring, device)), fetch)
 
-    def described(self) -> dict[str, Any]:
-        """JSON values for `meta.json`."""
+    def __repr__(self) -> str:
+        return f"Reranking(top {self.config.top_n}, model={self.scoring.source!r})"
+
+    def to_meta(self) -> dict[str, Any]:
+        """JSON values for `meta.json`, from which `load` restores it."""
         return {"config": asdict(self.config), "scoring": asdict(self.scoring)}
 
     def identity(self) -> dict[str, Any]:
-        """All that the order depends on beside the lists; where the checkpoint lies is no part of it."""
+        """All that the order depends on beside the first stage; the checkpoint's place is not part of it."""
         scoring = asdict(self.scoring)
         del scoring["source"]
         return {**scoring, "top_n": self.config.top_n}
 
-    def ordered(self, questions: Sequence[str], found: Sequence[tuple[Hit, ...]]) -> Iterator[tuple[Hit, ...]]:
-        """The hits of each question, the first `top_n` by the cross-encoder's score, equal ones as they stood.
+    def rerank(self, questions: Sequence[str], found: Sequence[tuple[Hit, ...]]) -> Iterator[tuple[Hit, ...]]:
+        """The hits of each question, the first `top_n` by the cross-encoder's score, equal ones in their old order.
 
         The order for a question does not depend on the other questions.
 
-        Raises: BadCheckpoint, StaleIndex where the cross-encoder is gone or is another one now.
+        Raises: BadCheckpoint, StaleIndex where the cross-encoder is gone or has changed.
         """
         if self.fetch is None:
-            raise ValueError("this index re-ranks: load it with fetch, which gives passages by their ids")
-        for start in range(0, len(questions), _TOGETHER):
-            some = found[start : start + _TOGETHER]
-            wanted = dict.fromkeys(hit.passage_id for hits in some for hit in hits[: self.config.top_n])
+            raise ValueError(
+                "this index re-ranks, so it needs the passages: load it with fetch=, a function from ids to passages"
+            )
+        for start in range(0, len(questions), _QUESTIONS):
+            part = found[start : start + _QUESTIONS]
+            wanted = dict.fromkeys(hit.passage_id for hits in part for hit in hits[: self.config.top_n])
             passages = self.fetch(list(wanted)) if wanted else {}
-            for question, hits in zip(questions[start : start + _TOGETHER], some, strict=True):
-                yield self._of_one(question, hits, passages)
+            for question, hits in zip(questions[start : start + _QUESTIONS], part, strict=True):
+                yield self._rerank_one(question, hits, passages)
 
-    def _of_one(self, question: str, hits: tuple[Hit, ...], passages: Mapping[str, Passage]) -> tuple[Hit, ...]:
+    def _rerank_one(self, question: str, hits: tuple[Hit, ...], passages: Mapping[str, Passage]) -> tuple[Hit, ...]:
         first, rest = hits[: self.config.top_n], hits[self.config.top_n :]
         if not first:
             return hits
@@ -87,4 +92,4 @@ class Reranking:
 def _load(scoring: Scoring, device: str) -> CrossEncoder:
     from mrc.retrieve.rerank.cross_encoder import CrossEncoder
 
-    return CrossEncoder.again(scoring, device=device)
+    return CrossEncoder.reload(scoring, device=device)

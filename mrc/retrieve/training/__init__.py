@@ -1,1 +1,1 @@
-"""Training the dense encoder."""
+"""Training of the bi-encoder."""

@@ -1,4 +1,4 @@
-"""The contrastive loss of a bi-encoder and its gradient, computed in chunks that fit memory.
+"""The contrastive loss of a bi-encoder and its gradient, computed in chunks that fit into memory.
 
 Source: Karpukhin et al., "Dense Passage Retrieval", EMNLP 2020, section 3.2 (in-batch negatives; here cosines over a
 temperature instead of inner products); Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
@@ -19,35 +19,35 @@ from mrc.retrieve.training.contrastive_batches import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contrast:
-    """What each of Q questions is told apart from, among P passages."""
+class ContrastiveTargets:
+    """The positive passage and the negatives of Q questions among P passages."""
 
-    target: Tensor  # (Q,) int64, the passage that is right
-    allowed: Tensor  # (Q, P) bool, the right one and its negatives; what else answers the question is neither
+    target: Tensor  # (Q,) int64, the positive passage
+    allowed: Tensor  # (Q, P) bool, the positive and its negatives; other relevant passages are excluded
     weights: Tensor  # (Q,)
 
 
-def contrastive_loss(questions: Tensor, passages: Tensor, contrast: Contrast, *, temperature: float) -> Tensor:
-    """Mean over the questions of weight * cross-entropy of the right passage, a scalar.
+def contrastive_loss(questions: Tensor, passages: Tensor, targets: ContrastiveTargets, *, temperature: float) -> Tensor:
+    """Mean over the questions of weight * cross-entropy of the positive passage, a scalar.
 
     Args:
         questions: (Q, D) vectors of length 1.
         passages: (P, D) vectors of length 1.
     """
     scores = questions @ passages.T / temperature  # (Q, P)
-    scores = scores.masked_fill(~contrast.allowed, -torch.inf)
-    losses = torch.nn.functional.cross_entropy(scores, contrast.target, reduction="none")  # (Q,)
-    return (losses * contrast.weights).mean()
+    scores = scores.masked_fill(~targets.allowed, -torch.inf)
+    losses = torch.nn.functional.cross_entropy(scores, targets.target, reduction="none")  # (Q,)
+    return (losses * targets.weights).mean()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedder:
-    """Texts of token ids to vectors of length 1, with gradients. `low`: products in bfloat16."""
+    """Encodes token ids as vectors of length 1, with gradients. `bf16`: matrix products in bfloat16."""
 
     model: torch.nn.Module
     pooling: Literal["mean", "cls"]
     pad_id: int
-    low: bool
+    bf16: bool
 
     def __call__(self, rows: Rows) -> Tensor:
         """(B, D) float32."""
@@ -56,7 +56,7 @@ class Embedder:
         ids = torch.tensor([[*row, *[self.pad_id] * (longest - len(row))] for row in rows], device=device)  # (B, T)
         lengths = torch.tensor([max(1, len(row)) for row in rows], device=device)
         mask = torch.arange(longest, device=device) < lengths[:, None]  # (B, T)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.low):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             hidden = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         hidden = hidden.float()  # (B, T, D)
         kept = mask[..., None]
@@ -67,10 +67,10 @@ class Embedder:
 def backward(
     embed: Callable[[Rows], Tensor], rows: Rows, loss_of: Callable[[Tensor], Tensor], *, chunk_tokens: int, seed: int
 ) -> float:
-    """The loss, whose gradients are added to those of the weights as if all texts had been encoded at once.
+    """Add the gradients of the loss to those of the weights, as if all texts were encoded at once; returns the loss.
 
-    Each chunk is encoded twice: first without a graph, for the gradient of the loss by the vectors; then with one, to
-    carry that gradient on to the weights. Both times its dropout is drawn from the same seed. One chunk alone is
+    Each chunk is encoded twice: first without a graph, for the gradient of the loss with respect to the vectors; then
+    with one, to propagate that gradient to the weights. Both passes draw dropout from the same seed. A single chunk is
     encoded once.
 
     Args:

@@ -1,20 +1,19 @@
-"""Hard negatives: passages that rank high for a question and do not answer it. No torch.
+"""Hard negatives: passages that rank high for a question and are not relevant to it. No torch.
 
 Source: Karpukhin et al. 2020, section 3.2 (BM25's best without the answer); Xiong et al., "Approximate Nearest
-Neighbor Negative Contrastive Learning", ICLR 2021 (mined from the retriever that is trained, again as it learns).
+Neighbor Negative Contrastive Learning", ICLR 2021 (mined with the model in training, again as it learns).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import chain, zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
-from mrc.retrieve.misses import holds, normalized
+from mrc.retrieve.error_analysis import contains_answer, normalized
 from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig
 from mrc.text import normalize
 from mrc.types import Passage
@@ -22,10 +21,10 @@ from mrc.types import Passage
 Bools = npt.NDArray[np.bool_]
 
 
-class Known:
-    """Which passages, by row, answer which examples, by number, as far as labels and texts tell.
+class Relevance:
+    """Which passages, by row, are relevant to which examples, by number, according to labels and answer texts.
 
-    A text is normalised when it is first looked at: nearly all passages never are.
+    A passage is normalised when it is first needed: most passages never are.
     """
 
     def __init__(self, examples: Sequence[BiEncoderExample], passages: Sequence[Passage]) -> None:
@@ -33,75 +32,51 @@ class Known:
         self._text = cache(lambda row: normalize(passages[row].text))
         self._answers = [normalized(example.answers) for example in examples]
         self.positives = [self.rows(example.positives) for example in examples]
-        asked = [normalize(example.question) for example in examples]
+        questions = [normalize(example.question) for example in examples]
         same: dict[str, set[int]] = {}
-        for question, rows in zip(asked, self.positives, strict=True):
+        for question, rows in zip(questions, self.positives, strict=True):
             same.setdefault(question, set()).update(rows)
-        self._labelled = [same[question] for question in asked]  # by any label of the same question
+        self._labelled = [same[question] for question in questions]  # by any label of the same question
 
     def rows(self, ids: Iterable[str]) -> tuple[int, ...]:
-        """The rows of these passages; those that are not there are left out."""
+        """The rows of these passages, without ids that are unknown."""
         return tuple(dict.fromkeys(self._rows[key] for key in ids if key in self._rows))
 
-    def answers(self, example: int, row: int) -> bool:
-        """Whether the passage is labelled for the question, or one of its answers stands there."""
-        return row in self._labelled[example] or holds(self._text(row), self._answers[example])
+    def is_relevant(self, example: int, row: int) -> bool:
+        """Whether the passage is labelled for the question, or contains one of its answers."""
+        return row in self._labelled[example] or contains_answer(self._text(row), self._answers[example])
 
-    def wrong(self, example: int, ranked: Iterable[int], *, count: int) -> tuple[int, ...]:
-        """The first `count` of the rows ranked that do not answer the question; rows below 0 are none."""
+    def non_relevant(self, example: int, ranked: Iterable[int], *, count: int) -> tuple[int, ...]:
+        """The first `count` ranked rows that are not relevant; rows below 0 are padding."""
         found: list[int] = []
         for row in ranked:
             if len(found) == count:
                 break
-            if row >= 0 and not self.answers(example, row):
+            if row >= 0 and not self.is_relevant(example, row):
                 found.append(row)
         return tuple(found)
 
 
-def hard_negatives(
-    examples: Sequence[BiEncoderExample],
-    passages: Sequence[Passage],
-    retrieved: Sequence[Sequence[str]],
-    *,
-    skip: int = 0,
-) -> list[BiEncoderExample]:
-    """The examples with the wrong passages that were retrieved for them behind the negatives they have.
-
-    Args:
-        passages: those that may be negatives.
-        retrieved: ids of passages for each example, best first.
-        skip: first places left out, for questions whose answers are not known for certain.
-    """
-    known, ids = Known(examples, passages), [passage.id for passage in passages]
-    found = []
-    for number, (example, ranked) in enumerate(zip(examples, retrieved, strict=True)):
-        wrong = known.wrong(number, known.rows(ranked[skip:]), count=len(ranked))
-        found.append(
-            replace(example, negatives=tuple(dict.fromkeys((*example.negatives, *(ids[row] for row in wrong)))))
-        )
-    return found
-
-
-def mixed(named: Sequence[int], mined: Sequence[int]) -> tuple[int, ...]:
-    """Negatives of both kinds in turn, the named first, each once."""
-    pairs = chain.from_iterable(zip_longest(named, mined))
+def interleave(given: Sequence[int], mined: Sequence[int]) -> tuple[int, ...]:
+    """Given and mined negatives in turn, a given one first, each once."""
+    pairs = chain.from_iterable(zip_longest(given, mined))
     return tuple(dict.fromkeys(row for row in pairs if row is not None))
 
 
-def turn(rows: Sequence[int], epoch: int, count: int) -> tuple[int, ...]:
-    """The `count` rows whose turn it is: the next ones every epoch, from the first on again behind the last."""
+def rotate(rows: Sequence[int], epoch: int, count: int) -> tuple[int, ...]:
+    """`count` rows for an epoch: the next ones in every epoch, cyclically."""
     return tuple(dict.fromkeys(rows[(epoch * count + place) % len(rows)] for place in range(count))) if rows else ()
 
 
 def plan_epochs(documents: Sequence[str], config: BiEncoderTrainConfig, *, seed: int) -> list[tuple[int, list[int]]]:
-    """The epoch and the example numbers of every update, shuffled anew each epoch; batches of one size, or one less.
+    """The epoch and the example numbers of every update, shuffled in each epoch; batches differ in size by at most 1.
 
     Up to `config.questions_per_document` questions of one document stay side by side, so that similar passages become
-    in-batch negatives. Source: Hofstätter et al., "Efficiently Teaching an Effective Dense Retriever with
-    Balanced Topic Aware Sampling", SIGIR 2021, section 3.2; documents stand for their clusters.
+    in-batch negatives. Source: Hofstätter et al., "Efficiently Teaching an Effective Dense Retriever with Balanced
+    Topic Aware Sampling", SIGIR 2021, section 3.2; here by document instead of by cluster.
 
     Args:
-        documents: the document of each example; an empty name is none.
+        documents: the document of each example; an empty name means none.
     """
     rng = np.random.default_rng(seed)
     count = -(-len(documents) // config.batch_size)
@@ -114,7 +89,7 @@ def plan_epochs(documents: Sequence[str], config: BiEncoderTrainConfig, *, seed:
 
 
 def _shuffled(documents: Sequence[str], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """All numbers in an order of chance, but for runs of one document."""
+    """All numbers in random order, except that up to `most` of one document are neighbours."""
     runs: list[list[int]] = []
     latest: dict[str, list[int]] = {}
     for number in rng.permutation(len(documents)).tolist():
@@ -126,12 +101,12 @@ def _shuffled(documents: Sequence[str], most: int, rng: np.random.Generator) -> 
     return np.array([number for place in rng.permutation(len(runs)) for number in runs[place]], dtype=np.int64)
 
 
-def contrasts(known: Known, batch: Sequence[int], targets: Sequence[int], columns: Sequence[int]) -> Bools:
-    """(Q, P) the passages in the softmax of each question: the right one, and all that do not answer it."""
+def softmax_mask(relevance: Relevance, numbers: Sequence[int], targets: Sequence[int], columns: Sequence[int]) -> Bools:
+    """(Q, P) the passages in the softmax of each question: its positive, and all that are not relevant to it."""
     return np.array(
         [
-            [row == target or not known.answers(number, row) for row in columns]
-            for number, target in zip(batch, targets, strict=True)
+            [row == target or not relevance.is_relevant(number, row) for row in columns]
+            for number, target in zip(numbers, targets, strict=True)
         ],
         dtype=np.bool_,
-    ).reshape(len(batch), len(columns))
+    ).reshape(len(numbers), len(columns))

@@ -1,13 +1,12 @@
-"""Training a bi-encoder: from a starting checkpoint and questions whose passages are known to a finished folder.
+"""Training of a bi-encoder: from a starting checkpoint and questions with known passages to a finished folder.
 
-In every update each question is told apart from the passages of the others, from hard negatives it brings with it, and
-never from a passage that answers it (`mining.Known`). It can be stopped at any moment and goes on when it is called
-again; what is drawn by chance follows from (seed, update) alone, as in `mrc.checkpoints`.
+Each update contrasts every question with the passages of the others and with hard negatives, never with a passage that
+is relevant to it (`mining.Relevance`). Training can be stopped at any moment and resumes when it is called again; all
+randomness follows from (seed, update), as in `mrc.checkpoints`.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -21,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from mrc.checkpoints import (
     finished_record,
@@ -34,12 +32,13 @@ from mrc.checkpoints import (
 )
 from mrc.encoder import NO_SURROGATES, checkpoint_folder, pick_device, pick_dtype
 from mrc.errors import TrainingDiverged, writing
-from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash, copy_description, describe
-from mrc.retrieve.dense.encoder import BiEncoder, Searcher
+from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash
+from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.training.contrastive import Contrast, Embedder, backward, contrastive_loss
-from mrc.retrieve.training.contrastive_batches import Lesson, Lessons, Mined, Rows, usable
-from mrc.retrieve.training.mining import Known, plan_epochs
+from mrc.retrieve.training.contrastive import ContrastiveTargets, Embedder, backward, contrastive_loss
+from mrc.retrieve.training.contrastive_batches import ContrastiveBatch, ContrastiveExamples, Mined, Rows, usable
+from mrc.retrieve.training.encoder_mining import mine, mines_now
+from mrc.retrieve.training.mining import plan_epochs
 from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig, BiEncoderTrainResult
 from mrc.types import Passage
 
@@ -48,13 +47,13 @@ Progress = Callable[[int, int, float, float], None]  # update done, updates in a
 
 @dataclass(slots=True)
 class _State:
-    """A training under way. `losses` are of the updates that the final loss is the mean of."""
+    """A training in progress. `losses` are those of the last updates, whose mean becomes the final loss."""
 
     encoder: BiEncoder
     optimizer: torch.optim.AdamW
     step: int = 0
     losses: list[float] = field(default_factory=list)
-    mined: Mined = field(default_factory=dict)  # what the retriever ranked high and wrong when it last looked
+    mined: Mined = field(default_factory=dict)  # hard negatives of the last search with the bi-encoder itself
 
 
 def train(
@@ -68,14 +67,14 @@ def train(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> BiEncoderTrainResult:
-    """The trained bi-encoder's folder, hash and loss; the folder appears whole or not at all.
+    """Train a bi-encoder; returns its folder, hash and loss. The folder appears whole or not at all.
 
-    The folder is a checkpoint that says how it pools, its prefixes and its length, as `start` has them. While it
-    trains, `folder.partial` holds the newest checkpoint, and the same call goes on from there. A folder that the same
-    call finished before is returned as it is.
+    The folder is a checkpoint with the pooling, prefixes and length of `start`. During training `folder.partial` holds
+    the newest checkpoint, from which the same call resumes. A folder that the same call finished before is returned
+    unchanged.
 
     Args:
-        passages: all that may be seen: positives, hard negatives, and what the retriever itself is searched for.
+        passages: all that training may see: positives, hard negatives, and the passages searched in mining.
         start: the encoder to start from, and how an index uses it; its precision is that of mining.
 
     Raises: BadCheckpoint for an unusable start or a folder that holds something else; NoDevice; DataError without a
@@ -87,12 +86,12 @@ def train(
         return _finished(final, fingerprint)
     began = time.monotonic()
     trained_on, unusable = usable(examples, passages)
-    encoder = _loaded(start, device, seed)
-    low = pick_dtype(config.precision, device=pick_device(device), hidden_size=encoder.encoding.dimension)
+    encoder = _load_start(start, device, seed)
+    dtype = pick_dtype(config.precision, device=pick_device(device), hidden_size=encoder.encoding.dimension)
     unfinished = final.with_name(f"{final.name}.partial")
     state = _resumed(unfinished, fingerprint, _State(encoder, _optimizer(encoder, config)))
     with writing(unfinished):
-        _run(state, trained_on, passages, config, seed, unfinished, fingerprint, progress, low=low is torch.bfloat16)
+        _run(state, trained_on, passages, config, seed, unfinished, fingerprint, progress, bf16=dtype is torch.bfloat16)
         seconds, loss = time.monotonic() - began, float(np.mean(state.losses))
         result = BiEncoderTrainResult(final, "", len(trained_on), state.step, seconds, loss, unusable)
         origin = {"fingerprint": fingerprint, "start": encoder.encoding.source, "config": asdict(config), "seed": seed}
@@ -109,22 +108,22 @@ def _run(
     fingerprint: str,
     progress: Progress | None,
     *,
-    low: bool,
+    bf16: bool,
 ) -> None:
-    """All updates that are still to do, with a checkpoint every `checkpoint_every`."""
-    lessons = _lessons(examples, passages, state.encoder, config)
-    plan = plan_epochs(lessons.documents, config, seed=seed)
+    """Do all remaining updates, with a checkpoint every `config.checkpoint_every`."""
+    tokenized = _tokenized(examples, passages, state.encoder, config)
+    plan = plan_epochs(tokenized.documents, config, seed=seed)
     encoding = state.encoder.encoding
-    embed = Embedder(state.encoder.model, encoding.pooling, int(state.encoder.tokenizer.pad_token_id or 0), low)
+    embed = Embedder(state.encoder.model, encoding.pooling, int(state.encoder.tokenizer.pad_token_id or 0), bf16)
     began, first = time.monotonic(), state.step
     device = next(embed.model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for epoch, batch in plan[state.step :]:
-            if _mines(plan, state.step, config):
-                state.mined = _mined(state.encoder, examples, passages, lessons.known, config, seed)
+        for epoch, numbers in plan[state.step :]:
+            if mines_now(plan, state.step, config):
+                state.mined = mine(state.encoder, examples, passages, tokenized.relevance, config, seed)
             set_rates(state.optimizer, rate_share(state.step, len(plan), config.warmup_ratio))
-            lesson = lessons.meeting(batch, state.mined, epoch=epoch, negatives=config.hard_negatives)
-            loss = _update(state, embed, lesson, config, seed=step_seed(seed, state.step))
+            batch = tokenized.batch(numbers, state.mined, epoch=epoch, hard_negatives=config.hard_negatives)
+            loss = _update(state, embed, batch, config, seed=step_seed(seed, state.step))
             state.step += 1
             state.losses = [*state.losses, loss][-max(1, len(plan) // 10) :]
             if state.step % config.checkpoint_every == 0 and state.step < len(plan):
@@ -134,16 +133,18 @@ def _run(
                 progress(state.step, len(plan), loss, per_update * (len(plan) - state.step))
 
 
-def _update(state: _State, embed: Embedder, lesson: Lesson, config: BiEncoderTrainConfig, *, seed: int) -> float:
-    """The mean loss of the questions; the weights are moved by its gradient."""
-    embed.model.train(config.dropout)  # what the mode changes is dropout alone
+def _update(
+    state: _State, embed: Embedder, batch: ContrastiveBatch, config: BiEncoderTrainConfig, *, seed: int
+) -> float:
+    """Move the weights by the gradient of the batch; returns its mean loss."""
+    embed.model.train(config.dropout)  # the mode changes dropout only
     device = next(embed.model.parameters()).device
-    parts = (torch.from_numpy(part).to(device) for part in (lesson.target, lesson.allowed, lesson.weights))
-    contrast, count = Contrast(*parts), len(lesson.target)
+    parts = (torch.from_numpy(part).to(device) for part in (batch.target, batch.allowed, batch.weights))
+    targets, count = ContrastiveTargets(*parts), len(batch.target)
     loss = backward(
         embed,
-        lesson.texts,
-        lambda vectors: contrastive_loss(vectors[:count], vectors[count:], contrast, temperature=config.temperature),
+        batch.texts,
+        lambda vectors: contrastive_loss(vectors[:count], vectors[count:], targets, temperature=config.temperature),
         chunk_tokens=config.chunk_tokens,
         seed=seed,
     )
@@ -157,44 +158,9 @@ def _update(state: _State, embed: Embedder, lesson: Lesson, config: BiEncoderTra
     return loss
 
 
-def _mines(plan: Sequence[tuple[int, object]], step: int, config: BiEncoderTrainConfig) -> bool:
-    """Whether an epoch begins here before which the retriever is searched: not the first, where it knows nothing."""
-    epoch = plan[step][0]
-    begins = step > 0 and plan[step - 1][0] != epoch
-    return bool(begins and config.hard_negatives and config.mine_every and epoch % config.mine_every == 0)
-
-
-def _mined(
-    encoder: BiEncoder,
-    examples: Sequence[BiEncoderExample],
-    passages: Sequence[Passage],
-    known: Known,
-    config: BiEncoderTrainConfig,
-    seed: int,
-) -> Mined:
-    """What the retriever as it is now ranks high and is wrong."""
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(passages))[: config.mine_passages])
-    still = _still(encoder)
-    searcher = Searcher(still.passages([passages[row].text for row in drawn]), device=still.model.device.type)
-    found = searcher.search(still.questions([example.question for example in examples]), config.mine_depth).documents
-    ranked = np.where(found >= 0, drawn[found], -1)[:, config.mine_skip :]
-    return {number: known.wrong(number, rows, count=len(rows)) for number, rows in enumerate(ranked.tolist())}
-
-
-def _still(encoder: BiEncoder) -> BiEncoder:
-    """A copy that computes as the encoder of an index would, and does not learn."""
-    device = encoder.model.device
-    dtype = pick_dtype(encoder.encoding.precision, device=device, hidden_size=encoder.encoding.dimension)
-    model = copy.deepcopy(encoder.model).to(dtype)
-    if device.type == "cpu" and dtype is torch.bfloat16:
-        model.set_attn_implementation("eager")
-    tokenizer = copy.deepcopy(encoder.tokenizer)  # as it is saved with the length that it last cut texts to
-    return BiEncoder(encoder.encoding, model, tokenizer, device=device)
-
-
-def _lessons(
+def _tokenized(
     examples: Sequence[BiEncoderExample], passages: Sequence[Passage], encoder: BiEncoder, config: BiEncoderTrainConfig
-) -> Lessons:
+) -> ContrastiveExamples:
     encoding = encoder.encoding
     cut = {"truncation": True, "max_length": min(config.max_seq_length, encoding.max_seq_length)}
 
@@ -203,16 +169,16 @@ def _lessons(
         rows: Rows = encoder.tokenizer(clean, return_attention_mask=False, **cut)["input_ids"]
         return rows
 
-    return Lessons.of(
+    return ContrastiveExamples.of(
         examples, passages, partial(tokens, encoding.query_prefix), partial(tokens, encoding.passage_prefix)
     )
 
 
-def _loaded(start: DenseConfig, device: str, seed: int) -> BiEncoder:
-    """The starting checkpoint in float32; its encoding names the precision that an index would have."""
+def _load_start(start: DenseConfig, device: str, seed: int) -> BiEncoder:
+    """The starting checkpoint in float32; its encoding has the precision that an index would use."""
     on = pick_device(device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # of weights that the checkpoint lacks, and pooling does not use
+        torch.manual_seed(seed)  # for weights that the checkpoint lacks and pooling does not use
         encoder = BiEncoder.load(replace(start, precision="fp32"), device=device)
     dtype = pick_dtype(start.precision, device=on, hidden_size=encoder.encoding.dimension)
     encoder.encoding = replace(encoder.encoding, precision="bf16" if dtype is torch.bfloat16 else "fp32")
@@ -231,7 +197,7 @@ def _fingerprint(
     config: BiEncoderTrainConfig,
     seed: int,
 ) -> str:
-    """Hash of all that decides the result."""
+    """Hash of all that determines the result."""
     begin = checkpoint_hash(checkpoint_folder(str(start.model))) if start.model else ""
     wanted = [start.pooling, start.query_prefix, start.passage_prefix, start.max_seq_length, start.precision]
     digest = hashlib.sha256(json.dumps([begin, wanted, asdict(config), seed]).encode())
@@ -249,7 +215,7 @@ def _checkpoint(state: _State, unfinished: Path, fingerprint: str) -> None:
 
 
 def _resumed(unfinished: Path, fingerprint: str, fresh: _State) -> _State:
-    """The newest checkpoint of the same training loaded into `fresh`, or `fresh` itself."""
+    """`fresh` with the newest checkpoint of the same training, if there is one."""
     record = read_checkpoint(unfinished, fresh.encoder.model, fresh.optimizer, fingerprint=fingerprint)
     if record is None:
         return fresh
@@ -260,18 +226,10 @@ def _resumed(unfinished: Path, fingerprint: str, fresh: _State) -> _State:
 def _finish(
     encoder: BiEncoder, result: BiEncoderTrainResult, unfinished: Path, origin: Mapping[str, Any]
 ) -> BiEncoderTrainResult:
-    """Saves the encoder and its record into `unfinished`, renames it to the final folder, drops the checkpoints."""
+    """Save the encoder and its record, rename their folder to the final one, and remove the checkpoints."""
     ready = unfinished / "finished"
     shutil.rmtree(ready, ignore_errors=True)
-    ready.mkdir(parents=True)
-    copy_description(checkpoint_folder(encoder.encoding.source), ready)
-    encoder.model.config.update({"architectures": [type(encoder.model).__name__]})
-    encoder.model.config.save_pretrained(ready)
-    encoder.tokenizer.save_pretrained(ready)
-    weights = {name: value.detach().cpu().contiguous() for name, value in encoder.model.state_dict().items()}
-    save_file(weights, ready / "model.safetensors", metadata={"format": "pt"})
-    shutil.copymode(ready / "config.json", ready / "model.safetensors")  # else it is private to its owner
-    describe(ready, encoder.encoding)
+    encoder.save(ready)
     result = replace(result, hash=checkpoint_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **origin}, indent=1), encoding="utf-8")
@@ -281,7 +239,7 @@ def _finish(
 
 
 def _finished(folder: Path, fingerprint: str) -> BiEncoderTrainResult:
-    """What the same training left in the folder.
+    """The result of the same training, read from its folder.
 
     Raises: BadCheckpoint if the folder holds something else.
     """

@@ -1,4 +1,4 @@
-"""How passages are indexed, and `meta.json`, which says of an index's folder what it holds."""
+"""The settings of an index, and `meta.json`, which describes its folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final, Literal
 
 from mrc.analyzers import check_name
 from mrc.errors import DataError, StaleIndex
-from mrc.retrieve.bm25 import check
-from mrc.retrieve.folder import REMEDY
+from mrc.retrieve import storage
+from mrc.retrieve.formulas import check_parameters
 
 FORMAT: Final = 2
-META: Final = "meta.json"
+REMEDY: Final = "run `labeler index`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class IndexConfig:
     window_chars: int = 0  # passages are indexed as overlapping windows of at most so many characters; 0: whole
 
     def __post_init__(self) -> None:
-        check(method=self.method, k1=self.k1, b=self.b)
+        check_parameters(method=self.method, k1=self.k1, b=self.b)
         check_name(self.analyzer)
         if self.language not in ("auto", "ko", "en"):
             raise ValueError(f"language must be auto, ko or en, got {self.language!r}")
@@ -42,25 +42,25 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What `meta.json` holds."""
+    """The content of `meta.json`."""
 
     fingerprint: str
-    of_terms: str  # the fingerprint of BM25 alone
+    lexical_fingerprint: str  # of BM25 alone
     corpus: str
     passages: int
     config: IndexConfig
     analyzer: str  # the one that `auto` chose
     analyzer_version: str
-    data: str  # name of the data folder
-    crc32: Mapping[str, int]  # of the files in it
-    dense: Mapping[str, Any] | None = None  # `Dense.described`
-    rerank: Mapping[str, Any] | None = None  # `Reranking.described`
+    data: str = ""  # name of the data folder
+    crc32: Mapping[str, int] | None = None  # of the files in it
+    dense: Mapping[str, Any] | None = None  # `Dense.to_meta`
+    rerank: Mapping[str, Any] | None = None  # `Reranking.to_meta`
     format: int = FORMAT
 
 
 def read_meta(folder: Path) -> Meta:
-    """What `meta.json` of a folder says. Raises StaleIndex where there is none or of another format, DataError."""
-    path = folder / META
+    """The `meta.json` of an index. Raises StaleIndex where there is none or of another format, DataError if broken."""
+    path = folder / storage.META
     try:
         values = json.loads(path.read_text(encoding="ascii"))
         if values["format"] != FORMAT:

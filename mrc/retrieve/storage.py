@@ -1,0 +1,103 @@
+"""Folders of arrays that are replaced as a whole: `meta.json` names one data folder and the CRC-32 of its files.
+
+Saving writes a new data folder and then replaces `meta.json`, so a process killed at any moment leaves the old content
+or the new one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mrc.errors import DataError, writing
+
+META: Final = "meta.json"
+_DATA_FOLDER = re.compile(r"[0-9a-f]{32}\.\d+")
+
+Arrays = Mapping[str, npt.NDArray[Any]]  # file name -> array
+
+
+def save_folder(folder: Path, fingerprint: str, write: Callable[[Path], Mapping[str, Any]]) -> None:
+    """Replace the content of `folder`; unchanged if `write` fails.
+
+    Args:
+        fingerprint: 32 hexadecimal digits that name the data folder.
+        write: writes files into the data folder it is given; returns what `meta.json` holds beside `data` and `crc32`.
+    """
+    with writing(folder), ExitStack() as undo:
+        folder.mkdir(parents=True, exist_ok=True)
+        data = _new_data_folder(folder, fingerprint)
+        undo.callback(shutil.rmtree, data, ignore_errors=True)
+        values = dict(write(data))
+        checksums = {path.name: crc32(path) for path in sorted(data.iterdir())}
+        partial = folder / f"{META}.partial"
+        partial.write_text(json.dumps({**values, "data": data.name, "crc32": checksums}, indent=2), encoding="ascii")
+        partial.replace(folder / META)
+        undo.pop_all()
+    _remove_others(folder, data.name)
+
+
+def verify(data: Path, checksums: Mapping[str, int], names: Iterable[str], *, remedy: str) -> None:
+    """Raise DataError, naming the first of these files that is missing or not as it was written."""
+    for name in names:
+        try:
+            intact = crc32(data / name) == checksums.get(name)
+        except OSError as error:
+            raise DataError(f"{data}: cannot be read ({error}); {remedy}") from None
+        if not intact:
+            raise DataError(f"{data / name}: truncated or altered since it was written; {remedy}")
+
+
+def save_arrays(data: Path, arrays: Arrays) -> None:
+    """Write each array under its file name."""
+    for name, values in arrays.items():
+        np.save(data / name, values)
+
+
+def load_arrays(data: Path, names: Iterable[str]) -> list[npt.NDArray[Any]]:
+    """The memory-mapped arrays of these files, as plain arrays, which are faster to slice than numpy's memmap."""
+    return [np.asarray(np.load(data / name, mmap_mode="r")) for name in names]
+
+
+def save_strings(path: Path, strings: Iterable[str]) -> None:
+    """Write a JSON list in ASCII, which holds lone surrogates too."""
+    path.write_text(json.dumps(list(strings)), encoding="ascii")
+
+
+def load_strings(path: Path) -> list[str]:
+    """The list that `save_strings` wrote."""
+    strings: list[str] = json.loads(path.read_text(encoding="ascii"))
+    return strings
+
+
+def crc32(path: Path) -> int:
+    """The CRC-32 of a file's bytes."""
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _new_data_folder(parent: Path, fingerprint: str) -> Path:
+    names = (f"{fingerprint}.{number}" for number in itertools.count())
+    folder = next(parent / name for name in names if not (parent / name).exists())
+    folder.mkdir()
+    return folder
+
+
+def _remove_others(folder: Path, kept: str) -> None:
+    """Remove all data folders except one; other entries stay."""
+    for entry in folder.iterdir():
+        if entry.name != kept and _DATA_FOLDER.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
