@@ -40,7 +40,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "mrc": (
-        {"types", "errors"},
+        {"types", "errors", "settings"},
         {"text", "squad", "metrics", "analyzers", "encoder", "checkpoints", "question_types"},
         {"decode", "voting", "ranking", "retrieve", "calibration"},
         {"postprocess", "read"},

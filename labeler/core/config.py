@@ -1,7 +1,7 @@
 """Every setting, from four places: the defaults, over them labeler.toml, over it the environment, over it --set.
 
 A variable `LABELER_SECTION__KEY` sets `key` of `[section]`: `LABELER_TRAIN__EPOCHS=2`. `LABELER_WORKSPACE` and
-`LABELER_DATA` are no settings. Values of variables and of `--set section.key=value` are TOML (`2`, `0.5`, `true`,
+`LABELER_DATA` are not settings. Values of variables and of `--set section.key=value` are TOML (`2`, `0.5`, `true`,
 `["a", "b"]`), except that text needs no quotes; `none` leaves an optional setting empty.
 """
 
@@ -12,27 +12,23 @@ import difflib
 import json
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from db.urls import without_password
 from labeler.core.errors import ConfigError
+from labeler.core.round_settings import CalibrateConfig, GateConfig, RoundConfig, SelectConfig, StudioConfig
+from labeler.core.setting_values import value_in
 from labeler.core.settings import (
-    CalibrateConfig,
     CascadeSection,
     ComputeConfig,
     EnsembleSection,
     ExperimentalSection,
-    GateConfig,
     ReadSection,
     RetrieverSection,
-    RoundConfig,
-    SelectConfig,
-    StudioConfig,
     TrainSection,
     WorkspaceConfig,
 )
@@ -44,13 +40,14 @@ from mrc.retrieve.rerank.config import RerankConfig
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
 RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA"})
+GIVEN = "given"  # in a stored configuration, beside the sections
 
-Tables = dict[str, dict[str, Any]]
+Source = Literal["file", "environment", "command line"]
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings, checked."""
+    """All settings, checked. `given` says where each one that is not left at its default was set."""
 
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
@@ -61,8 +58,8 @@ class Config:
     ensemble: EnsembleSection = field(default_factory=EnsembleSection)
     cascade: CascadeSection = field(default_factory=CascadeSection)
     train: TrainSection = field(default_factory=TrainSection)
-    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     retriever: RetrieverSection = field(default_factory=RetrieverSection)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     builtin: BuiltinConfig = field(default_factory=BuiltinConfig)
     calibrate: CalibrateConfig = field(default_factory=CalibrateConfig)
     review: SelectConfig = field(default_factory=SelectConfig)
@@ -70,6 +67,7 @@ class Config:
     round: RoundConfig = field(default_factory=RoundConfig)
     studio: StudioConfig = field(default_factory=StudioConfig)
     experimental: ExperimentalSection = field(default_factory=ExperimentalSection)
+    given: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)  # section.key -> where
 
     @property
     def training(self) -> TrainConfig:
@@ -78,26 +76,46 @@ class Config:
         own = _values_of(self.train, TrainSettings)
         return TrainConfig(**own, windows=self.read.windows, experimental=experimental)
 
+    @property
+    def vote(self) -> str:
+        """How the readers of an ensemble vote; see `mrc.ensemble`."""
+        return "hard" if self.experimental.hard_vote else self.ensemble.vote
+
     def resolved(self) -> dict[str, Any]:
-        """Every section and key as plain JSON values: what is stored with a round. No password is among them."""
+        """Every section and key as plain JSON values, as stored with a round. Passwords are left out."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         plain["workspace"]["database"] = without_password(self.workspace.database)
         return plain
 
     @classmethod
     def from_resolved(cls, stored: Mapping[str, Any]) -> Config:
-        """The settings that `resolved` gave, for going on with a round as it was begun. Raises ConfigError."""
-        return _build(_flat(stored, where="the stored configuration"))
+        """The settings that `resolved` gave, so that a round can be resumed. Raises ConfigError."""
+        sections = {name: table for name, table in stored.items() if name != GIVEN}
+        config = _build(_flat(sections, where="the stored configuration"))
+        return dataclasses.replace(config, given=dict(stored.get(GIVEN, {})))
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Setting -> [value before, value after], for those in which two resolved configurations differ."""
     return {
         f"{section}.{key}": [before.get(section, {}).get(key), after.get(section, {}).get(key)]
-        for section in sorted(before.keys() | after.keys())
+        for section in sorted((before.keys() | after.keys()) - {GIVEN})
         for key in sorted(before.get(section, {}).keys() | after.get(section, {}).keys())
         if before.get(section, {}).get(key) != after.get(section, {}).get(key)
     }
+
+
+def unused_settings(config: Config, used: Config) -> dict[str, Any]:
+    """Setting -> its value in `used`, for each that was given for `config` with another value.
+
+    A value in labeler.toml does not count where `used` overrode the file: the file need not have changed since.
+    """
+    stays = {}
+    for name, (value, _) in changed_settings(used.resolved(), config.resolved()).items():
+        overridden = used.given.get(name, "file") != "file"
+        if name in config.given and not (config.given[name] == "file" and overridden):
+            stays[name] = value
+    return stays
 
 
 def _values_of(section: Any, config: type[Any]) -> dict[str, Any]:
@@ -106,13 +124,14 @@ def _values_of(section: Any, config: type[Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Setting:
-    """One value of one place. `where` is for the reader of an error; `raw`: text whose type the setting decides."""
+class _Entry:
+    """One setting as it was given. `where` is for error messages; `raw`: text whose type the setting decides."""
 
     where: str
     section: str
     key: str
     value: Any
+    source: Source = "file"
     raw: bool = False
 
 
@@ -129,7 +148,7 @@ def load_config(
     return _build(settings)
 
 
-def _from_file(file: Path) -> list[_Setting]:
+def _from_file(file: Path) -> list[_Entry]:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -139,44 +158,46 @@ def _from_file(file: Path) -> list[_Setting]:
     return _flat(tables, where=str(file))
 
 
-def _flat(tables: Mapping[str, Any], *, where: str) -> list[_Setting]:
+def _flat(tables: Mapping[str, Any], *, where: str) -> list[_Entry]:
     for section, table in tables.items():
         if not isinstance(table, Mapping):
-            raise ConfigError(f"{where}: {section} stands outside of a [section]; {_known_sections(section)}")
-    return [_Setting(where, section, key, value) for section, table in tables.items() for key, value in table.items()]
+            raise ConfigError(f"{where}: {section} is outside of a [section]; {_known_sections(section)}")
+    return [_Entry(where, section, key, value) for section, table in tables.items() for key, value in table.items()]
 
 
-def _from_environ(environ: Mapping[str, str]) -> list[_Setting]:
+def _from_environ(environ: Mapping[str, str]) -> list[_Entry]:
     settings = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in RESERVED:
             continue
         section, sign, key = name.removeprefix(PREFIX).lower().partition("__")
         if not sign:
-            raise ConfigError(f"the variable {name} is none of ours; a setting is written {PREFIX}SECTION__KEY")
-        settings.append(_Setting(f"the variable {name}", section, key, environ[name], raw=True))
+            raise ConfigError(f"the variable {name} is not a setting; write {PREFIX}SECTION__KEY")
+        settings.append(_Entry(f"the variable {name}", section, key, environ[name], "environment", raw=True))
     return settings
 
 
-def _from_override(text: str) -> _Setting:
+def _from_override(text: str) -> _Entry:
     name, sign, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (sign and dot):
         raise ConfigError(f"--set {without_password(text)}: write it as section.key=value")
-    return _Setting(f"--set {without_password(text)}", section, key, value.strip(), raw=True)
+    return _Entry(f"--set {without_password(text)}", section, key, value.strip(), "command line", raw=True)
 
 
-def _build(settings: Iterable[_Setting]) -> Config:
-    """The settings laid over the defaults, the later over the earlier."""
+def _build(entries: Iterable[_Entry]) -> Config:
+    """The configuration with these settings over the defaults, later ones over earlier ones."""
     sections = section_types()
-    values: Tables = {}
+    values: dict[str, dict[str, Any]] = {}
     places: dict[str, list[str]] = {}
-    for setting in settings:
-        if setting.section not in sections:
-            raise ConfigError(f"{setting.where}: no section [{setting.section}]; {_known_sections(setting.section)}")
-        value = _checked(setting, sections[setting.section])
-        values.setdefault(setting.section, {})[setting.key] = value
-        places.setdefault(setting.section, []).append(setting.where)
+    given: dict[str, Source] = {}
+    for entry in entries:
+        if entry.section not in sections:
+            raise ConfigError(f"{entry.where}: no section [{entry.section}]; {_known_sections(entry.section)}")
+        value = _checked(entry, sections[entry.section])
+        values.setdefault(entry.section, {})[entry.key] = value
+        places.setdefault(entry.section, []).append(entry.where)
+        given[f"{entry.section}.{entry.key}"] = entry.source
     built: dict[str, Any] = {}
     for section, keys in values.items():
         try:
@@ -184,66 +205,25 @@ def _build(settings: Iterable[_Setting]) -> Config:
         except ValueError as error:  # a range that the section's own __post_init__ checks
             where = ", ".join(dict.fromkeys(places[section]))
             raise ConfigError(f"{where}: [{section}] {error}") from error
-    return Config(**built)
+    return Config(**built, given=given)
 
 
 def section_types() -> dict[str, type[Any]]:
     """The dataclass of each section, in the order of the file."""
     hints = typing.get_type_hints(Config)
-    return {entry.name: hints[entry.name] for entry in dataclasses.fields(Config)}
+    return {entry.name: hints[entry.name] for entry in dataclasses.fields(Config) if entry.name != GIVEN}
 
 
-def _checked(setting: _Setting, section_type: type[Any]) -> Any:
-    """The setting's value, in its key's type."""
+def _checked(entry: _Entry, section_type: type[Any]) -> Any:
+    """The value of an entry in the type of its setting. Raises ConfigError for an unknown key or a wrong type."""
     hints = typing.get_type_hints(section_type)
-    name = f"{setting.section}.{setting.key}"
-    if setting.key not in hints:
-        raise ConfigError(f"{setting.where}: no setting {name}; {_near(setting.key, sorted(hints))}")
-    wanted = hints[setting.key]
-    choices = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    value = _parsed(setting.value, choices) if setting.raw else setting.value
-    if value == "none" and types.NoneType in choices:  # TOML has no null
-        return None
-    for choice in choices:
-        fits, converted = _fit(value, choice)
-        if fits:
-            return converted
-    raise ConfigError(f"{setting.where}: {name} must be {' or '.join(map(_type_name, choices))}, not {value!r}")
-
-
-def _parsed(text: str, choices: tuple[Any, ...]) -> Any:
-    """A variable's or --set's text as the value that TOML would read, but plain text where text is wanted."""
-    if str in choices:
-        return text
+    name = f"{entry.section}.{entry.key}"
+    if entry.key not in hints:
+        raise ConfigError(f"{entry.where}: no setting {name}; {_near(entry.key, sorted(hints))}")
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
-
-
-def _fit(value: Any, wanted: Any) -> tuple[bool, Any]:
-    """Whether a TOML value has the type, and the value in it: whole numbers serve as float, lists as tuples."""
-    if typing.get_origin(wanted) is tuple:
-        part = typing.get_args(wanted)[0]
-        if not isinstance(value, list) or not all(_fit(item, part)[0] for item in value):
-            return False, None
-        return True, tuple(_fit(item, part)[1] for item in value)
-    if typing.get_origin(wanted) is typing.Literal:
-        return value in typing.get_args(wanted), value
-    if isinstance(value, bool) and wanted is not bool:  # a bool is an int to Python, not to people
-        return False, None
-    if wanted is float and isinstance(value, int):
-        return True, float(value)
-    return isinstance(value, wanted), value
-
-
-def _type_name(wanted: Any) -> str:
-    known = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "left out"}
-    if typing.get_origin(wanted) is tuple:
-        return f"a list of {_type_name(typing.get_args(wanted)[0])}"
-    if typing.get_origin(wanted) is typing.Literal:
-        return " or ".join(map(repr, typing.get_args(wanted)))
-    return known.get(wanted, str(wanted))
+        return value_in(entry.value, hints[entry.key], raw=entry.raw)
+    except TypeError as error:
+        raise ConfigError(f"{entry.where}: {name} {error}") from error
 
 
 def _known_sections(name: str) -> str:

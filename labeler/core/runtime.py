@@ -163,7 +163,7 @@ class Runtime:
         return combine(
             [self.reader(model), *(self._member(name) for name in ensemble.members)],
             names=(model.path, *ensemble.members),
-            vote=ensemble.vote,
+            vote=self.config.vote,
             large=self._member(cascade.large) if cascade.large else None,
             band=(cascade.low, cascade.high),
         )
@@ -187,7 +187,7 @@ class Runtime:
             return self._hashes[home]
 
         ensemble, cascade = self.config.ensemble, self.config.cascade
-        voting = (ensemble.vote, *map(known, ensemble.members)) if ensemble.members else ()
+        voting = (self.config.vote, *map(known, ensemble.members)) if ensemble.members else ()
         asked = (known(cascade.large), cascade.low, cascade.high) if cascade.large else ()
         return (*voting, *asked)
 

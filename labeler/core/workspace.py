@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from db.errors import Busy
 from db.urls import without_password
 from labeler.core.config import FILE_NAME, Config, load_config
-from labeler.core.config_template import template
 from labeler.core.errors import WorkspaceBusy, WorkspaceError
 from labeler.core.files import alone, atomic_write
+from labeler.core.settings_text import template
 
 if TYPE_CHECKING:
     from db.engine import Database

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from labeler.core.settings import GateConfig
+from labeler.core.round_settings import GateConfig
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import bootstrap_means, mcnemar, paired_change
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.core.settings import SelectConfig
+from labeler.core.round_settings import SelectConfig
 
 Decision = Literal["release", "train", "review", "leave"]
 TaskKind = Literal["random", "uncertain", "suspect"]

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from mrc.postprocess import RULES
+from mrc.settings import check_settings, setting
 
-DEVICES: Final = ("auto", "cpu", "cuda")
-PRECISIONS: Final = ("auto", "fp32", "bf16")
 BACKENDS: Final = ("torch", "onnx")
 SPECIAL_TOKENS: Final = 8  # room kept for [CLS], [SEP] and their like when window sizes are checked
 
@@ -22,11 +21,16 @@ class WindowConfig:
     Raises: ValueError where windows could miss or double a span.
     """
 
-    max_seq_length: int = 384  # question, passage and special tokens of one window
-    doc_stride: int = 128  # tokens that neighbouring windows share
+    max_seq_length: int = setting(
+        384, "of one window: question, passage, special tokens; at most the encoder's positions",
+        unit="tokens", shown=True,
+    )  # fmt: skip
+    doc_stride: int = setting(
+        128, "shared by neighbouring windows, so that no answer is cut", unit="tokens", low=2, shown=True
+    )
 
     def __post_init__(self) -> None:
-        check_range("doc_stride", self.doc_stride, low=2)
+        check_settings(self)
         room = self.max_seq_length // 2 - SPECIAL_TOKENS  # of a window that gives half its room to the question
         if self.doc_stride >= room:
             raise ValueError(
@@ -42,24 +46,34 @@ class ReadConfig(WindowConfig):
     Raises: ValueError for a value out of range, and where windows could miss or double a span.
     """
 
-    max_answer_length: int = 30  # longest span considered
-    n_best_size: int = 20  # answers kept for a question, after merging equal texts
-    batch_tokens: int = 2048  # padded tokens of one forward pass: small batches stay in the processor's cache
-    chunk_size: int = 512  # questions read, sorted by length and yielded together
-    null_score_diff_threshold: float | None = None  # nats by which "no answer" must win; none: tuned on dev, else 0
-    rules: tuple[str, ...] = ("auto",)  # post-processing of spans: josa, units, brackets; auto: those that help on dev
-    backend: str = "torch"  # onnx: ONNX Runtime, float32; faster where the processor has no bfloat16
+    max_answer_length: int = setting(
+        30, "of the longest answer considered; at most half of doc_stride", unit="tokens", low=1, shown=True
+    )
+    n_best_size: int = setting(
+        20, "kept for a question, after equal texts were merged", unit="answers", low=1, high=1000
+    )
+    batch_tokens: int = setting(
+        2048, "of one forward pass, padding included; small batches fit the caches of a CPU", unit="tokens", low=1
+    )
+    chunk_size: int = setting(512, "read together, sorted by length", unit="questions", low=1)
+    null_score_diff_threshold: float | None = setting(
+        None, "by which 'no answer' must beat the best answer; none: tuned on dev, else 0", unit="nats", shown=True
+    )
+    rules: tuple[str, ...] = setting(
+        ("auto",), "post-processing of answers; auto: the rules that help on dev; []: none",
+        choices=("auto", *RULES), shown=True,
+    )  # fmt: skip
+    backend: str = setting("torch", "onnx: ONNX Runtime in fp32, faster on a CPU without bf16", choices=BACKENDS)
 
     def __post_init__(self) -> None:
         WindowConfig.__post_init__(self)  # super() does not know a class remade with slots
-        check_range("max_answer_length", self.max_answer_length, low=1, high=self.doc_stride // 2)
-        check_range("n_best_size", self.n_best_size, low=1, high=1000)
-        check_range("batch_tokens", self.batch_tokens, low=1)
-        check_range("chunk_size", self.chunk_size, low=1)
-        check_choice("backend", self.backend, BACKENDS)
-        if self.rules != ("auto",):
-            for rule in self.rules:
-                check_choice("rules", rule, RULES)
+        if self.max_answer_length > self.doc_stride // 2:
+            half = self.doc_stride // 2
+            raise ValueError(
+                f"max_answer_length must be at most {half}, half of doc_stride, not {self.max_answer_length}"
+            )
+        if "auto" in self.rules and len(self.rules) > 1:
+            raise ValueError(f"rules must be auto alone or a list of rules, not {', '.join(self.rules)}")
 
     @property
     def windows(self) -> WindowConfig:
@@ -82,33 +96,21 @@ class BuiltinConfig:
     Raises: ValueError for a value out of range.
     """
 
-    vocab_size: int = 4000
-    layers: int = 2
-    hidden_size: int = 128
-    heads: int = 4
-    positions: int = 384
-    dropout: float = 0.1
-    common_share: float = 0.2  # pieces in more than this share of the texts do not count as shared
+    vocab_size: int = setting(4000, "in its vocabulary, made from the passages", unit="word pieces", low=1)
+    layers: int = setting(2, "of the Transformer", unit="layers", low=1)
+    hidden_size: int = setting(128, "of a token's vector; a multiple of twice the heads", unit="dimensions", low=1)
+    heads: int = setting(4, "in each layer", unit="attention heads", low=1)
+    positions: int = setting(384, "of the longest window; read.max_seq_length may not be longer", unit="tokens", low=1)
+    dropout: float = setting(0.1, "of activations dropped in training", unit="share", low=0, below=1)
+    common_share: float = setting(
+        0.2,
+        "of the texts above which a piece does not count as shared by question and passage",
+        unit="share",
+        above=0,
+        high=1,
+    )
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "layers", "hidden_size", "heads", "positions"):
-            check_range(name, getattr(self, name), low=1)
+        check_settings(self)
         if self.hidden_size % (2 * self.heads):
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of twice the heads, {2 * self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, not {self.dropout}")
-        if not 0 < self.common_share <= 1:
-            raise ValueError(f"common_share must be above 0 and at most 1, not {self.common_share}")
-
-
-def check_range(name: str, value: int, *, low: int, high: int | None = None) -> None:
-    """Raises: ValueError unless low <= value <= high."""
-    if value < low or (high is not None and value > high):
-        limit = f"at least {low}" if high is None else f"in {low}-{high}"
-        raise ValueError(f"{name} must be {limit}, not {value}")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises: ValueError unless value is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.read.config import ReadConfig, WindowConfig, check_choice, check_range
+from mrc.read.config import ReadConfig, WindowConfig
+from mrc.settings import check_settings, setting
 
 HEADS: Final = ("linear", "cnn", "lstm", "biaffine")
 NEW_HEAD: Final = "cnn"  # of a start that has none
@@ -29,54 +30,84 @@ class TrainSettings:
     Raises: ValueError for a value out of range.
     """
 
-    head: str = "auto"  # span scorer: linear, cnn, lstm or biaffine; auto: that of the start, cnn where it has none
-    exact_match_features: str = "none"  # words, stems, morphemes: mark those that question and passage share
-    epochs: float = 4.0  # passes over the examples; ignored when max_steps is given
-    max_steps: int | None = None  # updates, whatever the number of examples: an equal budget for unequal data
-    batch_size: int = 16  # questions of one update, each with all windows of its passages
-    batch_tokens: int = 2048  # padded tokens of one forward pass; an update accumulates gradients over several
-    learning_rate: float = 5e-5  # peak, encoder; small encoders bear 1e-4, the built-in one 1e-3
-    head_learning_rate: float = 5e-4  # peak, head
-    weight_decay: float = 0.01  # not on biases and normalisation layers
-    warmup_ratio: float = 0.1  # share of the updates before the peak; linear decay to 0 after it
-    max_grad_norm: float = 1.0
-    human_labelled_share: float = 0.25  # at least this share of every batch is gold or human when others are there too
-    checkpoint_every: int = 100  # updates
-    attention_dropout: float | None = None  # none: as the checkpoint has it; 0 trains about a seventh faster
-    question_dropout: float = 0.0  # share of the question's words masked in training
-    soft_spans: float = 0.0  # share of the target that goes to spans that overlap the right one
-    distill_weight: float = 0.0  # share of the teachers' probabilities in the loss of an example that has any
-    distill_temperature: float = 2.0  # flattens teacher and student alike
-    balance: str = "none"  # weights, repeats, both: keep the pool's mix of question types and answer lengths
-    gold_epochs: float = 0.0  # after the main ones, over gold and human examples alone, without masking
-    layer_decay: float = 1.0  # learning rate of each encoder layer over that of the layer above it
-    checkpoint_activations: bool = False  # compute activations twice: far less memory, a quarter slower
-    early_stopping_patience: int = 0  # evaluations without a better dev score before a phase ends; 0: never
-    evaluate_every: float = 1.0  # epochs between two evaluations on dev
+    head: str = setting(
+        "auto", "span scorer on the encoder; auto: that of the starting checkpoint, cnn where it has none",
+        choices=("auto", *HEADS), shown=True,
+    )  # fmt: skip
+    exact_match_features: str = setting(
+        "none", "mark the passage's words, stems or morphemes that the question has too", choices=EXACT_MATCH_FEATURES
+    )
+    epochs: float = setting(
+        4.0, "over the training examples; ignored when max_steps is given", unit="epochs", above=0, shown=True
+    )
+    max_steps: int | None = setting(
+        None, "in all, for equal cost on unequal data; none: by epochs",
+        unit="updates", low=1, shown=True,
+    )  # fmt: skip
+    batch_size: int = setting(
+        16, "of one update, each with all windows of its passages", unit="questions", low=1, shown=True
+    )
+    batch_tokens: int = setting(
+        2048, "of one forward pass, padding included; bounds memory: an update sums several passes",
+        unit="tokens", low=1,
+    )  # fmt: skip
+    learning_rate: float = setting(
+        5e-5, "peak learning rate of the encoder; small encoders take 1e-4, the built-in one 1e-3", above=0, shown=True
+    )
+    head_learning_rate: float = setting(
+        5e-4, "peak learning rate of the head, which starts untrained and takes more", above=0, shown=True
+    )
+    weight_decay: float = setting(0.01, "of AdamW; not on biases and normalisation layers", low=0, high=1)
+    warmup_ratio: float = setting(
+        0.1, "of the updates before the peak learning rate; linear decay to 0 after it", unit="share", low=0, high=1
+    )
+    max_grad_norm: float = setting(1.0, "to which longer gradients are scaled down", unit="L2 norm", above=0)
+    human_labelled_share: float = setting(
+        0.25,
+        "of each batch, at least, that is gold or human where pseudo-labels train too",
+        unit="share",
+        low=0,
+        high=1,
+    )
+    checkpoint_every: int = setting(
+        100, "between checkpoints: a killed training repeats at most so many", unit="updates", low=1
+    )
+    attention_dropout: float | None = setting(
+        None,
+        "of attention weights dropped; none: as the checkpoint has it; 0 trains a seventh faster",
+        unit="share",
+        low=0,
+        below=1,
+    )
+    question_dropout: float = setting(0.0, "of the question's words masked in training", unit="share", low=0, below=1)
+    soft_spans: float = setting(
+        0.0, "of the target probability given to spans that overlap the right one", unit="share", low=0, below=1
+    )
+    distill_weight: float = setting(
+        0.0, "of the loss given to the teachers' probabilities, on examples that have any", unit="share", low=0, high=1
+    )
+    distill_temperature: float = setting(
+        2.0, "divides the scores of teachers and student; above 1 flattens their distributions", above=0
+    )
+    balance: str = setting(
+        "none", "keep the pool's mix of question types and answer lengths, by weights, by repeats or by both",
+        choices=BALANCES,
+    )  # fmt: skip
+    gold_epochs: float = setting(
+        0.0, "after the main ones, over gold and human labels alone, without masking", unit="epochs", low=0
+    )
+    layer_decay: float = setting(
+        1.0, "learning rate of each encoder layer over that of the layer above it", above=0, high=1
+    )
+    checkpoint_activations: bool = setting(False, "compute activations twice: far less memory, a quarter slower")
+    early_stopping_patience: int = setting(
+        0, "on dev without a better score before a phase ends; 0: it never ends early",
+        unit="evaluations", low=0, shown=True,
+    )  # fmt: skip
+    evaluate_every: float = setting(1.0, "between two evaluations on dev", unit="epochs", above=0)
 
     def __post_init__(self) -> None:
-        check_choice("head", self.head, ("auto", *HEADS))
-        check_choice("exact_match_features", self.exact_match_features, EXACT_MATCH_FEATURES)
-        check_choice("balance", self.balance, BALANCES)
-        for name in ("epochs", "learning_rate", "head_learning_rate", "max_grad_norm", "distill_temperature",
-                     "evaluate_every"):  # fmt: skip
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("batch_size", "batch_tokens", "checkpoint_every"):
-            check_range(name, getattr(self, name), low=1)
-        if self.max_steps is not None:
-            check_range("max_steps", self.max_steps, low=1)
-        for name in ("gold_epochs", "early_stopping_patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_ratio", "human_labelled_share", "distill_weight"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
-        for name in ("question_dropout", "soft_spans", "attention_dropout"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +117,22 @@ class ExperimentalTrainConfig:
     Raises: ValueError for a value out of range.
     """
 
-    token_masking: float = 0.0  # share of the passage's words masked in training; never of the answer
-    span_masking: float = 0.0  # the same in runs of words
-    rl_epochs: float = 0.0  # at the end, rewarded by F1, over gold and human examples alone
-    rl_weight: float = 0.1  # share of the reward in the loss of those epochs
-    rl_samples: int = 4  # spans sampled for each question and update
-    morphemes: bool = False  # split Korean words at morphemes before they become word pieces
-    processes: int = 1  # training processes; 0: one for each GPU
+    token_masking: float = setting(
+        0.0, "of the passage's words masked in training, never of the answer", unit="share", low=0, below=1
+    )
+    span_masking: float = setting(
+        0.0, "of the passage's words masked in training, in runs", unit="share", low=0, below=1
+    )
+    rl_epochs: float = setting(0.0, "at the end with F1 as reward, over gold and human labels", unit="epochs", low=0)
+    rl_weight: float = setting(
+        0.1, "of the reward in the loss of those epochs", unit="share", above=0, high=MAX_RL_WEIGHT
+    )
+    rl_samples: int = setting(4, "sampled for each question and update", unit="spans", low=1)
+    morphemes: bool = setting(False, "split Korean words at morphemes before word pieces; needs the extra ko")
+    processes: int = setting(1, "that train together; 0: one for each GPU", unit="processes", low=0)
 
     def __post_init__(self) -> None:
-        check_range("rl_samples", self.rl_samples, low=1)
-        for name in ("rl_epochs", "processes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("token_masking", "span_masking"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if not 0 < self.rl_weight <= MAX_RL_WEIGHT:
-            raise ValueError(f"rl_weight must be above 0 and at most {MAX_RL_WEIGHT}, not {self.rl_weight}")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +160,17 @@ class PretrainConfig:
     Raises: ValueError for a value out of range.
     """
 
-    mlm_epochs: float = 0.0  # passes over the passages, as a masked language model
-    recurring_span_epochs: float = (
-        0.0  # passes over questions made of sentences that share a span with another sentence
+    mlm_epochs: float = setting(0.0, "of masked language modelling over the passages", unit="epochs", low=0)
+    recurring_span_epochs: float = setting(
+        0.0, "of selecting the span that two sentences of a passage share", unit="epochs", low=0
     )
-    recurring_span_examples: int = 4000  # such questions at most
-    mask_share: float = 0.15  # of a passage's pieces, masked
-    learning_rate: float = 1e-4  # peak
-    batch_size: int = 16  # passages or questions of one update
+    recurring_span_examples: int = setting(4000, "of that kind, at most", unit="questions", low=1)
+    mask_share: float = setting(0.15, "of a passage's word pieces masked", unit="share", above=0, below=1)
+    learning_rate: float = setting(1e-4, "peak learning rate", above=0)
+    batch_size: int = setting(16, "of one update", unit="passages or questions", low=1)
 
     def __post_init__(self) -> None:
-        for name in ("mlm_epochs", "recurring_span_epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("recurring_span_examples", "batch_size"):
-            check_range(name, getattr(self, name), low=1)
-        if not 0 < self.mask_share < 1:
-            raise ValueError(f"mask_share must be above 0 and below 1, not {self.mask_share}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        check_settings(self)
 
     @property
     def on(self) -> bool:

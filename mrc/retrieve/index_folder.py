@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 from mrc.analyzers import check_name
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
-from mrc.retrieve.formulas import check_parameters
+from mrc.retrieve.formulas import METHODS
+from mrc.settings import check_settings, setting
 
 FORMAT: Final = 2
 REMEDY: Final = "run `labeler index`"
@@ -21,23 +22,30 @@ REMEDY: Final = "run `labeler index`"
 class IndexConfig:
     """How passages are indexed for BM25."""
 
-    method: str = "atire"  # one of atire, okapi, bm25l, bm25plus
-    analyzer: str = "auto"  # name of an analyzer, wordpiece:FOLDER or an entry point; auto: the best for the language
-    language: Literal["auto", "ko", "en"] = "auto"  # auto: detected from the passages
-    k1: float = 1.5  # term frequency saturation, above 0
-    b: float = 0.75  # document length normalisation, 0-1
-    title_weight: int = 0  # times that the terms of the title are added to a passage, 0-10
-    window_chars: int = 0  # passages are indexed as overlapping windows of at most so many characters; 0: whole
+    method: str = setting("atire", "BM25 variant; they differ little", choices=tuple(METHODS), shown=True)
+    analyzer: str = setting(
+        "auto",
+        "splits texts into terms; auto: the best installed for the language; wordpiece:FOLDER: a tokenizer",
+        shown=True,
+    )
+    language: Literal["auto", "ko", "en"] = setting(
+        "auto", "language of the passages; auto: detected", choices=("auto", "ko", "en")
+    )
+    k1: float = setting(1.5, "term frequency saturation; labeler index --tune finds a value", above=0)
+    b: float = setting(0.75, "document length normalisation; labeler index --tune finds a value", low=0, high=1)
+    title_weight: int = setting(0, "that the terms of its title are added to a passage", unit="times", low=0, high=10)
+    window_chars: int = setting(
+        0,
+        "of the parts in which a long passage is scored, 100 or more; 0: whole passages",
+        unit="characters",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
-        check_parameters(method=self.method, k1=self.k1, b=self.b)
+        check_settings(self)
         check_name(self.analyzer)
-        if self.language not in ("auto", "ko", "en"):
-            raise ValueError(f"language must be auto, ko or en, got {self.language!r}")
-        if not 0 <= self.title_weight <= 10:
-            raise ValueError(f"title_weight must be in 0-10, got {self.title_weight}")
         if self.window_chars != 0 and self.window_chars < 100:
-            raise ValueError(f"window_chars must be 0 or at least 100, got {self.window_chars}")
+            raise ValueError(f"window_chars must be 0 or at least 100, not {self.window_chars}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from labeler.core.config import Config, load_config, section_types
-from labeler.core.config_template import template
+from labeler.core.config import Config, load_config, section_types, unused_settings
 from labeler.core.errors import ConfigError
+from labeler.core.settings_text import reference, template
+from mrc.settings import declaration
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -59,7 +61,7 @@ def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
     [
         ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs or "),
         ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train or pretrain?"),
-        ("seed = 2\n", "labeler.toml: seed stands outside of a [section]"),
+        ("seed = 2\n", "labeler.toml: seed is outside of a [section]"),
         ("[train]\nepochs = '2'\n", "labeler.toml: train.epochs must be a number, not '2'"),
         ("[round]\nseed = true\n", "labeler.toml: round.seed must be a whole number, not True"),
         ("[round]\nseed = 1.5\n", "labeler.toml: round.seed must be a whole number, not 1.5"),
@@ -78,7 +80,11 @@ def test_a_wrong_file_is_refused_with_key_place_and_remedy(tmp_path: Path, toml:
 @pytest.mark.parametrize(
     ("environ", "overrides", "words"),
     [
-        ({"LABELER_TRAIN_EPOCHS": "2"}, [], "the variable LABELER_TRAIN_EPOCHS is none of ours"),
+        (
+            {"LABELER_TRAIN_EPOCHS": "2"},
+            [],
+            "the variable LABELER_TRAIN_EPOCHS is not a setting; write LABELER_SECTION__KEY",
+        ),
         ({"LABELER_TRAIN__EPOCHS": "x"}, [], "the variable LABELER_TRAIN__EPOCHS: train.epochs must be a number"),
         ({}, ["train.epochs"], "--set train.epochs: write it as section.key=value"),
         ({}, ["epochs=2"], "--set epochs=2: write it as section.key=value"),
@@ -101,7 +107,7 @@ def test_the_resolved_settings_name_every_key() -> None:
     resolved = Config().resolved()
     assert {name: set(keys) for name, keys in resolved.items()} == {
         name: {field.name for field in dataclasses.fields(kind)} for name, kind in section_types().items()
-    }
+    } | {"given": set()}
 
 
 def test_the_template_with_every_comment_sign_removed_holds_the_defaults(tmp_path: Path) -> None:
@@ -111,8 +117,85 @@ def test_the_template_with_every_comment_sign_removed_holds_the_defaults(tmp_pat
     assert tomllib.loads(text)["workspace"] == {"language": "auto"}
 
 
-def test_the_template_says_what_a_setting_means() -> None:
-    assert "# dev_share = 0.1  # of gold questions" in template({("workspace", "language"): "ko"})
+def test_a_new_file_shows_at_most_forty_settings_each_with_its_meaning() -> None:
+    shown = [line for line in template({}).splitlines() if " = " in line]
+    assert 20 <= len(shown) <= 40
+    assert all(re.fullmatch(r"# \w+ = .+  # .{20,}", line) for line in shown)
+    assert "# top_k = 5  # passages retrieved and read for each question" in template({})
+
+
+def test_a_new_file_shows_a_given_setting_that_it_would_not_show_otherwise() -> None:
+    assert "layers = " not in template({})
+    assert "[builtin]" in template({("builtin", "layers"): 3})
+    assert "\nlayers = 3  # layers of the Transformer\n" in template({("builtin", "layers"): 3})
+
+
+def test_a_new_file_shows_no_experimental_setting() -> None:
+    assert "[experimental]" not in template({})
+    assert {"hard_vote", "adaptive", "rl_epochs", "token_masking", "span_masking", "morphemes", "processes"} <= {
+        field.name for field in dataclasses.fields(section_types()["experimental"])
+    }
+
+
+@pytest.mark.parametrize("section", section_types())
+def test_every_setting_declares_its_meaning_and_a_default_in_its_range(section: str) -> None:
+    for entry in dataclasses.fields(section_types()[section]):
+        declared = declaration(entry)
+        assert len(declared.meaning) > 5, entry.name
+        assert declared.allows(entry.default), entry.name
+
+
+def test_the_reference_of_settings_is_current() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == reference(), "generate it again: python -m labeler.core.settings_text > docs/settings.md"
+
+
+def test_the_reference_lists_every_setting_with_default_values_and_meaning() -> None:
+    lines = reference().splitlines()
+    assert (
+        "| `doc_stride` * | `128` | at least 2 | **tokens** shared by neighbouring windows, so that no answer is cut |"
+        in lines
+    )
+    assert sum(line.startswith("| `") for line in lines) == sum(
+        map(len, map(dataclasses.fields, section_types().values()))
+    )
+
+
+def test_each_setting_that_is_given_is_stored_with_where_it_was_given(tmp_path: Path) -> None:
+    file = written(tmp_path, "[round]\nseed = 1\ndev_share = 0.2\n")
+    config = load_config(file, environ={"LABELER_ROUND__SEED": "2"}, overrides=["train.epochs=2"])
+    given = {"round.dev_share": "file", "round.seed": "environment", "train.epochs": "command line"}
+    assert config.given == given
+    assert Config.from_resolved(json.loads(json.dumps(config.resolved()))).given == given
+
+
+def unused(tmp_path: Path, *, file: str = "", sets: Iterable[str] = (), opened_with: Config) -> dict[str, object]:
+    given = load_config(written(tmp_path, file), environ={}, overrides=sets)
+    return unused_settings(given, Config.from_resolved(opened_with.resolved()))
+
+
+def test_a_setting_of_an_open_round_is_unused_only_if_it_was_given_again_with_another_value(tmp_path: Path) -> None:
+    opened = load_config(environ={}, overrides=["review.review_budget=14"])
+    assert unused(tmp_path, opened_with=opened) == {}
+    assert unused(tmp_path, sets=["review.review_budget=14"], opened_with=opened) == {}
+    assert unused(tmp_path, sets=["review.review_budget=20"], opened_with=opened) == {"review.review_budget": 14}
+
+
+def test_a_file_that_names_what_the_command_line_overrode_is_not_unused(tmp_path: Path) -> None:
+    text = "[review]\nreview_budget = 60\n"
+    opened = load_config(written(tmp_path, text), environ={}, overrides=["review.review_budget=14"])
+    assert unused(tmp_path, file=text, opened_with=opened) == {}
+
+
+def test_a_file_changed_since_the_round_was_opened_is_unused(tmp_path: Path) -> None:
+    opened = load_config(written(tmp_path, "[review]\nreview_budget = 60\n"), environ={})
+    changed = "[review]\nreview_budget = 99\n[gate]\ntolerance = 0.02\n"
+    assert unused(tmp_path, file=changed, opened_with=opened) == {"review.review_budget": 60, "gate.tolerance": 0.01}
+
+
+def test_an_ensemble_votes_by_equal_answers_only_where_the_experiment_says_so() -> None:
+    assert load_config(environ={}, overrides=["ensemble.vote=logits"]).vote == "logits"
+    assert load_config(environ={}, overrides=["ensemble.vote=logits", "experimental.hard_vote=true"]).vote == "hard"
 
 
 def test_settings_load_neither_torch_nor_a_database() -> None:

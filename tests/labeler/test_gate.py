@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labeler.core.settings import GateConfig
+from labeler.core.round_settings import GateConfig
 from labeler.evaluation.scoring import QuestionScore
 from labeler.rounds.gate import Alarm, Signs, alarms, churn, compare, kl_divergence, smallest_visible
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.core.settings import SelectConfig
+from labeler.core.round_settings import SelectConfig
 from labeler.rounds.select import Candidate, Plan, _suspects, doubled, plan, train_weights
 
 NO_REVIEW = SelectConfig(review_budget=0)

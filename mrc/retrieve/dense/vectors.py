@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from mrc.errors import writing
 from mrc.retrieve.fuse import Method
+from mrc.settings import check_settings, setting
 from mrc.types import Passage
 
 Vectors = npt.NDArray[np.float32]
@@ -33,26 +34,36 @@ _ROWS, _VECTORS = "rows.txt", "vectors.f32"
 class DenseConfig:
     """The bi-encoder of dense retrieval, and how its ranking is fused with BM25's. Lengths are in tokens."""
 
-    model: str | None = None  # checkpoint: hub name or folder; none: BM25 alone
-    pooling: Literal["auto", "mean", "cls"] = "auto"  # of the token vectors; auto: as the checkpoint's files say
-    query_prefix: str | None = None  # put before each question; none: as the checkpoint's files say
-    passage_prefix: str | None = None  # put before each passage; none: as the checkpoint's files say
-    max_seq_length: int | None = None  # of an encoded text, 8 or more; none: as the checkpoint's files say
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor computes it fast
-    search: Literal["auto", "flat", "ivf"] = "auto"  # flat is exact; auto: flat up to a million passages, then ivf
-    fusion: Method = "zscore"  # or minmax, rrf
-    rrf_constant: float = 1.0  # c of 1 / (c + rank), 0 or more; a smaller one favours the first ranks
-    weight: float | None = None  # of the dense ranking, 0-1; none: tuned on labels, 0.5 without labels
+    model: str | None = setting(
+        None, "bi-encoder: hub name or folder; finds passages that share no word; none: BM25 alone", shown=True
+    )
+    pooling: Literal["auto", "mean", "cls"] = setting(
+        "auto", "of the token vectors; auto: as the checkpoint's files say"
+    )
+    query_prefix: str | None = setting(None, "put before each question; none: as the checkpoint's files say")
+    passage_prefix: str | None = setting(None, "put before each passage; none: as the checkpoint's files say")
+    max_seq_length: int | None = setting(
+        None, "of an encoded text; none: as the checkpoint's files say", unit="tokens", low=8
+    )
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "of matrix products; auto: bf16 where the processor computes it fast"
+    )
+    search: Literal["auto", "flat", "ivf"] = setting(
+        "auto", "flat is exact; auto: flat up to a million passages, then ivf"
+    )
+    fusion: Method = setting("zscore", "how BM25's and the dense scores are combined")
+    rrf_constant: float = setting(
+        1.0, "c of 1 / (c + rank) in rrf; a smaller one favours the first ranks", low=0, high=1e6
+    )
+    weight: float | None = setting(
+        None, "of the dense score in the fusion, the rest is BM25's; none: tuned on labels, 0.5 without",
+        unit="share", low=0, high=1, shown=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.model is not None and not self.model.strip():
             raise ValueError("model must name a checkpoint, or be none")
-        if self.max_seq_length is not None and self.max_seq_length < 8:
-            raise ValueError(f"max_seq_length must be at least 8, got {self.max_seq_length}")
-        if not 0 <= self.rrf_constant <= 1e6:
-            raise ValueError(f"rrf_constant must be in 0-1000000, got {self.rrf_constant:g}")
-        if self.weight is not None and not 0 <= self.weight <= 1:
-            raise ValueError(f"weight must be in 0-1, got {self.weight:g}")
+        check_settings(self)
 
     def uses_ivf(self, size: int) -> bool:
         """Whether an index of `size` passages is searched with IVF instead of exactly."""

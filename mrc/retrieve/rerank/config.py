@@ -5,23 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mrc.settings import check_settings, setting
+
 
 @dataclass(frozen=True, slots=True)
 class RerankConfig:
     """The cross-encoder that re-ranks the first retrieved passages. Lengths are in tokens."""
 
-    model: str | None = None  # checkpoint with one or two outputs: hub name or folder; none: no re-ranking
-    top_n: int = 20  # passages of each question that are re-ranked; the others keep their places behind them
-    max_seq_length: int | None = None  # of question and passage, 16 or more; none: 512 or the model's positions
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor computes it fast
+    model: str | None = setting(
+        None, "cross-encoder with one or two outputs: hub name or folder; none: no re-ranking", shown=True
+    )
+    top_n: int = setting(
+        20, "of each question that are re-ranked; more take longer", unit="passages",
+        low=2, high=1000, shown=True,
+    )  # fmt: skip
+    max_seq_length: int | None = setting(
+        None, "of question and passage; none: 512 or the model's positions", unit="tokens", low=16
+    )
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "of matrix products; auto: bf16 where the processor computes it fast"
+    )
 
     def __post_init__(self) -> None:
         if self.model is not None and not self.model.strip():
             raise ValueError("model must name a checkpoint, or be none")
-        if not 2 <= self.top_n <= 1000:
-            raise ValueError(f"top_n must be in 2-1000, got {self.top_n}")
-        if self.max_seq_length is not None and self.max_seq_length < 16:
-            raise ValueError(f"max_seq_length must be at least 16, got {self.max_seq_length}")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

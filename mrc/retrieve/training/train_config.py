@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mrc.settings import check_settings, setting
+
 
 @dataclass(frozen=True, slots=True)
 class BiEncoderTrainConfig:
@@ -14,52 +16,55 @@ class BiEncoderTrainConfig:
     Raises: ValueError for a value out of range.
     """
 
-    epochs: float = 3.0  # passes over the questions; ignored when max_steps is given
-    max_steps: int | None = None  # updates, whatever the number of questions
-    batch_size: int = 64  # questions of one update; the passages of each are in-batch negatives of the others
-    questions_per_document: int = 16  # of one document (by passage title) kept in one batch; 1: random batches
-    hard_negatives: int = 1  # of each question, in addition to the in-batch negatives; 0 or more
-    chunk_tokens: int = 2048  # padded tokens encoded at a time; bounds memory, whatever batch_size is
-    max_seq_length: int = 256  # of a question or passage, at most what the encoder accepts; shorter is faster
-    dropout: bool = False  # true: the checkpoint's dropout; on a CPU training then takes about 1.5 times as long
-    temperature: float = 0.05  # cosines are divided by it; a lower one concentrates the loss on the hardest negatives
-    learning_rate: float = 5e-5  # peak
-    weight_decay: float = 0.01  # not on biases and normalisation layers
-    warmup_ratio: float = 0.1  # share of the updates before the peak; linear decay to 0 after it
-    max_grad_norm: float = 1.0
-    mine_every: int = 0  # epochs between two searches for hard negatives with the bi-encoder itself; 0: never
-    mine_depth: int = 20  # passages retrieved for each question in such a search
-    mine_skip: int = 0  # top-ranked passages left out, because they may hold an answer that is not labelled
-    mine_passages: int = 20_000  # searched; a seeded sample where there are more, as each search encodes them again
-    checkpoint_every: int = 25  # updates
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of matrix products; weights stay float32
+    epochs: float = setting(3.0, "over the questions; ignored when max_steps is given", unit="epochs", above=0)
+    max_steps: int | None = setting(None, "in all; none: by epochs", unit="updates", low=1)
+    batch_size: int = setting(
+        64, "of one update; the passages of each are in-batch negatives of the others", unit="questions", low=2
+    )
+    questions_per_document: int = setting(
+        16, "of one document (by passage title) kept in one batch; 1: random batches", unit="questions", low=1
+    )
+    hard_negatives: int = setting(
+        1, "retrieved as hard negatives of each question, besides the in-batch ones", unit="passages", low=0
+    )
+    chunk_tokens: int = setting(
+        2048, "encoded at a time, padding included; bounds memory, whatever batch_size is", unit="tokens", low=1
+    )
+    max_seq_length: int = setting(
+        256, "of a question or passage, at most what the encoder accepts; shorter is faster", unit="tokens", low=8
+    )
+    dropout: bool = setting(False, "use the checkpoint's dropout; on a CPU training then takes about 1.5 times as long")
+    temperature: float = setting(
+        0.05, "divides the cosines; a lower one concentrates the loss on the hardest negatives", above=0
+    )
+    learning_rate: float = setting(5e-5, "peak learning rate", above=0)
+    weight_decay: float = setting(0.01, "of AdamW; not on biases and normalisation layers", low=0, high=1)
+    warmup_ratio: float = setting(
+        0.1, "of the updates before the peak learning rate; linear decay to 0 after it", unit="share", low=0, high=1
+    )
+    max_grad_norm: float = setting(1.0, "to which longer gradients are scaled down", unit="L2 norm", above=0)
+    mine_every: int = setting(
+        0, "between two searches for hard negatives with the bi-encoder itself; 0: never", unit="epochs", low=0
+    )
+    mine_depth: int = setting(20, "retrieved for each question in such a search", unit="passages", low=1)
+    mine_skip: int = setting(
+        0, "at the top of the ranking left out: they may hold an answer that is not labelled", unit="passages", low=0
+    )
+    mine_passages: int = setting(
+        20_000,
+        "searched; a seeded sample where there are more, as each search encodes them again",
+        unit="passages",
+        low=1,
+    )
+    checkpoint_every: int = setting(
+        25, "between checkpoints: a killed training repeats at most so many", unit="updates", low=1
+    )
+    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "of matrix products; weights stay float32")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "temperature", "learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        least = {
-            "batch_size": 2,
-            "questions_per_document": 1,
-            "hard_negatives": 0,
-            "chunk_tokens": 1,
-            "max_seq_length": 8,
-            "mine_every": 0,
-            "mine_depth": 1,
-            "mine_skip": 0,
-            "mine_passages": 1,
-            "checkpoint_every": 1,
-        }
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}")
+        check_settings(self)
         if self.mine_skip >= self.mine_depth:
             raise ValueError(f"mine_skip {self.mine_skip} must be below mine_depth, {self.mine_depth}")
-        for name in ("weight_decay", "warmup_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0-1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
