@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from db import queries
 from db.rows import RoundRow
-from labeler.core.config import Config, changed_settings
+from labeler.core.config import Config, unused_settings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.rounds.retriever import loop
@@ -73,7 +73,7 @@ def run(
     if row is None:
         row = opening.open_next(runtime, reviewer=reviewer)
     else:
-        _name_other_settings(runtime, row)
+        _name_unused_settings(runtime, row)
     runtime = of_round(runtime, row)
     if reviewer is not None and row.reviewer != reviewer:
         row = reviewing.change_reviewer(runtime, row, reviewer)
@@ -100,38 +100,32 @@ def _reached(row: RoundRow, stage: str) -> bool:
     return stage in stages and stages.index(row.stage) >= stages.index(stage)
 
 
-def _name_other_settings(runtime: Runtime, row: RoundRow) -> None:
-    """Logs which of the settings given now the open round does not use, so that none is ignored in silence."""
-    opened_with = Config.from_resolved(row.config).resolved()  # with the defaults of settings that are newer than it
-    changed = changed_settings(opened_with, runtime.config.resolved())
-    other = [
-        f"{name} (stays {was})"
-        for name, (was, _) in changed.items()
-        if name not in opening.RESOLVED and not name.startswith("studio.")
-    ]
-    other += [f"{name} (stays {stays})" for name, stays in _other_checkpoints(runtime, opened_with)]
-    if other:
-        log.warning("round %d goes on with the settings it was opened with; not used: %s", row.number, ", ".join(other))
+def _name_unused_settings(runtime: Runtime, row: RoundRow) -> None:
+    """Log the settings that were given now and that the open round, opened with others, does not use."""
+    unused = unused_settings(runtime.config, Config.from_resolved(row.config))
+    names = [name for name, stays in unused.items() if not _is_resolved(runtime.config, name, stays)]
+    if names:
+        listed = ", ".join(f"{name} (stays {unused[name]})" for name in names)
+        log.warning("round %d continues with the settings it was opened with; not used: %s", row.number, listed)
 
 
-def _other_checkpoints(runtime: Runtime, opened_with: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings that name other checkpoints now, and what they stay; a round keeps folders by absolute paths."""
-    now = runtime.config
-    for section, key, named in (
-        ("train", "start", now.train.start),
-        ("retriever", "start", now.retriever.start),
-        ("cascade", "large", now.cascade.large),
-        ("ensemble", "members", now.ensemble.members),
-        ("train", "teachers", now.train.teachers),
-    ):
-        stays = opened_with.get(section, {}).get(key)
-        names = [named] if isinstance(named, str) else list(named or ())
-        held = [stays] if isinstance(stays, str) else list(stays or ())
-        same = len(names) == len(held) and all(
-            there in (name, str(Path(name).absolute())) for name, there in zip(names, held, strict=True)
-        )
-        if not same and (names or key in ("members", "teachers", "large")):  # no start of one's own: any will do
-            yield f"{section}.{key}", stays
+def _is_resolved(config: Config, name: str, stays: Any) -> bool:
+    """Whether a round may store another value than the one given: a setting that does not bind it, or the same
+    checkpoints by absolute path."""
+    section, _, key = name.partition(".")
+    if name not in opening.CHECKPOINTS:
+        return name in opening.RESOLVED or section == "studio"
+    value = getattr(getattr(config, section), key)
+    given, stored = _as_list(value), _as_list(stays)
+    if not given and key == "start":  # none: any start will do
+        return True
+    return len(given) == len(stored) and all(
+        kept in (each, str(Path(each).absolute())) for each, kept in zip(given, stored, strict=True)
+    )
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 def predict(runtime: Runtime) -> RoundRow:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from db import queries, store
+from labeler.core.config import FILE_NAME, load_config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation import end_to_end
@@ -117,8 +118,7 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
 def test_a_rule_is_fitted_on_the_units_that_were_held_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = calls(monkeypatch, pipeline, "held_out_rule")
     settings = runtime.workspace.folder / "labeler.toml"
-    text = settings.read_text().replace('# adaptive = "off"', 'adaptive = "calibrated"')
-    settings.write_text(text.replace("# adaptive_risk = 0.01", "adaptive_risk = 0.2"))
+    settings.write_text(settings.read_text() + '[experimental]\nadaptive = "calibrated"\nadaptive_risk = 0.2\n')
     with at(runtime.workspace.folder) as calibrated:
         fitted_rule(calibrated, runtime.best_model(), index=runtime.current_index())
     assert fits[0]["risk"] == 0.2
@@ -378,7 +378,7 @@ def test_the_files_of_a_member_are_read_once_for_all_that_asks_who_answers(
     voting = under(runtime, ensemble={"members": (other,)})
     assert voting.company[1] not in (other, voting.located(other))
     monkeypatch.setattr("mrc.read.model.reader.model_hash", lambda folder: pytest.fail(f"{folder} is read again"))
-    assert under(voting, ensemble={"vote": "hard"}).company[1:] == voting.company[1:]
+    assert under(voting, experimental={"hard_vote": True}).company[1:] == voting.company[1:]
 
 
 def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
@@ -386,11 +386,9 @@ def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
 ) -> None:
     shutil.copytree(runtime.workspace.folder / other, tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
-    named = under(
-        runtime,
-        ensemble={"members": ("elsewhere",)},
-        cascade={"large": "elsewhere"},
-        train={"teachers": ("elsewhere",), "distill_weight": 0.5},
+    given = ('ensemble.members=["elsewhere"]', "cascade.large=elsewhere", 'train.teachers=["elsewhere"]')
+    named = runtime.with_config(
+        load_config(runtime.workspace.folder / FILE_NAME, environ={}, overrides=[*given, "train.distill_weight=0.5"])
     )
     row = machine.run(named, reviewer="none", until="predicted").round
     assert Path(row.config["cascade"]["large"]).is_absolute()

@@ -13,6 +13,7 @@ import pytest
 
 from db import queries, store
 from db.errors import Conflict
+from labeler.core.config import FILE_NAME, load_config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation import end_to_end
@@ -174,11 +175,13 @@ def test_a_round_goes_on_with_the_settings_it_was_opened_with(runtime: Runtime) 
 
 def test_settings_that_an_open_round_does_not_use_are_named(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     machine.run(runtime, reviewer="none", until="open")
-    given = with_settings(runtime.config, review={"review_budget": 99}, train={"start": "elsewhere"})
+    given = load_config(
+        runtime.workspace.folder / FILE_NAME, environ={}, overrides=["review.review_budget=99", "train.start=elsewhere"]
+    )
     machine.run(runtime.with_config(given), until="open")
     stays = runtime.config.review.review_budget, opening.start_of(runtime)
     assert caplog.messages == [
-        "round 2 goes on with the settings it was opened with; not used: "
+        "round 2 continues with the settings it was opened with; not used: "
         f"review.review_budget (stays {stays[0]}), train.start (stays {stays[1]})"
     ]
 

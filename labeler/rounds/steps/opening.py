@@ -34,13 +34,11 @@ RESOLVED = frozenset(
         "compute.threads",
         "compute.device",
         "round.reviewer",
-        "train.start",
-        "train.teachers",
-        "retriever.start",
-        "ensemble.members",
-        "cascade.large",
     }
 )
+
+#: settings that name checkpoints: a round stores their folders by absolute path
+CHECKPOINTS = frozenset({"train.start", "train.teachers", "retriever.start", "ensemble.members", "cascade.large"})
 
 
 def open_next(runtime: Runtime, *, reviewer: str | None = None) -> RoundRow:

@@ -8,8 +8,8 @@ import numpy as np
 
 from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
-from labeler.core.runtime import Runtime, with_settings
 from labeler.core.round_settings import SelectConfig
+from labeler.core.runtime import Runtime, with_settings
 from labeler.review.agreement import matcher_of
 from labeler.review.follow_up import resolve
 from labeler.rounds import adjudication, simulated_reviewer
