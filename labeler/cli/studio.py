@@ -109,9 +109,10 @@ def _status_text(found: ServerStatus) -> str:
         ("key from", found.key_from),
         ("log in as", found.email),
         ("password in", found.password_file),
-        ("problem", found.problem),
+        ("problem", "Label Studio is stopped" if found.running is False else found.problem),
     )
-    return "\n".join(f"{name:<12} {value}" for name, value in facts if value is not None)
+    text = "\n".join(f"{name:<12} {value}" for name, value in facts if value is not None)
+    return f"{text}\nnext: labeler studio start" if found.running is False else text
 
 
 @click.command("push")

@@ -1,4 +1,4 @@
-"""Progress of long work: bars on a terminal's stderr, plain log lines elsewhere."""
+"""Progress of long work: a bar on a terminal's stderr, elsewhere one log line a minute and one at the end."""
 
 from __future__ import annotations
 
@@ -11,56 +11,89 @@ from typing import Protocol
 
 log = logging.getLogger("labeler")
 
+LOG_SECONDS = 60.0  # between two log lines of the same work
+_WITHOUT_ESTIMATE = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+
 
 class Bar(Protocol):
-    total: float | None  # may be set later, where it is not known at the start
+    """What reports progress: pieces of work done, out of a total that may be set later."""
+
+    total: float | None
 
     def update(self, done: int = 1, /) -> object: ...
     def set_postfix_str(self, text: str, /) -> object: ...
 
 
 class _Log:
-    """Stands in for a bar where nobody watches: counts, and logs the end of the work."""
+    """A bar that logs instead: done, total and time left once a minute, and the time taken at the end."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, label: str, total: int, unit: str, *, estimate: bool) -> None:
         self.total: float | None = total
         self.done = 0
-        self.note = ""
+        self._label, self._unit, self._estimate = label, unit, estimate
+        self._note = ""
+        self._began = self._logged = time.monotonic()
 
     def update(self, done: int = 1, /) -> None:
         self.done += done
+        now = time.monotonic()
+        if now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            log.info("%s: %d of %d %s%s", self._label, self.done, self.total or 0, self._unit, self._left(now))
+
+    def _left(self, now: float) -> str:
+        if not self._estimate:
+            return f", {self._note}" if self._note else ""
+        left = (now - self._began) / self.done * ((self.total or 0) - self.done) if self.done else 0.0
+        return f", {duration(left)} left"
 
     def set_postfix_str(self, text: str, /) -> None:
-        self.note = text
+        self._note = text
+
+    def close(self) -> None:
+        if self.done:
+            seconds = time.monotonic() - self._began
+            note = f", {self._note}" if self._note else ""
+            log.info("%s: %d %s in %.1f s%s", self._label, self.done, self._unit, seconds, note)
 
 
 @contextmanager
-def bar(label: str, *, total: int, unit: str = "it") -> Iterator[Bar]:
-    """A progress bar for `total` pieces of work, with the time left; without a terminal a log line at the end, if
-    anything was done."""
+def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True) -> Iterator[Bar]:
+    """Show the progress of `total` pieces of work. `estimate`: with the time left, as far as the pace tells it."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        with tqdm(total=total, desc=label, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True) as shown:
+        style = None if estimate else _WITHOUT_ESTIMATE
+        with tqdm(
+            total=total, desc=label, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=style
+        ) as shown:
             yield shown
         return
-    quiet, began = _Log(total), time.monotonic()
-    yield quiet
-    if quiet.done:
-        log.info("%s: %d %s in %.1f s %s", label, quiet.done, unit, time.monotonic() - began, quiet.note)
+    logged = _Log(label, total, unit, estimate=estimate)
+    yield logged
+    logged.close()
 
 
 @contextmanager
 def updates(label: str) -> Iterator[Callable[[int, int, float, float], None]]:
-    """What a training tells of its progress: update done, updates in all, its loss, seconds left."""
+    """Show the progress of a training, which reports updates done, updates in all, its loss and the seconds left."""
     done = 0
-    with bar(label, total=0, unit="updates") as shown:
+    with bar(label, total=0, unit="updates", estimate=False) as shown:
 
         def progress(step: int, total: int, loss: float, seconds_left: float) -> None:
             nonlocal done
             shown.total = total
-            shown.update(step - done)  # more than one where the training goes on from a checkpoint
+            left = f", {duration(seconds_left)} left" if step < total else ""
+            shown.set_postfix_str(f"loss {loss:.3f}{left}")
+            shown.update(step - done)  # more than one if the training resumes from a checkpoint
             done = step
-            shown.set_postfix_str(f"update {step} of {total}, loss {loss:.3f}, {seconds_left:.0f} s left")
 
         yield progress
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: `40 s`, `12 min`, `1 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
