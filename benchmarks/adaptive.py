@@ -1,20 +1,19 @@
-"""What adaptive reading saves, and how many answers it changes.
+"""Early exit: the passages that it saves, and the answers that it changes.
 
     python benchmarks/adaptive.py [--reader FOLDER] [--questions 2000] [--top-k 5] [--risk 0.01] [--work DIR]
                                   [--device cpu] [--threads 1] [--smoke]
 
 SQuADShifts New Wikipedia from LABELER_DATA, each question answered from the passages that BM25 finds for it in the
 whole file. A MiniLM reader of 1,000 labels is trained first unless one is given. The stopping rule is fitted on the dev
-questions, read in full, a paragraph with all its questions as one unit; then questions that neither trained nor fitted
-anything are read in parts, each once in full and once under the rule, in an order that shifts from part to part. More
-questions than there are: they come again.
+questions, read in full, with the questions of a paragraph as one group; then other questions are read in parts, each
+once in full and once under the rule, in alternating order. Where there are too few questions they repeat.
 
-The parts are whole paragraphs drawn at random, so a paragraph of the file is what the risk is about: in the mean over
-draws of the parts, at most that share of the answers of a paragraph changes. One run is one draw, a paragraph counts
-once there and its questions each in the table: its share of equal answers may lie on either side of 1 - risk.
+The parts are whole paragraphs drawn at random, so the risk is defined over paragraphs: in the mean over draws of the
+parts, at most that share of the answers of a paragraph changes. One run is one draw; a paragraph counts once in the
+risk but each of its questions in the table, so the share of equal answers may be on either side of 1 - risk.
 
-CPU seconds hold also on a machine that does other work; wall time needs it alone. `--work` keeps what is measured:
-killed, the same command goes on.
+CPU seconds also hold on a busy machine; wall time needs an idle one. `--work` keeps the measurements: killed, the same
+command resumes.
 """
 
 from __future__ import annotations
@@ -48,13 +47,13 @@ from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Example, Passage, Question
 
-PART = 500  # questions read one way, then the other
+PART = 500  # questions of a turn
 FULL, ADAPTIVE = "all passages", "adaptive"
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What questions are answered from, and how many passages of it."""
+    """The passages that questions are answered from, and how many are read."""
 
     passages: Mapping[str, Passage]
     index: Index
@@ -115,7 +114,7 @@ def _rule(measured: Kept, reader: Reader, corpus: Corpus, config: ReadConfig, da
 
 
 def _asked(data: Path, count: int) -> list[Example]:
-    """Questions of the file that are in no part, then those of test, in an order drawn once; again if they are few."""
+    """Questions of the file outside the other parts, in a fixed random order, repeated if they are few."""
     file = data_file("new_wiki_v1.0.json")
     found, _ = read_squad(parse_squad(file.read_text(encoding="utf-8"), where=str(file)), where=str(file))
     used = {each.id for part in PARTS if part != "test" for each in part_examples(data, part)}
@@ -146,15 +145,15 @@ def _read(
         )
     texts = [prediction.answers[0].text if prediction.answers else "" for prediction in found]
     golds = [[span.text for span in each.answers] for each in turn]
-    marks = [score(text, gold, "squad") for text, gold in zip(texts, golds, strict=True)]
+    scores = [score(text, gold, "squad") for text, gold in zip(texts, golds, strict=True)]
     return {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu,
         "gpu_busy": gpu.share,
         "passages": sum(prediction.features.get("passages_read", 0) for prediction in found),
         "texts": [normalize_answer(text, "squad") for text in texts],
-        "exact_match": [mark.exact_match for mark in marks],
-        "f1": [mark.f1 for mark in marks],
+        "exact_match": [each.exact_match for each in scores],
+        "f1": [each.f1 for each in scores],
     }
 
 
@@ -162,13 +161,13 @@ def _table(measured: Kept, turns: int) -> None:
     every = {name: [measured(f"{name} {number}", dict) for number in range(turns)] for name in (FULL, ADAPTIVE)}
     print(f"{'':14s}{'questions':>10s}{'passages':>10s}{'q/CPU-s':>9s}{'q/s':>9s}{'EM':>7s}{'F1':>7s}")
     for name, parts_ in every.items():
-        marks = {key: [value for part in parts_ for value in part[key]] for key in ("exact_match", "f1")}
-        count, total = len(marks["f1"]), {key: sum(part[key] for part in parts_) for key in ("cpu_seconds", "seconds")}
+        scores = {key: [value for part in parts_ for value in part[key]] for key in ("exact_match", "f1")}
+        count, total = len(scores["f1"]), {key: sum(part[key] for part in parts_) for key in ("cpu_seconds", "seconds")}
         rates = f"{count / total['cpu_seconds']:9.1f}{count / total['seconds']:9.1f}"
-        means = "".join(f"{100 * float(np.mean(values)):7.2f}" for values in marks.values())
+        means = "".join(f"{100 * float(np.mean(values)):7.2f}" for values in scores.values())
         busy = [part["gpu_busy"] for part in parts_ if part["gpu_busy"] is not None]
-        told = f"  GPU busy {100 * float(np.mean(busy)):.0f}%" if busy else ""
-        print(f"{name:14s}{count:10d}{sum(part['passages'] for part in parts_) / count:10.2f}{rates}{means}{told}")
+        gpu = f"  GPU busy {100 * float(np.mean(busy)):.0f}%" if busy else ""
+        print(f"{name:14s}{count:10d}{sum(part['passages'] for part in parts_) / count:10.2f}{rates}{means}{gpu}")
     pairs = [
         one == other
         for full, adaptive in zip(every[FULL], every[ADAPTIVE], strict=True)

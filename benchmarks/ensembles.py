@@ -1,14 +1,15 @@
-"""Two readers of unlike tokenizers: what their votes, a cascade, and a student of theirs are worth.
+"""Two readers with different tokenizers: votes, a cascade, and a student distilled from both.
 
     python benchmarks/ensembles.py [--reader FOLDER] [--pieces 12000] [--work DIR] [--threads 1] [--smoke]
 
-SQuADShifts New Wikipedia from LABELER_DATA, questions read in their own paragraphs. The first reader is MiniLM trained
-on 1,000 labels, unless one is given. The second begins as MiniLM with another tokenizer, a Unigram vocabulary of the
-passages whose pieces start from the mean of their old ones, reads the passages once by masked language modelling, and
-is trained on the same labels. The student begins as MiniLM and learns the labels and what both believe of up to 2,000
-further questions. The better member is the one that does better on dev; intervals are 95%, paired, by documents.
+SQuADShifts New Wikipedia from LABELER_DATA, questions read in their own paragraphs. The first reader is MiniLM
+trained on 1,000 labels, unless one is given. The second starts from MiniLM with another tokenizer, a Unigram
+vocabulary of the passages whose piece vectors start as the mean of their old ones, is pretrained on the passages for
+one epoch of masked language modelling, and is trained on the same labels. The student starts from MiniLM and trains
+on the labels and on the probabilities of both teachers for up to 2,000 further questions. The better member is the
+one with the higher dev EM; intervals are 95%, paired, by documents.
 
-`--work` keeps readers and marks: killed, the same command goes on.
+`--work` keeps readers and scores: killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from benchmarks.vocab_transfer import transfer_vocabulary
 from labeler.ablation import PARTS
 from labeler.ablation.compare import two_sided
 from labeler.ablation.data import document_of, part_examples, passages_of
-from mrc import pipeline
+from labeler.reading.answering import read_in_context
 from mrc.ensemble import Cascade, Ensemble
 from mrc.metrics import Interval, bootstrap_interval, paired_interval, score
 from mrc.read import PretrainConfig, ReadConfig, TrainingExample
@@ -42,10 +43,9 @@ from mrc.read.predict.groups import Answerer, Group
 from mrc.read.pretrain.pretraining import pretrain
 from mrc.read.train.trainer import train
 from mrc.squad import parse_squad, read_squad
-from mrc.text import passage_id
-from mrc.types import Example, Passage, Prediction, Question
+from mrc.types import Example, Prediction
 
-POOL = 2000  # questions that the student learns without their labels
+POOL = 2000  # questions that the student trains on without their labels
 PHASES = {"epochs": 2.0, "gold_epochs": 4.0, "distill_weight": 0.5}  # the labels six times, the others twice
 BAND = (0.2, 0.7)  # of the score of the cascade's small reader
 
@@ -57,13 +57,13 @@ def main() -> None:
     from mrc.encoder import use_threads
 
     use_threads(options.threads)
-    print(f"{machine()}; readers and marks are kept in {work}", flush=True)
+    print(f"{machine()}; readers and scores are kept in {work}", flush=True)
     first = Path(options.reader) if options.reader else trained_reader(work, smoke=options.smoke)
     second = _second(work, data, options)
     measured = Kept(work / "measured.json")
     members = {"MiniLM": Reader.load(first), "other tokenizer": Reader.load(second)}
     for name, reader in members.items():
-        measured(f"{name} dev", partial(_marks, reader, [*part_examples(data, "screen"), *part_examples(data, "dev")]))
+        measured(f"{name} dev", partial(_scores, reader, [*part_examples(data, "screen"), *part_examples(data, "dev")]))
     order = sorted(members, key=lambda name: -float(np.mean(measured(f"{name} dev", dict)["exact_match"])))
     team = [members[name] for name in order]
     vote = Ensemble(team, names=order)
@@ -77,12 +77,12 @@ def main() -> None:
     }
     test = part_examples(data, "test")
     for name, answerer in rows.items():
-        measured(f"{name} test", partial(_marks, answerer, test, large))
+        measured(f"{name} test", partial(_scores, answerer, test, large))
     _table({name: measured(f"{name} test", dict) for name in rows}, order[0], [document_of(each) for each in test])
 
 
 class Counted:
-    """An answerer that counts what it is asked."""
+    """An answerer that counts the questions it is given."""
 
     def __init__(self, inner: Answerer) -> None:
         self._inner = inner
@@ -102,7 +102,7 @@ class Counted:
 
 
 def _second(work: Path, data: Path, options: argparse.Namespace) -> Path:
-    """The reader with a tokenizer of its own."""
+    """The folder of the reader with the other tokenizer."""
     texts = [passage.text for passage in passages_of(data)]
     if options.smoke:
         texts = texts[:20]
@@ -111,12 +111,12 @@ def _second(work: Path, data: Path, options: argparse.Namespace) -> Path:
     started = pretrain(other, texts, work / "other-start", config=PretrainConfig(mlm_epochs=1.0), seed=0)
     config = replace(CONFIG, epochs=1.0) if options.smoke else CONFIG
     train(training_examples(data), start=started, config=config, seed=0, folder=work / "other-reader")
-    print(f"the reader of another tokenizer: {time.process_time() - began:.0f} CPU s", flush=True)
+    print(f"reader with the other tokenizer: {time.process_time() - began:.0f} CPU s", flush=True)
     return work / "other-reader"
 
 
 def _student(work: Path, data: Path, vote: Ensemble, teachers: Sequence[Reader], options: argparse.Namespace) -> Path:
-    """A reader of the labels and of what the teachers believe about further questions."""
+    """The folder of a reader trained on the labels and on the teachers' probabilities for further questions."""
     asked = _pool(data, 30 if options.smoke else POOL)
     examples = [*training_examples(data), *_pseudo(vote, asked)]
     config = replace(CONFIG, **(PHASES | ({"epochs": 1.0, "gold_epochs": 1.0} if options.smoke else {})))
@@ -129,7 +129,7 @@ def _student(work: Path, data: Path, vote: Ensemble, teachers: Sequence[Reader],
 
 
 def _pool(data: Path, count: int) -> list[Example]:
-    """Questions of the file that are in no part, in an order drawn once; nobody looks at their answers."""
+    """Questions of the file that are in no part, in a fixed random order; their answers are not used."""
     file = data_file("new_wiki_v1.0.json")
     found, _ = read_squad(parse_squad(file.read_text(encoding="utf-8"), where=str(file)), where=str(file))
     used = {each.id for part in PARTS for each in part_examples(data, part)}
@@ -139,7 +139,7 @@ def _pool(data: Path, count: int) -> list[Example]:
 
 
 def _pseudo(vote: Ensemble, asked: Sequence[Example]) -> list[TrainingExample]:
-    """The questions with the answers that are voted for, each weighing as much as its score."""
+    """The questions with the answers of the vote, each weighted by its score."""
     return [
         TrainingExample(
             example.id,
@@ -157,26 +157,25 @@ def _pseudo(vote: Ensemble, asked: Sequence[Example]) -> list[TrainingExample]:
 
 def _predictions(answerer: Answerer, examples: Sequence[Example]) -> Iterator[Prediction]:
     config = ReadConfig(max_seq_length=min(384, answerer.max_positions))
-    given = [[Passage(passage_id(each.context), each.context)] for each in examples]
-    return pipeline.read([Question(each.id, each.question) for each in examples], given, reader=answerer, config=config)
+    return read_in_context(examples, answerer, config=config, metric="squad")
 
 
-def _marks(answerer: Answerer, examples: Sequence[Example], large: Counted | None = None) -> dict[str, Any]:
+def _scores(answerer: Answerer, examples: Sequence[Example], large: Counted | None = None) -> dict[str, Any]:
     before, cpu = large.questions if large else 0, time.process_time()
     texts = [found.answers[0].text if found.answers else "" for found in _predictions(answerer, examples)]
-    marks = [
+    scores = [
         score(text, [span.text for span in each.answers], "squad") for text, each in zip(texts, examples, strict=True)
     ]
     return {
         "cpu_seconds": time.process_time() - cpu,
         "large": (large.questions if large else 0) - before,
-        "exact_match": [mark.exact_match for mark in marks],
-        "f1": [mark.f1 for mark in marks],
+        "exact_match": [each.exact_match for each in scores],
+        "f1": [each.f1 for each in scores],
     }
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]], best: str, documents: Sequence[str]) -> None:
-    """Prints each row's marks on test and its difference in exact match from the better member."""
+    """Print each row's test scores and its change of exact match against the better member."""
     base = rows[best]["exact_match"]
     print(f"{'':22s}{'CPU s':>7s}{'EM':>22s}{'F1':>7s}   EM against {best}, McNemar's p")
     for name, found in rows.items():
@@ -196,8 +195,8 @@ def _percent(found: Interval, *, sign: str = "") -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reader", help="folder of a reader of the training part")
-    parser.add_argument("--pieces", type=int, default=12_000, help="of the other vocabulary")
-    parser.add_argument("--work", help="folder that keeps readers and marks")
+    parser.add_argument("--pieces", type=int, default=12_000, help="size of the other vocabulary")
+    parser.add_argument("--work", help="folder that keeps readers and scores")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true")
     return parser.parse_args()

