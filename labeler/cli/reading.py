@@ -218,6 +218,7 @@ def answer_command(
     _warn_of_unused(config)
     with file.open("rb"):  # before torch is loaded: OSError names a file that is missing or cannot be read
         pass
+    from labeler.core.runtime import use_compute
     from labeler.reading.on_demand import answer_file
     from labeler.reading.reader_spec import Readers
 
@@ -227,7 +228,7 @@ def answer_command(
         folder=output,
         config=config.read,
         metric=metric,
-        device=config.compute.device,
+        device=use_compute(config.compute),
         precision=precision or config.compute.precision,
     )
     show(found, as_json=as_json, text=lambda: _file_text(found, output))

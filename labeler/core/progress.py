@@ -39,12 +39,15 @@ class _Log:
         now = time.monotonic()
         if now - self._logged >= LOG_SECONDS:
             self._logged = now
-            log.info("%s: %d of %d %s%s", self._label, self.done, self.total or 0, self._unit, self._left(now))
+            of_all = f" of {self.total:.0f}" if self.total else ""
+            log.info("%s: %d%s %s%s", self._label, self.done, of_all, self._unit, self._left(now))
 
     def _left(self, now: float) -> str:
         if not self._estimate:
             return f", {self._note}" if self._note else ""
-        left = (now - self._began) / self.done * ((self.total or 0) - self.done) if self.done else 0.0
+        if not self.total:
+            return ""
+        left = (now - self._began) / self.done * (self.total - self.done) if self.done else 0.0
         return f", {duration(left)} left"
 
     def set_postfix_str(self, text: str, /) -> None:

@@ -1,4 +1,4 @@
-"""What a use-case works with: the workspace, its database and settings, and the engines, each loaded once."""
+"""The runtime of a command: workspace, database, settings, and indexes and readers that are loaded once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from db.rows import ModelRow, RetrieverRow
 from labeler.core import convert
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
+from labeler.core.settings import ComputeConfig
 from labeler.core.workspace import Workspace
 from mrc.metrics import Metric, resolve_metric
 from mrc.types import Passage
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from mrc.retrieve.index import Index
 
 INDEX_KEY = "index"  # in meta: the fingerprint of the current index
-DENSE_KEY = "index_dense"  # in meta: the model that was named last for an index, or the path of the retriever trained
-LANGUAGE_SAMPLE = 200  # passages looked at to tell the language of a workspace
+DENSE_KEY = "index_dense"  # in meta: the bi-encoder last named for an index, or the path of one that a round trained
+LANGUAGE_SAMPLE = 200  # passages from which the language of a workspace is detected
 
 
 class Runtime:
-    """A workspace at work. Indexes and readers are loaded on first use and kept."""
+    """An open workspace with its database and settings. Indexes and readers are loaded on first use and kept."""
 
     def __init__(self, workspace: Workspace, database: Database, config: Config | None = None) -> None:
         self.workspace = workspace
@@ -42,7 +43,7 @@ class Runtime:
         self._hashes: dict[str, str] = {}  # of the members' folders: each is read once
 
     def with_config(self, config: Config) -> Runtime:
-        """The same runtime under other settings: a round goes on with those that it was opened with."""
+        """The same runtime under other settings, such as those that a round was opened with."""
         runtime = Runtime(self.workspace, self.database, config)
         runtime._indexes, runtime._readers = self._indexes, self._readers
         runtime._members, runtime._hashes = self._members, self._hashes
@@ -50,7 +51,7 @@ class Runtime:
 
     @cached_property
     def language(self) -> Language:
-        """The setting, or what most of the passages are written in."""
+        """The language of the passages: the setting, or the one that most of a sample are written in."""
         from mrc.analyzers import detect_language
 
         if self.config.workspace.language != "auto":
@@ -61,28 +62,24 @@ class Runtime:
 
     @property
     def metric(self) -> Metric:
-        """Whose rules decide that two answers are equal."""
+        """The metric whose rules decide that two answers are equal."""
         return resolve_metric(self.config.workspace.metric, language=self.language)
 
     @cached_property
     def device(self) -> str:
-        """Where models run: compute.device, or what this machine has; first sets compute.threads. Raises NoDevice."""
-        from mrc.encoder import pick_device, use_threads
-
-        if self.config.compute.threads:
-            use_threads(self.config.compute.threads)
-        return str(pick_device(self.config.compute.device))
+        """Where models run; see `use_compute`. Raises NoDevice."""
+        return use_compute(self.config.compute)
 
     @property
     def given(self) -> bool:
-        """Whether questions are read in the context they came with instead of retrieved passages."""
+        """Whether questions are read in the context they were imported with instead of retrieved passages."""
         return self.config.read.passages == "given"
 
     def index_folder(self, fingerprint: str) -> Path:
         return self.workspace.index_folder / fingerprint[:16]
 
     def current_index(self) -> str:
-        """The fingerprint of the current index, known to fit the corpus. Raises NotReady, StaleIndex."""
+        """The fingerprint of the current index, checked against the corpus. Raises NotReady, StaleIndex."""
         from mrc.errors import StaleIndex
         from mrc.retrieve.index import corpus_fingerprint
 
@@ -106,7 +103,7 @@ class Runtime:
         return self._indexes[fingerprint]
 
     def load_index(self, folder: Path, *, expect_corpus: str | None = None) -> Index:
-        """The index of a folder. An encoder that was trained here is found here, wherever the workspace stood then.
+        """The index of a folder. A bi-encoder that a round trained is looked up in this workspace, wherever it was then.
 
         Raises: StaleIndex, DataError; see `Index.load`.
         """
@@ -114,21 +111,22 @@ class Runtime:
 
         device = self.config.compute.device
         index = Index.load(folder, expect_corpus=expect_corpus, device=device, fetch=self.fetch)
-        if index.dense is not None:
-            device = self.device
+        if index.dense is None and index.reranking is None:  # no model runs, so torch is not loaded
+            return index
+        device = self.device
         trained = self.retriever_of(index.dense.encoding.checkpoint) if index.dense else None
         if index.dense is None or trained is None:
             return index
-        home = index.dense.with_source(str(self.workspace.folder / trained.path), device=device)
-        return dataclasses.replace(index, dense=home)
+        dense = index.dense.with_source(str(self.workspace.folder / trained.path), device=device)
+        return dataclasses.replace(index, dense=dense)
 
     def retriever_of(self, checkpoint: str) -> RetrieverRow | None:
-        """The retriever that a round trained and whose files have this hash, if there is one."""
+        """The bi-encoder that a round trained and whose files have this hash; None where there is none."""
         with self.database.read() as session:
             return next((row for row in queries.retrievers(session) if row.hash == checkpoint), None)
 
     def best_model(self) -> ModelRow:
-        """The reader that was last promoted. Raises NotReady."""
+        """The reader that was promoted last. Raises NotReady."""
         with self.database.read() as session:
             model = queries.best_model(session)
         if model is None:
@@ -136,8 +134,10 @@ class Runtime:
         return model
 
     def reader(self, model: ModelRow) -> Reader:
-        """A trained reader of this workspace. Raises NotReady where its folder was pruned; BadCheckpoint where it is
-        not what was trained."""
+        """A reader that this workspace trained.
+
+        Raises: NotReady where its folder was pruned; BadCheckpoint where its files changed since.
+        """
         from mrc.errors import BadCheckpoint
         from mrc.read.model.reader import model_hash
 
@@ -153,12 +153,13 @@ class Runtime:
         return self._readers[key]
 
     def answerer(self, model: ModelRow) -> Answerer:
-        """What answers with a trained reader of this workspace: itself, with the members of `[ensemble]` that vote with
-        it, and before the larger one of `[cascade]`. Raises as `reader` does; MembersDisagree; NotReady as
-        `check_company` does."""
+        """A reader of this workspace with the members of `[ensemble]` and the larger reader of `[cascade]`.
+
+        Raises: as `reader` and `check_adaptive`; MembersDisagree.
+        """
         from mrc.ensemble import combine
 
-        self.check_company()
+        self.check_adaptive()
         ensemble, cascade = self.config.ensemble, self.config.cascade
         return combine(
             [self.reader(model), *(self._member(name) for name in ensemble.members)],
@@ -168,16 +169,16 @@ class Runtime:
             band=(cascade.low, cascade.high),
         )
 
-    def check_company(self) -> None:
-        """Raises NotReady where a company is to read adaptively: the bound on what that changes is of one reader."""
+    def check_adaptive(self) -> None:
+        """Raise NotReady where an ensemble or a cascade would read adaptively: its risk is bounded for one reader alone."""
         ensemble, cascade = self.config.ensemble.members, self.config.cascade.large
         if self.config.experimental.adaptive != "off" and (ensemble or cascade):
-            others = "ensemble.members vote" if ensemble else "cascade.large is asked"
-            raise NotReady(f"experimental.adaptive is of one reader, but {others}; set one of the two back")
+            other = "ensemble.members" if ensemble else "cascade.large"
+            raise NotReady(f"experimental.adaptive works with one reader, but {other} is set; unset one of the two")
 
     @property
-    def company(self) -> tuple[object, ...]:
-        """Who answers beside the workspace's own reader, and how; empty for nobody. Folders by what is in them."""
+    def other_readers(self) -> tuple[object, ...]:
+        """What identifies the ensemble and the cascade, for fingerprints; empty without them. Folders by their hash."""
         from mrc.read.model.reader import model_hash
 
         def known(name: str) -> str:
@@ -198,9 +199,9 @@ class Runtime:
         return self._members[key]
 
     def located(self, name: str) -> str:
-        """Where a checkpoint is: a folder of the workspace, another folder, or a hub name.
+        """The path of a checkpoint in the workspace or elsewhere, or its hub name.
 
-        Raises NotReady for what can only be a folder and is not there: the hub is not asked for it.
+        Raises: NotReady for a path that does not exist.
         """
         inside = self.workspace.folder / name
         if inside.is_dir():
@@ -212,9 +213,9 @@ class Runtime:
         return name
 
     def load(self, folder: Path) -> Reader:
-        """The reader of a folder, as the settings say on which device, in which precision and by what it computes.
+        """The reader of a folder, with the device, precision and backend of the settings.
 
-        Raises BadCheckpoint; MissingExtra, NoDevice for a backend that is not there or not for this device.
+        Raises: BadCheckpoint; MissingExtra or NoDevice for a backend that is not installed or not for this device.
         """
         from mrc.read.model.reader import Reader
 
@@ -230,6 +231,15 @@ class Runtime:
         with self.database.read() as session:
             rows = queries.passages(session, ids)
         return {key: convert.to_passage(row) for key, row in rows.items()}
+
+
+def use_compute(config: ComputeConfig) -> str:
+    """Set the CPU threads of torch and return the device on which models run. Raises NoDevice."""
+    from mrc.encoder import pick_device, use_threads
+
+    if config.threads:
+        use_threads(config.threads)
+    return str(pick_device(config.device))
 
 
 def with_settings(config: Config, **sections: Mapping[str, object]) -> Config:

@@ -159,7 +159,7 @@ def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion],
     ]
     parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]
     parts += [runtime.config.compute.precision, asked, list(postprocessing.names_of(runtime, model))]
-    parts += [postprocessing.null_threshold_of(runtime, model), *runtime.company]
+    parts += [postprocessing.null_threshold_of(runtime, model), *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -51,8 +51,10 @@ def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> Stop
 
 
 def known_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
-    """The rule that a round fitted for this reader, index and settings; None where there is none. It is of the reader
-    alone: in company nobody reads adaptively."""
+    """The rule that a round fitted for this reader, index and settings; None where there is none.
+
+    An ensemble or a cascade never reads adaptively.
+    """
     return None if runtime.config.experimental.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
 
 
@@ -94,5 +96,11 @@ def _key(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionR
     asked = sorted((row.id, row.split_group) for row in held_out)
     computed = [runtime.device, runtime.reader(model).precision]
     parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), list(rules)]
-    parts += [runtime.config.experimental.adaptive_risk, runtime.metric, runtime.language, asked, *runtime.company]
+    parts += [
+        runtime.config.experimental.adaptive_risk,
+        runtime.metric,
+        runtime.language,
+        asked,
+        *runtime.other_readers,
+    ]
     return STOPPING_KEY + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

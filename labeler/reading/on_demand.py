@@ -107,8 +107,10 @@ def _confidence(runtime: Runtime, prediction: Prediction, index: Index, *, k: in
 
 
 def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:
-    """Whether a round read as now: as many passages, by the same rules and settings, and in the same company; so not
-    where it names a reader that is gone."""
+    """Whether a round read as now: as many passages, with the same rules, settings, ensemble and cascade.
+
+    A round that names a reader which is gone did not.
+    """
     then = runtime.with_config(Config.from_resolved(row.config))
     if then.config.compute.precision != runtime.config.compute.precision or _read_rules(runtime, row) != _rules_now(
         runtime
@@ -119,7 +121,7 @@ def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:
     if replace(then.config.read, **of_no_score) != replace(now, top_k=k) or _stops(then) != _stops(runtime):
         return False
     try:
-        return then.company == runtime.company
+        return then.other_readers == runtime.other_readers
     except NotReady:
         return False
 

@@ -150,9 +150,9 @@ def in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
 
 
 def _key(runtime: Runtime, model: ModelRow) -> str:
-    """One for each reader and company: who votes with others answers otherwise than alone."""
-    company = runtime.company
-    beside = hashlib.sha256(json.dumps(company).encode()).hexdigest()[:32] if company else ""
+    """One key for each reader and its ensemble or cascade, which answer differently."""
+    others = runtime.other_readers
+    beside = hashlib.sha256(json.dumps(others).encode()).hexdigest()[:32] if others else ""
     return ":".join([RULES_KEY.rstrip(":"), model.hash[:32], *filter(None, [beside])])
 
 
@@ -162,7 +162,7 @@ def _fingerprint(runtime: Runtime, entries: Sequence[LabelledQuestion], index: s
         [entry.question.id, entry.question.is_impossible, [answer.text for answer in entry.label.answers]]
         for entry in entries
     ]
-    parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.company]
+    parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

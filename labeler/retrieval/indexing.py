@@ -99,7 +99,8 @@ def _folder(runtime: Runtime, trained: RetrieverRow) -> str:
 
 
 def _build(runtime: Runtime, passages: Sequence[Passage], dense: DenseConfig, *, before: str | None) -> Index:
-    config, device, rerank = index_config(runtime), runtime.config.compute.device, runtime.config.rerank
+    config, rerank = index_config(runtime), runtime.config.rerank
+    device = runtime.device if dense.model or rerank.model else runtime.config.compute.device
     earlier = runtime.index_folder(before) if before else None
     reuse = earlier if earlier and earlier.is_dir() else None
     if dense.model is None:
@@ -133,7 +134,7 @@ def with_encoder(runtime: Runtime, index: Index, trained: RetrieverRow) -> Index
         found = index.with_encoder(
             passages,
             config,
-            device=runtime.config.compute.device,
+            device=runtime.device,
             vectors=runtime.workspace.index_folder / VECTORS,
             progress=shown.update,
         )

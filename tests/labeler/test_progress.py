@@ -52,6 +52,13 @@ def test_other_work_estimates_the_time_left_from_its_pace(clock: Clock, caplog: 
     ]
 
 
+def test_work_of_unknown_size_logs_what_is_done(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with progress.bar("pull", total=0, unit="tasks") as shown:
+        clock.now += 60
+        shown.update(40)
+    assert caplog.messages == ["pull: 40 tasks", "pull: 40 tasks in 60.0 s"]
+
+
 def test_short_work_logs_its_end_alone_and_no_work_logs_nothing(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     with progress.bar("search", total=0, unit="questions"):
         pass

@@ -243,7 +243,7 @@ def test_no_confidence_where_the_round_read_by_other_rules_or_settings(runtime: 
     assert ask(runtime, question)[0].confidence is None
 
 
-def test_what_a_reader_earned_alone_says_nothing_of_its_company(runtime: Runtime, other: str) -> None:
+def test_rules_tuned_for_one_reader_are_not_those_of_its_ensemble(runtime: Runtime, other: str) -> None:
     earned(runtime, "brackets")
     voting = under(runtime, ensemble={"members": (other,)})
     assert postprocessing.rules_of(voting, runtime.best_model()) == Tuned()
@@ -328,7 +328,7 @@ def test_in_a_round_a_larger_reader_is_asked_within_the_band(runtime: Runtime, o
     assert answered(under(runtime, cascade={"large": other, "low": 1.0, "high": 1.0})) == small
 
 
-def test_an_evaluation_in_other_company_is_another_one(runtime: Runtime, other: str) -> None:
+def test_an_evaluation_with_an_ensemble_is_stored_apart(runtime: Runtime, other: str) -> None:
     model = runtime.best_model()
     alone = end_to_end.evaluated(runtime, model, "dev", index=None)
     voting = end_to_end.evaluated(under(runtime, ensemble={"members": (other,)}), model, "dev", index=None)
@@ -338,10 +338,10 @@ def test_an_evaluation_in_other_company_is_another_one(runtime: Runtime, other: 
 def test_adaptive_reading_and_a_vote_do_not_go_together(runtime: Runtime, other: str) -> None:
     both = under(runtime, ensemble={"members": (other,)}, experimental={"adaptive": "calibrated"})
     asked = under(runtime, cascade={"large": other}, experimental={"adaptive": "calibrated"})
-    for pair, why in ((both, "ensemble.members vote"), (asked, "cascade.large is asked")):
-        with pytest.raises(NotReady, match=f"experimental.adaptive is of one reader, but {why}"):
+    for pair, why in ((both, "ensemble.members"), (asked, "cascade.large")):
+        with pytest.raises(NotReady, match=f"experimental.adaptive works with one reader, but {why} is set"):
             opening.resolve(pair)
-        with pytest.raises(NotReady, match=r"experimental\.adaptive is of one reader"):
+        with pytest.raises(NotReady, match=r"experimental\.adaptive works with one reader"):
             ask(pair, "Who founded the harbour?")
 
 
@@ -376,9 +376,9 @@ def test_the_files_of_a_member_are_read_once_for_all_that_asks_who_answers(
     runtime: Runtime, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voting = under(runtime, ensemble={"members": (other,)})
-    assert voting.company[1] not in (other, voting.located(other))
+    assert voting.other_readers[1] not in (other, voting.located(other))
     monkeypatch.setattr("mrc.read.model.reader.model_hash", lambda folder: pytest.fail(f"{folder} is read again"))
-    assert under(voting, experimental={"hard_vote": True}).company[1:] == voting.company[1:]
+    assert under(voting, experimental={"hard_vote": True}).other_readers[1:] == voting.other_readers[1:]
 
 
 def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(

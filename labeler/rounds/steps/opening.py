@@ -160,7 +160,7 @@ def resolve(runtime: Runtime, reviewer: str | None = None) -> Config:
 
     Raises: NotReady, NoDevice, MissingExtra, BadCheckpoint for a round that could never read or never train.
     """
-    runtime.check_company()
+    runtime.check_adaptive()
     device = runtime.device
     start = start_of(runtime)
     preflight.can_train(runtime, start)
