@@ -1,33 +1,177 @@
-"""The documentation says what the program does."""
+"""The documentation is right: its links and paths exist, its commands are those of the program, generated pages fit."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from labeler.cli import COMMANDS
+import click
+import pytest
+
+from labeler.cli import cli
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PACKAGE_PATH = re.compile(r"(?:labeler|mrc|db|tests|benchmarks|docs|\.github)/[\w./-]*\w\.\w+")
+PLACEHOLDERS = {"N": "1", "A": "1", "B": "2"}  # of the documentation, where the program wants a number
+VALUE = "value"  # stands for a placeholder such as FILE or …
 
 
-def test_the_command_line_page_is_what_help_says() -> None:
-    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    # In a process of its own: click keeps the help option of whoever asked a command first.
-    command = [sys.executable, "-m", "labeler.cli.reference"]
-    made = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", cwd=ROOT).stdout
-    assert written == made, "make it again: python -m labeler.cli.reference > docs/cli.md"
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line of the documentation. One inside a sentence may leave out arguments."""
+
+    page: str
+    line: int
+    words: tuple[str, ...]  # behind `labeler`
+    in_sentence: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}: labeler {' '.join(self.words)}"
 
 
-def test_every_command_that_the_readme_shows_exists() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"labeler ([a-z]+)", readme))
-    assert shown - set(COMMANDS) == set()
-    assert len(shown) > 8
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-def test_every_benchmark_that_the_readme_names_exists() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in re.findall(r"benchmarks/(\w+)\.py", readme):
-        assert (ROOT / "benchmarks" / f"{name}.py").is_file()
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+# --- generated pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("page", "module"), [("cli.md", "labeler.cli.reference")])
+def test_generated_pages_are_up_to_date(page: str, module: str) -> None:
+    # In a separate process: click keeps the help option of whoever asked a command first.
+    made = subprocess.run([sys.executable, "-m", module], check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
+    assert read(ROOT / "docs" / page) == made.stdout, f"write it again: python -m {module} > docs/{page}"
+
+
+# --- links and paths ---------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.+?) *$", without_code(read(page)), flags=re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_resolves(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(read(page))):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        linked = (page.parent / path).resolve() if path else page
+        if not linked.exists() or (anchor and anchor not in anchors(linked)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> None:
+    named = {path for code in re.findall(r"`([^`\n]+)`", read(page)) for path in PACKAGE_PATH.findall(code)}
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+# --- commands ----------------------------------------------------------------------------------------
+
+
+def commands(page: Path) -> Iterator[Command]:
+    """Every `labeler …` command line of a page: in code blocks, after `Example:`, and in inline code."""
+    text = read(page)
+    for number, line in enumerate(logical_lines(text), 1):
+        in_block = re.match(r"\s{4,}|\s*(\$ |Example: )|(make|labeler|pip|python) ", line) is not None
+        for code in [line] if in_block else re.findall(r"`([^`]+)`", line):
+            for words in split_commands(code):
+                yield Command(name_of(page), number, words, in_sentence=not in_block)
+
+
+def logical_lines(text: str) -> list[str]:
+    """Lines with those that end in a backslash joined to the next; in the same number of lines."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if found and found[-1].endswith("\\"):
+            found[-1] = f"{found[-1][:-1]} {line.strip()}"
+        else:
+            found.append(line)
+    return found
+
+
+def split_commands(code: str) -> Iterator[tuple[str, ...]]:
+    """The words behind `labeler` of every command in a line of code; alternatives such as `start|stop` one by one."""
+    code = re.sub(r"^\s*(\$|Example:|next:)?\s*", "", code)
+    for part in re.split(r"\s*(?:&&|;)\s*", re.sub(r"(^|\s)#(\s.*)?$", "", code)):
+        part = re.sub(r"^(\w+=\S+ )+", "", part)  # variables before a command
+        if not part.startswith("labeler ") or re.search(r"[\[\]]|\.\.\.|…$", part):
+            continue
+        words = shlex.split(part.replace("…", VALUE))[1:]
+        alternatives = words[-1].split("|") if "|" in words[-1] else [words[-1]]
+        for last in alternatives:
+            yield (*words[:-1], last)
+
+
+def check(command: Command) -> None:
+    """Raises click.UsageError where the program does not know a command, an option or a value."""
+    words, current = list(command.words), cli
+    context = click.Context(cli, info_name="labeler")
+    while isinstance(current, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        found = current.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"no command {name!r}")
+        current, context = found, click.Context(found, parent=context, info_name=name)
+    if isinstance(current, click.Group):
+        if words and words[0] not in ("-h", "--help", "--version"):
+            raise click.UsageError(f"{context.command_path} has no option {words[0]}")
+        return
+    given = [PLACEHOLDERS.get(word, word) for word in words]
+    try:
+        current.make_context(str(context.info_name), given, parent=context.parent)
+    except click.exceptions.Exit:  # --help
+        return
+    except (click.MissingParameter, click.BadOptionUsage):
+        if not command.in_sentence:
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_line_of_a_page_is_one_that_the_program_takes(page: Path) -> None:
+    wrong = []
+    for command in commands(page):
+        try:
+            check(command)
+        except click.UsageError as error:
+            wrong.append(f"{command}: {error.format_message()}")
+    assert wrong == []
+
+
+def test_command_lines_are_found_and_wrong_ones_are_refused() -> None:
+    found = [command for page in PAGES for command in commands(page)]
+    assert len(found) > 80
+    assert {command.words[0] for command in found} > {"init", "import", "index", "train", "round", "studio", "export"}
+    for words in ("imprt f", "index --dens m", "studio begin", "rounds revert one"):
+        with pytest.raises(click.UsageError):
+            check(Command("", 0, tuple(words.split()), in_sentence=False))
+
+
+# --- benchmarks --------------------------------------------------------------------------------------
+
+
+def test_every_benchmark_is_documented_and_every_documented_one_exists() -> None:
+    from benchmarks.run import BENCHMARKS
+
+    documented = set(re.findall(r"python benchmarks/(\w+)\.py", read(ROOT / "docs" / "benchmarks.md")))
+    assert documented - {"run"} == set(BENCHMARKS)
