@@ -71,7 +71,7 @@ def main() -> None:
     rows: dict[str, Answerer] = {
         **{name: members[name] for name in order},
         "vote on characters": vote,
-        "hard vote": Ensemble(team, how="hard", names=order),
+        "hard vote": Ensemble(team, vote="hard", names=order),
         f"cascade {BAND[0]}-{BAND[1]}": Cascade(team[1], large, low=BAND[0], high=BAND[1]),
         "student": Reader.load(_student(work, data, vote, team, options)),
     }
@@ -91,6 +91,10 @@ class Counted:
     @property
     def max_positions(self) -> int:
         return self._inner.max_positions
+
+    @property
+    def default_config(self) -> ReadConfig:
+        return self._inner.default_config
 
     def read(self, groups: Iterable[Group], **options: Any) -> Iterator[Any]:
         return self._inner.read(self._counting(groups), **options)

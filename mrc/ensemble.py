@@ -1,6 +1,5 @@
-"""Several readers that answer as one: an ensemble, which votes, and a cascade, which asks a larger one when in doubt.
-
-Both answer questions as a reader does (`mrc.read.predict.groups.Answerer`).
+"""Several readers as one: an ensemble, which votes, and a cascade, which re-reads uncertain questions with a larger
+reader. Both implement `mrc.read.predict.groups.Answerer`.
 """
 
 from __future__ import annotations
@@ -21,21 +20,22 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.windows import Batch
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
-from mrc.read.predict.char_probs import read_grids
+from mrc.read.predict.char_probs import read_char_probs
 from mrc.read.predict.forward import Budget
 from mrc.read.predict.groups import Answerer, Group, Normalize, batched, candidates, read_groups, rows_of
-from mrc.voting import CharProbs, decode_grids, hard_vote, vote
+from mrc.voting import CharProbs, average, decode_char_probs, hard_vote
 
 VOTES: Final = ("characters", "logits", "hard")
-BLOCK: Final = 32  # batches whose logits of one member wait for those of the others
+BLOCK: Final = 32  # batches whose logits are held until all members have computed theirs
 
 
 class Ensemble:
-    """Readers that vote on each answer; the better ones first.
+    """Readers that vote on each answer, best reader first.
 
-    `how`: "characters" averages their shares on the characters of the text, whatever their tokenizers (`mrc.voting`);
-    "logits" averages the scores of readers that cut texts alike; "hard" counts whose answers agree. `weights` are of
-    the first two, equal by default; who has none does not vote and is not read. `names` are for messages.
+    `vote`: "characters" averages their probabilities on the characters of the text, whatever their tokenizers
+    (`mrc.voting`); "logits" averages the logits of readers with equal tokenization; "hard" (experimental) counts equal
+    answers. `weights` apply to the first two and are equal by default; a member of weight 0 is not read. `names` are
+    for messages.
 
     Raises: ValueError for an unknown vote or weights that do not fit; MembersDisagree for "logits" of readers that do
     not make the same windows of a text.
@@ -45,29 +45,39 @@ class Ensemble:
         self,
         members: Sequence[Reader],
         *,
-        how: str = "characters",
+        vote: str = "characters",
         weights: Sequence[float] | None = None,
         names: Sequence[str] = (),
     ) -> None:
-        if how not in VOTES:
-            raise ValueError(f"vote must be one of {', '.join(VOTES)}, not {how!r}")
+        if vote not in VOTES:
+            raise ValueError(f"vote must be one of {', '.join(VOTES)}, not {vote!r}")
         if not members:
             raise ValueError("an ensemble needs a member")
-        if weights is not None and (how == "hard" or len(weights) != len(members) or not _are_weights(weights)):
-            raise ValueError(f"weights must be {len(members)} numbers from 0 on, not all 0, of a vote that is not hard")
+        if weights is not None and (vote == "hard" or len(weights) != len(members) or not _valid_weights(weights)):
+            raise ValueError(
+                f"weights must be {len(members)} numbers of at least 0, not all 0, and only for a vote that is not hard"
+            )
         every = tuple(weights) if weights is not None else (1.0,) * len(members)
         called = tuple(names) or tuple(f"member {number}" for number in range(1, len(members) + 1))
         voters = [at for at, weight in enumerate(every) if _share(weight, every)]
         self._members = tuple(members[at] for at in voters)
-        self._how = how
+        self._vote_kind = vote
         self._weights = tuple(every[at] for at in voters)
         self._names = tuple(called[at] for at in voters)
-        self._average = _Average(self._members, self._weights, self._names) if how == "logits" else None
+        self._average = _Average(self._members, self._weights, self._names) if vote == "logits" else None
+
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self._members)} readers: {', '.join(self._names)}; vote={self._vote_kind})"
 
     @property
     def max_positions(self) -> int:
         """The longest window that every member has positions for."""
         return min(member.max_positions for member in self._members)
+
+    @property
+    def default_config(self) -> ReadConfig:
+        """The lengths of the first member, shortened to what every member has positions for."""
+        return self._members[0].default_config.fitted(self.max_positions)
 
     def read(
         self,
@@ -78,7 +88,7 @@ class Ensemble:
         refine: Refine | None = None,
         stopping: StoppingRule | None = None,
     ) -> Iterator[Ranked]:
-        """The ranked answers of each group, in order; only averaged logits can be read under a stopping rule.
+        """The ranked answers of each group, in order; a stopping rule works only with averaged logits.
 
         Raises: MembersDisagree; what `mrc.read.predict.groups.read_groups` raises; ValueError for a stopping rule.
         """
@@ -87,8 +97,8 @@ class Ensemble:
                 self._average, groups, config=config, normalize=normalize, refine=refine, stopping=stopping
             )
         if stopping is not None:
-            raise ValueError("a vote on characters or answers needs all passages: read without a stopping rule")
-        if self._how == "hard":
+            raise ValueError("a vote on characters or answers reads all passages: leave out the stopping rule")
+        if self._vote_kind == "hard":
             return self._hard(groups, config, normalize, refine)
         return self._characters(groups, config, normalize, refine)
 
@@ -108,12 +118,12 @@ class Ensemble:
         for chunk in batched(groups, config.chunk_size):
             self._check_texts(chunk)
             read = [
-                read_grids(member, chunk, config=config, budget=budget)
+                read_char_probs(member, chunk, config=config, budget=budget)
                 for member, budget in zip(self._members, budgets, strict=True)
             ]
-            yield from self._vote(chunk, read, config, cache(normalize), refine)
+            yield from self._voted(chunk, read, config, cache(normalize), refine)
 
-    def _vote(
+    def _voted(
         self,
         chunk: Sequence[Group],
         read: Sequence[Sequence[Sequence[CharProbs]]],
@@ -121,14 +131,14 @@ class Ensemble:
         normalize: Normalize,
         refine: Refine | None,
     ) -> Iterator[Ranked]:
-        """The answers of a chunk from the grids of each member, question and passage."""
+        """The answers of a chunk from the character probabilities of each member, question and passage."""
         sizes = [len(group.passages) for group in chunk]
         voted = [
-            vote(own, self._weights, names=self._names)
+            average(own, self._weights, names=self._names)
             for question in zip(*read, strict=True)
             for own in zip(*question, strict=True)
         ]
-        spans = decode_grids(voted, keep=config.n_best_size)
+        spans = decode_char_probs(voted, keep=config.n_best_size)
         picked = best_of_passages(
             spans,
             group=np.repeat(np.arange(len(chunk)), sizes),
@@ -165,26 +175,26 @@ def _ranked(
     return rank_answers(found, spans, normalize=normalize, n_best_size=config.n_best_size, read=read)
 
 
-def _are_weights(weights: Sequence[float]) -> bool:
+def _valid_weights(weights: Sequence[float]) -> bool:
     return all(weight >= 0 for weight in weights) and 0 < sum(weights) < np.inf
 
 
 def _share(weight: float, weights: Sequence[float]) -> np.float32:
-    """A weight's part of all of them; 0 also where it is too small for a logit to show it."""
+    """A weight as a share of all of them; 0 also where float32 cannot represent it."""
     return np.float32(weight / sum(weights))
 
 
 class _Average:
-    """A network whose logits are the weighted mean of those of readers that make the same windows; no weight is 0, for
-    0 times the -inf of a span that cannot be is no number."""
+    """A network whose logits are the weighted mean of those of readers that make the same windows. No weight is 0:
+    0 times the -inf of an impossible span is NaN."""
 
     def __init__(self, members: Sequence[Reader], weights: Sequence[float], names: Sequence[str]) -> None:
         first = members[0].windower
         for name, member in zip(names, members, strict=True):
             if member.windower.windows_key != first.windows_key:
                 raise MembersDisagree(
-                    f"{name} cuts texts or marks their tokens otherwise than {names[0]}: their logits cannot be "
-                    "averaged; vote on characters"
+                    f"{name} tokenizes texts otherwise than {names[0]}: their logits cannot be averaged; "
+                    "vote on characters"
                 )
         self._members = members
         self._shares = [_share(weight, weights) for weight in weights]
@@ -195,7 +205,7 @@ class _Average:
         return min(member.max_positions for member in self._members)
 
     def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
-        """Each batch with the mean logits, in order; the members read one after the other, some batches at a time."""
+        """Each batch with the mean logits, in order; members read one after the other, `BLOCK` batches at a time."""
         remaining = iter(batches)
         while block := list(islice(remaining, BLOCK)):
             sums: list[Logits] = []
@@ -214,15 +224,15 @@ def _added(one: Logits, other: Logits) -> Logits:
 
 
 def _pairs(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """The sum; a reader without a pair term adds none."""
+    """The sum; None counts as zeros."""
     if one is None or other is None:
         return one if other is None else other
     return one + other
 
 
 class Cascade:
-    """A small reader answers; where its answer's score lies in the band `low` to `high`, both included, a large reader
-    reads the question anew and its answers count. A band of no width holds nothing.
+    """A small reader answers; where the score of its answer is in the band `low` to `high`, both inclusive, a large
+    reader reads the question again and its answers replace the first ones. A band of no width is empty.
 
     Raises: ValueError unless 0 <= low <= high <= 1.
     """
@@ -233,10 +243,18 @@ class Cascade:
         self._small, self._large = small, large
         self._low, self._high = low, high
 
+    def __repr__(self) -> str:
+        return f"Cascade({self._small!r}, {self._large!r} for scores in {self._low:g}-{self._high:g})"
+
     @property
     def max_positions(self) -> int:
         """The longest window that both have positions for."""
         return min(self._small.max_positions, self._large.max_positions)
+
+    @property
+    def default_config(self) -> ReadConfig:
+        """The lengths of the small reader, shortened to what both have positions for."""
+        return self._small.default_config.fitted(self.max_positions)
 
     def read(
         self,
@@ -247,16 +265,16 @@ class Cascade:
         refine: Refine | None = None,
         stopping: StoppingRule | None = None,
     ) -> Iterator[Ranked]:
-        """The ranked answers of each group, in order; a stopping rule is the small reader's, the large one reads all.
+        """The ranked answers of each group, in order; a stopping rule applies to the small reader only.
 
-        Raises: what the two raise.
+        Raises: what the two readers raise.
         """
         for chunk in batched(groups, config.chunk_size):
             found = list(self._small.read(chunk, config=config, normalize=normalize, refine=refine, stopping=stopping))
-            doubted = [at for at, ranked in enumerate(found) if self._in_band(ranked)]
-            again = (chunk[at] for at in doubted)
+            uncertain = [at for at, ranked in enumerate(found) if self._in_band(ranked)]
+            again = (chunk[at] for at in uncertain)
             better = self._large.read(again, config=config, normalize=normalize, refine=refine)
-            for at, ranked in zip(doubted, better, strict=True):
+            for at, ranked in zip(uncertain, better, strict=True):
                 found[at] = ranked
             yield from found
 
@@ -268,9 +286,9 @@ class Cascade:
 def combine(
     members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Reader | None, band: tuple[float, float]
 ) -> Answerer:
-    """One reader, or several that vote, the better ones first; where their score lies in the band, the larger reader.
+    """One reader, or an ensemble of several, best first; with a `large` reader a cascade.
 
-    Raises: MembersDisagree; ValueError for a vote or a band that cannot be.
+    Raises: MembersDisagree; ValueError for an unknown vote or an impossible band.
     """
-    small = members[0] if len(members) == 1 else Ensemble(members, how=vote, names=names)
+    small = members[0] if len(members) == 1 else Ensemble(members, vote=vote, names=names)
     return small if large is None else Cascade(small, large, low=band[0], high=band[1])

@@ -50,12 +50,15 @@ def resolve_metric(name: str, *, language: str, impossible: bool = False) -> Met
     """
     if name == "auto":
         name = "korquad" if language == "ko" else "squad"
-    if name == "squad" and impossible:
-        return "squad_v2"
+    return "squad_v2" if name == "squad" and impossible else check_metric(name)
+
+
+def check_metric(name: str) -> Metric:
+    """The metric of this name. Raises ValueError, which lists the known names, for any other."""
     for metric in METRICS:
         if name == metric:
             return metric
-    raise ValueError(f"unknown metric {name!r}: use squad, korquad or auto")
+    raise ValueError(f"unknown metric {name!r}: use {', '.join(METRICS)}")
 
 
 def normalize_answer(text: str, metric: Metric) -> str:

@@ -1,12 +1,15 @@
-"""From questions to predictions: retrieve, read, and gather what tells a right answer from a wrong one."""
+"""Retrieve and read: from questions to predictions with the features of their confidence."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mrc.calibration.features import confidence_features
 from mrc.metrics import Metric
 from mrc.postprocess.rules import Refine
 from mrc.ranking import Ranked
@@ -15,44 +18,80 @@ from mrc.read.model.reader import normalizer
 from mrc.read.predict.adaptive import Masses, StoppingRule, fit_stopping
 from mrc.read.predict.forward import Network
 from mrc.read.predict.groups import Answerer, Group, batched, read_masses
-from mrc.types import Answer, Hit, Passage, Prediction, Question
+from mrc.text import passage_id, question_id
+from mrc.types import Hit, Passage, Prediction, Question
 
-OVERLAP_WINDOW: Final = 50  # code points on each side of an answer in which question words count
 Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id
-_WORD = re.compile(r"\w+")
 
 
+@runtime_checkable
 class Retriever(Protocol):
-    """Anything that ranks passages for questions."""
+    """Ranks passages for questions, as `mrc.retrieve.index.Index` does."""
 
     def retrieve(self, questions: Sequence[str], k: int) -> Sequence[tuple[Hit, ...]]: ...
 
 
+class Searcher(Protocol):
+    """Ranks the texts of a list by their numbers, as `mrc.retrieve.bm25.BM25` does."""
+
+    def search(self, queries: Sequence[str], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+
+
+Passages: TypeAlias = Fetch | Mapping[str, Passage] | Sequence[str | Passage]
+
+
 def answer(
-    questions: Iterable[Question],
+    questions: Iterable[Question | str],
     *,
-    retriever: Retriever,
+    retriever: Retriever | Searcher,
     reader: Answerer,
-    fetch: Fetch,
-    k: int,
-    config: ReadConfig,
+    fetch: Passages | None = None,
+    k: int = 5,
+    config: ReadConfig | None = None,
     metric: Metric = "squad",
-    by_meaning: bool = False,
+    hybrid: bool = False,
     refine: Refine | None = None,
     stopping: StoppingRule | None = None,
 ) -> Iterator[Prediction]:
-    """A prediction for each question, in order, from the k passages retrieved for it; `fetch` gives passages by id.
-
-    `by_meaning`: the retriever has a list by meaning too, so that every prediction holds the features of two lists.
-    `refine` moves the ends of spans; under `stopping` a question's passages are read until its answer stands.
+    """A prediction for each question, in order, from the k passages retrieved for it.
 
     Works on `config.chunk_size` questions at a time, so a pool of any size needs the memory of one chunk.
+
+    Args:
+        questions: questions, or their texts; a text's id is the hash of the text.
+        retriever: an `Index`, or a `BM25` over a list of texts.
+        fetch: the passages of the hits: a function or mapping from ids to passages, or for a `BM25` the list of texts
+            that it was built from. None: the retriever's own `fetch` method gives them.
+        config: default: the reader's own lengths.
+        metric: how answer texts are compared when equal ones are merged.
+        hybrid: the retriever has a dense part, so every prediction gets the features of both lists.
+        refine: moves the ends of spans (`mrc.postprocess`).
+        stopping: reads a question's passages only until its answer is settled.
+
+    Raises: TypeError for a single string, or where the texts of the hits are not known; ValueError for an unknown
+    metric.
     """
+    asked = _questions(questions)
+    retrieve, normalize, settings = _retrieval(retriever, fetch), normalizer(metric), config or reader.default_config
+    return _answered(asked, retrieve, reader, k, settings, normalize, hybrid, refine, stopping)
+
+
+def _answered(
+    questions: Iterable[Question],
+    retrieve: _Retrieval,
+    reader: Answerer,
+    k: int,
+    config: ReadConfig,
+    normalize: Callable[[str], str],
+    hybrid: bool,
+    refine: Refine | None,
+    stopping: StoppingRule | None,
+) -> Iterator[Prediction]:
     for chunk in batched(questions, config.chunk_size):
-        hits, chosen = _retrieve(chunk, retriever, fetch, k)
-        groups = [Group(question.text, passages) for question, passages in zip(chunk, chosen, strict=True)]
-        found = reader.read(groups, config=config, normalize=normalizer(metric), refine=refine, stopping=stopping)
-        yield from _predictions(chunk, groups, found, hits, by_meaning=by_meaning)
+        hits, passages = retrieve(chunk, k)
+        groups = [Group(question.text, own) for question, own in zip(chunk, passages, strict=True)]
+        found = reader.read(groups, config=config, normalize=normalize, refine=refine, stopping=stopping)
+        yield from _predictions(chunk, groups, found, hits, hybrid=hybrid)
 
 
 def held_out_rule(
@@ -68,23 +107,23 @@ def held_out_rule(
     metric: Metric = "squad",
     refine: Refine | None = None,
 ) -> StoppingRule:
-    """The rule that stops reading at this risk, fitted on questions that trained nothing, each
-    read in all its k passages; those for which nothing is found are left out.
+    """Fit the rule that stops reading at this risk on held-out questions, each read in all its k passages; questions
+    for which nothing is retrieved are left out.
 
-    `unit_of` names by a question's id what was drawn at random when it was held out, its paragraph say: the risk is
-    that of a new unit, and it is units that must not be few. Units and questions are taken in the order of their names;
-    no answer of theirs is looked at.
+    `split_group_of` maps a question's id to the group that was drawn at random when it was held out, such as its
+    paragraph: the risk is that of a new group, and groups must not be few. Groups and questions are taken in the order
+    of their ids; their right answers are not used.
     """
     held_out = sorted(questions, key=lambda question: (split_group_of[question.id], question.id))
-    units: dict[str, list[Masses]] = {}
+    retrieve, normalize = _retrieval(retriever, fetch), normalizer(metric)
+    by_group: dict[str, list[Masses]] = {}
     for chunk in batched(held_out, config.chunk_size):
-        _, chosen = _retrieve(chunk, retriever, fetch, k)
-        found = [(question, passages) for question, passages in zip(chunk, chosen, strict=True) if passages]
-        groups = [Group(question.text, passages) for question, passages in found]
-        weighed = read_masses(reader, groups, config=config, normalize=normalizer(metric), refine=refine)
-        for (question, _), own in zip(found, weighed, strict=True):
-            units.setdefault(split_group_of[question.id], []).append(own)
-    return fit_stopping(list(units.values()), risk=risk)
+        found = [(question, own) for question, own in zip(chunk, retrieve(chunk, k)[1], strict=True) if own]
+        groups = [Group(question.text, own) for question, own in found]
+        masses = read_masses(reader, groups, config=config, normalize=normalize, refine=refine)
+        for (question, _), mass in zip(found, masses, strict=True):
+            by_group.setdefault(split_group_of[question.id], []).append(mass)
+    return fit_stopping(list(by_group.values()), risk=risk)
 
 
 def read(
@@ -92,25 +131,74 @@ def read(
     passages_per_question: Iterable[Sequence[Passage]],
     *,
     reader: Answerer,
-    config: ReadConfig,
+    config: ReadConfig | None = None,
     metric: Metric = "squad",
     refine: Refine | None = None,
 ) -> Iterator[Prediction]:
-    """A prediction for each question, in order, from the passages given for it; its hits are those, score 0."""
-    for pairs in batched(zip(questions, passages_per_question, strict=True), config.chunk_size):
+    """A prediction for each question, in order, from the passages given for it; its hits are those, with score 0."""
+    settings, normalize = config or reader.default_config, normalizer(metric)
+    for pairs in batched(zip(questions, passages_per_question, strict=True), settings.chunk_size):
         groups = [Group(question.text, tuple(passages)) for question, passages in pairs]
         hits = [tuple(Hit(passage.id, rank, 0.0) for rank, passage in enumerate(group.passages)) for group in groups]
-        found = reader.read(groups, config=config, normalize=normalizer(metric), refine=refine)
+        found = reader.read(groups, config=settings, normalize=normalize, refine=refine)
         yield from _predictions([question for question, _ in pairs], groups, found, hits)
 
 
-def _retrieve(
-    questions: Sequence[Question], retriever: Retriever, fetch: Fetch, k: int
-) -> tuple[Sequence[tuple[Hit, ...]], list[tuple[Passage, ...]]]:
-    """The hits of each question, and their passages."""
-    hits = retriever.retrieve([question.text for question in questions], k)
-    passages = fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
-    return hits, [tuple(passages[hit.passage_id] for hit in found) for found in hits]
+@dataclass(frozen=True, slots=True)
+class _Retrieval:
+    """Hits and passages of questions."""
+
+    retriever: Retriever
+    fetch: Fetch
+
+    def __call__(
+        self, questions: Sequence[Question], k: int
+    ) -> tuple[Sequence[tuple[Hit, ...]], list[tuple[Passage, ...]]]:
+        hits = self.retriever.retrieve([question.text for question in questions], k)
+        passages = self.fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
+        return hits, [tuple(passages[hit.passage_id] for hit in found) for found in hits]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfTexts:
+    """A searcher over a list of passages as a `Retriever`."""
+
+    searcher: Searcher
+    passages: Sequence[Passage]
+
+    def retrieve(self, questions: Sequence[str], k: int) -> list[tuple[Hit, ...]]:
+        numbers, scores = self.searcher.search(list(questions), k)
+        return [
+            tuple(
+                Hit(self.passages[number].id, rank, score, bm25=score)
+                for rank, (number, score) in enumerate(zip(row, row_scores, strict=True))
+                if number >= 0
+            )
+            for row, row_scores in zip(numbers.tolist(), scores.tolist(), strict=True)
+        ]
+
+
+def _retrieval(retriever: Retriever | Searcher, fetch: Passages | None) -> _Retrieval:
+    """Raises: TypeError where the texts of the hits are not known."""
+    fetch = fetch if fetch is not None else getattr(retriever, "fetch", None)
+    if isinstance(retriever, Retriever):
+        if isinstance(fetch, Mapping):
+            mapping = fetch
+            return _Retrieval(retriever, lambda _: mapping)
+        if callable(fetch):
+            return _Retrieval(retriever, fetch)
+        raise TypeError("the retriever holds no texts: give fetch=, a mapping or function from ids to passages")
+    if fetch is None or isinstance(fetch, (str, Mapping)) or callable(fetch):
+        raise TypeError("the retriever numbers its texts: give fetch=, the list of texts that it was built from")
+    passages = [each if isinstance(each, Passage) else Passage(passage_id(each), each) for each in fetch]
+    by_id = {passage.id: passage for passage in passages}
+    return _Retrieval(_OfTexts(retriever, passages), lambda _: by_id)
+
+
+def _questions(questions: Iterable[Question | str]) -> Iterator[Question]:
+    if isinstance(questions, (str, Question)):
+        raise TypeError(f"answer takes a list of questions, not a {type(questions).__name__}: [question]")
+    return (each if isinstance(each, Question) else Question(question_id(each, ""), each) for each in questions)
 
 
 def _predictions(
@@ -119,80 +207,10 @@ def _predictions(
     found: Iterable[Ranked],
     hits: Sequence[tuple[Hit, ...]],
     *,
-    by_meaning: bool = False,
+    hybrid: bool = False,
 ) -> Iterator[Prediction]:
     for question, group, ranked, own in zip(questions, groups, found, hits, strict=True):
-        features = confidence_features(group, ranked, own, by_meaning=by_meaning) if ranked.answers else {}
+        features: dict[str, float] = {}
+        if ranked.answers:
+            features = confidence_features(group.question, group.passages, ranked, own, hybrid=hybrid)
         yield Prediction(question.id, ranked.answers, ranked.null_score, own, features)
-
-
-def confidence_features(
-    group: Group, ranked: Ranked, hits: Sequence[Hit], *, by_meaning: bool = False
-) -> dict[str, float]:
-    """What the calibrator looks at, as `mrc.calibration.calibrate.FEATURES` names and defines it, and "passages_read", which it
-    does not; `ranked` has an answer.
-
-    With its `HYBRID_FEATURES` where one of the hits was found by meaning, or could have been.
-    """
-    best = ranked.answers[0]
-    rank = next(index for index, hit in enumerate(hits) if hit.passage_id == best.passage_id)
-    following = hits[rank + 1].score if rank + 1 < len(hits) else hits[rank].score
-    by_meaning = by_meaning or any(hit.dense is not None for hit in hits)
-    return {
-        "mass": best.score,
-        "max_probability": best.probability,
-        "margin": best.score - _rival_mass(ranked.answers),
-        "entropy": _entropy([found.score for found in ranked.answers]),
-        "start_entropy": ranked.start_entropy,
-        "end_entropy": ranked.end_entropy,
-        "null_score": ranked.null_score,
-        "retrieval_score": hits[rank].score,
-        "retrieval_gap": hits[rank].score - following,
-        "passage_rank": float(rank),
-        "support": float(ranked.support[0]),
-        "answer_length": float(len(best.text)),
-        "question_length": float(len(group.question)),
-        "question_overlap": question_overlap(group.question, group.passages[rank].text, best.start, best.end),
-        "passages_read": float(ranked.read),
-        **(_hybrid_features(hits, rank) if by_meaning else {}),
-    }
-
-
-def _hybrid_features(hits: Sequence[Hit], rank: int) -> dict[str, float]:
-    """`mrc.calibration.calibrate.HYBRID_FEATURES` of the answer's passage, which stands at `rank`."""
-    found: dict[str, float] = {}
-    leaders = []
-    for name, scores in (("bm25", [hit.bm25 or 0.0 for hit in hits]), ("dense", [hit.dense or 0.0 for hit in hits])):
-        others = scores[:rank] + scores[rank + 1 :]
-        found[f"{name}_score"] = scores[rank]
-        found[f"{name}_lead"] = scores[rank] - max(others) if others else 0.0
-        leaders.append(scores.index(max(scores)))
-    both = any(hit.bm25 is not None for hit in hits) and any(hit.dense is not None for hit in hits)
-    return found | {"lists_agree": float(both and leaders[0] == leaders[1])}
-
-
-def question_overlap(question: str, passage: str, start: int, end: int) -> float:
-    """Share of the question's words that stand within 50 code points of the span, 0-1.
-
-    A word counts wherever its letters stand, for Korean words take endings: "강" is found in "강을".
-    """
-    words = {word.casefold() for word in _WORD.findall(question)}
-    near = passage[max(0, start - OVERLAP_WINDOW) : end + OVERLAP_WINDOW].casefold()
-    return sum(word in near for word in words) / len(words) if words else 0.0
-
-
-def _rival_mass(answers: Sequence[Answer]) -> float:
-    """Mass of the best other answer that does not overlap the first; 0 if there is none."""
-    best = answers[0]
-    for rival in answers[1:]:
-        elsewhere = rival.passage_id != best.passage_id
-        if elsewhere or rival.end <= best.start or best.end <= rival.start:
-            return rival.score
-    return 0.0
-
-
-def _entropy(masses: Sequence[float]) -> float:
-    """Entropy in nats of the masses divided by their sum."""
-    total = sum(masses)
-    shares = [mass / total for mass in masses if mass > 0] if total > 0 else []
-    return -sum(share * math.log(share) for share in shares)

@@ -1,18 +1,18 @@
-"""Votes of several readers on one answer. Characters are their common ground: tokenizers may differ.
+"""Votes of several readers on one answer, on the characters of the text: voting is tokenizer-independent.
 
-A token's start score counts for the character at which it starts, its end score for the one behind it; nothing is
-spread over its inside, where an end would let the vote cut words that no reader cuts. For each member the scores of
-a question become shares of two softmaxes, of starts and of ends, over all its passages and "no answer" of every
-window. With the members' mean shares p_s and p_e a span scores
+The start score of a token counts for the character at which it starts, its end score for the position behind it;
+nothing is spread over the inside of a token, where an end would let the vote split words that no reader splits. For
+each member the scores of a question become probabilities of two softmaxes, of starts and of ends, over all its passages
+and the "no answer" of every window. With the members' mean probabilities p_s and p_e a span scores
 
     S(a, b) = log p_s(a) + log p_e(b)    for a < b <= reach(a),
 
-reach(a) being where the longest answer that a member considers from a ends.
+where reach(a) is the end of the longest answer from a that some member considers.
 
-A member alone answers as it does by itself: S then differs from start + end by a constant, the same for "no answer".
-(Exactly so for windows that hold their passage, tokens with boundaries of their own, and heads that score start and
-end apart; a biaffine head votes with the marginals of its spans.) How words are cut does not matter: if a token is cut
-and its first piece keeps the start's share and its last one the end's, p_s, p_e and reach are what they were.
+A single member answers as it does without voting: S then differs from start + end by a constant, the same for "no
+answer". (Exactly so for windows that hold their passage, tokens without common boundaries, and heads that score start
+and end independently; a biaffine head votes with the marginals of its spans.) If a token is split, and its first piece
+keeps the probability of the start and its last piece that of the end, p_s, p_e and reach do not change.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from mrc.types import Answer
 class TokenScores:
     """One reader's scores of a passage's N tokens, each from the window that owns it, and of W windows' "no answer".
 
-    `offsets` (N, 2) are moved in to what is no white space; `last` (N,) is the last token of the longest answer that
-    starts at each. `length` is that of the text, in code points as all offsets.
+    `offsets` (N, 2) exclude white space at both ends; `last` (N,) is the last token of the longest answer that starts
+    at each token. `length` is that of the text, in code points like all offsets.
     """
 
     passage_id: str
@@ -48,10 +48,11 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CharProbs:
-    """What a reader, or a vote, says of a passage in terms of its characters; all logs are of shares of the question.
+    """Log probabilities of starts and ends of the answer on the characters of a passage, of a reader or of a vote.
 
-    An answer may start at `starts` (S,) and then end at one of `ends` (E,), exclusive, up to `reach` (S,); both rise.
-    `null_start` and `null_end` are what "no answer" holds of the two softmaxes, `null` its score beside the spans'.
+    An answer may start at `starts` (S,) and end at one of `ends` (E,), exclusive, up to `reach` (S,); both are sorted.
+    `null_start` and `null_end` are the log probabilities of "no answer" in the two softmaxes, `null` its score among
+    the spans. All probabilities are those of a softmax over the whole question.
     """
 
     passage_id: str
@@ -66,15 +67,15 @@ class CharProbs:
     null: float
 
 
-def grids(question: Sequence[TokenScores]) -> list[CharProbs]:
-    """The grids of all passages of a question, one softmax over all of them."""
+def char_probs(question: Sequence[TokenScores]) -> list[CharProbs]:
+    """The character probabilities of all passages of a question, normalised over all of them."""
     start_total = logsumexp(np.concatenate([part for own in question for part in (own.start, own.null_start)]))
     end_total = logsumexp(np.concatenate([part for own in question for part in (own.end, own.null_end)]))
-    return [_grid(own, float(start_total), float(end_total)) for own in question]
+    return [_of_passage(own, float(start_total), float(end_total)) for own in question]
 
 
-def _grid(own: TokenScores, start_total: float, end_total: float) -> CharProbs:
-    solid = own.offsets[:, 0] < own.offsets[:, 1]  # a token of white space starts and ends nothing
+def _of_passage(own: TokenScores, start_total: float, end_total: float) -> CharProbs:
+    solid = own.offsets[:, 0] < own.offsets[:, 1]  # no answer starts or ends at a token of white space
     starts, start_log = _summed(own.offsets[solid, 0], own.start[solid] - start_total)
     ends, end_log = _summed(own.offsets[solid, 1], own.end[solid] - end_total)
     null_start, null_end = own.null_start - start_total, own.null_end - end_total
@@ -93,7 +94,7 @@ def _grid(own: TokenScores, start_total: float, end_total: float) -> CharProbs:
 
 
 def _summed(places: Ints, logs: Floats) -> tuple[Ints, Floats]:
-    """The distinct places, rising, and the log of the summed exp(logs) at each."""
+    """The distinct places, sorted, and the log of the summed exp(logs) at each."""
     found, where = np.unique(places, return_inverse=True)
     out = np.full(len(found), -np.inf)
     np.logaddexp.at(out, where, logs)
@@ -107,25 +108,25 @@ def _furthest(distinct: Ints, places: Ints, reach: Ints) -> Ints:
     return out
 
 
-def vote(
+def average(
     members: Sequence[CharProbs], weights: Sequence[float] | None = None, *, names: Sequence[str] = ()
 ) -> CharProbs:
-    """The mean of the members' shares of one passage, weighted; a member of weight 0 has no say.
+    """The weighted mean of the members' probabilities of one passage; a member of weight 0 is left out.
 
     Raises: MembersDisagree where they do not read the same text.
     """
     _check_text(members, names)
     shares = np.asarray(weights if weights is not None else np.ones(len(members)), dtype=np.float64)
-    heard = [(own, float(np.log(share))) for own, share in zip(members, shares / shares.sum(), strict=True) if share]
+    voting = [(own, float(np.log(share))) for own, share in zip(members, shares / shares.sum(), strict=True) if share]
     starts, start_log = _summed(
-        np.concatenate([own.starts for own, _ in heard]), np.concatenate([own.start_log + log for own, log in heard])
+        np.concatenate([own.starts for own, _ in voting]), np.concatenate([own.start_log + log for own, log in voting])
     )
     ends, end_log = _summed(
-        np.concatenate([own.ends for own, _ in heard]), np.concatenate([own.end_log + log for own, log in heard])
+        np.concatenate([own.ends for own, _ in voting]), np.concatenate([own.end_log + log for own, log in voting])
     )
-    places, reach = (np.concatenate([getattr(own, name) for own, _ in heard]) for name in ("starts", "reach"))
+    places, reach = (np.concatenate([getattr(own, name) for own, _ in voting]) for name in ("starts", "reach"))
     nulls = [
-        float(np.logaddexp.reduce([getattr(own, name) + log for own, log in heard]))
+        float(np.logaddexp.reduce([getattr(own, name) + log for own, log in voting]))
         for name in ("null_start", "null_end", "null")
     ]
     first = members[0]
@@ -150,8 +151,8 @@ def _check_text(members: Sequence[CharProbs], names: Sequence[str]) -> None:
             )
 
 
-def decode_grids(passages: Sequence[CharProbs], *, keep: int) -> WindowSpans:
-    """The `keep` best spans of each grid, in code points, end exclusive, and the log-sum-exp of all of them.
+def decode_char_probs(passages: Sequence[CharProbs], *, keep: int) -> WindowSpans:
+    """The `keep` best spans of each passage, in code points, end exclusive, and the log-sum-exp of all of them.
 
     Equal scores: earlier start, then shorter span.
     """
@@ -172,7 +173,7 @@ def decode_grids(passages: Sequence[CharProbs], *, keep: int) -> WindowSpans:
 
 
 def _decode(own: CharProbs, found: WindowSpans, row: int, keep: int) -> None:
-    """Fills the row of a grid: its spans are start x a slice of the ends, padded to the widest slice."""
+    """Fill the row of a passage: its spans are starts x slices of the ends, padded to the widest slice."""
     low = np.searchsorted(own.ends, own.starts, side="right")
     high = np.searchsorted(own.ends, own.reach, side="right")
     columns = low[:, None] + np.arange(max(int((high - low).max()), 1))  # (S, width) numbers of ends
@@ -193,18 +194,18 @@ def _decode(own: CharProbs, found: WindowSpans, row: int, keep: int) -> None:
 
 
 def hard_vote(members: Sequence[Ranked], normalize: Callable[[str], str]) -> Ranked:
-    """The answers that the members rank first, by the number of members, ties to the one named by the earlier member.
+    """The answers that the members rank first, by number of members; ties: the answer of the earlier member.
 
-    An answer's score is its share of the votes of what "no answer" leaves, whose score is the members' mean.
+    `null_score` is the members' mean; an answer's score is its share of the votes, times 1 - `null_score`.
     """
-    voters: dict[str, list[Ranked]] = {}
+    supporters: dict[str, list[Ranked]] = {}
     for ranked in members:
         if ranked.answers:
             text = ranked.answers[0].text
-            voters.setdefault(normalize(text) or text, []).append(ranked)
+            supporters.setdefault(normalize(text) or text, []).append(ranked)
     null = float(np.mean([ranked.null_score for ranked in members]))
-    cast = sum(len(own) for own in voters.values())
-    by_votes = sorted(voters.values(), key=lambda own: -len(own))
+    cast = sum(len(own) for own in supporters.values())
+    by_votes = sorted(supporters.values(), key=lambda own: -len(own))
     return Ranked(
         answers=tuple(_voted(own[0].answers[0], (1 - null) * len(own) / cast) for own in by_votes),
         null_score=null,

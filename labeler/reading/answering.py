@@ -50,7 +50,7 @@ def answers(
         k=runtime.config.read.top_k,
         config=runtime.config.read,
         metric=runtime.metric,
-        by_meaning=index.dense is not None,
+        hybrid=index.dense is not None,
         refine=refine,
         stopping=stopping,
     )

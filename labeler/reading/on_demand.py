@@ -22,7 +22,8 @@ from labeler.reading.answering import best_text, read_in_context
 from labeler.reading.early_exit import known_rule
 from labeler.reading.reader_spec import Readers
 from mrc.analyzers import detect_language
-from mrc.calibration.calibrate import Calibrator, feature_rows, known_features
+from mrc.calibration.calibrate import Calibrator
+from mrc.calibration.features import feature_rows, known_features
 from mrc.errors import DataError, MrcError
 from mrc.metrics import Metric, resolve_metric, score
 from mrc.postprocess.rules import refiner
@@ -72,7 +73,7 @@ def ask(runtime: Runtime, question: str, *, k: int | None = None) -> list[Answer
             k=k,
             config=runtime.config.read,
             metric=runtime.metric,
-            by_meaning=index.dense is not None,
+            hybrid=index.dense is not None,
             refine=postprocessing.refine_of(runtime, best),
             stopping=known_rule(runtime, best, index=index.fingerprint) if k == runtime.config.read.top_k else None,
         )

@@ -18,7 +18,7 @@ from labeler.report.lines import SPLITS, newest_evaluations, round_lines
 from labeler.report.misses import example, find_misses, passages_of
 from labeler.review.agreement import AnswerMatcher
 from labeler.review.statistics import ORIGINS, review_statistics, studio_projects
-from mrc.calibration.calibrate import reliability_bins
+from mrc.calibration.selective import reliability_bins
 from mrc.metrics import Metric, resolve_metric
 
 RULES: Mapping[Metric, str] = {"squad": "SQuAD 1.1", "squad_v2": "SQuAD 2.0", "korquad": "KorQuAD"}

@@ -10,7 +10,7 @@ from db import queries
 from db.engine import Session
 from db.rows import EvaluationRow, ModelRow, ReviewRow, RoundRow
 from labeler.report.data import Audit, Measure, RoundLine, Score, Taught, Training
-from mrc.calibration.calibrate import ReleaseRule
+from mrc.calibration.selective import ReleaseRule
 
 SPLITS = ("dev", "test")
 

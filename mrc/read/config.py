@@ -84,7 +84,7 @@ class ReadConfig(WindowConfig):
         """The same settings with windows, stride and answers shortened to an encoder of this many positions."""
         if self.max_seq_length <= positions:
             return self
-        stride = min(self.doc_stride, positions // 3)
+        stride = min(self.doc_stride, positions // 3, positions // 2 - SPECIAL_TOKENS - 1)
         longest = min(self.max_answer_length, stride // 2)
         return replace(self, max_seq_length=positions, doc_stride=stride, max_answer_length=longest)
 

@@ -38,7 +38,8 @@ from labeler.report.page import percent, points
 from labeler.report.svg import inline
 from labeler.review.agreement import Agreement
 from labeler.rounds.gate import Verdict
-from mrc.calibration.calibrate import FEATURES, fit
+from mrc.calibration.calibrate import fit
+from mrc.calibration.features import FEATURES
 from mrc.calibration.selective import release_threshold
 
 TITLE = "다리와 <등대>"

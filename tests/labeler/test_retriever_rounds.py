@@ -26,7 +26,7 @@ from labeler.retrieval.indexing import VECTORS, build_index
 from labeler.rounds import history, machine
 from labeler.rounds.gate import Verdict
 from labeler.rounds.retriever import examples, loop
-from mrc.calibration.calibrate import ALL_FEATURES
+from mrc.calibration.features import ALL_FEATURES
 from mrc.errors import BadCheckpoint
 from mrc.retrieve.fuse import FusionWeight
 from mrc.retrieve.index import Index

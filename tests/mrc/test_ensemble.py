@@ -9,7 +9,7 @@ import pytest
 from mrc.ensemble import BLOCK, Cascade, Ensemble
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.tokens import Tokens
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
@@ -75,17 +75,17 @@ def same(found, expected):
         assert (one.support, one.read) == (other.support, other.read)
 
 
-@pytest.mark.parametrize("how", ["characters", "logits"])
-def test_a_member_alone_and_two_copies_answer_as_the_reader(readers, how):
+@pytest.mark.parametrize("vote", ["characters", "logits"])
+def test_a_member_alone_and_two_copies_answer_as_the_reader(readers, vote):
     alone = read(readers[0])
-    same(read(Ensemble(readers[:1], how=how)), alone)
-    same(read(Ensemble([readers[0], readers[0]], how=how)), alone)
-    same(read(Ensemble(readers[:2], how=how, weights=(3, 0))), alone)
+    same(read(Ensemble(readers[:1], vote=vote)), alone)
+    same(read(Ensemble([readers[0], readers[0]], vote=vote)), alone)
+    same(read(Ensemble(readers[:2], vote=vote, weights=(3, 0))), alone)
 
 
 def test_copies_of_a_reader_outvote_nobody(readers):
     alone = read(readers[0])
-    voted = read(Ensemble([readers[0], readers[0]], how="hard"))
+    voted = read(Ensemble([readers[0], readers[0]], vote="hard"))
     assert [[a.text for a in own.answers] for own in voted] == [[a.text for a in own.answers[:1]] for own in alone]
 
 
@@ -93,7 +93,7 @@ def test_averaged_logits_are_the_mean_of_the_members(readers, monkeypatch):
     # The softmax of a mean of logits is the geometric mean of the softmaxes: spans of one passage, renormalised.
     config = replace(CONFIG, n_best_size=500)
     group = [Group("Who?", (Passage("p", "Mira Oland"),))]
-    one, other, both = (read(own, group, config)[0] for own in (*readers[:2], Ensemble(readers[:2], how="logits")))
+    one, other, both = (read(own, group, config)[0] for own in (*readers[:2], Ensemble(readers[:2], vote="logits")))
     texts = [answer.text for answer in both.answers]
     shares = [
         np.array([next(a.score for a in own.answers if a.text == text) for text in texts] + [own.null_score])
@@ -114,20 +114,20 @@ def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers)
 
     members = [Drawn(windower, 1, biaffine=True), Drawn(windower, 2)]
     for order in (slice(None), slice(None, None, -1)):
-        ensemble = Ensemble(members[order], how="logits", weights=(1, 3)[order])
+        ensemble = Ensemble(members[order], vote="logits", weights=(1, 3)[order])
         same(
             read(ensemble),
             list(read_groups(Mean(windower, 0, biaffine=True), GROUPS, config=CONFIG, normalize=str.lower)),
         )
 
 
-@pytest.mark.parametrize("how", ["characters", "logits"])
+@pytest.mark.parametrize("vote", ["characters", "logits"])
 @pytest.mark.parametrize("weights", [(3, 0), (1, 1e-60)])
-def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, how, weights):
+def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, vote, weights):
     windower = readers[0].windower
     members = [Windowed(windower, 1, biaffine=True), Windowed(windower, 2, biaffine=True)]
-    found = read(Ensemble(members, how=how, weights=weights))
-    assert found == read(Ensemble(members[:1], how=how))
+    found = read(Ensemble(members, vote=vote, weights=weights))
+    assert found == read(Ensemble(members[:1], vote=vote))
     assert members[0].batches
     assert members[1].batches == []
     assert all(np.isfinite([own.null_score, *(answer.probability for answer in own.answers)]).all() for own in found)
@@ -154,10 +154,19 @@ def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
 def test_more_batches_than_wait_at_once_keep_their_order(readers):
     groups = [Group(f"Who {number}?", (Passage("p", TEXTS[number % 2]),)) for number in range(BLOCK + 5)]
     config = replace(CONFIG, batch_tokens=1, chunk_size=100)
-    same(read(Ensemble([readers[0]] * 2, how="logits"), groups, config), read(readers[0], groups, config))
+    same(read(Ensemble([readers[0]] * 2, vote="logits"), groups, config), read(readers[0], groups, config))
 
 
-def test_readers_of_unlike_tokenizers_vote_on_characters_only(readers):
+def test_several_readers_use_the_lengths_that_all_have_positions_for_and_are_shown_in_one_line(readers):
+    ensemble = Ensemble([readers[0], readers[2]], names=("bert", "roberta"))
+    cascade = Cascade(ensemble, readers[0], low=0.2, high=0.7)
+    for several in (ensemble, cascade):
+        assert several.default_config.windows == WindowConfig(128, 42)
+    assert repr(ensemble) == "Ensemble(2 readers: bert, roberta; vote=characters)"
+    assert repr(cascade) == f"Cascade({ensemble!r}, {readers[0]!r} for scores in 0.2-0.7)"
+
+
+def test_readers_of_different_tokenizers_vote_on_characters_only(readers):
     found = read(Ensemble([readers[0], readers[2]]))
     for group, own in zip(GROUPS, found, strict=True):
         texts = {passage.id: passage.text for passage in group.passages}
@@ -168,8 +177,8 @@ def test_readers_of_unlike_tokenizers_vote_on_characters_only(readers):
     assert found[1] == Ranked((), 1.0, (), 0.0, 0.0, 0)
     assert found[3].answers == ()
     assert found[3].null_score == pytest.approx(1)
-    with pytest.raises(MembersDisagree, match="roberta cuts texts or marks their tokens otherwise than bert"):
-        Ensemble([readers[0], readers[2]], how="logits", names=("bert", "roberta"))
+    with pytest.raises(MembersDisagree, match="roberta tokenizes texts otherwise than bert"):
+        Ensemble([readers[0], readers[2]], vote="logits", names=("bert", "roberta"))
 
 
 def test_spans_of_a_vote_are_moved_as_those_of_a_reader(readers):
@@ -199,26 +208,26 @@ NEVER = StoppingRule((1.0, 1.0), risk=0.01, questions=0, changed=0, passages=1.0
 
 
 def test_only_averaged_logits_are_read_under_a_stopping_rule(readers):
-    ensemble = Ensemble(readers[:2], how="logits")
+    ensemble = Ensemble(readers[:2], vote="logits")
     same(read(ensemble, stopping=NEVER), read(ensemble))
-    for how in ("characters", "hard"):
-        with pytest.raises(ValueError, match="needs all passages"):
-            read(Ensemble(readers[:2], how=how), stopping=NEVER)
+    for vote in ("characters", "hard"):
+        with pytest.raises(ValueError, match="reads all passages"):
+            read(Ensemble(readers[:2], vote=vote), stopping=NEVER)
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"how": "loud"}, "vote must be one of characters, logits, hard, not 'loud'"),
+        ({"vote": "loud"}, "vote must be one of characters, logits, hard, not 'loud'"),
         ({"weights": (1,)}, "weights must be 2 numbers"),
         ({"weights": (0, 0)}, "not all 0"),
-        ({"weights": (1, -1)}, "from 0 on"),
+        ({"weights": (1, -1)}, "of at least 0"),
         ({"weights": (1, float("nan"))}, "weights must be 2 numbers"),
         ({"weights": (1e308, 1e308)}, "weights must be 2 numbers"),
-        ({"how": "hard", "weights": (1, 1)}, "not hard"),
+        ({"vote": "hard", "weights": (1, 1)}, "not hard"),
     ],
 )
-def test_a_vote_that_cannot_be_held_is_refused(readers, options, complaint):
+def test_an_unknown_vote_or_weights_that_do_not_fit_are_refused(readers, options, complaint):
     with pytest.raises(ValueError, match=complaint):
         Ensemble(readers[:2], **options)
 

@@ -28,7 +28,7 @@ from mrc.encoder import (
     sorted_batches,
 )
 from mrc.errors import BadCheckpoint
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.windows import collate
 from mrc.read.model.heads import new_head
 from mrc.read.model.network import load_model
@@ -453,7 +453,67 @@ def test_without_a_network_a_hub_name_fails_at_once_and_the_message_says_so(monk
 
 def test_a_window_longer_than_the_model_is_refused(folder):
     with pytest.raises(BadCheckpoint, match="set max_seq_length = 130 or less"):
-        Reader.load(folder).answer([(QUESTION, PASSAGE)])
+        Reader.load(folder).answer([(QUESTION, PASSAGE)], ReadConfig())
+
+
+def test_without_settings_a_reader_uses_the_lengths_that_its_encoder_has_positions_for(folder):
+    reader = Reader.load(folder)
+    config = reader.default_config
+    assert (config.max_seq_length, config.doc_stride, config.max_answer_length) == (130, 43, 21)
+    assert reader.answer([(QUESTION, PASSAGE * 9)]) == reader.answer([(QUESTION, PASSAGE * 9)], config)
+
+
+def test_without_settings_a_reader_uses_the_lengths_that_it_was_trained_with(folder, tmp_path):
+    cpu = torch.device("cpu")
+    model = load_model(folder, device=cpu, dtype=torch.float32, head="linear", windows=WindowConfig(96, 20))
+    model.save(tmp_path / "trained", AutoTokenizer.from_pretrained(folder))
+    reader = Reader.load(tmp_path / "trained")
+    config = reader.default_config
+    assert (config.max_seq_length, config.doc_stride, config.max_answer_length) == (96, 20, 10)
+    assert "max_seq_length=96, doc_stride=20" in repr(reader)
+    assert reader.fingerprint == Reader.load(folder).fingerprint, "lengths change no score"
+
+
+def test_no_pairs_give_no_predictions(folder):
+    assert Reader.load(folder).answer([]) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ({"question": QUESTION, "context": PASSAGE}, "a list of .* pairs, not a dict"),
+        ([{"question": QUESTION, "context": PASSAGE}], "pairs of two strings, not dict {'question'"),
+        (QUESTION, "a list of .* pairs, not a str"),
+        ((QUESTION, PASSAGE), "pairs of two strings, not str 'Who"),
+        ([(QUESTION, PASSAGE, "more")], "pairs of two strings, not tuple"),
+        ([(QUESTION, None)], "pairs of two strings, not tuple"),
+    ],
+)
+def test_anything_but_pairs_of_strings_is_refused(folder, pairs, message):
+    with pytest.raises(TypeError, match=message):
+        Reader.load(folder).answer(pairs)
+
+
+def test_an_unknown_metric_is_refused_before_anything_is_read(folder):
+    with pytest.raises(ValueError, match="unknown metric 'sqad': use squad, squad_v2, korquad"):
+        Reader.load(folder).answer([], metric="sqad")
+
+
+def test_a_reader_and_its_network_are_shown_in_one_line(folder):
+    reader = Reader.load(folder, device="cpu")
+    assert repr(reader) == (
+        f"Reader('{folder}', head=linear, device=cpu, precision=fp32, max_seq_length=130, doc_stride=43)"
+    )
+    model = load_model(
+        folder, device=torch.device("cpu"), dtype=torch.float32, head="cnn", exact_match_features="words"
+    )
+    assert repr(model) == "SpanModel(bert, 2 layers, hidden size 32, cnn head, exact-match embedding, 130 positions)"
+
+
+def test_the_package_of_models_offers_the_reader_without_loading_torch():
+    code = "import sys, mrc.read.model; assert 'torch' not in sys.modules; from mrc.read.model import Reader; print(Reader)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "mrc.read.model.reader.Reader" in done.stdout
 
 
 def test_roberta_positions_begin_after_its_padding_index(tmp_path):

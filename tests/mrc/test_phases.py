@@ -452,7 +452,7 @@ def test_a_reader_trained_without_attention_dropout_is_a_start_with_it(tmp_path,
 def test_an_attention_dropout_that_the_configuration_does_not_know_is_told(start, monkeypatch, caplog):
     monkeypatch.setattr(network, "ATTENTION_DROPOUTS", ("drop_some_attention",))
     load_model(start, device=torch.device("cpu"), dtype=torch.float32, head="linear", attention_dropout=0.0)
-    assert "attention_dropout does nothing" in caplog.text
+    assert "attention_dropout has no effect" in caplog.text
 
 
 def test_patience_without_anything_to_watch_is_refused(start, tmp_path):

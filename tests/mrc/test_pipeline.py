@@ -1,19 +1,18 @@
 """From questions to predictions: order, memory, and the features a calibrator needs."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from mrc.calibration.calibrate import FEATURES, HYBRID_FEATURES
+from mrc.calibration.features import FEATURES
 from mrc.ensemble import Cascade, Ensemble
-from mrc.pipeline import answer, confidence_features, held_out_rule, question_overlap, read
-from mrc.ranking import Ranked
+from mrc.pipeline import answer, held_out_rule, read
 from mrc.read.config import ReadConfig
 from mrc.read.model.reader import Reader
-from mrc.read.predict.groups import Group
-from mrc.types import Answer, Hit, Passage, Question
+from mrc.retrieve.bm25 import BM25
+from mrc.text import passage_id, question_id
+from mrc.types import Hit, Passage, Question
 from tests.mrc import tiny
 
 CONFIG = ReadConfig(max_seq_length=64, doc_stride=16, max_answer_length=4, chunk_size=2)
@@ -146,81 +145,43 @@ def test_an_ensemble_and_a_cascade_answer_where_a_reader_does(reader):
             assert one.features == pytest.approx(other.features, rel=1e-4)
 
 
-def test_features_by_hand():
-    text = "Mira Oland founded the mill of Tarn in 1893."
-    group = Group("Who founded Tarn?", (PASSAGES["b"], PASSAGES["a"]))
-    answers = (
-        Answer("Mira Oland", "a", 0, 10, 0.4, 0.3),
-        Answer("Oland", "a", 5, 10, 0.2, 0.2),  # overlaps the best, so it is no rival
-        Answer("Tarn", "b", 19, 23, 0.1, 0.1),
-    )
-    ranked = Ranked(answers, 0.25, (2, 1, 1), 0.7, 0.8, 2)
-    hits = (Hit("b", 0, 8.0), Hit("a", 1, 5.0), Hit("c", 2, 4.5))
-    shares = (0.4 / 0.7, 0.2 / 0.7, 0.1 / 0.7)
-    assert text[0:10] == "Mira Oland"
-    assert confidence_features(group, ranked, hits) == pytest.approx(
-        {
-            "mass": 0.4,
-            "max_probability": 0.3,
-            "margin": 0.4 - 0.1,
-            "entropy": -sum(share * math.log(share) for share in shares),
-            "start_entropy": 0.7,
-            "end_entropy": 0.8,
-            "null_score": 0.25,
-            "retrieval_score": 5.0,
-            "retrieval_gap": 5.0 - 4.5,
-            "passage_rank": 1.0,
-            "support": 2.0,
-            "answer_length": 10.0,
-            "question_length": 17.0,
-            "question_overlap": 2 / 3,  # "founded" and "Tarn", not "Who"
-            "passages_read": 2.0,
-        }
-    )
+def texts_of(found):
+    return [[best.text for best in prediction.answers] for prediction in found]
 
 
-def plain_hits(hits: Sequence[Hit]) -> list[Hit]:
-    """The hits as terms alone found them."""
-    return [Hit(hit.passage_id, hit.rank, hit.score, bm25=hit.bm25) for hit in hits]
+def test_passages_may_be_a_mapping_or_the_retrievers_own(reader):
+    class Corpus(Retriever):
+        fetch = staticmethod(fetch)
+
+    options = {"reader": reader, "config": CONFIG, "k": 2}
+    expected = texts_of(answer(QUESTIONS, retriever=Retriever(), fetch=fetch, **options))
+    assert texts_of(answer(QUESTIONS, retriever=Retriever(), fetch=PASSAGES, **options)) == expected
+    assert texts_of(answer(QUESTIONS, retriever=Corpus(), **options)) == expected
+    with pytest.raises(TypeError, match="holds no texts: give fetch="):
+        answer(QUESTIONS, retriever=Retriever(), **options)
 
 
-def test_passages_found_by_meaning_too_bring_features_of_both_lists():
-    passages = tuple(Passage(name, "The mill of Tarn.") for name in "abc")
-    best = Answer("mill", "b", 4, 8, score=0.6, probability=0.5)
-    ranked = Ranked((best,), 0.1, (1,), 0.2, 0.3, 3)
-    hits = (Hit("a", 0, 2.0, bm25=9.0), Hit("b", 1, 1.5, bm25=7.0, dense=0.8), Hit("c", 2, 0.1, dense=0.5))
-    features = confidence_features(Group("Which mill?", passages), ranked, hits)
-    assert features.keys() == FEATURES.keys() | HYBRID_FEATURES.keys() | {"passages_read"}
-    # By terms a leads b by 2; by meaning b leads c by .3, and a is not there.
-    found = {name: features[name] for name in HYBRID_FEATURES}
-    assert found == pytest.approx(
-        {"bm25_score": 7, "bm25_lead": -2, "dense_score": 0.8, "dense_lead": 0.3, "lists_agree": 0}
-    )
-    unfound = confidence_features(Group("Which mill?", passages[:2]), ranked, plain_hits(hits[:2]), by_meaning=True)
-    assert (unfound["dense_score"], unfound["dense_lead"], unfound["lists_agree"]) == (0, 0, 0)
-    alone = confidence_features(Group("Which mill?", passages[1:2]), ranked, hits[1:2])
-    assert {alone["bm25_lead"], alone["dense_lead"], alone["lists_agree"]} == {0, 1}
-    assert confidence_features(Group("Which mill?", passages), ranked, plain_hits(hits)) == {
-        name: value for name, value in features.items() if name not in HYBRID_FEATURES
-    }
+def test_bm25_over_a_list_of_texts_answers_questions_in_its_words(reader):
+    texts = [passage.text for passage in PASSAGES.values()]
+    bm25 = BM25.build(texts, analyzer="english")
+    (found,) = answer(["Who founded the mill?"], retriever=bm25, reader=reader, fetch=texts, k=2)
+    assert [hit.passage_id for hit in found.hits] == [passage_id(texts[0]), passage_id(texts[1])]
+    assert found.hits[0].score == found.hits[0].bm25 > found.hits[1].score
+    assert found.question_id == question_id("Who founded the mill?", "")
+    best = found.answers[0]
+    assert best.text in texts[0] or best.text in texts[1]
+    (unknown,) = answer(["Zzz?"], retriever=bm25, reader=reader, fetch=texts)
+    assert (unknown.answers, unknown.hits) == ((), ())
+    for wrong in (None, PASSAGES, fetch, texts[0]):
+        with pytest.raises(TypeError, match="the list of texts that it was built from"):
+            answer(["Who?"], retriever=bm25, reader=reader, fetch=wrong)
 
 
-def test_the_last_passage_has_no_gap_and_a_lone_answer_is_its_own_margin():
-    group, ranked = (
-        Group("Who?", (PASSAGES["a"],)),
-        Ranked((Answer("1893", "a", 39, 43, 0.4, 0.3),), 0.2, (1,), 0.0, 0.0, 1),
-    )
-    features = confidence_features(group, ranked, (Hit("a", 0, 8.0),))
-    assert (features["retrieval_gap"], features["margin"], features["entropy"]) == (0, 0.4, 0)
-
-
-@pytest.mark.parametrize(
-    ("question", "passage", "span", "share"),
-    [
-        ("강은 어디?", "그 강은 길다", (4, 6), 1 / 2),
-        ("Tarn mill", "tarn" + " " * 60 + "mill 1893", (69, 73), 1 / 2),  # "tarn" is too far away
-        ("?!", "mill", (0, 4), 0.0),
-    ],
-)
-def test_question_words_count_within_50_code_points_of_the_span(question, passage, span, share):
-    assert question_overlap(question, passage, *span) == pytest.approx(share)
+def test_a_single_question_and_an_unknown_metric_are_refused(reader):
+    options = {"retriever": Retriever(), "reader": reader, "fetch": PASSAGES}
+    with pytest.raises(TypeError, match="a list of questions, not a str"):
+        answer("Who founded the mill?", **options)
+    with pytest.raises(ValueError, match="unknown metric 'sqad': use squad, squad_v2, korquad"):
+        answer(QUESTIONS, metric="sqad", **options)
+    with pytest.raises(ValueError, match="unknown metric"):
+        next(read(QUESTIONS[:1], [()], reader=reader, metric="sqad"))

@@ -44,6 +44,7 @@ def test_a_reader_learns_eight_examples_by_heart(head, start, tmp_path):
     ]
     assert empty.null_score > empty.answers[0].score
     assert result.loss < 0.2
+    assert Reader.load(result.folder).default_config.windows == config.windows
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])

@@ -13,7 +13,7 @@ from mrc.decode import WindowSpans
 from mrc.errors import MembersDisagree
 from mrc.ranking import Ranked
 from mrc.types import Answer
-from mrc.voting import CharProbs, TokenScores, decode_grids, grids, hard_vote, vote
+from mrc.voting import CharProbs, TokenScores, average, char_probs, decode_char_probs, hard_vote
 
 WIDTH = 3  # longest answer, in words
 NOTHING = -60.0  # score of an inner boundary, next to a word's own
@@ -67,11 +67,11 @@ def test_how_members_cut_words_does_not_change_the_vote(passages, seed):
     rng = np.random.default_rng(seed)
     # both members read the same words: those of the first
     drawn = [((o, s, e, n), (o, *_fitted(o, other), other[3])) for (o, s, e, n), other in passages]
-    whole = [grids([by_words(*own[member]) for own in drawn]) for member in (0, 1)]
-    pieces = [grids([cut(rng, *own[member]) for own in drawn]) for member in (0, 1)]
-    plain = decode_grids([vote(own) for own in zip(*whole, strict=True)], keep=5)
-    mixed = decode_grids([vote(own) for own in zip(whole[0], pieces[1], strict=True)], keep=5)
-    both = decode_grids([vote(own) for own in zip(*pieces, strict=True)], keep=5)
+    whole = [char_probs([by_words(*own[member]) for own in drawn]) for member in (0, 1)]
+    pieces = [char_probs([cut(rng, *own[member]) for own in drawn]) for member in (0, 1)]
+    plain = decode_char_probs([average(own) for own in zip(*whole, strict=True)], keep=5)
+    mixed = decode_char_probs([average(own) for own in zip(whole[0], pieces[1], strict=True)], keep=5)
+    both = decode_char_probs([average(own) for own in zip(*pieces, strict=True)], keep=5)
     for other in (mixed, both):
         assert other.total == pytest.approx(plain.total, abs=1e-12)
         assert other.null == pytest.approx(plain.null, abs=1e-12)
@@ -89,8 +89,8 @@ def _fitted(offsets, other):
 @given(passage(), st.integers(1, 30))
 def test_the_best_spans_of_a_grid_are_those_of_an_exhaustive_search(drawn, keep):
     offsets, start, end, null = drawn
-    (grid,) = grids([by_words(*drawn)])
-    found = decode_grids([grid], keep=keep)
+    (probs,) = char_probs([by_words(*drawn)])
+    found = decode_char_probs([probs], keep=keep)
     start_total = math.log(sum(map(math.exp, [*start, null])))
     end_total = math.log(sum(map(math.exp, [*end, null])))
     every = sorted(
@@ -109,11 +109,17 @@ def test_the_best_spans_of_a_grid_are_those_of_an_exhaustive_search(drawn, keep)
 
 @given(passage(), passage())
 def test_a_member_of_weight_zero_has_no_say_and_copies_change_nothing(drawn, other):
-    (grid,) = grids([by_words(*drawn)])
-    (second,) = grids([by_words(drawn[0], *_fitted(drawn[0], other), other[3])])
-    alone = decode_grids([grid], keep=5)
-    for voted in (vote([grid, second], (1, 0)), vote([second, grid], (0, 2)), vote([grid, grid]), vote([grid])):
-        found = decode_grids([voted], keep=5)
+    (probs,) = char_probs([by_words(*drawn)])
+    (second,) = char_probs([by_words(drawn[0], *_fitted(drawn[0], other), other[3])])
+    alone = decode_char_probs([probs], keep=5)
+    for members, weights in (
+        ([probs, second], (1, 0)),
+        ([second, probs], (0, 2)),
+        ([probs, probs], None),
+        ([probs], None),
+    ):
+        voted = average(members, weights)
+        found = decode_char_probs([voted], keep=5)
         assert spans(found) == [(a, b, pytest.approx(score)) for a, b, score in spans(alone)]
         assert found.total == pytest.approx(alone.total)
         assert found.null == pytest.approx(alone.null)
@@ -126,12 +132,12 @@ def test_a_vote_by_hand():
     offsets = np.array([[0, 1], [2, 3]])
     first = scores(offsets, np.log([6, 2]), np.log([6, 2]), math.log(2), [1, 1])
     second = scores(offsets, np.log([2, 6]), np.log([2, 6]), math.log(2), [1, 1])
-    (one,), (two,) = grids([first]), grids([second])
-    voted = vote([one, two], (3, 1))
+    (one,), (two,) = char_probs([first]), char_probs([second])
+    voted = average([one, two], (3, 1))
     assert np.exp(voted.start_log) == pytest.approx([0.75 * 0.6 + 0.25 * 0.2, 0.75 * 0.2 + 0.25 * 0.6])
     assert math.exp(voted.null_start) == pytest.approx(0.2)
     assert math.exp(voted.null) == pytest.approx(0.2 * 0.2)
-    best = spans(decode_grids([voted], keep=3))
+    best = spans(decode_char_probs([voted], keep=3))
     assert [(start, end) for start, end, _ in best] == [(0, 1), (0, 3), (2, 3)]
     assert [math.exp(score) for _, _, score in best] == pytest.approx([0.5 * 0.5, 0.5 * 0.3, 0.3 * 0.3])
 
@@ -140,31 +146,31 @@ def test_the_longest_answer_that_a_member_considers_counts():
     # three words; one member considers single words only, the other ends where all three end
     offsets = np.array([[0, 1], [2, 3], [4, 5]])
     flat = (offsets, np.zeros(3), np.zeros(3), 0.0)
-    (short,), (long,) = grids([scores(*flat, [0, 1, 2])]), grids([scores(*flat, [2, 2, 2])])
-    assert len(spans(decode_grids([vote([short, short])], keep=9))) == 3
+    (short,), (long,) = char_probs([scores(*flat, [0, 1, 2])]), char_probs([scores(*flat, [2, 2, 2])])
+    assert len(spans(decode_char_probs([average([short, short])], keep=9))) == 3
     for members in ((short, long), (long, short)):
-        assert len(spans(decode_grids([vote(members)], keep=9))) == 6
+        assert len(spans(decode_char_probs([average(members)], keep=9))) == 6
 
 
 def test_tokens_on_one_boundary_add_up_and_white_space_starts_nothing():
     # two pieces of one character, as byte-level tokenizers have, then a token of white space
     offsets = np.array([[0, 1], [0, 1], [2, 1]])
-    (grid,) = grids([scores(offsets, np.log([1, 2, 4]), np.log([3, 4, 1]), math.log(1), [2, 2, 2])])
-    assert grid.starts.tolist() == [0]
-    assert grid.ends.tolist() == [1]
-    assert math.exp(grid.start_log[0]) == pytest.approx((1 + 2) / 8)
-    assert math.exp(grid.end_log[0]) == pytest.approx((3 + 4) / 9)
+    (probs,) = char_probs([scores(offsets, np.log([1, 2, 4]), np.log([3, 4, 1]), math.log(1), [2, 2, 2])])
+    assert probs.starts.tolist() == [0]
+    assert probs.ends.tolist() == [1]
+    assert math.exp(probs.start_log[0]) == pytest.approx((1 + 2) / 8)
+    assert math.exp(probs.end_log[0]) == pytest.approx((3 + 4) / 9)
 
 
 def test_a_passage_without_tokens_votes_for_nothing():
     empty = scores(np.zeros((0, 2), np.int64), [], [], 0.0, [])
-    found = decode_grids([vote(grids([empty]) + grids([empty]))], keep=4)
+    found = decode_char_probs([average(char_probs([empty]) + char_probs([empty]))], keep=4)
     assert spans(found) == []
     assert found.total[0] == -np.inf
     assert found.null[0] == pytest.approx(0)  # all of the mass
 
 
-def grid(**changes):
+def probs(**changes):
     nothing = np.zeros(0)
     empty = CharProbs(
         "3fa2b1c09d", 811, nothing.astype(int), nothing, nothing.astype(int), nothing.astype(int), nothing, 0, 0, 0
@@ -174,13 +180,13 @@ def grid(**changes):
 
 def test_members_that_read_another_text_are_named():
     with pytest.raises(MembersDisagree) as caught:
-        vote([grid(), grid(length=812)], names=("models/a", "models/b"))
+        average([probs(), probs(length=812)], names=("models/a", "models/b"))
     assert str(caught.value) == (
         "models/b reads passage 3fa2b1c0 as 812 characters, models/a as 811: its tokenizer changes the text; "
         "leave it out"
     )
     with pytest.raises(MembersDisagree, match="member 2 votes on passage other, member 1 on 3fa2b1c0"):
-        vote([grid(), grid(passage_id="other")])
+        average([probs(), probs(passage_id="other")])
 
 
 def ranked(text, *, null=0.2, probability=0.3, start=0):
@@ -205,6 +211,6 @@ def test_a_member_without_an_answer_has_no_vote():
 
 
 def test_what_is_kept_is_never_more_than_there_is():
-    found = decode_grids([grid()], keep=2)
+    found = decode_char_probs([probs()], keep=2)
     assert isinstance(found, WindowSpans)
     assert found.score.tolist() == [[-np.inf, -np.inf]]

@@ -16,7 +16,9 @@ from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.reading import answering, postprocessing
 from labeler.reading.early_exit import fitted_rule
-from mrc.calibration.calibrate import Calibrator, ReleaseRule, feature_rows, fit, known_features, release_threshold
+from mrc.calibration.calibrate import Calibrator, fit
+from mrc.calibration.features import feature_rows, known_features
+from mrc.calibration.selective import ReleaseRule, release_threshold
 from mrc.metrics import score
 
 CONFIDENCE_BATCH = 5000  # predictions whose confidence is computed together

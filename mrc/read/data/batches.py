@@ -100,7 +100,7 @@ def _train_batch(
     places = tuple(place for member in members for place in groups[member])
     items = tuple(questions[member] for member in members)
     sizes = tuple(len(groups[member]) for member in members)
-    batch = collate([window for _, window in places], pad_id=pad_id)
+    batch = collate([window for _, window in places], pad_id=pad_id, limit=config.windows.max_seq_length)
     allowed = batch.context.copy()
     allowed[np.arange(len(batch.null)), batch.null] = True
     start, end = np.zeros_like(allowed), np.zeros_like(allowed)

@@ -1,4 +1,4 @@
-"""Work done ahead by threads, its results in order and never more of them waiting than asked for."""
+"""Results computed ahead by threads, in order, with a bound on the number pending."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-def feed(
+def prefetch(
     items: Iterable[T], prepare: Callable[[T], P], compute: Callable[[P], R], *, workers: int, ahead: int
 ) -> Iterator[tuple[T, R]]:
-    """Each item with `compute(prepare(item))`, in order of the items; at most `workers + ahead` are under way.
+    """Each item with `compute(prepare(item))`, in order of the items; at most `workers + ahead` are pending.
 
-    One thread prepares, `workers` compute, each with one thread of torch's; items are taken in the caller's thread. An
-    error of any of them is raised here. Nothing runs on once the iterator is exhausted, failed or closed.
+    One thread prepares, `workers` threads compute, each with one torch thread; items are taken in the caller's thread.
+    An error in any of them is raised here. No work continues once the iterator is exhausted, failed or closed.
     """
     source = iter(items)
-    waiting: deque[tuple[T, Future[R]]] = deque()
+    pending: deque[tuple[T, Future[R]]] = deque()
     preparing = ThreadPoolExecutor(1, "prepare")
     computing = ThreadPoolExecutor(workers, "compute", initializer=torch.set_num_threads, initargs=(1,))
 
@@ -33,11 +33,11 @@ def feed(
         return item, computing.submit(lambda: compute(ready.result()))
 
     try:
-        waiting.extend(map(start, islice(source, workers + ahead)))
-        while waiting:
-            item, future = waiting.popleft()
+        pending.extend(map(start, islice(source, workers + ahead)))
+        while pending:
+            item, future = pending.popleft()
             yield item, future.result()
-            waiting.extend(map(start, islice(source, 1)))
+            pending.extend(map(start, islice(source, 1)))
     finally:
         computing.shutdown(cancel_futures=True)
         preparing.shutdown(cancel_futures=True)

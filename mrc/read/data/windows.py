@@ -30,6 +30,7 @@ Bools = NDArray[np.bool_]
 MATCH_TYPES_KEY: Final = "labeler_exact_match_types"  # token types tell which pieces both texts share
 MATCH_IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
 FEATURES_KEY: Final = "labeler_exact_match_features"  # what counts as shared: a kind of mrc.read.data.exact_match
+WINDOWS_KEY: Final = "labeler_windows"  # max_seq_length and doc_stride that the reader was trained with
 MORPHEMES_KEY: Final = "labeler_morphemes"  # what cuts words into morphemes: kiwi
 
 MATCH: Final = 2  # added to the token type of a shared piece
@@ -220,10 +221,10 @@ def owned_ranges(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def collate(windows: Sequence[Window], *, pad_id: int) -> Batch:
-    """The windows padded on the right to one length, a multiple of 8."""
-    longest = max(len(window.ids) for window in windows)
-    shape = (len(windows), -(-longest // PAD_TO) * PAD_TO)
+def collate(windows: Sequence[Window], *, pad_id: int, limit: int | None = None) -> Batch:
+    """The windows padded on the right to one length, a multiple of 8 or `limit`, which no window exceeds."""
+    longest = -(-max(len(window.ids) for window in windows) // PAD_TO) * PAD_TO
+    shape = (len(windows), longest if limit is None else min(longest, limit))
     ids = np.full(shape, pad_id, dtype=np.int64)
     types, attention, match_levels = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     starts, context, question, word_start = (np.zeros(shape, dtype=np.bool_) for _ in range(4))

@@ -1,4 +1,4 @@
-"""The network: an encoder, a head over it, perhaps an embedding of exact-match levels; loading it and saving it.
+"""The network: an encoder, a span head, optionally an embedding of exact-match levels; loading and saving.
 
 A folder is an ordinary Hugging Face checkpoint: config.json, model.safetensors, tokenizer files. With the linear head
 `AutoModelForQuestionAnswering.from_pretrained` loads it and computes the same logits.
@@ -11,6 +11,7 @@ import inspect
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +31,9 @@ from mrc.encoder import (
     max_positions,
 )
 from mrc.errors import BadCheckpoint
+from mrc.read.config import WindowConfig
 from mrc.read.data.exact_match import MATCH_LEVELS
-from mrc.read.data.windows import FEATURES_KEY, MORPHEMES_KEY, Batch
+from mrc.read.data.windows import FEATURES_KEY, MORPHEMES_KEY, WINDOWS_KEY, Batch
 from mrc.read.model.attention import PACKED, packed_row, use_cheap_dropout
 from mrc.read.model.heads import Head, Scores, new_head
 from mrc.read.train_config import NEW_HEAD
@@ -46,7 +48,7 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match l
 
 
 class SpanModel(nn.Module):
-    """An encoder, a head and perhaps an embedding of exact-match levels, added to what the encoder gives.
+    """An encoder, a head and optionally an embedding of exact-match levels, added to the hidden states.
 
     `prefix` and `architecture` are the names Hugging Face gives this encoder's QA model.
     """
@@ -59,24 +61,33 @@ class SpanModel(nn.Module):
         if hasattr(self.config, FEATURES_KEY):
             self.match_embedding = nn.Embedding(MATCH_LEVELS, int(self.config.hidden_size), padding_idx=0)
             nn.init.zeros_(self.match_embedding.weight)
-        self.stored_dropouts: dict[str, float] = {}  # those of the checkpoint, where training has others
+        self.stored_dropouts: dict[str, float] = {}  # those of the checkpoint, where training uses others
+        self.head_name = head_name
         self._prefix = prefix
         self._names = {"architectures": [architecture], HEAD_KEY: head_name}
         accepts_types = "token_type_ids" in inspect.signature(encoder.forward).parameters
         self._uses_types = accepts_types and int(getattr(self.config, "type_vocab_size", 0) or 0) > 1
 
+    def __repr__(self) -> str:
+        config, extra = self.config, ", exact-match embedding" if self.match_embedding is not None else ""
+        return (
+            f"SpanModel({config.model_type}, {config.num_hidden_layers} layers, hidden size {config.hidden_size}, "
+            f"{self.head_name} head{extra}, {self.max_positions} positions)"
+        )
+
     @property
     def config(self) -> Any:
+        """The encoder's Hugging Face configuration."""
         return self.encoder.config
 
     @property
     def max_positions(self) -> int:
-        """Tokens the encoder has positions for."""
+        """Tokens that the encoder has positions for."""
         return max_positions(self.encoder)
 
     @property
     def is_packed(self) -> bool:
-        """Whether windows go through the encoder end to end, without padding."""
+        """Whether the windows of a batch are packed into one row, without padding."""
         return bool(self.config._attn_implementation == PACKED)
 
     def forward(self, ids: Tensor, types: Tensor, attention: Tensor, match_levels: Tensor) -> Scores:
@@ -88,7 +99,7 @@ class SpanModel(nn.Module):
         return scores
 
     def hidden(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
-        """The encoder's last hidden states, (B, T, H); what stands at padding is arbitrary. Inputs (B, T)."""
+        """The encoder's last hidden states, (B, T, H); values at padding are arbitrary. Inputs (B, T)."""
         if self.is_packed:
             return self._packed(ids, types, attention)
         inputs = {"input_ids": ids, "attention_mask": attention}
@@ -119,7 +130,7 @@ class SpanModel(nn.Module):
         return own
 
     def save(self, folder: Path, tokenizer: Any) -> None:
-        """Writes config.json, model.safetensors and the tokenizer's files into the folder, which is made."""
+        """Write config.json, model.safetensors and the tokenizer's files into the folder, created if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         self.config.update(self._names)
         written = copy.deepcopy(self.config)
@@ -139,16 +150,19 @@ def load_model(
     seed: int = 0,
     exact_match_features: str = "none",
     morphemes: bool = False,
+    windows: WindowConfig | None = None,
     fresh_head: bool = True,
     attention_dropout: float | None = None,
 ) -> SpanModel:
-    """The network of a checkpoint, its head in float32; what the checkpoint does not hold is new, a head from `seed`.
+    """Load the network of a checkpoint, its head in float32; parts that the checkpoint lacks are initialised anew, a
+    head from `seed`.
 
     The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head`
     the checkpoint must hold this head, as it does once it was trained to answer questions.
 
-    `exact_match_features` and `morphemes` are written into the network's configuration, from which `windower_of` takes them; an
-    attention dropout of None is the checkpoint's.
+    `exact_match_features` and `morphemes` are written into the network's configuration, which
+    `windower_of` reads, and so are the `windows` that it will be trained with, if given; an attention dropout of None
+    is the checkpoint's.
 
     Raises: BadCheckpoint, also for a checkpoint that lacks the weights of this head, where it names or needs it, or of
     this embedding, where it names it.
@@ -164,8 +178,10 @@ def load_model(
     prefix = loaded.base_model_prefix
     if lost := sorted(name for name in info["missing_keys"] if name.startswith(f"{prefix}.")):
         raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
-    _note(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
-    _note(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
+    _set_key(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
+    _set_key(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
+    if windows is not None:
+        _set_key(loaded.config, WINDOWS_KEY, asdict(windows))
     held = _head_of(before, set(info["missing_keys"]))
     head = (held or NEW_HEAD) if head == "auto" else head
     fresh = new_head(head, int(loaded.config.hidden_size), seed=seed)
@@ -173,10 +189,12 @@ def load_model(
     model.stored_dropouts = dropouts
     stored = _stored(source, loaded, set(info["missing_keys"]), model)
     named = getattr(before, HEAD_KEY, None) == head
-    if not _take(model.head, stored, source, what=f"{head} head", named=named) and not fresh_head:
+    if not _load_part(model.head, stored, source, what=f"{head} head", named=named) and not fresh_head:
         raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
     if model.match_embedding is not None and getattr(before, FEATURES_KEY, None) == exact_match_features:
-        _take(model.match_embedding, stored, source, what="exact-match embedding", named=True, prefix=FEATURES_PREFIX)
+        _load_part(
+            model.match_embedding, stored, source, what="exact-match embedding", named=True, prefix=FEATURES_PREFIX
+        )
     if held not in (None, head):
         log.info("%s: its %s head is replaced by a new %s one", source, held, head)
     if model.is_packed:
@@ -185,7 +203,7 @@ def load_model(
 
 
 def _head_of(config: Any, missing: set[str]) -> str | None:
-    """The kind of head that a checkpoint holds: as it says, or linear where transformers found the weights of one."""
+    """The kind of head in a checkpoint: as its configuration says, or linear where transformers found such weights."""
     return getattr(config, HEAD_KEY, None if any(name.startswith("qa_outputs.") for name in missing) else "linear")
 
 
@@ -193,11 +211,13 @@ def _dropouts(config: Any, source: str | Path) -> dict[str, float]:
     """The attention dropouts of a configuration, by name."""
     found = {name: getattr(config, name) for name in ATTENTION_DROPOUTS if hasattr(config, name)}
     if not found:
-        log.warning("%s: attention_dropout does nothing: the configuration has none by a name that is known", source)
+        log.warning(
+            "%s: attention_dropout has no effect: the configuration has no attention dropout by a known name", source
+        )
     return found
 
 
-def _note(config: Any, key: str, value: str | None) -> None:
+def _set_key(config: Any, key: str, value: Any) -> None:
     if value is not None:
         config.update({key: value})
     elif hasattr(config, key):
@@ -205,7 +225,7 @@ def _note(config: Any, key: str, value: str | None) -> None:
 
 
 def _stored(source: str | Path, loaded: Any, missing: set[str], model: SpanModel) -> dict[str, Tensor]:
-    """The checkpoint's weights above the encoder; transformers loads those of a linear head alone."""
+    """The checkpoint's weights above the encoder; transformers loads only those of a linear head."""
     found = {name: value for name, value in loaded.state_dict().items() if name not in missing}
     wanted = set(model.top()) - set(found)
     if wanted - missing:
@@ -215,12 +235,12 @@ def _stored(source: str | Path, loaded: Any, missing: set[str], model: SpanModel
     return found
 
 
-def _take(
+def _load_part(
     part: nn.Module, stored: Mapping[str, Tensor], source: str | Path, *, what: str, named: bool, prefix: str = ""
 ) -> bool:
-    """Gives the part its weights, where all are stored, and says whether they are; else it stays as it is.
+    """Load the stored weights into the module if all are there; return whether they are.
 
-    Raises: BadCheckpoint if they are lacking though the checkpoint names the part.
+    Raises: BadCheckpoint if weights are missing though the checkpoint names the module.
     """
     own = part.state_dict()
     if all(prefix + name in stored and stored[prefix + name].shape == value.shape for name, value in own.items()):

@@ -1,10 +1,11 @@
-"""`Reader`, which answers questions with the network of one checkpoint, and what belongs to its folder."""
+"""`Reader`, which answers questions with the network of one checkpoint; its fingerprint and a folder's hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,13 +15,21 @@ import torch
 from mrc.decode import Logits
 from mrc.encoder import NO_SURROGATES, load_config, load_tokenizer, one_thread_workers, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint
-from mrc.metrics import Metric, normalize_answer
+from mrc.metrics import Metric, check_metric, normalize_answer
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig
 from mrc.read.data.exact_match import KINDS, ExactMatch
 from mrc.read.data.morphemes import kiwi_cuts
-from mrc.read.data.prefetch import feed
-from mrc.read.data.windows import FEATURES_KEY, MATCH_IGNORED_KEY, MATCH_TYPES_KEY, MORPHEMES_KEY, Batch, Windower
+from mrc.read.data.prefetch import prefetch
+from mrc.read.data.windows import (
+    FEATURES_KEY,
+    MATCH_IGNORED_KEY,
+    MATCH_TYPES_KEY,
+    MORPHEMES_KEY,
+    WINDOWS_KEY,
+    Batch,
+    Windower,
+)
 from mrc.read.model.backends import Network, check_onnx, onnx_network
 from mrc.read.model.heads import HEADS, pair_band
 from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, check_tokenizer, load_model, to_tensors
@@ -29,28 +38,31 @@ from mrc.read.predict.groups import Group, Normalize, Refine, read_groups
 from mrc.text import passage_id, question_id
 from mrc.types import Passage, Prediction
 
-RECORD_FILE: Final = "training.json"  # how the folder came to be; not part of the model's hash
+RECORD_FILE: Final = "training.json"  # how the folder was made; not part of the model's hash
 HASHED_SUFFIXES: Final = (".safetensors", ".bin", ".json", ".txt", ".model")
-UNHASHED: Final = frozenset(  # of a configuration: names and versions, which change no score
-    {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", HEAD_KEY}
+UNHASHED: Final = frozenset(  # keys of a configuration that change no score: names, versions, default lengths
+    {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", HEAD_KEY, WINDOWS_KEY}
 )
-AHEAD: Final = 2  # batches made ready beyond those that workers compute
-GPU_WORKERS: Final = 2  # one puts its batch in the queue while the other fetches what its own gave
+AHEAD: Final = 2  # batches prepared beyond those that workers compute
+GPU_WORKERS: Final = 2  # one queues its batch while the other fetches its results
 
 
 class Reader:
     """Answers questions from passages with one checkpoint on one device."""
 
-    def __init__(self, model: SpanModel, tokenizer: Any, *, device: torch.device) -> None:
+    def __init__(
+        self, model: SpanModel, tokenizer: Any, *, device: torch.device, source: str | Path = "in memory"
+    ) -> None:
         self._model = model.eval()
         self._network: Network = self._model
         self._tokenizer = tokenizer
         self._device = device
+        self._source = source
         self.windower = windower_of(tokenizer, model.config)
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "auto", precision: str = "auto", backend: str = "torch") -> Self:
-        """A reader from a folder or a Hugging Face hub name; the backend is "torch" or "onnx".
+        """Load a reader from a folder or a Hugging Face hub name; the backend is "torch" or "onnx".
 
         Raises: BadCheckpoint if there is no usable model or no fast tokenizer, the two do not belong together, the
         model has no question-answering head, or ONNX cannot express it; MissingExtra without ONNX Runtime; NoDevice.
@@ -74,24 +86,41 @@ class Reader:
             fresh_head=False,
         )
         check_tokenizer(tokenizer, model.encoder, source)
-        reader = cls(model, tokenizer, device=chosen)
+        reader = cls(model, tokenizer, device=chosen, source=source)
         if backend == "onnx":
             reader._network = onnx_network(model, key=reader.fingerprint, source=source)
         return reader
 
+    def __repr__(self) -> str:
+        lengths = self.default_config.windows
+        return (
+            f"Reader({str(self._source)!r}, head={self._model.head_name}, device={self._device}, "
+            f"precision={self.precision}, max_seq_length={lengths.max_seq_length}, doc_stride={lengths.doc_stride})"
+        )
+
     @property
     def max_positions(self) -> int:
-        """The longest window the encoder has positions for."""
+        """Tokens that the encoder has positions for: the longest possible window."""
         return self._model.max_positions
 
     @property
+    def default_config(self) -> ReadConfig:
+        """The windows that the reader was trained with, if its checkpoint says so, else the defaults, shortened to the
+        encoder's positions."""
+        config, stored = ReadConfig(), getattr(self._model.config, WINDOWS_KEY, None)
+        if stored:
+            longest = min(config.max_answer_length, stored["doc_stride"] // 2)
+            config = replace(config, **stored, max_answer_length=longest)
+        return config.fitted(self.max_positions)
+
+    @property
     def precision(self) -> str:
-        """ "bf16" or "fp32": in what the encoder computes."""
+        """The precision in which the encoder computes, "bf16" or "fp32"."""
         return "bf16" if next(self._model.encoder.parameters()).dtype is torch.bfloat16 else "fp32"
 
     @property
     def fingerprint(self) -> str:
-        """sha256 hex of weights, architecture and how texts become windows: equal readers answer alike."""
+        """sha256 hex of weights, architecture and how texts become windows: equal readers give equal scores."""
         digest = hashlib.sha256(repr(self.windower.windows_key).encode())
         settings = {name: value for name, value in self._model.config.to_diff_dict().items() if name not in UNHASHED}
         digest.update(f"\0{type(self._model.head).__name__}\0".encode())
@@ -102,22 +131,22 @@ class Reader:
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> None:
-        """Writes a checkpoint folder, in the precision the weights were loaded in."""
+        """Write a checkpoint folder, in the precision that the weights were loaded in."""
         self._model.save(Path(folder), self._tokenizer)
 
     def logits(self, batch: Batch, *, band: int) -> Logits:
-        """The logits of a batch; those of pairs, where the head has any, for spans of at most `band` tokens."""
+        """The logits of a batch; the pair term of a biaffine head is that of spans of at most `band` tokens."""
         return self._compute(to_tensors(batch, self._device), band)
 
     def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with its logits, in order, computed ahead by as many workers as torch has threads.
 
-        A worker computes whole batches in one thread, so the bits do not depend on the number. Until the iterator is
-        exhausted or closed, torch computes with one thread everywhere: take all before yielding to others.
+        A worker computes whole batches in one thread, so the bits do not depend on the number of workers. Until the
+        iterator is exhausted or closed, torch computes with one thread everywhere: exhaust it before other work.
         """
         device = self._device
         with one_thread_workers() as threads:
-            yield from feed(
+            yield from prefetch(
                 batches,
                 partial(to_tensors, device=device),
                 partial(self._compute, band=band),
@@ -148,18 +177,38 @@ class Reader:
     def answer(
         self, pairs: Sequence[tuple[str, str]], config: ReadConfig | None = None, *, metric: Metric = "squad"
     ) -> list[Prediction]:
-        """One prediction for each (question, passage): `answers[0].text` is the best answer. For notebooks."""
-        settings = config or ReadConfig()
+        """One prediction for each (question, passage) pair: `answers[0].text` is the best answer. For notebooks.
+
+        Without a `config` the reader's own lengths are used (`default_config`).
+
+        Raises: TypeError for anything but pairs of strings; ValueError for an unknown metric.
+        """
+        pairs, normalize = _checked_pairs(pairs), normalizer(metric)
         clean = [(question.translate(NO_SURROGATES), context.translate(NO_SURROGATES)) for question, context in pairs]
         passages = [Passage(passage_id(known), context) for (_, known), (_, context) in zip(clean, pairs, strict=True)]
         groups = [Group(question, (passage,)) for (question, _), passage in zip(pairs, passages, strict=True)]
         ids = [question_id(question, context) for question, context in clean]
-        found = self.read(groups, config=settings, normalize=normalizer(metric))
+        found = self.read(groups, config=config or self.default_config, normalize=normalize)
         return [Prediction(key, ranked.answers, ranked.null_score, ()) for key, ranked in zip(ids, found, strict=True)]
 
 
+def _checked_pairs(pairs: Any) -> list[tuple[str, str]]:
+    if isinstance(pairs, (str, bytes, dict)):
+        raise TypeError(f"answer takes a list of (question, passage) pairs, not a {type(pairs).__name__}")
+    listed = list(pairs)
+    for pair in listed:
+        if not isinstance(pair, (tuple, list)) or [type(text) for text in pair] != [str, str]:
+            raise TypeError(f"answer takes (question, passage) pairs of two strings, not {_shown(pair)}")
+    return [(question, passage) for question, passage in listed]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else f'{text[:60]}…'}"
+
+
 def windower_of(tokenizer: Any, config: Any) -> Windower:
-    """The windower a checkpoint asks for: its config.json names token types, exact-match features, morphemes.
+    """The windower that a checkpoint's config.json asks for: token types, exact-match features, morphemes.
 
     Raises: MissingExtra where kiwi is needed and not installed.
     """
@@ -174,8 +223,8 @@ def windower_of(tokenizer: Any, config: Any) -> Windower:
 
 
 def normalizer(metric: Metric) -> Callable[[str], str]:
-    """The form in which two answer texts are compared: equal ones are one answer."""
-    return partial(normalize_answer, metric=metric)
+    """The form in which answer texts are compared; texts of equal form are one answer. Raises ValueError."""
+    return partial(normalize_answer, metric=check_metric(metric))
 
 
 def model_hash(folder: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""A reader's scores in terms of characters, for votes of readers with unlike tokenizers and for what they teach."""
+"""A reader's probabilities on characters, for voting and distillation between readers of different tokenizers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,32 @@ from mrc.read.data.windows import Batch, Window
 from mrc.read.predict.forward import Budget, Network, check_positions, forward, place
 from mrc.read.predict.groups import Group
 from mrc.types import Passage
-from mrc.voting import CharProbs, TokenScores, grids
+from mrc.voting import CharProbs, TokenScores, char_probs
 
 
-def read_grids(
+def read_char_probs(
     network: Network, groups: Sequence[Group], *, config: ReadConfig, budget: Budget, temperature: float = 1.0
 ) -> list[list[CharProbs]]:
-    """The grids of each group's passages, of logits divided by the temperature.
+    """The character probabilities of each group's passages, from logits divided by the temperature.
 
     Raises: BadCheckpoint if the windows are longer than the network has positions for; OutOfMemory.
     """
     check_positions(network, config)
+    width = config.max_answer_length
     questions = network.windower.questions([group.question for group in groups], max_seq_length=config.max_seq_length)
     wanted = [(at, rank, passage) for at, group in enumerate(groups) for rank, passage in enumerate(group.passages)]
     placed = place(network.windower, questions, wanted, config)
-    sheets = {(item.group, item.rank): _Sheet.blank(item.offsets) for item in placed}
-    windows = [item.window for item in placed]
-    with closing(forward(network, windows, budget=budget, band=config.max_answer_length)) as batches:
+    passages = {(item.group, item.rank): _PassageScores.empty(item.offsets) for item in placed}
+    with closing(forward(network, [item.window for item in placed], budget=budget, band=width)) as batches:
         for rows, batch, logits in batches:
-            start, end, null_start, null_end = _sides(
-                _cooled(logits, temperature), batch, width=config.max_answer_length
-            )
+            start, end, null_start, null_end = _sides(_at_temperature(logits, temperature), batch, width=width)
             for at, row in enumerate(rows):
                 item = placed[row]
-                sheet = sheets[item.group, item.rank]
-                sheet.nulls[row] = (float(null_start[at]), float(null_end[at]))
-                sheet.write(
-                    item.window, start[at], end[at], width=config.max_answer_length, biaffine=logits.pair is not None
-                )
+                own = passages[item.group, item.rank]
+                own.nulls[row] = (float(null_start[at]), float(null_end[at]))
+                own.add(item.window, start[at], end[at], width=width, biaffine=logits.pair is not None)
     return [
-        grids([sheets[at, rank].scores(passage) for rank, passage in enumerate(group.passages)])
+        char_probs([passages[at, rank].token_scores(passage) for rank, passage in enumerate(group.passages)])
         if group.passages
         else []
         for at, group in enumerate(groups)
@@ -51,8 +47,8 @@ def read_grids(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sheet:
-    """A passage's token scores while its windows are read; `nulls` by the window's number."""
+class _PassageScores:
+    """Token scores of a passage, filled while its windows are read; `nulls` by the window's number."""
 
     offsets: Ints
     start: Floats
@@ -61,13 +57,13 @@ class _Sheet:
     nulls: dict[int, tuple[float, float]]
 
     @classmethod
-    def blank(cls, offsets: Ints) -> _Sheet:
+    def empty(cls, offsets: Ints) -> _PassageScores:
         count = len(offsets)
         return cls(offsets, np.full(count, -np.inf), np.full(count, -np.inf), np.zeros(count, dtype=np.int64), {})
 
-    def write(self, window: Window, start: Floats, end: Floats, *, width: int, biaffine: bool) -> None:
-        """Takes over what the window says (T,) of the tokens it owns; the ends of a biaffine head, which depend on where
-        spans start, are summed over all windows."""
+    def add(self, window: Window, start: Floats, end: Floats, *, width: int, biaffine: bool) -> None:
+        """Add the scores (T,) of the tokens that a window owns; the ends of a biaffine head, which depend on the starts
+        of spans, are summed over all windows."""
         shift = window.token - window.first
         owned = np.arange(window.own_start, window.own_end)
         seen = np.arange(window.first, window.first + window.count)
@@ -78,7 +74,7 @@ class _Sheet:
         else:
             self.end[owned + shift] = end[owned]
 
-    def scores(self, passage: Passage) -> TokenScores:
+    def token_scores(self, passage: Passage) -> TokenScores:
         nulls = np.array([self.nulls[row] for row in sorted(self.nulls)])
         return TokenScores(
             passage.id,
@@ -92,7 +88,7 @@ class _Sheet:
         )
 
 
-def _cooled(logits: Logits, temperature: float) -> Logits:
+def _at_temperature(logits: Logits, temperature: float) -> Logits:
     if temperature == 1.0:
         return logits
     scale = np.float32(1 / temperature)
@@ -100,8 +96,8 @@ def _cooled(logits: Logits, temperature: float) -> Logits:
 
 
 def _sides(logits: Logits, batch: Batch, *, width: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Scores of starts and ends (B, T), and of "no answer" as a start and as an end (B,); a biaffine head's are the log
-    masses of the spans that start or end there."""
+    """Scores of starts and ends (B, T), and of "no answer" as a start and as an end (B,); those of a biaffine
+    head are log masses of the spans that start or end there."""
     rows = np.arange(len(batch.null))
     null_start = logits.start[rows, batch.null].astype(np.float64)
     null_end = logits.end[rows, batch.null].astype(np.float64)

@@ -100,9 +100,8 @@ def forward(
     while left:
         parts = sorted_batches([lengths[row] for row in left], budget=budget.tokens)
         batches = [[left[at] for at in part] for part in parts]
-        pad_id = network.windower.pad_id
         taken: list[list[int]] = []
-        collated = (collate([windows[row] for row in rows], pad_id=pad_id) for rows in _noted(batches, taken))
+        collated = (_collated(network, [windows[row] for row in rows]) for rows in _recorded(batches, taken))
         done = 0
         try:
             with closing(network.stream(collated, band=band)) as stream:
@@ -118,6 +117,10 @@ def forward(
         left = [row for rows in batches[done:] for row in rows]
 
 
+def _collated(network: Network, windows: Sequence[Window]) -> Batch:
+    return collate(windows, pad_id=network.windower.pad_id, limit=network.max_positions)
+
+
 def _check(batch: Batch, logits: Logits) -> None:
     """Raises: BadCheckpoint where the scores of "no answer" are no numbers: then none of the window are."""
     rows = np.arange(len(batch.null))
@@ -125,7 +128,7 @@ def _check(batch: Batch, logits: Logits) -> None:
         raise BadCheckpoint("the model's scores are no numbers (NaN or infinite): copy its weights or train it again")
 
 
-def _noted(batches: Iterable[list[int]], taken: list[list[int]]) -> Iterator[list[int]]:
+def _recorded(batches: Iterable[list[int]], taken: list[list[int]]) -> Iterator[list[int]]:
     """The batches, each added to `taken` as it is taken."""
     for rows in batches:
         taken.append(rows)

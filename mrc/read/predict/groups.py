@@ -46,6 +46,11 @@ class Answerer(Protocol):
     @property
     def max_positions(self) -> int: ...
 
+    @property
+    def default_config(self) -> ReadConfig:
+        """How it reads where no settings are given."""
+        ...
+
     def read(
         self,
         groups: Iterable[Group],

@@ -32,7 +32,7 @@ from mrc.encoder import (
     sorted_batches,
 )
 from mrc.errors import OutOfMemory, TrainingDiverged
-from mrc.read.data.windows import FEATURES_KEY
+from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.network import ATTENTION_DROPOUTS, HEAD_KEY, check_tokenizer
 from mrc.read.pretrain.mlm_masking import IGNORED, Blanks
@@ -136,9 +136,9 @@ def guess(job: Guessing, folder: Path, progress: Progress | None) -> Path:
 def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
     """Writes config.json, model.safetensors and the tokenizer's files; a weight of two names under the first alone.
 
-    What is written is an encoder to start from: its configuration names no head and no exact-match embedding.
+    What is written is an encoder to start from: its configuration names no head, no exact-match embedding and no windows.
     """
-    for key in (HEAD_KEY, FEATURES_KEY):
+    for key in (HEAD_KEY, FEATURES_KEY, WINDOWS_KEY):
         if hasattr(config, key):
             delattr(config, key)
     config.save_pretrained(folder)

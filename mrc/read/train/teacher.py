@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrc.read.config import ReadConfig
-from mrc.read.predict.char_probs import read_grids
+from mrc.read.predict.char_probs import read_char_probs
 from mrc.read.predict.forward import Budget, Network
 from mrc.read.predict.groups import Group, batched
 from mrc.read.train_config import PassageTarget, SoftTarget, TrainingExample
 from mrc.text import passage_id
 from mrc.types import Passage
-from mrc.voting import CharProbs, vote
+from mrc.voting import CharProbs, average
 
 
 def soft_targets(
@@ -36,11 +36,11 @@ def soft_targets(
     for chunk in batched(examples, config.chunk_size):
         groups = [Group(example.question, _passages(example)) for example in chunk]
         read = [
-            read_grids(member, groups, config=config, budget=budget, temperature=temperature)
+            read_char_probs(member, groups, config=config, budget=budget, temperature=temperature)
             for member, budget in zip(members, budgets, strict=True)
         ]
         targets.extend(
-            _target([vote(own) for own in zip(*question, strict=True)]) for question in zip(*read, strict=True)
+            _target([average(own) for own in zip(*question, strict=True)]) for question in zip(*read, strict=True)
         )
     return targets
 

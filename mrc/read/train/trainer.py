@@ -106,6 +106,7 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
         seed=job.seed,
         exact_match_features=config.exact_match_features,
         morphemes=config.experimental.morphemes,
+        windows=config.windows,
         attention_dropout=config.attention_dropout,
     )
     check_tokenizer(tokenizer, model.encoder, job.start)
