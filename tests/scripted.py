@@ -11,9 +11,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from labeler.demo.world import make_world
 
 from labeler.core.runtime import Runtime
-from labeler.demo.world import make_world
 from mrc.ranking import Ranked
 from mrc.read.predict.groups import Group
 from mrc.types import Answer, Passage

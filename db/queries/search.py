@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
-from db.engine import Session
 
+from db.engine import Session
 from db.errors import NotFound
 from db.models import Label, LabelAnswer, Passage, Question
 from db.queries.corpus import passages

@@ -9,8 +9,7 @@ from enum import StrEnum
 from db.rows import Counts
 from labeler.evaluation.pseudo_precision import PseudoPrecision
 from labeler.review.statistics import ProjectSummary, ReviewStatistics
-from mrc.calibration.selective import ReleaseRule
-from mrc.calibration.selective import ReliabilityBin
+from mrc.calibration.selective import ReleaseRule, ReliabilityBin
 
 
 @dataclass(frozen=True, slots=True)

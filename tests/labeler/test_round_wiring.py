@@ -19,7 +19,7 @@ from labeler.evaluation import end_to_end
 from labeler.rounds import history, machine
 from labeler.rounds.drift import signs
 from labeler.rounds.steps import training
-from mrc.calibration.calibrate import release_threshold
+from mrc.calibration.selective import release_threshold
 from mrc.metrics import exact_match
 from tests.scripted import make_releasing, scripted
 

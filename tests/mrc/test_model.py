@@ -447,7 +447,7 @@ def test_workers_take_their_memory_from_the_system_once():
 def test_without_a_network_a_hub_name_fails_at_once_and_the_message_says_so(monkeypatch, offline):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
-    with pytest.raises(BadCheckpoint, match="no such folder, and no network to look for the model on the hub$"):
+    with pytest.raises(BadCheckpoint, match=r"no such folder, and no network to look for the model on the hub$"):
         Reader.load("no-such-owner/no-such-model")
 
 
@@ -481,9 +481,9 @@ def test_no_pairs_give_no_predictions(folder):
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ({"question": QUESTION, "context": PASSAGE}, "a list of .* pairs, not a dict"),
+        ({"question": QUESTION, "context": PASSAGE}, r"a list of .* pairs, not a dict"),
         ([{"question": QUESTION, "context": PASSAGE}], "pairs of two strings, not dict {'question'"),
-        (QUESTION, "a list of .* pairs, not a str"),
+        (QUESTION, r"a list of .* pairs, not a str"),
         ((QUESTION, PASSAGE), "pairs of two strings, not str 'Who"),
         ([(QUESTION, PASSAGE, "more")], "pairs of two strings, not tuple"),
         ([(QUESTION, None)], "pairs of two strings, not tuple"),
