@@ -11,7 +11,7 @@ from typing import Any
 from labeler.ablation import PARTS, Sizes
 from labeler.core.errors import ConfigError
 from labeler.core.files import atomic_folder, read_text
-from labeler.importing.import_plan import document_id, wording
+from labeler.importing.conflicts import document_id, question_hash
 from labeler.importing.splits import Item, SplitPlan, assign, split_groups
 from mrc.analyzers import detect_language
 from mrc.errors import DataError
@@ -97,7 +97,7 @@ def _split_groups(examples: Sequence[Example], split_by: str) -> dict[str, str]:
     def place(example: Example) -> str:
         return document_of(example) if split_by == "document" else passage_id(example.context)
 
-    keys = ((example.id, wording(example.question), place(example)) for example in examples)
+    keys = ((example.id, question_hash(example.question), place(example)) for example in examples)
     return split_groups(Item(id_, (("wording", words), ("place", where))) for id_, words, where in keys)
 
 

@@ -1,1 +1,1 @@
-"""Import: files of every format become passages, questions and labels, split by whole groups."""
+"""Import files of every format as passages, questions and labels, split by whole groups."""

@@ -1,4 +1,4 @@
-"""Adding what files hold to a workspace: all of a file in one transaction or nothing, twice the same as once."""
+"""Import files into a workspace: each in one transaction; importing a file again changes nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from db import queries, store
 from db.store.corpus import move
 from labeler.core.errors import ImportRefused
+from labeler.importing.conflicts import Stored
 from labeler.importing.formats import Content, read_content
-from labeler.importing.import_plan import Intake, Stored, take_in
+from labeler.importing.import_plan import ImportPlan, plan_import
 from labeler.importing.splits import ROLES, SplitPlan
 from mrc.squad import Rejected
 
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
     from db.rows import NewImport, Undone
 
 CORPUS = "corpus"
-SPLIT = "split"  # the role of an import whose questions got their roles from a plan
+SPLIT = "split"  # role of an import that a plan split
 SPLIT_BY = ("paragraph", "document")
 SPLIT_BY_KEY = "split_by"  # in meta
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What was added. A count is of rows that were not there before; `splits` counts every accepted question."""
+    """Counts of new rows; `splits` counts every accepted question by role."""
 
     imports: tuple[int, ...] = ()  # ids, for undo_import
     passages: int = 0
     questions: int = 0
     labels: int = 0
-    hidden: int = 0  # pool questions whose answers were kept aside
-    duplicates: int = 0  # questions known already, and new ones that repeat another's wording and context
+    hidden: int = 0  # pool questions with hidden answers
+    duplicates: int = 0  # questions stored already, and new ones with the text and context of another
     rejected: tuple[Rejected, ...] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
-    shared_documents: int = 0  # documents with paragraphs on more than one side: the coarser level
+    shared_documents: int = 0  # documents with paragraphs in more than one split
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: ImportReport) -> ImportReport:
@@ -66,13 +67,13 @@ def import_files(
     seed: int = 0,
     split_by: str | None = None,
 ) -> ImportReport:
-    """What the files added, each in a transaction of its own: either under one role, or split by a plan.
+    """Import files, each in its own transaction, under one role or split by a plan; return what was added.
 
-    `role`: corpus (passages only), gold, calibration, dev, test or pool. `split_by`: paragraph or document; default
-    what the workspace began with, paragraph at first. A file imported before adds nothing, and the report says so.
+    `role`: corpus (passages only), gold, calibration, dev, test or pool. `split_by`: paragraph or document; default:
+    that of the first import, else paragraph. A file imported before adds nothing, and the report says so.
 
     Raises:
-        ImportRefused: nothing of a file can be used, or split_by is not the workspace's.
+        ImportRefused: no row of a file can be imported, or split_by is not that of the workspace.
         DataError, FileError, OSError: a file cannot be read. Files before it stay imported.
     """
     if (role is None) == (split is None):
@@ -80,7 +81,7 @@ def import_files(
     if role is not None and role not in (CORPUS, *ROLES):
         raise ValueError(f"role must be one of {', '.join((CORPUS, *ROLES))}, not {role!r}")
     if split is not None and len(files) != 1:
-        raise ImportRefused("--split takes one file: its counts are those of one file's questions")
+        raise ImportRefused("--split takes one file: its counts are questions of one file")
     report = ImportReport()
     for name in files:
         content = read_content(name, format=format)
@@ -90,7 +91,7 @@ def import_files(
 
 
 def undo_import(database: Database, import_id: int) -> Undone:
-    """What undoing took away: rows that no other import brought. Raises db.errors.NotFound, Conflict."""
+    """Undo an import: deactivate rows that no other import has. Raises db.errors.NotFound, Conflict."""
     with database.write() as session:
         return store.undo_import(session, import_id)
 
@@ -110,42 +111,42 @@ def _import_one(
         note = f"{name}: its {len(content.questions)} questions were left out: --as corpus takes passages only"
         content = replace(content, questions=(), notes=(*content.notes, note))
     level = _split_by(session, split_by) if content.questions else SPLIT_BY[0]
-    intake = take_in(content, _stored(session, content, level), role=plan or role, seed=seed, split_by=level)
-    if role != CORPUS and not intake.questions:
-        raise _all_rejected(name, intake.rejected or (Rejected(name, "no role has room for a whole unit"),))
-    new = intake.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
-    return _write(session, intake, new, content.notes)
+    import_plan = plan_import(content, _stored(session, content, level), role=plan or role, seed=seed, split_by=level)
+    if role != CORPUS and not import_plan.questions:
+        raise _all_rejected(name, import_plan.rejected or (Rejected(name, "no count holds a whole split group"),))
+    new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
+    return _write(session, import_plan, new, content.notes)
 
 
 def _check_usable(name: str, content: Content, role: str) -> None:
-    """Raises ImportRefused where nothing in the file is of use for the role."""
+    """Raise ImportRefused if the file has nothing to import under the role."""
     if content.passages if role == CORPUS else content.questions:
         return
     if content.rejected:
         raise _all_rejected(name, content.rejected)
     wanted = "passage" if role == CORPUS else "question"
     hint = "; passages alone are imported --as corpus" if content.passages else ""
-    raise ImportRefused(f"{name}: holds no {wanted}{hint}")
+    raise ImportRefused(f"{name}: no {wanted} in it{hint}")
 
 
 def _all_rejected(name: str, rejected: Sequence[Rejected]) -> ImportRefused:
     first = rejected[0]
-    return ImportRefused(f"{name}: nothing in it can be imported, {len(rejected)} rejected; {first.where}: {first.why}")
+    return ImportRefused(f"{name}: nothing can be imported, {len(rejected)} rejected; {first.where}: {first.why}")
 
 
 def _split_by(session: Session, wanted: str | None) -> str:
-    """The level of splitting, stored by the first import that needs it. Raises ImportRefused if it would change."""
+    """Return the level of splitting, which the first import stores. Raises ImportRefused if it would change."""
     stored = queries.get_meta(session, SPLIT_BY_KEY)
     if stored is None:
         stored = wanted or SPLIT_BY[0]
         store.set_meta(session, SPLIT_BY_KEY, stored)
     if wanted not in (None, stored):
-        raise ImportRefused(f"this workspace is split by {stored} for good; make another one to split by {wanted}")
+        raise ImportRefused(f"this workspace is split by {stored}; create another one to split by {wanted}")
     return stored
 
 
 def _stored(session: Session, content: Content, split_by: str) -> Stored:
-    """What the database holds that the content may meet."""
+    """Return the stored rows that the content may meet."""
     if not content.questions:
         return Stored()
     rows = queries.questions(session, active=False)
@@ -162,9 +163,9 @@ def _stored(session: Session, content: Content, split_by: str) -> Stored:
     )
 
 
-def _write(session: Session, intake: Intake, new: NewImport, notes: tuple[str, ...]) -> ImportReport:
-    for role in sorted(set(intake.moved.values())):
-        move(session, [key for key, moved in intake.moved.items() if moved == role], role, imported=True)
+def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:
+    for role in sorted(set(import_plan.moved.values())):
+        move(session, [key for key, moved in import_plan.moved.items() if moved == role], role, imported=True)
     added = store.add_import(session, new)
     return ImportReport(
         imports=(added.import_id,),
@@ -172,9 +173,9 @@ def _write(session: Session, intake: Intake, new: NewImport, notes: tuple[str, .
         questions=added.questions,
         labels=added.labels,
         hidden=len(new.hidden),
-        duplicates=intake.duplicates,
-        rejected=intake.rejected,
+        duplicates=import_plan.duplicates,
+        rejected=import_plan.rejected,
         splits=new.counts["splits"],
-        shared_documents=intake.shared_documents,
-        notes=notes + intake.notes,
+        shared_documents=import_plan.shared_documents,
+        notes=notes + import_plan.notes,
     )

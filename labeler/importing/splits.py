@@ -1,7 +1,7 @@
-"""Which side of a split each question stands on: whole units, seeded order, counts "at most". Pure.
+"""Assign questions to splits: whole split groups, in seeded order, with counts as maxima. Pure.
 
-A unit is a connected component of questions that share a paragraph (or a document) or a normalised text; it is
-never torn apart, so nothing that a reader trained on comes back in a test.
+A split group is a connected component of questions that share a paragraph (or a document) or a normalised text. It
+stays in one split, so that no training question recurs in a test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REST = "rest"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A question as splitting sees it: it may not be parted from what shares a key (paragraph, wording)."""
+    """A question with the keys (paragraph or document, text) that keep it in the split of others with the same key."""
 
     id: str
     keys: tuple[Hashable, ...]
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Wanted counts as written; `rest` takes the units that no count has room for, None: they are left out."""
+    """Wanted counts, in order; the role `rest` gets the groups that no count has room for; None leaves them out."""
 
     counts: tuple[tuple[str, int], ...]
     rest: str | None
@@ -38,7 +38,7 @@ class SplitPlan:
 
 
 def parse_split(text: str) -> SplitPlan:
-    """The plan written as `gold=1000,dev=500,test=1500,pool=rest`. Raises ValueError with what is wrong."""
+    """Parse `gold=1000,dev=500,test=1500,pool=rest`. Raises ValueError that says what is wrong."""
     counts: list[tuple[str, int]] = []
     rest: str | None = None
     for part in text.split(","):
@@ -49,7 +49,7 @@ def parse_split(text: str) -> SplitPlan:
             raise ValueError(f"{role} is named twice")
         if count == REST:
             if rest is not None:
-                raise ValueError(f"both {rest} and {role} want the rest")
+                raise ValueError(f"{rest} and {role} cannot both be the rest")
             rest = role
         elif count.isascii() and count.isdigit() and int(count) > 0:
             counts.append((role, int(count)))
@@ -59,7 +59,7 @@ def parse_split(text: str) -> SplitPlan:
 
 
 def split_groups(items: Iterable[Item]) -> dict[str, str]:
-    """The unit of each question id: connected components over shared keys, each named by a hash of its lowest id."""
+    """Return the split group of each question id: connected components over shared keys, named by their lowest id."""
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:
@@ -74,18 +74,18 @@ def split_groups(items: Iterable[Item]) -> dict[str, str]:
         for key in item.keys:
             one, other = root(holder.setdefault(key, item.id)), root(item.id)
             parent[max(one, other)] = min(one, other)  # the root of a component is its lowest id
-    return {node: unit_name(root(node)) for node in parent}
+    return {node: group_name(root(node)) for node in parent}
 
 
-def unit_name(lowest_id: str) -> str:
-    """The name of the unit whose lowest question id is given; short, whatever the id looks like."""
+def group_name(lowest_id: str) -> str:
+    """Return the name of the split group with this lowest question id: a short hash."""
     return hashlib.sha256(lowest_id.encode()).hexdigest()[:16]
 
 
 def assign(split_group_of: Mapping[str, str], plan: SplitPlan, *, seed: int) -> dict[str, str]:
-    """The role of each question id: units in seeded order, each to the first role of the plan with room for all of it.
+    """Return the role of each question id: groups in seeded order, each to the first role with room for all of it.
 
-    Counts are "at most". Questions of a unit for which nothing has room, with no rest, are missing from the answer.
+    Counts are maxima. Without a rest, the result lacks questions of groups that no role has room for.
     """
     members_of: defaultdict[str, list[str]] = defaultdict(list)
     for question_id in sorted(split_group_of):
@@ -105,7 +105,7 @@ def assign(split_group_of: Mapping[str, str], plan: SplitPlan, *, seed: int) -> 
 
 
 def hold_out(sizes: Mapping[str, int], share: float, *, rng: np.random.Generator) -> set[str]:
-    """The units to hold out, given the questions of each: at most `share` (0-1) of all questions, drawn by `rng`."""
+    """Draw the groups to hold out, given their sizes in questions: at most `share` (0-1) of all questions."""
     if not 0 <= share < 1:
         raise ValueError(f"share must be at least 0 and below 1, not {share}")
     room = int(share * sum(sizes.values()) + 1e-9)  # 0.29 * 100 is 28.999999999999996

@@ -1,4 +1,4 @@
-"""Export and conversion: what leaves, with which provenance, in every format; what a reader is taught."""
+"""Export and conversion: exported labels with their provenance in every format; training examples."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def exported(database: Database, path: Path, **options: Any) -> list[dict[str, A
     return [json.loads(line) for line in path.read_bytes().decode().split("\n")[:-1]]
 
 
-def test_what_leaves_is_live_released_and_not_from_a_held_out_passage(database: Database, tmp_path: Path) -> None:
+def test_exported_labels_are_live_and_released_and_not_from_a_held_out_passage(
+    database: Database, tmp_path: Path
+) -> None:
     rows = exported(database, tmp_path / "a.jsonl")
     assert [(row["id"], row["kind"]) for row in rows] == [
         ("g1", "gold"),
@@ -109,13 +111,13 @@ def test_what_leaves_is_live_released_and_not_from_a_held_out_passage(database: 
     ]
 
 
-def test_kinds_and_roles_choose_what_leaves(database: Database, tmp_path: Path) -> None:
+def test_kinds_and_roles_select_the_exported_labels(database: Database, tmp_path: Path) -> None:
     assert [row["id"] for row in exported(database, tmp_path / "a", kinds=["human"])] == ["p1", "p5"]
     assert [row["id"] for row in exported(database, tmp_path / "b", roles=["gold"])] == ["g1", "g2"]
     assert [row["id"] for row in exported(database, tmp_path / "c", roles=["test", "gold"])] == ["g1", "g2", "t1"]
 
 
-def test_a_label_says_where_it_came_from(database: Database, tmp_path: Path) -> None:
+def test_an_exported_label_has_its_provenance(database: Database, tmp_path: Path) -> None:
     rows = {row["id"]: row for row in exported(database, tmp_path / "a.jsonl")}
     names = ("role", "round", "model", "index", "calibrator", "threshold", "confidence", "reviewer")
     assert [rows["p3"][name] for name in names] == ["pool", 0, "m" * 64, "i" * 64, "c" * 64, 0.9, 0.95, None]
@@ -123,7 +125,7 @@ def test_a_label_says_where_it_came_from(database: Database, tmp_path: Path) -> 
     assert [rows["g1"][name] for name in names] == ["gold", None, None, None, None, None, None, None]
 
 
-def test_answers_stand_at_their_offsets_and_texts_are_unaltered(database: Database, tmp_path: Path) -> None:
+def test_answers_are_at_their_offsets_and_texts_are_unaltered(database: Database, tmp_path: Path) -> None:
     rows = exported(database, tmp_path / "a.jsonl")
     assert rows[0]["context"] == GOLD
     assert rows[0]["answers"] == {
@@ -208,14 +210,14 @@ def test_nothing_to_export_is_an_error_and_writes_nothing(database: Database, tm
 
 
 @pytest.mark.parametrize("wrong", [{"format": "xml"}, {"kinds": ["silver"]}, {"roles": ["train"]}])
-def test_a_word_that_is_not_known_is_a_bug_of_the_caller(
+def test_an_unknown_format_kind_or_role_is_a_value_error(
     database: Database, tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match="must be one of"):
         export_labels(database, tmp_path / "a", **{"format": "jsonl", **wrong})
 
 
-def test_a_reader_is_taught_the_most_frequent_gold_and_shown_passages_as_negatives(database: Database) -> None:
+def test_a_reader_trains_on_the_most_frequent_gold_and_on_shown_passages_as_negatives(database: Database) -> None:
     with database.read() as session:
         taught = {example.id: example for example in training_examples(queries.training_labels(session))}
     assert set(taught) == {"g1", "g2", "p1", "p3", "p4", "p5"}
@@ -233,7 +235,7 @@ def test_a_reader_is_taught_the_most_frequent_gold_and_shown_passages_as_negativ
     assert (taught["p4"].weight, taught["p4"].human_labelled, taught["p1"].human_labelled) == (0.25, False, True)
 
 
-def test_a_prediction_is_stored_with_the_mass_of_its_best_answer() -> None:
+def test_a_prediction_is_stored_with_the_score_of_its_best_answer() -> None:
     answers = (Answer("7", "a", 15, 16, 0.6, 0.4), Answer("arches", "b", 17, 23, 0.3, 0.3))
     hits = (Hit("a", 0, 9.5), Hit("b", 1, 3.25))
     row = new_prediction(Prediction("q", answers, 0.1, hits, {"margin": 0.3}))

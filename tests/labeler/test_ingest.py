@@ -1,4 +1,4 @@
-"""Import: what files of every format bring, what is refused and why, twice the same as once, undone."""
+"""Import: every format, rejected rows and refused files with reasons, repeated imports, undone imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from db.rows import SpanRow
 from labeler.core.errors import FileError, ImportRefused
 from labeler.core.workspace import create_workspace
 from labeler.importing.formats import read_content
-from labeler.importing.import_plan import Stored, side, stored_split_groups, take_in
+from labeler.importing.conflicts import Stored, side
+from labeler.importing.import_plan import plan_import, stored_split_groups
 from labeler.importing.ingest import ImportReport, import_files, undo_import
 from labeler.importing.splits import SplitPlan, parse_split
 from mrc.errors import DataError
@@ -76,7 +77,7 @@ WHEN = qa("q2", "When was the mill built?", ("1830", MILL.index("1830")))
 BELL = qa("q3", "누가 종을 울리나?", ("나루", TOWER.index("나루")))
 
 
-# --- what each format brings -------------------------------------------------------------------------------------
+# --- formats -----------------------------------------------------------------------------------------------------
 
 
 def as_squad(path: Path) -> str:
@@ -115,7 +116,7 @@ def as_hf(path: Path) -> str:
 
 
 @pytest.mark.parametrize("write", [as_squad, as_jsonl, as_csv, as_hf])
-def test_every_format_brings_the_same_questions_and_answers(tmp_path: Path, database: Database, write: Any) -> None:
+def test_every_format_is_read_as_the_same_questions_and_answers(tmp_path: Path, database: Database, write: Any) -> None:
     report = import_files(database, [write(tmp_path)], role="gold")
     assert counts(report) == (2, 3, 3, 0)
     assert report.rejected == ()
@@ -130,7 +131,7 @@ def test_every_format_brings_the_same_questions_and_answers(tmp_path: Path, data
     assert {row.text for row in texts.values()} == {MILL, TOWER}
 
 
-def test_the_guid_of_klue_is_an_id_and_its_impossible_questions_are_no_answers(
+def test_the_guid_of_klue_is_an_id_and_its_impossible_questions_have_no_answer(
     tmp_path: Path, database: Database
 ) -> None:
     question = {"guid": "klue-1", "question": "Who burnt the mill?", "answers": [], "is_impossible": True}
@@ -175,7 +176,7 @@ def test_a_question_without_a_context_is_a_pool_question(tmp_path: Path, databas
     assert counts(report) == (0, 2, 0, 0)
 
 
-def test_questions_of_a_corpus_file_are_left_out_and_that_is_said(tmp_path: Path, database: Database) -> None:
+def test_questions_of_a_corpus_file_are_left_out_with_a_note(tmp_path: Path, database: Database) -> None:
     report = import_files(database, [as_squad(tmp_path)], role="corpus")
     assert counts(report) == (2, 0, 0, 0)
     assert "its 3 questions were left out" in report.notes[0]
@@ -216,22 +217,22 @@ def test_an_answer_that_is_not_at_its_offset_is_moved_if_it_occurs_once(
         ({"answers": {"text": ["Mara"], "answer_start": []}}, "lists of equal length"),
         ({"answer": "1830", "answer_start": "x"}, "answer_start must be a whole number, not 'x'"),
         ({"answer": 1830}, "answer must be text, not a number"),
-        ({"answer": "Mara", "context": None}, "an answer without the context that it stands in"),
-        ({"is_impossible": True, "context": None}, "is_impossible without a context"),
-        ({"is_impossible": True, "answer": "1830"}, "is_impossible is true, yet it has answers"),
+        ({"answer": "Mara", "context": None}, "an answer needs its context"),
+        ({"is_impossible": True, "context": None}, "is_impossible needs a context"),
+        ({"is_impossible": True, "answer": "1830"}, "is_impossible is true, but it has answers"),
         ({"is_impossible": "perhaps"}, "is_impossible must be true or false, not 'perhaps'"),
         ({}, "a gold question needs an answer, or is_impossible with its context"),
-        ({"answer": "1830", "id": "x" * 256}, "the id is 256 characters long, 255 are allowed"),
-        ({"answer": "1830", "question": "x" * 10_001}, "the question is 10,001 characters long"),
+        ({"answer": "1830", "id": "x" * 256}, "the id has 256 characters; at most 255 are allowed"),
+        ({"answer": "1830", "question": "x" * 10_001}, "the question has 10,001 characters"),
         ({"answer": "1830", "question": " "}, "the question is empty"),
         ({"answer": "1830", "question": "a\x00"}, "the question holds a NUL character at offset 1"),
         ({"answer": "1830", "question": "\ud800"}, "the question holds half a surrogate pair (U+D800) at offset 0"),
         ({"answer": "1830", "context": "1830\ud800"}, "the passage holds half a surrogate pair"),
         ({"answer": "1830", "context": "1830\x00"}, "the passage holds a NUL character at offset 4"),
-        ({"answer": "1830", "context": "1830" + "x" * 1_000_000}, "the passage is 1,000,004 characters long"),
+        ({"answer": "1830", "context": "1830" + "x" * 1_000_000}, "the passage has 1,000,004 characters"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_listed_with_its_place_and_the_rest_comes_in(
+def test_a_rejected_row_is_listed_with_its_place_and_the_others_are_imported(
     tmp_path: Path, database: Database, record: dict[str, Any], why: str
 ) -> None:
     good = {**WHEN, "context": MILL}
@@ -283,18 +284,18 @@ def test_any_span_of_any_text_comes_back_from_a_file_at_its_offset(
         ("a.json", b"", FileError, "the file is empty"),
         ("a.json", b'{"data": [}', DataError, "line 1 column 11"),
         ("a.json", b'{"data": [{"paragraphs": [{}]}]}', DataError, "data[0].paragraphs[0].context: missing"),
-        ("a.json", b'{"data": []}', ImportRefused, "holds no question"),
+        ("a.json", b'{"data": []}', ImportRefused, "no question in it"),
         ("a.json", b"[" * 100_000, DataError, "nested too deeply"),
         ("a.jsonl", b'{"question": "Who?"}\n{"question"', ImportRefused, "line 2 column"),
         ("a.jsonl", b"[1]\n", ImportRefused, "line 1: a JSON object is needed"),
-        ("a.jsonl", b"\n\n", ImportRefused, "holds no question"),
+        ("a.jsonl", b"\n\n", ImportRefused, "no question in it"),
         ("a.jsonl", b'{"question": 1}\n{"question": 2}\n', ImportRefused, "2 rejected; "),
         ("a.csv", b"a,b\n1,2\n", ImportRefused, "line 1: the first row must name the fields"),
         ("a.csv", b"question,question\n1,2\n", ImportRefused, "the field 'question' is named twice"),
-        ("a.csv", b"question,id\n1\n", ImportRefused, "line 2: 1 cells under 2 names"),
+        ("a.csv", b"question,id\n1\n", ImportRefused, "line 2: 1 cells, but 2 field names"),
         ("a.csv", b'question,id\n"a"b,1\n', ImportRefused, "line 2: not CSV"),
         ("a.txt", b"words", ImportRefused, "passages alone are imported --as corpus"),
-        ("a.xyz", b"words", ImportRefused, "cannot tell the format from the name"),
+        ("a.xyz", b"words", ImportRefused, "the name does not show the format"),
         ("a.jsonl", "질문".encode() + b"\xb0\xa1", FileError, "byte 6 is not UTF-8"),
     ],
 )
@@ -310,7 +311,7 @@ def test_a_broken_file_is_refused_in_one_line_and_changes_nothing(
         assert (queries.imports(session), queries.questions(session), queries.corpus_ids(session)) == ([], [], [])
 
 
-def test_a_line_too_long_to_be_a_record_is_refused_without_reading_on(tmp_path: Path, database: Database) -> None:
+def test_a_line_too_long_for_a_record_is_refused_before_the_rest_is_read(tmp_path: Path, database: Database) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"question": "' + b"x" * (17 << 20) + b'"}')
     with pytest.raises(ImportRefused, match="line 1: over 16,777,216 characters long"):
         import_files(database, [str(tmp_path / "a.jsonl")], role="pool")
@@ -319,7 +320,7 @@ def test_a_line_too_long_to_be_a_record_is_refused_without_reading_on(tmp_path: 
         import_files(database, [str(tmp_path / "a.csv")], role="pool")
 
 
-def test_a_missing_file_and_a_folder_without_texts_are_told_apart(tmp_path: Path, database: Database) -> None:
+def test_a_missing_file_and_a_folder_without_texts_have_different_errors(tmp_path: Path, database: Database) -> None:
     with pytest.raises(ImportRefused, match="no such file or folder"):
         import_files(database, [str(tmp_path / "none.json")], role="gold")
     (tmp_path / "empty").mkdir()
@@ -332,7 +333,7 @@ def test_a_saved_dataset_of_several_splits_asks_which_one(tmp_path: Path, databa
 
     one = datasets.Dataset.from_list([{"text": MILL}])
     datasets.DatasetDict({"train": one, "dev": one}).save_to_disk(str(tmp_path / "hf"))
-    with pytest.raises(ImportRefused, match="holds the splits dev, train; name one"):
+    with pytest.raises(ImportRefused, match="has the splits dev, train; name one"):
         import_files(database, [str(tmp_path / "hf")], role="corpus")
     assert import_files(database, [str(tmp_path / "hf" / "dev")], role="corpus").passages == 1
 
@@ -340,7 +341,7 @@ def test_a_saved_dataset_of_several_splits_asks_which_one(tmp_path: Path, databa
 # --- twice, contradicting, undone --------------------------------------------------------------------------------
 
 
-def test_a_file_imported_twice_is_there_once(tmp_path: Path, database: Database) -> None:
+def test_a_file_imported_twice_is_stored_once(tmp_path: Path, database: Database) -> None:
     file = as_squad(tmp_path)
     first = import_files(database, [file], role="gold")
     again = import_files(database, [file], role="gold")
@@ -360,7 +361,7 @@ def test_an_equal_id_with_different_content_is_rejected_in_a_file_and_across_fil
     other = qa("q1", "Who sold the mill?", ("Mara", MILL.rindex("Mara")))
     inside = import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO, other, WHO]))], role="gold")
     assert (inside.questions, inside.duplicates) == (1, 1)
-    assert [row.why for row in inside.rejected] == ["the id q1 comes twice with different content"]
+    assert [row.why for row in inside.rejected] == ["the id q1 occurs twice with different content"]
     moved = qa("q1", WHO["question"], ("Mara", MILL.rindex("Mara")))
     for number, changed in enumerate((other, moved)):
         file = squad(tmp_path / f"b{number}.json", (MILL, [changed, WHEN]))
@@ -369,7 +370,7 @@ def test_an_equal_id_with_different_content_is_rejected_in_a_file_and_across_fil
         assert "is stored with different" in report.rejected[0].why
 
 
-def test_questions_of_equal_wording_and_context_keep_their_rows_and_point_to_the_lowest_id(
+def test_questions_with_equal_text_and_context_keep_their_rows_and_point_to_the_lowest_id(
     tmp_path: Path, database: Database
 ) -> None:
     twins = [qa(key, text, ("1830", MILL.index("1830"))) for key, text in (("b", "WHEN was it?"), ("a", "When was it"))]
@@ -391,11 +392,11 @@ def test_questions_of_equal_wording_and_context_keep_their_rows_and_point_to_the
         (
             (MILL, [WHEN]),
             "test",
-            "its paragraph stands on the train side of the split and cannot be on the test side too",
+            "its paragraph is in the train split and cannot be in the test split too",
         ),
     ],
 )
-def test_a_later_file_may_not_put_a_question_or_a_paragraph_on_another_side(
+def test_a_later_file_cannot_put_a_question_or_a_paragraph_into_another_split(
     tmp_path: Path, database: Database, second: tuple[str, list[dict[str, Any]]], role: str, why: str
 ) -> None:
     import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]))], role="gold")
@@ -410,7 +411,7 @@ def test_gold_and_pool_may_share_a_paragraph(tmp_path: Path, database: Database)
     assert import_files(database, [squad(tmp_path / "b.json", (MILL, [WHEN]))], role="pool").rejected == ()
 
 
-def test_a_pool_question_that_comes_with_its_answer_as_gold_becomes_gold(tmp_path: Path, database: Database) -> None:
+def test_a_pool_question_imported_with_its_answer_as_gold_becomes_gold(tmp_path: Path, database: Database) -> None:
     import_files(database, [jsonl(tmp_path / "a.jsonl", {"id": "q1", "question": WHO["question"]})], role="pool")
     report = import_files(database, [squad(tmp_path / "b.json", (MILL, [WHO]))], role="gold")
     assert (report.rejected, report.labels) == ((), 1)
@@ -420,19 +421,19 @@ def test_a_pool_question_that_comes_with_its_answer_as_gold_becomes_gold(tmp_pat
 
 def test_split_by_document_refuses_a_second_paragraph_of_a_known_document(tmp_path: Path, database: Database) -> None:
     import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]))], role="gold", split_by="document")
-    with pytest.raises(ImportRefused, match="its document stands on the train side"):
+    with pytest.raises(ImportRefused, match="its document is in the train split"):
         import_files(database, [squad(tmp_path / "b.json", (TOWER, [BELL]))], role="dev")
     elsewhere = squad(tmp_path / "c.json", (TOWER, [BELL]), title="Tower")
     assert import_files(database, [elsewhere], role="dev").questions == 1
 
 
-def test_the_level_of_splitting_stays_what_it_was_at_first(tmp_path: Path, database: Database) -> None:
+def test_the_first_import_fixes_the_level_of_splitting(tmp_path: Path, database: Database) -> None:
     import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]))], role="gold")
-    with pytest.raises(ImportRefused, match="split by paragraph for good"):
+    with pytest.raises(ImportRefused, match="split by paragraph"):
         import_files(database, [squad(tmp_path / "b.json", (TOWER, [BELL]))], role="gold", split_by="document")
 
 
-def test_an_undone_import_is_gone_and_comes_back_under_any_role(tmp_path: Path, database: Database) -> None:
+def test_an_undone_import_can_be_imported_again_under_any_role(tmp_path: Path, database: Database) -> None:
     file = as_squad(tmp_path)
     first = import_files(database, [file], role="dev")
     undone = undo_import(database, first.imports[0])
@@ -447,7 +448,7 @@ def test_an_undone_import_is_gone_and_comes_back_under_any_role(tmp_path: Path, 
         undo_import(database, first.imports[0])
 
 
-def test_once_a_round_has_run_an_undone_import_keeps_its_side(tmp_path: Path, database: Database) -> None:
+def test_once_a_round_has_run_an_undone_import_keeps_its_split(tmp_path: Path, database: Database) -> None:
     first = import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]))], role="dev")
     undo_import(database, first.imports[0])
     with database.write() as session:
@@ -458,13 +459,13 @@ def test_once_a_round_has_run_an_undone_import_keeps_its_side(tmp_path: Path, da
         1,
         [
             "it is stored as dev and cannot be gold: its import was undone, but rounds have run since",
-            "its paragraph stands on the dev side of the split and cannot be on the train side too",
+            "its paragraph is in the dev split and cannot be in the train split too",
         ],
     )
     assert import_files(database, [squad(tmp_path / "c.json", (MILL, [WHO]))], role="dev").rejected == ()
 
 
-def test_a_passage_that_a_person_answered_from_has_a_side(tmp_path: Path, database: Database) -> None:
+def test_a_passage_with_a_human_answer_belongs_to_a_split(tmp_path: Path, database: Database) -> None:
     import_files(database, [jsonl(tmp_path / "a.jsonl", {"text": MILL}, {"text": TOWER})], role="corpus")
     import_files(database, [jsonl(tmp_path / "b.jsonl", {"id": "p", "question": "Which year?"})], role="pool")
     start = MILL.index("1830")
@@ -474,15 +475,15 @@ def test_a_passage_that_a_person_answered_from_has_a_side(tmp_path: Path, databa
     assert [row.where for row in report.rejected] == [f"{tmp_path / 'c.json'}: id q1"]
 
 
-def test_a_later_question_on_a_known_paragraph_joins_its_unit(tmp_path: Path, database: Database) -> None:
+def test_a_later_question_on_a_stored_paragraph_joins_its_split_group(tmp_path: Path, database: Database) -> None:
     import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]), (TOWER, [BELL]))], role="gold")
     import_files(database, [squad(tmp_path / "b.json", (MILL, [WHEN]))], role="gold")
     with database.read() as session:
-        unit = {row.id: row.split_group for row in queries.questions(session)}
-    assert unit["q2"] == unit["q1"] != unit["q3"]
+        group = {row.id: row.split_group for row in queries.questions(session)}
+    assert group["q2"] == group["q1"] != group["q3"]
 
 
-def test_a_later_question_ties_two_stored_units_together(tmp_path: Path, database: Database) -> None:
+def test_a_later_question_joins_two_stored_split_groups(tmp_path: Path, database: Database) -> None:
     tie = qa("tie", "누가 종을 울리나", ("Mara", MILL.index("Mara")))
     for name, paragraph in (("a", (MILL, [WHO])), ("b", (TOWER, [BELL])), ("c", (MILL, [tie]))):
         import_files(database, [squad(tmp_path / f"{name}.json", paragraph)], role="gold")
@@ -502,7 +503,7 @@ def test_gold_that_a_round_held_out_stays_held_out_when_its_file_has_grown(tmp_p
         assert queries.question(session, "q1").role == "calibration"
 
 
-def test_what_another_import_also_brought_survives_an_undo(tmp_path: Path, database: Database) -> None:
+def test_rows_of_another_import_survive_an_undo(tmp_path: Path, database: Database) -> None:
     first = import_files(database, [squad(tmp_path / "a.json", (MILL, [WHO]))], role="gold")
     import_files(database, [squad(tmp_path / "b.json", (MILL, [WHO, WHEN]))], role="gold")
     undo_import(database, first.imports[0])
@@ -511,7 +512,7 @@ def test_what_another_import_also_brought_survives_an_undo(tmp_path: Path, datab
         assert [label.question_id for label in queries.live_labels(session)] == ["q1", "q2"]
 
 
-def test_one_of_two_files_that_is_broken_leaves_the_other_imported(tmp_path: Path, database: Database) -> None:
+def test_a_broken_file_does_not_undo_the_file_imported_before_it(tmp_path: Path, database: Database) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError):
         import_files(database, [as_squad(tmp_path), str(tmp_path / "bad.json")], role="gold")
@@ -523,7 +524,7 @@ def test_one_of_two_files_that_is_broken_leaves_the_other_imported(tmp_path: Pat
 
 
 def world(path: Path, *, paragraphs: int = 30) -> str:
-    """Three questions a paragraph; the third is asked, word for word, of the next paragraph too."""
+    """Three questions a paragraph; the third is asked, with the same text, on the next paragraph too."""
     found = []
     for number in range(paragraphs):
         context = f"House {number} has {number + 100} windows and {number + 500} doors."
@@ -551,11 +552,9 @@ def world(path: Path, *, paragraphs: int = 30) -> str:
 PLAN = parse_split("gold=20,dev=10,test=20,pool=rest")
 
 
-def test_a_split_keeps_neighbours_together_and_hides_the_answers_of_the_pool(
-    tmp_path: Path, database: Database
-) -> None:
+def test_a_split_keeps_split_groups_whole_and_hides_the_answers_of_the_pool(tmp_path: Path, database: Database) -> None:
     report = import_files(database, [world(tmp_path / "a.json")], split=PLAN)
-    # units are pairs of paragraphs with 6 questions: 3 of them fit into 20, 1 into 10, and 90 - 18 - 6 - 18 are left
+    # split groups are pairs of paragraphs with 6 questions: 3 of them fit into 20, 1 into 10, and 90 - 18 - 6 - 18 are left
     assert report.splits == {"gold": 18, "dev": 6, "test": 18, "pool": 48}
     assert (report.questions, report.labels, report.hidden) == (90, 18 + 6 + 18, 48)
     assert report.shared_documents == 1
@@ -564,7 +563,7 @@ def test_a_split_keeps_neighbours_together_and_hides_the_answers_of_the_pool(
         pool = {row.id for row in rows if row.role == "pool"}
         assert {label.question_id for label in queries.live_labels(session)} == {row.id for row in rows} - pool
         assert set(hidden_answers.answers(session, pool)) == pool
-    for key in ("unit", "normalized", "context_id"):
+    for key in ("split_group", "normalized", "context_id"):
         sides: dict[str, set[str]] = {}
         for row in rows:
             sides.setdefault(getattr(row, key), set()).add(row.role)
@@ -579,7 +578,7 @@ def test_a_split_is_the_same_for_the_same_seed_whatever_the_order_of_the_file(tm
 
         return {
             row.id: row.role
-            for row in take_in(replace(content, questions=questions), Stored(), role=PLAN, seed=seed).questions
+            for row in plan_import(replace(content, questions=questions), Stored(), role=PLAN, seed=seed).questions
         }
 
     assert roles(content.questions, 1) == roles(content.questions[::-1], 1)
@@ -591,33 +590,35 @@ def test_without_a_rest_the_questions_beyond_the_counts_are_left_out_and_counted
 ) -> None:
     report = import_files(database, [world(tmp_path / "a.json")], split=SplitPlan((("gold", 20),), None))
     assert (report.questions, report.passages) == (18, 30)
-    assert report.notes == ("72 questions were left out: the split names no rest",)
+    assert report.notes == ("72 questions were left out: --split has no rest",)
 
 
-def test_a_split_that_asks_for_more_than_the_file_holds_says_who_goes_short(tmp_path: Path, database: Database) -> None:
+def test_a_split_that_wants_more_questions_than_the_file_has_says_which_roles_are_short(
+    tmp_path: Path, database: Database
+) -> None:
     plan = parse_split("gold=1000,dev=500,pool=rest")
     first, again = (import_files(database, [world(tmp_path / "a.json")], split=plan, seed=seed) for seed in (0, 1))
     assert first.notes == (
-        "fewer questions than --split asks for: gold 90 of 1000, dev 0 of 500, pool none; the file has 90",
+        "fewer questions than --split wants: gold 90 of 1000, dev 0 of 500, pool none; the file has 90",
     )
-    assert again.notes == ("90 questions keep the side on which they are stored, whatever --split says",)
+    assert again.notes == ("90 questions are stored already and keep their split",)
 
 
-def test_an_empty_file_in_a_folder_is_passed_over_and_told(tmp_path: Path, database: Database) -> None:
+def test_an_empty_file_in_a_folder_is_skipped_with_a_note(tmp_path: Path, database: Database) -> None:
     (tmp_path / "a.md").write_text("# A title\n\nAnd a text.")
     (tmp_path / "b.md").touch()
     report = import_files(database, [str(tmp_path)], role="corpus")
     assert report.passages
-    assert report.notes == (f"{tmp_path / 'b.md'}: the file is empty; passed over",)
+    assert report.notes == (f"{tmp_path / 'b.md'}: the file is empty and was skipped",)
 
 
-def test_a_document_stands_on_one_side_when_split_by_document(tmp_path: Path, database: Database) -> None:
+def test_split_by_document_keeps_a_document_in_one_split(tmp_path: Path, database: Database) -> None:
     report = import_files(database, [world(tmp_path / "a.json")], split=PLAN, split_by="document")
     assert report.splits == {"pool": 90}  # one document, too large for every count
     assert report.shared_documents == 0
 
 
-def test_a_split_file_that_has_grown_keeps_its_split_and_adds_what_contradicts_nothing(
+def test_a_split_file_that_has_grown_keeps_its_split_and_adds_rows_without_conflicts(
     tmp_path: Path, database: Database
 ) -> None:
     import_files(database, [world(tmp_path / "a.json", paragraphs=10)], split=PLAN)
@@ -630,7 +631,7 @@ def test_a_split_file_that_has_grown_keeps_its_split_and_adds_what_contradicts_n
     assert (report.questions, report.duplicates, report.rejected) == (6, 30, ())
 
 
-def test_two_sides_are_three_of_evaluation_and_one_of_teaching() -> None:
+def test_gold_and_pool_share_one_split_and_the_other_roles_have_their_own() -> None:
     assert {role: side(role) for role in ("gold", "pool", "dev", "test", "calibration")} == {
         "gold": "train",
         "pool": "train",
@@ -644,7 +645,7 @@ def test_two_sides_are_three_of_evaluation_and_one_of_teaching() -> None:
 
 
 @pytest.mark.skipif("LABELER_DATA" not in os.environ, reason="LABELER_DATA names no folder of development data")
-def test_korquad_dev_comes_in_whole(database: Database) -> None:
+def test_korquad_dev_is_imported_completely(database: Database) -> None:
     file = str(Path(os.environ["LABELER_DATA"]) / "KorQuAD_v1.0_dev.json")
     report = import_files(database, [file], split=parse_split("gold=1000,dev=500,test=1000,pool=rest"))
     assert (report.questions, report.rejected) == (5774, ())

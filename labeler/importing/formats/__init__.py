@@ -1,4 +1,4 @@
-"""Files of every format -> `Content`. Formats: squad, jsonl, csv, text (folders too), hf; auto goes by name."""
+"""Read files of every format as `Content`: squad, jsonl, csv, text (folders too), hf; auto goes by the name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUFFIXES = {
 
 
 def detect_format(name: str) -> str:
-    """The format of a file or folder, by its name or by what the folder holds. Raises ImportRefused."""
+    """Return the format of a file by its name, of a folder by its files. Raises ImportRefused."""
     from labeler.importing.formats.hf import is_saved_dataset
 
     path = Path(name)
@@ -34,12 +34,12 @@ def detect_format(name: str) -> str:
         raise ImportRefused(f"{name}: no such file or folder; a dataset on the hub needs --format hf")
     known = _SUFFIXES.get(path.suffix.lower())
     if known is None:
-        raise ImportRefused(f"{name}: cannot tell the format from the name; say --format {'|'.join(FORMATS[1:])}")
+        raise ImportRefused(f"{name}: the name does not show the format; give --format {'|'.join(FORMATS[1:])}")
     return known
 
 
 def read_content(name: str, *, format: str = "auto") -> Content:
-    """All that a file, folder or hub dataset holds. Raises ImportRefused, FileError, mrc.errors.DataError, OSError."""
+    """Read a file, folder or hub dataset. Raises ImportRefused, FileError, mrc.errors.DataError, OSError."""
     format = detect_format(name) if format == "auto" else format
     if format == "hf":
         from labeler.importing.formats.hf import read_dataset

@@ -1,4 +1,4 @@
-"""What a file brings, whatever its format: passages, questions, and what was left out and why."""
+"""The content of a file of any format: passages, questions, and rejected rows with their reasons."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mrc.squad import Rejected, anchor
 from mrc.text import passage_id, question_id
 from mrc.types import Example, Passage, Span
 
-MAX_PASSAGE = 1_000_000  # code points; longer ones are books, and would be read whole into every batch
+MAX_PASSAGE = 1_000_000  # code points; a longer one is a book, not a passage
 MAX_QUESTION = 10_000
-MAX_ID = 255  # of the database's column
+MAX_ID = 255  # characters of the database column
 
 
 @dataclass(frozen=True, slots=True)
 class FileQuestion:
-    """One question with its place in the file. `answers` are spans of `context`, the most frequent first."""
+    """A question with its place in the file. `answers` are spans of `context`, the most frequent first."""
 
     where: str
     id: str
@@ -31,21 +31,21 @@ class FileQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of a file or folder. `passages` hold each text once, the contexts of questions too, in file order."""
+    """All of a file or folder. `passages` has each text once, contexts of questions included, in file order."""
 
     sha256: str
     format: str
     passages: tuple[Passage, ...]
     questions: tuple[FileQuestion, ...] = ()
     rejected: tuple[Rejected, ...] = ()
-    notes: tuple[str, ...] = ()  # choices made for the user that they may want to know
+    notes: tuple[str, ...] = ()  # choices that the reader made, for the user to know
 
 
 Part = FileQuestion | Passage | Rejected
 
 
 def gather(parts: Iterable[tuple[str, Part]], *, sha256: str, format: str, notes: tuple[str, ...] = ()) -> Content:
-    """The content made of parts, each with its place; what fails a check is listed as rejected at that place."""
+    """Collect parts, each with its place, as content; parts that fail a check are rejected."""
     passages: dict[str, Passage] = {}
     questions: list[FileQuestion] = []
     rejected: list[Rejected] = []
@@ -65,13 +65,13 @@ def gather(parts: Iterable[tuple[str, Part]], *, sha256: str, format: str, notes
 
 
 def fault(part: Part) -> str | None:
-    """Why a part cannot be stored, or None."""
+    """Return why a part cannot be stored, or None."""
     if isinstance(part, Rejected):
         return None
     if isinstance(part, Passage):
         return _text_fault("passage", part.text, MAX_PASSAGE) or _text_fault("title", part.title or "-", MAX_QUESTION)
     if part.is_impossible is not None and part.context is None:
-        return "is_impossible without a context: it can be said of a passage only"
+        return "is_impossible needs a context"
     return (
         _text_fault("question", part.text, MAX_QUESTION)
         or _text_fault("id", part.id, MAX_ID)
@@ -83,18 +83,18 @@ def _text_fault(name: str, text: str, limit: int) -> str | None:
     if not text.strip():
         return f"the {name} is empty"
     if len(text) > limit:
-        return f"the {name} is {len(text):,} characters long, {limit:,} are allowed"
+        return f"the {name} has {len(text):,} characters; at most {limit:,} are allowed"
     why = text_fault(text)
     return why and f"the {name} holds {why}"
 
 
 def make_passage(text: str, title: str = "") -> Passage:
-    """The passage of a text. The id of one that UTF-8 cannot carry is empty; `fault` refuses it by its text."""
+    """Return the passage of a text. Without a valid UTF-8 form its id is empty, and `fault` rejects it."""
     return Passage(passage_id(text) if text_fault(text) is None else "", text, title)
 
 
 def from_example(example: Example, where: str) -> FileQuestion:
-    """The question of a SQuAD-style example."""
+    """Return the question of a SQuAD-style example."""
     context = make_passage(example.context, example.title)
     return FileQuestion(where, example.id, example.question, context, example.answers, example.is_impossible)
 
@@ -108,17 +108,17 @@ def make_question(
     answers: Iterable[tuple[str, int | None]],
     is_impossible: bool | None,
 ) -> Iterator[FileQuestion | Rejected]:
-    """The question, if anything of it can be used, after the answers of it that cannot.
+    """Yield the rejected answers, then the question if it is usable.
 
-    An answer without an offset, or not at its offset, is placed where its text stands if it does so exactly once.
+    An answer without an offset, or not at its offset, gets the offset of its text if that occurs exactly once.
     """
     given = list(answers)
     spans: Counter[Span] = Counter()
     if given and context is None:
-        yield Rejected(where, "an answer without the context that it stands in")
+        yield Rejected(where, "an answer needs its context")
         return
     if given and is_impossible:
-        yield Rejected(where, "is_impossible is true, yet it has answers")
+        yield Rejected(where, "is_impossible is true, but it has answers")
         return
     for answer, start in given:
         try:

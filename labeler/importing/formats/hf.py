@@ -13,11 +13,11 @@ from labeler.core.errors import ImportRefused
 from labeler.importing.formats.content import Content, Part, gather
 from labeler.importing.formats.records import parts
 
-MARKERS = ("dataset_info.json", "dataset_dict.json")  # what save_to_disk leaves in a folder
+MARKERS = ("dataset_info.json", "dataset_dict.json")  # files that save_to_disk writes
 
 
 def quiet_datasets() -> Any:
-    """The package `datasets`, which draws progress bars only where somebody watches."""
+    """Return the package `datasets`, with progress bars on a terminal only."""
     import datasets
 
     if not sys.stderr.isatty():
@@ -31,9 +31,9 @@ def is_saved_dataset(path: Path) -> bool:
 
 
 def read_dataset(name: str) -> Content:
-    """The content of a saved folder, or of `NAME:SPLIT` or `NAME:CONFIG:SPLIT` on the hub.
+    """Read a saved folder, or `NAME:SPLIT` or `NAME:CONFIG:SPLIT` on the hub.
 
-    Raises ImportRefused where there is no such dataset, no network, or several splits to choose from.
+    Raises ImportRefused without such a dataset or a network, and for several splits.
     """
     rows = _load_folder(Path(name)) if Path(name).exists() else _load_hub(name)
     digest = hashlib.sha256()
@@ -52,10 +52,10 @@ def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
     try:
         loaded = datasets.load_from_disk(str(path))
     except (ValueError, FileNotFoundError) as error:
-        raise ImportRefused(f"{path}: not a folder of datasets.save_to_disk: {_first_line(error)}") from error
+        raise ImportRefused(f"{path}: not written by datasets.save_to_disk: {_first_line(error)}") from error
     if isinstance(loaded, datasets.DatasetDict):
         splits = sorted(map(str, loaded))
-        raise ImportRefused(f"{path}: holds the splits {', '.join(splits)}; name one, such as {path / splits[0]}")
+        raise ImportRefused(f"{path}: has the splits {', '.join(splits)}; name one, such as {path / splits[0]}")
     rows: Iterable[Mapping[str, Any]] = loaded
     return rows
 
@@ -68,7 +68,7 @@ def _load_hub(name: str) -> Iterable[Mapping[str, Any]]:
     try:
         hub: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, *config, split=split)
     except (OSError, ValueError) as error:  # no network, no such dataset, no such split or configuration
-        raise ImportRefused(f"{name}: cannot be had from the hub: {_first_line(error)}") from error
+        raise ImportRefused(f"{name}: cannot be loaded from the hub: {_first_line(error)}") from error
     return hub
 
 

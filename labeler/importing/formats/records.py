@@ -1,17 +1,17 @@
-"""Flat records (a JSON line, a CSV row, a row of a Hugging Face dataset) -> questions and passages.
+"""Read flat records (a JSON line, a CSV row, a row of a Hugging Face dataset) as questions and passages.
 
 | field           | meaning                                                                                    |
 |-----------------|--------------------------------------------------------------------------------------------|
 | `question`      | the question; a record without one is a passage                                            |
-| `context`       | the passage that the question was asked on; may be left out                                |
+| `context`       | the passage that the question was asked on; optional                                       |
 | `text`          | the passage, in a record without a question                                                |
-| `title`         | of the document that the passage belongs to                                                |
-| `id`            | of the question (`guid` serves too); left out: a hash of question and context              |
+| `title`         | title of the document that the passage belongs to                                          |
+| `id`            | id of the question (or `guid`); default: a hash of question and context                    |
 | `answers`       | `[{"text", "answer_start"}]`, `{"text": […], "answer_start": […]}`, or a list of texts      |
-| `answer`        | instead of `answers`: one text, and `answer_start` where it begins, in code points         |
+| `answer`        | instead of `answers`: one text, with its offset `answer_start` in code points              |
 | `is_impossible` | the context does not answer the question                                                   |
 
-Other fields are left alone. In CSV a cell of `answers` holds JSON, and an empty cell is a field left out.
+Other fields are ignored. In CSV a cell of `answers` is JSON, and an empty cell is a missing field.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FieldError(Exception):
 
 
 def parts(where: str, record: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
-    """The passage or the question of one record, and whatever of it must be rejected, each with its place."""
+    """Yield the passage or question of one record and its rejected parts, each with its place."""
     try:
         id_ = _text(record, "id" if record.get("id") not in (None, "") else "guid")
         where = f"{where} (id {id_})" if id_ else where

@@ -1,4 +1,4 @@
-"""SQuAD 1.1 and 2.0, KorQuAD 1, KLUE-MRC."""
+"""Read SQuAD 1.1 and 2.0, KorQuAD 1 and KLUE-MRC files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mrc.squad import parse_squad, read_contexts, read_squad
 
 
 def read_squad_file(path: Path) -> Content:
-    """The content of a SQuAD-style file. Raises DataError (line and column, or JSON path), FileError, OSError."""
+    """Read a SQuAD-style file. Raises DataError (line and column, or JSON path), FileError, OSError."""
     data, file = _parse(path)
     return gather(_parts(data, str(path)), sha256=file.sha256, format="squad", notes=encoding_notes(file))
 
 
 def _parse(path: Path) -> tuple[Mapping[str, Any], TextFile]:
-    text, file = read_text(path)  # let go of when this returns: a large file is not held twice
+    text, file = read_text(path)  # freed on return: a large file is not in memory twice
     return parse_squad(text, where=str(path)), file
 
 
@@ -30,5 +30,5 @@ def _parts(data: Mapping[str, Any], where: str) -> Iterator[tuple[str, Part]]:
     for example in examples:
         place = f"{where}: id {example.id}"
         yield place, from_example(example, place)
-    bare = {row.where for row in rejected}  # a paragraph that cannot be used is listed by both
+    bare = {row.where for row in rejected}  # both lists have a paragraph that is rejected
     yield from ((row.where, row) for row in [*rejected, *(row for row in empty if row.where not in bare)])

@@ -1,4 +1,4 @@
-"""JSON lines and CSV, read line by line."""
+"""Read JSON lines and CSV, line by line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from labeler.core.files import TextFile, inspect, open_text
 from labeler.importing.formats.content import Content, Part, gather
 from labeler.importing.formats.records import parts
 
-MAX_LINE = 1 << 24  # characters: a longer line is no record, and would be read into memory whole
+MAX_LINE = 1 << 24  # characters; a longer line is not a record
 
 
 def read_jsonl(path: Path) -> Content:
-    """The content of a file with one JSON object a line. Raises ImportRefused (line, column), FileError, OSError."""
+    """Read a file with one JSON object per line. Raises ImportRefused (line, column), FileError, OSError."""
     return _read(path, "jsonl", _json_lines)
 
 
 def read_csv(path: Path) -> Content:
-    """The content of a comma-, semicolon- or tab-separated file whose first row names the fields.
+    """Read a comma-, semicolon- or tab-separated file whose first row names the fields.
 
     Raises ImportRefused (line), FileError, OSError.
     """
@@ -35,7 +35,7 @@ def _read(path: Path, format: str, records: Any) -> Content:
 
 
 def encoding_notes(file: TextFile) -> tuple[str, ...]:
-    """What the user should know about a file whose encoding was guessed."""
+    """Return a note if the encoding of the file was guessed."""
     return (f"{file.path}: not UTF-8, read as {file.encoding}",) if file.guessed else ()
 
 
@@ -80,7 +80,7 @@ def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for row in rows:
                 where = f"{file.path}: line {rows.line_num}"
                 if row and len(row) != len(names):
-                    raise ImportRefused(f"{where}: {len(row)} cells under {len(names)} names")
+                    raise ImportRefused(f"{where}: {len(row)} cells, but {len(names)} field names")
                 if row:
                     yield where, dict(zip(names, row, strict=True))
         except csv.Error as error:

@@ -1,4 +1,4 @@
-"""Plain-text and Markdown files, and folders of them -> passages of a corpus."""
+"""Read plain-text and Markdown files, and folders of them, as passages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*\r?$", flags=re.MULTILINE)
 
 
 def read_texts(path: Path) -> Content:
-    """The passages of a text file, or of every .txt and .md file under a folder in the order of their paths.
+    """Read a text file, or every .txt and .md file under a folder in the order of their paths.
 
     A document's title is the first heading of a Markdown file, else the path without its suffix.
     Raises ImportRefused for a folder without such files; FileError, OSError.
@@ -31,8 +31,8 @@ def read_texts(path: Path) -> Content:
     notes: list[str] = []
     digest = hashlib.sha256()
     for file in files:
-        if path.is_dir() and file.stat().st_size == 0:  # alone it is a mistake, in a folder it is common
-            notes.append(f"{file}: the file is empty; passed over")
+        if path.is_dir() and file.stat().st_size == 0:  # common in a folder; a single empty file is an error
+            notes.append(f"{file}: the file is empty and was skipped")
             continue
         text, known = read_text(file)
         name = file.relative_to(folder).as_posix()

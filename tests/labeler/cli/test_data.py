@@ -1,4 +1,4 @@
-"""init, import and export, as they are typed."""
+"""The commands init, import and export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_init_names_the_workspace_and_its_database(tmp_path: Path) -> None:
     assert open_workspace(tmp_path / "ws").config.workspace.language == "ko"
 
 
-def test_a_workspace_is_not_made_twice(workspace: Path) -> None:
+def test_a_workspace_is_not_created_twice(workspace: Path) -> None:
     before = (workspace / "labeler.toml").read_bytes()
     assert "is a workspace already" in run("init", workspace, "--language", "ko").fault
     assert (workspace / "labeler.toml").read_bytes() == before
@@ -68,7 +68,7 @@ def test_people_see_the_first_rejected_rows_and_the_number_of_the_others(workspa
     assert "... and 3 more" in told
 
 
-def test_a_split_gives_whole_paragraphs_and_keeps_the_answers_of_the_pool_aside(workspace: Path, gold: Path) -> None:
+def test_a_split_keeps_paragraphs_whole_and_hides_the_answers_of_the_pool(workspace: Path, gold: Path) -> None:
     added = ok("import", gold, "--split", "gold=1,dev=1,pool=rest", "--seed", "1", "-w", workspace)
     assert added["splits"] == {"dev": 1, "gold": 1, "pool": 2}  # the two questions of one paragraph stay together
     assert (added["questions"], added["labels"], added["hidden"]) == (4, 2, 2)
@@ -83,7 +83,7 @@ def test_passages_alone_are_imported_as_corpus(workspace: Path, tmp_path: Path) 
     assert added["questions"] == 0
 
 
-def test_undoing_an_import_takes_back_what_it_brought_and_only_once(workspace: Path, gold: Path) -> None:
+def test_undoing_an_import_deactivates_its_rows_and_only_once(workspace: Path, gold: Path) -> None:
     (import_id,) = ok("import", gold, "--as", "gold", "-w", workspace)["imports"]
     undone = ok("import", "--undo", str(import_id), "-w", workspace)
     assert (undone["passages"], undone["questions"], undone["labels"]) == (3, 4, 4)
@@ -92,7 +92,7 @@ def test_undoing_an_import_takes_back_what_it_brought_and_only_once(workspace: P
     assert "no import 99" in run("import", "--undo", "99", "-w", workspace).fault
 
 
-def test_the_list_of_imports_tells_which_are_undone(workspace: Path, gold: Path, tmp_path: Path) -> None:
+def test_the_list_of_imports_shows_which_are_undone(workspace: Path, gold: Path, tmp_path: Path) -> None:
     assert run("import", "--list", "-w", workspace).out == "no import yet\n"
     (first,) = ok("import", gold, "--as", "gold", "-w", workspace)["imports"]
     ok("import", squad(tmp_path / "b.json", {"Ann sings.": [("x", "Who?", "Ann")]}), "--as", "dev", "-w", workspace)
@@ -139,7 +139,7 @@ def test_a_write_is_refused_while_another_process_works_here(
     assert ok("labels", "list", "-w", workspace) == {"labels": [], "total": 0}
 
 
-def test_an_exported_squad_file_holds_the_labels_with_their_answers_in_place(
+def test_an_exported_squad_file_has_the_labels_with_answers_at_their_offsets(
     workspace: Path, gold: Path, tmp_path: Path
 ) -> None:
     ok("import", gold, "--as", "gold", "-w", workspace)

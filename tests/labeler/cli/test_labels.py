@@ -1,4 +1,4 @@
-"""labels, label and history, as they are typed."""
+"""The commands labels, label, history, questions and passages."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_labels_are_listed_by_kind_round_and_question(predicted: Path) -> None:
     assert sorted(labels(predicted)) == ["p1", "p2", "q1", "q2", "q3", "q4"]
 
 
-def test_a_pseudo_label_says_what_it_rests_on(predicted: Path) -> None:
+def test_a_pseudo_label_has_its_provenance(predicted: Path) -> None:
     (label,) = ok("labels", "list", "--kind", "pseudo", "-w", predicted)["labels"]
     told = {name: label[name] for name in ("round", "model", "index", "train_weight", "released", "reviewer")}
     assert told == {
@@ -119,25 +119,25 @@ def test_a_text_of_exactly_40_columns_is_shown_whole(text: str, shown: str) -> N
     assert clipped(text) == shown
 
 
-def test_listing_labels_of_what_is_not_stored_is_refused(workspace: Path) -> None:
+def test_listing_labels_of_an_unknown_question_or_round_is_refused(workspace: Path) -> None:
     assert "'q9' is not stored" in run("labels", "list", "--question", "q9", "-w", workspace).fault
     assert "no round 7" in run("labels", "list", "--round", "7", "-w", workspace).fault
 
 
-def test_columns_stand_below_one_another_in_korean_too(workspace: Path) -> None:
+def test_columns_are_aligned_in_korean_too(workspace: Path) -> None:
     header, *rows = run("labels", "list", "-w", workspace).out.splitlines()
     assert len(rows) == 4
     assert {columns(row[: row.rindex("  gold  ")]) for row in rows} == {columns(header[: header.index("  kind")])}
 
 
-def test_a_text_becomes_the_label_where_it_stands(workspace: Path) -> None:
+def test_a_text_becomes_the_label_at_its_offset_in_the_passage(workspace: Path) -> None:
     (label,) = ok("label", "set", "q3", "--text", "1840", "--reviewer-name", "eunji", "-w", workspace)["labels"]
     assert label["answers"] == [{"text": "1840", "passage_id": TOWER_ID, "start": 42, "end": 46}]
     assert (label["kind"], label["origin"], label["reviewer"]) == ("human", "manual", "eunji")
     assert TOWER[42:46] == "1840"
 
 
-def test_a_label_set_by_hand_replaces_the_one_before_which_stays_in_the_list_of_all(workspace: Path) -> None:
+def test_a_label_set_by_hand_replaces_the_label_before_which_stays_in_the_list_of_all(workspace: Path) -> None:
     (before,) = ok("labels", "list", "--question", "q3", "-w", workspace)["labels"]
     (after,) = ok("label", "set", "q3", "--text", "1840", "-w", workspace)["labels"]
     assert after["parent"] == before["id"]
@@ -146,7 +146,7 @@ def test_a_label_set_by_hand_replaces_the_one_before_which_stays_in_the_list_of_
     assert [(each["kind"], each["withdrawn_at"] is None) for each in both] == [("gold", False), ("human", True)]
 
 
-def test_a_text_at_two_places_is_refused_with_the_offsets_of_both(workspace: Path) -> None:
+def test_a_text_that_occurs_twice_is_refused_with_both_offsets(workspace: Path) -> None:
     fault = run("label", "set", "q1", "--text", "항구", "-w", workspace).fault
     assert "occurs 2 times" in fault
     assert "--start 4 --end 6" in fault  # 벨모라 항구는
@@ -209,7 +209,7 @@ def test_no_answer_keeps_the_passages_that_were_shown(workspace: Path) -> None:
     assert (label["no_answer"], label["answers"], label["passages"]) == (True, [], [TOWER_ID])
 
 
-def test_without_a_context_the_text_is_looked_for_where_it_was_labelled_or_read_last(
+def test_without_a_context_the_text_is_searched_in_the_passages_labelled_or_read_last(
     workspace: Path, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare.jsonl"
@@ -233,7 +233,7 @@ def test_without_a_context_the_text_is_looked_for_where_it_was_labelled_or_read_
         ("--passage", "p"),
     ],
 )
-def test_an_answer_is_said_in_one_way_only(workspace: Path, arguments: tuple[str, ...]) -> None:
+def test_an_answer_is_given_in_one_way_only(workspace: Path, arguments: tuple[str, ...]) -> None:
     assert run("label", "set", "q3", *arguments, "-w", workspace).code == 2
 
 
@@ -267,7 +267,7 @@ def test_a_correction_is_refused_while_another_process_works_here(workspace: Pat
     assert labels(workspace, "--question", "q3") == {"q3": ("gold", "Ilvane")}
 
 
-def test_history_tells_all_that_happened_to_a_question_in_order(predicted: Path) -> None:
+def test_history_lists_the_events_of_a_question_in_order(predicted: Path) -> None:
     ok("label", "set", "p1", "--text", "Tarn", "--reviewer-name", "eunji", "-w", predicted)
     told = ok("history", "p1", "-w", predicted)
     assert told["question"]["text"] == "Who keeps the mill?"
@@ -291,7 +291,7 @@ def test_history_reads_as_sentences_for_people(predicted: Path) -> None:
     assert "eunji: answerable 'Tarn' (written)" in reviewed
 
 
-def test_history_never_tells_a_hidden_answer(workspace: Path, tmp_path: Path) -> None:
+def test_history_never_shows_a_hidden_answer(workspace: Path, tmp_path: Path) -> None:
     file = squad(tmp_path / "pool.json", {"Oren keeps the mill.": [("p1", "Who keeps the mill?", "Oren")]})
     ok("import", file, "--as", "pool", "-w", workspace)
     assert "Oren" not in run("history", "p1", "--json", "-w", workspace).out

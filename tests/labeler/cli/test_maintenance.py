@@ -1,4 +1,4 @@
-"""status, prune, db and doctor, as they are typed."""
+"""The commands status, prune, db and doctor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def filled(workspace: Path, tmp_path: Path) -> Path:
 # --- status ---------------------------------------------------------------------------------------
 
 
-def test_an_empty_workspace_stands_at_nothing(workspace: Path) -> None:
+def test_the_status_of_an_empty_workspace_counts_nothing(workspace: Path) -> None:
     told = ok("status", "-w", workspace)
     assert told["questions"] == {"gold": 0, "calibration": 0, "dev": 0, "test": 0, "pool": 0}
     assert told["labels"] == {"gold": 0, "human": 0, "pseudo": 0}
@@ -51,7 +51,7 @@ def test_status_counts_questions_by_split_and_labels_by_kind(filled: Path) -> No
     assert (told["passages"], told["documents"]) == (3, 1)
 
 
-def test_status_tells_whether_the_index_fits_the_passages(filled: Path, tmp_path: Path) -> None:
+def test_status_shows_whether_the_index_fits_the_passages(filled: Path, tmp_path: Path) -> None:
     assert ok("status", "-w", filled)["next"] == "labeler index"
     ok("index", "--analyzer", "bigram", "-w", filled)
     assert (ok("status", "-w", filled)["index"], ok("status", "-w", filled)["next"]) == ("current", "labeler round")
@@ -59,7 +59,7 @@ def test_status_tells_whether_the_index_fits_the_passages(filled: Path, tmp_path
     assert ok("status", "-w", filled)["index"] == "stale"
 
 
-def test_status_tells_where_the_open_round_stands(filled: Path) -> None:
+def test_status_shows_the_stage_of_the_open_round(filled: Path) -> None:
     a_round(filled, "loop", is_open=True)
     told = ok("status", "-w", filled)
     assert (told["round"], told["kind"], told["stage"], told["next"]) == (0, "loop", "open", "labeler round")
@@ -93,13 +93,13 @@ def test_the_next_command_is_the_first_thing_that_is_missing(
     assert next_step(stored, None, index=index, given=given, open_pool=open_pool) == step
 
 
-def test_with_nothing_left_to_ask_the_next_command_is_the_report(filled: Path) -> None:
+def test_with_no_question_left_to_review_the_next_command_is_the_report(filled: Path) -> None:
     closed = a_round(filled, "baseline")
     for open_pool, step in ((True, "labeler round"), (False, "labeler report")):
         assert next_step(counts(gold=1, pool=2), closed, index="current", given=False, open_pool=open_pool) == step
 
 
-def test_rounds_that_were_run_are_told_when_the_pool_is_used_up_before_the_last(
+def test_rounds_that_ran_are_printed_when_the_pool_is_used_up_before_the_last(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = iter([machine.RoundStatus(a_round(filled, "baseline"), None)])
@@ -161,7 +161,7 @@ def pool_question(workspace: Path) -> str:
     return found
 
 
-def test_prune_deletes_what_a_refused_old_round_left_and_says_how_many_bytes_that_freed(filled: Path) -> None:
+def test_prune_deletes_predictions_and_models_of_a_refused_round_and_counts_the_bytes(filled: Path) -> None:
     question = pool_question(filled)
     a_round(filled, "baseline")
     a_round(filled, "loop", promoted=False, predicts=question)  # refused: nothing refers to it
@@ -180,7 +180,7 @@ def test_history_still_knows_the_model_that_was_pruned(filled: Path) -> None:
     assert {each["round"] for each in ok("rounds", "list", "-w", filled)["rounds"]} == {0, 1}
 
 
-def test_a_prune_that_was_killed_before_the_folders_were_gone_is_made_good_by_the_next(filled: Path) -> None:
+def test_the_next_prune_completes_one_that_was_killed(filled: Path) -> None:
     a_round(filled, "baseline")
     a_round(filled, "loop", promoted=False)
     shutil.copytree(filled / "models" / "round-1", filled / "kept")
@@ -234,7 +234,7 @@ def test_a_database_without_tables_is_refused_until_it_is_upgraded(workspace: Pa
     assert run("status", "-w", workspace).code == 0
 
 
-def test_a_backup_brings_everything_back_and_keeps_what_it_replaced(filled: Path, tmp_path: Path) -> None:
+def test_a_backup_restores_everything_and_keeps_the_database_it_replaces(filled: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     assert ok("db", "backup", copy, "-w", filled)["path"] == str(copy)
     ok("import", "--undo", "1", "-w", filled)
@@ -250,7 +250,7 @@ def test_a_backup_overwrites_nothing(filled: Path, tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_text() == "mine"
 
 
-def test_what_is_no_backup_is_not_restored(filled: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_backup_is_not_restored(filled: Path, tmp_path: Path) -> None:
     (tmp_path / "no.db").write_text("not a database at all, only some words" * 50)
     assert "not a database" in run("db", "restore", tmp_path / "no.db", "-w", filled).fault
     assert ok("status", "-w", filled)["questions"]["pool"] == 2
@@ -278,7 +278,7 @@ def by_name(checks: list[dict[str, object]]) -> dict[object, dict[str, object]]:
 
 
 @pytest.mark.usefixtures("quick")
-def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
+def test_doctor_checks_the_machine_and_the_workspace(workspace: Path) -> None:
     ran = run("doctor", "-w", workspace, "--json")
     found = by_name(ran.json["checks"])
     machine = ["python", "torch", "bf16", "threads", "tokenizers", "PyStemmer", "kiwipiepy", "datasets", "onnxruntime"]
@@ -288,7 +288,7 @@ def test_doctor_tries_the_machine_and_the_workspace(workspace: Path) -> None:
     assert ran.code == 0
 
 
-def test_doctor_says_on_what_readers_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_shows_the_device_of_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_korean", lambda: "works")  # takes seconds to load
     told = {check.name: check for check in doctor.machine() if check.name in ("torch", "bf16")}
     assert told["torch"].ok
@@ -297,7 +297,7 @@ def test_doctor_says_on_what_readers_run(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("bf16", "words"), [(True, "torch reads faster here"), (False, "read.backend=onnx")])
-def test_doctor_says_which_way_of_reading_pays(monkeypatch: pytest.MonkeyPatch, bf16: bool, words: str) -> None:
+def test_doctor_shows_which_backend_is_faster(monkeypatch: pytest.MonkeyPatch, bf16: bool, words: str) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr("mrc.encoder.has_bf16", lambda _: bf16)
     assert words in doctor._onnx()
@@ -318,7 +318,7 @@ def test_doctor_fails_if_something_needed_does_not_work(workspace: Path, quick: 
     assert "PyStemmer" in ran.fault
 
 
-def test_doctor_is_content_without_what_is_only_useful(workspace: Path, quick: pytest.MonkeyPatch) -> None:
+def test_doctor_passes_without_optional_packages(workspace: Path, quick: pytest.MonkeyPatch) -> None:
     def absent() -> str:
         raise NotReady("not installed")
 
@@ -337,7 +337,7 @@ def test_doctor_needs_no_workspace_unless_one_is_named(tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("quick")
-def test_doctor_tells_who_holds_the_workspace(workspace: Path) -> None:
+def test_doctor_shows_which_process_has_locked_the_workspace(workspace: Path) -> None:
     with open_workspace(workspace).lock("labeler round"):
         lock = by_name(ok("doctor", "-w", workspace)["checks"])["lock"]
     assert "labeler round" in str(lock["detail"])

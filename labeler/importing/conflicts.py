@@ -1,0 +1,112 @@
+"""What a file may not contradict: stored questions, and the split that a question, paragraph or document belongs to.
+
+Pure: `Stored` is the part of the database that a file may meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from db.rows import QuestionRow, SpanRow
+from labeler.core.convert import span_row
+from labeler.importing.formats import FileQuestion
+from mrc.text import normalize, passage_id
+from mrc.types import Passage
+
+POOL = "pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Stored rows that a file may meet, those of undone imports included.
+
+    Before the first round, a file may import a question of an undone import under another role.
+    """
+
+    questions: tuple[QuestionRow, ...] = ()  # active or not
+    golds: Mapping[str, Sequence[SpanRow]] = field(default_factory=dict)  # live imported answers, by question
+    reviewed: Mapping[str, str] = field(default_factory=dict)  # passage with a human answer -> role
+    documents: Mapping[str, str] = field(default_factory=dict)  # passage -> document; needed to split by document
+    begun: bool = False  # a round has run: roles are final
+
+    def may_move(self, row: QuestionRow, role: str) -> bool:
+        """Whether a file may give a stored question this other role: pool to gold, or undone before the first round."""
+        if row.role == role:
+            return False
+        return (row.role, role) == (POOL, "gold") or not (row.active or self.begun)
+
+
+def question_hash(text: str) -> str:
+    """Return the hash of the normalised text, by which equal questions are known."""
+    return passage_id(normalize(text))
+
+
+def document_id(passage: Passage) -> str:
+    """Return the id of a passage's document: a hash of its title; an untitled passage is its own document."""
+    return passage_id(passage.title) if passage.title else passage.id
+
+
+def place(context: Passage, *, by_document: bool) -> str:
+    """Return the id that may be in one split only: the document, or the paragraph."""
+    return document_id(context) if by_document else context.id
+
+
+def side(role: str) -> str:
+    """Return the split of a role: gold and pool share "train", because both may train a reader."""
+    return "train" if role in ("gold", POOL) else role
+
+
+class ConflictFinder:
+    """Finds why a question cannot be imported under a role.
+
+    Args:
+        roles: the role that each question of the file is to get.
+        by_document: whole documents, not paragraphs, stay in one split.
+    """
+
+    def __init__(self, roles: Mapping[str, str], stored: Stored, *, by_document: bool) -> None:
+        staying = [row for row in stored.questions if not stored.may_move(row, roles.get(row.id, row.role))]
+        documents = stored.documents if by_document else {}
+        contexts = ((row.context_id, row.role) for row in staying if row.context_id)
+        self._stored = stored
+        self._by_document = by_document
+        self._by_id = {row.id: row for row in stored.questions}
+        self._by_hash = {row.normalized: row for row in staying}
+        self._sides = {documents.get(key, key): side(role) for key, role in (*stored.reviewed.items(), *contexts)}
+
+    def __call__(self, question: FileQuestion, role: str) -> str | None:
+        """Return the reason in one line, or None."""
+        if role != POOL and not question.answers and not question.is_impossible:
+            return f"a {role} question needs an answer, or is_impossible with its context"
+        return self._same_id(question, role) or self._same_text(question, role) or self._same_place(question, role)
+
+    def _same_id(self, question: FileQuestion, role: str) -> str | None:
+        row = self._by_id.get(question.id)
+        if row is None:
+            return None
+        contexts = {row.context_id, question.context.id if question.context else None} - {None}
+        if row.text != question.text or len(contexts) > 1:
+            return f"the id {question.id} is stored with different content; give the question another id"
+        if row.role != role and not self._stored.may_move(row, role):
+            remedy = "undo that import first" if row.active else "its import was undone, but rounds have run since"
+            return f"it is stored as {row.role} and cannot be {role}: {remedy}"
+        golds = self._stored.golds.get(question.id)
+        if golds is not None and set(golds) != {span_row(span) for span in question.answers}:
+            return f"the id {question.id} is stored with different answers; give the question another id"
+        return None
+
+    def _same_text(self, question: FileQuestion, role: str) -> str | None:
+        row = self._by_hash.get(question_hash(question.text))
+        if row is None or row.role == role:
+            return None
+        return f"the same question is stored as {row.role} (id {row.id}) and cannot be {role} too"
+
+    def _same_place(self, question: FileQuestion, role: str) -> str | None:
+        if question.context is None:
+            return None
+        stored = self._sides.get(place(question.context, by_document=self._by_document))
+        if stored is None or stored == side(role):
+            return None
+        name = "document" if self._by_document else "paragraph"
+        return f"its {name} is in the {stored} split and cannot be in the {side(role)} split too"
