@@ -467,7 +467,9 @@ def test_jobs_is_the_number_of_trainings_at_a_time(
     assert run_arms(arms="lstm", jobs=2).choice is not None
 
 
-def test_every_option_of_the_command_reaches_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_of_the_command_reaches_the_study(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     designs: list[Design] = []
 
     def run_study(design: Design) -> Study:
@@ -475,13 +477,13 @@ def test_every_option_of_the_command_reaches_the_study(tmp_path: Path, monkeypat
         return Study(design.base, (), None, design.folder)
 
     monkeypatch.setattr("labeler.ablation.study.run_study", run_study)
-    words = "ablate F --model M --arms cnn --arm own=train.epochs=9 --control own --seeds 5 --finalists 2 --train 7"
+    words = "--model M --arms cnn --arm own=train.epochs=9 --control own --seeds 5 --finalists 2 --train 7"
     words += " --screen-dev 3 --dev 4 --test 6 --split-by document --metric korquad -k 8 --no-test --jobs 2"
     words += " --threads 3 --device cpu --set train.epochs=2"
-    CliRunner().invoke(cli, [*words.split(), "-o", str(tmp_path)], catch_exceptions=False)
+    CliRunner().invoke(cli, ["ablate", str(file), *words.split(), "-o", str(tmp_path)], catch_exceptions=False)
     assert designs == [
         Design(
-            file=Path("F"),
+            file=file,
             folder=tmp_path,
             start="M",
             arms=(

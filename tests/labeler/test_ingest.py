@@ -21,8 +21,8 @@ from db.errors import Conflict
 from db.rows import SpanRow
 from labeler.core.errors import FileError, ImportRefused
 from labeler.core.workspace import create_workspace
-from labeler.importing.formats import read_content
 from labeler.importing.conflicts import Stored, side
+from labeler.importing.formats import read_content
 from labeler.importing.import_plan import plan_import, stored_split_groups
 from labeler.importing.ingest import ImportReport, import_files, undo_import
 from labeler.importing.splits import SplitPlan, parse_split
@@ -554,7 +554,7 @@ PLAN = parse_split("gold=20,dev=10,test=20,pool=rest")
 
 def test_a_split_keeps_split_groups_whole_and_hides_the_answers_of_the_pool(tmp_path: Path, database: Database) -> None:
     report = import_files(database, [world(tmp_path / "a.json")], split=PLAN)
-    # split groups are pairs of paragraphs with 6 questions: 3 of them fit into 20, 1 into 10, and 90 - 18 - 6 - 18 are left
+    # groups are pairs of paragraphs with 6 questions: 3 of them fit into 20, 1 into 10, and 90 - 18 - 6 - 18 are left
     assert report.splits == {"gold": 18, "dev": 6, "test": 18, "pool": 48}
     assert (report.questions, report.labels, report.hidden) == (90, 18 + 6 + 18, 48)
     assert report.shared_documents == 1
