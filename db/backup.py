@@ -1,4 +1,4 @@
-"""Consistent copies of a database, and putting one back. SQLite's are made here, PostgreSQL's by its own programs."""
+"""Backup and restore of a database: of SQLite here, of PostgreSQL by its client programs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 from db import backup_postgresql
+from db.driver_errors import translate
 from db.engine import Database, check_known, read_revision
 from db.errors import Conflict, DbError, NotADatabase, StorageError, Unsupported
-from db.faults import named_fault
-from db.models import utc_now
+from db.tables import utc_now
 
 
 def backup(database: Database, target: Path) -> Path:
-    """The path of a consistent copy, made while the database may be in use. An existing target is not overwritten.
+    """Write a consistent copy to `target`, while the database may be in use, and return its path.
 
     Raises:
         NotADatabase: there is no database to copy.
@@ -40,13 +40,13 @@ def backup(database: Database, target: Path) -> Path:
 
 
 def restore(database: Database, source: Path) -> Path | None:
-    """Where the former content was put aside (None: there was none). The copy is checked whole before anything moves.
+    """Replace the database by a backup; return where the former content was moved (None: there was none).
 
-    A copy with an older schema is taken; `labeler db upgrade` then brings it up to date.
+    The backup is checked before anything moves. One with an older schema is taken; `labeler db upgrade` upgrades it.
 
     Raises:
-        NotADatabase: the copy is missing, damaged, or another program's.
-        SchemaTooNew: the copy was written by a newer version.
+        NotADatabase: the backup is missing, damaged, or another program's.
+        UnknownSchema: the backup was written by a version with another schema.
         Busy: the database is in use.
         Unsupported: PostgreSQL's programs are not installed.
     """
@@ -83,14 +83,14 @@ def _copy(source: Path, partial: Path) -> None:
         _flush(partial)
     except sqlite3.Error as error:
         partial.unlink(missing_ok=True)
-        raise _fault(error, source=source, target=partial) from error
+        raise _named(error, source=source, target=partial) from error
 
 
-def _fault(error: sqlite3.Error, *, source: Path, target: Path) -> DbError:
-    """What cannot be read is the source's fault, what cannot be written the target's."""
-    named = named_fault(error, where=str(source))
+def _named(error: sqlite3.Error, *, source: Path, target: Path) -> DbError:
+    """The named error about the source, or about the target if that cannot be written."""
+    named = translate(error, where=str(source))
     if isinstance(named, StorageError):
-        return named_fault(error, where=str(target)) or named
+        return translate(error, where=str(target)) or named
     return named or NotADatabase(f"{source} cannot be copied ({error}): name another file")
 
 
@@ -103,7 +103,7 @@ def _flush(path: Path) -> None:
 
 
 def _check_whole(copy: Path, *, named: Path) -> None:
-    """Raises NotADatabase or SchemaTooNew and removes the copy unless it can be put in place."""
+    """Raise NotADatabase or UnknownSchema, and remove the copy, unless it may replace the database."""
     try:
         checked = Database(copy)
         with checked.named_errors(where=str(named)), checked.engine.connect() as connection:
@@ -122,7 +122,7 @@ def _check_whole(copy: Path, *, named: Path) -> None:
 
 
 def _put_aside(path: Path) -> Path:
-    """Where the former file is kept, under a second name, once nobody uses it; `path` itself is still there."""
+    """Link the file under a second name, once nobody uses it, and return that; `path` itself stays."""
     _close_log(path)
     aside = path.with_name(f"{path.name}.before-restore-{utc_now():%Y%m%dT%H%M%S%f}")
     os.link(path, aside)
@@ -130,11 +130,11 @@ def _put_aside(path: Path) -> Path:
 
 
 def _close_log(path: Path) -> None:
-    """Writes the log into the file, which works only while no other process has it open. Raises Busy."""
+    """Write the log into the file, which works only while no other process has it open. Raises Busy."""
     try:
         with closing(sqlite3.connect(path, timeout=1.0)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as error:
-        named = named_fault(error, where=str(path))
+        named = translate(error, where=str(path))
         if not isinstance(named, NotADatabase):  # a broken file has no log worth keeping
             raise (named or error) from error

@@ -1,4 +1,4 @@
-"""Consistent copies of a PostgreSQL database by its own programs: pg_dump, pg_restore and psql."""
+"""Backup and restore of a PostgreSQL database by pg_dump, pg_restore and psql."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from types import MappingProxyType
 
 from sqlalchemy import inspect
 
+from db.driver_errors import error_of_sqlstate
 from db.engine import Database, check_known
 from db.errors import DbError, NotADatabase, StorageError, Unsupported
-from db.faults import fault_of_state
-from db.models import utc_now
+from db.tables import utc_now
 from db.urls import without_password
 
-_LOCK_SECONDS = 5  # that a restore waits for others to let go of the tables
+_LOCK_SECONDS = 5  # that a restore waits for others to release the tables
 _REVISION = re.compile(r"^COPY \S*alembic_version \(version_num\) FROM stdin;\n(\S+)$", re.MULTILINE)
 _STATE = re.compile(r"ERROR:\s+([0-9A-Z]{5}):")
 
 
 def dump(database: Database, target: Path) -> None:
-    """Writes a consistent copy to `target`, compressed, as pg_restore reads it; the database may be in use.
+    """Write a consistent, compressed copy for pg_restore to `target`; the database may be in use.
 
     Raises:
         NotADatabase: there are no tables to copy.
-        StorageError: what pg_dump says, e.g. that the target cannot be written.
+        StorageError: pg_dump failed, e.g. because the target cannot be written.
         Unsupported: pg_dump is not installed.
     """
     if database.revision() is None:
         raise NotADatabase(f"{database} has no tables yet: run `labeler db upgrade`")
     with database.read() as session:
-        schema = inspect(session.connection()).default_schema_name
+        schema = inspect(session).default_schema_name
     _run(
         database,
         "pg_dump",
@@ -48,13 +48,13 @@ def dump(database: Database, target: Path) -> None:
 
 
 def restore(database: Database, source: Path) -> Path | None:
-    """Where the former content was copied to, beside `source` (None: there was none). All or nothing happens.
+    """Replace the database by a backup, whole or not at all; return the copy of the former content beside `source`.
 
     Raises:
         NotADatabase: the copy is damaged or another program's, or the database holds another program's tables.
-        SchemaTooNew: the copy was written by a newer version.
+        UnknownSchema: the copy was written by a version with another schema.
         Busy: the database is in use.
-        StorageError: what psql says; the database is as it was.
+        StorageError: psql failed; the database is unchanged.
         Unsupported: the programs are not installed.
     """
     filled = database.revision() is not None
@@ -67,7 +67,7 @@ def restore(database: Database, source: Path) -> Path | None:
 
 
 def _unpack(source: Path, script: Path) -> None:
-    """Writes the copy as statements, read to its end. Raises NotADatabase, SchemaTooNew."""
+    """Write the copy as SQL statements, read to its end. Raises NotADatabase, UnknownSchema."""
     done = _program("pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(source))
     if done.returncode != 0:
         raise NotADatabase(f"{source} is no backup of a PostgreSQL database, or damaged: name another")
@@ -84,9 +84,9 @@ def _put_aside(database: Database, folder: Path) -> Path:
 
 
 def _replace(database: Database, script: Path) -> None:
-    """Runs the statements in place of the tables that are there, in one transaction."""
+    """Replace all tables by running the statements, in one transaction."""
     with database.read() as session:
-        names = [f'"{name}"' for name in inspect(session.connection()).get_table_names()]
+        names = [f'"{name}"' for name in inspect(session).get_table_names()]
     database.close()
     first = f"SET lock_timeout = '{_LOCK_SECONDS}s';"
     if names:
@@ -96,9 +96,9 @@ def _replace(database: Database, script: Path) -> None:
 
 
 def _run(database: Database, name: str, *arguments: str) -> None:
-    """Lets a program work on the database; the password goes by the environment, which others cannot see.
+    """Run a program on the database; it gets the password by its environment, which other users cannot see.
 
-    Raises Unsupported, or the named error for what the program says.
+    Raises Unsupported, or the named error for the program's message.
     """
     url = database.url.set(drivername="postgresql")
     where = without_password(url.render_as_string(hide_password=False))
@@ -111,7 +111,7 @@ def _run(database: Database, name: str, *arguments: str) -> None:
         secret={} if secret is None else {"PGPASSWORD": str(secret)},
     )
     if done.returncode != 0:
-        raise _fault(name, done.stderr, where=str(database))
+        raise _named(name, done.stderr, where=str(database))
 
 
 def _program(
@@ -124,8 +124,8 @@ def _program(
     return subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
 
 
-def _fault(name: str, said: str, *, where: str) -> DbError:
+def _named(name: str, said: str, *, where: str) -> DbError:
     state = _STATE.search(said)
-    named = fault_of_state(state[1], where=where) if state else None
+    named = error_of_sqlstate(state[1], where=where) if state else None
     lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines() or ["nothing"]
     return named or StorageError(f"{where}: {name} says: {' '.join(lines[0].split())[:300]}")

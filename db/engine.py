@@ -1,4 +1,4 @@
-"""One database: connecting, transactions, whether its schema fits."""
+"""A database: connections, transactions, the revision of its schema."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, orm, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from db import postgres
-from db.errors import NotADatabase, SchemaTooNew, SchemaTooOld
-from db.faults import named_fault
+from db.driver_errors import translate
+from db.errors import NotADatabase, SchemaTooOld, UnknownSchema
 from db.urls import without_password
 
-REVISIONS = ("0001", "0002", "0003")  # of db/migrations/versions, oldest first; a test holds that they are all
+REVISIONS = ("0001",)  # of db/migrations/versions, oldest first
 HEAD = REVISIONS[-1]
 
-Session: TypeAlias = orm.Session  # what every read and write takes first
+# What every read and write takes first: a connection inside one transaction.
+Session: TypeAlias = Connection
 
 
 def _dumps(value: Any) -> str:
@@ -28,14 +29,14 @@ def _dumps(value: Any) -> str:
 
 
 class Database:
-    """A database by SQLite file path, or by the URL of an SQLite or PostgreSQL one. Nothing is opened until it is used.
+    """An SQLite or PostgreSQL database, by file path or URL. No connection is opened before the first use.
 
-    SQLite: foreign keys on, WAL, real BEGIN (IMMEDIATE for writes, so two writers queue instead of failing midway).
-    PostgreSQL: reads see one snapshot (REPEATABLE READ), writers queue for a lock of ours and then see all that is
-    committed.
+    SQLite: foreign keys on, WAL, explicit BEGIN (IMMEDIATE for writes, so that two writers queue instead of failing
+    midway). PostgreSQL: reads see one snapshot (REPEATABLE READ); writers queue for an advisory lock and then see
+    everything that is committed.
 
     Raises:
-        NotADatabase: the URL cannot be understood, or its driver is not installed.
+        NotADatabase: the URL cannot be parsed, or its driver is not installed.
     """
 
     def __init__(self, url: str | Path, *, busy_seconds: float = 30.0) -> None:
@@ -62,29 +63,28 @@ class Database:
 
     @property
     def url(self) -> URL:
-        """Where it is, with the password if there is one: not to be shown."""
+        """The URL, with its password: not to be shown."""
         return self._url
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reads: one consistent snapshot, rolled back at the end."""
-        with self.named_errors(), Session(self._readers, autoflush=False) as session:
+        """A session for reads: it sees one consistent snapshot and is rolled back at the end."""
+        with self.named_errors(), self._readers.connect() as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session for one short write transaction, committed at the end, rolled back on any exception.
+        """A session for one short write transaction: committed at the end, rolled back on any exception.
 
         Raises:
             Busy: another process holds the write lock for longer than `busy_seconds`.
             StorageError: the disk is full, or the file or its folder cannot be written.
         """
-        with self.named_errors(), Session(self._writers, autoflush=False) as session, session.begin():
-            session.connection()  # takes the lock now, not at the first statement
+        with self.named_errors(), self._writers.begin() as session:  # locks now, not at the first statement
             yield session
 
     def check_schema(self) -> None:
-        """Raises NotADatabase, SchemaTooOld or SchemaTooNew unless this version can use the database."""
+        """Raise NotADatabase, SchemaTooOld or UnknownSchema unless this version can use the database."""
         found = self.revision()
         if found is None:
             raise SchemaTooOld(f"{self} has no tables yet: run `labeler db upgrade`")
@@ -95,7 +95,7 @@ class Database:
     def revision(self) -> str | None:
         """The schema's revision, or None for a database without tables.
 
-        Raises NotADatabase for no file, a file that is no database, and one with the tables of something else.
+        Raises NotADatabase: no such file, a file that is no database, or one with another program's tables.
         """
         if self.path is not None and not self.path.is_file():
             raise NotADatabase(f"{self}: no such file: run `labeler init` or `labeler db restore` a backup")
@@ -104,31 +104,37 @@ class Database:
 
     @contextmanager
     def lock(self, note: str) -> Iterator[None]:
-        """Holds a PostgreSQL database for this process alone, until the block ends or the process does.
+        """Lock a PostgreSQL database for this process until the block, or the process, ends.
 
-        `note` tells others who. An SQLite file has no such lock: a file beside it serves.
-        Raises Busy, naming the holder; Unreachable.
+        Not for SQLite, where the workspace's lock file serves.
+
+        Args:
+            note: names this process to others.
+
+        Raises:
+            Busy: another process holds the lock; the message names it.
+            Unreachable: the server does not answer.
         """
-        with self.named_errors(), postgres.held(self._url, note=note, where=str(self)):
+        with self.named_errors(), postgres.exclusive_lock(self._url, note=note, where=str(self)):
             yield
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     @contextmanager
     def named_errors(self, *, where: str | None = None) -> Iterator[None]:
-        """Turns the driver's messages that a user can mend into errors that name `where`; others pass unchanged."""
+        """Turn driver errors that a user can mend into named errors about `where`; others pass unchanged."""
         try:
             yield
         except DBAPIError as error:
-            named = named_fault(error.orig, where=where or str(self))
+            named = translate(error.orig, where=where or str(self))
             if named is None:
                 raise
             raise named from error
 
     def connect_engine(self, *, foreign_keys: bool) -> Engine:
-        """A new engine for this database; migrations that rebuild tables need one without foreign keys."""
+        """A new engine for this database; migrations that rebuild SQLite tables need one without foreign keys."""
         if self.is_sqlite:
             engine = create_engine(self._url, json_serializer=_dumps)
             _use_real_transactions(engine, foreign_keys=foreign_keys, busy_seconds=self._busy_seconds)
@@ -141,15 +147,15 @@ def _parse(url: str | Path) -> URL:
         return URL.create("sqlite", database=str(url))
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number. What they say may hold a password
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number. Their messages may contain a password
         raise NotADatabase(f"this is not a database URL: write a path or {postgres.DRIVER}://USER@HOST/NAME") from None
     if parsed.drivername == "sqlite":
         return parsed
-    return postgres.understood(parsed)
+    return postgres.normalize(parsed)
 
 
 def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: float) -> None:
-    """The driver's own BEGIN comes too late (DDL survives a rollback), so it is switched off and we say BEGIN."""
+    """Emit BEGIN explicitly: the driver's own comes too late, so that DDL would survive a rollback."""
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, record: object) -> None:
@@ -165,8 +171,10 @@ def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: 
 
 
 def read_revision(connection: Connection, *, where: str) -> str | None:
-    """The revision that the tables carry, None without tables. Raises NotADatabase for other tables, and for a
-    PostgreSQL database whose text is not UTF-8."""
+    """The schema's revision, or None without tables.
+
+    Raises NotADatabase: another program's tables, or a PostgreSQL database that does not store text as UTF-8.
+    """
     if connection.dialect.name == "postgresql":
         postgres.check_encoding(connection, where=where)
     tables = inspect(connection).get_table_names()
@@ -178,6 +186,9 @@ def read_revision(connection: Connection, *, where: str) -> str | None:
 
 
 def check_known(revision: str, *, where: str) -> None:
-    """Raises SchemaTooNew for a revision that this version does not know."""
+    """Raise UnknownSchema for a revision that this version does not know."""
     if revision not in REVISIONS:
-        raise SchemaTooNew(f"{where} has schema {revision}, newer than {HEAD}: install the newer version of labeler")
+        raise UnknownSchema(
+            f"{where} has schema {revision}, unknown to this version of labeler (its own is {HEAD}): "
+            "use the version that wrote it, or import the data into a new workspace (`labeler init`)"
+        )

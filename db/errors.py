@@ -1,21 +1,21 @@
-"""Named errors of storage: each is one line that says what, where and how to mend it.
+"""Named errors of storage: each message is one line that says what is wrong, where, and how to mend it.
 
 DbError
 ├── NotADatabase    the file or URL holds something else
-├── SchemaTooOld    the database was written by an older version
-├── SchemaTooNew    the database was written by a newer version
+├── SchemaTooOld    the database has no tables yet, or those of an older version
+├── UnknownSchema   the database was written by a version with another schema
 ├── Unreachable     the database server does not answer, or refuses the user
 ├── StorageError    the disk is full, or the folder cannot be read or written
-├── Busy            another process is writing
+├── Busy            another process writes or locks the database
 ├── Unsupported     a program that the command needs is not installed
 ├── NotFound        no such question, label, round, import ...
 └── Conflict        the write contradicts what is stored
-    └── SpanConflict   an answer does not stand at its offset in the stored passage
+    └── SpanConflict   a stored passage does not contain an answer at its offset
 """
 
 
 class DbError(Exception):
-    """Something a user can mend. The message is one line for people."""
+    """An error that a user can mend. The message is one line."""
 
 
 class NotADatabase(DbError):
@@ -23,11 +23,11 @@ class NotADatabase(DbError):
 
 
 class SchemaTooOld(DbError):
-    """The database was written by an older version; `labeler db upgrade` mends it."""
+    """The database has no tables yet, or those of an older version: `labeler db upgrade` makes them."""
 
 
-class SchemaTooNew(DbError):
-    """The database was written by a newer version of this tool."""
+class UnknownSchema(DbError):
+    """The database was written by a version of this tool with another schema."""
 
 
 class StorageError(DbError):
@@ -39,7 +39,7 @@ class Unreachable(DbError):
 
 
 class Busy(DbError):
-    """Another process writes the database, or holds it for itself."""
+    """Another process writes the database, or has locked it."""
 
 
 class Unsupported(DbError):
@@ -47,7 +47,7 @@ class Unsupported(DbError):
 
 
 class NotFound(DbError):
-    """What was asked for by id is not stored."""
+    """No row with this id is stored."""
 
 
 class Conflict(DbError):
@@ -55,4 +55,4 @@ class Conflict(DbError):
 
 
 class SpanConflict(Conflict):
-    """An answer whose text does not stand at its offset in the stored passage."""
+    """A stored passage does not contain an answer's text at its offset."""

@@ -1,4 +1,4 @@
-"""The schema's revision: what it is, what it should be, getting there."""
+"""The schema's revision: read it, upgrade it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def status(database: Database) -> SchemaStatus:
-    """The database's revision and this version's. Raises NotADatabase."""
+    """The revision of the database and that of this version. Raises NotADatabase."""
     return SchemaStatus(revision=database.revision(), head=HEAD)
 
 
-def upgrade(database: Database, *, to: str = "head") -> SchemaStatus:
-    """The status after all migrations ran in one transaction; creates the tables in an empty database.
+def upgrade(database: Database) -> SchemaStatus:
+    """Run all migrations in one transaction and return the new status; in an empty database, make the tables.
 
     Raises:
         NotADatabase: the file is no database, or another program's.
-        SchemaTooNew: the database was written by a newer version.
+        UnknownSchema: the database was written by a version with another schema.
     """
     engine = database.connect_engine(foreign_keys=False)  # SQLite rebuilds tables to alter them
     try:
@@ -34,7 +34,7 @@ def upgrade(database: Database, *, to: str = "head") -> SchemaStatus:
             found = read_revision(connection, where=str(database))
             if found is not None:
                 check_known(found, where=str(database))
-            command.upgrade(_config(connection), to)
+            command.upgrade(_config(connection), "head")
             if database.is_sqlite:
                 _check_foreign_keys(connection, where=str(database))
     finally:

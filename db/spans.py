@@ -1,4 +1,4 @@
-"""Whether stored answers stand at their offsets: the one check that no database constraint can make."""
+"""Check that passages contain answers at their offsets: the one invariant that no database constraint can hold."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from db.engine import Session
 from db.errors import SpanConflict
-from db.models import Passage
 from db.rows import SpanRow
 from db.sql import in_chunks
+from db.tables import PASSAGES
 
 
 def check_span(span: SpanRow, passage: str, *, where: str) -> None:
-    """Raises SpanConflict unless `span.text == passage[span.start:span.end]`; `where` names the question or task."""
+    """Raise SpanConflict unless `span.text == passage[span.start:span.end]`; `where` names the question or task."""
     if not 0 <= span.start < span.end <= len(passage) or passage[span.start : span.end] != span.text:
         raise SpanConflict(
-            f"{where}: answer {span.text[:40]!r} does not stand at {span.start}-{span.end} "
-            f"of passage {span.passage_id}: correct the offsets"
+            f"{where}: passage {span.passage_id} does not read {span.text[:40]!r} "
+            f"at {span.start}-{span.end}: correct the offsets"
         )
 
 
 def check_spans(session: Session, spans: Iterable[tuple[str, SpanRow]]) -> None:
-    """Checks (where, span) pairs against the stored passages, a chunk of passages in memory at a time.
+    """Check (where, span) pairs against the stored passages, with one chunk of passages in memory at a time.
 
     Raises SpanConflict, also for a passage that is not stored.
     """
@@ -32,7 +32,7 @@ def check_spans(session: Session, spans: Iterable[tuple[str, SpanRow]]) -> None:
     for where, span in spans:
         waiting[span.passage_id].append((where, span))
     for chunk in in_chunks(waiting):
-        texts = dict(session.execute(select(Passage.id, Passage.text).where(Passage.id.in_(chunk))).all())
+        texts = dict(session.execute(select(PASSAGES.c.id, PASSAGES.c.text).where(PASSAGES.c.id.in_(chunk))).all())
         for passage_id in chunk:
             for where, span in waiting[passage_id]:
                 if passage_id not in texts:

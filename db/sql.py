@@ -1,29 +1,66 @@
-"""Small helpers that reads and writes share: bounded IN lists, and the bare tables for bulk work."""
+"""Statements that reads and writes share: rows made of results, ids cut for IN lists, inserts and updates in bulk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Row, Select, Table
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, insert, update
 
-from db.models import Base
+from db.engine import Session
 
 Id = TypeVar("Id", int, str)
+RowType = TypeVar("RowType")
+
+# A statement, or a row, of any columns.
+AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
+AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+
+
+def columns(table: Table, row_type: type[Any]) -> list[Column[Any]]:
+    """The table's columns that the dataclass has fields for."""
+    return [table.c[field.name] for field in fields(row_type) if field.name in table.c]
+
+
+def fetch_all(session: Session, statement: AnySelect, row_type: type[RowType]) -> list[RowType]:
+    """All rows of a statement whose columns are named as the fields of `row_type`."""
+    return [row_type(**row._mapping) for row in session.execute(statement)]
+
+
+def fetch_first(session: Session, statement: AnySelect, row_type: type[RowType]) -> RowType | None:
+    """The first row of a statement whose columns are named as the fields of `row_type`, or None."""
+    row = session.execute(statement.limit(1)).first()
+    return None if row is None else row_type(**row._mapping)
 
 
 def in_chunks(ids: Iterable[Id], size: int = 500) -> Iterator[list[Id]]:
-    """Distinct ids in order, cut so that an IN list stays within every database's limit of parameters."""
+    """Distinct ids in order, cut so that an IN list stays below every database's limit of parameters."""
     ordered = sorted(set(ids))
     for first in range(0, len(ordered), size):
         yield ordered[first : first + size]
 
 
-def table(model: type[Base]) -> Table:
-    """The table of a mapped class: bulk statements on it skip the ORM."""
-    return cast("Table", model.__table__)
+def select_in(
+    session: Session, statement: AnySelect, column: ColumnElement[Any], ids: Iterable[Id]
+) -> Iterator[AnyRow]:
+    """The statement's rows whose column is one of the ids."""
+    for chunk in in_chunks(ids):
+        yield from session.execute(statement.where(column.in_(chunk)))
 
 
-# A statement, or a row, of any columns.
-AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
-AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+def update_in(session: Session, column: Column[Any], ids: Iterable[Id], **values: Any) -> None:
+    """Set the values in the rows of the column's table whose column is one of the ids."""
+    for chunk in in_chunks(ids):
+        session.execute(update(column.table).where(column.in_(chunk)).values(**values))
+
+
+def insert_all(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows, or nothing if there are none."""
+    if rows:
+        session.execute(insert(table), rows)
+
+
+def insert_one(session: Session, table: Table, **values: Any) -> int:
+    """Insert one row and return its id."""
+    return int(session.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())

@@ -1,4 +1,4 @@
-"""Database URLs as they may be shown and stored. Loads nothing: settings are read before any database is."""
+"""Database URLs as they may be shown and stored. Loads no SQLAlchemy: settings are read first."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _PARAMETERS = re.compile(r"(?<=[?&])(?:ssl)?password=[^&\s'\"]*&|[?&](?:ssl)?pas
 
 
 def without_password(text: str) -> str:
-    """The same text with the passwords of database URLs in it left out: too much rather than too little."""
+    """The text without the passwords of database URLs in it; if in doubt, it removes too much."""
     return _PARAMETERS.sub("", _USERINFO.sub(r"\1@", text))

@@ -237,8 +237,7 @@ def test_only_the_command_line_uses_the_command_line() -> None:
 
 
 def test_tables_and_sql_stay_inside_db() -> None:
-    assert paths("db.models")
-    assert importers("db.models", "db.sql", "alembic") <= below("db")
+    assert importers("db.tables", "db.sql", "alembic") <= below("db")
     assert importers("sqlalchemy") - below("db") == paths(  # these name what a database refuses
         "labeler.core.error_messages", "labeler.maintenance.doctor"
     )
@@ -247,7 +246,7 @@ def test_tables_and_sql_stay_inside_db() -> None:
 def test_only_the_simulated_reviewer_and_the_measurement_of_pseudo_labels_read_hidden_answers() -> None:
     readers = paths("labeler.rounds.simulated_reviewer", "labeler.evaluation.pseudo_precision")
     assert importers("db.hidden_answers") == readers
-    tables = ("db.models.HiddenAnswer", "db.models.HiddenQuestion")
+    tables = ("db.tables.HIDDEN_ANSWERS", "db.tables.HIDDEN_QUESTIONS")
     assert importers(*tables) == paths("db.hidden_answers", "db.store.corpus", "db.store.undo")
 
 

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from db.models import Base
+from db.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,  # SQLite alters by rebuilding
     transactional_ddl=True,  # db.engine says BEGIN itself, so SQLite rolls DDL back too
 )

@@ -1,36 +1,21 @@
-"""Reads. Every function takes the session first and gives frozen rows (`db.rows`), never mapped objects."""
+"""Reads. Every function takes the session first and returns frozen rows (`db.rows`)."""
 
 from db.queries.corpus import (
     corpus_ids,
-    document_sides,
     find_import,
     get_meta,
-    held_out_passages,
     imports,
-    inactive_passages,
     iter_passages,
     known_passages,
-    known_roles,
-    passage_sides,
     passages,
     pool_to_predict,
     question,
     questions,
 )
 from db.queries.journal import counts, events, history
-from db.queries.label import (
-    exportable_labels,
-    labelled_questions,
-    labels,
-    live_labels,
-    training_counts,
-    training_labels,
-    training_rows,
-    training_sha256,
-    written_counts,
-)
+from db.queries.label import labelled_questions, labels, live_labels, written_counts
 from db.queries.prediction import iter_predictions, predicted_ids, predictions
-from db.queries.review import outdated_reviews, reviews, reviews_of, tasks, unrecorded_reviews
+from db.queries.review import outdated_reviews, reviews, reviews_of, tasks, tasks_by_id, unrecorded_reviews
 from db.queries.round import (
     best_model,
     calibrator,
@@ -51,6 +36,7 @@ from db.queries.round import (
     rounds,
 )
 from db.queries.search import passage_by_prefix, questions_of_passage, search_labels, search_questions
+from db.queries.splits import document_sides, held_out_passages, inactive_passages, known_roles, passage_sides
 from db.queries.studio import (
     annotation_count,
     annotations_of,
@@ -66,12 +52,12 @@ from db.queries.studio import (
     repeated_placements,
     servers_of_open_tasks,
     studio_tasks_by_id,
-    tasks_by_id,
     tasks_of_push,
     unfinished_pushes,
     unsent_tasks,
     withdrawn_tasks,
 )
+from db.queries.training import exportable_labels, training_counts, training_labels, training_rows, training_sha256
 
 __all__ = [
     "annotation_count",

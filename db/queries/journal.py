@@ -1,4 +1,4 @@
-"""What happened, and where everything stands."""
+"""Reads of the journal, of a question's history, and counts for `labeler status`."""
 
 from __future__ import annotations
 
@@ -6,70 +6,70 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session, aliased
 
-from db.models import (
-    Calibrator,
-    Event,
-    Import,
-    ImportQuestion,
-    Label,
-    Model,
-    Passage,
-    Prediction,
-    PredictionAnswer,
-    Question,
-    Review,
-    Round,
-    Task,
-)
+from db.engine import Session
 from db.queries import corpus
 from db.queries import label as label_queries
 from db.rows import Counts, EventRow, LabelRow
-from db.sql import AnyRow, AnySelect, table
+from db.sql import AnyRow, AnySelect
+from db.tables import (
+    CALIBRATORS,
+    EVENTS,
+    IMPORT_QUESTIONS,
+    IMPORTS,
+    LABELS,
+    MODELS,
+    PASSAGES,
+    PREDICTION_ANSWERS,
+    PREDICTIONS,
+    QUESTIONS,
+    REVIEWS,
+    ROUNDS,
+    TASKS,
+)
 from db.vocabulary import LABEL_KINDS, ROLES, TASK_STATES
 
-# The order of events that carry the same moment.
+# The order of events of the same moment.
 _ORDER = ("import", "import_undone", "prediction", "task", "review", "label_withdrawn", "label")
 
 
 def counts(session: Session) -> Counts:
-    """Where everything stands, for `status`."""
-    live = (Label.withdrawn_at.is_(None), Question.active)
-    by_kind = select(Label.kind, func.count()).join(Question, Question.id == Label.question_id).where(*live)
-    by_role = select(Question.role, func.count()).join(Label, Label.question_id == Question.id).where(*live)
-    by_state = select(Task.state, func.count()).join(Round, Round.number == Task.round_number)
-    by_state = by_state.where(Round.reverted_at.is_(None))
-    questions = select(Question.role, func.count()).where(Question.active)
-    documents = select(func.count(func.distinct(Passage.document_id))).where(Passage.active)
+    """Counts of active rows, as `labeler status` shows them."""
+    live = (LABELS.c.withdrawn_at.is_(None), QUESTIONS.c.active)
+    by_kind = select(LABELS.c.kind, func.count()).join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id).where(*live)
+    by_role = select(QUESTIONS.c.role, func.count()).join(LABELS, LABELS.c.question_id == QUESTIONS.c.id).where(*live)
+    by_state = select(TASKS.c.state, func.count()).join(ROUNDS, ROUNDS.c.number == TASKS.c.round_number)
+    by_state = by_state.where(ROUNDS.c.reverted_at.is_(None))
+    questions = select(QUESTIONS.c.role, func.count()).where(QUESTIONS.c.active)
+    documents = select(func.count(func.distinct(PASSAGES.c.document_id))).where(PASSAGES.c.active)
     return Counts(
         documents=_number(session, documents),
-        passages=_number(session, select(func.count()).select_from(Passage).where(Passage.active)),
-        questions=_tally(session, questions.group_by(Question.role), ROLES),
-        labels=_tally(session, by_kind.group_by(Label.kind), LABEL_KINDS),
-        labels_by_role=_tally(session, by_role.group_by(Question.role), ROLES),
-        tasks=_tally(session, by_state.group_by(Task.state), TASK_STATES),
-        rounds=_number(session, select(func.count()).select_from(Round).where(Round.reverted_at.is_(None))),
-        models=_number(session, select(func.count()).select_from(Model).where(Model.pruned_at.is_(None))),
+        passages=_number(session, select(func.count()).select_from(PASSAGES).where(PASSAGES.c.active)),
+        questions=_tally(session, questions.group_by(QUESTIONS.c.role), ROLES),
+        labels=_tally(session, by_kind.group_by(LABELS.c.kind), LABEL_KINDS),
+        labels_by_role=_tally(session, by_role.group_by(QUESTIONS.c.role), ROLES),
+        tasks=_tally(session, by_state.group_by(TASKS.c.state), TASK_STATES),
+        rounds=_number(session, select(func.count()).select_from(ROUNDS).where(ROUNDS.c.reverted_at.is_(None))),
+        models=_number(session, select(func.count()).select_from(MODELS).where(MODELS.c.pruned_at.is_(None))),
     )
 
 
 def events(session: Session, *, round_number: int | None = None) -> list[EventRow]:
     """The journal, oldest first."""
-    statement = select(table(Event)).order_by(Event.id)
+    statement = select(EVENTS).order_by(EVENTS.c.id)
     if round_number is not None:
-        statement = statement.where(Event.round_number == round_number)
+        statement = statement.where(EVENTS.c.round_number == round_number)
     return [_journal(row) for row in session.execute(statement)]
 
 
 def history(session: Session, question_id: str) -> list[EventRow]:
-    """All that happened to one question in time order: imports, predictions, tasks, reviews, labels made and
-    withdrawn, journal entries; each with round, model hash, index, calibrator hash, threshold, reviewer, parent.
+    """The audit trail of one question, oldest first.
 
-    Raises NotFound.
+    Imports, predictions, tasks, reviews, labels written and withdrawn, and journal entries; each with its round, model
+    hash, index, calibrator hash, threshold, reviewer and parent label. Raises NotFound.
     """
     corpus.question(session, question_id)
-    journal = session.execute(select(table(Event)).where(Event.question_id == question_id).order_by(Event.id))
+    journal = session.execute(select(EVENTS).where(EVENTS.c.question_id == question_id).order_by(EVENTS.c.id))
     found = [
         *_imports(session, question_id),
         *_predictions(session, question_id),
@@ -84,10 +84,12 @@ def history(session: Session, question_id: str) -> list[EventRow]:
 
 def _imports(session: Session, question_id: str) -> list[EventRow]:
     statement = (
-        select(Import.id, Import.path, Import.role, Import.format, Import.created_at, Import.undone_at)
-        .join(ImportQuestion, ImportQuestion.import_id == Import.id)
-        .where(ImportQuestion.question_id == question_id)
-        .order_by(Import.id)
+        select(
+            IMPORTS.c.id, IMPORTS.c.path, IMPORTS.c.role, IMPORTS.c.format, IMPORTS.c.created_at, IMPORTS.c.undone_at
+        )
+        .join(IMPORT_QUESTIONS, IMPORT_QUESTIONS.c.import_id == IMPORTS.c.id)
+        .where(IMPORT_QUESTIONS.c.question_id == question_id)
+        .order_by(IMPORTS.c.id)
     )
     found = []
     for id_, path, role, format_, created_at, undone_at in session.execute(statement):
@@ -99,48 +101,55 @@ def _imports(session: Session, question_id: str) -> list[EventRow]:
 
 
 def _predictions(session: Session, question_id: str) -> list[EventRow]:
-    best = aliased(PredictionAnswer)
+    best = PREDICTION_ANSWERS.c
     statement = (
         select(
-            Prediction.created_at,
-            Prediction.round_number,
-            Model.hash.label("model_hash"),
-            Prediction.index_fingerprint,
-            Calibrator.hash.label("calibrator_hash"),
+            PREDICTIONS.c.created_at,
+            PREDICTIONS.c.round_number,
+            MODELS.c.hash.label("model_hash"),
+            PREDICTIONS.c.index_fingerprint,
+            CALIBRATORS.c.hash.label("calibrator_hash"),
             best.text,
             best.passage_id,
             best.start,
             best.end,
-            Prediction.score,
-            Prediction.null_score,
-            Prediction.confidence,
-            Prediction.decision,
-            Prediction.train_weight,
+            PREDICTIONS.c.score,
+            PREDICTIONS.c.null_score,
+            PREDICTIONS.c.confidence,
+            PREDICTIONS.c.decision,
+            PREDICTIONS.c.train_weight,
         )
-        .join(Model, Model.id == Prediction.model_id)
-        .join(Round, Round.number == Prediction.round_number)
-        .outerjoin(Calibrator, Calibrator.id == Round.calibrator_id)
-        .outerjoin(best, (best.prediction_id == Prediction.id) & (best.rank == 0))
-        .where(Prediction.question_id == question_id)
-        .order_by(Prediction.id)
+        .join(MODELS, MODELS.c.id == PREDICTIONS.c.model_id)
+        .join(ROUNDS, ROUNDS.c.number == PREDICTIONS.c.round_number)
+        .outerjoin(CALIBRATORS, CALIBRATORS.c.id == ROUNDS.c.calibrator_id)
+        .outerjoin(PREDICTION_ANSWERS, (best.prediction_id == PREDICTIONS.c.id) & (best.rank == 0))
+        .where(PREDICTIONS.c.question_id == question_id)
+        .order_by(PREDICTIONS.c.id)
     )
     return [_event(row, "prediction", question_id) for row in session.execute(statement)]
 
 
 def _tasks(session: Session, question_id: str) -> list[EventRow]:
     statement = select(
-        Task.created_at, Task.round_number, Task.id, Task.kind, Task.blind, Task.attempt, Task.state, Task.passages
+        TASKS.c.created_at,
+        TASKS.c.round_number,
+        TASKS.c.id,
+        TASKS.c.kind,
+        TASKS.c.blind,
+        TASKS.c.attempt,
+        TASKS.c.state,
+        TASKS.c.passages,
     )
-    rows = session.execute(statement.where(Task.question_id == question_id).order_by(Task.id))
+    rows = session.execute(statement.where(TASKS.c.question_id == question_id).order_by(TASKS.c.id))
     return [_event(row, "task", question_id) for row in rows]
 
 
 def _reviews(session: Session, question_id: str) -> list[EventRow]:
     statement = (
-        select(table(Review), Task.round_number)
-        .join(Task, Task.id == Review.task_id)
-        .where(Task.question_id == question_id)
-        .order_by(Review.id)
+        select(REVIEWS, TASKS.c.round_number)
+        .join(TASKS, TASKS.c.id == REVIEWS.c.task_id)
+        .where(TASKS.c.question_id == question_id)
+        .order_by(REVIEWS.c.id)
     )
     return [_event(row, "review", question_id) for row in session.execute(statement)]
 
@@ -161,10 +170,10 @@ def _labels(session: Session, question_id: str) -> list[EventRow]:
 def _hashes(session: Session, question_id: str) -> dict[int, tuple[str | None, str | None]]:
     """Model hash and calibrator hash by label id."""
     statement = (
-        select(Label.id, Model.hash, Calibrator.hash)
-        .outerjoin(Model, Model.id == Label.model_id)
-        .outerjoin(Calibrator, Calibrator.id == Label.calibrator_id)
-        .where(Label.question_id == question_id)
+        select(LABELS.c.id, MODELS.c.hash, CALIBRATORS.c.hash)
+        .outerjoin(MODELS, MODELS.c.id == LABELS.c.model_id)
+        .outerjoin(CALIBRATORS, CALIBRATORS.c.id == LABELS.c.calibrator_id)
+        .where(LABELS.c.question_id == question_id)
     )
     return {
         label_id: (model_hash, calibrator_hash) for label_id, model_hash, calibrator_hash in session.execute(statement)
@@ -193,7 +202,7 @@ def _label_detail(label: LabelRow) -> dict[str, Any]:
 
 
 def _event(row: AnyRow, kind: str, question_id: str) -> EventRow:
-    """An event of a row that has created_at and round_number; all its other columns are the detail."""
+    """The event of a row with created_at and round_number; all other columns are its detail."""
     detail = {name: value for name, value in row._mapping.items() if name not in ("created_at", "round_number")}
     if detail.get("superseded_at") is not None:
         detail["superseded_at"] = detail["superseded_at"].isoformat()
@@ -206,7 +215,7 @@ def _journal(row: AnyRow) -> EventRow:
 
 
 def _number(session: Session, statement: Select[int]) -> int:
-    return session.execute(statement).scalar_one()
+    return int(session.execute(statement).scalar_one())
 
 
 def _tally(session: Session, statement: AnySelect, names: Sequence[str]) -> Mapping[str, int]:

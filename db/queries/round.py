@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
+from db.engine import Session
 from db.errors import NotFound
-from db.models import Calibrator, Evaluation, Model, Prediction, Release, Retriever, Round, RoundQuestion
-from db.models import ReleaseRow as ReleaseRowTable
 from db.rows import (
     CalibratorRow,
     EvaluationRow,
@@ -18,135 +16,137 @@ from db.rows import (
     RoundRow,
     SpanRow,
 )
-from db.sql import AnyRow, AnySelect, table
+from db.sql import fetch_all, fetch_first
+from db.tables import (
+    CALIBRATORS,
+    EVALUATIONS,
+    MODELS,
+    PREDICTIONS,
+    RELEASED_ANSWERS,
+    RELEASES,
+    RETRIEVERS,
+    ROUND_QUESTIONS,
+    ROUNDS,
+)
+
+_IN_FORCE = ROUNDS.c.reverted_at.is_(None)
 
 
 def rounds(session: Session, *, reverted: bool = True) -> list[RoundRow]:
-    """All rounds, or those that are not reverted, by number."""
-    statement = _rounds().order_by(Round.number)
-    if not reverted:
-        statement = statement.where(Round.reverted_at.is_(None))
-    return [RoundRow(**row._mapping) for row in session.execute(statement)]
+    """All rounds by number, or those that are not reverted."""
+    statement = select(ROUNDS).order_by(ROUNDS.c.number)
+    return fetch_all(session, statement if reverted else statement.where(_IN_FORCE), RoundRow)
 
 
 def round_(session: Session, number: int) -> RoundRow:
     """One round. Raises NotFound."""
-    row = session.execute(_rounds().where(Round.number == number)).first()
-    if row is None:
+    found = fetch_first(session, select(ROUNDS).where(ROUNDS.c.number == number), RoundRow)
+    if found is None:
         raise NotFound(f"there is no round {number}: `labeler rounds list` shows all")
-    return RoundRow(**row._mapping)
+    return found
 
 
 def current_round(session: Session) -> RoundRow | None:
     """The open round, or None."""
-    return _round_or_none(session, _rounds().where(Round.is_open))
+    return fetch_first(session, select(ROUNDS).where(ROUNDS.c.is_open), RoundRow)
 
 
 def last_round(session: Session) -> RoundRow | None:
     """The newest round that is not reverted, or None."""
-    return _round_or_none(session, _rounds().where(Round.reverted_at.is_(None)).order_by(Round.number.desc()))
+    return fetch_first(session, select(ROUNDS).where(_IN_FORCE).order_by(ROUNDS.c.number.desc()), RoundRow)
 
 
 def next_round_number(session: Session) -> int:
-    """The number the next round gets: one above every number ever used, 0 at first."""
-    highest = session.execute(select(func.max(Round.number))).scalar()
-    return 0 if highest is None else highest + 1
+    """One above every round number ever used; 0 at first."""
+    highest = session.execute(select(func.max(ROUNDS.c.number))).scalar()
+    return 0 if highest is None else int(highest) + 1
 
 
 def round_chunks(session: Session, number: int, *, predicted: bool = True) -> list[list[str]]:
-    """The question ids that a round predicts, as `store.plan_predictions` fixed them: a sorted list a chunk.
+    """The question ids that a round predicts, one sorted list per chunk, as `store.plan_predictions` fixed them.
 
-    Without `predicted`, only chunks that are not stored whole: a chunk is always read, and stored, as a whole.
+    Without `predicted`, only chunks that are not stored whole: a chunk is always read and stored as a whole.
     """
-    statement = select(RoundQuestion.chunk, RoundQuestion.question_id).where(RoundQuestion.round_number == number)
+    mine = ROUND_QUESTIONS.c.round_number == number
     chunks: dict[int, list[str]] = {}
-    for chunk, question_id in session.execute(statement):
+    for chunk, question_id in session.execute(
+        select(ROUND_QUESTIONS.c.chunk, ROUND_QUESTIONS.c.question_id).where(mine)
+    ):
         chunks.setdefault(chunk, []).append(question_id)
-    stored = select(Prediction.question_id).where(Prediction.round_number == number)
+    stored = select(PREDICTIONS.c.question_id).where(PREDICTIONS.c.round_number == number)
     done = set() if predicted else set(session.execute(stored).scalars())
     return [sorted(chunks[chunk]) for chunk in sorted(chunks) if not done.issuperset(chunks[chunk])]
 
 
 def best_model(session: Session) -> ModelRow | None:
     """The student of the newest promoted round that is not reverted, or None."""
-    statement = (
-        select(table(Model))
-        .join(Round, Round.student_id == Model.id)
-        .where(Round.promoted.is_(True), Round.reverted_at.is_(None))
-        .order_by(Round.number.desc())
-        .limit(1)
-    )
-    row = session.execute(statement).first()
-    return None if row is None else ModelRow(**row._mapping)
+    promoted = select(MODELS).join(ROUNDS, ROUNDS.c.student_id == MODELS.c.id).where(ROUNDS.c.promoted, _IN_FORCE)
+    return fetch_first(session, promoted.order_by(ROUNDS.c.number.desc()), ModelRow)
 
 
 def model(session: Session, model_id: int) -> ModelRow:
     """One model. Raises NotFound."""
-    row = session.execute(select(table(Model)).where(Model.id == model_id)).first()
-    if row is None:
+    found = fetch_first(session, select(MODELS).where(MODELS.c.id == model_id), ModelRow)
+    if found is None:
         raise NotFound(f"model {model_id} is not stored: `labeler rounds list` shows all")
-    return ModelRow(**row._mapping)
+    return found
 
 
 def model_of_round(session: Session, round_number: int, *, name: str = "student") -> ModelRow | None:
     """The model of this name trained in a round, or None."""
-    statement = select(table(Model)).where(Model.round_number == round_number, Model.name == name)
-    row = session.execute(statement).first()
-    return None if row is None else ModelRow(**row._mapping)
+    statement = select(MODELS).where(MODELS.c.round_number == round_number, MODELS.c.name == name)
+    return fetch_first(session, statement, ModelRow)
 
 
 def models(session: Session) -> list[ModelRow]:
-    """All models, pruned ones too, oldest first."""
-    return [ModelRow(**row._mapping) for row in session.execute(select(table(Model)).order_by(Model.id))]
+    """All models including pruned ones, oldest first."""
+    return fetch_all(session, select(MODELS).order_by(MODELS.c.id), ModelRow)
 
 
 def retriever_of_round(session: Session, round_number: int) -> RetrieverRow | None:
     """The retriever trained in a round, or None."""
-    row = session.execute(select(table(Retriever)).where(Retriever.round_number == round_number)).first()
-    return None if row is None else RetrieverRow(**row._mapping)
+    return fetch_first(session, select(RETRIEVERS).where(RETRIEVERS.c.round_number == round_number), RetrieverRow)
 
 
 def retrievers(session: Session, *, reverted: bool = True) -> list[RetrieverRow]:
-    """All retrievers, pruned ones too, or those of rounds that are not reverted; oldest first."""
-    statement = select(table(Retriever)).order_by(Retriever.round_number)
+    """All retrievers including pruned ones, or those of rounds that are not reverted; oldest first."""
+    statement = select(RETRIEVERS).order_by(RETRIEVERS.c.round_number)
     if not reverted:
-        statement = statement.join(Round, Round.number == Retriever.round_number).where(Round.reverted_at.is_(None))
-    return [RetrieverRow(**row._mapping) for row in session.execute(statement)]
+        statement = statement.join(ROUNDS, ROUNDS.c.number == RETRIEVERS.c.round_number).where(_IN_FORCE)
+    return fetch_all(session, statement, RetrieverRow)
 
 
 def calibrator(session: Session, calibrator_id: int) -> CalibratorRow:
     """One calibrator. Raises NotFound."""
-    row = session.execute(select(table(Calibrator)).where(Calibrator.id == calibrator_id)).first()
-    if row is None:
+    found = fetch_first(session, select(CALIBRATORS).where(CALIBRATORS.c.id == calibrator_id), CalibratorRow)
+    if found is None:
         raise NotFound(f"calibrator {calibrator_id} is not stored: `labeler rounds list` shows all")
-    return CalibratorRow(**row._mapping)
+    return found
 
 
 def evaluation(session: Session, model_id: int, *, split: str, key: str) -> EvaluationRow | None:
     """The stored evaluation of a model on a split under this key, or None."""
-    same = (Evaluation.model_id == model_id, Evaluation.split == split, Evaluation.key == key)
-    row = session.execute(select(table(Evaluation)).where(*same)).first()
-    return None if row is None else _evaluation(row)
+    same = (EVALUATIONS.c.model_id == model_id, EVALUATIONS.c.split == split, EVALUATIONS.c.key == key)
+    return fetch_first(session, select(EVALUATIONS).where(*same), EvaluationRow)
 
 
 def evaluations(session: Session, *, split: str | None = None) -> list[EvaluationRow]:
-    """Stored evaluations, oldest first."""
-    statement = select(table(Evaluation)).order_by(Evaluation.id)
+    """Stored evaluations of all splits or of one, oldest first."""
+    statement = select(EVALUATIONS).order_by(EVALUATIONS.c.id)
     if split is not None:
-        statement = statement.where(Evaluation.split == split)
-    return [_evaluation(row) for row in session.execute(statement)]
+        statement = statement.where(EVALUATIONS.c.split == split)
+    return fetch_all(session, statement, EvaluationRow)
 
 
 def release(session: Session, round_number: int) -> ReleaseRow | None:
     """The newest released snapshot of a round, or None."""
-    statement = select(table(Release)).where(Release.round_number == round_number).order_by(Release.id.desc()).limit(1)
-    row = session.execute(statement).first()
-    return None if row is None else ReleaseRow(**row._mapping)
+    statement = select(RELEASES).where(RELEASES.c.round_number == round_number).order_by(RELEASES.c.id.desc())
+    return fetch_first(session, statement, ReleaseRow)
 
 
 def released_answers(session: Session, release_id: int) -> list[ReleasedAnswer]:
-    """The rows of a released snapshot in question id order."""
-    statement = select(table(ReleaseRowTable)).where(ReleaseRowTable.release_id == release_id)
+    """The answers of a released snapshot in question id order."""
+    statement = select(RELEASED_ANSWERS).where(RELEASED_ANSWERS.c.release_id == release_id)
     found = [
         ReleasedAnswer(
             row.question_id, row.label_id, SpanRow(row.text, row.passage_id, row.start, row.end), row.confidence
@@ -154,17 +154,3 @@ def released_answers(session: Session, release_id: int) -> list[ReleasedAnswer]:
         for row in session.execute(statement)
     ]
     return sorted(found, key=lambda row: row.question_id)
-
-
-def _rounds() -> AnySelect:
-    return select(table(Round))
-
-
-def _round_or_none(session: Session, statement: AnySelect) -> RoundRow | None:
-    row = session.execute(statement.limit(1)).first()
-    return None if row is None else RoundRow(**row._mapping)
-
-
-def _evaluation(row: AnyRow) -> EvaluationRow:
-    fields = dict(row._mapping)
-    return EvaluationRow(**{**fields, "results": tuple(fields["results"])})

@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from db.engine import Session
 from db.errors import NotFound
-from db.models import Label, LabelAnswer, Passage, Question
 from db.queries.corpus import passages
 from db.queries.label import fetch
 from db.rows import LabelRow, PassageRow
 from db.sql import AnySelect
+from db.tables import LABEL_ANSWERS, LABELS, PASSAGES, QUESTIONS
 
 SHORTEST_PREFIX = 4  # characters of a passage id
 
@@ -36,21 +36,21 @@ def search_labels(
     """
     where: list[ColumnElement[bool]] = []
     if not withdrawn:
-        where += [Label.withdrawn_at.is_(None), Question.active.is_(True)]
+        where += [LABELS.c.withdrawn_at.is_(None), QUESTIONS.c.active.is_(True)]
     if kinds is not None:
-        where.append(Label.kind.in_(kinds))
+        where.append(LABELS.c.kind.in_(kinds))
     if roles is not None:
-        where.append(Label.question_role.in_(roles))
+        where.append(LABELS.c.question_role.in_(roles))
     if round_number is not None:
-        where.append(Label.round_number == round_number)
+        where.append(LABELS.c.round_number == round_number)
     if question_id is not None:
-        where.append(Label.question_id == question_id)
+        where.append(LABELS.c.question_id == question_id)
     if text is not None:
-        answered = select(LabelAnswer.label_id).where(_contains(LabelAnswer.text, text))
-        where.append(or_(_about(text), Label.id.in_(answered)))
-    matching = select(Label.id).join(Question, Question.id == Label.question_id).where(*where)
-    order = (_by_code_point(session, Label.question_id), Label.id)
-    found = fetch(session, Label.id.in_(matching.order_by(*order).limit(limit)))
+        answered = select(LABEL_ANSWERS.c.label_id).where(_contains(LABEL_ANSWERS.c.text, text))
+        where.append(or_(_about(text), LABELS.c.id.in_(answered)))
+    matching = select(LABELS.c.id).join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id).where(*where)
+    order = (_by_code_point(session, LABELS.c.question_id), LABELS.c.id)
+    found = fetch(session, LABELS.c.id.in_(matching.order_by(*order).limit(limit)))
     return sorted(found, key=lambda label: (label.question_id, label.id)), _count(session, matching)
 
 
@@ -66,16 +66,16 @@ def search_questions(
 
     `labelled`: only those with, or without, a live label. `text` is part of the question or of its id, in any case.
     """
-    where: list[ColumnElement[bool]] = [Question.active.is_(True)]
+    where: list[ColumnElement[bool]] = [QUESTIONS.c.active.is_(True)]
     if roles is not None:
-        where.append(Question.role.in_(roles))
+        where.append(QUESTIONS.c.role.in_(roles))
     if labelled is not None:
-        live = Question.id.in_(select(Label.question_id).where(Label.withdrawn_at.is_(None)))
+        live = QUESTIONS.c.id.in_(select(LABELS.c.question_id).where(LABELS.c.withdrawn_at.is_(None)))
         where.append(live if labelled else ~live)
     if text is not None:
         where.append(_about(text))
-    matching = select(Question.id).where(*where)
-    listed = matching.order_by(_by_code_point(session, Question.id)).limit(limit)
+    matching = select(QUESTIONS.c.id).where(*where)
+    listed = matching.order_by(_by_code_point(session, QUESTIONS.c.id)).limit(limit)
     return list(session.execute(listed).scalars()), _count(session, matching)
 
 
@@ -83,8 +83,8 @@ def passage_by_prefix(session: Session, prefix: str) -> PassageRow:
     """The passage whose id starts with the prefix, active or not. Raises NotFound where none or several do."""
     if len(prefix) < SHORTEST_PREFIX:
         raise NotFound(f"passage {prefix!r}: give at least {SHORTEST_PREFIX} characters of its id")
-    starts = Passage.id.startswith(prefix, autoescape=True)
-    found = list(session.execute(select(Passage.id).where(starts).limit(2)).scalars())
+    starts = PASSAGES.c.id.startswith(prefix, autoescape=True)
+    found = list(session.execute(select(PASSAGES.c.id).where(starts).limit(2)).scalars())
     if not found:
         raise NotFound(f"passage {prefix!r} is not stored: `labeler search` shows ids")
     if len(found) > 1 and prefix not in found:
@@ -96,16 +96,16 @@ def passage_by_prefix(session: Session, prefix: str) -> PassageRow:
 def questions_of_passage(session: Session, passage_id: str) -> list[str]:
     """Ids of active questions that came with the passage or whose live label answers from it, in order."""
     answers = (
-        select(Label.question_id)
-        .join(LabelAnswer, LabelAnswer.label_id == Label.id)
-        .where(LabelAnswer.passage_id == passage_id, Label.withdrawn_at.is_(None))
+        select(LABELS.c.question_id)
+        .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
+        .where(LABEL_ANSWERS.c.passage_id == passage_id, LABELS.c.withdrawn_at.is_(None))
     )
-    mine = or_(Question.context_id == passage_id, Question.id.in_(answers))
-    return sorted(session.execute(select(Question.id).where(Question.active, mine)).scalars())
+    mine = or_(QUESTIONS.c.context_id == passage_id, QUESTIONS.c.id.in_(answers))
+    return sorted(session.execute(select(QUESTIONS.c.id).where(QUESTIONS.c.active, mine)).scalars())
 
 
 def _about(text: str) -> ColumnElement[bool]:
-    return or_(_contains(Question.text, text), _contains(Question.id, text))
+    return or_(_contains(QUESTIONS.c.text, text), _contains(QUESTIONS.c.id, text))
 
 
 def _contains(column: Any, text: str) -> ColumnElement[bool]:
@@ -115,7 +115,7 @@ def _contains(column: Any, text: str) -> ColumnElement[bool]:
 
 def _by_code_point(session: Session, column: Any) -> Any:
     """The column, ordered as Python orders texts: PostgreSQL's order depends on its locale, SQLite's does not."""
-    return column.collate("C") if session.get_bind().dialect.name == "postgresql" else column
+    return column.collate("C") if session.dialect.name == "postgresql" else column
 
 
 def _count(session: Session, matching: AnySelect | Any) -> int:

@@ -1,217 +1,173 @@
-"""Reads of the Label Studio ledger."""
+"""Reads of what is known of Label Studio servers: projects, pushes, placements of tasks, annotations."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
 
+from db.engine import Session
 from db.errors import NotFound
-from db.models import StudioAnnotation, StudioProject, StudioPush, StudioTask, Task
 from db.rows import StudioAnnotationRow, StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
-from db.sql import AnySelect, in_chunks, table
+from db.sql import AnySelect, columns, fetch_all, fetch_first, in_chunks
+from db.tables import STUDIO_ANNOTATIONS, STUDIO_PROJECTS, STUDIO_PUSHES, STUDIO_TASKS, TASKS
+
+_LIVE_PROJECT = STUDIO_PROJECTS.c.deleted_at.is_(None)
+_LIVE_TASK = STUDIO_TASKS.c.deleted_at.is_(None)
+_PLACED = (_LIVE_TASK, STUDIO_TASKS.c.remote_id.is_not(None))  # on a server, under an id that is known
+_PLACEMENTS = select(STUDIO_TASKS).order_by(STUDIO_TASKS.c.id)
 
 
 def projects(session: Session, *, url: str | None = None, gone: bool = False) -> list[StudioProjectRow]:
-    """Projects, oldest first: of one server if `url` is given; also those deleted there if `gone`."""
-    statement = select(table(StudioProject)).order_by(StudioProject.id)
+    """Projects of all servers or of the one at `url`, oldest first; with `gone`, also those deleted there."""
+    statement = select(STUDIO_PROJECTS).order_by(STUDIO_PROJECTS.c.id)
     if url is not None:
-        statement = statement.where(StudioProject.url == url)
+        statement = statement.where(STUDIO_PROJECTS.c.url == url)
     if not gone:
-        statement = statement.where(StudioProject.deleted_at.is_(None))
-    return [StudioProjectRow(**row._mapping) for row in session.execute(statement)]
+        statement = statement.where(_LIVE_PROJECT)
+    return fetch_all(session, statement, StudioProjectRow)
 
 
 def project(session: Session, project_id: int) -> StudioProjectRow:
     """One project. Raises NotFound."""
-    row = session.execute(select(table(StudioProject)).where(StudioProject.id == project_id)).first()
-    if row is None:
+    statement = select(STUDIO_PROJECTS).where(STUDIO_PROJECTS.c.id == project_id)
+    found = fetch_first(session, statement, StudioProjectRow)
+    if found is None:
         raise NotFound(f"there is no Label Studio project {project_id}: `labeler status` names them")
-    return StudioProjectRow(**row._mapping)
+    return found
 
 
 def push(session: Session, push_id: int) -> StudioPushRow:
     """One push, by its local id."""
-    return StudioPushRow(**session.execute(select(table(StudioPush)).where(StudioPush.id == push_id)).one()._mapping)
+    return StudioPushRow(**session.execute(select(STUDIO_PUSHES).where(STUDIO_PUSHES.c.id == push_id)).one()._mapping)
 
 
 def unfinished_pushes(session: Session, *, url: str) -> list[StudioPushRow]:
     """Pushes to a server's live projects that were begun and not finished, oldest first."""
     statement = (
-        select(table(StudioPush))
-        .join(StudioProject, StudioProject.id == StudioPush.project_id)
-        .where(StudioPush.finished_at.is_(None), StudioProject.url == url, StudioProject.deleted_at.is_(None))
-        .order_by(StudioPush.id)
+        select(STUDIO_PUSHES)
+        .join(STUDIO_PROJECTS, STUDIO_PROJECTS.c.id == STUDIO_PUSHES.c.project_id)
+        .where(STUDIO_PUSHES.c.finished_at.is_(None), STUDIO_PROJECTS.c.url == url, _LIVE_PROJECT)
+        .order_by(STUDIO_PUSHES.c.id)
     )
-    return [StudioPushRow(**row._mapping) for row in session.execute(statement)]
+    return fetch_all(session, statement, StudioPushRow)
 
 
 def pushes(session: Session, push_ids: Iterable[str]) -> dict[str, StudioPushRow]:
-    """push_id as tasks carry it -> its push, of those that this workspace knows."""
-    found: dict[str, StudioPushRow] = {}
-    for ids in in_chunks(push_ids):
-        for row in session.execute(select(table(StudioPush)).where(StudioPush.push_id.in_(ids))):
-            found[row.push_id] = StudioPushRow(**row._mapping)
-    return found
+    """Pushes of this workspace by the `push_id` that tasks carry; unknown ids are absent."""
+    chunks = (select(STUDIO_PUSHES).where(STUDIO_PUSHES.c.push_id.in_(ids)) for ids in in_chunks(push_ids))
+    return {row.push_id: row for chunk in chunks for row in fetch_all(session, chunk, StudioPushRow)}
 
 
 def push_ids(session: Session, project_id: int) -> dict[int, str]:
-    """Local id of each push to a project -> its id as tasks carry it."""
-    statement = select(StudioPush.id, StudioPush.push_id).where(StudioPush.project_id == project_id)
+    """The `push_id` that tasks carry of each push to a project, by local id."""
+    statement = select(STUDIO_PUSHES.c.id, STUDIO_PUSHES.c.push_id).where(STUDIO_PUSHES.c.project_id == project_id)
     return {row.id: row.push_id for row in session.execute(statement)}
 
 
 def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, StudioTaskRow]:
-    """The tasks on servers of these local ids."""
-    found: dict[int, StudioTaskRow] = {}
-    for some in in_chunks(ids):
-        for row in session.execute(select(table(StudioTask)).where(StudioTask.id.in_(some))):
-            found[row.id] = StudioTaskRow(**row._mapping)
-    return found
+    """Placements by their local id, deleted ones too."""
+    return {row.id: row for row in _placements_in(session, STUDIO_TASKS.c.id, ids)}
 
 
 def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
-    """The live tasks of a push (its local id), in the order they are sent."""
-    where = (StudioTask.push_id == push_id, StudioTask.deleted_at.is_(None))
-    statement = select(table(StudioTask)).where(*where).order_by(StudioTask.id)
-    return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+    """The live placements of a push (its local id), in the order in which tasks are sent."""
+    return fetch_all(session, _PLACEMENTS.where(STUDIO_TASKS.c.push_id == push_id, _LIVE_TASK), StudioTaskRow)
 
 
 def live_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] | None = None) -> list[StudioTaskRow]:
-    """The live tasks of a project whose server ids are known: all, or those of these ids."""
-    live = (
-        StudioTask.project_id == project_id,
-        StudioTask.deleted_at.is_(None),
-        StudioTask.remote_id.is_not(None),
-    )
-    statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
+    """The live placements in a project whose server ids are known: all, or those of these ids."""
+    mine = (STUDIO_TASKS.c.project_id == project_id, *_PLACED)
     if remote_ids is None:
-        return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
-    chunks = (statement.where(StudioTask.remote_id.in_(some)) for some in in_chunks(remote_ids))
-    return [StudioTaskRow(**row._mapping) for chunk in chunks for row in session.execute(chunk)]
+        return fetch_all(session, _PLACEMENTS.where(*mine), StudioTaskRow)
+    return _placements_in(session, STUDIO_TASKS.c.remote_id, remote_ids, *mine)
 
 
 def placements(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
-    """The live rows of these tasks whose server ids are known, of all projects."""
-    found: list[StudioTaskRow] = []
-    for ids in in_chunks(task_ids):
-        live = (StudioTask.task_id.in_(ids), StudioTask.deleted_at.is_(None), StudioTask.remote_id.is_not(None))
-        statement = select(table(StudioTask)).where(*live).order_by(StudioTask.id)
-        found += [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
-    return found
+    """The live placements of these tasks whose server ids are known, in all projects."""
+    return _placements_in(session, STUDIO_TASKS.c.task_id, task_ids, *_PLACED)
 
 
 def repeated_placements(session: Session, project_id: int) -> list[StudioTaskRow]:
-    """The live rows of those tasks that stand in a project more than once, by task."""
+    """The live placements of tasks that a project holds more than once, by task."""
     rows = live_tasks(session, project_id)
-    places = Counter(row.task_id for row in rows)
-    return sorted((row for row in rows if places[row.task_id] > 1), key=lambda row: (row.task_id, row.id))
+    times = Counter(row.task_id for row in rows)
+    return sorted((row for row in rows if times[row.task_id] > 1), key=lambda row: (row.task_id, row.id))
 
 
 def servers_of_open_tasks(session: Session) -> set[str]:
-    """The addresses of the servers on which open tasks stand."""
+    """URLs of the servers that hold open tasks."""
     statement = (
-        select(StudioProject.url)
-        .join(StudioTask, StudioTask.project_id == StudioProject.id)
-        .join(Task, Task.id == StudioTask.task_id)
-        .where(Task.state == "open", StudioTask.deleted_at.is_(None), StudioProject.deleted_at.is_(None))
+        select(STUDIO_PROJECTS.c.url)
+        .join(STUDIO_TASKS, STUDIO_TASKS.c.project_id == STUDIO_PROJECTS.c.id)
+        .join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id)
+        .where(TASKS.c.state == "open", _LIVE_TASK, _LIVE_PROJECT)
     )
     return set(session.execute(statement.distinct()).scalars())
 
 
 def withdrawn_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
-    """The live rows of those tasks of a project that nobody is to answer any more."""
-    withdrawn = (StudioTask.project_id == project_id, StudioTask.remote_id.is_not(None), Task.state == "withdrawn")
-    statement = (
-        select(table(StudioTask))
-        .join(Task, Task.id == StudioTask.task_id)
-        .where(*withdrawn, StudioTask.deleted_at.is_(None))
-        .order_by(StudioTask.id)
-    )
-    return [StudioTaskRow(**row._mapping) for row in session.execute(statement)]
+    """The live placements in a project of tasks that were withdrawn."""
+    withdrawn = (STUDIO_TASKS.c.project_id == project_id, TASKS.c.state == "withdrawn", *_PLACED)
+    statement = _PLACEMENTS.join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id).where(*withdrawn)
+    return fetch_all(session, statement, StudioTaskRow)
 
 
 def unsent_tasks(session: Session, round_number: int) -> list[TaskRow]:
-    """Open tasks of a round that neither stand on a server nor are on the way there, in order of presentation."""
-    statement = select(table(Task)).where(*_unsent(round_number)).order_by(Task.position, Task.id)
-    return [_task(dict(row._mapping)) for row in session.execute(statement)]
+    """Open tasks of a round that are neither on a server nor on the way there, in order of presentation."""
+    statement = select(TASKS).where(*_unsent(round_number)).order_by(TASKS.c.position, TASKS.c.id)
+    return fetch_all(session, statement, TaskRow)
 
 
 def has_unsent_tasks(session: Session, round_number: int) -> bool:
-    """Whether there are any."""
-    return session.execute(select(Task.id).where(*_unsent(round_number)).limit(1)).first() is not None
-
-
-def _unsent(round_number: int) -> tuple[ColumnElement[bool], ...]:
-    live = select(StudioTask.task_id).where(StudioTask.deleted_at.is_(None))
-    return Task.round_number == round_number, Task.state == "open", Task.id.not_in(live)
-
-
-def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:
-    """The tasks of these ids."""
-    found: dict[int, TaskRow] = {}
-    for some in in_chunks(ids):
-        for row in session.execute(select(table(Task)).where(Task.id.in_(some))):
-            found[row.id] = _task(dict(row._mapping))
-    return found
+    """Whether the round has such tasks."""
+    return session.execute(select(TASKS.c.id).where(*_unsent(round_number)).limit(1)).first() is not None
 
 
 def annotation_count(session: Session, project_id: int) -> int:
-    """How many annotations are known to stand in a project, on tasks that are there."""
+    """How many annotations are known of a project's live tasks."""
     statement = (
         select(func.count())
-        .select_from(StudioAnnotation)
-        .join(StudioTask, StudioTask.id == StudioAnnotation.studio_task_id)
-        .where(
-            StudioTask.project_id == project_id, StudioTask.deleted_at.is_(None), StudioAnnotation.deleted_at.is_(None)
-        )
+        .select_from(STUDIO_ANNOTATIONS)
+        .join(STUDIO_TASKS, STUDIO_TASKS.c.id == STUDIO_ANNOTATIONS.c.studio_task_id)
+        .where(STUDIO_TASKS.c.project_id == project_id, _LIVE_TASK, STUDIO_ANNOTATIONS.c.deleted_at.is_(None))
     )
-    return session.execute(statement).scalar_one()
+    return int(session.execute(statement).scalar_one())
 
 
 def annotations_of(session: Session, studio_task_ids: Iterable[int]) -> list[StudioAnnotationRow]:
-    """The ledger of these tasks on a server, deleted annotations too."""
-    found: list[StudioAnnotationRow] = []
-    for ids in in_chunks(studio_task_ids):
-        rows = session.execute(_annotations().where(StudioAnnotation.studio_task_id.in_(ids)))
-        found += [StudioAnnotationRow(**row._mapping) for row in rows]
-    return found
+    """The annotations known of these placements, deleted ones too."""
+    chunks = in_chunks(studio_task_ids)
+    statements = (_annotations().where(STUDIO_ANNOTATIONS.c.studio_task_id.in_(ids)) for ids in chunks)
+    return [row for statement in statements for row in fetch_all(session, statement, StudioAnnotationRow)]
 
 
 def conflicts(session: Session, *, round_number: int | None = None) -> list[StudioAnnotationRow]:
-    """Annotations that cannot be read as a review and still stand on their server, of one round's tasks or of all."""
-    where = (
-        StudioAnnotation.problem.is_not(None),
-        StudioAnnotation.deleted_at.is_(None),
-        StudioTask.deleted_at.is_(None),
-    )
-    statement = _annotations().where(*where)
+    """Annotations on a server that cannot be read as a review, of one round's tasks or of all."""
+    unreadable = (STUDIO_ANNOTATIONS.c.problem.is_not(None), STUDIO_ANNOTATIONS.c.deleted_at.is_(None), _LIVE_TASK)
+    statement = _annotations().where(*unreadable)
     if round_number is not None:
-        statement = statement.join(Task, Task.id == StudioTask.task_id).where(Task.round_number == round_number)
-    return [StudioAnnotationRow(**row._mapping) for row in session.execute(statement)]
+        statement = statement.join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id)
+        statement = statement.where(TASKS.c.round_number == round_number)
+    return fetch_all(session, statement, StudioAnnotationRow)
+
+
+def _placements_in(
+    session: Session, column: ColumnElement[int], ids: Iterable[int], *where: ColumnElement[bool]
+) -> list[StudioTaskRow]:
+    statements = (_PLACEMENTS.where(column.in_(some), *where) for some in in_chunks(ids))
+    return [row for statement in statements for row in fetch_all(session, statement, StudioTaskRow)]
+
+
+def _unsent(round_number: int) -> tuple[ColumnElement[bool], ...]:
+    sent = select(STUDIO_TASKS.c.task_id).where(_LIVE_TASK)
+    return TASKS.c.round_number == round_number, TASKS.c.state == "open", TASKS.c.id.not_in(sent)
 
 
 def _annotations() -> AnySelect:
-    source = StudioAnnotation
     return (
-        select(
-            source.id,
-            source.studio_task_id,
-            StudioTask.task_id,
-            source.remote_id,
-            source.updated_at,
-            source.reviewer,
-            source.review_id,
-            source.problem,
-            source.deleted_at,
-        )
-        .join(StudioTask, StudioTask.id == source.studio_task_id)
-        .order_by(source.id)
+        select(*columns(STUDIO_ANNOTATIONS, StudioAnnotationRow), STUDIO_TASKS.c.task_id)
+        .join(STUDIO_TASKS, STUDIO_TASKS.c.id == STUDIO_ANNOTATIONS.c.studio_task_id)
+        .order_by(STUDIO_ANNOTATIONS.c.id)
     )
-
-
-def _task(fields: dict[str, Any]) -> TaskRow:
-    return TaskRow(**{**fields, "passages": tuple(fields["passages"])})

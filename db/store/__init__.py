@@ -1,34 +1,22 @@
 """Writes. Every function takes the session of one short transaction first; `Database.write` commits it."""
 
 from db.store.annotations import record_annotations
-from db.store.corpus import add_import, set_meta, set_roles
-from db.store.label import freeze_training, record_labels, set_label, withdraw_label
-from db.store.prediction import add_predictions, drop_predictions, plan_predictions, set_confidences, set_decisions
-from db.store.retriever import add_retriever, record_retriever_gate
-from db.store.review import (
-    add_tasks,
-    delete_review,
-    record_review,
-    record_reviews,
-    reopen_tasks,
-    set_task_states,
-    update_task_states,
-    withdraw_tasks,
-)
-from db.store.review_files import record_file_reviews
-from db.store.round import (
-    RoundChanges,
+from db.store.corpus import add_import, set_meta
+from db.store.label import record_labels, set_label, withdraw_label
+from db.store.model import (
     add_calibrator,
     add_evaluation,
-    add_event,
     add_model,
-    advance,
-    open_round,
+    add_retriever,
+    freeze_training,
     prune,
-    release_snapshot,
-    revert,
-    withdraw_round,
+    record_retriever_gate,
 )
+from db.store.prediction import add_predictions, plan_predictions, set_confidences, set_decisions
+from db.store.question import move_questions, set_roles
+from db.store.review import delete_review, record_review, record_reviews
+from db.store.review_files import record_file_reviews
+from db.store.round import RoundChanges, advance, open_round, release_snapshot, revert, withdraw_round
 from db.store.studio import (
     add_project,
     adopt_push,
@@ -43,7 +31,9 @@ from db.store.studio import (
     set_project_remote_id,
     set_project_url,
 )
+from db.store.task import add_tasks, reopen_tasks, set_task_states, update_task_states, withdraw_tasks
 from db.store.undo import undo_import
+from db.store.writing import add_event
 
 __all__ = [
     "RoundChanges",
@@ -60,12 +50,12 @@ __all__ = [
     "advance",
     "begin_push",
     "delete_review",
-    "drop_predictions",
     "finish_push",
     "freeze_training",
     "mark_project_deleted",
     "mark_tasks_deleted",
     "move_projects",
+    "move_questions",
     "open_round",
     "plan_predictions",
     "prune",

@@ -1,4 +1,4 @@
-"""Writes of imports: what a file brings, and taking it back. Roles are here too."""
+"""Writes of imports: what a file brings. Facts about the workspace too."""
 
 from __future__ import annotations
 
@@ -6,175 +6,125 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, insert, select, update
 
-from db.errors import Conflict, NotFound
-from db.models import (
-    Document,
-    HiddenAnswer,
-    HiddenQuestion,
-    Import,
-    ImportLabel,
-    ImportPassage,
-    ImportQuestion,
-    Label,
-    Meta,
-    Passage,
-    Question,
-)
+from db.engine import Session
+from db.errors import Conflict
 from db.queries import corpus
 from db.queries import label as label_queries
-from db.rows import HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
+from db.rows import DocumentRow, HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
-from db.sql import in_chunks, table
+from db.sql import insert_all, insert_one, select_in, update_in
 from db.store import writing
+from db.store.question import move_questions
 from db.store.writing import Origin
-from db.vocabulary import HELD_OUT
+from db.tables import (
+    DOCUMENTS,
+    HIDDEN_ANSWERS,
+    HIDDEN_QUESTIONS,
+    IMPORT_LABELS,
+    IMPORT_PASSAGES,
+    IMPORT_QUESTIONS,
+    IMPORTS,
+    META,
+    PASSAGES,
+    QUESTIONS,
+)
 
 
 def set_meta(session: Session, key: str, value: str) -> None:
-    """Stores a fact about the workspace (split_by, language, metric, index), replacing the old one."""
+    """Store a fact about the workspace (split_by, language, metric, index), replacing the old one."""
     if corpus.get_meta(session, key) is None:
-        session.execute(insert(table(Meta)), [{"key": key, "value": value}])
+        session.execute(insert(META).values(key=key, value=value))
     else:
-        session.execute(update(table(Meta)).where(Meta.key == key).values(value=value))
+        session.execute(update(META).where(META.c.key == key).values(value=value))
 
 
 def add_import(session: Session, new: NewImport) -> Imported:
-    """Stores all that a file brought; what exists stays, what was inactive is active again.
+    """Store everything that a file brings; stored rows stay, inactive ones become active again.
 
-    The same content under the same role again is the import already there and adds nothing. A question that already
-    has a live label keeps it; a different gold label that comes second is a spare, for when the first's import is
-    undone. A pool question that comes as gold moves to gold, without its pseudo-label.
+    The same content under the same role again adds nothing. A question that has a live label keeps it; a different
+    gold label is stored as a spare, for when the import of the first is undone. A pool question that comes as gold
+    becomes a gold question and loses its pseudo-label.
 
     Raises:
         Conflict: an id that is stored with other content, or was imported under another role.
-        SpanConflict: an answer that does not stand at its offset.
+        SpanConflict: a passage does not contain an answer at its offset.
     """
     known = corpus.find_import(session, new.sha256, new.role)
     if known is not None:
         return Imported(known.id, 0, 0, 0)
     import_id = _add_import_row(session, new)
-    _add_documents(session, new)
+    _add_documents(session, new.documents)
     passages = _add_passages(session, new.passages)
-    _join(session, ImportPassage, import_id, "passage_id", (row.id for row in new.passages))
+    _link(session, IMPORT_PASSAGES, import_id, "passage_id", (row.id for row in new.passages))
     questions = _add_questions(session, new.questions)
-    _join(session, ImportQuestion, import_id, "question_id", (row.id for row in new.questions))
+    _link(session, IMPORT_QUESTIONS, import_id, "question_id", (row.id for row in new.questions))
     labels = _add_gold(session, import_id, new.labels)
     _add_hidden(session, new.hidden)
     return Imported(import_id, passages, questions, labels)
 
 
-def set_roles(session: Session, roles: Mapping[str, str]) -> int:
-    """How many questions changed their role. Labels follow; those of a question now held out no longer teach.
-
-    Raises:
-        NotFound: an id that is not stored.
-        Conflict: a held-out question would teach, or one with a live pseudo-label would leave the pool.
-    """
-    stored = {row.id: row for row in corpus.questions(session, ids=roles, active=False)}
-    moving: dict[str, list[str]] = {}
-    for question_id, role in sorted(roles.items()):
-        if question_id not in stored:
-            raise NotFound(f"question {question_id!r} is not stored: import it first")
-        old = stored[question_id].role
-        if old in HELD_OUT and role not in HELD_OUT:
-            raise Conflict(f"question {question_id!r} is held out as {old}: it can never teach")
-        if old != role:
-            moving.setdefault(role, []).append(question_id)
-    for role, ids in moving.items():
-        _refuse_pseudo(session, ids)
-        move(session, ids, role)
-    return sum(len(ids) for ids in moving.values())
-
-
-def move(session: Session, question_ids: Iterable[str], role: str, *, imported: bool = False) -> None:
-    """Gives questions another role, unchecked: what may move is the caller's to know.
-
-    What no constraint allows to come along goes first: weights of labels now held out, pseudo-labels outside the pool,
-    and inside it whether a file called the question impossible.
-    """
-    values: dict[str, Any] = {"role": role} | ({"imported_role": role} if imported else {})
-    if role == "pool":
-        values["is_impossible"] = None
-    for ids in in_chunks(question_ids):
-        if role in HELD_OUT:
-            session.execute(update(table(Label)).where(Label.question_id.in_(ids)).values(train_weight=0.0))
-        if role != "pool":
-            pseudo = [label_id for label_id, kind in writing.live_ids(session, ids).values() if kind == "pseudo"]
-            writing.withdraw(session, pseudo, reason=f"the question moved to {role}", by=None)
-        session.execute(update(table(Question)).where(Question.id.in_(ids)).values(values))
-
-
-def _refuse_pseudo(session: Session, question_ids: Sequence[str]) -> None:
-    for question_id, (_, kind) in sorted(writing.live_ids(session, question_ids).items()):
-        if kind == "pseudo":
-            raise Conflict(f"question {question_id!r} has a pseudo-label: `labeler label withdraw {question_id}` first")
-
-
 def _add_import_row(session: Session, new: NewImport) -> int:
-    values = {
-        "path": new.path,
-        "sha256": new.sha256,
-        "role": new.role,
-        "format": new.format,
-        "options": dict(new.options),
-        "counts": dict(new.counts),
-    }
-    return session.execute(insert(table(Import)).values(values).returning(Import.id)).scalar_one()
+    return insert_one(
+        session,
+        IMPORTS,
+        path=new.path,
+        sha256=new.sha256,
+        role=new.role,
+        format=new.format,
+        options=dict(new.options),
+        counts=dict(new.counts),
+    )
 
 
-def _add_documents(session: Session, new: NewImport) -> None:
-    known: set[str] = set()
-    for ids in in_chunks(row.id for row in new.documents):
-        known.update(session.execute(select(Document.id).where(Document.id.in_(ids))).scalars())
-    rows = {row.id: {"id": row.id, "title": row.title} for row in new.documents if row.id not in known}
-    if rows:
-        session.execute(insert(table(Document)), list(rows.values()))
+def _link(session: Session, table: Table, import_id: int, column: str, ids: Iterable[str]) -> None:
+    insert_all(session, table, [{"import_id": import_id, column: key} for key in dict.fromkeys(ids)])
+
+
+def _add_documents(session: Session, rows: Sequence[DocumentRow]) -> None:
+    wanted = {row.id: {"id": row.id, "title": row.title} for row in rows}
+    known = {row.id for row in select_in(session, select(DOCUMENTS.c.id), DOCUMENTS.c.id, wanted)}
+    insert_all(session, DOCUMENTS, [values for key, values in wanted.items() if key not in known])
 
 
 def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
-    """How many passages are there that were not, or were inactive."""
+    """Insert new passages, activate inactive ones, and return how many both are."""
     stored: dict[str, bool] = {}
     wanted = {row.id: row for row in rows}
-    for ids in in_chunks(wanted):
-        statement = select(Passage.id, Passage.text, Passage.active).where(Passage.id.in_(ids))
-        for passage_id, text, active in session.execute(statement):
-            if text != wanted[passage_id].text:
-                raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
-            stored[passage_id] = active
+    statement = select(PASSAGES.c.id, PASSAGES.c.text, PASSAGES.c.active)
+    for passage_id, text, active in select_in(session, statement, PASSAGES.c.id, wanted):
+        if text != wanted[passage_id].text:
+            raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
+        stored[passage_id] = active
     fresh = [
-        {"id": row.id, "document_id": row.document_id, "position": row.position, "text": row.text, "active": True}
+        {"id": row.id, "document_id": row.document_id, "position": row.position, "text": row.text}
         for row in wanted.values()
         if row.id not in stored
     ]
-    if fresh:
-        session.execute(insert(table(Passage)), fresh)
-    back = [passage_id for passage_id, active in stored.items() if not active]
-    for ids in in_chunks(back):
-        session.execute(update(table(Passage)).where(Passage.id.in_(ids)).values(active=True))
-    return len(fresh) + len(back)
+    insert_all(session, PASSAGES, fresh)
+    inactive = [passage_id for passage_id, active in stored.items() if not active]
+    update_in(session, PASSAGES.c.id, inactive, active=True)
+    return len(fresh) + len(inactive)
 
 
 def _add_questions(session: Session, rows: Sequence[QuestionRow]) -> int:
-    """How many questions are there that were not, or were inactive."""
+    """Insert new questions, activate inactive ones, and return how many both are."""
     wanted = {row.id: row for row in rows}
     stored = {row.id: row for row in corpus.questions(session, ids=wanted, active=False)}
     fresh = [_question(row) for row in wanted.values() if row.id not in stored]
     fresh.sort(key=lambda values: (values["duplicate_of"] is not None, values["id"]))  # canonical ones first
-    if fresh:
-        session.execute(insert(table(Question)), fresh)
-    to_gold = [old for old in stored.values() if _check_known(old, wanted[old.id])]
-    _pool_to_gold(session, {old.id: wanted[old.id] for old in to_gold})
-    back = [old.id for old in stored.values() if not old.active]
-    for question_id in back:
-        values = {"active": True, "duplicate_of": wanted[question_id].duplicate_of}
-        session.execute(update(table(Question)).where(Question.id == question_id).values(values))
-    return len(fresh) + len(back)
+    insert_all(session, QUESTIONS, fresh)
+    for old in stored.values():
+        if _becomes_gold(old, wanted[old.id]):
+            _pool_to_gold(session, wanted[old.id])
+    inactive = [old.id for old in stored.values() if not old.active]
+    for question_id in inactive:
+        update_in(session, QUESTIONS.c.id, [question_id], active=True, duplicate_of=wanted[question_id].duplicate_of)
+    return len(fresh) + len(inactive)
 
 
-def _check_known(old: QuestionRow, row: QuestionRow) -> bool:
+def _becomes_gold(old: QuestionRow, row: QuestionRow) -> bool:
     """Whether a stored question moves from pool to gold. Raises Conflict where the new row contradicts the old."""
     contexts = {old.context_id, row.context_id} - {None}
     if old.text != row.text or len(contexts) > 1:
@@ -188,16 +138,17 @@ def _check_known(old: QuestionRow, row: QuestionRow) -> bool:
     return True
 
 
-def _pool_to_gold(session: Session, rows: Mapping[str, QuestionRow]) -> None:
-    for question_id, row in rows.items():
-        move(session, [question_id], row.role)
-        values = {
-            "imported_role": row.imported_role,
-            "context_id": row.context_id,
-            "is_impossible": row.is_impossible,
-            "exclusion_reason": None,
-        }
-        session.execute(update(table(Question)).where(Question.id == question_id).values(values))
+def _pool_to_gold(session: Session, row: QuestionRow) -> None:
+    move_questions(session, [row.id], row.role)
+    update_in(
+        session,
+        QUESTIONS.c.id,
+        [row.id],
+        imported_role=row.imported_role,
+        context_id=row.context_id,
+        is_impossible=row.is_impossible,
+        exclusion_reason=None,
+    )
 
 
 def _question(row: QuestionRow) -> dict[str, Any]:
@@ -211,39 +162,29 @@ def _question(row: QuestionRow) -> dict[str, Any]:
         "context_id": row.context_id,
         "is_impossible": row.is_impossible,
         "duplicate_of": row.duplicate_of,
-        "active": True,
     }
 
 
-def _join(session: Session, model: type[Any], import_id: int, column: str, ids: Iterable[str]) -> None:
-    rows = [{"import_id": import_id, column: key} for key in dict.fromkeys(ids)]
-    if rows:
-        session.execute(insert(table(model)), rows)
-
-
 def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> int:
-    """How many gold labels are live now. Equal ones that are live already count for this import too."""
+    """Store gold labels and return how many became live. Equal live ones are linked to this import too."""
     twice = [key for key, count in Counter(row.question_id for row in labels).items() if count > 1]
     if twice:
         raise Conflict(f"question {twice[0]!r} has two gold labels in one import: put all golds into one")
     check_spans(session, ((f"question {row.question_id!r}", span) for row in labels for span in row.answers))
-    live = {
-        row.question_id: row for row in label_queries.live_labels(session, question_ids=[r.question_id for r in labels])
-    }
+    found = label_queries.live_labels(session, question_ids=[row.question_id for row in labels])
+    live = {row.question_id: row for row in found}
     fresh = [row for row in labels if row.question_id not in live]
     equal = [row for row in labels if row.question_id in live and _equal(row, live[row.question_id])]
     spare = [row for row in labels if row.question_id in live and not _equal(row, live[row.question_id])]
+    reason = "the question has a label: kept in reserve"
     gold = Origin("gold", "import", import_id=import_id)
-    reserve = Origin(
-        "gold", "spare", import_id=import_id, withdrawal_reason="the question has a label: kept in reserve"
-    )
+    reserve = Origin("gold", "spare", import_id=import_id, withdrawal_reason=reason)
     ids = [
         *writing.insert_labels(session, fresh, gold, parents={}),
         *writing.insert_labels(session, spare, reserve, parents={}),
         *(live[row.question_id].id for row in equal),
     ]
-    if ids:
-        session.execute(insert(table(ImportLabel)), [{"import_id": import_id, "label_id": key} for key in ids])
+    insert_all(session, IMPORT_LABELS, [{"import_id": import_id, "label_id": key} for key in ids])
     return len(fresh)
 
 
@@ -252,20 +193,17 @@ def _equal(new: NewLabel, old: LabelRow) -> bool:
 
 
 def _add_hidden(session: Session, rows: Sequence[HiddenRow]) -> None:
-    """Keeps the answers of pool questions aside; a question that has some keeps them."""
+    """Store hidden answers of pool questions; a question that has some keeps them."""
     check_spans(session, ((f"question {row.question_id!r}", span) for row in rows for span in row.answers))
-    known: set[str] = set()
-    for ids in in_chunks(row.question_id for row in rows):
-        statement = select(HiddenQuestion.question_id).where(HiddenQuestion.question_id.in_(ids))
-        known.update(session.execute(statement).scalars())
-    fresh = {row.question_id: row for row in rows if row.question_id not in known}.values()
+    wanted: Mapping[str, HiddenRow] = {row.question_id: row for row in rows}
+    column = HIDDEN_QUESTIONS.c.question_id
+    known = {row.question_id for row in select_in(session, select(column), column, wanted)}
+    fresh = [row for key, row in wanted.items() if key not in known]
     flags = [{"question_id": row.question_id, "is_impossible": row.is_impossible} for row in fresh]
     spans = [
         {"question_id": row.question_id, **writing.span_values(span)}
         for row in fresh
         for span in dict.fromkeys(row.answers)
     ]
-    if flags:
-        session.execute(insert(table(HiddenQuestion)), flags)
-    if spans:
-        session.execute(insert(table(HiddenAnswer)), spans)
+    insert_all(session, HIDDEN_QUESTIONS, flags)
+    insert_all(session, HIDDEN_ANSWERS, spans)

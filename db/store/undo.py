@@ -1,147 +1,152 @@
-"""Taking an import back: what nothing else brought becomes inactive, nothing is deleted but hidden answers."""
+"""Undo of an import: rows that no other import brought become inactive; only hidden answers are deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Column, Exists, Table, delete, exists, func, select, update
 
+from db.engine import Session
 from db.errors import Conflict, NotFound
-from db.models import (
-    HiddenAnswer,
-    HiddenQuestion,
-    Import,
-    ImportLabel,
-    ImportPassage,
-    ImportQuestion,
-    Label,
-    Passage,
-    Question,
-    Task,
-    utc_now,
-)
 from db.queries import label as label_queries
 from db.rows import Undone
-from db.sql import in_chunks, table
+from db.sql import in_chunks, select_in, update_in
 from db.store import writing
-from db.store.corpus import move
+from db.store.question import move_questions
+from db.tables import (
+    HIDDEN_ANSWERS,
+    HIDDEN_QUESTIONS,
+    IMPORT_LABELS,
+    IMPORT_PASSAGES,
+    IMPORT_QUESTIONS,
+    IMPORTS,
+    LABELS,
+    PASSAGES,
+    QUESTIONS,
+    TASKS,
+    utc_now,
+)
 
 
 def undo_import(session: Session, import_id: int) -> Undone:
-    """Takes back an import: rows that no other live import brought become inactive, gold labels that no other live
-    import brought are withdrawn, hidden answers of questions now inactive are removed.
+    """Undo an import and return what it took away.
 
-    A question that another live import labelled differently gets that label instead; one that only a pool import is
-    left of returns to the pool.
+    Passages and questions that no other live import brought become inactive, gold labels that no other live import
+    brought are withdrawn, hidden answers of questions now inactive are deleted. A question that another live import
+    labelled differently gets that label instead; a question that only pool imports are left of returns to the pool.
 
-    Raises NotFound; Conflict if it is undone already.
+    Raises:
+        NotFound: no such import.
+        Conflict: it is undone already.
     """
-    _mark(session, import_id)
-    passages = _orphans(session, ImportPassage, ImportPassage.passage_id, import_id)
-    _deactivate(session, Passage, passages)
-    questions = _orphans(session, ImportQuestion, ImportQuestion.question_id, import_id)
-    _deactivate(session, Question, questions)
-    bereft = _withdraw_gold(session, import_id)
-    restored = _restore_spares(session, set(bereft) - set(questions))
-    _return_to_pool(session, set(bereft) - set(questions) - restored)
-    hidden = _drop_hidden(session, questions)
-    for ids in in_chunks(questions):
-        mine = (Task.question_id.in_(ids), Task.state == "open")
-        session.execute(update(table(Task)).where(*mine).values(state="withdrawn", withdrawn_at=utc_now()))
+    _mark_undone(session, import_id)
+    passages = _orphans(session, IMPORT_PASSAGES.c.passage_id, import_id)
+    update_in(session, PASSAGES.c.id, passages, active=False)
+    questions = _orphans(session, IMPORT_QUESTIONS.c.question_id, import_id)
+    update_in(session, QUESTIONS.c.id, questions, active=False)
+    unlabelled = _withdraw_gold(session, import_id)
+    remaining = set(unlabelled) - set(questions)
+    restored = _restore_spares(session, remaining)
+    _return_to_pool(session, remaining - restored)
+    hidden = _delete_hidden(session, questions)
+    _withdraw_tasks(session, questions)
     _repoint_duplicates(session, questions)
-    return Undone(import_id, len(passages), len(questions), len(bereft), len(restored), hidden)
+    return Undone(import_id, len(passages), len(questions), len(unlabelled), len(restored), hidden)
 
 
-def _mark(session: Session, import_id: int) -> None:
-    row = session.execute(select(Import.undone_at).where(Import.id == import_id)).first()
+def _mark_undone(session: Session, import_id: int) -> None:
+    row = session.execute(select(IMPORTS.c.undone_at).where(IMPORTS.c.id == import_id)).first()
     if row is None:
         raise NotFound(f"there is no import {import_id}: `labeler import --list` shows all")
     if row.undone_at is not None:
         raise Conflict(f"import {import_id} is undone already")
-    session.execute(update(table(Import)).where(Import.id == import_id).values(undone_at=utc_now()))
+    session.execute(update(IMPORTS).where(IMPORTS.c.id == import_id).values(undone_at=utc_now()))
 
 
-def _orphans(session: Session, membership: type[Any], column: Any, import_id: int) -> list[str]:
-    """What this import brought and no live one did."""
-    other = aliased(membership)
-    others = exists().where(
-        getattr(other, column.key) == column, other.import_id == Import.id, Import.undone_at.is_(None)
-    )
-    return sorted(session.execute(select(column).where(membership.import_id == import_id, ~others)).scalars())
-
-
-def _deactivate(session: Session, model: type[Passage] | type[Question], keys: Sequence[str]) -> None:
-    for ids in in_chunks(keys):
-        session.execute(update(table(model)).where(model.id.in_(ids)).values(active=False))
+def _orphans(session: Session, column: Column[str], import_id: int) -> list[str]:
+    """Ids in the link table's column that this import brought and no live one."""
+    links = column.table
+    assert isinstance(links, Table)
+    brought_too = _brought_by_a_live_import(links, column)
+    mine = select(column).where(links.c.import_id == import_id, ~brought_too)
+    return sorted(session.execute(mine).scalars())
 
 
 def _withdraw_gold(session: Session, import_id: int) -> list[str]:
-    """The questions that lost their gold label, for no live import is left that brought it."""
-    other = aliased(ImportLabel)
-    others = exists().where(other.label_id == Label.id, other.import_id == Import.id, Import.undone_at.is_(None))
+    """Withdraw gold labels that no live import brought, and return their questions."""
+    column = IMPORT_LABELS.c.label_id
     statement = (
-        select(Label.id, Label.question_id)
-        .join(ImportLabel, ImportLabel.label_id == Label.id)
-        .where(ImportLabel.import_id == import_id, Label.withdrawn_at.is_(None), ~others)
+        select(LABELS.c.id, LABELS.c.question_id)
+        .join(IMPORT_LABELS, column == LABELS.c.id)
+        .where(IMPORT_LABELS.c.import_id == import_id, LABELS.c.withdrawn_at.is_(None))
+        .where(~_brought_by_a_live_import(IMPORT_LABELS, column))
     )
     lost = session.execute(statement).all()
     writing.withdraw(session, [row.id for row in lost], reason=f"import {import_id} undone", by=None)
     return [row.question_id for row in lost]
 
 
+def _brought_by_a_live_import(links: Table, column: Column[str]) -> Exists:
+    """Whether a live import has a link to the same row."""
+    other = links.alias()
+    return exists().where(
+        other.c[column.key] == column, other.c.import_id == IMPORTS.c.id, IMPORTS.c.undone_at.is_(None)
+    )
+
+
 def _restore_spares(session: Session, question_ids: Iterable[str]) -> set[str]:
-    """The questions that got the spare gold label of a live import, the oldest of each."""
-    found: dict[str, int] = {}
-    for ids in in_chunks(question_ids):
-        statement = (
-            select(Label.question_id, func.min(Label.id))
-            .join(ImportLabel, ImportLabel.label_id == Label.id)
-            .join(Import, Import.id == ImportLabel.import_id)
-            .where(Label.question_id.in_(ids), Label.origin == "spare", Import.undone_at.is_(None))
-            .group_by(Label.question_id)
-        )
-        found.update(session.execute(statement).all())
+    """Restore the oldest spare gold label of a live import for each question; return the questions that have one."""
+    oldest = (
+        select(LABELS.c.question_id, func.min(LABELS.c.id))
+        .join(IMPORT_LABELS, IMPORT_LABELS.c.label_id == LABELS.c.id)
+        .join(IMPORTS, IMPORTS.c.id == IMPORT_LABELS.c.import_id)
+        .where(LABELS.c.origin == "spare", IMPORTS.c.undone_at.is_(None))
+        .group_by(LABELS.c.question_id)
+    )
+    found = dict(tuple(row) for row in select_in(session, oldest, LABELS.c.question_id, question_ids))
     for label_ids in in_chunks(found.values()):
-        spares = label_queries.fetch(session, Label.id.in_(label_ids))
-        writing.insert_copies(session, spares, written_by=None)
+        spares = label_queries.fetch(session, LABELS.c.id.in_(label_ids))
+        writing.insert_restored(session, spares, written_by=None)
     return set(found)
 
 
 def _return_to_pool(session: Session, question_ids: Iterable[str]) -> None:
-    """Gold questions without a label that only pool imports are left of are pool questions, as before."""
-    for ids in in_chunks(question_ids):
-        left = (
-            select(ImportQuestion.question_id, Import.role)
-            .join(Import, Import.id == ImportQuestion.import_id)
-            .where(ImportQuestion.question_id.in_(ids), Import.undone_at.is_(None))
-        )
-        roles: dict[str, set[str]] = {}
-        for question_id, role in session.execute(left):
-            roles.setdefault(question_id, set()).add(role)
-        back = [question_id for question_id, some in roles.items() if some == {"pool"}]
-        move(session, back, "pool", imported=True)
+    """Make pool questions of unlabelled gold questions that only pool imports are left of."""
+    left = (
+        select(IMPORT_QUESTIONS.c.question_id, IMPORTS.c.role)
+        .join(IMPORTS, IMPORTS.c.id == IMPORT_QUESTIONS.c.import_id)
+        .where(IMPORTS.c.undone_at.is_(None))
+    )
+    roles: dict[str, set[str]] = {}
+    for question_id, role in select_in(session, left, IMPORT_QUESTIONS.c.question_id, question_ids):
+        roles.setdefault(question_id, set()).add(role)
+    move_questions(
+        session, [question_id for question_id, some in roles.items() if some == {"pool"}], "pool", imported=True
+    )
 
 
-def _drop_hidden(session: Session, question_ids: Sequence[str]) -> int:
+def _delete_hidden(session: Session, question_ids: Sequence[str]) -> int:
+    """Delete the questions' hidden answers and return how many questions had any."""
     count = 0
     for ids in in_chunks(question_ids):
-        known = select(func.count()).select_from(HiddenQuestion).where(HiddenQuestion.question_id.in_(ids))
-        count += session.execute(known).scalar_one()
-        session.execute(delete(table(HiddenAnswer)).where(HiddenAnswer.question_id.in_(ids)))
-        session.execute(delete(table(HiddenQuestion)).where(HiddenQuestion.question_id.in_(ids)))
+        session.execute(delete(HIDDEN_ANSWERS).where(HIDDEN_ANSWERS.c.question_id.in_(ids)))
+        count += session.execute(delete(HIDDEN_QUESTIONS).where(HIDDEN_QUESTIONS.c.question_id.in_(ids))).rowcount
     return count
 
 
-def _repoint_duplicates(session: Session, gone: Sequence[str]) -> None:
-    """Active duplicates of a question that is gone: the lowest id of them is the canonical one from now on."""
-    for ids in in_chunks(gone):
-        statement = select(Question.duplicate_of, Question.id).where(Question.duplicate_of.in_(ids), Question.active)
-        heirs: dict[str, list[str]] = {}
-        for original, heir in session.execute(statement):
-            heirs.setdefault(str(original), []).append(heir)
-        for some in heirs.values():
-            first, *others = sorted(some)
-            session.execute(update(table(Question)).where(Question.id == first).values(duplicate_of=None))
-            session.execute(update(table(Question)).where(Question.id.in_(others)).values(duplicate_of=first))
+def _withdraw_tasks(session: Session, question_ids: Sequence[str]) -> None:
+    for ids in in_chunks(question_ids):
+        still_open = (TASKS.c.question_id.in_(ids), TASKS.c.state == "open")
+        session.execute(update(TASKS).where(*still_open).values(state="withdrawn", withdrawn_at=utc_now()))
+
+
+def _repoint_duplicates(session: Session, inactive: Sequence[str]) -> None:
+    """Among the active duplicates of a question now inactive, make the lowest id the canonical one."""
+    statement = select(QUESTIONS.c.duplicate_of, QUESTIONS.c.id).where(QUESTIONS.c.active)
+    duplicates: dict[str, list[str]] = {}
+    for original, duplicate in select_in(session, statement, QUESTIONS.c.duplicate_of, inactive):
+        duplicates.setdefault(original, []).append(duplicate)
+    for some in duplicates.values():
+        first, *others = sorted(some)
+        update_in(session, QUESTIONS.c.id, [first], duplicate_of=None)
+        update_in(session, QUESTIONS.c.id, others, duplicate_of=first)

@@ -1,4 +1,4 @@
-"""What the writes of labels share: inserting with answers, withdrawing, finding what is live."""
+"""Steps that several writes share: insert labels with answers, restore and withdraw them, append to the journal."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import insert, select
 
-from db.models import ImportLabel, Label, LabelAnswer, Question, utc_now
-from db.rows import LabelRow, NewLabel, SpanRow
-from db.sql import in_chunks, table
+from db.engine import Session
+from db.rows import Json, LabelRow, NewLabel, SpanRow
+from db.sql import insert_all, insert_one, select_in, update_in
+from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, QUESTIONS, utc_now
 from db.vocabulary import HELD_OUT
 
-_KEPT = (  # of a copied label
+_COPIED = (  # columns that a restored label takes over
     "question_id",
     "kind",
     "no_answer",
-    "train_weight",
+    "passages",
     "released",
     "import_id",
     "round_number",
@@ -34,20 +34,20 @@ _KEPT = (  # of a copied label
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where new labels come from: what the store knows and the caller of a write need not say."""
+    """Where new labels come from: what the store knows and callers of a write need not say."""
 
     kind: str
     origin: str
     import_id: int | None = None
     round_number: int | None = None
     written_by: int | None = None
-    withdrawal_reason: str | None = None  # set: they are stored as withdrawn from the start
+    withdrawal_reason: str | None = None  # set: the labels are stored as withdrawn
 
 
 def insert_labels(
     session: Session, labels: Sequence[NewLabel], origin: Origin, *, parents: Mapping[str, int]
 ) -> list[int]:
-    """The ids of the stored labels, in the order given. Labels of held-out questions get weight 0."""
+    """Insert labels and return their ids in the order given. Labels of held-out questions get weight 0."""
     roles = question_roles(session, [label.question_id for label in labels])
     now = utc_now()
     rows = [
@@ -56,8 +56,8 @@ def insert_labels(
             "question_role": roles[label.question_id],
             "kind": origin.kind,
             "no_answer": label.no_answer,
-            "passages": None if label.passages is None else list(label.passages),
-            "train_weight": 0.0 if roles[label.question_id] in HELD_OUT else label.train_weight,
+            "passages": label.passages,
+            "train_weight": _weight(label, roles),
             "released": label.released,
             "origin": origin.origin,
             "import_id": origin.import_id,
@@ -80,16 +80,15 @@ def insert_labels(
     return _insert(session, rows, [label.answers for label in labels])
 
 
-def insert_copies(session: Session, labels: Sequence[LabelRow], *, written_by: int | None) -> list[int]:
-    """The ids of live copies of withdrawn labels: origin "restored", parent the copied one, provenance kept."""
+def insert_restored(session: Session, labels: Sequence[LabelRow], *, written_by: int | None) -> list[int]:
+    """Insert live copies of withdrawn labels and return their ids: provenance kept, parent the copied label."""
     roles = question_roles(session, [label.question_id for label in labels])
     now = utc_now()
     rows = [
-        {name: getattr(label, name) for name in _KEPT}
+        {name: getattr(label, name) for name in _COPIED}
         | {
             "question_role": roles[label.question_id],
-            "train_weight": 0.0 if roles[label.question_id] in HELD_OUT else label.train_weight,
-            "passages": None if label.passages is None else list(label.passages),
+            "train_weight": _weight(label, roles),
             "origin": "restored",
             "written_by": written_by,
             "parent_id": label.id,
@@ -98,62 +97,76 @@ def insert_copies(session: Session, labels: Sequence[LabelRow], *, written_by: i
         for label in labels
     ]
     ids = _insert(session, rows, [label.answers for label in labels])
-    _copy_links(session, dict(zip((label.id for label in labels), ids, strict=True)))
+    _copy_import_links(session, dict(zip((label.id for label in labels), ids, strict=True)))
     return ids
 
 
 def withdraw(session: Session, label_ids: Iterable[int], *, reason: str, by: int | None) -> int:
-    """How many labels were withdrawn; `by` is the round, None when by hand or by undoing an import."""
-    gone = {"withdrawn_at": utc_now(), "withdrawal_reason": reason, "withdrawn_by": by}
-    count = 0
-    for ids in in_chunks(label_ids):
-        session.execute(update(table(Label)).where(Label.id.in_(ids)).values(gone))
-        count += len(ids)
-    return count
+    """Withdraw labels and return how many; `by` is the round, None when by hand or by undoing an import."""
+    ids = set(label_ids)
+    update_in(session, LABELS.c.id, ids, withdrawn_at=utc_now(), withdrawal_reason=reason, withdrawn_by=by)
+    return len(ids)
 
 
 def live_ids(session: Session, question_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """Id and kind of the live label, by question; questions without one are absent."""
-    found: dict[str, tuple[int, str]] = {}
-    statement = select(Label.question_id, Label.id, Label.kind).where(Label.withdrawn_at.is_(None))
-    for ids in in_chunks(question_ids):
-        for question_id, label_id, kind in session.execute(statement.where(Label.question_id.in_(ids))):
-            found[question_id] = (label_id, kind)
-    return found
+    """Id and kind of the live label by question; questions without one are absent."""
+    live = select(LABELS.c.question_id, LABELS.c.id, LABELS.c.kind).where(LABELS.c.withdrawn_at.is_(None))
+    rows = select_in(session, live, LABELS.c.question_id, question_ids)
+    return {row.question_id: (row.id, row.kind) for row in rows}
 
 
 def question_roles(session: Session, question_ids: Iterable[str]) -> dict[str, str]:
     """The role of each stored question."""
-    found: dict[str, str] = {}
-    for ids in in_chunks(question_ids):
-        found.update(session.execute(select(Question.id, Question.role).where(Question.id.in_(ids))).all())
-    return found
+    statement = select(QUESTIONS.c.id, QUESTIONS.c.role)
+    return {row.id: row.role for row in select_in(session, statement, QUESTIONS.c.id, question_ids)}
 
 
-def _copy_links(session: Session, copies: Mapping[int, int]) -> None:
-    """What an import brought, it brought as the copy too."""
-    for ids in in_chunks(copies):
-        links = session.execute(select(table(ImportLabel)).where(ImportLabel.label_id.in_(ids))).all()
-        rows = [{"import_id": import_id, "label_id": copies[label_id]} for import_id, label_id in links]
-        if rows:
-            session.execute(insert(table(ImportLabel)), rows)
+def span_values(span: SpanRow) -> dict[str, Any]:
+    """The columns of a stored span."""
+    return {"text": span.text, "passage_id": span.passage_id, "start": span.start, "end": span.end}
+
+
+def add_event(
+    session: Session,
+    kind: str,
+    *,
+    detail: Json,
+    round_number: int | None = None,
+    question_id: str | None = None,
+    label_id: int | None = None,
+) -> None:
+    """Append an event to the journal."""
+    insert_one(
+        session,
+        EVENTS,
+        kind=kind,
+        detail=dict(detail),
+        round_number=round_number,
+        question_id=question_id,
+        label_id=label_id,
+    )
+
+
+def _weight(label: NewLabel | LabelRow, roles: Mapping[str, str]) -> float:
+    return 0.0 if roles[label.question_id] in HELD_OUT else label.train_weight
+
+
+def _copy_import_links(session: Session, copies: Mapping[int, int]) -> None:
+    """Link the copies to the imports of the labels copied."""
+    links = list(select_in(session, select(IMPORT_LABELS), IMPORT_LABELS.c.label_id, copies))
+    rows = [{"import_id": import_id, "label_id": copies[label_id]} for import_id, label_id in links]
+    insert_all(session, IMPORT_LABELS, rows)
 
 
 def _insert(session: Session, rows: list[dict[str, Any]], answers: Sequence[Sequence[SpanRow]]) -> list[int]:
     if not rows:
         return []
-    statement = insert(table(Label)).returning(Label.id, sort_by_parameter_order=True)
+    statement = insert(LABELS).returning(LABELS.c.id, sort_by_parameter_order=True)
     ids = list(session.execute(statement, rows).scalars())
     spans = [
         {"label_id": label_id, "ordinal": ordinal, **span_values(span)}
         for label_id, some in zip(ids, answers, strict=True)
         for ordinal, span in enumerate(some)
     ]
-    if spans:
-        session.execute(insert(table(LabelAnswer)), spans)
+    insert_all(session, LABEL_ANSWERS, spans)
     return ids
-
-
-def span_values(span: SpanRow) -> dict[str, Any]:
-    """The columns of a stored span."""
-    return {"text": span.text, "passage_id": span.passage_id, "start": span.start, "end": span.end}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from db import queries, store
-from db.store.corpus import move
 from labeler.core.errors import ImportRefused
 from labeler.importing.conflicts import Stored
 from labeler.importing.formats import Content, read_content
@@ -165,7 +164,8 @@ def _stored(session: Session, content: Content, split_by: str) -> Stored:
 
 def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:
     for role in sorted(set(import_plan.moved.values())):
-        move(session, [key for key, moved in import_plan.moved.items() if moved == role], role, imported=True)
+        ids = [key for key, moved in import_plan.moved.items() if moved == role]
+        store.move_questions(session, ids, role, imported=True)
     added = store.add_import(session, new)
     return ImportReport(
         imports=(added.import_id,),

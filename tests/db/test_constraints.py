@@ -60,10 +60,10 @@ def break_it(database: Database, *statements: Statement, match: str) -> None:
         (PSEUDO | {"model": None}, "pseudo_is_traceable"),
         (PSEUDO | {"round": None}, "pseudo_is_traceable"),
         (PSEUDO | {"no_answer": True}, "pseudo_has_an_answer"),
-        (PSEUDO | {"released": True}, "released_by_a_rule"),
-        (PSEUDO | {"released": True, "confidence": 0.7, "threshold": 0.8, "calibrator": 1}, "released_by_a_rule"),
+        (PSEUDO | {"released": True}, "released_above_threshold"),
+        (PSEUDO | {"released": True, "confidence": 0.7, "threshold": 0.8, "calibrator": 1}, "released_above_threshold"),
         ({"reviewer": None}, "human_has_a_reviewer"),
-        ({"no_answer": True}, "no_answer_says_where"),
+        ({"no_answer": True}, "no_answer_has_passages"),
         ({"kind": "gold"}, "gold_is_traceable"),
         ({"weight": -0.1}, "train_weight_is_a_rate"),
         ({"weight": 1.1}, "train_weight_is_a_rate"),
@@ -102,7 +102,7 @@ def test_a_question_with_a_live_pseudo_label_cannot_leave_the_pool(database: Dat
 
 
 def test_a_label_that_teaches_cannot_follow_its_question_to_a_held_out_side(database: Database) -> None:
-    break_it(database, ("UPDATE questions SET role = 'dev' WHERE id = 'g0'", {}), match="held_out_never_teaches")
+    break_it(database, ("UPDATE questions SET role = 'dev' WHERE id = 'g0'", {}), match="held_out_never_trains")
 
 
 def test_two_rounds_cannot_be_open(database: Database) -> None:
@@ -120,7 +120,7 @@ def test_two_rounds_cannot_be_open(database: Database) -> None:
     [
         ("stage = 'closed', promoted = FALSE", "open_until_closed"),
         ("is_open = FALSE", "open_until_closed"),
-        ("stage = 'closed', is_open = FALSE", "closed_is_judged"),
+        ("stage = 'closed', is_open = FALSE", "closed_is_decided"),
         ("stage = 'closed', is_open = FALSE, promoted = TRUE", "promoted_has_a_student"),
         ("stage = 'lunch'", "stage_known"),
     ],

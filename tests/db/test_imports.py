@@ -10,7 +10,6 @@ from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import HiddenRow, NewLabel, PassageRow, SpanRow
-from db.store.corpus import move
 from tests.db.conftest import WORLD, an_import, open_round, passages, play_round, pseudo, question, span, task
 
 
@@ -177,8 +176,8 @@ def test_holding_a_question_out_stops_its_label_from_teaching(database: Database
         assert "p0" in queries.held_out_passages(session)
 
 
-def test_what_was_held_out_can_never_teach(database: Database) -> None:
-    with pytest.raises(Conflict, match="never teach"), database.write() as session:
+def test_a_held_out_question_can_never_be_trained_on(database: Database) -> None:
+    with pytest.raises(Conflict, match="never be trained on"), database.write() as session:
         store.set_roles(session, {"dev0": "gold"})
 
 
@@ -216,7 +215,7 @@ def test_moving_an_undone_pool_question_leaves_its_pseudo_label_behind(database:
     with database.write() as session:
         play_round(session, pseudo_labels=(pseudo("a"),))
         store.undo_import(session, 1)
-        move(session, ["a"], "dev", imported=True)
+        store.move_questions(session, ["a"], "dev", imported=True)
         assert [row.withdrawal_reason for row in queries.labels(session, question_id="a")] == [
             "the question moved to dev"
         ]

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from db import queries, store
 from db.engine import Database
 from db.errors import Conflict, DbError, NotFound, SpanConflict
-from db.models import Label
 from db.rows import LabelRow, NewLabel, NewReview, SpanRow
+from db.tables import LABELS
 from tests.db.conftest import WORLD, Backend, close, human, open_round, play_round, pseudo, question, span, task
 
 
@@ -360,8 +360,8 @@ def test_no_sequence_of_operations_leaves_two_live_labels_or_a_pseudo_label_wher
         except DbError as refusal:
             refusals.append(str(refusal))
         with database.read() as session:
-            held = select(Label.question_id, func.count()).where(Label.withdrawn_at.is_(None))
-            assert all(count == 1 for _, count in session.execute(held.group_by(Label.question_id)))
+            held = select(LABELS.c.question_id, func.count()).where(LABELS.c.withdrawn_at.is_(None))
+            assert all(count == 1 for _, count in session.execute(held.group_by(LABELS.c.question_id)))
             labels = queries.live_labels(session)
             assert all(row.question_role == "pool" for row in labels if row.kind == "pseudo")
             assert {row.question.id for row in queries.training_labels(session)} <= {"g0", *IDS}

@@ -79,7 +79,7 @@ def test_a_user_without_the_right_to_connect_is_told(server: Server, backend: Ba
     ("url", "says"),
     [
         ("postgresql+psycopg://me:s3cr3t@host:port/name", "not a database URL"),
-        ("postgresql+psycopg://me:s3@cr3t@host/name", "written %40"),
+        ("postgresql+psycopg://me:s3@cr3t@host/name", "as %40"),
         ("postgresql+psycopg2://me:s3cr3t@host/name", "psycopg2 is not supported"),
         ("mysql://me:s3cr3t@host/name", "mysql is not supported"),
         ("postgresql://me:s3cr3t@host", "names no database"),
@@ -162,7 +162,7 @@ def test_a_connection_that_was_dropped_between_two_writes_is_opened_anew(databas
 
 def test_two_processes_that_make_the_tables_at_once_make_them_once(backend: Backend) -> None:
     first = backend.empty()
-    both = (first, backend.open(first, busy_seconds=30))
+    both = [backend.open(first, busy_seconds=30) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         found = [done.result() for done in [pool.submit(schema.upgrade, each) for each in both]]
     assert found == [schema.status(first)] * 2

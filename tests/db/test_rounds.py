@@ -107,9 +107,6 @@ def test_a_question_is_predicted_once_a_round(database: Database) -> None:
         add(database, number, "b", "a")
     with pytest.raises(NotFound, match="'nobody'"):
         add(database, number, "nobody")
-    with database.write() as session:
-        assert store.drop_predictions(session, number) == 1
-        assert queries.predictions(session, number) == []
 
 
 def test_confidences_and_decisions_are_set_by_question(database: Database) -> None:

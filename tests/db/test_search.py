@@ -50,7 +50,7 @@ def test_a_limit_cuts_the_list_and_not_the_total(database: Database) -> None:
 
 def test_withdrawn_labels_are_found_only_on_request(database: Database) -> None:
     with database.write() as session:
-        store.withdraw_label(session, "g0", reviewer="kim", why="another tower")
+        store.withdraw_label(session, "g0", reviewer="kim", reason="another tower")
     assert labels(database)[1] == 2
     assert labels(database, withdrawn=True) == (["cal0", "dev0", "g0"], 3)
 

@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import event, update
 
 from db import queries, store
-from db.models import Round
 from db.rows import AnswerRow, LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
-from db.sql import table
+from db.tables import ROUNDS
 from labeler.core.config import Config
 from labeler.core.errors import NotReady, ServerDown
 from labeler.core.runtime import Runtime, with_settings
@@ -666,6 +665,6 @@ def test_rounds_opened_before_a_setting_existed_go_on_with_its_default(
     assert Config.from_resolved(stored).review.double_annotation == 0
     row = machine.run(runtime, reviewer="people", until="open").round
     with runtime.database.write() as session:
-        session.execute(update(table(Round)).where(Round.number == row.number).values(config=stored))
+        session.execute(update(ROUNDS).where(ROUNDS.c.number == row.number).values(config=stored))
     assert machine.run(runtime, until="in_review").round.stage == "in_review"
     assert not any("not used" in message for message in caplog.messages)

@@ -206,7 +206,7 @@ def stored(url: str) -> str:
     """Every row of a database, as text."""
     database = Database(url)
     with database.read() as session:
-        names = inspect(session.connection()).get_table_names()
+        names = inspect(session).get_table_names()
         rows = [tuple(row) for name in names for row in session.execute(text(f'SELECT * FROM "{name}"'))]
     database.close()
     return str(rows)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from db import queries
-from db.errors import SchemaTooNew
+from db.errors import UnknownSchema
 from labeler.core.errors import ConfigError, WorkspaceBusy, WorkspaceError
 from labeler.core.workspace import create_workspace, find_workspace, open_workspace
 
@@ -100,7 +100,7 @@ def test_a_database_of_a_newer_version_is_told_apart(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "ws", environ={})
     with workspace.database().write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SchemaTooNew):
+    with pytest.raises(UnknownSchema):
         workspace.database()
 
 

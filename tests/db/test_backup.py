@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from db import backup, queries, store
 from db.engine import Database
-from db.errors import Busy, Conflict, DbError, NotADatabase, SchemaTooNew
+from db.errors import Busy, Conflict, DbError, NotADatabase, UnknownSchema
 from tests.db.conftest import only_sqlite, span
 
 
@@ -117,7 +117,7 @@ def torn(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
-        (newer, SchemaTooNew),
+        (newer, UnknownSchema),
         (dangling, NotADatabase),
         (rubbish, NotADatabase),
         (foreign, NotADatabase),

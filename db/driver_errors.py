@@ -1,10 +1,10 @@
-"""What database drivers say, as named errors with a remedy."""
+"""Translation of driver errors into named errors with a remedy."""
 
 from __future__ import annotations
 
 from db.errors import Busy, Conflict, DbError, NotADatabase, StorageError, Unreachable
 
-# What SQLite says: the first phrase found in the message decides.
+# Phrases of SQLite's messages: the first one found decides.
 _SQLITE: tuple[tuple[str, type[DbError], str], ...] = (
     ("file is not a database", NotADatabase, "is not a database: name another file, or `labeler db restore` a backup"),
     ("malformed", NotADatabase, "is damaged: `labeler db restore` a backup"),
@@ -15,7 +15,7 @@ _SQLITE: tuple[tuple[str, type[DbError], str], ...] = (
     ("unable to open", StorageError, "cannot be opened: check the path and the permissions of its folder"),
 )
 
-# PostgreSQL's SQLSTATE (appendix A of its manual): the first prefix that fits decides.
+# Prefixes of PostgreSQL's SQLSTATE (appendix A of its manual): the first one that fits decides.
 _STATES: tuple[tuple[str, type[DbError], str], ...] = (
     ("08", Unreachable, "lost the connection: check server and network, then run again; what was committed stays"),
     ("57P", Unreachable, "is shutting down or starting: run again when it is up; what was committed stays"),
@@ -28,11 +28,11 @@ _STATES: tuple[tuple[str, type[DbError], str], ...] = (
     ("57014", Busy, "cancelled a statement that took too long: run again"),
     ("40", Busy, "was changed by another process at the same time: run again"),
     ("58", StorageError, "cannot be read or written: see the server's log"),
-    ("XX", StorageError, "is damaged or at fault: see the server's log"),
+    ("XX", StorageError, "is damaged, or the server has an internal error: see its log"),
     ("22001", Conflict, "cannot hold a text this long: shorten it"),
 )
 
-# Why no connection came about, for which there is no SQLSTATE: the first phrase found decides what to do.
+# Phrases of connection errors, which have no SQLSTATE: the first one found decides what to do.
 _REFUSALS: tuple[tuple[str, str], ...] = (
     ("password", "check the user's name and password"),
     ("role ", "check the user's name, and its rights"),
@@ -48,32 +48,32 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
 _CONNECTING = ("connection failed", "connection is bad", "connection timeout", "failed to resolve", "could not connect")
 
 
-def named_fault(error: BaseException | None, *, where: str) -> DbError | None:
-    """The named error for what the driver said about the database at `where`, or None."""
+def translate(error: BaseException | None, *, where: str) -> DbError | None:
+    """The named error for a driver's error about the database at `where`, or None."""
     if type(error).__module__.startswith("psycopg"):
-        return _of_postgresql(error, where=where)
+        return _translate_postgresql(error, where=where)
     message = str(error).lower()
     return next((kind(f"{where} {remedy}") for phrase, kind, remedy in _SQLITE if phrase in message), None)
 
 
-def fault_of_state(state: str, *, where: str) -> DbError | None:
+def error_of_sqlstate(state: str, *, where: str) -> DbError | None:
     """The named error for a SQLSTATE of PostgreSQL, or None."""
     return next((kind(f"{where} {remedy}") for prefix, kind, remedy in _STATES if state.startswith(prefix)), None)
 
 
-def _of_postgresql(error: BaseException | None, *, where: str) -> DbError | None:
+def _translate_postgresql(error: BaseException | None, *, where: str) -> DbError | None:
     state = getattr(error, "sqlstate", None)
     if state is not None:
-        return fault_of_state(state, where=where)
+        return error_of_sqlstate(state, where=where)
     message = " ".join(str(error).split())
     if "NUL (0x00)" in message:
         return Conflict(f"{where} cannot hold a text with a NUL character: remove it, then run again")
     if "connection option" in message:
-        return NotADatabase(f"{where}: {message}: correct what follows the question mark of the URL")
+        return NotADatabase(f"{where}: {message}: correct the options after the question mark of the URL")
     if message.startswith(_CONNECTING):
         reason = message.rpartition("failed: ")[2].partition(" DETAIL:")[0].partition(" Is the server")[0]
         remedy = next(remedy for phrase, remedy in _REFUSALS if phrase in reason.lower())
-        return Unreachable(f"{where} does not let us in ({reason}): {remedy}")
+        return Unreachable(f"{where} refused the connection ({reason}): {remedy}")
     if type(error).__name__ == "OperationalError":
         return Unreachable(f"{where} {_STATES[0][2]}")
     return None

@@ -10,9 +10,8 @@ from sqlalchemy import insert
 
 from db import queries, store
 from db.engine import Database
-from db.models import StudioAnnotation
 from db.rows import FileReview, NewReview
-from db.sql import table
+from db.tables import STUDIO_ANNOTATIONS
 from tests.db.conftest import open_round, span, task
 
 MONDAY, TUESDAY = datetime(2026, 11, 23, 8, tzinfo=UTC), datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -101,7 +100,7 @@ def test_an_annotation_that_a_server_gave_is_known_by_its_number(database: Datab
         push = store.begin_push(session, project.id, 1, [filed.task_id])
         (status,) = queries.tasks_of_push(session, push.id)
         values = {"studio_task_id": status.id, "remote_id": 1, "updated_at": "x", "reviewer": "kim", "result": []}
-        session.execute(insert(table(StudioAnnotation)), [values])
+        session.execute(insert(STUDIO_ANNOTATIONS), [values])
     assert file(database, filed) == "pulled"
     assert reviewers(database) == []
 

@@ -1,0 +1,98 @@
+"""Reads of the split: which side questions, passages and documents are on, and what must never be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select, union
+
+from db.engine import Session
+from db.rows import RoleRow
+from db.sql import AnyRow, AnySelect, select_in
+from db.tables import LABEL_ANSWERS, LABELS, PASSAGES, QUESTIONS
+from db.vocabulary import HELD_OUT
+
+
+def known_roles(session: Session, normalized: Iterable[str]) -> dict[str, RoleRow]:
+    """Role and split group of each stored question by the hash of its normalised text; inactive questions count too.
+
+    Of equal questions the active, then the canonical one, then the lowest id is returned.
+    """
+    statement = select(
+        QUESTIONS.c.normalized,
+        QUESTIONS.c.role,
+        QUESTIONS.c.imported_role,
+        QUESTIONS.c.split_group,
+        QUESTIONS.c.id,
+        QUESTIONS.c.active,
+        QUESTIONS.c.duplicate_of,
+    )
+    rows = list(select_in(session, statement, QUESTIONS.c.normalized, normalized))
+    rows.sort(key=lambda row: (not row.active, row.duplicate_of is not None, row.id), reverse=True)
+    return {row.normalized: RoleRow(*row[:6]) for row in rows}  # the first in that order is written last
+
+
+def passage_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The side of each passage: "train" (gold, pool), "calibration", "dev" or "test".
+
+    A passage is on the side of the questions, inactive ones too, whose context it is or whose gold or human label
+    answers from it. Passages of no question are absent.
+    """
+    wanted = set(ids)
+    contexts = select(QUESTIONS.c.role, QUESTIONS.c.context_id.label("passage_id"))
+    by_context = select_in(session, contexts, QUESTIONS.c.context_id, wanted)
+    by_label = select_in(session, _label_passages(), LABEL_ANSWERS.c.passage_id, wanted)
+    return _sides((*by_context, *by_label))
+
+
+def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The side of each document: that of its passages, see `passage_sides`."""
+    wanted = set(ids)
+    by_context = select(QUESTIONS.c.role, PASSAGES.c.document_id).join(
+        PASSAGES, PASSAGES.c.id == QUESTIONS.c.context_id
+    )
+    by_label = (
+        _label_passages()
+        .join(PASSAGES, PASSAGES.c.id == LABEL_ANSWERS.c.passage_id)
+        .with_only_columns(QUESTIONS.c.role, PASSAGES.c.document_id)
+    )
+    statements = (by_context.distinct(), by_label)
+    return _sides(row for each in statements for row in select_in(session, each, PASSAGES.c.document_id, wanted))
+
+
+def held_out_passages(session: Session) -> set[str]:
+    """Ids of passages that are the context or an answer's passage of a dev, test or calibration question.
+
+    Questions of undone imports count too: their import may come back.
+    """
+    held_out = QUESTIONS.c.role.in_(HELD_OUT)
+    contexts = select(QUESTIONS.c.context_id).where(held_out, QUESTIONS.c.context_id.is_not(None))
+    answers = _label_passages().with_only_columns(LABEL_ANSWERS.c.passage_id).where(held_out)
+    return set(session.execute(union(contexts, answers)).scalars())
+
+
+def inactive_passages(session: Session) -> set[str]:
+    """Ids of passages whose imports are all undone."""
+    return set(session.execute(select(PASSAGES.c.id).where(~PASSAGES.c.active)).scalars())
+
+
+def _label_passages() -> AnySelect:
+    """Roles of questions and passages that their live gold and human labels answer from."""
+    return (
+        select(QUESTIONS.c.role, LABEL_ANSWERS.c.passage_id)
+        .select_from(LABELS)
+        .join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id)
+        .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
+        .where(LABELS.c.withdrawn_at.is_(None), LABELS.c.kind != "pseudo")
+        .distinct()
+    )
+
+
+def _sides(rows: Iterable[AnyRow]) -> dict[str, str]:
+    """The side by passage or document id, of (role, id) rows; of several, the strictest: test, dev, calibration."""
+    found: dict[str, str] = {}
+    strict = ("train", *HELD_OUT)
+    for role, key in rows:
+        side = role if role in HELD_OUT else "train"
+        found[key] = max(side, found.get(key, side), key=strict.index)
+    return found

@@ -1,0 +1,79 @@
+"""Frozen rows, the only types that go into and come out of the database: `New…` goes in, `…Row` comes out.
+
+Offsets are Python code points into the stored passage, end exclusive. Rates and confidences are 0-1. JSON columns are
+mappings and tuples of plain JSON values.
+"""
+
+from __future__ import annotations
+
+from db.rows.corpus import DocumentRow, HiddenRow, PassageRow, QuestionRow, RoleRow, SpanRow
+from db.rows.imports import Imported, ImportRow, NewImport, Undone
+from db.rows.labels import (
+    LabelledQuestion,
+    LabelRow,
+    NewLabel,
+    Recorded,
+    ReleasedAnswer,
+    ReleaseRow,
+    TrainingRow,
+    Withdrawn,
+)
+from db.rows.predictions import AnswerRow, Decision, NewPrediction, PredictionRow
+from db.rows.reviews import FileReview, NewReview, NewTask, ReviewRow, TaskRow
+from db.rows.rounds import CalibratorRow, EvaluationRow, ModelRow, Pruned, RetrieverRow, RoundRow
+from db.rows.status import Counts, EventRow, SchemaStatus
+from db.rows.studio import (
+    AnnotationChanges,
+    PulledAnnotation,
+    StudioAnnotationRow,
+    StudioProjectRow,
+    StudioPushRow,
+    StudioTaskRow,
+)
+from db.rows.values import Json
+
+__all__ = [
+    "AnnotationChanges",
+    "AnswerRow",
+    "CalibratorRow",
+    "Counts",
+    "Decision",
+    "DocumentRow",
+    "EvaluationRow",
+    "EventRow",
+    "FileReview",
+    "HiddenRow",
+    "ImportRow",
+    "Imported",
+    "Json",
+    "LabelRow",
+    "LabelledQuestion",
+    "ModelRow",
+    "NewImport",
+    "NewLabel",
+    "NewPrediction",
+    "NewReview",
+    "NewTask",
+    "PassageRow",
+    "PredictionRow",
+    "Pruned",
+    "PulledAnnotation",
+    "QuestionRow",
+    "Recorded",
+    "ReleaseRow",
+    "ReleasedAnswer",
+    "RetrieverRow",
+    "ReviewRow",
+    "RoleRow",
+    "RoundRow",
+    "SchemaStatus",
+    "SpanRow",
+    "StudioAnnotationRow",
+    "StudioProjectRow",
+    "StudioPushRow",
+    "StudioTaskRow",
+    "TaskRow",
+    "TrainingRow",
+    "Undone",
+    "Withdrawn",
+]

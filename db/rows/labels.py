@@ -1,0 +1,128 @@
+"""Labels and released snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.rows.corpus import PassageRow, QuestionRow, SpanRow
+from db.rows.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class NewLabel:
+    """A label to store; the store adds kind, origin, round and parent."""
+
+    question_id: str
+    answers: tuple[SpanRow, ...]  # in file order; empty only with no_answer
+    no_answer: bool = False
+    passages: tuple[str, ...] | None = None  # ids shown with a no_answer
+    train_weight: float = 1.0
+    released: bool = True
+    reviewer: str | None = None  # required of a human label
+    review_id: int | None = None
+    model_id: int | None = None  # required of a pseudo-label
+    index_fingerprint: str | None = None
+    calibrator_id: int | None = None
+    confidence: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A stored answer with its provenance."""
+
+    id: int
+    question_id: str
+    question_role: str
+    kind: str  # gold, human, pseudo
+    answers: tuple[SpanRow, ...]
+    no_answer: bool
+    passages: tuple[str, ...] | None
+    train_weight: float
+    released: bool
+    origin: str  # import, spare, review, round, manual, restored
+    import_id: int | None
+    round_number: int | None  # the round that the answer came from
+    written_by: int | None  # the round that wrote this row
+    review_id: int | None
+    model_id: int | None
+    index_fingerprint: str | None
+    calibrator_id: int | None
+    confidence: float | None
+    threshold: float | None
+    reviewer: str | None
+    parent_id: int | None
+    created_at: datetime
+    withdrawn_at: datetime | None
+    withdrawn_by: int | None  # round; None when by hand or by undoing an import
+    withdrawal_reason: str | None
+
+    @property
+    def live(self) -> bool:
+        """Whether the label is not withdrawn."""
+        return self.withdrawn_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQuestion:
+    """A question with its live label; `document_id` is that of its context, else of its first answer."""
+
+    question: QuestionRow
+    label: LabelRow
+    document_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """A label to train on or export, with its question and passages.
+
+    `passages` holds, by id, the passages of the answers, or those shown with a no_answer.
+    """
+
+    question: QuestionRow
+    label: LabelRow
+    weight: float
+    passages: Mapping[str, PassageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """How many labels `store.record_labels` withdrew and wrote."""
+
+    withdrawn: int  # earlier labels, of any kind
+    human: int
+    pseudo: int
+    skipped: int  # pseudo-labels not written: labelled or excluded question, held-out passage
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """How many labels a refusal or a revert withdrew, and how many earlier ones it restored."""
+
+    labels: int
+    restored: int
+    rounds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """An immutable snapshot of released pseudo-labels; `sha256` is that of its answers in question order."""
+
+    id: int
+    round_number: int
+    rule: Json
+    count: int
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedAnswer:
+    """One answer of a released snapshot."""
+
+    question_id: str
+    label_id: int
+    answer: SpanRow
+    confidence: float

@@ -1,0 +1,214 @@
+"""Writes of what rounds train and measure: models, retrievers, calibrators, evaluations; pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from db.engine import Session
+from db.errors import Conflict
+from db.queries import round as round_queries
+from db.queries.training import training_labels
+from db.rows import Json, ModelRow, Pruned, RetrieverRow
+from db.sql import insert_all, insert_one, update_in
+from db.store.prediction import delete_predictions
+from db.tables import (
+    CALIBRATORS,
+    EVALUATIONS,
+    LABELS,
+    MODELS,
+    PREDICTIONS,
+    RETRIEVERS,
+    ROUNDS,
+    TASKS,
+    TRAINING_LABELS,
+    utc_now,
+)
+
+
+def freeze_training(session: Session, round_number: int) -> int:
+    """Fix which labels a round trains on, as `queries.training_labels` gives them now, and return how many.
+
+    Raises Conflict if they are fixed already.
+    """
+    mine = select(func.count()).select_from(TRAINING_LABELS).where(TRAINING_LABELS.c.round_number == round_number)
+    if session.execute(mine).scalar_one():
+        raise Conflict(f"the training set of round {round_number} is fixed already: run `labeler round` to go on")
+    rows = [
+        {"round_number": round_number, "label_id": row.label.id, "weight": row.weight}
+        for row in training_labels(session)
+    ]
+    insert_all(session, TRAINING_LABELS, rows)
+    return len(rows)
+
+
+def add_model(
+    session: Session,
+    round_number: int,
+    *,
+    hash: str,
+    training_sha256: str,
+    path: str,
+    start: str,
+    config: Json,
+    examples: int,
+    seconds: float,
+    loss: float | None,
+    name: str = "student",
+) -> int:
+    """Store a model and return its id. The same round, name and hash again is the model already stored.
+
+    Raises Conflict if the round has another model of this name.
+    """
+    known = round_queries.model_of_round(session, round_number, name=name)
+    if known is not None:
+        if known.hash != hash:
+            raise Conflict(f"round {round_number} has another model {name!r} ({known.path}): remove the new folder")
+        return known.id
+    return insert_one(
+        session,
+        MODELS,
+        round_number=round_number,
+        name=name,
+        hash=hash,
+        training_sha256=training_sha256,
+        path=path,
+        start=start,
+        config=dict(config),
+        examples=examples,
+        seconds=seconds,
+        loss=loss,
+    )
+
+
+def add_retriever(
+    session: Session,
+    round_number: int,
+    *,
+    hash: str,
+    training_sha256: str,
+    path: str,
+    start: str,
+    config: Json,
+    examples: int,
+    seconds: float,
+    loss: float | None,
+) -> None:
+    """Store the retriever that a round trained, without the gate's decision. Raises Conflict if the round has one."""
+    known = round_queries.retriever_of_round(session, round_number)
+    if known is not None:
+        raise Conflict(f"round {round_number} has a retriever already ({known.path}): remove the new folder")
+    insert_one(
+        session,
+        RETRIEVERS,
+        round_number=round_number,
+        hash=hash,
+        training_sha256=training_sha256,
+        path=path,
+        start=start,
+        config=dict(config),
+        examples=examples,
+        seconds=seconds,
+        loss=loss,
+    )
+
+
+def record_retriever_gate(
+    session: Session,
+    round_number: int,
+    *,
+    promoted: bool,
+    gate: Json,
+    index_before: str | None,
+    index_after: str | None,
+    encoder_before: str | None,
+) -> None:
+    """Store the gate's decision on a round's retriever, and what was used before it.
+
+    Raises Conflict unless the round has a retriever without a decision.
+    """
+    values = {
+        "promoted": promoted,
+        "gate": dict(gate),
+        "index_before": index_before,
+        "index_after": index_after,
+        "encoder_before": encoder_before,
+    }
+    undecided = (RETRIEVERS.c.round_number == round_number, RETRIEVERS.c.promoted.is_(None))
+    if session.execute(update(RETRIEVERS).where(*undecided).values(values)).rowcount != 1:
+        raise Conflict(f"round {round_number} has no retriever without a decision: see `labeler rounds show`")
+
+
+def add_calibrator(session: Session, *, hash: str, kind: str, state: Json, metrics: Json) -> int:
+    """Store a calibrator and return its id."""
+    return insert_one(session, CALIBRATORS, hash=hash, kind=kind, state=dict(state), metrics=dict(metrics))
+
+
+def add_evaluation(
+    session: Session, model_id: int, *, split: str, key: str, summary: Json, results: Sequence[Any]
+) -> int:
+    """Store an evaluation and return its id; an older one of the same model, split and key is overwritten."""
+    known = round_queries.evaluation(session, model_id, split=split, key=key)
+    values = {"summary": dict(summary), "results": list(results), "created_at": utc_now()}
+    if known is None:
+        return insert_one(session, EVALUATIONS, model_id=model_id, split=split, key=key, **values)
+    update_in(session, EVALUATIONS.c.id, [known.id], **values)
+    return known.id
+
+
+def prune(
+    session: Session, *, keep: int = 1, models_in_use: Collection[int] = (), retrievers_in_use: Collection[str] = ()
+) -> Pruned:
+    """Delete predictions of old rounds that nothing refers to, and mark such models and retrievers as pruned.
+
+    Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks and of rounds that
+    live pseudo-labels came from; students of promoted rounds that are not reverted; teacher and students of an open
+    round; promoted retrievers of rounds that are not reverted and that of an open round.
+
+    The rows of pruned models and retrievers stay for provenance; the caller deletes their folders.
+
+    Args:
+        models_in_use: ids of further models to keep, which settings name.
+        retrievers_in_use: hashes of further retrievers to keep, which settings name or an index is built with.
+    """
+    stored = set(session.execute(select(PREDICTIONS.c.round_number).distinct()).scalars())
+    deleted = delete_predictions(session, stored - _rounds_in_use(session, keep))
+    models = _models_to_prune(session, in_use=models_in_use)
+    update_in(session, MODELS.c.id, [row.id for row in models], pruned_at=utc_now())
+    retrievers = _retrievers_to_prune(session, in_use=retrievers_in_use)
+    update_in(session, RETRIEVERS.c.id, [row.id for row in retrievers], pruned_at=utc_now())
+    return Pruned(deleted, models, retrievers)
+
+
+def _rounds_in_use(session: Session, keep: int) -> set[int | None]:
+    statements = (
+        select(ROUNDS.c.number).order_by(ROUNDS.c.number.desc()).limit(keep),
+        select(ROUNDS.c.number).where(ROUNDS.c.is_open),
+        select(TASKS.c.round_number).where(TASKS.c.state == "open").distinct(),
+        select(LABELS.c.round_number).where(LABELS.c.withdrawn_at.is_(None), LABELS.c.kind == "pseudo").distinct(),
+    )
+    return {number for statement in statements for number in session.execute(statement).scalars()}
+
+
+def _models_to_prune(session: Session, *, in_use: Collection[int]) -> tuple[ModelRow, ...]:
+    statements = (
+        select(ROUNDS.c.student_id).where(ROUNDS.c.promoted, ROUNDS.c.reverted_at.is_(None)),
+        select(ROUNDS.c.teacher_id).where(ROUNDS.c.is_open),
+        select(ROUNDS.c.student_id).where(ROUNDS.c.is_open),
+        select(MODELS.c.id).join(ROUNDS, ROUNDS.c.number == MODELS.c.round_number).where(ROUNDS.c.is_open),
+    )
+    kept = {key for statement in statements for key in session.execute(statement).scalars()} | set(in_use)
+    return tuple(row for row in round_queries.models(session) if row.pruned_at is None and row.id not in kept)
+
+
+def _retrievers_to_prune(session: Session, *, in_use: Collection[str]) -> tuple[RetrieverRow, ...]:
+    current = round_queries.current_round(session)
+    number = current.number if current else None
+    kept = {row.id for row in round_queries.retrievers(session, reverted=False) if row.promoted}
+    return tuple(
+        row
+        for row in round_queries.retrievers(session)
+        if row.pruned_at is None and row.id not in kept and row.round_number != number and row.hash not in in_use
+    )

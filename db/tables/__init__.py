@@ -1,0 +1,70 @@
+"""The tables, one constant each; every invariant that a constraint can hold is a constraint here.
+
+A *label* is a stored answer, a *prediction* a model's, a *task* a question put to reviewers, a *review* what a reviewer
+did with it. Offsets are Python code points into the stored passage, end exclusive. Rates and confidences are 0-1.
+Ordinary work deletes nothing: labels are withdrawn, undone imports deactivate rows, rounds are marked reverted.
+"""
+
+from __future__ import annotations
+
+from db.tables.columns import METADATA, utc_now
+from db.tables.corpus import (
+    DOCUMENTS,
+    HIDDEN_ANSWERS,
+    HIDDEN_QUESTIONS,
+    IMPORT_LABELS,
+    IMPORT_PASSAGES,
+    IMPORT_QUESTIONS,
+    IMPORTS,
+    META,
+    PASSAGES,
+    QUESTIONS,
+)
+from db.tables.labels import EVENTS, LABEL_ANSWERS, LABELS, RELEASED_ANSWERS, RELEASES
+from db.tables.predictions import PREDICTION_ANSWERS, PREDICTIONS
+from db.tables.reviews import (
+    FILE_ANNOTATIONS,
+    REVIEWS,
+    STUDIO_ANNOTATIONS,
+    STUDIO_PROJECTS,
+    STUDIO_PUSHES,
+    STUDIO_TASKS,
+    TASKS,
+)
+from db.tables.rounds import CALIBRATORS, EVALUATIONS, MODELS, RETRIEVERS, ROUND_QUESTIONS, ROUNDS, TRAINING_LABELS
+
+__all__ = [
+    "CALIBRATORS",
+    "DOCUMENTS",
+    "EVALUATIONS",
+    "EVENTS",
+    "FILE_ANNOTATIONS",
+    "HIDDEN_ANSWERS",
+    "HIDDEN_QUESTIONS",
+    "IMPORTS",
+    "IMPORT_LABELS",
+    "IMPORT_PASSAGES",
+    "IMPORT_QUESTIONS",
+    "LABELS",
+    "LABEL_ANSWERS",
+    "META",
+    "METADATA",
+    "MODELS",
+    "PASSAGES",
+    "PREDICTIONS",
+    "PREDICTION_ANSWERS",
+    "QUESTIONS",
+    "RELEASED_ANSWERS",
+    "RELEASES",
+    "RETRIEVERS",
+    "REVIEWS",
+    "ROUNDS",
+    "ROUND_QUESTIONS",
+    "STUDIO_ANNOTATIONS",
+    "STUDIO_PROJECTS",
+    "STUDIO_PUSHES",
+    "STUDIO_TASKS",
+    "TASKS",
+    "TRAINING_LABELS",
+    "utc_now",
+]
