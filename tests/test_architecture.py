@@ -57,9 +57,9 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
     ),
     "db": (
         {"errors", "urls", "vocabulary"},
-        {"models", "rows"},
-        {"sql", "faults", "postgres"},
-        {"engine", "spans"},
+        {"tables", "rows", "driver_errors", "postgres"},
+        {"engine"},
+        {"sql", "spans"},
         {"queries"},
         {"store", "hidden_answers"},
         {"schema", "backup", "backup_postgresql", "migrations"},

@@ -74,9 +74,7 @@ def test_a_database_of_an_unknown_schema_is_refused_and_left_alone(database: Dat
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
     for refused in (database.check_schema, lambda: schema.upgrade(database)):
-        with pytest.raises(
-            UnknownSchema, match=f"has schema {revision}, unknown .*: use the version that wrote it"
-        ):
+        with pytest.raises(UnknownSchema, match=f"has schema {revision}, unknown .*: use the version that wrote it"):
             refused()
     assert schema.status(database).revision == revision
 
