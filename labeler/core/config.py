@@ -36,6 +36,7 @@ from mrc.read import BuiltinConfig, ExperimentalTrainConfig, PretrainConfig, Tra
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import IndexConfig
 from mrc.retrieve.rerank.config import RerankConfig
+from mrc.settings import settings_of
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
@@ -83,8 +84,9 @@ class Config:
 
     def resolved(self) -> dict[str, Any]:
         """Every section and key as plain JSON values, as stored with a round. Passwords are left out."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        plain["workspace"]["database"] = without_password(self.workspace.database)
+        sections = {name: _settings(getattr(self, name)) for name in section_types()}
+        sections["workspace"]["database"] = without_password(self.workspace.database)
+        plain: dict[str, Any] = json.loads(json.dumps(sections | {GIVEN: self.given}))
         return plain
 
     @classmethod
@@ -116,6 +118,10 @@ def unused_settings(config: Config, used: Config) -> dict[str, Any]:
         if name in config.given and not (config.given[name] == "file" and overridden):
             stays[name] = value
     return stays
+
+
+def _settings(section: Any) -> dict[str, Any]:
+    return {entry.name: getattr(section, entry.name) for entry in settings_of(section)}
 
 
 def _values_of(section: Any, config: type[Any]) -> dict[str, Any]:
@@ -216,12 +222,12 @@ def section_types() -> dict[str, type[Any]]:
 
 def _checked(entry: _Entry, section_type: type[Any]) -> Any:
     """The value of an entry in the type of its setting. Raises ConfigError for an unknown key or a wrong type."""
-    hints = typing.get_type_hints(section_type)
+    known = sorted(each.name for each in settings_of(section_type))
     name = f"{entry.section}.{entry.key}"
-    if entry.key not in hints:
-        raise ConfigError(f"{entry.where}: no setting {name}; {_near(entry.key, sorted(hints))}")
+    if entry.key not in known:
+        raise ConfigError(f"{entry.where}: no setting {name}; {_near(entry.key, known)}")
     try:
-        return value_in(entry.value, hints[entry.key], raw=entry.raw)
+        return value_in(entry.value, typing.get_type_hints(section_type)[entry.key], raw=entry.raw)
     except TypeError as error:
         raise ConfigError(f"{entry.where}: {name} {error}") from error
 

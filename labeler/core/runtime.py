@@ -103,7 +103,7 @@ class Runtime:
         return self._indexes[fingerprint]
 
     def load_index(self, folder: Path, *, expect_corpus: str | None = None) -> Index:
-        """The index of a folder. A bi-encoder that a round trained is looked up in this workspace, wherever it was then.
+        """The index of a folder, with a bi-encoder that a round trained found where the workspace is now.
 
         Raises: StaleIndex, DataError; see `Index.load`.
         """
@@ -170,7 +170,7 @@ class Runtime:
         )
 
     def check_adaptive(self) -> None:
-        """Raise NotReady where an ensemble or a cascade would read adaptively: its risk is bounded for one reader alone."""
+        """Raise NotReady where an ensemble or a cascade would read adaptively: its risk is bounded for one reader."""
         ensemble, cascade = self.config.ensemble.members, self.config.cascade.large
         if self.config.experimental.adaptive != "off" and (ensemble or cascade):
             other = "ensemble.members" if ensemble else "cascade.large"

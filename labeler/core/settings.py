@@ -5,13 +5,12 @@ Those of rounds are in `labeler.core.round_settings`; the other sections are con
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from mrc.read import ExperimentalTrainConfig, ReadConfig, TrainSettings
 from mrc.retrieve.training.train_config import BiEncoderTrainConfig
-from mrc.settings import check_settings, setting
+from mrc.settings import Precision, check_settings, setting, settings_of
 
 DATABASE = "sqlite:///labeler.db"
 
@@ -45,8 +44,8 @@ class ComputeConfig:
     device: str = setting(
         "auto", "where models run; auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), shown=True
     )
-    precision: str = setting(
-        "auto", "of the reader's matrix products; auto: bf16 where the hardware computes it fast",
+    precision: Precision = setting(
+        "auto", "of matrix products; auto: bf16 where the hardware computes it fast",
         choices=("auto", "fp32", "bf16"), shown=True,
     )  # fmt: skip
     threads: int = setting(
@@ -134,11 +133,10 @@ class RetrieverSection(BiEncoderTrainConfig):
         if self.start is not None and not self.start.strip():
             raise ValueError("start must name a checkpoint, or be none")
 
-    @property
-    def training(self) -> BiEncoderTrainConfig:
+    def training(self, precision: Precision) -> BiEncoderTrainConfig:
         """All settings that the training of the bi-encoder depends on, apart from its start."""
-        names = [each.name for each in dataclasses.fields(BiEncoderTrainConfig)]
-        return BiEncoderTrainConfig(**{name: getattr(self, name) for name in names})
+        given = {each.name: getattr(self, each.name) for each in settings_of(BiEncoderTrainConfig)}
+        return BiEncoderTrainConfig(**given, precision=precision)
 
 
 @dataclass(frozen=True, slots=True)

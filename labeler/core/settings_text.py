@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labeler.core.config import PREFIX, section_types
-from mrc.settings import declaration
+from mrc.settings import declaration, settings_of
 
 Given = Mapping[tuple[str, str], Any]  # (section, key) -> value
 
@@ -42,7 +42,7 @@ def template(given: Given) -> str:
     for section, section_type in section_types().items():
         shown = [
             _template_line(section, entry, given)
-            for entry in dataclasses.fields(section_type)
+            for entry in settings_of(section_type)
             if declaration(entry).shown or (section, entry.name) in given
         ]
         if shown:
@@ -67,9 +67,7 @@ def reference() -> str:
     """The text of docs/settings.md: a table of every section."""
     parts = [_REFERENCE]
     for section, section_type in section_types().items():
-        rows = [
-            _row(entry, typing.get_type_hints(section_type)[entry.name]) for entry in dataclasses.fields(section_type)
-        ]
+        rows = [_row(entry, typing.get_type_hints(section_type)[entry.name]) for entry in settings_of(section_type)]
         head = ["| setting | default | values | meaning |", "|---|---|---|---|"]
         parts.append("\n".join([f"## [{section}]", "", f"{_summary(section_type)}.", "", *head, *rows]) + "\n")
     return "\n".join(parts)

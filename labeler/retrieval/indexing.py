@@ -85,7 +85,7 @@ def _dense_config(runtime: Runtime, named: str | None, *, requested: bool) -> De
 
     A promoted bi-encoder replaces the setting it was trained under, but not a setting changed since.
     """
-    config = runtime.config.dense
+    config = dataclasses.replace(runtime.config.dense, precision=runtime.config.compute.precision)
     with runtime.database.read() as session:
         trained = next((row for row in queries.retrievers(session, reverted=False) if row.path == named), None)
         setting = queries.round_(session, trained.round_number).config["dense"]["model"] if trained else None
@@ -99,7 +99,8 @@ def _folder(runtime: Runtime, trained: RetrieverRow) -> str:
 
 
 def _build(runtime: Runtime, passages: Sequence[Passage], dense: DenseConfig, *, before: str | None) -> Index:
-    config, rerank = index_config(runtime), runtime.config.rerank
+    config = index_config(runtime)
+    rerank = dataclasses.replace(runtime.config.rerank, precision=runtime.config.compute.precision)
     device = runtime.device if dense.model or rerank.model else runtime.config.compute.device
     earlier = runtime.index_folder(before) if before else None
     reuse = earlier if earlier and earlier.is_dir() else None

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 T = TypeVar("T")
+Precision = Literal["auto", "fp32", "bf16"]
 
 _KEY: Final = "setting"
 
@@ -79,6 +80,11 @@ def setting(
     return dataclasses.field(default=default, metadata={_KEY: declared}, repr=repr)
 
 
+def settings_of(config: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a configuration, or of its class, that are settings; others are set by the program."""
+    return [entry for entry in dataclasses.fields(config) if _KEY in entry.metadata]
+
+
 def declaration(entry: dataclasses.Field[Any]) -> Setting:
     """What is declared of a field. Raises KeyError where it is no setting."""
     found: Setting = entry.metadata[_KEY]
@@ -87,7 +93,7 @@ def declaration(entry: dataclasses.Field[Any]) -> Setting:
 
 def check_settings(config: Any) -> None:
     """Test every declared range of a configuration. Raises: ValueError, naming the first field out of range."""
-    for entry in dataclasses.fields(config):
+    for entry in settings_of(config):
         value = getattr(config, entry.name)
-        if _KEY in entry.metadata and not declaration(entry).allows(value):
+        if not declaration(entry).allows(value):
             raise ValueError(f"{entry.name} must be {declaration(entry).range or 'finite'}, not {value!r}")

@@ -227,7 +227,10 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
         assert not told or told in caplog.text
     assert [each["precision"] for each in asked] == ["fp32", "bf16", "auto", "auto", "auto"]
     assert {each["readers"] for each in asked} == {Readers(("m",))}
-    for more, why in ((["--vote", "hard"], "--vote needs several --model"), (["--band", "0", "1"], "--band needs --large")):
+    for more, why in (
+        (["--vote", "hard"], "--vote needs several --model"),
+        (["--band", "0", "1"], "--band needs --large"),
+    ):
         done = CliRunner().invoke(cli, [*words, *more])
         assert (done.exit_code, why in done.output) == (2, True)
 

@@ -16,7 +16,7 @@ import pytest
 from labeler.core.config import Config, load_config, section_types, unused_settings
 from labeler.core.errors import ConfigError
 from labeler.core.settings_text import reference, template
-from mrc.settings import declaration
+from mrc.settings import declaration, settings_of
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -106,7 +106,7 @@ def test_the_resolved_settings_are_plain_json_and_lead_back_to_themselves() -> N
 def test_the_resolved_settings_name_every_key() -> None:
     resolved = Config().resolved()
     assert {name: set(keys) for name, keys in resolved.items()} == {
-        name: {field.name for field in dataclasses.fields(kind)} for name, kind in section_types().items()
+        name: {field.name for field in settings_of(kind)} for name, kind in section_types().items()
     } | {"given": set()}
 
 
@@ -139,7 +139,7 @@ def test_a_new_file_shows_no_experimental_setting() -> None:
 
 @pytest.mark.parametrize("section", section_types())
 def test_every_setting_declares_its_meaning_and_a_default_in_its_range(section: str) -> None:
-    for entry in dataclasses.fields(section_types()[section]):
+    for entry in settings_of(section_types()[section]):
         declared = declaration(entry)
         assert len(declared.meaning) > 5, entry.name
         assert declared.allows(entry.default), entry.name
@@ -156,9 +156,7 @@ def test_the_reference_lists_every_setting_with_default_values_and_meaning() -> 
         "| `doc_stride` * | `128` | at least 2 | **tokens** shared by neighbouring windows, so that no answer is cut |"
         in lines
     )
-    assert sum(line.startswith("| `") for line in lines) == sum(
-        map(len, map(dataclasses.fields, section_types().values()))
-    )
+    assert sum(line.startswith("| `") for line in lines) == sum(map(len, map(settings_of, section_types().values())))
 
 
 def test_each_setting_that_is_given_is_stored_with_where_it_was_given(tmp_path: Path) -> None:
@@ -191,6 +189,14 @@ def test_a_file_changed_since_the_round_was_opened_is_unused(tmp_path: Path) -> 
     opened = load_config(written(tmp_path, "[review]\nreview_budget = 60\n"), environ={})
     changed = "[review]\nreview_budget = 99\n[gate]\ntolerance = 0.02\n"
     assert unused(tmp_path, file=changed, opened_with=opened) == {"review.review_budget": 60, "gate.tolerance": 0.01}
+
+
+def test_one_precision_is_set_for_reading_indexing_and_training() -> None:
+    config = load_config(environ={}, overrides=["compute.precision=bf16"])
+    assert config.retriever.training(config.compute.precision).precision == "bf16"
+    for section in ("dense", "rerank", "retriever", "train"):
+        with pytest.raises(ConfigError, match=f"no setting {section}.precision"):
+            load_config(environ={}, overrides=[f"{section}.precision=fp32"])
 
 
 def test_an_ensemble_votes_by_equal_answers_only_where_the_experiment_says_so() -> None:

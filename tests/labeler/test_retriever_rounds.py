@@ -255,7 +255,7 @@ def test_reading_the_given_passages_trains_none_and_says_so(fresh: Runtime, capl
 
 
 def test_without_the_setting_none_is_trained(fresh: Runtime) -> None:
-    off = fresh.with_config(with_settings(fresh.config, train={"retriever": False}))
+    off = fresh.with_config(with_settings(fresh.config, retriever={"train": False}))
     assert machine.train(off).retriever is None
     with off.database.read() as session:
         assert queries.retrievers(session) == []
@@ -525,7 +525,7 @@ def test_pruning_keeps_the_retriever_of_the_index_of_an_open_round(
     fresh: Runtime, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(fresh, dense=with_refused(fresh, monkeypatch))
-    off = fresh.with_config(with_settings(fresh.config, train={"retriever": False}))
+    off = fresh.with_config(with_settings(fresh.config, retriever={"train": False}))
     machine.run(off, reviewer="none", until="open")
     build_index(fresh, dense=str(home / "other"))
     assert prune(fresh, keep=1).retrievers == ()

@@ -97,7 +97,7 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Bi
                 taught,
                 passages,
                 start=dataclasses.replace(index.dense.config, model=str(row.config["retriever"]["start"])),
-                config=runtime.config.retriever.training,
+                config=runtime.config.retriever.training(runtime.config.compute.precision),
                 seed=row.seed,
                 folder=folder_of(runtime, row),
                 device=runtime.device,

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mrc.errors import writing
 from mrc.retrieve.fuse import Method
-from mrc.settings import check_settings, setting
+from mrc.settings import Precision, check_settings, setting
 from mrc.types import Passage
 
 Vectors = npt.NDArray[np.float32]
@@ -45,9 +45,6 @@ class DenseConfig:
     max_seq_length: int | None = setting(
         None, "of an encoded text; none: as the checkpoint's files say", unit="tokens", low=8
     )
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "of matrix products; auto: bf16 where the processor computes it fast"
-    )
     search: Literal["auto", "flat", "ivf"] = setting(
         "auto", "flat is exact; auto: flat up to a million passages, then ivf"
     )
@@ -59,6 +56,7 @@ class DenseConfig:
         None, "of the dense score in the fusion, the rest is BM25's; none: tuned on labels, 0.5 without",
         unit="share", low=0, high=1, shown=True,
     )  # fmt: skip
+    precision: Precision = "auto"  # of matrix products; auto: bf16 where the processor computes it fast
 
     def __post_init__(self) -> None:
         if self.model is not None and not self.model.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mrc.settings import check_settings, setting
+from mrc.settings import Precision, check_settings, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,7 @@ class RerankConfig:
     max_seq_length: int | None = setting(
         None, "of question and passage; none: 512 or the model's positions", unit="tokens", low=16
     )
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "of matrix products; auto: bf16 where the processor computes it fast"
-    )
+    precision: Precision = "auto"  # of matrix products; auto: bf16 where the processor computes it fast
 
     def __post_init__(self) -> None:
         if self.model is not None and not self.model.strip():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from mrc.settings import check_settings, setting
+from mrc.settings import Precision, check_settings, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class BiEncoderTrainConfig:
     checkpoint_every: int = setting(
         25, "between checkpoints: a killed training repeats at most so many", unit="updates", low=1
     )
-    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "of matrix products; weights stay float32")
+    precision: Precision = "auto"  # of matrix products; weights stay float32
 
     def __post_init__(self) -> None:
         check_settings(self)
