@@ -251,9 +251,9 @@ def _without_pseudo(runtime: Runtime, folder: Path) -> Scores:
         row = queries.rounds(session)[-1]
         rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
     runtime = runtime.with_config(Config.from_resolved(row.config))
-    model = training.train_on(runtime, row, rows, folder=folder / "without-pseudo-labels")
+    model = training.train_reader(runtime, row, rows, folder=folder / "without-pseudo-labels")
     index = runtime.current_index()
-    entries = end_to_end.markable(runtime, TEST, index=index)
+    entries = end_to_end.scorable(runtime, TEST, index=index)
     summary = end_to_end.summary(
         end_to_end.scored(runtime, runtime.load(model.folder), entries, index=index), index=index
     )

@@ -119,7 +119,7 @@ def evaluated(runtime: Runtime, model: ModelRow, split: str, *, index: str | Non
     With the fingerprint of an index it is end to end, from what that index finds; without, each question is read in
     its gold passage. Raises NotReady for a split without questions to mark.
     """
-    entries = markable(runtime, split, index=index)
+    entries = scorable(runtime, split, index=index)
     if not entries:
         raise NotReady(f"no {split} question has an answer; add some with: labeler import FILE --as {split}")
     key = _key(runtime, model, entries, index)
@@ -143,7 +143,7 @@ def evaluated(runtime: Runtime, model: ModelRow, split: str, *, index: str | Non
     return found
 
 
-def markable(runtime: Runtime, split: str, *, index: str | None) -> list[LabelledQuestion]:
+def scorable(runtime: Runtime, split: str, *, index: str | None) -> list[LabelledQuestion]:
     """The questions of a split that a reader can be marked on: those with golds, in their own passage also impossible
     ones. Where people found no answer in the passages shown, there may be one elsewhere."""
     with runtime.database.read() as session:

@@ -81,7 +81,7 @@ def _retriever(session: Session) -> str | None:
     if not promoted:
         return None
     newest, gate = promoted[-1], promoted[-1].gate or {}
-    change = f"top-{gate['top_k']} {100 * gate['found_change']:+.1f} points on {gate['questions']} dev questions"
+    change = f"top-{gate['top_k']} {100 * gate['recall_change']:+.1f} points on {gate['questions']} dev questions"
     return f"round {newest.round_number}, {newest.hash[:12]}, {change}"
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint that a round's training starts from: named, built in, or prepared on the passages without labels."""
+"""The checkpoint that a round's training starts from: a named one, the built-in encoder, or a pretrained one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUILTIN = "builtin"
 
 
 def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
-    """The round's starting checkpoint; the built-in encoder is made from the passages when it is first asked for."""
+    """The round's starting checkpoint; the built-in encoder is built from the passages at its first use."""
     start = str(row.config["train"]["start"])
     if start != BUILTIN:
         return start
@@ -25,7 +25,7 @@ def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
         with runtime.database.read() as session:
             texts = [passage.text for passage in queries.iter_passages(session)]
             texts += [each.text for each in queries.questions(session, roles=["gold", "pool"])]
-        if runtime.config.experimental.morphemes:  # its pieces are those of texts cut as the reader will cut them
+        if runtime.config.experimental.morphemes:  # the vocabulary must fit texts that are split into morphemes
             from mrc.read.data.morphemes import spaced
 
             texts = spaced(texts)
@@ -34,16 +34,15 @@ def starting_checkpoint(runtime: Runtime, row: RoundRow) -> str:
 
 
 def is_builtin(start: str) -> bool:
-    """Whether a starting checkpoint is a built-in encoder that a workspace made for itself."""
+    """Whether a starting checkpoint is a built-in encoder of the workspace."""
     return Path(start).name.startswith(f"{BUILTIN}-")
 
 
-def prepared(runtime: Runtime, row: RoundRow) -> str:
-    """Where the round's training starts: its starting checkpoint, or that after stage 0 on the passages of no held-out
-    question.
+def pretrained_checkpoint(runtime: Runtime, row: RoundRow) -> str:
+    """The folder or hub name that training loads: the starting checkpoint, pretrained if the settings say so.
 
-    Stage 0 is done once for the same passages and settings: rounds between which no passage came and none was held out
-    start from the same weights. The passages are those of the moment when training begins.
+    Pretraining reads the passages of no held-out question. It runs once for the same passages and settings; later
+    rounds start from the same weights. Passages are read when training begins.
     """
     start = runtime.located(starting_checkpoint(runtime, row))
     if not runtime.config.pretrain.on:
@@ -53,5 +52,5 @@ def prepared(runtime: Runtime, row: RoundRow) -> str:
         texts = tuple(passage.text for passage in queries.iter_passages(session) if passage.id not in held_out)
     config, precision = runtime.config, runtime.config.compute.precision
     pretrained = PretrainedStart(start, texts, config.pretrain, config.round.seed, runtime.device, precision)
-    with updates("stage 0") as progress:
+    with updates("pretrain") as progress:
         return str(pretrained.make(runtime.workspace.models_folder, progress))

@@ -1,4 +1,4 @@
-"""What a round would do, from what rounds before it took. Nothing is written, opened or sent."""
+"""Forecast of a round from the costs of earlier ones. Read-only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.review.statistics import missing_reviews
-from labeler.rounds.machine import STEPS, of_round
-from labeler.rounds.select import doubled
+from labeler.rounds.machine import STEPS
+from labeler.rounds.resolved_settings import of_round
+from labeler.rounds.select import doubly_annotated
 
 PREDICTION_BYTES = 3000  # a prediction with its 20 best answers, in SQLite
 CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights and two moments of each
@@ -21,27 +22,27 @@ CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Bytes. None where no reader was trained yet whose size could tell."""
+    """Disk space in bytes; None before the first training, when the size of a model is unknown."""
 
     kept: int | None  # predictions and the student
-    peak: int | None  # while it trains: two checkpoints more
+    peak: int | None  # during training: two checkpoints more
     free: int
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the rest of the open round, or the next one, comes to."""
+    """The cost of the rest of the open round, or of the next one."""
 
     round: int
     kind: str
-    stage: str | None  # where it stands; None: it is not open yet
+    stage: str | None  # None: it is not open yet
     reviewer: str
-    questions: int  # still to be predicted
+    questions: int  # to be predicted
     sequences: int  # questions x passages read for each
     reading_minutes: float | None  # at the speed of the last round; None without one
-    training_minutes: float | None  # as long as the last training; with a retriever's if one is to be trained
-    tasks: int  # questions still to be reviewed, at most
-    reviews: int  # that they still need; more than tasks where two people answer
+    training_minutes: float | None  # as long as the last training, with that of a retriever if one is to be trained
+    tasks: int  # questions to be reviewed, at most
+    reviews: int  # missing reviews of these tasks: two for a doubly annotated one
     disk: Disk
 
 
@@ -52,18 +53,18 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
         if row is not None:
             runtime = of_round(runtime, row)
         kind = row.kind if row is not None else _next_kind(session)
-        stage = row.stage if row is not None else "open"
+        reviewer = reviewer or (row.reviewer if row is not None else None) or runtime.config.round.reviewer
         questions = _questions(runtime, session, row, kind)
-        tasks, reviews = _reviews(runtime, session, row, kind, reviewer or _reviewer(runtime, row))
+        tasks, reviews = _reviews(runtime, session, row, kind, reviewer)
         number = row.number if row is not None else queries.next_round_number(session)
         pace, training, size = _pace(session), _training_seconds(runtime, session), _model_size(runtime, session)
     sequences = questions * (1 if runtime.given else runtime.config.read.top_k)
-    trains = stage != "trained"
+    trains = row is None or row.stage != "trained"
     return Forecast(
         round=number,
         kind=kind,
         stage=row.stage if row is not None else None,
-        reviewer=reviewer or _reviewer(runtime, row),
+        reviewer=reviewer,
         questions=questions,
         sequences=sequences,
         reading_minutes=0.0 if not sequences else None if pace is None else sequences * pace / 60,
@@ -86,12 +87,8 @@ def _next_kind(session: Session) -> str:
     return "cold"
 
 
-def _reviewer(runtime: Runtime, row: RoundRow | None) -> str:
-    return (row.reviewer if row is not None else None) or runtime.config.round.reviewer
-
-
 def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: str) -> int:
-    """How many questions are still to be predicted."""
+    """How many questions have no prediction in this round yet."""
     if kind != "loop" or (row is not None and row.stage != "open"):
         return 0
     if row is not None:
@@ -101,7 +98,7 @@ def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: s
 
 
 def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
-    """How many tasks are to be reviewed, and how many reviews that makes."""
+    """How many tasks are to be reviewed, and how many reviews they need."""
     if "in_review" not in STEPS[kind] or reviewer == "none":
         return 0, 0
     if row is not None and row.stage not in ("open", "predicted"):
@@ -110,11 +107,11 @@ def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str
         )
     pool = [entry.id for entry in queries.pool_to_predict(session)]
     count = min(runtime.config.review.review_budget, len(pool))
-    return count, count + len(doubled(pool[:count], runtime.config.review.double_annotation, seed=0))
+    return count, count + len(doubly_annotated(pool[:count], runtime.config.review.double_annotation, seed=0))
 
 
 def _pace(session: Session) -> float | None:
-    """Seconds a sequence took when questions were last predicted."""
+    """Seconds per sequence in the last prediction."""
     for event in reversed(queries.events(session)):
         if event.kind == "predicted" and event.detail.get("sequences"):
             return float(event.detail["seconds"]) / int(event.detail["sequences"])
@@ -122,7 +119,7 @@ def _pace(session: Session) -> float | None:
 
 
 def _training_seconds(runtime: Runtime, session: Session) -> float | None:
-    """As long as the last training took; with that of a retriever where the round is to train one."""
+    """Seconds of the last training, with that of a retriever if the settings train one."""
     trained = queries.models(session)
     encoders = queries.retrievers(session) if runtime.config.retriever.train else []
     return trained[-1].seconds + sum(each.seconds for each in encoders[-1:]) if trained else None

@@ -14,7 +14,7 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo, pseudo_precision
 from labeler.rounds.machine import RoundStatus
-from labeler.rounds.retriever import loop
+from labeler.rounds.retriever.promotion import retriever_summary, revert_retrievers
 from mrc.errors import MrcError
 from mrc.metrics import normalize_answer
 
@@ -77,7 +77,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
         "release": row.release,
         "gate": row.gate,
         "scores": (row.gate or {}).get("scores"),
-        "retriever": loop.summary(session, row.number),
+        "retriever": retriever_summary(session, row.number),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
     }
@@ -170,7 +170,7 @@ def revert(runtime: Runtime, number: int, *, with_reviews: bool) -> dict[str, An
     """Undo the rounds from `number` on, and return what that changed. Raises NotFound; Conflict if impossible."""
     with runtime.database.write() as session:
         undone = store.revert(session, number, with_reviews=with_reviews)
-        taken = loop.take_back(session, undone.rounds)
+        replaced = revert_retrievers(session, undone.rounds)
         best = queries.best_model(session)
         index = queries.get_meta(session, INDEX_KEY)
     return {
@@ -178,9 +178,9 @@ def revert(runtime: Runtime, number: int, *, with_reviews: bool) -> dict[str, An
         "withdrawn": undone.labels,
         "restored": undone.restored,
         "reader": f"the reader of round {best.round_number}" if best else "no reader",
-        "retrievers": taken,
+        "retrievers": replaced,
         "index": index,
-        "next": "labeler index" if taken and not _usable(runtime, index, without=taken) else None,
+        "next": "labeler index" if replaced and not _usable(runtime, index, without=replaced) else None,
     }
 
 

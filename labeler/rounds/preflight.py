@@ -1,4 +1,4 @@
-"""What a training needs, looked at before a round is opened: people should not review for one that can never train."""
+"""Checks before a round is opened, so that people do not review for a round that can never train."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from labeler.core.runtime import Runtime
 from labeler.rounds.checkpoints import BUILTIN
 
 
-def can_train(runtime: Runtime, start: str) -> None:
-    """Raises: NotReady where early stopping has nothing to watch; MissingExtra without the analyser that is asked for;
-    BadCheckpoint for a tokenizer that cannot be cut at morphemes; NoDevice for more processes than devices."""
+def check_training(runtime: Runtime, start: str) -> None:
+    """Check that the round's training has all that it needs.
+
+    Raises:
+        NotReady: early stopping without dev questions.
+        MissingExtra: the morphological analyzer is not installed.
+        BadCheckpoint: the tokenizer cannot be split at morphemes.
+        NoDevice: more processes than devices.
+    """
     from mrc.read.data import morphemes
     from mrc.read.train import distributed
 
     train = runtime.config.training
-    if train.early_stopping_patience and not _watched(runtime):
+    if train.early_stopping_patience and not _has_dev(runtime):
         raise NotReady(
-            "train.early_stopping_patience watches dev questions, and there are none: labeler import FILE --as dev, set "
-            "round.dev_share before the first round, or set train.early_stopping_patience = 0"
+            "train.early_stopping_patience needs dev questions, and there are none: labeler import FILE --as dev, "
+            "set round.dev_share before the first round, or set train.early_stopping_patience = 0"
         )
     if train.experimental.morphemes:
         morphemes.check_kiwi("experimental.morphemes")
@@ -31,8 +37,8 @@ def can_train(runtime: Runtime, start: str) -> None:
     distributed.processes(train, device=runtime.device)
 
 
-def _watched(runtime: Runtime) -> bool:
-    """Whether there are dev questions with an answer, or will be: the first round holds some out."""
+def _has_dev(runtime: Runtime) -> bool:
+    """Whether there are dev questions with an answer, or the first round will hold some out."""
     with runtime.database.read() as session:
         begun = queries.last_round(session) is not None
         known = any(entry.label.answers for entry in queries.labelled_questions(session, "dev"))

@@ -1,8 +1,8 @@
-"""What becomes of each predicted question in a round: released, trained on, reviewed or left. Pure.
+"""Selection: whether a round releases, trains on, reviews or leaves each predicted question. Pure.
 
-The review budget buys three things. *Random* questions of the whole pool, answered blind (no suggestion shown), say
-how good the pool's labels are without any assumption, and train one round later. *Uncertain* ones teach most.
-*Suspects*, confident yet odd, are where a wrong label would do harm.
+The review budget has three parts. *Random* questions of the whole pool are answered blind (without a suggestion) and
+estimate the accuracy on the pool without bias. *Uncertain* ones improve the reader most. *Suspects* are confident
+answers with signs of an error.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ HASH_FEATURES = 2**16  # buckets of character n-grams before the SVD
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pool question without a gold or human label, with what the teacher answered (None: nothing to answer from)."""
+    """A pool question without a gold or human label, with the teacher's answer (None: no passage to answer from)."""
 
     question_id: str
     question: str
-    split_group: str  # paragraph or component that questions share; at most one uncertain task each
+    split_group: str  # questions that share a paragraph or a wording; at most one uncertain task each
     answer: str | None = None
     passage_id: str | None = None
     score: float | None = None  # mass of the answer, 0-1
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`train_weight` is None unless the answer is to teach; released and trained-on are two sets."""
+    """The decision on a question; `train_weight` is None unless its answer is trained on, released or not."""
 
     question_id: str
     decision: Decision
@@ -59,10 +59,10 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a round does with each candidate; a question in review is neither released nor trained on in this round."""
+    """Decisions and tasks of a round; a question in review is neither released nor trained on in this round."""
 
-    choices: tuple[Choice, ...]  # one a candidate, in question id order
-    tasks: tuple[PlannedTask, ...]  # in order of presentation: kinds mixed, so that a part is a fair part
+    choices: tuple[Choice, ...]  # one per candidate, in question id order
+    tasks: tuple[PlannedTask, ...]  # in order of presentation: shuffled, so that a part is a fair sample of the kinds
 
 
 def plan(
@@ -73,16 +73,17 @@ def plan(
     seed: int,
     round_number: int,
 ) -> Plan:
-    """The plan of a round; equal inputs in any order and an equal seed give an equal plan.
+    """The plan of a round. Equal candidates, in any order, and an equal seed give an equal plan.
 
-    Release: confidence at or above `release_threshold` (None: nothing is released). Guarded answers are neither
-    released nor trained on. Weights: see `train_weights`. Tasks: see the module and `_tasks`.
+    An answer is released at a confidence at or above `release_threshold` (None: nothing is released). Answers from
+    held-out passages are neither released nor trained on.
 
-    Raises ValueError where a question comes twice.
+    Raises:
+        ValueError: a question occurs twice.
     """
     pool = sorted(candidates, key=lambda candidate: candidate.question_id)
     if len({candidate.question_id for candidate in pool}) != len(pool):
-        raise ValueError("a question comes twice among the candidates")
+        raise ValueError("a question occurs twice among the candidates")
     rng = np.random.default_rng([seed, round_number])
     tasks = _tasks(pool, config, first_round=round_number <= 1, rng=rng)
     in_review = {task.question_id for task in tasks}
@@ -96,10 +97,10 @@ def plan(
     return Plan(choices, tasks)
 
 
-def doubled(question_ids: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
-    """The questions that two people answer: a uniform draw of this share of them, rounded, whatever their order.
+def doubly_annotated(question_ids: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
+    """The questions that two reviewers answer: a uniform sample of this share (0-1) of them, rounded.
 
-    Its coin is its own, so that what is asked and in which order does not depend on it.
+    It is independent of their order, and has a random generator of its own, so that it does not change the selection.
     """
     ids = sorted(question_ids)
     drawn = np.random.default_rng([seed, 2]).permutation(len(ids))[: round(share * len(ids))]
@@ -114,21 +115,21 @@ def _choice(candidate: Candidate, weight: float, release_threshold: float | None
 
 
 def _usable(candidate: Candidate) -> float | None:
-    """The confidence of an answer that may be released or teach; None where it may not."""
+    """The confidence of an answer that may be released or trained on; None where it may not."""
     return None if candidate.held_out or candidate.answer is None else candidate.confidence
 
 
 def train_weights(candidates: Sequence[Candidate], *, min_confidence: float) -> list[float]:
-    """The training weight of each candidate's answer, 0-1, in the order given; 0 teaches nothing.
+    """The training weight of each candidate's answer, 0-1, in the order given; 0: not trained on.
 
-    With mu and sigma the mean and standard deviation of the confidence c over the answers that may teach at all:
+    With mu and sigma the mean and standard deviation of the confidence c over the answers that may be trained on:
 
         w(c) = 1                                     for c >= mu
         w(c) = exp(-(c - mu)^2 / (2 sigma^2))        for min_confidence <= c < mu
         w(c) = 0                                     for c < min_confidence
 
     Source: SoftMatch (Chen et al. 2023), equation 5, over the whole pool rather than a moving average of batches;
-    the floor is ours.
+    the floor `min_confidence` is an addition.
     """
     usable = [_usable(candidate) for candidate in candidates]
     known = np.array([confidence for confidence in usable if confidence is not None])
@@ -151,17 +152,17 @@ def _tasks(
     """Tasks in order of presentation.
 
     The random ones are the head of one permutation of the whole pool, drawn before anything else, so that they are a
-    uniform sample. Too few suspects: more uncertain ones; too few uncertain: the head of the permutation grows (a
-    question that it meets among the others becomes a random one).
+    uniform sample. Missing suspects are replaced by uncertain ones, and missing uncertain ones by a longer head (a
+    question in it that was selected otherwise becomes a random one).
     """
     order = [pool[i] for i in rng.permutation(len(pool))]
     random, uncertain, suspect = _budget(min(config.review_budget, len(pool)), config, first_round=first_round)
     rest = sorted(order[random:], key=lambda candidate: candidate.question_id)
     suspects = _suspects(rest, config)[:suspect]
     unsure = [c for c in rest if c.confidence is not None and _in_band(c.confidence, config)]
-    doubtful = _diverse(unsure, uncertain + suspect - len(suspects), seed=int(rng.integers(2**31)))
+    diverse = _diverse(unsure, uncertain + suspect - len(suspects), seed=int(rng.integers(2**31)))
     kinds: dict[str, TaskKind] = {c.question_id: "random" for c in order[:random]}
-    kinds |= dict.fromkeys((c.question_id for c in doubtful), "uncertain")
+    kinds |= dict.fromkeys((c.question_id for c in diverse), "uncertain")
     kinds |= dict.fromkeys((c.question_id for c in suspects), "suspect")
     for candidate in order[random:]:
         if len(kinds) >= random + uncertain + suspect:
@@ -173,7 +174,7 @@ def _tasks(
 
 
 def _budget(budget: int, config: SelectConfig, *, first_round: bool) -> tuple[int, int, int]:
-    """How many random, uncertain and suspect tasks; what rounding leaves over is random."""
+    """How many random, uncertain and suspect tasks; the remainder of rounding is random."""
     random_share = max(config.random_share, config.first_random_share) if first_round else config.random_share
     others = config.uncertain_share + config.suspect_share
     scale = (1 - random_share) / others if others else 0.0
@@ -187,36 +188,36 @@ def _in_band(confidence: float, config: SelectConfig) -> bool:
 
 
 def _suspects(pool: Sequence[Candidate], config: SelectConfig) -> list[Candidate]:
-    """Confident answers with a sign against them; most signs first, then the most confident, then by id.
+    """Confident answers with signs of an error; most signs first, then the most confident, then by id.
 
-    Signs: the passage was retrieved late, the next answer is close, no second passage says the same.
+    Signs: the passage has a low retrieval rank, the next answer is close, no second passage holds the answer.
     """
 
     def signs(candidate: Candidate) -> int:
-        late = candidate.passage_rank is not None and candidate.passage_rank >= config.suspect_rank
+        low_rank = candidate.passage_rank is not None and candidate.passage_rank >= config.suspect_rank
         close = candidate.margin is not None and candidate.margin < config.suspect_margin
-        return late + close + (candidate.support == 1)
+        return low_rank + close + (candidate.support == 1)
 
     confident = [(c.confidence, c) for c in pool if c.confidence is not None and c.confidence > config.uncertain_high]
-    odd = [(signs(candidate), confidence, candidate) for confidence, candidate in confident if signs(candidate)]
-    return [c for _, _, c in sorted(odd, key=lambda item: (-item[0], -item[1], item[2].question_id))]
+    suspicious = [(signs(candidate), confidence, candidate) for confidence, candidate in confident if signs(candidate)]
+    return [c for _, _, c in sorted(suspicious, key=lambda item: (-item[0], -item[1], item[2].question_id))]
 
 
 def _diverse(unsure: Sequence[Candidate], count: int, *, seed: int) -> list[Candidate]:
-    """At most `count` candidates spread over topics, at most one a unit; fewer where the units do not reach.
+    """At most `count` candidates spread over topics, at most one per split group.
 
-    k-means with k = count on question and answer; of each cluster the nearest to its centre whose unit is free
-    (ties: the lower id), then the nearest of all the rest until there are enough.
+    k-means with k = count on question and answer; from each cluster the candidate nearest to its centre whose split
+    group is free (ties: the lower id), then the nearest of all others until there are enough.
     """
     if count <= 0 or not unsure:
         return []
     cluster, distance = _clusters(unsure, count, seed=seed)
     nearest = sorted(range(len(unsure)), key=lambda i: (distance[i], unsure[i].question_id))
-    taken: dict[str, Candidate] = {}  # by unit
-    served: set[int] = set()
+    taken: dict[str, Candidate] = {}  # by split group
+    covered: set[int] = set()  # clusters
     for i in nearest:
-        if cluster[i] not in served and unsure[i].split_group not in taken:
-            served.add(int(cluster[i]))
+        if cluster[i] not in covered and unsure[i].split_group not in taken:
+            covered.add(int(cluster[i]))
             taken[unsure[i].split_group] = unsure[i]
     for i in nearest:
         if len(taken) >= count:
@@ -234,7 +235,7 @@ def _clusters(
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-    with threadpool_limits(limits=1):  # threads add up centres in any order: other bits, other ties
+    with threadpool_limits(limits=1):  # several threads sum in any order, which changes ties
         vectors = _vectors([f"{c.question} {c.answer or ''}" for c in candidates], seed=seed)
         distinct = len(np.unique(vectors.round(9), axis=0))
         model = KMeans(n_clusters=min(count, distinct), n_init=1, random_state=seed).fit(vectors)
@@ -243,7 +244,7 @@ def _clusters(
 
 
 def _vectors(texts: Sequence[str], *, seed: int) -> NDArray[np.float64]:
-    """Rows (N, at most SVD_DIMENSIONS) of unit length that are near for texts of common words and word parts."""
+    """Rows (N, at most SVD_DIMENSIONS) of unit length; texts that share words and character n-grams are close."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer
 

@@ -1,7 +1,7 @@
-"""A reviewer made of hidden answers, for replay and demonstration: knows what a labelled pool keeps aside.
+"""A simulated reviewer, for replay and demonstration: answers from the hidden answers of a labelled pool.
 
-A reviewer's coin for a question depends on the round's seed and the question's id alone, so an interrupted review goes
-on as if it had never stopped.
+Its random choices for a question depend on the round's seed and the question's id alone, so an interrupted review
+continues with the same answers.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from mrc.metrics import Metric, exact_match
 from mrc.types import Passage
 
 NAME = "simulated"
-# Seconds of a person's time, an assumption until real ones are measured: writing an answer from nothing costs most.
+# assumed seconds of a person's time per origin of an answer (None: no answer)
 SECONDS = {"written": 60.0, "accepted": 15.0, "changed": 35.0, None: 35.0}
 
 
 def check_answers(runtime: Runtime) -> None:
-    """Raises NotReady where the pool has no hidden answers: asked before a round depends on this reviewer."""
+    """Check that the pool has hidden answers, before a round depends on this reviewer. Raises NotReady."""
     with runtime.database.read() as session:
         known = hidden_answers.count(session)
     if not known:
         raise NotReady(
-            "the simulated reviewer needs a pool whose answers are known; import a labelled file with --split "
+            "the simulated reviewer needs a pool with hidden answers; import a labelled file with --split "
             "gold=…,pool=rest, or run with: --reviewer none"
         )
 
 
 def answer_tasks(runtime: Runtime, row: RoundRow) -> None:
-    """Answers every open task of the round from the hidden answers, each review in a transaction of its own.
+    """Answer every open task of the round from the hidden answers, one transaction per review.
 
-    A task for two is answered by two such reviewers, a third person's by a third one: they err apart.
+    A task with two reviewers is answered by two simulated ones, an adjudication by a third; their errors are
+    independent.
     """
     with runtime.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
@@ -66,12 +67,12 @@ def answer_tasks(runtime: Runtime, row: RoundRow) -> None:
 
 
 def reviewer(place: int) -> str:
-    """The name of the first, second, … simulated reviewer; `place` counts from 0."""
+    """The name of a simulated reviewer; `place` counts from 0."""
     return NAME if place == 0 else f"{NAME}-{place + 1}"
 
 
 def _places(task: TaskRow) -> range:
-    """Which reviewers answer a task: those that a question is asked of again have not answered it before."""
+    """The reviewers that answer a task: in a later attempt those that have not answered the question before."""
     first = task.attempt + 1 if task.attempt else 0
     return range(first, first + task.reviewers)
 
@@ -87,14 +88,22 @@ def simulate(
     fetch: Callable[[Sequence[str]], Mapping[str, Passage]],
     place: int = 0,
 ) -> NewReview:
-    """The review of one task: one random gold that stands in a passage shown, else "not in these passages".
+    """The review of one task: a random hidden answer among the passages shown, else "no_answer".
 
-    With probability `simulated_error_rate` the reviewer marks other words of that passage. A question without hidden answers
-    is skipped: this reviewer knows nothing of it. `place`: the first, second, … reviewer, each with a coin of their
-    own.
+    A question without hidden answers is skipped.
+
+    Args:
+        task: with the passages shown.
+        known: the question's hidden answers.
+        prediction: the suggestion shown with a task that is not blind.
+        metric: decides whether the suggestion is right.
+        simulated_error_rate: probability that the reviewer marks another word of the passage.
+        seed: of the round.
+        fetch: gives passages by id.
+        place: which simulated reviewer, from 0; each has its own random generator.
     """
-    coin = hashlib.sha256(task.question_id.encode()).digest()[:8]
-    rng = np.random.default_rng([seed, *coin, *([place] if place else [])])
+    digest = hashlib.sha256(task.question_id.encode()).digest()[:8]
+    rng = np.random.default_rng([seed, *digest, *([place] if place else [])])
     name = reviewer(place)
     if known is None:
         return NewReview(task.id, name, "skipped", source=NAME)
@@ -110,14 +119,14 @@ def simulate(
 
 
 def _origin(task: TaskRow, answer: SpanRow, prediction: PredictionRow | None, metric: Metric) -> str:
-    """How the answer came about: a blind task is written, a right suggestion accepted, a wrong one changed."""
+    """The origin of the answer: written for a blind task, accepted for a right suggestion, changed for a wrong one."""
     if task.blind or prediction is None or not prediction.answers:
         return "written"
     return "accepted" if exact_match(prediction.answers[0].text, answer.text, metric) else "changed"
 
 
 def _mistaken(answer: SpanRow, passage: str, rng: np.random.Generator) -> SpanRow:
-    """Other words of the same passage, of about the same length; the answer itself where there are none."""
+    """Another word of the same passage; the answer itself where there is none."""
     others = [span for span in _words(passage) if span[1] <= answer.start or span[0] >= answer.end]
     if not others:
         return answer

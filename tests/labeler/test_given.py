@@ -17,7 +17,7 @@ from labeler.importing.ingest import import_files
 from labeler.reading import answering
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
-from labeler.rounds.steps import predicting
+from labeler.rounds.steps import calibrating
 from mrc.types import Answer, Prediction
 from tests.worlds import at, make_workspace, squad_v2
 
@@ -96,11 +96,11 @@ def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(giv
         predictions = queries.predictions(session, 1, question_ids=[entry.question.id for entry in golds])
     impossible = {entry.question.id: entry for entry in golds if entry.question.is_impossible}
     assert impossible
-    fitted = predicting.calibrate(given, predictions, golds, seed=0)
+    fitted = calibrating.calibrate(predictions, golds, given.config.calibrate, metric=given.metric, seed=0)
     assert fitted is not None
-    assert impossible.keys() <= fitted[2].keys()
+    assert impossible.keys() <= fitted.out_of_fold.keys()
     answered = [row for row in predictions if row.question_id in impossible]
-    assert not any(predicting.is_correct(given, row, impossible[row.question_id]) for row in answered)
+    assert not any(calibrating.is_correct(row, impossible[row.question_id], given.metric) for row in answered)
 
 
 def test_nobody_looks_for_what_has_no_answer(retrieved: Runtime) -> None:
@@ -122,7 +122,7 @@ def test_no_answer_may_be_said_of_a_given_passage_only(
 
     monkeypatch.setattr(answering, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
-    entries = end_to_end.markable(retrieved, "dev", index=index)
+    entries = end_to_end.scorable(retrieved, "dev", index=index)
     scores = end_to_end.scored(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
     assert {each.answer for each in scores} == {"a mill" if retrieving else ""}
 

@@ -21,7 +21,8 @@ from labeler.review import follow_up
 from labeler.review.agreement import matcher_of
 from labeler.review.statistics import review_statistics, studio_projects
 from labeler.review.studio.labeling_config import ANSWER_LABEL, VERDICT, labels_name
-from labeler.rounds import adjudication, history, machine
+from labeler.rounds import history, machine
+from labeler.rounds.adjudication import Adjudication, adjudicate
 from labeler.rounds.forecast import forecast
 from labeler.rounds.steps import human_review, reviewing
 from tests.commands import ok, run
@@ -75,7 +76,7 @@ def live(runtime: Runtime, question_id: str) -> LabelRow | None:
 def label_again(runtime: Runtime) -> None:
     """What the next labelling does with reviews, without a round around it."""
     with runtime.database.write() as session:
-        found = adjudication.gather(session, matcher_of(runtime))
+        found = adjudicate(session, matcher_of(runtime))
         number = queries.next_round_number(session) - 1
         store.record_labels(
             session,
@@ -91,9 +92,9 @@ def label_again(runtime: Runtime) -> None:
     assert not found.labels
 
 
-def harvested(runtime: Runtime) -> adjudication.Harvest:
+def adjudicated(runtime: Runtime) -> Adjudication:
     with runtime.database.read() as session:
-        return adjudication.gather(session, matcher_of(runtime))
+        return adjudicate(session, matcher_of(runtime))
 
 
 # --- by file and terminal -------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def test_a_round_waits_for_people_and_goes_on_when_all_have_answered(runtime: Ru
 
 
 def test_going_on_without_the_rest_withdraws_it_and_a_late_review_counts_next_time(runtime: Runtime) -> None:
-    with pytest.raises(NotReady, match="no round waits"):
+    with pytest.raises(NotReady, match="no round is waiting"):
         machine.run(runtime, accept_partial=True)
     machine.run(runtime, reviewer="people")
     first, late, *_ = tasks_of(runtime)
@@ -166,13 +167,13 @@ def test_an_edited_review_replaces_its_label(runtime: Runtime) -> None:
     first, *_ = reviewed_round(runtime, until="closed")
     before = live(runtime, first.question_id)
     say(runtime, first, "kim", 1)
-    assert harvested(runtime).labels == (current(runtime, first),)
+    assert adjudicated(runtime).labels == (current(runtime, first),)
     machine.run(runtime, reviewer="none", until="labelled")
     after = live(runtime, first.question_id)
     assert before is not None
     assert after is not None
     assert (after.parent_id, after.review_id) == (before.id, current(runtime, first).id)
-    assert harvested(runtime) == adjudication.Harvest(), "the next labelling finds nothing to do"
+    assert adjudicated(runtime) == Adjudication(), "the next labelling finds nothing to do"
 
 
 @pytest.mark.parametrize("verdict", ["skipped", "bad_question"])
@@ -184,7 +185,7 @@ def test_an_edit_that_takes_the_answer_back_withdraws_its_label(runtime: Runtime
     with runtime.database.read() as session:
         excluded = queries.question(session, first.question_id).exclusion_reason
     assert (excluded is not None) == (verdict == "bad_question")
-    assert harvested(runtime) == adjudication.Harvest()
+    assert adjudicated(runtime) == Adjudication()
 
 
 @pytest.mark.parametrize("edited", [False, True])
@@ -204,7 +205,7 @@ def test_a_deleted_review_withdraws_its_label_and_the_question_is_a_candidate_ag
             event.detail["reason"] for event in queries.history(session, first.question_id) if "reason" in event.detail
         ]
     assert told == ["its review was taken back"]
-    assert harvested(runtime) == adjudication.Harvest()
+    assert adjudicated(runtime) == Adjudication()
 
 
 def test_a_bad_question_that_was_none_after_all_comes_back(runtime: Runtime) -> None:
@@ -221,7 +222,7 @@ def test_a_bad_question_that_was_none_after_all_comes_back(runtime: Runtime) -> 
 def test_reviews_set_aside_with_their_round_make_no_label_again(runtime: Runtime) -> None:
     first, *_ = reviewed_round(runtime)
     history.revert(runtime, 1, with_reviews=True)
-    assert harvested(runtime) == adjudication.Harvest()
+    assert adjudicated(runtime) == Adjudication()
     assert live(runtime, first.question_id) is None
 
 
@@ -255,7 +256,7 @@ def predicted(best: str | None, hits: str) -> PredictionRow:
 def test_a_page_shows_the_first_passages_and_always_that_of_the_best_answer(
     best: str | None, places: int, page: str
 ) -> None:
-    assert reviewing.shown(predicted(best, "abcdef"), places=places) == tuple(page)
+    assert reviewing.page(predicted(best, "abcdef"), places=places) == tuple(page)
 
 
 # --- two people -----------------------------------------------------------------------------------
@@ -376,7 +377,7 @@ def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back
     with pairs.database.write() as session:
         [late] = [each for each in queries.reviews(session) if (each.task_id, each.reviewer) == (first.id, "lee")]
         store.delete_review(session, late.id)
-    found = harvested(pairs)
+    found = adjudicated(pairs)
     decided = [review.question_id for review in found.labels] or list(found.bad_questions)
     assert decided == [first.question_id]
 
@@ -388,9 +389,9 @@ def test_a_bad_question_stays_excluded_by_the_round_that_heard_so(runtime: Runti
     machine.run(runtime, accept_partial=True)
     with runtime.database.write() as session:
         store.record_review(session, NewReview(first.id, "kim", "bad_question", comment="why", source="terminal"))
-    assert harvested(runtime).bad_questions == (first.question_id,)
+    assert adjudicated(runtime).bad_questions == (first.question_id,)
     label_again(runtime)
-    assert harvested(runtime) == adjudication.Harvest()
+    assert adjudicated(runtime) == Adjudication()
 
 
 def test_simulated_pairs_err_apart_and_a_third_one_settles_it(folder: Path) -> None:

@@ -22,8 +22,8 @@ from labeler.reading import answering, postprocessing
 from labeler.reading.early_exit import fitted_rule, known_rule
 from labeler.reading.on_demand import ask
 from labeler.reading.postprocessing import Tuned
-from labeler.rounds import checkpoints, machine
-from labeler.rounds.steps import opening, promotion, training
+from labeler.rounds import checkpoints, machine, resolved_settings
+from labeler.rounds.steps import promotion, training
 from mrc import pipeline
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
 from mrc.postprocess.rules import refiner
@@ -296,7 +296,7 @@ def other(runtime: Runtime) -> str:
     with runtime.database.read() as session:
         row, rows = queries.round_(session, 0), queries.training_rows(session, 0)
     trained = under(runtime, train={"max_steps": 3})
-    training.train_on(trained, row, rows, folder=runtime.workspace.models_folder / "other")
+    training.train_reader(trained, row, rows, folder=runtime.workspace.models_folder / "other")
     return "models/other"
 
 
@@ -340,7 +340,7 @@ def test_adaptive_reading_and_a_vote_do_not_go_together(runtime: Runtime, other:
     asked = under(runtime, cascade={"large": other}, experimental={"adaptive": "calibrated"})
     for pair, why in ((both, "ensemble.members"), (asked, "cascade.large")):
         with pytest.raises(NotReady, match=f"experimental.adaptive works with one reader, but {why} is set"):
-            opening.resolve(pair)
+            resolved_settings.resolve(pair)
         with pytest.raises(NotReady, match=r"experimental\.adaptive works with one reader"):
             ask(pair, "Who founded the harbour?")
 
@@ -358,7 +358,7 @@ def stopped(_: object, *, backend: str, **__: object) -> None:
 
 def test_a_member_that_is_gone_is_told_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match="models/gone: there is no such checkpoint"):
-        opening.resolve(under(runtime, ensemble={"members": ("models/gone",)}))
+        resolved_settings.resolve(under(runtime, ensemble={"members": ("models/gone",)}))
 
 
 def test_a_question_is_answered_though_a_reader_that_an_open_round_names_is_gone(
@@ -448,7 +448,7 @@ def test_pruning_keeps_a_prepared_start_that_is_named_or_that_the_reader_began_a
         assert queries.models(session)[-1].start == f"models/{names[0]}"
         assert queries.rounds(session)[-1].promoted
     assert prune(runtime, keep=1).models == ()
-    assert opening.start_of(runtime) == f"models/{names[0]}"
+    assert resolved_settings.resolve_start(runtime) == f"models/{names[0]}"
 
 
 # --- training ---------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def trained_with(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, number: int)
     with runtime.database.read() as session:
         row, rows = queries.round_(session, number), queries.training_rows(session, number)
     with pytest.raises(Caught) as found:
-        training.train_on(runtime, row, rows, folder=runtime.workspace.models_folder / "never")
+        training.train_reader(runtime, row, rows, folder=runtime.workspace.models_folder / "never")
     keywords: dict[str, Any] = found.value.args[0]
     return keywords
 
@@ -500,7 +500,7 @@ def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: 
 
 def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match=r"train\.distill_weight is 0; try: --set train\.distill_weight=0\.5"):
-        opening.resolve(under(runtime, train={"teachers": ("other",)}))
+        resolved_settings.resolve(under(runtime, train={"teachers": ("other",)}))
 
 
 def test_without_a_teacher_the_first_reader_says_that_it_learns_from_labels(
@@ -535,26 +535,28 @@ def test_early_stopping_watches_dev_in_the_passages_that_answer(
 
 
 def test_a_round_that_could_never_train_is_not_opened(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    opening.resolve(under(runtime, train={"early_stopping_patience": 2}))
+    resolved_settings.resolve(under(runtime, train={"early_stopping_patience": 2}))
     with monkeypatch.context() as patch:
         patch.setattr(queries, "labelled_questions", lambda *_: [])
-        with pytest.raises(NotReady, match=r"train\.early_stopping_patience watches dev questions, and there are none"):
-            opening.resolve(under(runtime, train={"early_stopping_patience": 2}))
+        with pytest.raises(NotReady, match=r"train\.early_stopping_patience needs dev questions, and there are none"):
+            resolved_settings.resolve(under(runtime, train={"early_stopping_patience": 2}))
         patch.setattr(queries, "last_round", lambda _: None)
-        opening.resolve(under(runtime, train={"early_stopping_patience": 2}))  # the first round will hold some out
+        resolved_settings.resolve(
+            under(runtime, train={"early_stopping_patience": 2})
+        )  # the first round will hold some out
         with pytest.raises(NotReady, match=r"train\.early_stopping_patience"):
-            opening.resolve(under(runtime, train={"early_stopping_patience": 2}, round={"dev_share": 0.0}))
+            resolved_settings.resolve(under(runtime, train={"early_stopping_patience": 2}, round={"dev_share": 0.0}))
     bpe = tiny.roberta(runtime.workspace.models_folder / "bpe")
     with pytest.raises(BadCheckpoint, match="needs a WordPiece tokenizer"):
-        opening.resolve(under(runtime, experimental={"morphemes": True}, train={"start": str(bpe)}))
+        resolved_settings.resolve(under(runtime, experimental={"morphemes": True}, train={"start": str(bpe)}))
     monkeypatch.setattr("mrc.read.data.morphemes.find_spec", lambda _: None)
     for asked in ({"experimental": {"morphemes": True}}, {"train": {"exact_match_features": "morphemes"}}):
         with pytest.raises(MissingExtra, match="morphemes"):
-            opening.resolve(under(runtime, **asked))
+            resolved_settings.resolve(under(runtime, **asked))
     monkeypatch.setattr("mrc.read.train.distributed.pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(NoDevice, match="processes = 2"):
-        opening.resolve(under(runtime, experimental={"processes": 2}))
+        resolved_settings.resolve(under(runtime, experimental={"processes": 2}))
 
 
 def test_stage_0_reads_no_passage_of_a_held_out_question(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

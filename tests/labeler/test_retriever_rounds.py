@@ -25,7 +25,7 @@ from labeler.reading.on_demand import ask
 from labeler.retrieval.indexing import VECTORS, build_index
 from labeler.rounds import history, machine
 from labeler.rounds.gate import Verdict
-from labeler.rounds.retriever import examples, loop
+from labeler.rounds.retriever import examples, promotion
 from mrc.calibration.features import ALL_FEATURES
 from mrc.errors import BadCheckpoint
 from mrc.retrieve.fuse import FusionWeight
@@ -89,13 +89,13 @@ def meta(runtime: Runtime, key: str) -> str | None:
 
 def judging(monkeypatch: pytest.MonkeyPatch, *, promoted: bool) -> None:
     """Makes the gate decide so about retrievers, whatever it sees."""
-    honest = loop.compare
+    honest = promotion.compare
 
     def decide(*rows: Sequence[QuestionScore], **settings: Any) -> Verdict:
         why = f"{'promoted' if promoted else 'refused'}: by this test"
         return dataclasses.replace(honest(*rows, **settings), promoted=promoted, why=why)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "compare", decide)
+    monkeypatch.setattr(promotion, "compare", decide)
 
 
 # --- what it learns from --------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def a_review(verdict: str, *shown: str, marked: str | None = None) -> ReviewRow:
 def test_passages_that_a_reviewer_saw_without_the_answer_are_negatives(
     reviews: list[ReviewRow], expected: tuple[str, ...]
 ) -> None:
-    assert examples.seen_without_answer([a_row()], reviews) == {"q": expected}
+    assert examples.passages_without_answer([a_row()], reviews) == {"q": expected}
 
 
 def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(runtime: Runtime) -> None:
@@ -198,9 +198,9 @@ def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(ru
         reviews = examples.recorded_reviews(session, rows)
         teachable = set(queries.corpus_ids(session)) - queries.held_out_passages(session)
     assert row.index_fingerprint is not None
-    taught = examples.examples(rows, runtime.index(row.index_fingerprint), reviews, seen=teachable)
+    taught = examples.retriever_examples(rows, runtime.index(row.index_fingerprint), reviews, trainable=teachable)
     answered = [row for row in rows if row.label.answers]
-    seen = examples.seen_without_answer(answered, reviews)
+    seen = examples.passages_without_answer(answered, reviews)
     confirmed = {key: [place for place in shown if place in teachable] for key, shown in seen.items()}
     assert any(confirmed.values())
     for example in taught:
@@ -245,7 +245,7 @@ def test_an_index_of_terms_alone_trains_none_and_says_so(fresh: Runtime, caplog:
     build_index(fresh, dense="none")
     caplog.clear()
     assert machine.train(fresh).retriever is None
-    assert "retriever.train is on, but the index ranks passages by terms alone" in caplog.text
+    assert "retriever.train is on, but the index is lexical only" in caplog.text
 
 
 def test_reading_the_given_passages_trains_none_and_says_so(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,8 +271,8 @@ def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Runtime, monkeypatc
         judged.extend((after, before))
         return told(runtime, row, after, before)
 
-    told = loop._gate
-    monkeypatch.setattr(loop, "_gate", spy)
+    told = promotion.compare_indexes
+    monkeypatch.setattr(promotion, "compare_indexes", spy)
     machine.train(fresh)
     after, before = judged
     for index in (after, before):  # in memory no index is searched by clusters
@@ -332,8 +332,8 @@ def test_it_is_judged_by_what_is_found_on_dev(runtime: Runtime) -> None:
         golds = [{answer.passage_id for answer in entry.label.answers} for entry in asked]
         first = [any(hit.passage_id in gold for hit in row) for row, gold in zip(hits, golds, strict=True)]
         shares.append(float(np.mean(first)))
-    assert (gate["top_k"], gate["questions"], gate["found"]) == (top_k, len(asked), shares[1])
-    assert gate["found_change"] == pytest.approx(shares[1] - shares[0])
+    assert (gate["top_k"], gate["questions"], gate["recall"]) == (top_k, len(asked), shares[1])
+    assert gate["recall_change"] == pytest.approx(shares[1] - shares[0])
     assert f"top-{top_k} " in gate["why"]
 
 
@@ -587,7 +587,7 @@ def test_the_commands_tell_of_it(fresh: Runtime) -> None:
     shown = run("rounds", "show", "0", *at_ws, "--json").json
     found = trained(fresh, 0)
     assert shown["retriever"]["hash"] == found.hash
-    assert {"retriever trained", "retriever judged"} <= {event["kind"] for event in shown["events"]}
+    assert {"retriever_trained", "retriever_judged"} <= {event["kind"] for event in shown["events"]}
     assert f"retriever  round 0, {found.hash[:12]}" in run("status", *at_ws).out
     assert run("status", *at_ws, "--json").json["retriever"]["start"] == found.start
     closed = run("round", "--reviewer", "none", *at_ws)

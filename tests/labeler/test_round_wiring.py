@@ -17,7 +17,7 @@ from db.rows import Decision, LabelRow, NewReview, PredictionRow, ReviewRow, Spa
 from labeler.core.runtime import Runtime
 from labeler.evaluation import end_to_end
 from labeler.rounds import history, machine
-from labeler.rounds.drift import signs
+from labeler.rounds.drift import measure_drift
 from labeler.rounds.steps import training
 from mrc.calibration.selective import release_threshold
 from mrc.metrics import exact_match
@@ -141,7 +141,7 @@ def test_the_student_trains_on_the_weights_of_its_labels(played: Runtime) -> Non
     trained = {row.question.id: row.weight for row in rows if row.label.kind == "pseudo"}
     assert trained == {key: weight for key, weight in weights.items() if weight > 0}
     assert {row.weight for row in rows if row.label.kind != "pseudo"} == {1.0}
-    examples = training.examples(played, row, rows, set())
+    examples = training.training_examples(played, row, rows, set())
     assert {each.id: each.weight for each in examples} == {row.question.id: row.weight for row in rows}
     assert {each.id for each in examples if each.human_labelled} == {
         row.question.id for row in rows if row.label.kind != "pseudo"
@@ -198,7 +198,7 @@ def test_the_audit_counts_blind_reviews_alone(played: Runtime) -> None:
 def test_overconfidence_is_measured_on_the_audit(played: Runtime) -> None:
     with played.database.read() as session:
         row = queries.round_(session, 1)
-        found = signs(played, session, row)
+        found = measure_drift(played, session, row)
     audit = (row.release or {})["audit"]
     assert found.mean_confidence == audit["mean_confidence"]
     assert found.review_accuracy == audit["correct"] / audit["items"]

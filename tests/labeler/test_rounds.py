@@ -19,7 +19,7 @@ from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation import end_to_end
 from labeler.importing.ingest import import_files
 from labeler.reading.on_demand import ask
-from labeler.rounds import history, machine
+from labeler.rounds import history, machine, resolved_settings
 from labeler.rounds.gate import Verdict
 from labeler.rounds.steps import opening, promotion, training
 from mrc import pipeline
@@ -78,7 +78,7 @@ def test_mined_negatives_hold_no_answer_and_no_held_out_passage(runtime: Runtime
         rows, row = queries.training_rows(session, 1), queries.round_(session, 1)
         held_out = queries.held_out_passages(session)
         forbidden = {passage.text for passage in queries.passages(session, held_out).values()}
-    answered = [each for each in training.examples(runtime, row, rows, held_out) if each.golds]
+    answered = [each for each in training.training_examples(runtime, row, rows, held_out) if each.golds]
     assert any(each.negatives for each in answered)
     for each in answered:
         for text in each.negatives:
@@ -165,7 +165,7 @@ def test_history_outlives_a_revert(runtime: Runtime) -> None:
 
 def test_a_round_goes_on_with_the_settings_it_was_opened_with(runtime: Runtime) -> None:
     opening.open_next(runtime, reviewer="none")
-    changed = runtime.with_config(opening.resolve(runtime))
+    changed = runtime.with_config(resolved_settings.resolve(runtime))
     with runtime.database.write() as session:
         row = queries.current_round(session)
         assert row is not None
@@ -179,7 +179,7 @@ def test_settings_that_an_open_round_does_not_use_are_named(runtime: Runtime, ca
         runtime.workspace.folder / FILE_NAME, environ={}, overrides=["review.review_budget=99", "train.start=elsewhere"]
     )
     machine.run(runtime.with_config(given), until="open")
-    stays = runtime.config.review.review_budget, opening.start_of(runtime)
+    stays = runtime.config.review.review_budget, resolved_settings.resolve_start(runtime)
     assert caplog.messages == [
         "round 2 continues with the settings it was opened with; not used: "
         f"review.review_budget (stays {stays[0]}), train.start (stays {stays[1]})"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeler.core.round_settings import SelectConfig
-from labeler.rounds.select import Candidate, Plan, _suspects, doubled, plan, train_weights
+from labeler.rounds.select import Candidate, Plan, _suspects, doubly_annotated, plan, train_weights
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -291,11 +291,11 @@ def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> N
 
 def test_a_share_of_questions_goes_to_two_people_whatever_the_order() -> None:
     ids = [f"q{number}" for number in range(40)]
-    drawn = doubled(ids, 0.25, seed=7)
+    drawn = doubly_annotated(ids, 0.25, seed=7)
     assert len(drawn) == 10
-    assert drawn == doubled(ids[::-1], 0.25, seed=7) != doubled(ids, 0.25, seed=8)
-    assert doubled(ids, 0.0, seed=7) == frozenset()
-    assert doubled(ids, 1.0, seed=7) == frozenset(ids)
+    assert drawn == doubly_annotated(ids[::-1], 0.25, seed=7) != doubly_annotated(ids, 0.25, seed=8)
+    assert doubly_annotated(ids, 0.0, seed=7) == frozenset()
+    assert doubly_annotated(ids, 1.0, seed=7) == frozenset(ids)
 
 
 @pytest.mark.parametrize(

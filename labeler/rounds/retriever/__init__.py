@@ -1,1 +1,1 @@
-"""The dense encoder trained by a round, judged on dev, and used by later indexes."""
+"""The dense encoder in the loop: trained by a round, judged on dev, and used by later indexes."""

@@ -1,4 +1,4 @@
-"""People who review: in Label Studio, or by file and terminal. What is sent to them, what came back, what is left."""
+"""Review by people, in Label Studio or by file and terminal: sending tasks, fetching reviews, going on without."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("labeler")
 
-STUDIO, PEOPLE = "studio", "people"
+STUDIO, PEOPLE = "studio", "people"  # reviewers of a round
 
 
 def client(runtime: Runtime) -> Client:
-    """The Label Studio that the workspace works with. Raises NotReady, ConfigError where there is none."""
+    """The client of the workspace's Label Studio. Raises NotReady, ConfigError where none is configured."""
     from labeler.review.studio.client import Client
     from labeler.review.studio.connection import find_connection
 
@@ -30,36 +30,37 @@ def client(runtime: Runtime) -> Client:
 
 
 def check(runtime: Runtime) -> None:
-    """Raises NotReady, ServerDown or BadKey where nothing could be sent: told before a round depends on it."""
+    """Check that tasks could be sent, before a round depends on it. Raises NotReady, ServerDown or BadKey."""
     found = client(runtime)
     found.check()
     if runtime.config.review.double_annotation > 0 and len(found.users()) < 2:
         log.warning(
-            "review.double_annotation asks two people, but %s has one user: invite another, or set it to 0", found.url
+            "review.double_annotation needs two reviewers, but %s has one user: invite another, or set it to 0",
+            found.url,
         )
 
 
 def exchange(runtime: Runtime, row: RoundRow) -> None:
-    """Fetches what was reviewed in Label Studio, sends what is to be reviewed there."""
+    """Fetch new reviews from Label Studio, then send the tasks that are not there yet."""
     from labeler.review.studio.pull import sync
 
     sync(runtime, client(runtime), row)
 
 
 def fetch(runtime: Runtime, *, everything: bool = False) -> None:
-    """Fetches what was reviewed in Label Studio. `everything`: whatever its clock says of when."""
+    """Fetch new reviews from Label Studio; `everything`: compare all tasks, whatever the server's clock says."""
     from labeler.review.studio.pull import pull
 
     pull(runtime, client(runtime), everything=everything)
 
 
-def go_on_without(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `reviewed`: its open tasks are withdrawn. A late review of one counts in the next labelling.
+def accept_partial(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """Withdraw the open tasks and advance the round to `reviewed`. A late review counts in the next labelling.
 
-    Those in Label Studio that nobody has touched are removed there. Raises NotReady where it does not answer.
+    Untouched tasks are removed from Label Studio too. Raises NotReady where it does not answer.
     """
     if row.reviewer == STUDIO:
-        _give_up(runtime, row)
+        _withdraw_in_studio(runtime, row)
     resolve(runtime, row.number)
     with runtime.database.write() as session:
         store.withdraw_tasks(session, row.number)
@@ -68,7 +69,7 @@ def go_on_without(runtime: Runtime, row: RoundRow) -> RoundRow:
         return store.advance(session, row.number, "in_review", "reviewed")
 
 
-def _give_up(runtime: Runtime, row: RoundRow) -> None:
+def _withdraw_in_studio(runtime: Runtime, row: RoundRow) -> None:
     from labeler.review.studio.pull import withdraw
 
     try:
@@ -78,15 +79,15 @@ def _give_up(runtime: Runtime, row: RoundRow) -> None:
 
 
 def waiting_for(runtime: Runtime, row: RoundRow) -> str:
-    """What a round in review waits for, in words: how many reviews, where, and how many of them settle a conflict."""
+    """A phrase that says how many reviews a round waits for, where, and how many are of questions asked again."""
     with runtime.database.read() as session:
         tasks = queries.tasks(session, round_number=row.number, states=["open"])
         wanted = missing_reviews(session, row.number)
         addresses = [project.url for project in studio_projects(session) if project.tasks]
     again = sum(task.attempt > 0 for task in tasks)
-    told = f"{wanted} review{'s' if wanted != 1 else ''}"
+    text = f"{wanted} review{'s' if wanted != 1 else ''}"
     if row.reviewer == STUDIO:
-        told += f" in Label Studio: {', '.join(addresses)}" if addresses else " in Label Studio"
+        text += f" in Label Studio: {', '.join(addresses)}" if addresses else " in Label Studio"
     elif row.reviewer == PEOPLE:
-        told += " by file or terminal (labeler review)"
-    return f"{told}; {again} of them for questions asked again" if again else told
+        text += " by file or terminal (labeler review)"
+    return f"{text}; {again} of them for questions asked again" if again else text

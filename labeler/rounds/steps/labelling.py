@@ -1,100 +1,110 @@
-"""reviewed -> certified -> labelled: what may be released, and the one transaction that turns a round into labels."""
+"""reviewed -> labelled: audit of the release threshold, then one transaction that writes all labels of the round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from db import queries, store
-from db.rows import NewLabel, PredictionRow, ReviewRow, RoundRow, SpanRow
+from db.engine import Session
+from db.rows import NewLabel, PredictionRow, Recorded, ReviewRow, RoundRow, SpanRow
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import matcher_of
-from labeler.rounds import adjudication
+from labeler.rounds.adjudication import adjudicate, consensus_of_round
+from labeler.rounds.holdout import hold_out_reviewed
 from labeler.rounds.steps import training
-from labeler.rounds.steps.opening import held_out_reviews
-from mrc.metrics import exact_match
+from mrc.metrics import Metric, exact_match
 
 
-def certify(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `certified`: the release rule, with what the blind random reviews say of it beside it."""
-    matcher = matcher_of(runtime)
-    with runtime.database.read() as session:
-        blind = {task.id for task in queries.tasks(session, round_number=row.number) if task.blind}
-        reviews = [each for each in adjudication.words(session, row.number, matcher) if each.task_id in blind]
-        ids = [each.question_id for each in reviews]
-        predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
-    rule = dict(row.release or {})
-    rule["audit"] = audit(runtime, reviews, predictions, threshold=rule.get("threshold"))
+def label(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """Write human labels from reviews and pseudo-labels from predictions, fix the training set, advance the round."""
+    release = dict(row.release or {})
+    if row.kind == "loop":
+        release["audit"] = _audit_of_round(runtime, row, threshold=release.get("threshold"))
+    pseudo = _pseudo_labels(runtime, row, threshold=release.get("threshold"))
     with runtime.database.write() as session:
-        return store.advance(session, row.number, "reviewed", "certified", release=rule)
+        recorded = _record(runtime, session, row, pseudo)
+        snapshot = store.release_snapshot(session, row.number, rule=release)
+        training.freeze(session, row.number)
+        detail = {
+            "human": recorded.human,
+            "pseudo": recorded.pseudo,
+            "withdrawn": recorded.withdrawn,
+            "released": snapshot.count,
+        }
+        store.add_event(session, "labelled", detail=detail, round_number=row.number)
+        return store.advance(session, row.number, "reviewed", "labelled", release=release or None)
 
 
 def audit(
-    runtime: Runtime, reviews: Iterable[ReviewRow], predictions: dict[str, PredictionRow], *, threshold: float | None
+    reviews: Iterable[ReviewRow], predictions: Mapping[str, PredictionRow], *, metric: Metric, threshold: float | None
 ) -> dict[str, Any]:
-    """How the predictions to blindly reviewed questions did: all of them, and those above the release threshold.
+    """Accuracy of the predictions to blindly reviewed questions: of all, and of those at or above the threshold.
 
-    `reviews`: at most one a question.
+    A review without an answer counts as an error of the prediction.
 
-    A review without an answer counts against the prediction: the reviewer did not find it right.
+    Args:
+        reviews: at most one per question; questions without a predicted answer are left out.
+        predictions: by question id.
+        threshold: the release threshold (inclusive); None where the round has none.
     """
     judged = [
-        (entry, each.answer is not None and exact_match(entry.answers[0].text, each.answer.text, runtime.metric) == 1)
+        (entry, each.answer is not None and exact_match(entry.answers[0].text, each.answer.text, metric) == 1)
         for each in reviews
         if (entry := predictions.get(each.question_id)) is not None and entry.answers
     ]
-    above = [right for entry, right in judged if threshold is not None and (entry.confidence or 0) >= threshold]
+    released = [right for entry, right in judged if threshold is not None and (entry.confidence or 0) >= threshold]
     confidences = [entry.confidence for entry, _ in judged if entry.confidence is not None]
     return {
         "items": len(judged),
         "correct": sum(right for _, right in judged),
         "mean_confidence": sum(confidences) / len(confidences) if confidences else None,
-        "released_items": len(above),
-        "released_correct": sum(above),
+        "released_items": len(released),
+        "released_correct": sum(released),
     }
 
 
-def label(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `labelled`: reviews are human labels, confident answers pseudo-labels, and what teaches is fixed."""
-    threshold, matcher = (row.release or {}).get("threshold"), matcher_of(runtime)
+def _audit_of_round(runtime: Runtime, row: RoundRow, *, threshold: float | None) -> dict[str, Any]:
+    """The audit of the round's blind tasks: reviewers of other tasks saw the suggestion and are biased towards it."""
     with runtime.database.read() as session:
-        decided = (
-            each for each in queries.iter_predictions(session, row.number) if each.decision in ("release", "train")
-        )
-        pseudo = [_pseudo(each, row, threshold) for each in decided]
-    with runtime.database.write() as session:
-        reviewed = adjudication.gather(session, matcher)
-        if row.kind == "cold":
-            held_out_reviews(session, runtime.config, reviewed.labels, row.number)
-        recorded = store.record_labels(
-            session,
-            row.number,
-            reviews=reviewed.considered,
-            human=[_human(each) for each in reviewed.labels],
-            bad_questions=reviewed.bad_questions,
-            unsupported=reviewed.unsupported,
-            waiting=reviewed.waiting,
-            pseudo=pseudo,
-            reason=f"replaced in round {row.number}",
-        )
-        released = store.release_snapshot(session, row.number, rule=dict(row.release or {}))
-        training.freeze(session, row.number)
-        store.add_event(
-            session,
-            "labelled",
-            detail={
-                "human": recorded.human,
-                "pseudo": recorded.pseudo,
-                "withdrawn": recorded.withdrawn,
-                "released": released.count,
-            },
-            round_number=row.number,
-        )
-        return store.advance(session, row.number, row.stage, "labelled")
+        blind = {task.id for task in queries.tasks(session, round_number=row.number) if task.blind}
+        agreed = consensus_of_round(session, row.number, matcher_of(runtime))
+        reviews = [each for each in agreed if each.task_id in blind]
+        ids = [each.question_id for each in reviews]
+        predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
+    return audit(reviews, predictions, metric=runtime.metric, threshold=threshold)
 
 
-def _human(review: ReviewRow) -> NewLabel:
-    """The label that a review makes; the store bars one from a held-out passage from teaching and leaving."""
+def _pseudo_labels(runtime: Runtime, row: RoundRow, *, threshold: float | None) -> list[NewLabel]:
+    """The pseudo-labels of all predictions that the round selected for release or training."""
+    with runtime.database.read() as session:
+        return [
+            _pseudo_label(entry, row, threshold)
+            for entry in queries.iter_predictions(session, row.number)
+            if entry.decision in ("release", "train")
+        ]
+
+
+def _record(runtime: Runtime, session: Session, row: RoundRow, pseudo: list[NewLabel]) -> Recorded:
+    """Write the labels that follow from all new reviews, and the pseudo-labels."""
+    found = adjudicate(session, matcher_of(runtime))
+    if row.kind == "cold":
+        hold_out_reviewed(session, runtime.config, found.labels, row.number)
+    return store.record_labels(
+        session,
+        row.number,
+        reviews=found.considered,
+        human=[_human_label(each) for each in found.labels],
+        bad_questions=found.bad_questions,
+        unsupported=found.unsupported,
+        waiting=found.waiting,
+        pseudo=pseudo,
+        reason=f"replaced in round {row.number}",
+    )
+
+
+def _human_label(review: ReviewRow) -> NewLabel:
+    """The label that a review makes; the store keeps one from a held-out passage out of training and export."""
     return NewLabel(
         review.question_id,
         answers=(review.answer,) if review.answer else (),
@@ -105,8 +115,8 @@ def _human(review: ReviewRow) -> NewLabel:
     )
 
 
-def _pseudo(entry: PredictionRow, row: RoundRow, threshold: float | None) -> NewLabel:
-    """The pseudo-label of a decided prediction, with all that it rests on."""
+def _pseudo_label(entry: PredictionRow, row: RoundRow, threshold: float | None) -> NewLabel:
+    """The pseudo-label of a prediction, with its provenance."""
     best = entry.answers[0]
     return NewLabel(
         entry.question_id,

@@ -1,6 +1,6 @@
 """trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect.
 
-A retriever that the round trained is judged beside it, by what it finds: either may be promoted without the other.
+A retriever that the round trained is judged separately: either may be promoted without the other.
 """
 
 from __future__ import annotations
@@ -13,54 +13,44 @@ from db.rows import ModelRow, RoundRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation import end_to_end
 from labeler.reading import postprocessing
-from labeler.rounds.drift import signs
-from labeler.rounds.gate import Verdict, alarms, compare
-from labeler.rounds.retriever import loop
+from labeler.rounds.alarms import alarms
+from labeler.rounds.drift import measure_drift
+from labeler.rounds.gate import Verdict, compare
+from labeler.rounds.retriever.promotion import apply_outcome, judge_encoder
 
 
 def close(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The closed round: its student promoted, or its pseudo-labels withdrawn and those before it restored."""
+    """Close the round: promote its student, or withdraw its pseudo-labels and restore the earlier ones."""
     with runtime.database.read() as session:
         student = queries.model_of_round(session, row.number)
         best = queries.best_model(session)
     assert student is not None, "a trained round has its student"
     verdict = judge(runtime, row, student, best)
-    encoder = loop.judge(runtime, row)
+    encoder = judge_encoder(runtime, row)
     with runtime.database.read() as session:
-        sounding = alarms(signs(runtime, session, row), runtime.config.gate) if row.kind == "loop" else ()
+        drift = measure_drift(runtime, session, row)
+    raised = alarms(drift, runtime.config.gate) if row.kind == "loop" else ()
     gate = asdict(verdict) | {
-        "alarms": [asdict(alarm) for alarm in sounding],
+        "alarms": [asdict(alarm) for alarm in raised],
         "scores": _scores(runtime, row, student, best),
     }
     with runtime.database.write() as session:
         if not verdict.promoted:
             store.withdraw_round(session, row.number, reason=f"round {row.number} was refused")
         if encoder is not None:
-            loop.settle(session, row, encoder)
+            apply_outcome(session, row, encoder)
         detail = {"promoted": verdict.promoted, "why": verdict.why}
         store.add_event(session, "closed", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "trained", "closed", gate=gate, promoted=verdict.promoted)
 
 
-def _scores(
-    runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None
-) -> dict[str, dict[str, Any] | None] | None:
-    """The dev scores of the student and of the reader before it, with intervals; None without dev questions."""
-    index = row.index_fingerprint
-    if not end_to_end.markable(runtime, "dev", index=index):
-        return None
-    before = asdict(end_to_end.read(runtime, best, "dev", index=index)) if best else None
-    return {"student": asdict(end_to_end.read(runtime, student, "dev", index=index)), "before": before}
-
-
 def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None) -> Verdict:
-    """The verdict on dev by the round's own index, whatever was indexed since; without dev questions nothing is seen.
+    """The verdict on dev, with the round's own index, whatever was indexed since.
 
-    Both readers answer by the rules that they earned on dev. The first reader of a workspace has nothing to beat and
-    is judged against itself.
+    The post-processing rules of both readers are tuned on dev first. The first reader of a workspace is promoted.
     """
     index = row.index_fingerprint
-    if not end_to_end.markable(runtime, "dev", index=index):
+    if not end_to_end.scorable(runtime, "dev", index=index):
         return compare((), (), runtime.config.gate, seed=row.seed)
     for model in (student, best):
         if model is not None:
@@ -69,3 +59,14 @@ def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | N
     before = end_to_end.results(runtime, best, "dev", index=index) if best else after
     verdict = compare(after, before, runtime.config.gate, seed=row.seed)
     return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")
+
+
+def _scores(
+    runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | None
+) -> dict[str, dict[str, Any] | None] | None:
+    """The dev scores of the student and of the reader before it, with intervals; None without dev questions."""
+    index = row.index_fingerprint
+    if not end_to_end.scorable(runtime, "dev", index=index):
+        return None
+    before = asdict(end_to_end.read(runtime, best, "dev", index=index)) if best else None
+    return {"student": asdict(end_to_end.read(runtime, student, "dev", index=index)), "before": before}

@@ -1,7 +1,8 @@
-"""predicted -> in_review -> reviewed: what is asked, who answers, and when the answers are in."""
+"""predicted -> in_review -> reviewed: selection of questions, their tasks, and the end of the review."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,90 +13,68 @@ from labeler.core.round_settings import SelectConfig
 from labeler.core.runtime import Runtime, with_settings
 from labeler.review.agreement import matcher_of
 from labeler.review.follow_up import resolve
-from labeler.rounds import adjudication, simulated_reviewer
-from labeler.rounds.select import Candidate, Plan, doubled, plan
+from labeler.rounds import simulated_reviewer
+from labeler.rounds.adjudication import adjudicate
+from labeler.rounds.select import Candidate, Plan, doubly_annotated, plan
 from labeler.rounds.steps import human_review
 
+Pages = Mapping[str, tuple[str, ...]]  # question id -> ids of the passages that its reviewer sees
 
-def ask(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `in_review`: each pool question decided upon, the tasks laid out, in one transaction.
 
-    Late reviews are fetched first: what they decide is not asked again.
+def select(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """Decide what happens to each pool question, add the tasks, and advance the round to `in_review`.
+
+    Late reviews are fetched first, so that questions they decide are not asked again.
     """
-    pool = {entry.id: entry for entry in _undecided(runtime, row)}
-    with runtime.database.read() as session:
-        held_out = queries.held_out_passages(session)
-        candidates = [
-            _candidate(pool[entry.question_id], entry, held_out)
-            for entry in queries.iter_predictions(session, row.number)
-            if entry.question_id in pool
-        ]
     chosen = plan(
-        candidates,
-        _budget(runtime, row),
+        _candidates(runtime, row),
+        _selection_config(runtime, row),
         release_threshold=(row.release or {}).get("threshold"),
         seed=row.seed,
         round_number=row.number,
     )
-    with runtime.database.read() as session:
-        asked = [task.question_id for task in chosen.tasks]
-        predictions = queries.predictions(session, row.number, question_ids=asked)
-        places = runtime.config.review.passages
-        pages = {entry.question_id: shown(entry, places=places) for entry in predictions}
+    decisions = [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices]
+    tasks = _with_double_annotation(runtime, row, _tasks(chosen, _pages(runtime, row, chosen)))
     with runtime.database.write() as session:
-        store.set_decisions(
-            session,
-            row.number,
-            [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices],
-        )
-        store.add_tasks(session, row.number, _for_two(runtime, row, _tasks(chosen, pages)))
-        store.add_event(session, "asked", detail={"tasks": len(chosen.tasks)}, round_number=row.number)
+        store.set_decisions(session, row.number, decisions)
+        store.add_tasks(session, row.number, tasks)
+        store.add_event(session, "selected", detail={"tasks": len(chosen.tasks)}, round_number=row.number)
         return store.advance(session, row.number, "predicted", "in_review")
 
 
-def ask_at_random(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The cold round at `in_review`: with no reader to go by, a random sample of the pool is asked blind."""
+def select_at_random(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """Add blind tasks for a random sample of the pool: a cold round has no reader to select by."""
     rng = np.random.default_rng(row.seed)
     pool = _undecided(runtime, row)
     count = min(runtime.config.review.review_budget, len(pool))
-    picked = [pool[place] for place in rng.permutation(len(pool))[:count]]
-    found = _retrieved(runtime, row, picked)
+    sample = [pool[place] for place in rng.permutation(len(pool))[:count]]
+    pages = _retrieved(runtime, row, sample)
     tasks = [
-        NewTask(entry.id, "random", blind=True, position=place, passages=found[entry.id])
-        for place, entry in enumerate(picked)
+        NewTask(entry.id, "random", blind=True, position=place, passages=pages[entry.id])
+        for place, entry in enumerate(sample)
     ]
     with runtime.database.write() as session:
-        store.add_tasks(session, row.number, _for_two(runtime, row, tasks))
+        store.add_tasks(session, row.number, _with_double_annotation(runtime, row, tasks))
         return store.advance(session, row.number, "open", "in_review")
 
 
-def shown(entry: PredictionRow, *, places: int) -> tuple[str, ...]:
-    """The passages of a question's page, as retrieved. That of the best answer is always among them: it takes the
-    last place where it came later, for nobody can judge an answer whose passage is not there."""
-    hits = [passage for passage, _ in entry.hits]
-    page = hits[:places]
-    if entry.answers and entry.answers[0].passage_id in hits[places:]:
-        page[-1] = entry.answers[0].passage_id
-    return tuple(page)
-
-
 def review(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `reviewed` once no task is open; else where it was, for people to go on with.
+    """Exchange tasks and reviews; advance the round to `reviewed` once no task is open, else return it as it is.
 
-    A conflict that nobody is asked about any more does not hold the round up: its question gets no label.
+    A conflict without an open adjudication task does not hold up the round: its question gets no label.
     """
     if row.reviewer == human_review.STUDIO:
         human_review.exchange(runtime, row)
     resolve(runtime, row.number)
     if row.reviewer == simulated_reviewer.NAME:
-        while _open_tasks(runtime, row):
+        while _has_open_tasks(runtime, row):
             simulated_reviewer.answer_tasks(runtime, row)
             resolve(runtime, row.number)
-    if row.reviewer == human_review.STUDIO and not _open_tasks(runtime, row):
-        human_review.fetch(runtime, everything=True)  # the last look: whatever its clock says, nothing is left behind
+    if row.reviewer == human_review.STUDIO and not _has_open_tasks(runtime, row):
+        human_review.fetch(runtime, everything=True)  # the server's clock may hide a change: compare all tasks once
         resolve(runtime, row.number)
-        if _open_tasks(runtime, row):
-            human_review.exchange(runtime, row)  # what is to be asked again after all is sent at once
+        if _has_open_tasks(runtime, row):
+            human_review.exchange(runtime, row)  # send the tasks that are open again
     with runtime.database.write() as session:
         if row.reviewer == "none":
             store.withdraw_tasks(session, row.number)
@@ -104,13 +83,13 @@ def review(runtime: Runtime, row: RoundRow) -> RoundRow:
         return store.advance(session, row.number, "in_review", "reviewed")
 
 
-def _open_tasks(runtime: Runtime, row: RoundRow) -> bool:
+def _has_open_tasks(runtime: Runtime, row: RoundRow) -> bool:
     with runtime.database.read() as session:
         return bool(queries.tasks(session, round_number=row.number, states=["open"]))
 
 
 def check_reviewer(runtime: Runtime, reviewer: str) -> None:
-    """Raises NotReady where this reviewer could not answer."""
+    """Check that this reviewer can answer. Raises NotReady; ServerDown, BadKey for Label Studio."""
     if reviewer == simulated_reviewer.NAME:
         simulated_reviewer.check_answers(runtime)
     elif reviewer == human_review.STUDIO:
@@ -118,20 +97,44 @@ def check_reviewer(runtime: Runtime, reviewer: str) -> None:
 
 
 def change_reviewer(runtime: Runtime, row: RoundRow, reviewer: str) -> RoundRow:
-    """The round with another reviewer for the tasks still to be answered. Raises NotReady, see `check_reviewer`."""
+    """Set another reviewer for the remaining tasks of a round. Raises as `check_reviewer` does."""
     check_reviewer(runtime, reviewer)
     with runtime.database.write() as session:
-        store.add_event(
-            session, "reviewer_changed", detail={"before": row.reviewer, "after": reviewer}, round_number=row.number
-        )
+        detail = {"before": row.reviewer, "after": reviewer}
+        store.add_event(session, "reviewer_changed", detail=detail, round_number=row.number)
         return store.advance(session, row.number, row.stage, row.stage, reviewer=reviewer)
 
 
-def _budget(runtime: Runtime, row: RoundRow) -> SelectConfig:
-    """The selection settings; nobody to ask means nothing to ask."""
+def page(entry: PredictionRow, *, places: int) -> tuple[str, ...]:
+    """The ids of the first `places` passages retrieved for a question.
+
+    The passage of the best answer is always among them: a lower-ranked one takes the last place, since nobody can
+    judge an answer without its passage.
+    """
+    hits = [passage for passage, _ in entry.hits]
+    shown = hits[:places]
+    if entry.answers and entry.answers[0].passage_id in hits[places:]:
+        shown[-1] = entry.answers[0].passage_id
+    return tuple(shown)
+
+
+def _selection_config(runtime: Runtime, row: RoundRow) -> SelectConfig:
+    """The selection settings; without a reviewer the budget is 0."""
     if row.reviewer == "none":
         return with_settings(runtime.config, review={"review_budget": 0}).review
     return runtime.config.review
+
+
+def _candidates(runtime: Runtime, row: RoundRow) -> list[Candidate]:
+    """The predicted pool questions that no review has decided."""
+    pool = {entry.id: entry for entry in _undecided(runtime, row)}
+    with runtime.database.read() as session:
+        held_out = queries.held_out_passages(session)
+        return [
+            _candidate(pool[entry.question_id], entry, held_out)
+            for entry in queries.iter_predictions(session, row.number)
+            if entry.question_id in pool
+        ]
 
 
 def _candidate(question: QuestionRow, entry: PredictionRow, held_out: set[str]) -> Candidate:
@@ -154,31 +157,39 @@ def _candidate(question: QuestionRow, entry: PredictionRow, held_out: set[str]) 
 
 
 def _undecided(runtime: Runtime, row: RoundRow) -> list[QuestionRow]:
-    """The pool's questions that no review, recorded or not, has decided; in id order."""
+    """The pool questions that no review has decided, in id order; reviews in Label Studio are fetched first."""
     if row.reviewer == human_review.STUDIO:
         human_review.fetch(runtime)
-    matcher = matcher_of(runtime)
     with runtime.database.read() as session:
-        decided = adjudication.gather(session, matcher).decided
+        decided = adjudicate(session, matcher_of(runtime)).decided
         return [entry for entry in queries.pool_to_predict(session) if entry.id not in decided]
 
 
-def _tasks(chosen: Plan, pages: dict[str, tuple[str, ...]]) -> list[NewTask]:
+def _pages(runtime: Runtime, row: RoundRow, chosen: Plan) -> Pages:
+    places = runtime.config.review.passages
+    with runtime.database.read() as session:
+        ids = [task.question_id for task in chosen.tasks]
+        predictions = queries.predictions(session, row.number, question_ids=ids)
+        return {entry.question_id: page(entry, places=places) for entry in predictions}
+
+
+def _tasks(chosen: Plan, pages: Pages) -> list[NewTask]:
     return [
         NewTask(task.question_id, task.kind, task.blind, position, pages[task.question_id])
         for position, task in enumerate(chosen.tasks)
     ]
 
 
-def _for_two(runtime: Runtime, row: RoundRow, tasks: list[NewTask]) -> list[NewTask]:
-    """The tasks, a share of which two people answer."""
-    ids = [task.question_id for task in tasks]
-    double = doubled(ids, runtime.config.review.double_annotation, seed=row.seed)
+def _with_double_annotation(runtime: Runtime, row: RoundRow, tasks: Iterable[NewTask]) -> list[NewTask]:
+    """The tasks, a share of them with two reviewers."""
+    tasks = list(tasks)
+    share = runtime.config.review.double_annotation
+    double = doubly_annotated([task.question_id for task in tasks], share, seed=row.seed)
     return [replace(task, reviewers=2) if task.question_id in double else task for task in tasks]
 
 
-def _retrieved(runtime: Runtime, row: RoundRow, questions: list[QuestionRow]) -> dict[str, tuple[str, ...]]:
-    """Question id -> ids of the passages to show."""
+def _retrieved(runtime: Runtime, row: RoundRow, questions: list[QuestionRow]) -> Pages:
+    """The retrieved passages of each question; without an index the passage it came with."""
     if row.index_fingerprint is None:
         return {entry.id: (entry.context_id,) if entry.context_id else () for entry in questions}
     count = min(runtime.config.read.top_k, runtime.config.review.passages)

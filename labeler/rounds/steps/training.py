@@ -1,6 +1,6 @@
-"""labelled -> trained: a student from the starting checkpoint on exactly the labels that were fixed for the round.
+"""labelled -> trained: the student, trained from the starting checkpoint on the labels that were fixed for the round.
 
-Where it is to, and the index finds passages by meaning, the round trains their encoder on the same labels.
+With `retriever.train` the round also trains the encoder of a hybrid index on the same labels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from labeler.core import convert
 from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import Runtime
-from labeler.rounds.checkpoints import prepared, starting_checkpoint
-from labeler.rounds.retriever import loop
+from labeler.rounds.checkpoints import pretrained_checkpoint, starting_checkpoint
+from labeler.rounds.retriever.training import is_enabled, store_encoder, train_encoder
 from mrc.errors import BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied
 from mrc.read.data.negatives import with_negatives
 from mrc.types import Passage
@@ -30,26 +30,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_GIVEN_UP: Final = (BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied)  # other settings may help
+_NEEDS_OTHER_SETTINGS: Final = (BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied)
 
 
 def freeze(session: Session, number: int) -> None:
-    """Fixes what teaches in the round. Raises NotReady, before the round depends on it, where no answer may teach."""
+    """Fix the training set of the round. Raises NotReady where no label with an answer may train."""
     store.freeze_training(session, number)
     if all(no_answer for _, _, no_answer in queries.training_counts(session, number)):
-        raise NotReady("no label may teach yet; import labelled questions with: labeler import FILE --as gold")
+        raise NotReady(
+            "there is no label to train on yet; import labelled questions with: labeler import FILE --as gold"
+        )
 
 
 def train(runtime: Runtime, row: RoundRow) -> RoundRow:
-    """The round at `trained`. Killed and run again, the training goes on from its last checkpoint."""
+    """Train the student and advance the round to `trained`. After an interruption, training resumes."""
     with runtime.database.read() as session:
         rows = queries.training_rows(session, row.number)
     folder = runtime.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
     try:
-        result = train_on(runtime, row, rows, folder=folder)
-    except _GIVEN_UP as error:  # they need another round
+        result = train_reader(runtime, row, rows, folder=folder)
+    except _NEEDS_OTHER_SETTINGS as error:  # they need another round
         raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
-    encoder = loop.train_on(runtime, row, rows) if loop.wanted(runtime, row.index_fingerprint) else None
+    encoder = train_encoder(runtime, row, rows) if is_enabled(runtime, row.index_fingerprint) else None
     with runtime.database.write() as session:
         model_id = store.add_model(
             session,
@@ -66,26 +68,25 @@ def train(runtime: Runtime, row: RoundRow) -> RoundRow:
         detail = {"examples": result.examples, "unusable": list(result.unusable), "model": result.hash}
         store.add_event(session, "trained", detail=detail, round_number=row.number)
         if encoder is not None:
-            loop.store_trained(runtime, session, row, rows, encoder)
+            store_encoder(runtime, session, row, rows, encoder)
         return store.advance(session, row.number, row.stage, "trained", student_id=model_id)
 
 
-def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path) -> TrainResult:
-    """A reader trained on these labels into `folder`, under the round's settings, seed and starting checkpoint."""
+def train_reader(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path) -> TrainResult:
+    """Train a reader on these labels into `folder`, with the round's settings, seed and starting checkpoint."""
     from mrc.read.train.trainer import train as run
 
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
-    taught = examples(runtime, row, rows, held_out)
     with updates("train") as progress:
         return run(
-            taught,
-            start=prepared(runtime, row),
+            training_examples(runtime, row, rows, held_out),
+            start=pretrained_checkpoint(runtime, row),
             config=runtime.config.training,
             seed=row.seed,
             folder=folder,
             progress=progress,
-            dev=watched(runtime),
+            dev=early_stopping_examples(runtime),
             teachers=teachers(runtime, row),
             teach_trusted=bool(runtime.config.train.teachers),
             shares=pool_shares(runtime, row),
@@ -95,8 +96,10 @@ def train_on(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, fo
         )
 
 
-def examples(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_out: set[str]) -> list[TrainingExample]:
-    """The training examples of these labels, with hard negatives that belong to no held-out question."""
+def training_examples(
+    runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_out: set[str]
+) -> list[TrainingExample]:
+    """The examples of these labels, with hard negatives that belong to no held-out question."""
     found = convert.training_examples(rows)
     count = runtime.config.train.negatives
     if not count or row.index_fingerprint is None:
@@ -109,10 +112,10 @@ def examples(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_
     return with_negatives(found, search=search, fetch=fetch, count=count, metric=runtime.metric)
 
 
-def watched(runtime: Runtime) -> list[DevExample]:
-    """The dev questions that early stopping watches, each in the passage that answers it; none where it is off.
+def early_stopping_examples(runtime: Runtime) -> list[DevExample]:
+    """The dev questions for early stopping, each with its gold passage; empty where early stopping is off.
 
-    The gate judges by the same questions, so a student that stopped by them is judged a little too kindly.
+    The gate uses the same questions, so its scores of such a student are slightly too high.
     """
     if not runtime.config.train.early_stopping_patience:
         return []
@@ -133,9 +136,9 @@ def watched(runtime: Runtime) -> list[DevExample]:
 
 
 def teachers(runtime: Runtime, row: RoundRow) -> list[Reader]:
-    """The readers whose beliefs the student learns: those of the settings, else the teacher of the round.
+    """The readers to distil from: those of the settings, else the teacher of the round.
 
-    The round's own was trained on the labels of people, and so teaches only the other examples.
+    The round's teacher was trained on the human labels, so it is used for the other examples alone.
     """
     if not runtime.config.train.distill_weight:
         return []
@@ -143,14 +146,14 @@ def teachers(runtime: Runtime, row: RoundRow) -> list[Reader]:
     if named:
         return [runtime.load(Path(runtime.located(name))) for name in named]
     if row.teacher_id is None:
-        log.warning("train.distill_weight is on, but there is no teacher yet: this reader learns from labels alone")
+        log.warning("train.distill_weight is on, but there is no teacher yet: training uses the labels alone")
         return []
     with runtime.database.read() as session:
         return [runtime.reader(queries.model(session, row.teacher_id))]
 
 
 def pool_shares(runtime: Runtime, row: RoundRow) -> Mapping[str, float] | None:
-    """The share of each kind of question in the pool, by the answers that the round predicted; None without any."""
+    """The share of each stratum (question type and answer length) in the predicted pool; None without balancing."""
     if runtime.config.train.balance == "none":
         return None
     from mrc.read.data.balance import strata
@@ -162,5 +165,5 @@ def pool_shares(runtime: Runtime, row: RoundRow) -> Mapping[str, float] | None:
             for each in queries.iter_predictions(session, row.number)
             if each.question_id in texts
         ]
-    kinds = Counter(strata([text for text, _ in found], [words for _, words in found]))
-    return {kind: count / len(found) for kind, count in sorted(kinds.items())} if found else None
+    counts = Counter(strata([text for text, _ in found], [words for _, words in found]))
+    return {name: count / len(found) for name, count in sorted(counts.items())} if found else None
