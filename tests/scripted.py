@@ -11,9 +11,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from labeler.demo.world import make_world
 
 from labeler.core.runtime import Runtime
+from labeler.demo.encyclopaedia import make_encyclopaedia
 from mrc.ranking import Ranked
 from mrc.read.predict.groups import Group
 from mrc.types import Answer, Passage
@@ -70,6 +70,6 @@ def scripted(folder: Path) -> Iterator[Runtime]:
 
 
 def _golds() -> dict[str, str]:
-    squad = make_world("en", seed=5, documents=80).squad()
+    squad = make_encyclopaedia("en", seed=5, documents=80).squad()
     questions = [qa for article in squad["data"] for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
     return {qa["question"]: qa["answers"][0]["text"] for qa in questions}

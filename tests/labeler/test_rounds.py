@@ -327,7 +327,7 @@ def test_a_first_round_that_cannot_train_is_given_up_for_another(tmp_path: Path)
         opening.open_baseline(runtime)
         assert history.revert(runtime, 0, with_reviews=False)["reverted"] == [0]
         assert machine.train(runtime).round == 1
-        with pytest.raises(Conflict, match="all others stand on"):
+        with pytest.raises(Conflict, match="all others build on"):
             history.revert(runtime, 1, with_reviews=False)
 
 
