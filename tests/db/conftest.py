@@ -1,4 +1,4 @@
-"""A small stored world: three documents, six passages, questions of every role."""
+"""An example database: three documents, six passages, questions of every role."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def an_import(path: str, role: str, **parts: object) -> NewImport:
     )
 
 
-WORLD = an_import(
-    "world.json",
+EXAMPLE = an_import(
+    "example.json",
     "split",
     passages=passages(*TEXTS),
     questions=(
@@ -91,10 +91,10 @@ WORLD = an_import(
 
 
 def fill(database: Database) -> None:
-    """The world, closed round 0 with a model, and a calibrator."""
+    """Fill a database with the example import, a closed round 0 with its model, and a calibrator."""
     schema.upgrade(database)
     with database.write() as session:
-        store.add_import(session, WORLD)
+        store.add_import(session, EXAMPLE)
         store.add_calibrator(session, hash="cal-hash", kind="isotonic", state={}, metrics={})
     with database.write() as session:
         close(session, open_round(session, "baseline").number, promoted=True)
@@ -102,7 +102,7 @@ def fill(database: Database) -> None:
 
 
 class Backend:
-    """Makes databases of one kind for one test, and removes them after it."""
+    """Makes SQLite or PostgreSQL databases for one test, and removes them after it."""
 
     def __init__(self, folder: Path, template: str, server: Server | None) -> None:
         self.kind = "sqlite" if server is None else "postgresql"
@@ -116,7 +116,7 @@ class Backend:
         return self.open(self._new())
 
     def filled(self) -> Database:
-        """A copy of the world."""
+        """A copy of the example."""
         if self.server is not None:
             return self.open(self._new(template=self._template))
         path = self._new()
@@ -146,7 +146,7 @@ class Backend:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An SQLite file with the world, copied for each test."""
+    """An SQLite file with the example, copied for each test."""
     path = tmp_path_factory.mktemp("db") / "template.sqlite"
     fill(Database(path))
     return str(path)
@@ -154,9 +154,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def server_template(postgres: Server) -> str:
-    """The name of a database of the server with the world, copied for each test."""
-    fill(Database(postgres.make("template_world")))
-    return "template_world"
+    """The name of a PostgreSQL database with the example, copied for each test."""
+    fill(Database(postgres.make("template_example")))
+    return "template_example"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -173,7 +173,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
 
 @pytest.fixture
 def database(backend: Backend) -> Database:
-    """The world of this module, to be changed."""
+    """A copy of the example, to be changed."""
     return backend.filled()
 
 
@@ -197,7 +197,7 @@ def add_model(session: Session, number: int, *, hash: str) -> int:
 
 
 def close(session: Session, number: int, *, promoted: bool, stage: str = "open") -> int:
-    """The id of the student; the round goes straight from `stage` to closed."""
+    """Move a round from `stage` straight to closed and return the id of its student."""
     model_id = add_model(session, number, hash=f"model-{number}")
     store.advance(session, number, stage, "trained", student_id=model_id)
     store.advance(session, number, "trained", "closed", promoted=promoted)
@@ -233,7 +233,7 @@ def play_round(
     human_labels: tuple[NewLabel, ...] = (),
     promoted: bool = True,
 ) -> int:
-    """The number of a round that labelled, trained and closed; a refused one took its labels back."""
+    """Play a round that labels, trains and closes, and return its number; a refused one withdraws its labels."""
     number = open_round(session).number
     store.record_labels(session, number, human=human_labels, pseudo=pseudo_labels, reason=f"round {number}")
     if not promoted:

@@ -1,4 +1,4 @@
-"""Backup while in use, and restore that checks before it moves anything."""
+"""SQLite: backup while in use, and restore that checks before it moves anything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_backup_overwrites_nothing(database: Database, tmp_path: Path) -> None
 
 
 @only_sqlite
-def test_restore_puts_the_copy_in_place_and_the_former_file_aside(database: Database, tmp_path: Path) -> None:
+def test_restore_replaces_the_database_and_keeps_the_former_file(database: Database, tmp_path: Path) -> None:
     backup.backup(database, tmp_path / "copy.sqlite")
     with database.write() as session:
         store.set_label(session, "a", [span("p3")], reviewer="kim")
@@ -77,7 +77,7 @@ def test_restore_replaces_a_broken_file(database: Database, tmp_path: Path) -> N
 
 
 @only_sqlite
-def test_restore_waits_for_nobody_who_has_the_database_open(database: Database, tmp_path: Path) -> None:
+def test_a_database_that_another_process_has_open_is_not_restored(database: Database, tmp_path: Path) -> None:
     backup.backup(database, tmp_path / "copy.sqlite")
     other = Database(str(database.path))
     with other.read() as session:
@@ -125,7 +125,7 @@ def torn(path: Path) -> None:
         (Path.unlink, NotADatabase),
     ],
 )
-def test_a_copy_that_cannot_serve_is_refused_and_nothing_moves(
+def test_an_unusable_backup_is_refused_and_nothing_moves(
     database: Database, tmp_path: Path, spoil: object, error: type[DbError]
 ) -> None:
     assert callable(spoil)
@@ -138,7 +138,7 @@ def test_a_copy_that_cannot_serve_is_refused_and_nothing_moves(
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_backup_of_nothing_makes_no_file(tmp_path: Path) -> None:
+def test_a_backup_of_a_missing_database_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotADatabase, match="no such file"):
         backup.backup(Database(tmp_path / "none.sqlite"), tmp_path / "copy.sqlite")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Backup and restore of a PostgreSQL database by its own programs, put in place whole or not at all."""
+"""PostgreSQL: backup and restore by its client programs, whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = only_postgresql
 
 @pytest.fixture(autouse=True)
 def programs(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The programs of the server's own version come first."""
+    """Client programs of the server's version come first on the path."""
     assert backend.server is not None
     monkeypatch.setenv("PATH", str(backend.server.binaries), prepend=":")
 
@@ -33,7 +33,7 @@ def answer(database: Database, question_id: str, passage_id: str) -> None:
         store.set_label(session, question_id, [span(passage_id)], reviewer="kim")
 
 
-def test_a_backup_made_during_a_write_holds_what_was_committed_and_comes_back(
+def test_a_backup_made_during_a_write_holds_and_restores_what_was_committed(
     backend: Backend, database: Database, tmp_path: Path
 ) -> None:
     answer(database, "a", "p3")
@@ -51,7 +51,7 @@ def test_a_backup_made_during_a_write_holds_what_was_committed_and_comes_back(
     assert (live(database, "b"), live(database, "c")) == (["Eve"], ["Eve"])
 
 
-def test_a_backup_goes_into_an_empty_database_elsewhere(backend: Backend, database: Database, tmp_path: Path) -> None:
+def test_a_backup_restores_into_another_empty_database(backend: Backend, database: Database, tmp_path: Path) -> None:
     other = backend.empty()
     assert backup.restore(other, backup.backup(database, tmp_path / "copy.dump")) is None
     other.check_schema()
@@ -84,7 +84,7 @@ def missing(path: Path, database: Database) -> None:
     ("spoil", "error"),
     [(torn, NotADatabase), (rubbish, NotADatabase), (newer, UnknownSchema), (missing, NotADatabase)],
 )
-def test_a_copy_that_cannot_serve_is_refused_and_nothing_changes(
+def test_an_unusable_backup_is_refused_and_nothing_changes(
     database: Database, tmp_path: Path, spoil: object, error: type[DbError]
 ) -> None:
     copy = backup.backup(database, tmp_path / "copy.dump")
@@ -97,7 +97,7 @@ def test_a_copy_that_cannot_serve_is_refused_and_nothing_changes(
     assert not list(tmp_path.glob("*restore*"))
 
 
-def test_a_restore_waits_for_nobody_who_reads(
+def test_a_database_that_another_connection_reads_is_not_restored(
     backend: Backend, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.backup_postgresql._LOCK_SECONDS", 1)
@@ -110,7 +110,7 @@ def test_a_restore_waits_for_nobody_who_reads(
     assert live(database, "a") == ["Dov"]
 
 
-def test_a_backup_overwrites_nothing_and_needs_a_place(backend: Backend, database: Database, tmp_path: Path) -> None:
+def test_a_backup_overwrites_no_file_and_makes_no_folder(backend: Backend, database: Database, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine", "utf-8")
     with pytest.raises(Conflict, match="exists"):
         backup.backup(database, tmp_path / "mine")
@@ -130,19 +130,17 @@ def test_another_programs_tables_are_not_replaced(backend: Backend, database: Da
         backup.restore(other, copy)
 
 
-def test_without_the_programs_they_are_named(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_client_programs_are_named(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match=r"pg_dump is not installed.*postgresql-client"):
         backup.backup(database, tmp_path / "copy.dump")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_program_never_gets_the_password_where_others_can_see_it(
+def test_the_password_is_no_argument_of_a_client_program(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
-    """A stand-in for pg_dump writes down how it was called."""
+    """A fake pg_dump records its arguments."""
     stand_in = tmp_path / "pg_dump"
     stand_in.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho "pg_dump: error: no" >&2\nexit 1\n', "utf-8")
     stand_in.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Every invariant that a constraint holds, attacked directly in SQL: db.store is not in the way here."""
+"""Constraints: SQL that breaks an invariant is refused by the database itself."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_label_that_breaks_an_invariant_is_refused(database: Database, values:
     break_it(database, (LABEL, LABEL_VALUES | values), match=match)
 
 
-def test_a_live_pseudo_label_cannot_stand_on_a_dev_question(database: Database) -> None:
+def test_a_dev_question_cannot_have_a_live_pseudo_label(database: Database) -> None:
     vacate: Statement = (
         "UPDATE labels SET withdrawn_at = '2026-01-01', withdrawal_reason = 'test' WHERE question_id = 'dev0'",
         {},
@@ -101,7 +101,7 @@ def test_a_question_with_a_live_pseudo_label_cannot_leave_the_pool(database: Dat
     break_it(database, (LABEL, LABEL_VALUES | PSEUDO | {"weight": 0.0}), move, match="pseudo_only_in_pool")
 
 
-def test_a_label_that_teaches_cannot_follow_its_question_to_a_held_out_side(database: Database) -> None:
+def test_a_question_whose_label_is_trained_on_cannot_be_held_out(database: Database) -> None:
     break_it(database, ("UPDATE questions SET role = 'dev' WHERE id = 'g0'", {}), match="held_out_never_trains")
 
 
@@ -125,7 +125,7 @@ def test_two_rounds_cannot_be_open(database: Database) -> None:
         ("stage = 'lunch'", "stage_known"),
     ],
 )
-def test_a_round_is_open_until_it_is_closed_and_judged(database: Database, change: str, match: str) -> None:
+def test_a_round_is_open_until_it_is_closed_with_a_gate_decision(database: Database, change: str, match: str) -> None:
     with database.write() as session:
         number = open_round(session).number
     break_it(database, (f"UPDATE rounds SET {change} WHERE number = {number}", {}), match=match)
@@ -150,7 +150,7 @@ def test_a_spans_length_counts_code_points_not_bytes(database: Database) -> None
     break_it(database, (insert.replace("1, 1,", "1, 2,"), {"text": "서울은", "end": 9}), match="span")
 
 
-def test_a_review_has_an_answer_exactly_when_it_says_answerable(database: Database) -> None:
+def test_a_review_has_an_answer_if_and_only_if_its_verdict_is_answerable(database: Database) -> None:
     with database.write() as session:
         store.add_tasks(session, open_round(session).number, [task("a")])
     insert = (
@@ -172,7 +172,7 @@ def test_only_pool_predictions_are_decided(database: Database) -> None:
     break_it(database, (insert, {}), match="only_the_pool_is_decided")
 
 
-def test_impossible_is_said_only_of_questions_with_a_context_outside_the_pool(database: Database) -> None:
+def test_only_questions_with_a_context_outside_the_pool_can_be_impossible(database: Database) -> None:
     break_it(database, ("UPDATE questions SET is_impossible = TRUE WHERE id = 'a'", {}), match="impossible|pool_hides")
     change = "UPDATE questions SET is_impossible = TRUE, context_id = 'p3' WHERE id = 'a'"
     break_it(database, (change, {}), match="pool_hides_impossible")

@@ -1,4 +1,4 @@
-"""Transactions, faults and their names, and what a killed process leaves."""
+"""Transactions, named errors, and what a killed process leaves behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with database.write() as session:
 """
 
 
-def test_a_write_that_is_killed_midway_leaves_nothing_half(database: Database) -> None:
+def test_a_killed_write_leaves_the_database_unchanged(database: Database) -> None:
     with database.read() as session:
         before = queries.counts(session)
     database.close()
@@ -52,7 +52,7 @@ def test_a_write_that_is_killed_midway_leaves_nothing_half(database: Database) -
 
 
 @only_sqlite
-def test_foreign_keys_are_on_and_the_log_is_written_ahead(database: Database) -> None:
+def test_sqlite_enforces_foreign_keys_and_writes_ahead(database: Database) -> None:
     with database.read() as session:
         assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
         assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
@@ -68,13 +68,13 @@ def test_a_read_sees_one_snapshot_while_another_connection_writes(database: Data
         assert len(queries.live_labels(session, question_ids=["a"])) == 1
 
 
-def test_a_second_writer_is_told_that_the_database_is_busy(backend: Backend, database: Database) -> None:
+def test_a_second_writer_gets_a_busy_error(backend: Backend, database: Database) -> None:
     other = backend.open(database, busy_seconds=0.01)
     with database.write(), pytest.raises(Busy, match="another process"), other.write():
         pass
 
 
-def test_writers_wait_for_each_other_and_see_what_was_written_before_them(backend: Backend) -> None:
+def test_writers_queue_and_see_what_earlier_ones_wrote(backend: Backend) -> None:
     database = backend.filled()
 
     def count_up(times: int) -> None:
@@ -90,14 +90,14 @@ def test_writers_wait_for_each_other_and_see_what_was_written_before_them(backen
         assert queries.get_meta(session, "count") == str(4 * 5)
 
 
-def test_a_missing_file_is_no_database_and_is_not_created(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_and_not_created(tmp_path: Path) -> None:
     database = Database(tmp_path / "none.sqlite")
     with pytest.raises(NotADatabase, match="no such file"):
         database.check_schema()
     assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("these are notes, long enough to be no header of anything " * 20, "utf-8")
     before = path.read_bytes()
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path: Path) -> N
 
 
 @only_sqlite
-def test_a_damaged_database_is_named(database: Database) -> None:
+def test_a_damaged_database_is_a_named_error(database: Database) -> None:
     assert database.path is not None
     database.close()
     with database.path.open("r+b") as file:
@@ -119,7 +119,7 @@ def test_a_damaged_database_is_named(database: Database) -> None:
         queries.counts(session)
 
 
-def test_the_tables_of_another_program_are_left_alone(backend: Backend) -> None:
+def test_tables_of_another_program_are_refused(backend: Backend) -> None:
     database = backend.empty()
     with database.write() as session:
         session.execute(text("CREATE TABLE bookmarks (url TEXT)"))
@@ -128,7 +128,7 @@ def test_the_tables_of_another_program_are_left_alone(backend: Backend) -> None:
             attempt()
 
 
-def test_an_empty_database_has_no_tables_yet(backend: Backend) -> None:
+def test_an_empty_database_needs_an_upgrade(backend: Backend) -> None:
     database = backend.empty()
     if database.path is not None:
         database.path.touch()
@@ -137,13 +137,13 @@ def test_an_empty_database_has_no_tables_yet(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("url", ["nosuch://host/name", "://", "postgresql+nodriver://host/name"])
-def test_a_url_that_means_nothing_is_a_named_error(url: str) -> None:
+def test_a_malformed_url_is_a_named_error(url: str) -> None:
     with pytest.raises(NotADatabase):
         Database(url)
 
 
 @only_sqlite
-def test_a_full_database_says_so_and_keeps_what_it_had(database: Database) -> None:
+def test_a_full_disk_is_a_named_error_and_loses_nothing(database: Database) -> None:
     def fill() -> None:
         with database.write() as session:
             session.execute(text("PRAGMA max_page_count = 1"))

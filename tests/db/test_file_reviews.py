@@ -1,4 +1,4 @@
-"""Reviews that files bring: known again by their annotation, the newest counts."""
+"""Reviews from export files: recognised by their annotation; the newest counts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MONDAY, TUESDAY = datetime(2026, 11, 23, 8, tzinfo=UTC), datetime(2026, 11, 24, 
 
 
 @pytest.fixture
-def filed(database: Database) -> FileReview:
-    """Number 1's answer to the only task, as Monday's file has it."""
+def annotation(database: Database) -> FileReview:
+    """The answer of user 1 to the only task, from a file written on Monday."""
     with database.write() as session:
         store.add_tasks(session, open_round(session).number, [task("a")])
         (asked,) = queries.tasks(session)
@@ -43,10 +43,10 @@ def reviewers(database: Database) -> list[str]:
         return [row.reviewer for row in queries.reviews(session)]
 
 
-def test_an_annotation_is_filed_once_and_edited_by_a_newer_one_alone(database: Database, filed: FileReview) -> None:
-    assert filed.review is not None
-    newer = replace(filed, updated_at=TUESDAY, review=replace(filed.review, answer=span("p4")))
-    assert [file(database, each) for each in (filed, filed, newer, filed, newer)] == [
+def test_an_annotation_is_stored_once_and_only_a_newer_one_edits_it(database: Database, annotation: FileReview) -> None:
+    assert annotation.review is not None
+    newer = replace(annotation, updated_at=TUESDAY, review=replace(annotation.review, answer=span("p4")))
+    assert [file(database, each) for each in (annotation, annotation, newer, annotation, newer)] == [
         "new",
         "known",
         "edited",
@@ -57,57 +57,60 @@ def test_an_annotation_is_filed_once_and_edited_by_a_newer_one_alone(database: D
         assert [row.answer for row in queries.reviews(session)] == [span("p4")]
 
 
-def test_a_name_takes_the_place_of_a_number_and_not_the_other_way(database: Database, filed: FileReview) -> None:
-    kim, lee = named(filed, "kim"), named(filed, "lee")
-    assert [file(database, each) for each in (filed, kim, filed, lee)] == ["new", "edited", "known", "known"]
+def test_a_name_replaces_a_number_but_no_other_name(database: Database, annotation: FileReview) -> None:
+    kim, lee = named(annotation, "kim"), named(annotation, "lee")
+    assert [file(database, each) for each in (annotation, kim, annotation, lee)] == ["new", "edited", "known", "known"]
     assert reviewers(database) == ["kim"]
 
 
 def test_the_same_number_for_another_annotation_is_an_edit_by_the_same_person(
-    database: Database, filed: FileReview
+    database: Database, annotation: FileReview
 ) -> None:
-    other = replace(filed, unique_id="u2", remote_id=2, updated_at=TUESDAY)
-    assert [file(database, each) for each in (filed, other)] == ["new", "known"]  # it says the same
+    other = replace(annotation, unique_id="u2", remote_id=2, updated_at=TUESDAY)
+    assert [file(database, each) for each in (annotation, other)] == ["new", "known"]  # an equal review
     assert reviewers(database) == ["user 1"]
 
 
-def test_an_annotation_that_cannot_be_read_any_more_takes_its_review_away(
-    database: Database, filed: FileReview
-) -> None:
-    file(database, filed)
-    assert file(database, replace(filed, updated_at=TUESDAY, review=None)) == "edited"
+def test_an_annotation_that_became_unreadable_takes_its_review_back(database: Database, annotation: FileReview) -> None:
+    file(database, annotation)
+    assert file(database, replace(annotation, updated_at=TUESDAY, review=None)) == "edited"
     assert reviewers(database) == []
-    assert file(database, filed) == "older"
+    assert file(database, annotation) == "older"
 
 
-def test_a_review_given_elsewhere_stays_when_a_file_cannot_be_read(database: Database, filed: FileReview) -> None:
+def test_an_unreadable_annotation_leaves_reviews_from_elsewhere(database: Database, annotation: FileReview) -> None:
     with database.write() as session:
-        store.record_review(session, NewReview(filed.task_id, "user 1", "no_answer", source="terminal"))
-    assert file(database, replace(filed, review=None)) == "known"
+        store.record_review(session, NewReview(annotation.task_id, "user 1", "no_answer", source="terminal"))
+    assert file(database, replace(annotation, review=None)) == "known"
     assert reviewers(database) == ["user 1"]
 
 
-def test_what_was_pulled_from_a_server_is_left_alone(database: Database, filed: FileReview) -> None:
+def test_a_file_never_replaces_a_pulled_review(database: Database, annotation: FileReview) -> None:
     with database.write() as session:
-        store.record_review(session, NewReview(filed.task_id, "user 1", "no_answer", source="studio"))
-    assert file(database, filed) == "pulled"
-    assert file(database, filed) == "pulled"  # nothing was remembered of it
+        store.record_review(session, NewReview(annotation.task_id, "user 1", "no_answer", source="studio"))
+    assert file(database, annotation) == "pulled"
+    assert file(database, annotation) == "pulled"  # nothing was stored of it
 
 
-def test_an_annotation_that_a_server_gave_is_known_by_its_number(database: Database, filed: FileReview) -> None:
+def test_an_annotation_already_pulled_is_recognised_by_its_id(database: Database, annotation: FileReview) -> None:
     with database.write() as session:
         project = store.add_project(session, url="http://x", blind=True, passage_slots=2, reviewers=1, page_sha256="p")
-        push = store.begin_push(session, project.id, 1, [filed.task_id])
+        push = store.begin_push(session, project.id, 1, [annotation.task_id])
         (status,) = queries.tasks_of_push(session, push.id)
         values = {"studio_task_id": status.id, "remote_id": 1, "updated_at": "x", "reviewer": "kim", "result": []}
         session.execute(insert(STUDIO_ANNOTATIONS), [values])
-    assert file(database, filed) == "pulled"
+    assert file(database, annotation) == "pulled"
     assert reviewers(database) == []
 
 
-def test_several_people_and_tasks_are_filed_at_once(database: Database, filed: FileReview) -> None:
-    kim = replace(named(filed, "kim"), unique_id="u2", remote_id=2)
-    newer = replace(filed, unique_id="u3", remote_id=3, updated_at=TUESDAY)
+def test_one_file_may_hold_several_annotations_of_a_task(database: Database, annotation: FileReview) -> None:
+    kim = replace(named(annotation, "kim"), unique_id="u2", remote_id=2)
+    newer = replace(annotation, unique_id="u3", remote_id=3, updated_at=TUESDAY)
     with database.write() as session:
-        assert store.record_file_reviews(session, [filed, kim, newer, filed]) == ["new", "new", "known", "older"]
+        assert store.record_file_reviews(session, [annotation, kim, newer, annotation]) == [
+            "new",
+            "new",
+            "known",
+            "older",
+        ]
     assert reviewers(database) == ["user 1", "kim"]

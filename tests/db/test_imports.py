@@ -1,4 +1,4 @@
-"""Imports come, overlap and go; what is held out stays held out."""
+"""Imports: added, overlapping, undone; held-out questions stay held out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
 from db.rows import HiddenRow, NewLabel, PassageRow, SpanRow
-from tests.db.conftest import WORLD, an_import, open_round, passages, play_round, pseudo, question, span, task
+from tests.db.conftest import EXAMPLE, an_import, open_round, passages, play_round, pseudo, question, span, task
 
 
 def answers(database: Database) -> dict[str, str]:
@@ -30,12 +30,12 @@ def test_an_import_is_counted_and_its_answers_are_live(database: Database) -> No
 
 def test_the_same_content_again_adds_nothing(database: Database) -> None:
     with database.write() as session:
-        done = store.add_import(session, WORLD)
+        done = store.add_import(session, EXAMPLE)
         assert (done.import_id, done.passages, done.questions, done.labels) == (1, 0, 0, 0)
         assert len(queries.imports(session)) == 1
 
 
-def test_labels_of_held_out_questions_do_not_teach(database: Database) -> None:
+def test_labels_of_held_out_questions_have_weight_zero(database: Database) -> None:
     with database.read() as session:
         weights = {row.question_id: row.train_weight for row in queries.live_labels(session)}
     assert weights == {"g0": 1.0, "dev0": 0.0, "cal0": 0.0}
@@ -52,13 +52,13 @@ def test_undoing_an_import_makes_its_rows_inactive_and_importing_it_again_brings
         assert queries.training_labels(session) == []
     assert answers(database) == {}
     with database.write() as session:
-        again = store.add_import(session, WORLD)
+        again = store.add_import(session, EXAMPLE)
         assert (again.passages, again.questions, again.labels) == (6, 7, 3)
         assert hidden_answers.count(session) == 2
     assert answers(database) == {"g0": "Ada", "dev0": "Bob", "cal0": "Cyd"}
 
 
-def test_rows_that_another_import_brought_too_stay(database: Database) -> None:
+def test_rows_that_another_import_brought_too_stay_active(database: Database) -> None:
     more = an_import(
         "more",
         "gold",
@@ -76,7 +76,7 @@ def test_rows_that_another_import_brought_too_stay(database: Database) -> None:
     assert answers(database) == {}
 
 
-def test_a_second_gold_label_waits_until_the_first_ones_import_is_undone(database: Database) -> None:
+def test_a_second_gold_label_becomes_live_when_the_first_import_is_undone(database: Database) -> None:
     other = SpanRow("first", "p0", 14, 19)
     more = an_import(
         "more",
@@ -93,7 +93,7 @@ def test_a_second_gold_label_waits_until_the_first_ones_import_is_undone(databas
     assert answers(database) == {"g0": "first"}
 
 
-def test_undoing_twice_or_undoing_nothing_is_a_named_error(database: Database) -> None:
+def test_an_import_is_undone_once_and_only_if_it_exists(database: Database) -> None:
     with database.write() as session:
         store.undo_import(session, 1)
     with pytest.raises(Conflict, match="undone already"), database.write() as session:
@@ -112,7 +112,7 @@ def test_undoing_twice_or_undoing_nothing_is_a_named_error(database: Database) -
         ({"labels": (NewLabel("g0", (span("p0"),)),) * 2}, "two gold labels"),
     ],
 )
-def test_an_import_that_contradicts_what_is_stored_leaves_nothing(
+def test_an_import_that_contradicts_stored_rows_is_refused_whole(
     database: Database, parts: dict[str, object], match: str
 ) -> None:
     fresh = {"passages": passages("p0")} | parts
@@ -122,7 +122,7 @@ def test_an_import_that_contradicts_what_is_stored_leaves_nothing(
         assert len(queries.imports(session)) == 1
 
 
-def test_a_hidden_answer_is_checked_like_any_other(database: Database) -> None:
+def test_hidden_answers_must_be_in_their_passages(database: Database) -> None:
     bad = HiddenRow("c", False, (SpanRow("Eve", "p3", 0, 3),))
     with pytest.raises(SpanConflict, match="'c'"), database.write() as session:
         store.add_import(session, an_import("bad", "pool", hidden=(bad,)))
@@ -165,7 +165,7 @@ def test_a_duplicate_becomes_canonical_when_its_original_goes(database: Database
         assert [row.id for row in queries.pool_to_predict(session)] == ["a2"]
 
 
-def test_holding_a_question_out_stops_its_label_from_teaching(database: Database) -> None:
+def test_a_question_held_out_later_is_no_longer_trained_on(database: Database) -> None:
     with database.write() as session:
         assert store.set_roles(session, {"g0": "calibration", "dev0": "dev"}) == 1
         assert queries.training_labels(session) == []
@@ -188,7 +188,7 @@ def test_a_question_with_a_pseudo_label_cannot_be_held_out(database: Database) -
         store.set_roles(session, {"a": "dev"})
 
 
-def test_known_questions_and_passages_say_which_side_they_stand_on(database: Database) -> None:
+def test_known_questions_passages_and_documents_have_a_side(database: Database) -> None:
     with database.write() as session:
         play_round(session, pseudo_labels=(pseudo("a"),))
         roles = queries.known_roles(session, ["n-a", "n-dev0", "n-new"])
@@ -211,7 +211,7 @@ def test_a_split_is_evaluated_on_its_questions_with_all_golds(database: Database
     assert (row.question.id, row.label.answers, row.document_id) == ("dev0", (span("p1"),), "d0")
 
 
-def test_moving_an_undone_pool_question_leaves_its_pseudo_label_behind(database: Database) -> None:
+def test_a_question_that_leaves_the_pool_loses_its_pseudo_label(database: Database) -> None:
     with database.write() as session:
         play_round(session, pseudo_labels=(pseudo("a"),))
         store.undo_import(session, 1)
@@ -221,7 +221,7 @@ def test_moving_an_undone_pool_question_leaves_its_pseudo_label_behind(database:
         ]
 
 
-def test_facts_about_the_workspace_are_kept_and_replaced(database: Database) -> None:
+def test_facts_about_the_workspace_are_stored_and_replaced(database: Database) -> None:
     with database.write() as session:
         assert queries.get_meta(session, "index") is None
         store.set_meta(session, "index", "one")

@@ -1,4 +1,4 @@
-"""Migrations: they make exactly the tables of `db.tables`, whole or not at all, and touch no unknown database."""
+"""Migrations make exactly the tables of `db.tables`, whole or not at all, and touch no unknown database."""
 
 from __future__ import annotations
 

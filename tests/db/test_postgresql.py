@@ -1,4 +1,4 @@
-"""What is PostgreSQL's alone: faults of a server and their names, text, the order of ids, holding the database."""
+"""PostgreSQL: errors of a server and their names, text, the order of ids, the lock of a database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refused(url: str) -> DbError:
     return caught.value
 
 
-# --- no connection --------------------------------------------------------------------------------
+# --- refused connections----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,7 @@ def refused(url: str) -> DbError:
         (("/postgres", "/postgres?host=/nowhere"), "No such file or directory.*that the server runs"),
     ],
 )
-def test_a_server_that_lets_nobody_in_is_named_with_the_remedy(
-    server: Server, change: tuple[str, str], says: str
-) -> None:
+def test_a_refused_connection_is_named_with_its_remedy(server: Server, change: tuple[str, str], says: str) -> None:
     url = server.url(password=SECRET) if change[0] == "@" else server.url()
     database = Database(url.replace(*change))
     with pytest.raises(Unreachable, match=says) as caught:
@@ -69,7 +67,7 @@ def test_a_server_that_lets_nobody_in_is_named_with_the_remedy(
     assert not any(secret in str(caught.value) for secret in (SECRET, server.password))
 
 
-def test_a_user_without_the_right_to_connect_is_told(server: Server, backend: Backend, guest: str) -> None:
+def test_a_missing_right_to_connect_is_named(server: Server, backend: Backend, guest: str) -> None:
     name = backend.filled().url.database
     server.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
     assert "ask its owner to GRANT CONNECT" in str(refused(server.url(str(name), user=guest, password=SECRET)))
@@ -85,19 +83,19 @@ def test_a_user_without_the_right_to_connect_is_told(server: Server, backend: Ba
         ("postgresql://me:s3cr3t@host", "names no database"),
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_without_its_password(backend: Backend, url: str, says: str) -> None:
+def test_a_malformed_url_is_refused_without_showing_its_password(backend: Backend, url: str, says: str) -> None:
     with pytest.raises(NotADatabase, match=says) as caught:
         Database(url)
     assert "cr3t" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_an_option_that_does_not_exist_is_named(server: Server) -> None:
+def test_an_unknown_option_of_the_url_is_named(server: Server) -> None:
     assert "nosuch" in str(refused(server.url() + "?nosuch=1"))
 
 
 @pytest.mark.parametrize("prefix", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_every_usual_way_of_writing_the_url_is_understood(database: Database, prefix: str) -> None:
+def test_every_usual_form_of_the_url_is_accepted(database: Database, prefix: str) -> None:
     url = database.url.render_as_string(hide_password=False).replace("postgresql+psycopg", prefix)
     assert str(Database(f"{url}?application_name=mine&password={SECRET}")) == f"{database}?application_name=mine"
     same = Database(url)
@@ -105,7 +103,7 @@ def test_every_usual_way_of_writing_the_url_is_understood(database: Database, pr
     same.close()
 
 
-def test_a_database_that_does_not_hold_every_character_is_refused(server: Server, backend: Backend) -> None:
+def test_a_database_that_is_not_utf8_is_refused(server: Server, backend: Backend) -> None:
     server.drop("latin")
     url = server.make("latin", options="TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
     database = backend.open(url)
@@ -114,10 +112,10 @@ def test_a_database_that_does_not_hold_every_character_is_refused(server: Server
             attempt()
 
 
-# --- rights, faults in the middle -----------------------------------------------------------------
+# --- rights, errors during a write ----------------------------------------------------------------
 
 
-def test_a_user_who_may_not_make_tables_or_write_is_told(server: Server, backend: Backend, guest: str) -> None:
+def test_missing_rights_to_create_tables_or_write_are_named(server: Server, backend: Backend, guest: str) -> None:
     empty, filled = backend.empty(), backend.filled()
     server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest", name=str(filled.url.database))
     mine = backend.open(server.url(str(empty.url.database), user=guest, password=SECRET))
@@ -136,7 +134,7 @@ def test_a_read_only_server_is_named(database: Database, server: Server) -> None
         store.set_meta(session, "index", "one")
 
 
-def test_a_connection_lost_in_the_middle_of_a_write_leaves_nothing_and_the_next_goes_on(
+def test_a_connection_lost_during_a_write_leaves_nothing_and_the_next_write_works(
     database: Database, server: Server
 ) -> None:
     def write_and_lose() -> None:
@@ -152,7 +150,7 @@ def test_a_connection_lost_in_the_middle_of_a_write_leaves_nothing_and_the_next_
         assert queries.live_labels(session, question_ids=["a", "b"]) == []
 
 
-def test_a_connection_that_was_dropped_between_two_writes_is_opened_anew(database: Database, server: Server) -> None:
+def test_a_connection_dropped_between_two_writes_is_reopened(database: Database, server: Server) -> None:
     with database.read() as session:
         pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
     server.execute(f"SELECT pg_terminate_backend({pid})")
@@ -160,7 +158,7 @@ def test_a_connection_that_was_dropped_between_two_writes_is_opened_anew(databas
         store.set_meta(session, "index", "one")
 
 
-def test_two_processes_that_make_the_tables_at_once_make_them_once(backend: Backend) -> None:
+def test_two_concurrent_upgrades_make_the_tables_once(backend: Backend) -> None:
     first = backend.empty()
     both = [backend.open(first, busy_seconds=30) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -187,7 +185,7 @@ def test_offsets_count_code_points_outside_the_basic_plane_too(database: Databas
         assert queries.live_labels(session, question_ids=["x"])[0].answers == tuple(answers)
 
 
-def test_text_that_the_server_cannot_hold_is_refused_in_one_line(database: Database) -> None:
+def test_text_that_the_server_cannot_store_is_refused_in_one_line(database: Database) -> None:
     with database.write() as session:
         store.add_tasks(session, open_round(session).number, [task("a")])
     review = NewReview(1, "kim", "bad_question", comment="a \x00 b")
@@ -196,22 +194,22 @@ def test_text_that_the_server_cannot_hold_is_refused_in_one_line(database: Datab
             store.record_review(session, bad)
 
 
-def test_ids_come_in_the_order_of_their_code_points_whatever_the_servers_language(database: Database) -> None:
+def test_ids_are_sorted_by_code_point_in_every_locale(database: Database) -> None:
     ids = ["0f", "Zz", "aa0", "ab1", "ff2", "가"]  # Danes write aa behind z
     rows = tuple(PassageRow(key, "d0", 10 + place, f"Text {key}.") for place, key in enumerate(reversed(ids)))
     questions = tuple(question(key, "pool") for key in reversed(ids))
     with database.write() as session:
         store.add_import(session, an_import("more", "pool", passages=rows, questions=questions))
         in_server = session.execute(text("SELECT id FROM passages ORDER BY id")).scalars().all()
-        assert in_server.index("aa0") > in_server.index("ff2")  # the trap is set
+        assert in_server.index("aa0") > in_server.index("ff2")  # in this locale the database sorts differently
         assert [row.id for row in queries.iter_passages(session, batch=2)] == sorted(in_server)
         assert [row.id for row in queries.pool_to_predict(session)] == sorted([*ids, "a", "b", "c"])
 
 
-# --- holding --------------------------------------------------------------------------------------
+# --- the lock -------------------------------------------------------------------------------------
 
 
-def test_who_holds_the_database_is_named_until_it_lets_go(backend: Backend, database: Database) -> None:
+def test_the_holder_of_the_lock_is_named_until_it_is_released(backend: Backend, database: Database) -> None:
     other = backend.open(database)
     with (
         database.lock("runtime 7 (labeler round)"),
@@ -223,19 +221,17 @@ def test_who_holds_the_database_is_named_until_it_lets_go(backend: Backend, data
         pass
 
 
-def test_what_goes_wrong_while_it_is_held_passes_through(database: Database) -> None:
+def test_an_error_under_the_lock_passes_through_and_releases_it(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.lock("me"):
         raise ZeroDivisionError
     with database.lock("me"):
         pass
 
 
-# --- where there is none --------------------------------------------------------------------------
+# --- without a server ---------------------------------------------------------------------------
 
 
-def test_without_a_server_tests_are_skipped_by_name_and_fail_in_ci(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_server_tests_are_skipped_and_fail_in_ci(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_binaries() is not None
     monkeypatch.setattr("tests.postgres.find_binaries", lambda: None)
     monkeypatch.delenv("CI", raising=False)

@@ -1,4 +1,4 @@
-"""Retrievers as they are stored: one a round, judged once, kept while an index may need them."""
+"""Retrievers: one per round, decided on once, kept while an index may need them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add(session: Session, number: int) -> None:
     )
 
 
-def judge(session: Session, number: int, **changes: Any) -> None:
+def decide(session: Session, number: int, **changes: Any) -> None:
     given: dict[str, Any] = {
         "promoted": True,
         "gate": NUMBERS,
@@ -43,26 +43,26 @@ def judge(session: Session, number: int, **changes: Any) -> None:
 
 
 def played(session: Session, *, promoted: bool) -> int:
-    """A closed round with a retriever that was judged so."""
+    """A closed round whose retriever the gate promoted or refused."""
     number = open_round(session).number
     add(session, number)
-    judge(session, number, promoted=promoted)
+    decide(session, number, promoted=promoted)
     close(session, number, promoted=True)
     return number
 
 
-def test_a_retriever_is_stored_unjudged_and_then_judged_once(database: Database) -> None:
+def test_the_gate_decides_once_on_a_retriever(database: Database) -> None:
     with database.write() as session:
         add(session, 0)
         found = queries.retriever_of_round(session, 0)
         assert found is not None
         assert (found.promoted, found.gate, found.index_after, found.pruned_at) == (None, None, None, None)
         assert queries.retriever_of_round(session, 1) is None
-        judge(session, 0)
+        decide(session, 0)
         found = queries.retriever_of_round(session, 0)
         assert found is not None
         assert (found.promoted, found.gate, found.index_before, found.index_after) == (True, NUMBERS, "one", "two")
-    for again in (add, judge):
+    for again in (add, decide):
         with pytest.raises(Conflict, match="round 0 has"), database.write() as session:
             again(session, 0)
 
@@ -76,7 +76,7 @@ def test_a_retriever_is_stored_unjudged_and_then_judged_once(database: Database)
         "UPDATE retrievers SET round_number = 9",  # of no round
     ],
 )
-def test_a_retriever_that_makes_no_sense_is_refused(database: Database, statement: str) -> None:
+def test_a_retriever_that_breaks_an_invariant_is_refused(database: Database, statement: str) -> None:
     with database.write() as session:
         add(session, 0)
     values = {"yes": True} if ":yes" in statement else {}
@@ -84,7 +84,7 @@ def test_a_retriever_that_makes_no_sense_is_refused(database: Database, statemen
         session.execute(text(statement), values)
 
 
-def test_retrievers_are_told_oldest_first_and_without_reverted_rounds_if_asked(database: Database) -> None:
+def test_retrievers_are_listed_oldest_first_with_or_without_reverted_rounds(database: Database) -> None:
     with database.write() as session:
         numbers = [played(session, promoted=True) for _ in range(3)]
         store.revert(session, numbers[1])
@@ -92,7 +92,7 @@ def test_retrievers_are_told_oldest_first_and_without_reverted_rounds_if_asked(d
         assert [row.round_number for row in queries.retrievers(session, reverted=False)] == numbers[:1]
 
 
-def test_pruning_keeps_promoted_ones_and_that_of_the_open_round(database: Database) -> None:
+def test_pruning_keeps_promoted_retrievers_and_that_of_the_open_round(database: Database) -> None:
     with database.write() as session:
         refused, used = played(session, promoted=False), played(session, promoted=True)
         undone = played(session, promoted=True)
@@ -105,7 +105,7 @@ def test_pruning_keeps_promoted_ones_and_that_of_the_open_round(database: Databa
         assert left == {used, running}
 
 
-def test_pruning_keeps_what_is_in_use_whatever_became_of_it(database: Database) -> None:
+def test_pruning_keeps_every_retriever_in_use(database: Database) -> None:
     with database.write() as session:
         refused, undone = played(session, promoted=False), played(session, promoted=True)
         store.revert(session, undone)
