@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeler.core.errors import StudioError
-from labeler.core.files import alone, atomic_write
+from labeler.core.files import atomic_write, folder_lock
 from labeler.review.studio.server import installer, processes
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def start(workspace: Path, *, port: int | None = None, patience: float = START_S
     """
     folder = workspace.absolute() / FOLDER
     _make_folder(folder)
-    with alone(folder, lambda: _busy(folder)):
+    with folder_lock(folder, lambda: _busy(folder)):
         found, before = processes.find(folder), _state(folder)
         known = before[0] if before else _port_of(found)
         if found is not None and known is not None and port in (None, known):
@@ -122,7 +122,7 @@ def stop(workspace: Path) -> int | None:
     folder = workspace.absolute() / FOLDER
     if not folder.is_dir():
         return None
-    with alone(folder, lambda: _busy(folder)):
+    with folder_lock(folder, lambda: _busy(folder)):
         found = processes.find(folder)
         if found is not None:
             processes.end(found)
