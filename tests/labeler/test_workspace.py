@@ -1,4 +1,4 @@
-"""Workspaces: found, made, opened, and worked on by one process at a time."""
+"""Workspaces: find, create and open one; one process at a time."""
 
 from __future__ import annotations
 
