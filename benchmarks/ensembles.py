@@ -125,9 +125,8 @@ def _student(work: Path, data: Path, vote: Ensemble, teachers: Sequence[Reader],
     examples = [*training_examples(data), *_pseudo(vote, asked)]
     config = replace(CONFIG, **(PHASES | ({"epochs": 1.0, "gold_epochs": 1.0} if options.smoke else {})))
     began = time.process_time()
-    train(
-        examples, start=minilm(), config=config, seed=0, folder=work / "student", teachers=teachers, teach_trusted=False
-    )
+    options_of_teachers = {"teachers": teachers, "distill_human_labelled": False}
+    train(examples, start=minilm(), config=config, seed=0, folder=work / "student", **options_of_teachers)
     print(f"student of {len(examples)} questions: {time.process_time() - began:.0f} CPU s", flush=True)
     return work / "student"
 

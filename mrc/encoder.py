@@ -124,8 +124,8 @@ def attention_for(config: Any, device: torch.device) -> str | None:
     """How an encoder of this configuration attends, "packed" or "eager"; None leaves it to transformers.
 
     On a CPU plain products in small sorted batches are faster than the fused kernel; rows without padding
-    (mrc.read.model.attention) are faster still, where the encoder is of a kind known to take them and wide enough for its
-    products to cost more than the calls.
+    (mrc.read.model.attention) are faster still, where the encoder is of a kind known to take them and wide enough for
+    its products to cost more than the calls.
     """
     if device.type != "cpu":
         return None

@@ -33,9 +33,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A retrieved passage. `rank` counts from 0; `score` is the one ranked by; a part not used is None.
+    """A retrieved passage. `rank` counts from 0; passages are ranked by `score`; unused component scores are None.
 
-    Hits that have a `rerank` stand first, ranked by it; their `score` is what the lists gave them before.
+    Hits with a `rerank` score come first, ranked by it; their `score` is that of the retrieval before.
     """
 
     passage_id: str
@@ -66,7 +66,8 @@ class Answer:
 class Prediction:
     """A reader's ranked answers to one question; empty `answers` when no passage was found.
 
-    `null_score` is the mass of "not in these passages". `features` feed the calibrator (names in mrc.calibration.calibrate).
+    `null_score` is the mass of "not in these passages". `features` are inputs of the calibrator
+    (mrc.calibration.features).
     """
 
     question_id: str

@@ -34,7 +34,7 @@ def check_training(runtime: Runtime, start: str) -> None:
             morphemes.check_wordpiece(load_tokenizer(runtime.located(start)))
     if train.exact_match_features == "morphemes":
         morphemes.check_kiwi("train.exact_match_features = morphemes")
-    distributed.processes(train, device=runtime.device)
+    distributed.process_count(train, device=runtime.device)
 
 
 def _has_dev(runtime: Runtime) -> bool:

@@ -1,5 +1,7 @@
-"""The reader: windows, training and prediction. Settings come from here without loading torch; the rest is imported
-from its module (`mrc.read.model.reader.Reader`, `mrc.read.train.trainer.train`, `mrc.read.model.builtin.build_builtin`)."""
+"""The reader: windows, networks, training and prediction.
+
+This package exports settings, without loading torch; import other names from their modules (`mrc.read.model.Reader`,
+`mrc.read.train.trainer.train`, `mrc.read.model.builtin.build_builtin`)."""
 
 from mrc.read.config import BuiltinConfig, ReadConfig, WindowConfig
 from mrc.read.train_config import (

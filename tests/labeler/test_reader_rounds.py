@@ -485,7 +485,7 @@ def test_with_a_weight_of_distillation_the_student_learns_from_the_rounds_own_te
     number = machine.run(runtime, reviewer="none", until="labelled").round.number
     distilling = under(runtime, train={"distill_weight": 0.5})
     given = trained_with(distilling, monkeypatch, number)
-    assert not given["teach_trusted"], "it was trained on the labels of people"
+    assert not given["distill_human_labelled"], "it was trained on the labels of people"
     (teacher,) = given["teachers"]
     assert teacher.fingerprint == runtime.reader(runtime.best_model()).fingerprint
 
@@ -495,7 +495,7 @@ def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: 
     named = under(runtime, train={"distill_weight": 0.5, "teachers": ("other", str(other))})
     given = trained_with(named, monkeypatch, 0)
     assert [each.fingerprint for each in given["teachers"]] == [runtime.reader(runtime.best_model()).fingerprint] * 2
-    assert given["teach_trusted"]
+    assert given["distill_human_labelled"]
 
 
 def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(runtime: Runtime) -> None:

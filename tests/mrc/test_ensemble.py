@@ -16,7 +16,7 @@ from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, read_groups
 from mrc.types import Answer, Passage
 from tests.mrc import tiny
-from tests.mrc.drawn import Drawn
+from tests.mrc.random_network import RandomNetwork
 
 CONFIG = ReadConfig(max_seq_length=128, doc_stride=16, max_answer_length=4, n_best_size=5, chunk_size=2)
 TEXTS = (
@@ -53,7 +53,7 @@ def read(reader, groups=GROUPS, config=CONFIG, **options):
     return list(reader.read(groups, config=config, normalize=str.lower, **options))
 
 
-class Windowed(Drawn):
+class Windowed(RandomNetwork):
     """Pairs whose end lies past the window cannot be, as a biaffine head says."""
 
     def window(self, ids, band):
@@ -106,13 +106,13 @@ def test_averaged_logits_are_the_mean_of_the_members(readers, monkeypatch):
 def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers):
     windower = readers[0].windower
 
-    class Mean(Drawn):
+    class Mean(RandomNetwork):
         def window(self, ids, band):
-            biaffine, plain = (Drawn(windower, seed).window(ids, band) for seed in (1, 2))
+            biaffine, plain = (RandomNetwork(windower, seed).window(ids, band) for seed in (1, 2))
             plain[2:] = 0
             return (biaffine + 3 * plain) / 4
 
-    members = [Drawn(windower, 1, biaffine=True), Drawn(windower, 2)]
+    members = [RandomNetwork(windower, 1, biaffine=True), RandomNetwork(windower, 2)]
     for order in (slice(None), slice(None, None, -1)):
         ensemble = Ensemble(members[order], vote="logits", weights=(1, 3)[order])
         same(
@@ -137,7 +137,7 @@ def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
     # The marginals of a head whose pair term is 0 are those of its starts and ends: it votes as without the term.
     windower = readers[0].windower
 
-    class Unpaired(Drawn):
+    class Unpaired(RandomNetwork):
         def window(self, ids, band):
             logits = super().window(ids, band)
             logits[2:] = 0
@@ -146,7 +146,7 @@ def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
     group = [Group("Who?", (Passage("p", "Mira Oland"),))]
     config = replace(CONFIG, n_best_size=50)
     (found,) = read(Ensemble([Unpaired(windower, 1, biaffine=True)]), group, config)
-    (plain,) = read_groups(Drawn(windower, 1), group, config=config, normalize=str.lower)
+    (plain,) = read_groups(RandomNetwork(windower, 1), group, config=config, normalize=str.lower)
     assert sum(answer.score for answer in found.answers) + found.null_score == pytest.approx(1)
     assert found.answers[0].text == plain.answers[0].text
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.read.config import WindowConfig
-from mrc.read.data.targets import soft_spans
+from mrc.read.data.targets import overlapping_spans
 from mrc.read.data.windows import Windower
 from mrc.read.model.heads import Scores
 from mrc.read.train.losses import distillation, question_losses, span_scores, weighted_sum
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, batch_of, example, impossible, scores_for
+from tests.mrc.training import CONFIG, batch_of, example, impossible, scores_for
 
 DISTRACTOR = "The mill stands in Tarn."
 LONG = "mill " * 60 + "Tarn " + "mill " * 60
@@ -116,7 +116,7 @@ def tokens(text):
 def test_shares_of_near_misses_sum_to_1_and_the_right_span_is_none(first, more):
     passage = tokens("Mira Oland founded the mill of Tarn in 1893. " * 4)
     gold = (first, min(first + more, len(passage.ids) - 1))
-    spans, share = soft_spans(passage, gold)
+    spans, share = overlapping_spans(passage, gold)
     assert spans.shape == (len(share), 2)
     if len(share):
         assert share.sum() == pytest.approx(1)
@@ -128,7 +128,7 @@ def test_a_span_one_character_off_gets_more_than_one_five_off():
     passage = tokens("the mill of Tarn , 1893")
     words = {passage_word: number for number, passage_word in enumerate(("the", "mill", "of", "tarn", ",", "1893"))}
     assert len(passage.ids) == len(words)
-    spans, share = soft_spans(passage, (words["the"], words["tarn"]))
+    spans, share = overlapping_spans(passage, (words["the"], words["tarn"]))
     found = dict(zip(map(tuple, spans.tolist()), share, strict=True))
     gold, plus_comma, plus_year = 16, 2, 7  # characters: "the mill of Tarn"; " ,"; " , 1893"
     ratio = ((2 * gold / (2 * gold + plus_comma)) / (2 * gold / (2 * gold + plus_year))) ** 4
@@ -143,16 +143,16 @@ def test_near_misses_take_their_share_of_the_target_and_0_takes_nothing(rank):
     scores = scores_for(batch, seed=1, rank=rank)
     old = losses(scores, plain)
     assert torch.equal(losses(scores, plain, soft_spans=0.0), old)
-    assert len(plain.near) == 0 < len(batch.near)
+    assert len(plain.soft_spans) == 0 < len(batch.soft_spans)
     found = losses(scores, batch, soft_spans=0.2)
     for number, rows in enumerate(batch.rows()):
-        mine = (batch.near[:, 0] >= rows.start) & (batch.near[:, 0] < rows.stop)
+        mine = (batch.soft_spans[:, 0] >= rows.start) & (batch.soft_spans[:, 0] < rows.stop)
         if not mine.any():
             assert float(found[number]) == pytest.approx(float(old[number]))
             continue
-        assert batch.near_share[mine].sum() == pytest.approx(1)
+        assert batch.soft_span_shares[mine].sum() == pytest.approx(1)
         expected = 0.8 * float(old[number])
-        for (row, first, more), share in zip(batch.near[mine], batch.near_share[mine], strict=True):
+        for (row, first, more), share in zip(batch.soft_spans[mine], batch.soft_span_shares[mine], strict=True):
             if rank:
                 spans, nulls = spans_of(batch, scores, rows)
                 total = math.log(sum(map(math.exp, [*spans.values(), *nulls.values()])))
@@ -174,9 +174,9 @@ def believed(batch, scores, temperature):
         for rows in batch.rows():
             mass[rows] /= mass[rows].sum()
         sides.append(mass)
-    from mrc.read.data.batches import Soft
+    from mrc.read.data.batches import SoftTargets
 
-    return replace(batch, soft=Soft(*sides, np.ones(len(batch.sizes), dtype=bool)))
+    return replace(batch, soft_targets=SoftTargets(*sides, np.ones(len(batch.sizes), dtype=bool)))
 
 
 def test_a_teacher_who_says_the_same_teaches_nothing():
@@ -205,7 +205,7 @@ def test_only_questions_that_teachers_have_read_are_taught():
     (batch,) = batch_of([example(0), example(3)])
     scores, other = scores_for(batch, seed=5), scores_for(batch, seed=6)
     soft = believed(batch, other, 2.0)
-    half = replace(soft, soft=replace(soft.soft, trained_on=np.array([True, False])))
+    half = replace(soft, soft_targets=replace(soft.soft_targets, has_teacher=np.array([True, False])))
     plain, found = losses(scores, batch), losses(scores, half, distill_weight=0.25)
     divergence = distillation(scores, half, temperature=2.0).detach()
     assert float(found[1]) == pytest.approx(float(plain[1]))
@@ -223,7 +223,7 @@ def test_a_joint_student_is_compared_by_the_starts_and_ends_of_its_spans():
     )
     total = sum(map(math.exp, [*spans.values(), *nulls.values()]))
     expected = 0.0
-    for side, target in ((1, taught.soft.start), (2, taught.soft.end)):
+    for side, target in ((1, taught.soft_targets.start), (2, taught.soft_targets.end)):
         mass = np.zeros(target.shape)
         for span, value in spans.items():
             mass[span[0], span[side]] += math.exp(value) / total

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrc.read.data.masking import SWAPPED, noisy
+from mrc.read.data.masking import REPLACED, mask_words
 from mrc.read.train_config import TrainConfig
-from tests.mrc.lessons import changed
+from tests.mrc.training import changed
 
 MASK = 4
 
@@ -41,7 +41,7 @@ def test_answer_special_and_padding_positions_never_change(seed, rows, length, s
     ids, masks = layout(rng, rows, length)
     config = changed(TrainConfig(), token_masking=shares[0], span_masking=shares[1], question_dropout=shares[2])
     before = ids.copy()
-    found = noisy(ids, **masks, config=config, mask_id=MASK, rng=rng)
+    found = mask_words(ids, **masks, config=config, mask_id=MASK, rng=rng)
     fixed = masks["answer"] | ~(masks["passage"] | masks["question"])
     np.testing.assert_array_equal(found[fixed], ids[fixed])
     np.testing.assert_array_equal(ids, before)
@@ -64,7 +64,7 @@ def words_of(mask, word_start):
 def test_words_are_hidden_whole_and_a_word_with_the_answer_stays(seed, option):
     rng = np.random.default_rng(seed)
     ids, masks = layout(rng, 1, 60)
-    found = noisy(ids, **masks, config=changed(TrainConfig(), **{option: 0.5}), mask_id=-1, rng=rng)
+    found = mask_words(ids, **masks, config=changed(TrainConfig(), **{option: 0.5}), mask_id=-1, rng=rng)
     rows = {name: mask[0] for name, mask in masks.items()}
     side, other = ("question", "passage") if option == "question_dropout" else ("passage", "question")
     np.testing.assert_array_equal(found[0][rows[other]], ids[0][rows[other]])
@@ -93,7 +93,7 @@ def long_passage():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_share_of_hidden_words_is_the_one_asked_for(option, side, seed):
     ids, masks = long_passage()
-    found = noisy(
+    found = mask_words(
         ids, **masks, config=changed(TrainConfig(), **{option: 0.15}), mask_id=-1, rng=np.random.default_rng(seed)
     )
     words = masks[side].sum()
@@ -101,13 +101,13 @@ def test_the_share_of_hidden_words_is_the_one_asked_for(option, side, seed):
     assert (found != ids).sum() / words == pytest.approx(0.15, abs=spread)
     hidden = (found != ids).sum()
     masked = (found == -1).sum() / hidden
-    assert masked == pytest.approx(1 - SWAPPED, abs=4 * np.sqrt(SWAPPED * (1 - SWAPPED) / hidden))
+    assert masked == pytest.approx(1 - REPLACED, abs=4 * np.sqrt(REPLACED * (1 - REPLACED) / hidden))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_runs_hide_the_share_asked_for_and_are_longer_than_single_words(seed):
     ids, masks = long_passage()
-    found = noisy(
+    found = mask_words(
         ids, **masks, config=changed(TrainConfig(), span_masking=0.15), mask_id=-1, rng=np.random.default_rng(seed)
     )
     hidden = (found != ids)[masks["passage"]]
@@ -120,10 +120,10 @@ def test_runs_hide_the_share_asked_for_and_are_longer_than_single_words(seed):
 def test_equal_seeds_give_equal_bits_and_no_noise_draws_nothing():
     ids, masks = long_passage()
     config = changed(TrainConfig(), token_masking=0.1, span_masking=0.1, question_dropout=0.1)
-    twice = [noisy(ids, **masks, config=config, mask_id=-1, rng=np.random.default_rng([7, 3])) for _ in range(2)]
+    twice = [mask_words(ids, **masks, config=config, mask_id=-1, rng=np.random.default_rng([7, 3])) for _ in range(2)]
     np.testing.assert_array_equal(*twice)
     rng = np.random.default_rng(0)
-    assert noisy(ids, **masks, config=TrainConfig(), mask_id=-1, rng=rng) is ids
+    assert mask_words(ids, **masks, config=TrainConfig(), mask_id=-1, rng=rng) is ids
     assert rng.random() == np.random.default_rng(0).random()
 
 
@@ -134,5 +134,5 @@ def test_a_question_keeps_a_word():
     config = TrainConfig(question_dropout=0.99)
     masks = {"passage": passage, "question": question, "answer": passage, "word_start": question | passage}
     for seed in range(20):
-        found = noisy(ids, **masks, config=config, mask_id=MASK, rng=np.random.default_rng(seed))
+        found = mask_words(ids, **masks, config=config, mask_id=MASK, rng=np.random.default_rng(seed))
         assert (found[question] == ids[question]).any()

@@ -511,7 +511,7 @@ def test_a_reader_and_its_network_are_shown_in_one_line(folder):
 
 
 def test_the_package_of_models_offers_the_reader_without_loading_torch():
-    code = "import sys, mrc.read.model; assert 'torch' not in sys.modules; from mrc.read.model import Reader; print(Reader)"
+    code = "import sys, mrc.read.model as model; assert 'torch' not in sys.modules; print(model.Reader)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "mrc.read.model.reader.Reader" in done.stdout
 

@@ -12,22 +12,22 @@ from safetensors.torch import load_file
 from mrc.encoder import load_tokenizer
 from mrc.errors import DataError, OutOfMemory, TrainingDiverged
 from mrc.read.config import BuiltinConfig
-from mrc.read.data.batches import micro_batches, with_noise
-from mrc.read.data.tokenized import prepare
+from mrc.read.data.batches import masked_words, micro_batches
+from mrc.read.data.tokenized import tokenize_examples
 from mrc.read.data.windows import Windower
 from mrc.read.model import network
 from mrc.read.model.builtin import build_builtin
 from mrc.read.model.network import SpanModel, load_model
 from mrc.read.model.reader import Reader, windower_of
 from mrc.read.train import dev, loop, update
-from mrc.read.train.dev import Best
-from mrc.read.train.losses import FORBIDDEN
-from mrc.read.train.rl import Reward
+from mrc.read.train.dev import DevScore
+from mrc.read.train.losses import EXCLUDED
+from mrc.read.train.rl import RlRewards
 from mrc.read.train.schedule import balanced
 from mrc.read.train.trainer import train
 from mrc.read.train_config import DevExample, TrainingExample
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, changed, example, impossible
+from tests.mrc.training import CONFIG, changed, example, impossible
 
 EXAMPLES = [example(number) for number in range(8)]
 ALL = changed(
@@ -132,7 +132,7 @@ def plain_training(start, examples, *, seed):
         scores, losses = model(*inputs), []
         for logits, found in zip((scores.start, scores.end), right, strict=True):
             sums = [
-                torch.split(logits.masked_fill(~mask, FORBIDDEN).logsumexp(dim=1), sizes) for mask in (allowed, found)
+                torch.split(logits.masked_fill(~mask, EXCLUDED).logsumexp(dim=1), sizes) for mask in (allowed, found)
             ]
             losses.append(torch.stack([a.logsumexp(dim=0) - b.logsumexp(dim=0) for a, b in zip(*sums, strict=True)]))
         (((losses[0] + losses[1]) / 2 * weights).sum() / 3).backward()
@@ -204,11 +204,11 @@ def test_each_option_changes_what_is_learnt(change, start, tmp_path):
 def test_noise_stays_away_from_the_answer_and_does_not_depend_on_how_an_update_is_cut():
     config = changed(CONFIG, token_masking=0.6, span_masking=0.4, question_dropout=0.5)
     windower = Windower(tiny.wordpiece())
-    items, _, _ = prepare([*EXAMPLES, impossible(9)], windower, config)
+    items, _, _ = tokenize_examples([*EXAMPLES, impossible(9)], windower, config)
 
     def noised(budget):
         for batch in micro_batches(items, windower, config, budget=budget):
-            noise = with_noise(batch, config, mask_id=windower.mask_id, rng_of=np.random.default_rng)
+            noise = masked_words(batch, config, mask_id=windower.mask_id, rng_of=np.random.default_rng)
             for member, rows in zip(batch.members, batch.rows(), strict=True):
                 length = int(batch.batch.attention[rows].sum(axis=1).max())
                 yield member, (batch.batch.ids[rows, :length], noise.batch.ids[rows, :length], batch, rows.start)
@@ -223,8 +223,8 @@ def test_noise_stays_away_from_the_answer_and_does_not_depend_on_how_an_update_i
 
 def test_the_later_phases_read_without_noise_and_the_last_without_dropout(start, tmp_path, monkeypatch):
     seen = []
-    noise, losses = update.with_noise, update.question_losses
-    monkeypatch.setattr(update, "with_noise", lambda *args, **more: seen.append("noise") or noise(*args, **more))
+    noise, losses = update.masked_words, update.question_losses
+    monkeypatch.setattr(update, "masked_words", lambda *args, **more: seen.append("noise") or noise(*args, **more))
     monkeypatch.setattr(update, "question_losses", lambda *args: seen.append("read") or losses(*args))
     forward = SpanModel.forward
     monkeypatch.setattr(
@@ -240,9 +240,9 @@ def test_the_reward_is_a_share_of_the_loss_and_as_many_spans_are_drawn_as_asked(
 
     def rewarded(scores, batch, *, samples, **more):
         asked.append(samples)
-        return scores.start.sum(dim=1) * 0 + 10, [Reward(0.5, 0.5)] * len(batch.sizes)
+        return scores.start.sum(dim=1) * 0 + 10, [RlRewards(0.5, 0.5)] * len(batch.sizes)
 
-    monkeypatch.setattr(update, "reward_losses", rewarded)
+    monkeypatch.setattr(update, "rl_losses", rewarded)
     monkeypatch.setattr(update, "question_losses", lambda scores, *_: scores.start.sum(dim=1) * 0 + 2)
     config = changed(CONFIG, max_steps=1, batch_size=8, rl_epochs=1, rl_weight=0.05, rl_samples=7)
     run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: told.append(loss))
@@ -380,14 +380,14 @@ PATIENT = changed(
 def test_a_main_phase_that_gets_no_better_is_cut_short_and_the_later_ones_go_on_from_its_best(
     start, tmp_path, monkeypatch
 ):
-    began, gradients = {}, update.gradients
+    began, gradients = {}, update.compute_gradients
 
     def watched(model, ctx, step, **more):
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         began.setdefault(ctx.plan.updates[step].phase, weights)
         return gradients(model, ctx, step, **more)
 
-    monkeypatch.setattr(update, "gradients", watched)
+    monkeypatch.setattr(update, "compute_gradients", watched)
     told = []
     found = run(start, tmp_path / "reader", config=PATIENT, dev=UNHEARD, progress=lambda *each: told.append(each[:2]))
     assert told == [(step, 44) for step in (*range(1, 7), *range(41, 45))]  # evaluated after 2, 4, 6 of 40
@@ -403,7 +403,7 @@ def test_a_main_phase_that_gets_no_better_is_cut_short_and_the_later_ones_go_on_
 
 def test_a_later_phase_that_dev_likes_is_what_is_saved(start, tmp_path, monkeypatch):
     likes = {2: 0.5, 8: 0.9}  # the gold phase ends with the eighth update
-    monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: Best(step, likes.get(step, 0.1), 0.0))
+    monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: DevScore(step, likes.get(step, 0.1), 0.0))
     found = run(start, tmp_path / "reader", config=PATIENT, dev=UNHEARD)
     assert json.loads((found.folder / "training.json").read_text())["best"]["step"] == 8
 
@@ -415,7 +415,7 @@ def test_a_training_cut_short_and_killed_anywhere_ends_in_the_same_bits(after, s
         7: 0.7,
         10: 0.9,
     }  # the seventh update's weights take the place of those that were gone on from
-    monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: Best(step, likes.get(step, 0.1), 0.0))
+    monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: DevScore(step, likes.get(step, 0.1), 0.0))
     config = replace(PATIENT, gold_epochs=2, evaluate_every=0.5, early_stopping_patience=4, checkpoint_every=4)
     whole = run(start, tmp_path / "whole", config=config, dev=UNHEARD)
     assert json.loads((whole.folder / "training.json").read_text())["best"]["step"] == 10

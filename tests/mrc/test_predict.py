@@ -19,7 +19,7 @@ from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, read_groups, read_masses
 from mrc.types import Passage
 from tests.mrc import tiny
-from tests.mrc.drawn import Drawn
+from tests.mrc.random_network import RandomNetwork
 
 CONFIG = ReadConfig(max_seq_length=64, doc_stride=16, max_answer_length=4, n_best_size=5, chunk_size=2)
 TEXTS = ("Mira Oland founded the mill of Tarn in 1893. ", "한빛 학당은 1921년에 문을 열었다. ", "the mill " * 70, "")
@@ -166,7 +166,7 @@ def test_answers_are_those_of_an_exhaustive_search_over_all_windows_of_all_passa
     windower = WINDOWERS["bert"]
     config = ReadConfig(max_seq_length=40, doc_stride=8, max_answer_length=longest, n_best_size=7)
     group = Group("Who founded the mill?", tuple(Passage(f"p{n}", " ".join(words)) for n, words in enumerate(texts)))
-    network = Drawn(windower, seed, biaffine=biaffine)
+    network = RandomNetwork(windower, seed, biaffine=biaffine)
     (found,) = ranked(network, [group], config)
     answers, null = searched(network, group, config, biaffine=biaffine)
     assert found.null_score == pytest.approx(null)
@@ -190,7 +190,7 @@ def windowers(reader):
 
 
 def test_a_larger_pool_needs_no_more_memory(reader):
-    class Zeros(Drawn):
+    class Zeros(RandomNetwork):
         def stream(self, batches, *, band):
             for batch in batches:
                 zeros = np.zeros(batch.ids.shape, np.float32)
@@ -217,7 +217,7 @@ ALWAYS = StoppingRule((-1.0, -1.0, -1.0), risk=0.5, questions=0, changed=0, pass
 
 def test_a_rule_that_never_stops_gives_the_same_answers_in_waves(reader):
     groups = [group(number) for number in range(9)]
-    network = Drawn(reader.windower, 3)
+    network = RandomNetwork(reader.windower, 3)
     assert ranked(network, groups) == list(
         read_groups(network, groups, config=CONFIG, normalize=str.lower, stopping=NEVER)
     )
@@ -225,7 +225,7 @@ def test_a_rule_that_never_stops_gives_the_same_answers_in_waves(reader):
 
 def test_a_rule_that_stops_reads_what_a_shorter_list_would_have_held(reader):
     groups = [group(number) for number in range(9)]
-    network = Drawn(reader.windower, 3)
+    network = RandomNetwork(reader.windower, 3)
     found = list(read_groups(network, groups, config=CONFIG, normalize=str.lower, stopping=ALWAYS))
     assert [answers.read for answers in found] == [min(1, number % 5) for number in range(9)]
     assert found == ranked(network, [replace(one, passages=one.passages[:1]) for one in groups])
@@ -235,14 +235,14 @@ def test_a_question_of_more_passages_than_the_rule_was_fitted_on_is_read_whole(r
     of_three = replace(ALWAYS, thresholds=(-1.0, -1.0))
     passages = tuple(Passage(f"p{rank}", TEXTS[rank % 2]) for rank in range(5))
     groups = [Group("Who?", passages[:count]) for count in range(6)]
-    network = Drawn(reader.windower, 3)
+    network = RandomNetwork(reader.windower, 3)
     found = list(read_groups(network, groups, config=CONFIG, normalize=str.lower, stopping=of_three))
     assert [answers.read for answers in found] == [0, 1, 1, 1, 4, 5]
     assert found[4:] == ranked(network, groups[4:])
 
 
 def test_masses_are_those_of_reading_ever_more_passages(reader):
-    network = Drawn(reader.windower, 5)
+    network = RandomNetwork(reader.windower, 5)
     config = replace(CONFIG, n_best_size=50)
     groups = [group(number) for number in range(1, 5)]
     for one, held in zip(groups, read_masses(network, groups, config=config, normalize=str.lower), strict=True):
@@ -261,7 +261,7 @@ def test_spans_are_moved_before_equal_texts_merge(reader):
         return (passage.text.index("mill"), end) if end == len(passage.text) else (start, end)
 
     config = replace(CONFIG, n_best_size=50)
-    network = Drawn(reader.windower, 1)
+    network = RandomNetwork(reader.windower, 1)
     (plain,) = ranked(network, [Group("Who?", passages)], config)
     (moved,) = read_groups(
         network, [Group("Who?", passages)], config=config, normalize=str.lower, refine=without_first_word
@@ -275,7 +275,7 @@ def test_spans_are_moved_before_equal_texts_merge(reader):
         assert text[answer.start : answer.end] == answer.text
 
 
-class Cramped(Drawn):
+class Cramped(RandomNetwork):
     """Runs out of memory for batches of more than so many tokens."""
 
     def __init__(self, windower, room, error):
@@ -296,7 +296,7 @@ class Ahead(Cramped):
         for batch in (taken := list(batches)):
             if batch.ids.size > self._room:
                 raise self._error
-        yield from Drawn.stream(self, taken, band=band)
+        yield from RandomNetwork.stream(self, taken, band=band)
 
 
 NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 9 bytes")
@@ -307,7 +307,7 @@ def test_the_batch_that_did_not_fit_may_be_one_taken_ahead(reader, caplog):
     long, short = Passage("long", "the mill " * 27), Passage("short", TEXTS[0])
     groups = [Group("Who?", (passage,)) for passage in (long, *[short] * 6)]
     config = replace(CONFIG, chunk_size=10, batch_tokens=100)
-    expected = Drawn(reader.windower, 3)
+    expected = RandomNetwork(reader.windower, 3)
     answers = ranked(expected, groups, config)
     sizes = [rows * width for rows, width in expected.batches]
     assert (expected.batches[0], sizes[1] > 64) == ((1, 64), True)
@@ -325,7 +325,7 @@ def test_where_memory_runs_out_batches_are_halved_once_and_for_all(reader, caplo
     network = Cramped(reader.windower, 300, error)
     with caplog.at_level(logging.WARNING):
         found = ranked(network, groups, config)
-    assert found == ranked(Drawn(reader.windower, 3), groups, config)
+    assert found == ranked(RandomNetwork(reader.windower, 3), groups, config)
     halvings = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
     assert (
         len(halvings) == 2

@@ -7,7 +7,7 @@ import pytest
 
 from mrc.read.train.schedule import plan
 from mrc.read.train_config import TrainConfig
-from tests.mrc.lessons import changed
+from tests.mrc.training import changed
 
 CONFIG = TrainConfig(max_steps=6, batch_size=8)
 

@@ -15,7 +15,7 @@ from mrc.read.train.teacher import soft_targets
 from mrc.read.train.trainer import train
 from mrc.read.train_config import TrainConfig, TrainingExample
 from tests.mrc import tiny
-from tests.mrc.drawn import Drawn
+from tests.mrc.random_network import RandomNetwork
 
 CONFIG = ReadConfig(max_seq_length=48, doc_stride=12, max_answer_length=4, chunk_size=2)
 TEXTS = st.text(st.sampled_from("Mira Oland1893. 한빛학당은\u3000👩‍🚀 é"), max_size=90)
@@ -121,7 +121,7 @@ def test_a_joint_head_teaches_the_marginals_of_its_spans(readers):
 def test_a_joint_head_teaches_marginals_over_all_windows_of_a_passage(readers):
     windower = readers["bert"].windower
     context = "the mill of Tarn " * 12
-    network = Drawn(windower, 0, biaffine=True)
+    network = RandomNetwork(windower, 0, biaffine=True)
     (question,) = windower.questions(["Who?"], max_seq_length=48)
     (tokens,) = windower.passages([context])
     windows = windower.windows(question, tokens, max_seq_length=48, doc_stride=12)

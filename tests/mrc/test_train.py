@@ -15,7 +15,7 @@ from mrc.read.model.reader import Reader, model_hash
 from mrc.read.train.trainer import train
 from mrc.read.train_config import HEADS, TrainConfig, TrainingExample
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, batch_of, example
+from tests.mrc.training import CONFIG, batch_of, example
 
 READ = ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8)
 EXAMPLES = [example(number) for number in range(8)]

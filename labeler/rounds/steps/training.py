@@ -88,7 +88,7 @@ def train_reader(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *
             progress=progress,
             dev=early_stopping_examples(runtime),
             teachers=teachers(runtime, row),
-            teach_trusted=bool(runtime.config.train.teachers),
+            distill_human_labelled=bool(runtime.config.train.teachers),
             shares=pool_shares(runtime, row),
             metric=runtime.metric,
             device=runtime.device,

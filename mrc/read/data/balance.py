@@ -1,7 +1,7 @@
-"""Keeping the mix of question types and answer lengths: weights of examples, and repeats of rare human labels.
+"""Balanced strata of question type and answer length: weights of examples, and repeats of rare human labels.
 
-A reader sure of some kinds of questions alone would be taught these alone by its own labels; weights keep the share of
-every kind what it should be. Labels by people are repeated where a kind is rare, a reader's own never.
+A reader that is confident only on some strata would train on these alone through its pseudo-labels; weights restore the
+share of every stratum. Human labels of rare strata are repeated, pseudo-labels never.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-LENGTHS: Final = ((0, "none"), (1, "1"), (3, "2-3"), (7, "4-7"))  # most words of an answer, and the name
+LENGTHS: Final = ((0, "none"), (1, "1"), (3, "2-3"), (7, "4-7"))  # largest number of words, name of the class
 LONGER: Final = "8+"
 
 
 def strata(questions: Sequence[str], lengths: Sequence[int]) -> list[str]:
-    """For each question its kind: the type of question and the length of the answer in words, 0 where there is none."""
+    """The stratum of each question: its type and the length class of its answer; `lengths` in words, 0 for none."""
     return [f"{question_type(asked)} {_length(words)}" for asked, words in zip(questions, lengths, strict=True)]
 
 
@@ -41,19 +41,19 @@ def weights(
     low: float = 0.5,
     high: float = 3.0,
 ) -> Floats:
-    """(N,) weights by which the kinds `own` of N examples get the shares `wanted`.
+    """Weights (N,) that give the strata `own` of N examples the shares `wanted`.
 
-    An example counts as much as `counts` (N,) says, and as many times as `often` (N,) says: each once, without them.
-    Its weight times its number of times is in `low`-`high`; where none is at a bound, the weighted shares are the
-    wanted ones. A kind that is not wanted gets `low`; but where no question without an answer is wanted, as of a reader
-    that always answers, those weigh 1 and take no part.
+    An example counts `counts` (N,), default 1, and occurs `often` (N,) times, default once. Its weight times its number
+    of occurrences is in `low`-`high`; where none is at a bound, the weighted shares are the wanted ones. A stratum that
+    is not wanted gets `low`. Where no stratum without answer is wanted, as of a reader that always answers, examples
+    without answer have weight 1 and do not count.
     """
-    silent = not any(_is_none(kind) for kind in wanted)
+    always_answers = not any(_is_none(kind) for kind in wanted)
     times = np.ones(len(own)) if often is None else often.astype(np.float64)
     masses = times if counts is None else times * counts
     held: Counter[str] = Counter()
     for kind, mass in zip(own, masses.tolist(), strict=True):
-        if not (silent and _is_none(kind)):
+        if not (always_answers and _is_none(kind)):
             held[kind] += mass
     scale = sum(held.values()) / (sum(wanted.values()) or 1.0)
     ratios = [wanted.get(kind, 0.0) * scale / held[kind] if kind in held else 1.0 for kind in own]
@@ -66,9 +66,9 @@ def _is_none(kind: str) -> bool:
 
 
 def repeats(own: Sequence[str], human: Bools, *, most: int = 3) -> Ints:
-    """(N,) how often each example comes in an epoch: rare kinds of human labels up to `most` times, the others once.
+    """How often each example occurs in an epoch (N,): human labels of rare strata up to `most` times, others once.
 
-    A kind is rare below the mean number of human labels of a kind, and comes as often as brings it nearest to that.
+    A stratum is rare with fewer human labels than the mean of all strata, and is repeated to come closest to that mean.
     """
     counts = Counter(kind for kind, by_human in zip(own, human, strict=True) if by_human)
     if not counts:

@@ -1,4 +1,4 @@
-"""Training batches: the windows of whole questions, with the positions and spans to be found."""
+"""Training batches: the windows of whole questions, with their targets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrc.read.data import masking
-from mrc.read.data.targets import on_tokens, soft_spans
-from mrc.read.data.tokenized import Prepared, placements, windows_of
+from mrc.read.data.targets import on_tokens, overlapping_spans
+from mrc.read.data.tokenized import TokenizedExample, placements, windows_of
 from mrc.read.data.windows import Batch, Window, Windower, collate
 from mrc.read.train_config import LONGEST_SPAN, TrainConfig
 
@@ -22,24 +22,24 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Soft:
-    """What teachers believe, on the windows of a batch: shares `start`, `end` (B, T) that sum to 1 over a question's
-    owned positions and nulls; `taught` (G,) marks the questions that teachers have read."""
+class SoftTargets:
+    """Teachers' probabilities on the windows of a batch: `start`, `end` (B, T) sum to 1 over a question's owned
+    positions and nulls; `has_teacher` (G,) marks the questions that teachers have read."""
 
     start: Floats
     end: Floats
-    trained_on: Bools
+    has_teacher: Bools
 
 
 @dataclass(frozen=True, slots=True)
 class TrainBatch:
     """Whole questions of one forward pass.
 
-    Masks are (B, T): `allowed` positions share a softmax with all others of the question, `start` and `end` are right
-    ones. `sizes` are the windows of each question, `weights` (G,), `limits` (G,) the longest spans in tokens. `spans`
-    (M, 3) are the right spans as row, first position, length - 1; `near` (N, 3) near misses and `near_share` (N,) what
-    they get of the target. `items` are the questions, `members` their numbers in the update, `places` the passage
-    number and window of every row.
+    Masks are (B, T): `allowed` positions take part in the question's softmax, `start` and `end` are right ones.
+    `sizes` are the numbers of windows of the questions, `weights` (G,), `limits` (G,) the longest spans in tokens.
+    `spans` (M, 3) are the right spans as row, first position, length - 1; `soft_spans` (N, 3) overlap them and get the
+    shares `soft_span_shares` (N,) of the soft target. `items` are the questions, `members` their numbers in the update,
+    `places` the passage number and window of every row.
     """
 
     batch: Batch
@@ -50,25 +50,25 @@ class TrainBatch:
     weights: tuple[float, ...]
     limits: Ints
     spans: Ints
-    near: Ints
-    near_share: Floats
-    soft: Soft | None
-    items: tuple[Prepared, ...]
+    soft_spans: Ints
+    soft_span_shares: Floats
+    soft_targets: SoftTargets | None
+    items: tuple[TokenizedExample, ...]
     members: tuple[int, ...]
     places: tuple[tuple[int, Window], ...]
 
     def rows(self) -> list[slice]:
-        """The windows of each question."""
+        """The rows of each question."""
         bounds = np.cumsum([0, *self.sizes])
         return [slice(low, high) for low, high in pairwise(bounds.tolist())]
 
 
 def micro_batches(
-    items: Sequence[Prepared], windower: Windower, config: TrainConfig, *, budget: int | None = None
+    items: Sequence[TokenizedExample], windower: Windower, config: TrainConfig, *, budget: int | None = None
 ) -> Iterator[TrainBatch]:
     """The questions of one update in forward passes of at most `budget` padded tokens (`batch_tokens`, if None).
 
-    A question is never cut in two. Questions of like length go together; the longest come first.
+    A question is never split. Questions of similar length go together; the longest come first.
     """
     limit = budget or config.batch_tokens
     groups = [_ranked_windows(item, windower, config) for item in items]
@@ -84,14 +84,14 @@ def micro_batches(
         yield _train_batch(groups, items, members, config, pad_id=windower.pad_id)
 
 
-def _ranked_windows(item: Prepared, windower: Windower, config: TrainConfig) -> list[tuple[int, Window]]:
+def _ranked_windows(item: TokenizedExample, windower: Windower, config: TrainConfig) -> list[tuple[int, Window]]:
     """All windows of an example, each with the number of its passage."""
     return [(rank, window) for rank in range(len(item.passages)) for window in windows_of(item, rank, windower, config)]
 
 
 def _train_batch(
     groups: Sequence[Sequence[tuple[int, Window]]],
-    questions: Sequence[Prepared],
+    questions: Sequence[TokenizedExample],
     members: Sequence[int],
     config: TrainConfig,
     *,
@@ -121,9 +121,9 @@ def _train_batch(
         tuple(item.weight for item in items),
         np.array([max([LONGEST_SPAN, *(last - first + 1 for first, last in item.spans)]) for item in items]),
         _stacked([right for _, right, _, _ in targets], bounds),
-        _stacked([near for _, _, near, _ in targets], bounds),
+        _stacked([soft for _, _, soft, _ in targets], bounds),
         np.concatenate([share for _, _, _, share in targets]),
-        _soft(items, [groups[member] for member in members], batch),
+        _soft_targets(items, [groups[member] for member in members], batch),
         items,
         tuple(members),
         places,
@@ -131,56 +131,58 @@ def _train_batch(
 
 
 def _stacked(parts: Sequence[Ints], bounds: Ints) -> Ints:
-    """Spans (M, 3) of all questions, their rows counted in the batch."""
+    """Spans (M, 3) of all questions, with rows of the batch."""
     return np.concatenate([part + np.array([row, 0, 0]) for part, row in zip(parts, bounds, strict=False)])
 
 
 def _targets(
-    item: Prepared, group: Sequence[tuple[int, Window]], config: TrainConfig
+    item: TokenizedExample, group: Sequence[tuple[int, Window]], config: TrainConfig
 ) -> tuple[Ints, Ints, Ints, Floats]:
     """Spans (M, 3) as row in the question, first position, length - 1: the right ones in all windows that show them,
-    the same each in the window that owns it (in all, where the owner does not show it whole), near misses, and
-    their shares, which sum to 1 where there are any."""
+    the same only in the window that owns them (in all where the owner does not show them whole), soft spans, and
+    their shares, which sum to 1 if there are any."""
     windows = [window for rank, window in group if rank == 0]
     seen, number, owned = placements(np.array(item.spans, dtype=np.int64).reshape(-1, 2), windows)
     right = seen[owned | ~np.isin(number, number[owned])]
-    near: Ints = np.zeros((0, 3), dtype=np.int64)
+    soft: Ints = np.zeros((0, 3), dtype=np.int64)
     share: Floats = np.zeros(0)
     if config.soft_spans and item.spans:
-        spans, mass = soft_spans(item.passages[0], item.spans[0])
+        spans, mass = overlapping_spans(item.passages[0], item.spans[0])
         placed, number, owned = placements(spans, windows)
-        near, share = placed[owned], mass[number[owned]]
+        soft, share = placed[owned], mass[number[owned]]
         share = share / share.sum() if len(share) else share
-    return seen, right, near, share
+    return seen, right, soft, share
 
 
-def _soft(items: Sequence[Prepared], groups: Sequence[Sequence[tuple[int, Window]]], batch: Batch) -> Soft | None:
-    """The teachers' beliefs on the windows: each token's where it is owned, "no answer" spread over a passage's."""
-    if not any(item.soft for item in items):
+def _soft_targets(
+    items: Sequence[TokenizedExample], groups: Sequence[Sequence[tuple[int, Window]]], batch: Batch
+) -> SoftTargets | None:
+    """Teachers' probabilities on the windows: of a token in its owner, of "no answer" split over all windows."""
+    if not any(item.soft_target for item in items):
         return None
     start, end = np.zeros(batch.ids.shape), np.zeros(batch.ids.shape)
     bounds = np.cumsum([0, *(len(group) for group in groups)])
     for item, group, first in zip(items, groups, bounds, strict=False):
-        if item.soft is None:
+        if item.soft_target is None:
             continue
-        teacher_probs = [on_tokens(*pair) for pair in zip(item.soft.passages, item.passages, strict=True)]
+        teacher_probs = [on_tokens(*pair) for pair in zip(item.soft_target.passages, item.passages, strict=True)]
         windows = Counter(rank for rank, _ in group)
         for row, (rank, window) in enumerate(group, start=first):
-            belief, own = teacher_probs[rank], slice(window.own_start, window.own_end)
+            target, own = teacher_probs[rank], slice(window.own_start, window.own_end)
             tokens = slice(own.start - window.first + window.token, own.stop - window.first + window.token)
-            start[row, own], end[row, own] = belief.start[tokens], belief.end[tokens]
-            start[row, window.null] += belief.null_start / windows[rank]
-            end[row, window.null] += belief.null_end / windows[rank]
-    return Soft(start, end, np.array([item.soft is not None for item in items]))
+            start[row, own], end[row, own] = target.start[tokens], target.end[tokens]
+            start[row, window.null] += target.null_start / windows[rank]
+            end[row, window.null] += target.null_end / windows[rank]
+    return SoftTargets(start, end, np.array([item.soft_target is not None for item in items]))
 
 
-def with_noise(
+def masked_words(
     batch: TrainBatch, config: TrainConfig, *, mask_id: int, rng_of: Callable[[int], np.random.Generator]
 ) -> TrainBatch:
-    """The batch with words of passages and questions hidden as the settings say, but never one of the answer.
+    """The batch with words of passages and questions masked as the settings say, but never a word of the answer.
 
-    Each question is drawn for by itself, by `rng_of` its number in the update: what is hidden does not depend on how
-    an update is cut into forward passes.
+    Every question has its own generator, `rng_of` its number in the update, so that the masked words do not depend on
+    how an update is split into forward passes.
     """
     if not (config.experimental.token_masking or config.experimental.span_masking or config.question_dropout):
         return batch
@@ -189,7 +191,7 @@ def with_noise(
     for member, rows in zip(batch.members, batch.rows(), strict=True):
         longest = int(batch.batch.attention[rows].sum(axis=1).max())
         part = (rows, slice(0, longest))
-        ids[part] = masking.noisy(
+        ids[part] = masking.mask_words(
             ids[part],
             passage=batch.batch.context[part],
             question=batch.batch.question[part],
@@ -203,7 +205,7 @@ def with_noise(
 
 
 def _answers(batch: TrainBatch) -> Bools:
-    """(B, T): the tokens of all right spans, where a window shows only a part of one, too."""
+    """(B, T): the tokens of all right spans, including those of partly shown ones."""
     inside = np.zeros_like(batch.allowed)
     row = 0
     for item, size in zip(batch.items, batch.sizes, strict=True):

@@ -1,14 +1,14 @@
-"""Which tokens stand for words that question and passage share, and how many of them stand near: levels 0-11.
+"""Exact-match features of tokens: words that question and passage share, and how many of them are near; levels 0-11.
 
-A word that the question asks with and the passage has is the oldest clue to where the answer stands (Chen et al. 2017,
-Reading Wikipedia to Answer Open-Domain Questions, section 3.2, exact match). Words are compared as they are written,
-as stems or as Korean morphemes; words without content (the, who, ...) never count. Levels belong to the whole passage,
-whatever windows it is read in:
+Source: Chen et al. 2017, Reading Wikipedia to Answer Open-Domain Questions, section 3.2, exact match.
 
-    passage token    nearness (0-5) * 2 + (1 if its own word is asked)
-    question token   1 if its word stands in the passage, else 0
+Words are compared as written, as stems or as Korean morphemes; stop words (the, who, ...) never count. Levels are
+computed on the whole passage, independently of its windows:
 
-Nearness is the share of the question's distinct words that stand within 24 tokens, in fifths, rounded up.
+    passage token    nearness (0-5) * 2 + (1 if its own word occurs in the question)
+    question token   1 if its word occurs in the passage, else 0
+
+Nearness is the share of the question's distinct words that occur within 24 tokens, in fifths, rounded up.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ KINDS: Final = ("words", "stems", "morphemes")
 NEARNESS: Final = 5  # levels of it above 0
 NEAR: Final = 24  # tokens on each side
 MATCH_LEVELS: Final = 2 * (NEARNESS + 1)
-NOTHING: Final = 0  # term of a token without a word that counts
+NOTHING: Final = 0  # term of a token without a content word
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 class ExactMatch:
-    """Terms of tokens, equal where their words are; `levels` follow from them."""
+    """Assigns terms to tokens, equal for equal words; `levels` are computed from them."""
 
     def __init__(self, kind: str) -> None:
-        """Raises MissingExtra: morphemes without their analyzer."""
+        """Raises: MissingExtra for morphemes without their analyzer."""
         self.kind = kind
         self._spans = _FINDERS[kind]()
 
     def terms(self, texts: Sequence[str], offsets: Sequence[Ints]) -> list[Ints]:
-        """For each text (N,) a number of the first word that each token (N, 2) touches; 0 where none that counts."""
+        """For each text the terms (N,): a number for the first content word that each token (N, 2) touches, else 0."""
         found = self._spans(texts)
         return [_terms(spans, places) for spans, places in zip(found, offsets, strict=True)]
 
@@ -85,12 +85,12 @@ def _terms(spans: Spans, offsets: Ints) -> Ints:
 
 
 def _number(form: str) -> int:
-    """63 bits for a form, the same in every process; never 0."""
+    """A hash of 63 bits, the same in every process; never 0."""
     return int.from_bytes(hashlib.blake2b(form.encode(), digest_size=8).digest()) >> 1 or 1
 
 
 def levels(question: Ints, passage: Ints) -> tuple[Ints, Ints]:
-    """Levels of the question's tokens (Q,) and of the passage's (N,), of their terms."""
+    """Levels of the question's tokens (Q,) and of the passage's (N,), from their terms."""
     asked = np.unique(question[question != NOTHING])
     shared = np.isin(question, passage) & (question != NOTHING)
     near = nearness(passage, asked, reach=NEAR, steps=NEARNESS)

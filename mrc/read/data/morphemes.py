@@ -1,7 +1,7 @@
-"""Where Korean words are cut into morphemes, for tokens that do not mix a noun with its particle.
+"""Splitting Korean words into morphemes before tokenization, so that no token mixes a noun with its particle.
 
 An answer is a run of whole tokens. Where WordPiece makes one piece of a name and its particle, no run of tokens is the
-name alone; cutting words into morphemes first makes it one.
+name alone; splitting words into morphemes first gives the name its own tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mrc.errors import BadCheckpoint, MissingExtra
 Ints = NDArray[np.int64]
 
 WORDPIECE: Final = "WordPiece"
-_VOWELS_AND_FINALS: Final = range(0x1160, 0x1200)  # Hangul letters that go on with a syllable
+_VOWELS_AND_FINALS: Final = range(0x1160, 0x1200)  # Hangul letters that continue a syllable
 
 
 def check_kiwi(needed_by: str) -> None:
@@ -32,7 +32,7 @@ def check_kiwi(needed_by: str) -> None:
 
 
 def check_wordpiece(tokenizer: Any) -> None:
-    """Raises: BadCheckpoint for a tokenizer to which a cut inside a word means a space."""
+    """Raises: BadCheckpoint unless the tokenizer is a WordPiece one; others treat a split inside a word as a space."""
     kind = type(tokenizer.backend_tokenizer.model).__name__
     if kind != WORDPIECE:
         raise BadCheckpoint(
@@ -42,15 +42,15 @@ def check_wordpiece(tokenizer: Any) -> None:
 
 
 def kiwi_cuts(texts: Sequence[str]) -> list[Ints]:
-    """For each text the places, in code points and in order, where a morpheme begins or ends inside it.
+    """For each text the sorted offsets, in code points, at which a morpheme starts or ends inside it.
 
-    No cut lies within a morpheme, nor before a letter or mark that belongs to the character before it.
+    No cut is inside a morpheme, or before a letter or combining mark that belongs to the character before it.
     """
     return [_cuts(text, [(start, end) for _, _, start, end in kiwi_morphemes(text)]) for text in texts]
 
 
 def spaced(texts: Sequence[str]) -> list[str]:
-    """The texts with a space at each cut: what a vocabulary for cut words is to be learnt from."""
+    """The texts with a space at each cut, on which a vocabulary for split words is trained."""
     found = []
     for text, places in zip(texts, kiwi_cuts(texts), strict=True):
         edges = [0, *places.tolist(), len(text)]
@@ -61,15 +61,15 @@ def spaced(texts: Sequence[str]) -> list[str]:
 def _cuts(text: str, places: Sequence[tuple[int, int]]) -> Ints:
     ends = {edge for place in places for edge in place if 0 < edge < len(text)}
     within = {inner for start, end in places for inner in range(start + 1, end)}
-    return np.array([at for at in sorted(ends - within) if not _goes_on(text[at])], dtype=np.int64)
+    return np.array([at for at in sorted(ends - within) if not _continues(text[at])], dtype=np.int64)
 
 
-def _goes_on(character: str) -> bool:
+def _continues(character: str) -> bool:
     return unicodedata.category(character)[0] == "M" or ord(character) in _VOWELS_AND_FINALS
 
 
 def content_morphemes(text: str) -> list[tuple[int, int, str]]:
-    """The morphemes of a text that carry content, in order: start and end in code points, and the folded form."""
+    """The content morphemes of a text, in order: start and end in code points, and the folded form."""
     return [
         (start, end, folded(form))
         for form, tag, start, end in kiwi_morphemes(text)

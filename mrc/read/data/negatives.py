@@ -1,6 +1,6 @@
-"""Hard negatives: passages that rank high for a question and hold no answer of it.
+"""Hard negatives: highly ranked passages of a question that contain no answer of it.
 
-Read in the softmax of the question, they train the reader to compare passages (Clark & Gardner 2018).
+They take part in the softmax of the question and so train the reader to compare passages (Clark & Gardner 2018).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from mrc.metrics import Metric, normalize_answer
 from mrc.read.train_config import TrainingExample
 from mrc.types import Hit, Passage
 
-SEARCHED = 10  # passages looked through for negatives
+SEARCHED = 10  # passages searched for negatives
 
 Search = Callable[[Sequence[str], int], Sequence[tuple[Hit, ...]]]  # the k best passages of each question
-Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id; those it leaves out are no candidates
+Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id; missing ones are no candidates
 
 
 def with_negatives(
     examples: Sequence[TrainingExample], *, search: Search, fetch: Fetch, count: int, metric: Metric
 ) -> list[TrainingExample]:
-    """The examples, each answered one with up to `count` of its best-ranked passages that hold none of its golds."""
+    """The examples, each answered one with its `count` best-ranked passages that contain no gold answer."""
     answered = [each for each in examples if each.golds]
     found = search([each.question for each in answered], SEARCHED)
     passages = fetch(sorted({hit.passage_id for hits in found for hit in hits}))

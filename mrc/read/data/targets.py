@@ -1,4 +1,4 @@
-"""Where on the tokens of a passage a target lies: spans much like the right one, and what a teacher believes."""
+"""Soft targets on the tokens of a passage: spans that overlap the right one, and a teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from mrc.read.train_config import PassageTarget
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-NEAR: Final = 8  # tokens by which either end of a near miss may be off
-LEAST_F1: Final = 0.5  # of a near miss, over characters
-SHARPNESS: Final = 4  # a near miss gets F1 to this power
+MAX_SHIFT: Final = 8  # tokens by which either end of a soft span may differ from the right one
+MIN_F1: Final = 0.5  # of a soft span, over characters
+SHARPNESS: Final = 4  # the share of a soft span is F1 to this power
 
 
-def soft_spans(tokens: Tokens, gold: tuple[int, int]) -> tuple[Ints, Floats]:
-    """Spans much like the right one, (M, 2) first and last tokens, inclusive, and their shares (M,), which sum to 1.
+def overlapping_spans(tokens: Tokens, gold: tuple[int, int]) -> tuple[Ints, Floats]:
+    """Spans that overlap the right one, (M, 2) first and last tokens, inclusive, and their shares (M,), which sum to 1.
 
     Both ends lie within 8 tokens of the right span's, and at least half of the characters are shared: F1 over
     characters >= 0.5; the share is proportional to F1 to the fourth. The right span is not among them.
     """
     count = len(tokens.ids)
-    first = np.arange(max(0, gold[0] - NEAR), min(count, gold[0] + NEAR + 1))
-    last = np.arange(max(0, gold[1] - NEAR), min(count, gold[1] + NEAR + 1))
+    first = np.arange(max(0, gold[0] - MAX_SHIFT), min(count, gold[0] + MAX_SHIFT + 1))
+    last = np.arange(max(0, gold[1] - MAX_SHIFT), min(count, gold[1] + MAX_SHIFT + 1))
     spans = np.stack(np.meshgrid(first, last, indexing="ij"), axis=-1).reshape(-1, 2)
     begin, end = tokens.offsets[spans[:, 0], 0], tokens.offsets[spans[:, 1], 1]
     right = int(tokens.offsets[gold[0], 0]), int(tokens.offsets[gold[1], 1])
     shared = np.maximum(np.minimum(end, right[1]) - np.maximum(begin, right[0]), 0)
     f1 = 2 * shared / np.maximum(end - begin + right[1] - right[0], 1)
-    kept = (spans[:, 0] <= spans[:, 1]) & (f1 >= LEAST_F1) & np.any(spans != gold, axis=1)
+    kept = (spans[:, 0] <= spans[:, 1]) & (f1 >= MIN_F1) & np.any(spans != gold, axis=1)
     mass = f1[kept] ** SHARPNESS
     return spans[kept], mass / mass.sum() if len(mass) else mass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenTarget:
-    """A teacher's belief on the tokens of one passage: `start`, `end` (N,), and of "no answer" in it."""
+    """A teacher's probabilities of the tokens of one passage, `start` and `end` (N,), and of its "no answer"."""
 
     start: Floats
     end: Floats
@@ -49,11 +49,10 @@ class TokenTarget:
 
 
 def on_tokens(target: PassageTarget, tokens: Tokens) -> TokenTarget:
-    """The belief on a student's tokens, whatever the teacher's were; no mass is lost.
+    """A teacher's probabilities on a student's tokens; the sum is preserved.
 
-    A start boundary belongs to the token that begins at it or holds it, an end boundary to the one that ends at it or
-    holds it; between tokens, to the next (start) or the one before (end). A passage without tokens has "no answer"
-    alone.
+    A start belongs to the token that starts at it or contains it, an end to the token that ends at it or contains it;
+    between tokens, to the next (start) or the previous one (end). A passage without tokens has only "no answer".
     """
     count = len(tokens.ids)
     if not count:

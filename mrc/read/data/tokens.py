@@ -1,4 +1,4 @@
-"""Tokens of texts, each with its place in the original text, and the special tokens around a pair of texts."""
+"""Tokens of texts with their offsets, and the special tokens around a pair of texts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from mrc.read.data.morphemes import check_wordpiece
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Cuts = Callable[[Sequence[str]], list[Ints]]  # for each text the places that no token crosses, in order
+Cuts = Callable[[Sequence[str]], list[Ints]]  # for each text the sorted offsets that no token crosses
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text's tokens without special ones: `ids` (N,), `offsets` (N, 2) code points, end exclusive.
+    """The tokens of a text without special tokens: `ids` (N,), `offsets` (N, 2) code points, end exclusive.
 
-    `word_start` (N,) marks tokens that do not go on with the word before them; `terms` (N,) are those of
-    mrc.read.data.exact_match, zeros where nothing is compared.
+    `word_start` (N,) marks tokens that do not continue the word before them; `terms` (N,) are those of
+    mrc.read.data.exact_match, zeros without exact-match features.
     """
 
     ids: Ints
@@ -56,17 +56,17 @@ class Template:
 
 
 class Tokeniser:
-    """A checkpoint's tokenizer, with the places that no token crosses and the terms that tokens are compared by."""
+    """A checkpoint's tokenizer, with offsets that no token crosses and terms for exact-match features."""
 
     def __init__(self, tokenizer: Any, *, exact_match: ExactMatch | None = None, cuts: Cuts | None = None) -> None:
-        """Raises: BadCheckpoint for a tokenizer that cannot be cut where `cuts` are given."""
+        """Raises: BadCheckpoint for a tokenizer that cannot split words where `cuts` are given."""
         if cuts is not None:
             check_wordpiece(tokenizer)
         self._tokenizer = tokenizer
         self._exact_match, self._cuts = exact_match, cuts
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text; half a surrogate pair, which UTF-8 cannot carry, is read as U+FFFD."""
+        """The tokens of each text; a lone surrogate, which UTF-8 cannot encode, is read as U+FFFD."""
         if not texts:
             return []
         texts = [text if text.isascii() else text.translate(NO_SURROGATES) for text in texts]
@@ -82,14 +82,14 @@ class Tokeniser:
 
     @cached_property
     def key(self) -> str:
-        """64 hexadecimal digits: tokenisers with equal ones cut every text into the same tokens."""
-        parts = json.loads(self._tokenizer.backend_tokenizer.to_str())
-        kept = {name: part for name, part in parts.items() if name not in ("truncation", "padding")}
+        """64 hexadecimal digits, equal for tokenizers that give the same tokens for every text."""
+        state = json.loads(self._tokenizer.backend_tokenizer.to_str())
+        kept = {name: value for name, value in state.items() if name not in ("truncation", "padding")}
         return hashlib.sha256(json.dumps([kept, self._cuts is not None], sort_keys=True).encode()).hexdigest()
 
     @property
-    def marks(self) -> str:
-        """The kind of terms, "none" where tokens carry none."""
+    def features(self) -> str:
+        """The kind of exact-match features, or "none"."""
         return self._exact_match.kind if self._exact_match else "none"
 
     def _whole(self, texts: Sequence[str]) -> list[tuple[Ints, Ints]]:
@@ -100,7 +100,7 @@ class Tokeniser:
         ]
 
     def _between(self, texts: Sequence[str], cuts: Sequence[Ints]) -> list[tuple[Ints, Ints]]:
-        """Ids and offsets, each piece of a text between its cuts tokenised by itself."""
+        """Ids and offsets; each piece of a text between two cuts is tokenized separately."""
         edges = [[0, *places.tolist(), len(text)] for text, places in zip(texts, cuts, strict=True)]
         pieces = [[text[start:end] for start, end in pairwise(at)] for text, at in zip(texts, edges, strict=True)]
         encoded = self._encode(pieces, is_split_into_words=True)
@@ -122,7 +122,7 @@ def _array(values: Sequence[Any]) -> Ints:
 
 
 def word_starts(text: str, offsets: Ints) -> Bools:
-    """(N,) whether something stands between a token and the one before it, or one of them is no letter or digit."""
+    """(N,) whether a token starts a word: a gap or a character other than a letter or digit separates it."""
     starts = np.ones(len(offsets), dtype=np.bool_)
     ends_before = offsets[:-1, 1].tolist()
     for number, (before, start) in enumerate(zip(ends_before, offsets[1:, 0].tolist(), strict=True), start=1):
@@ -139,7 +139,7 @@ def token_span(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
 
 
 def pair_template(tokenizer: Any) -> Template:
-    """The special tokens a tokenizer sets around a pair of texts, read off a pair it encodes.
+    """The special tokens that a tokenizer puts around a pair of texts, taken from an encoded pair.
 
     Raises: BadCheckpoint if it cannot encode a pair of texts.
     """

@@ -1,8 +1,8 @@
-"""From texts to windows: token ids joined as question + piece of passage, and who owns which token.
+"""Windows: token ids of the question and a piece of the passage, and which window owns which token.
 
 A passage longer than a window is read in windows that share `doc_stride` tokens. Every passage token is *owned* by
-exactly one window, the one that shows it the most context on its poorer side, and a span belongs to the window that
-owns its start. As half the shared tokens are at least `max_answer_length` (held by `ReadConfig`), each span of the
+exactly one window, the one with the most context on its shorter side, and a span belongs to the window that owns its
+start. As half the shared tokens are at least `max_answer_length` (held by `ReadConfig`), each span of the
 passage is seen whole in its owner, so summing over windows counts each span once.
 """
 
@@ -27,15 +27,15 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 # In config.json:
-MATCH_TYPES_KEY: Final = "labeler_exact_match_types"  # token types tell which pieces both texts share
+MATCH_TYPES_KEY: Final = "labeler_exact_match_types"  # token types mark pieces that both texts share
 MATCH_IGNORED_KEY: Final = "labeler_exact_match_ignored"  # ids of pieces too common to count as shared
-FEATURES_KEY: Final = "labeler_exact_match_features"  # what counts as shared: a kind of mrc.read.data.exact_match
+FEATURES_KEY: Final = "labeler_exact_match_features"  # a kind of mrc.read.data.exact_match
 WINDOWS_KEY: Final = "labeler_windows"  # max_seq_length and doc_stride that the reader was trained with
-MORPHEMES_KEY: Final = "labeler_morphemes"  # what cuts words into morphemes: kiwi
+MORPHEMES_KEY: Final = "labeler_morphemes"  # what splits words into morphemes: kiwi
 
 MATCH: Final = 2  # added to the token type of a shared piece
 LEVEL: Final = 4  # added to a passage token's type for each level of nearness to the question
-LEVELS: Final = 5  # of nearness: fifths, rounded up, of the question's pieces that stand near
+LEVELS: Final = 5  # of nearness: fifths, rounded up, of the question's pieces that are near
 NEAR: Final = 12  # tokens on each side that are near
 TOKEN_TYPES: Final = 2 * MATCH + LEVEL * LEVELS
 CACHED_TOKENS: Final = 4_000_000
@@ -44,11 +44,11 @@ PAD_TO: Final = 8  # batch lengths are multiples of this: fewer shapes, less mem
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A piece of a passage under its question. Positions count in the window, tokens in the passage.
+    """A question and a piece of a passage. Positions count in the window, tokens in the passage.
 
     Position p of the passage part, `first <= p < first + count`, shows passage token `token + p - first`; the window
-    owns the positions `own_start <= p < own_end`. The question's are `asked[0] <= p < asked[1]`. `null` is the
-    position that stands for "no answer".
+    owns the positions `own_start <= p < own_end`. The question has the positions `asked[0] <= p < asked[1]`. `null` is
+    the position of "no answer".
     """
 
     ids: Ints  # (T,)
@@ -66,7 +66,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows padded to one length; all (B, T) but `null` (B,).
+    """Windows padded to one length; all (B, T) except `null` (B,).
 
     `starts` marks owned passage tokens (a span may start there), `context` all passage tokens (a span may end there),
     `question` the question's.
@@ -84,7 +84,7 @@ class Batch:
 
 
 class Windower:
-    """Makes windows with one tokenizer; keeps the tokens of recent passages, so that each is tokenised once."""
+    """Makes windows with one tokenizer; caches the tokens of recent passages."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Windower:
         exact_match: ExactMatch | None = None,
         cuts: Cuts | None = None,
     ) -> None:
-        """Raises: BadCheckpoint for a tokenizer without pairs, or one that cannot be cut where `cuts` are given."""
+        """Raises: BadCheckpoint for a tokenizer without pairs, or without WordPiece where `cuts` are given."""
         self._tokenise = Tokeniser(tokenizer, exact_match=exact_match, cuts=cuts)
         self._template = pair_template(tokenizer)
         self._compares = exact_match is not None
@@ -106,21 +106,21 @@ class Windower:
         self._cached = 0  # tokens, each text counting one more
         self.pad_id = int(tokenizer.pad_token_id or 0)
         known = (tokenizer.mask_token_id, tokenizer.unk_token_id, self.pad_id)
-        self.mask_id = int(next(index for index in known if index is not None))  # stands for a token that is hidden
+        self.mask_id = int(next(index for index in known if index is not None))  # of a masked token
         self.truncated_questions = 0
 
     @property
     def tokenizer_key(self) -> str:
-        """64 hexadecimal digits: windowers with equal ones cut every text into the same tokens."""
+        """64 hexadecimal digits, equal for windowers that tokenize every text alike."""
         return self._tokenise.key
 
     @property
     def windows_key(self) -> tuple[str, bool, tuple[int, ...], str]:
-        """Windowers with equal ones make the same windows of every question and text, marks of tokens included."""
-        return self.tokenizer_key, self._match_types, tuple(self._ignored.tolist()), self._tokenise.marks
+        """Equal for windowers that make the same windows of every question and text, features of tokens included."""
+        return self.tokenizer_key, self._match_types, tuple(self._ignored.tolist()), self._tokenise.features
 
     def passages(self, texts: Sequence[str]) -> list[Tokens]:
-        """Tokens of each text, tokenised now or remembered."""
+        """Tokens of each text, cached."""
         known = {text: self._cache[text] for text in texts if text in self._cache}
         new = [text for text in dict.fromkeys(texts) if text not in known]
         known.update(zip(new, self._tokenise(new), strict=True))
@@ -133,13 +133,15 @@ class Windower:
         return [known[text] for text in texts]
 
     def questions(self, texts: Sequence[str], *, max_seq_length: int) -> list[Tokens]:
-        """Tokens of each question, cut at its end where it would take more than half a window; cuts are logged."""
+        """Tokens of each question, truncated to half a window; truncation is logged."""
         room = max_seq_length // 2 - self._template.size
         tokens = self._tokenise(texts)
         long = sum(len(question.ids) > room for question in tokens)
         if long:
             self.truncated_questions += long
-            log.warning("%d of %d questions are longer than half a window: cut to %d tokens", long, len(texts), room)
+            log.warning(
+                "%d of %d questions are longer than half a window: truncated to %d tokens", long, len(texts), room
+            )
         return [question if len(question.ids) <= room else question.first(room) for question in tokens]
 
     def windows(self, question: Tokens, passage: Tokens, *, max_seq_length: int, doc_stride: int) -> list[Window]:
@@ -160,9 +162,9 @@ class Windower:
     ) -> Window:
         template, (token, end) = self._template, span
         piece = passage.ids[token:end]
-        parts = (template.prefix, question.ids, template.middle, piece, template.suffix)
-        ids = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
-        types = np.repeat(np.asarray(template.types, dtype=np.int64), [len(part) for part in parts])
+        segments = (template.prefix, question.ids, template.middle, piece, template.suffix)
+        ids = np.concatenate([np.asarray(segment, dtype=np.int64) for segment in segments])
+        types = np.repeat(np.asarray(template.types, dtype=np.int64), [len(segment) for segment in segments])
         asked = slice(len(template.prefix), len(template.prefix) + len(question.ids))
         first = asked.stop + len(template.middle)
         read = slice(first, first + len(piece))
@@ -210,10 +212,10 @@ def window_spans(count: int, *, room: int, shared: int) -> list[tuple[int, int]]
 
 
 def owned_ranges(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """For each window its owned tokens, half-open: neighbours part in the middle of what they share.
+    """For each window its owned tokens, half-open: neighbours divide the tokens that they share in the middle.
 
-    A shared token lies nearer the end of the earlier window in the later half of what they share, so this is the window
-    with the most context on the poorer side; the middle itself goes to the later window.
+    A token in the later half of the shared ones is nearer to the end of the earlier window, so its owner is the window
+    with more context on the shorter side; the middle itself goes to the later window.
     """
     cuts = [(after[0] + before[1]) // 2 for before, after in pairwise(spans)]
     starts = [spans[0][0], *cuts]

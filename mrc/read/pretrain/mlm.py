@@ -1,4 +1,4 @@
-"""A masked language model trained on texts: the network guesses hidden words from what stands around them."""
+"""Training a masked language model on texts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.network import ATTENTION_DROPOUTS, HEAD_KEY, check_tokenizer
-from mrc.read.pretrain.mlm_masking import IGNORED, Blanks
+from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.train_config import PretrainConfig
 
 log = logging.getLogger(__name__)
@@ -48,25 +48,25 @@ BATCH_TOKENS: Final = 2048  # padded, of a forward pass
 CHECKPOINT_EVERY: Final = 100  # updates
 WARMUP: Final = 0.1  # share of the updates
 WEIGHT_DECAY: Final = 0.01
-MOST_GRADIENT: Final = 1.0  # norm
+MAX_GRAD_NORM: Final = 1.0
 
 
 class MaskedLM:
-    """A masked language model that computes its output, as wide as the vocabulary, at hidden positions alone."""
+    """A masked language model that computes its output, as wide as the vocabulary, only at masked positions."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._hidden: Tensor | None = None
+        self._masked: Tensor | None = None
         model.base_model.register_forward_hook(self._pick)
         embeddings = model.get_input_embeddings()
         self._padding = int(embeddings.padding_idx or 0)
 
     def _pick(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[self._hidden][None]
+        output.last_hidden_state = output.last_hidden_state[self._masked][None]
         return output
 
-    def loss(self, windows: Sequence[tuple[Ints, Ints]], *, low: bool) -> Tensor:
-        """The summed negative log likelihood of the hidden pieces, a scalar; `low` computes in bfloat16."""
+    def loss(self, windows: Sequence[tuple[Ints, Ints]], *, bf16: bool) -> Tensor:
+        """The summed negative log likelihood of the masked pieces, a scalar; with `bf16` computed in bfloat16."""
         device = self.model.device
         ids, targets = (_padded([window[side] for window in windows], device) for side in (0, 1))
         attention = _padded([np.ones_like(window[0]) for window in windows], device)
@@ -78,10 +78,10 @@ class MaskedLM:
             ids, targets = row.fill(ids, self._padding), row.fill(targets, IGNORED)
         else:
             inputs = {"attention_mask": attention}
-        self._hidden = targets != IGNORED
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            logits = self.model(input_ids=ids, **inputs).logits[0]  # (hidden, pieces)
-        return nn.functional.cross_entropy(logits.float(), targets[self._hidden], reduction="sum")
+        self._masked = targets != IGNORED
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = self.model(input_ids=ids, **inputs).logits[0]  # (masked, pieces)
+        return nn.functional.cross_entropy(logits.float(), targets[self._masked], reduction="sum")
 
 
 def _padded(rows: Sequence[Ints], device: torch.device) -> Tensor:
@@ -100,8 +100,8 @@ def plan(count: int, config: PretrainConfig, *, seed: int) -> list[Ints]:
 
 
 @dataclass(frozen=True, slots=True)
-class Guessing:
-    """What is trained on what. `partial` holds the newest checkpoint of the training that `fingerprint` names."""
+class MlmJob:
+    """A training of a masked language model; `partial` holds its newest checkpoint, marked with `fingerprint`."""
 
     start: str
     texts: Sequence[str]
@@ -113,8 +113,8 @@ class Guessing:
     precision: str
 
 
-def guess(job: Guessing, folder: Path, progress: Progress | None) -> Path:
-    """The folder of the checkpoint trained to guess hidden words of the texts; it appears whole.
+def train_mlm(job: MlmJob, folder: Path, progress: Progress | None) -> Path:
+    """Train the masked language model into `folder`, which appears complete or not at all.
 
     Raises: BadCheckpoint; TrainingDiverged; OutOfMemory.
     """
@@ -134,9 +134,9 @@ def guess(job: Guessing, folder: Path, progress: Progress | None) -> Path:
 
 
 def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
-    """Writes config.json, model.safetensors and the tokenizer's files; a weight of two names under the first alone.
+    """Write config.json, model.safetensors and the tokenizer's files; a shared weight under its first name only.
 
-    What is written is an encoder to start from: its configuration names no head, no exact-match embedding and no windows.
+    The result is a starting checkpoint: its configuration names no head, no exact-match embedding and no windows.
     """
     for key in (HEAD_KEY, FEATURES_KEY, WINDOWS_KEY):
         if hasattr(config, key):
@@ -148,7 +148,7 @@ def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, 
 
 
 def _load(start: str, tokenizer: Any, device: torch.device, seed: int) -> Any:
-    """The network, its output layer new where the checkpoint has none. Hiding is noise enough: no attention dropout."""
+    """The network without attention dropout, which masking replaces; a missing output layer is initialised."""
     config = load_config(start)
     options = dict.fromkeys(_dropouts(config), 0.0)
     with torch.random.fork_rng(devices=[]):
@@ -169,39 +169,41 @@ def _dropouts(config: Any) -> dict[str, float]:
 
 
 def _unshared(module: nn.Module, weights: dict[str, Tensor], prefix: str, metadata: Any) -> None:
-    """Copies: the output layer and the embeddings share weights, and files of checkpoints hold no shared ones."""
+    """Copy the weights: the output layer and the embeddings share some, and checkpoint files hold no shared ones."""
     for name, value in weights.items():
         weights[name] = value.clone()
 
 
 def _once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each weight under the first of its names alone, on the CPU."""
+    """Each weight under its first name only, on the CPU."""
     first: dict[int, str] = {}
     for name, value in weights.items():
         first.setdefault(value.data_ptr(), name)
     return {name: weights[name].cpu().contiguous() for name in first.values()}
 
 
-def _train(job: Guessing, model: Any, tokenizer: Any, progress: Progress | None) -> None:
-    """All updates that are still to do, with a checkpoint every `CHECKPOINT_EVERY`."""
+def _train(job: MlmJob, model: Any, tokenizer: Any, progress: Progress | None) -> None:
+    """Run all remaining updates, with a checkpoint every `CHECKPOINT_EVERY`."""
     config, device = job.config, model.device
-    low = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
+    bf16 = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
     longest = min(LONGEST, max_positions(model.base_model))
-    blanks = Blanks.of(tokenizer, longest=longest, share=config.mask_share)
+    masking = WordMasking.of(tokenizer, longest=longest, share=config.mask_share)
     groups = weight_groups(model.parameters(), rate=config.learning_rate, weight_decay=WEIGHT_DECAY)
     optimizer = torch.optim.AdamW(groups)
     fresh: dict[str, Any] = {"fingerprint": job.fingerprint, "step": 0, "batch_tokens": BATCH_TOKENS}
     record = read_checkpoint(job.partial, model, optimizer, fingerprint=job.fingerprint) or fresh
-    guesser, updates = MaskedLM(model.train()), plan(len(job.texts), config, seed=job.seed)
+    mlm, updates = MaskedLM(model.train()), plan(len(job.texts), config, seed=job.seed)
     began, first = time.monotonic(), int(record["step"])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(first, len(updates)):
             set_rates(optimizer, rate_share(step, len(updates), WARMUP))
             texts = [job.texts[number] for number in updates[step]]
-            windows = blanks.windows(texts, np.random.default_rng([job.seed, step]))
-            while (loss := _gradients(guesser, windows, record, step_seed(job.seed, step), low=low)) is None:
-                write_checkpoint(job.partial, model, optimizer, record)  # gone on with, it must cut its updates alike
-            _apply(guesser, optimizer, loss, step)
+            windows = masking.windows(texts, np.random.default_rng([job.seed, step]))
+            while (loss := _gradients(mlm, windows, record, step_seed(job.seed, step), bf16=bf16)) is None:
+                write_checkpoint(
+                    job.partial, model, optimizer, record
+                )  # a resumed training must split its updates alike
+            _apply(mlm, optimizer, loss, step)
             record = {**record, "step": step + 1}
             if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < len(updates):
                 write_checkpoint(job.partial, model, optimizer, record)
@@ -211,39 +213,41 @@ def _train(job: Guessing, model: Any, tokenizer: Any, progress: Progress | None)
 
 
 def _gradients(
-    guesser: MaskedLM, windows: Sequence[tuple[Ints, Ints]], record: dict[str, Any], seed: int, *, low: bool
+    mlm: MaskedLM, windows: Sequence[tuple[Ints, Ints]], record: dict[str, Any], seed: int, *, bf16: bool
 ) -> float | None:
-    """The mean loss of the hidden pieces, its gradient in the network; None if memory ran out, and then the record's
-    forward passes are half as large.
+    """Add the gradients of an update to the network; return the mean loss of the masked pieces. Where memory runs out,
+    halve the record's forward passes and return None.
 
-    Raises: OutOfMemory for a single window.
+    Raises: OutOfMemory where a single window is too large.
     """
     torch.manual_seed(seed)
-    hidden = sum(int((targets != IGNORED).sum()) for _, targets in windows)
+    masked = sum(int((targets != IGNORED).sum()) for _, targets in windows)
     batches = sorted_batches([len(ids) for ids, _ in windows], budget=record["batch_tokens"])
     total = 0.0
     try:
         for members in batches:
-            loss = guesser.loss([windows[member] for member in members], low=low) / hidden
+            loss = mlm.loss([windows[member] for member in members], bf16=bf16) / masked
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         if all(len(members) == 1 for members in batches):
-            raise OutOfMemory("stage 0: a single passage does not fit into memory; choose a smaller model") from error
+            raise OutOfMemory(
+                "pretraining: a single passage does not fit into memory; choose a smaller model"
+            ) from error
     else:
         return total
-    guesser.model.zero_grad(set_to_none=True)
+    mlm.model.zero_grad(set_to_none=True)
     record["batch_tokens"] //= 2
     log.warning("out of memory: forward passes of %d tokens from now on", record["batch_tokens"])
     return None
 
 
-def _apply(guesser: MaskedLM, optimizer: torch.optim.Optimizer, loss: float, step: int) -> None:
-    """The weights are moved by the gradient. Raises: TrainingDiverged where it is no number."""
-    norm = float(torch.nn.utils.clip_grad_norm_(guesser.model.parameters(), MOST_GRADIENT))
+def _apply(mlm: MaskedLM, optimizer: torch.optim.Optimizer, loss: float, step: int) -> None:
+    """Update the weights. Raises: TrainingDiverged where the loss or the gradient is not finite."""
+    norm = float(torch.nn.utils.clip_grad_norm_(mlm.model.parameters(), MAX_GRAD_NORM))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise TrainingDiverged(f"stage 0, update {step + 1}: the loss is {loss}; lower learning_rate in [pretrain]")
+        raise TrainingDiverged(f"pretraining, update {step + 1}: the loss is {loss}; lower learning_rate in [pretrain]")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

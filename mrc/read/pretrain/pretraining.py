@@ -1,9 +1,9 @@
-"""Stage 0: a starting checkpoint that has read the corpus before it sees a label.
+"""Pretraining: a starting checkpoint is trained on the corpus before it sees a label.
 
-First it guesses hidden words of the passages (`mrc.read.pretrain.mlm`), then it selects spans in questions made of them
-(`mrc.read.pretrain.recurring_span_selection`). It reads passages alone: neither questions nor answers of any split can reach it.
+First as a masked language model (`mrc.read.pretrain.mlm`), then by recurring span selection
+(`mrc.read.pretrain.recurring_span_selection`). It reads passages only, no questions or answers of any split.
 
-Source: Gururangan et al. 2020, Don't Stop Pretraining, section 4, on the gain of the task's own texts.
+Source: Gururangan et al. 2020, Don't Stop Pretraining, section 4 (task-adaptive pretraining).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from mrc.encoder import load_config, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
 from mrc.read.config import WindowConfig
 from mrc.read.model.reader import RECORD_FILE, model_hash
-from mrc.read.pretrain.mlm import LONGEST, Guessing, Progress, guess, plan
-from mrc.read.pretrain.recurring_span_selection import cloze
+from mrc.read.pretrain.mlm import LONGEST, MlmJob, Progress, plan, train_mlm
+from mrc.read.pretrain.recurring_span_selection import recurring_span_examples
 from mrc.read.train.trainer import train
 from mrc.read.train_config import PretrainConfig, TrainConfig
 
-OWNER_FILE: Final = "fingerprint"  # in the folder of an unfinished stage 0
+OWNER_FILE: Final = "fingerprint"  # in the folder of an unfinished pretraining
 
 
 def pretrain(
@@ -42,16 +42,16 @@ def pretrain(
     device: str = "auto",
     precision: str = "auto",
 ) -> Path:
-    """The folder of a checkpoint that began as `start` and has read the texts; it appears whole or not at all.
+    """Pretrain the checkpoint `start` on the texts of passages into `folder`, which appears complete or not at all.
 
-    Give passages. While it trains, `folder.partial` holds what is done, and the same call goes on from there; a folder
-    that the same call finished is returned as it is.
+    During training `folder.partial` holds what is done, and the same call resumes from there; a folder that the same
+    call finished is returned unchanged.
 
     Raises: ValueError where the configuration has no epochs; BadCheckpoint for an unusable start or a folder that
     holds something else; DataError where the texts give no question; TrainingDiverged.
     """
     if not config.on:
-        raise ValueError("stage 0 needs mlm_epochs or recurring_span_epochs above 0")
+        raise ValueError("pretraining needs mlm_epochs or recurring_span_epochs above 0")
     final = Path(folder)
     fingerprint = pretrain_fingerprint(start, texts, config, seed, device, precision)
     if final.exists():
@@ -61,13 +61,15 @@ def pretrain(
     made, done = str(start), 0
     with writing(partial):
         if config.mlm_epochs:
-            job = Guessing(made, texts, config, seed, partial / "mlm.partial", fingerprint, device, precision)
-            made = str(guess(job, partial / "mlm", progress))
+            job = MlmJob(made, texts, config, seed, partial / "mlm.partial", fingerprint, device, precision)
+            made = str(train_mlm(job, partial / "mlm", progress))
             done = len(plan(len(texts), config, seed=seed))
         if config.recurring_span_epochs:
-            trained = _select(made, texts, partial / "cloze", config, seed, _later(progress, done), device, precision)
+            trained = _select_spans(
+                made, texts, partial / "spans", config, seed, _later(progress, done), device, precision
+            )
             made = str(trained)
-        ready = partial / "finished"  # a copy: killed before the last step, the same call finds `made` as it was
+        ready = partial / "finished"  # a copy: after a kill before the last step the same call still finds `made`
         shutil.rmtree(ready, ignore_errors=True)
         shutil.copytree(made, ready)
         record = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
@@ -77,7 +79,7 @@ def pretrain(
     return final
 
 
-def _select(
+def _select_spans(
     start: str,
     texts: Sequence[str],
     folder: Path,
@@ -87,13 +89,15 @@ def _select(
     device: str,
     precision: str,
 ) -> Path:
-    """The folder of a reader trained on questions made of the texts."""
+    """Train a reader on questions made from the texts; return its folder."""
     mask = load_tokenizer(start).mask_token
     if mask is None:
         raise BadCheckpoint(
-            f"{start}: the tokenizer has no mask token; set recurring_span_epochs = 0 or choose another start"
+            f"{start}: the tokenizer has no mask token; set recurring_span_epochs = 0 or choose another checkpoint"
         )
-    examples = cloze(texts, mask=mask, rng=np.random.default_rng(seed), most=config.recurring_span_examples)
+    examples = recurring_span_examples(
+        texts, mask=mask, rng=np.random.default_rng(seed), most=config.recurring_span_examples
+    )
     if not examples:
         raise DataError(f"no words recur between the sentences of {len(texts)} passages; set recurring_span_epochs = 0")
     longest = min(LONGEST, getattr(load_config(start), "max_position_embeddings", LONGEST))
@@ -117,14 +121,14 @@ def _select(
 
 
 def _later(progress: Progress | None, done: int) -> Progress | None:
-    """Progress that counts the updates done before."""
+    """Progress that also counts the updates done before."""
     if progress is None:
         return None
     return lambda step, total, loss, left: progress(done + step, done + total, loss, left)
 
 
 def _partial(final: Path, fingerprint: str) -> Path:
-    """The folder of the unfinished stage 0, emptied if it belongs to another."""
+    """The folder of the unfinished pretraining, emptied if it belongs to another one."""
     partial = final.with_name(f"{final.name}.partial")
     owner = partial / OWNER_FILE
     if not owner.is_file() or owner.read_text(encoding="utf-8") != fingerprint:
@@ -137,7 +141,7 @@ def _partial(final: Path, fingerprint: str) -> Path:
 def pretrain_fingerprint(
     start: str | Path, texts: Sequence[str], config: PretrainConfig, seed: int, device: str, precision: str
 ) -> str:
-    """Hash of all that decides the result."""
+    """Hash of everything that the result depends on."""
     begin = model_hash(start) if Path(start).is_dir() else str(start)
     corpus = hashlib.sha256()
     for text in texts:

@@ -1,10 +1,10 @@
-"""Questions made of the passages themselves: a sentence that shares words with another sentence, these words hidden.
+"""Recurring span selection: a question is a sentence whose words recur in another sentence, with these words masked.
 
-The reader finds the same words in the rest of the passage. So it learns to select spans before it sees a label.
+The reader selects the same words in the rest of the passage, and so trains span selection without labels.
 
-Source: Ram et al. 2021, Few-Shot Question Answering by Pretraining Span Selection (Splinter), section 3.1, on which
-spans recur. There the marks of all recurring spans stay in the passage; here each sentence is asked by itself and taken
-out of it, so that these are examples like any others.
+Source: Ram et al. 2021, Few-Shot Question Answering by Pretraining Span Selection (Splinter), section 3.1, on recurring
+spans. There the masks of all recurring spans stay in the passage; here every sentence is a question of its own and is
+removed from the passage, so that these are ordinary training examples.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from mrc.analyzers.base import folded
 from mrc.analyzers.characters import STOP_WORDS
 from mrc.read.train_config import TrainingExample
 
-MOST_WORDS: Final = 6  # of a hidden span
-LEAST_LEFT: Final = 4  # words that the question keeps
+MAX_WORDS: Final = 6  # of a masked span
+MIN_LEFT: Final = 4  # words that the question keeps
 LONGEST_SENTENCE: Final = 400  # characters; longer ones are lists and tables
-FEWEST_A_TEXT: Final = 4  # examples that every text may give, however many texts there are
-TEXTS_WITHOUT: Final = 0.5  # share of texts counted on to give none
+MIN_PER_TEXT: Final = 4  # examples allowed per text, however many texts there are
+EMPTY_TEXTS: Final = 0.5  # share of texts expected to give no example
 
 _END: Final = re.compile(r"[.?!…。！？][\"'”’」』)\]]*\s+|[。！？]|\n\s*")
 _WORD: Final = re.compile(r"[^\W_]+")
-_INNER: Final = re.compile(r"[^\S\n]|[-'’/&.,][^\S\n]?")  # what may stand between two words of a span
+_INNER: Final = re.compile(r"[^\S\n]|[-'’/&.,][^\S\n]?")  # allowed between two words of a span
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,18 @@ class _Word:
 Places = list[tuple[int, int]]  # of a span's occurrences: first and last word
 
 
-def cloze(texts: Sequence[str], *, mask: str, rng: np.random.Generator, most: int) -> list[TrainingExample]:
-    """At most `most` examples of the texts; `mask` is what stands for the hidden words in a question.
+def recurring_span_examples(
+    texts: Sequence[str], *, mask: str, rng: np.random.Generator, most: int
+) -> list[TrainingExample]:
+    """At most `most` examples from the texts; `mask` replaces the masked words in a question.
 
-    The context is the passage without the sentence that is asked from. All other occurrences of the hidden words in it
+    The context is the passage without the sentence of the question. All other occurrences of the masked words in it
     are right: the first as the answer, the rest as `also`.
     """
-    share = max(FEWEST_A_TEXT, round(most / max(1, len(texts) * (1 - TEXTS_WITHOUT))))
+    share = max(MIN_PER_TEXT, round(most / max(1, len(texts) * (1 - EMPTY_TEXTS))))
     examples: list[TrainingExample] = []
     for number in rng.permutation(len(texts)):
-        found = _of_text(f"cloze-{number}", texts[number], mask, rng)
+        found = _of_text(f"span-{number}", texts[number], mask, rng)
         examples += [example for example, _ in zip(found, range(share), strict=False)]
         if len(examples) >= most:
             return examples[:most]
@@ -61,7 +63,7 @@ def cloze(texts: Sequence[str], *, mask: str, rng: np.random.Generator, most: in
 
 
 def _of_text(name: str, text: str, mask: str, rng: np.random.Generator) -> Iterator[TrainingExample]:
-    """Examples of a text, those of names and numbers first, each of another span."""
+    """Examples of a text, each of another span, names and numbers first."""
     sentences = _sentences(text)
     words = _words(text, sentences)
     spans = list(_recurring(text, words).values())
@@ -75,7 +77,7 @@ def _of_text(name: str, text: str, mask: str, rng: np.random.Generator) -> Itera
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:
-    """Where the sentences stand, each with the space behind it."""
+    """Start and end of the sentences, each with the space behind it."""
     ends = sorted({match.end() for match in _END.finditer(text)} | {len(text)})
     return [(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True) if start < end]
 
@@ -89,26 +91,26 @@ def _words(text: str, sentences: Sequence[tuple[int, int]]) -> list[_Word]:
 
 
 def _recurring(text: str, words: Sequence[_Word]) -> Mapping[tuple[str, ...], Places]:
-    """Runs of words that stand in two sentences or more, without those that stand in longer ones alone."""
+    """Runs of words that occur in two or more sentences, without those that only occur inside longer ones."""
     taken = np.zeros(len(words), dtype=np.bool_)
     kept: dict[tuple[str, ...], Places] = {}
-    for length in range(MOST_WORDS, 0, -1):
+    for length in range(MAX_WORDS, 0, -1):
         found: dict[tuple[str, ...], Places] = defaultdict(list)
         for first, last in _runs(text, words, length):
             found[tuple(word.form for word in words[first : last + 1])].append((first, last))
-        hidden = []
+        used = []
         for forms, places in found.items():
             free = [place for place in places if not taken[place[0] : place[1] + 1].all()]
             if free and len({words[first].sentence for first, _ in places}) > 1 and _content(forms):
                 kept[forms] = places
-                hidden += places
-        for first, last in hidden:
+                used += places
+        for first, last in used:
             taken[first : last + 1] = True
     return kept
 
 
 def _runs(text: str, words: Sequence[_Word], length: int) -> Iterator[tuple[int, int]]:
-    """First and last word of every run of this length within a sentence, with little between its words."""
+    """First and last word of every run of this length within a sentence, joined by spaces or hyphens and the like."""
     joined = [
         left.sentence == right.sentence and bool(_INNER.fullmatch(text, left.end, right.start))
         for left, right in pairwise(words)
@@ -119,7 +121,7 @@ def _runs(text: str, words: Sequence[_Word], length: int) -> Iterator[tuple[int,
 
 
 def _content(forms: Sequence[str]) -> bool:
-    """Whether a span neither begins nor ends with a word without content, and is more than a letter."""
+    """Whether a span neither starts nor ends with a stop word and has more than one letter."""
     return forms[0] not in STOP_WORDS and forms[-1] not in STOP_WORDS and sum(map(len, forms)) > 1
 
 
@@ -134,27 +136,27 @@ def _names(text: str, words: Sequence[_Word], places: Places) -> bool:
 def _example(
     name: str, text: str, sentence: tuple[int, int], words: Sequence[_Word], places: Places, mask: str
 ) -> TrainingExample | None:
-    """The example of a span asked from one sentence; None where too little of the sentence is left."""
+    """The example of a span with one sentence as question; None where too few words of the sentence are left."""
     start, end = sentence
     spans = [(words[first].start, words[last].end) for first, last in places]
     inside = [span for span in spans if start <= span[0] < end]
     left = sum(start <= word.start < end for word in words) - sum(
         last - first + 1 for first, last in places if start <= words[first].start < end
     )
-    if left < LEAST_LEFT or end - start > LONGEST_SENTENCE:
+    if left < MIN_LEFT or end - start > LONGEST_SENTENCE:
         return None
     shift = end - start
     right = [(a, b) if b <= start else (a - shift, b - shift) for a, b in spans if not start <= a < end]
-    question = _hidden(text, start, end, inside, mask)
+    question = _masked(text, start, end, inside, mask)
     context = text[:start] + text[end:]
     return TrainingExample(name, question, context, *right[0], also=tuple(right[1:]))
 
 
-def _hidden(text: str, start: int, end: int, spans: Sequence[tuple[int, int]], mask: str) -> str:
-    """text[start:end] with the mask for each span; one that overlaps the span before it goes with it."""
-    parts, at = [], start
+def _masked(text: str, start: int, end: int, spans: Sequence[tuple[int, int]], mask: str) -> str:
+    """text[start:end] with the mask in place of each span; overlapping spans get one mask."""
+    pieces, at = [], start
     for first, last in spans:
         if first >= at:
-            parts += [text[at:first], mask]
+            pieces += [text[at:first], mask]
         at = max(at, last)
-    return "".join([*parts, text[at:end]]).strip()
+    return "".join([*pieces, text[at:end]]).strip()

@@ -1,4 +1,4 @@
-"""How well a reader in training answers the questions it is watched by, and the best it has been."""
+"""Dev scores during a training, for early stopping."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from mrc.types import Passage
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
-    """The best dev score so far, 0-1, and the update after which it was reached."""
+class DevScore:
+    """Exact match and F1 on dev, 0-1, after `step` updates."""
 
     step: int
     exact_match: float
     f1: float
 
-    def beaten_by(self, other: Best) -> bool:
-        """By a higher exact match, then a higher F1; of equal ones the earlier stays."""
+    def is_beaten_by(self, other: DevScore) -> bool:
+        """Whether the other has a higher exact match, or an equal one and a higher F1."""
         return (other.exact_match, other.f1) > (self.exact_match, self.f1)
 
 
-def dev_score(model: SpanModel, tokenizer: Any, job: Job, *, step: int, device: torch.device, low: bool) -> Best:
-    """The score after `step` updates, each question read in its own passage; the model may be in evaluation mode after.
+def dev_score(model: SpanModel, tokenizer: Any, job: Job, *, step: int, device: torch.device, bf16: bool) -> DevScore:
+    """The score after `step` updates, each question read in its own passage. May leave the model in evaluation mode.
 
-    It reads as the finished reader will: with `low`, a copy of the encoder computes in bfloat16. Where some question
-    has no answer, the reader may give none.
+    It reads as the finished reader will: with `bf16`, a copy of the encoder computes in bfloat16. Where some question
+    has no answer, the reader may abstain.
     """
-    if low:
+    if bf16:
         model = copy.deepcopy(model)
         model.encoder.to(torch.bfloat16)
     reader = Reader(model, tokenizer, device=device)
@@ -47,7 +47,7 @@ def dev_score(model: SpanModel, tokenizer: Any, job: Job, *, step: int, device: 
     answers = reader.read(groups, config=job.config.reading, normalize=normalizer(job.metric))
     for each, found in zip(job.dev, answers, strict=True):
         answer = found.answers[0] if found.answers else None
-        silent = answer is None or (abstains and found.null_score > answer.score)
-        scores.append(score("" if silent or answer is None else answer.text, each.answers, job.metric))
+        abstained = answer is None or (abstains and found.null_score > answer.score)
+        scores.append(score("" if abstained or answer is None else answer.text, each.answers, job.metric))
     exact, f1 = (float(np.mean([getattr(each, name) for each in scores])) for name in ("exact_match", "f1"))
-    return Best(step, exact, f1)
+    return DevScore(step, exact, f1)

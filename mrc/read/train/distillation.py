@@ -1,4 +1,4 @@
-"""What teachers believe about the examples of a training, made once and kept while it goes on."""
+"""Teachers' probabilities for the examples of a training, computed once and stored until it ends."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 TARGETS_FILE: Final = "targets.npz"
 
 
-def trained_on(examples: Sequence[TrainingExample], *, human_labelled: bool) -> list[int]:
-    """The numbers of the examples that teachers read: all, or without `trusted` those that nobody vouches for."""
+def distilled_numbers(examples: Sequence[TrainingExample], *, human_labelled: bool) -> list[int]:
+    """The numbers of the examples that teachers read: all, or only the pseudo-labelled ones."""
     return [number for number, example in enumerate(examples) if human_labelled or not example.human_labelled]
 
 
@@ -31,15 +31,15 @@ def teacher_probs(
     partial: Path,
     fingerprint: str,
 ) -> list[SoftTarget | None]:
-    """The teachers' belief about each example, None where they are not asked; kept in `partial` for a resumption."""
+    """The soft target of each example, None where teachers do not read it; stored in `partial` for resuming."""
     found: list[SoftTarget | None] = [None] * len(examples)
-    numbers = trained_on(examples, human_labelled=human_labelled)
+    numbers = distilled_numbers(examples, human_labelled=human_labelled)
     targets = read_targets(partial / TARGETS_FILE, fingerprint)
     if targets is None:
         from mrc.read.train.teacher import soft_targets
 
-        asked = [examples[number] for number in numbers]
-        targets = soft_targets(teachers, asked, config=config.reading, temperature=config.distill_temperature)
+        chosen = [examples[number] for number in numbers]
+        targets = soft_targets(teachers, chosen, config=config.reading, temperature=config.distill_temperature)
         partial.mkdir(parents=True, exist_ok=True)
         write_targets(partial / TARGETS_FILE, targets, fingerprint)
     for number, target in zip(numbers, targets, strict=True):
@@ -48,10 +48,10 @@ def teacher_probs(
 
 
 def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -> None:
-    """Nothing; the file appears whole or not at all."""
+    """Write the file atomically."""
     passages = [passage for target in targets for passage in target.passages]
     draft = path.with_suffix(".draft.npz")
-    parts: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         name: np.concatenate([getattr(passage, name) for passage in passages] or [np.zeros(0)])
         for name in ("starts", "start_mass", "ends", "end_mass")
     }
@@ -62,13 +62,13 @@ def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -
         passages=np.array([len(target.passages) for target in targets], dtype=np.int64),
         counts=np.array(counts, dtype=np.int64).reshape(-1, 2),
         null=np.array([[passage.null_start, passage.null_end] for passage in passages]).reshape(-1, 2),
-        **parts,
+        **arrays,
     )
     draft.replace(path)
 
 
 def read_targets(path: Path, fingerprint: str) -> list[SoftTarget] | None:
-    """What `write_targets` wrote for the same training; None where there is none."""
+    """The targets that `write_targets` stored for the same training; None where there are none."""
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:

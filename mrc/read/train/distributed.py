@@ -1,8 +1,8 @@
-"""One training by several processes: each reads its part of every update's questions, and their gradients are added.
+"""Distributed training: several processes each take a part of every update's questions and sum their gradients.
 
-The processes are workers of their own (`mrc.read.train.worker`), started from here and spoken to by files and lines of
-text; their common state, devices and sums are accelerate's. A gradient is summed once an update, after the last
-forward pass: uneven shares of an update cannot keep one process waiting for another's next pass.
+The worker processes (`mrc.read.train.worker`) are started here and communicate by files and lines of text; devices
+and collective operations are accelerate's. Gradients are summed once per update, after the last forward pass, so that
+processes with fewer passes do not wait for those of others.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 WORKER: Final = "mrc.read.train.worker"
 JOB_FILE: Final = "job.json"
-LOG_FILE: Final = "team.log"
+LOG_FILE: Final = "workers.log"
 ERROR_FILES: Final = "error-*.json"
-STEP: Final = "update done: "  # begins a line by which the first worker tells of its progress
-PATIENCE: Final = timedelta(hours=6)  # how long a process waits for another: one of them reads dev alone
+STEP: Final = "update done: "  # prefix of the lines in which the first worker reports its progress
+TIMEOUT: Final = timedelta(hours=6)  # of waiting for another process: only one of them evaluates dev
 
 
-def processes(config: TrainConfig, *, device: str) -> int:
-    """How many processes train: as the settings say, or one for each GPU.
+def process_count(config: TrainConfig, *, device: str) -> int:
+    """The number of training processes: as the settings say, or one for each GPU.
 
-    Raises: NoDevice where there are fewer GPUs than processes that want one.
+    Raises: NoDevice where there are fewer GPUs than processes.
     """
     wanted = config.experimental.processes
     if pick_device(device).type != "cuda":
@@ -54,8 +54,8 @@ def processes(config: TrainConfig, *, device: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessGroup:
-    """This process as one of a team, by accelerate; `parent` is the process that started the team."""
+class AccelerateGroup:
+    """This process as a member of an accelerate process group; `parent` is the process that started it."""
 
     accelerator: Accelerator
     parent: int
@@ -72,21 +72,21 @@ class ProcessGroup:
     def device(self) -> torch.device:
         return torch.device(self.accelerator.device)
 
-    def autocast(self, low: bool) -> AbstractContextManager[Any]:
-        """Inside, products are computed in the precision that `join` has settled."""
+    def autocast(self, bf16: bool) -> AbstractContextManager[Any]:
+        """A context in which products are computed in the precision chosen by `join_group`."""
         context: AbstractContextManager[Any] = self.accelerator.autocast()
         return context
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process. A process whose parent is gone ends here: nobody waits for it."""
-        if not _lives(self.parent):
+        """Whether the flag is set in any process. Exits the process if its parent is gone."""
+        if not _is_alive(self.parent):
             raise SystemExit(1)
         return bool(self._sum(torch.tensor(float(flag), device=self.device)) > 0)
 
-    def all_reduce(self, model: nn.Module, told: Sequence[float]) -> list[float]:
-        """Sums over all processes of the model's gradients, in their place, and of the numbers told.
+    def all_reduce(self, model: nn.Module, numbers: Sequence[float]) -> list[float]:
+        """Sum the model's gradients in place, and the numbers, over all processes.
 
-        A weight that has a gradient in no process keeps none.
+        A weight without a gradient in any process keeps none.
         """
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
@@ -96,32 +96,32 @@ class ProcessGroup:
         parts = torch.split(summed, [weight.numel() for weight in weights])
         for weight, part, count in zip(weights, parts, present.tolist(), strict=True):
             weight.grad = part.view_as(weight) if count else None
-        numbers: list[float] = self._sum(torch.tensor(told, dtype=torch.float64, device=self.device)).tolist()
-        return numbers
+        sums: list[float] = self._sum(torch.tensor(numbers, dtype=torch.float64, device=self.device)).tolist()
+        return sums
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         added: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
         return added
 
 
-def join(job: Job, parent: int) -> ProcessGroup:
-    """This worker as one of its team, by what the launcher has put into the environment."""
+def join_group(job: Job, parent: int) -> AccelerateGroup:
+    """Join the process group that the launcher has described in the environment."""
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     device = pick_device(job.device)
     hidden_size = int(getattr(load_config(job.start), "hidden_size", 0))
-    low = pick_dtype(job.precision, device=device, hidden_size=hidden_size) is torch.bfloat16
-    waiting = InitProcessGroupKwargs(timeout=PATIENCE)
-    precision = "bf16" if low else "no"
-    return ProcessGroup(
+    bf16 = pick_dtype(job.precision, device=device, hidden_size=hidden_size) is torch.bfloat16
+    waiting = InitProcessGroupKwargs(timeout=TIMEOUT)
+    precision = "bf16" if bf16 else "no"
+    return AccelerateGroup(
         Accelerator(cpu=device.type == "cpu", mixed_precision=precision, kwargs_handlers=[waiting]), parent
     )
 
 
-def train_together(job: Job, count: int, progress: Progress | None) -> None:
-    """Nothing; `count` worker processes have done the job. They end with this process, whatever ends it.
+def train_distributed(job: Job, count: int, progress: Progress | None) -> None:
+    """Do the job in `count` worker processes, which end when this process ends.
 
-    Raises: what a worker raised; WorkerDied where one is gone without a word.
+    Raises: what a worker raised; WorkerDied where one died without an error message.
     """
     for old in job.partial.glob(ERROR_FILES):
         old.unlink()
@@ -139,17 +139,17 @@ def train_together(job: Job, count: int, progress: Progress | None) -> None:
     ) as workers:
         try:
             with (job.partial / LOG_FILE).open("w") as log:
-                _listen(workers.stdout, log, progress)
+                _relay(workers.stdout, log, progress)
             code = workers.wait()
         finally:
             if workers.poll() is None:
                 os.killpg(workers.pid, signal.SIGTERM)
     if code:
-        raise error_of(job)
+        raise worker_error(job)
 
 
-def _listen(lines: IO[str] | None, log: IO[str], progress: Progress | None) -> None:
-    """Hands on what the workers tell of their progress; all else that they say goes to the log."""
+def _relay(lines: IO[str] | None, log: IO[str], progress: Progress | None) -> None:
+    """Pass the progress that the workers report to `progress`; write all other lines to the log."""
     for line in lines or ():
         if not line.startswith(STEP):
             log.write(line)
@@ -158,29 +158,29 @@ def _listen(lines: IO[str] | None, log: IO[str], progress: Progress | None) -> N
             progress(step, total, loss, left)
 
 
-def tell(step: int, total: int, loss: float, left: float) -> None:
-    """Nothing; the line by which the parent hears of an update."""
+def report_progress(step: int, total: int, loss: float, left: float) -> None:
+    """Report an update to the parent process, as a line on stdout."""
     sys.stdout.write(f"{STEP}{json.dumps([step, total, loss, left])}\n")
     sys.stdout.flush()
 
 
-def leave_word(job: Job, rank: int, error: MrcError) -> None:
-    """Nothing; the file by which the parent hears of an error that a user can mend."""
+def write_error(job: Job, rank: int, error: MrcError) -> None:
+    """Write the file from which the parent process raises a worker's error."""
     path = job.partial / f"error-{rank}.json"
     path.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}), encoding="utf-8")
 
 
-def error_of(job: Job) -> MrcError:
-    """What the workers of a job that failed left word of; WorkerDied where none did."""
+def worker_error(job: Job) -> MrcError:
+    """The error that a worker of a failed job wrote; WorkerDied where none did."""
     for path in sorted(job.partial.glob(ERROR_FILES)):
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kind = getattr(mrc.errors, told["kind"])
-        raised: MrcError = kind(told["message"])
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind = getattr(mrc.errors, stored["kind"])
+        raised: MrcError = kind(stored["message"])
         return raised
-    return WorkerDied(f"a training process died; what it said is in {job.partial / LOG_FILE}; train again to go on")
+    return WorkerDied(f"a training process died; its output is in {job.partial / LOG_FILE}; train again to resume")
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A training as a value: all that decides it, and the file by which the processes of a team hear of it."""
+"""A training as a value: everything that its result depends on, and the file that passes it to worker processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mrc.read.train_config import DevExample, ExperimentalTrainConfig, TrainConf
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that decides a training, and where it goes."""
+    """Everything that a training depends on, and its folder."""
 
     examples: Sequence[TrainingExample]
     start: str | Path
@@ -28,47 +28,47 @@ class Job:
     shares: Mapping[str, float] | None = None
     metric: Metric = "squad"
     teachers: tuple[str, ...] = ()  # their fingerprints
-    teach_trusted: bool = True  # whether they teach the trusted examples, too
+    distill_human_labelled: bool = True  # whether they are read on human-labelled examples too
     device: str = "auto"
     precision: str = "auto"
 
     @property
     def partial(self) -> Path:
-        """Where the checkpoints are while it trains."""
+        """The folder of the checkpoints during the training."""
         return self.folder.with_name(f"{self.folder.name}.partial")
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that decides the result."""
+        """Hash of everything that the result depends on."""
         begin = model_hash(self.start) if Path(self.start).is_dir() else str(self.start)
         parts = [begin, asdict(self.config), self.seed, [asdict(example) for example in self.examples]]
         parts += [self.device, self.precision, self.metric, self.shares, self.teachers]
         parts += [[asdict(each) for each in self.dev] if self.config.early_stopping_patience else []]
-        parts += [self.teach_trusted] if self.teachers else []
+        parts += [self.distill_human_labelled] if self.teachers else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Nothing; the file is JSON."""
+        """Write the job as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**asdict(self), "start": str(self.start), "folder": str(self.folder)}))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `write` wrote."""
-        told = json.loads(path.read_text())
+        """The job that `write` stored."""
+        stored = json.loads(path.read_text())
         return cls(
-            [_example(each) for each in told["examples"]],
-            told["start"],
-            _config(told["config"]),
-            told["seed"],
-            Path(told["folder"]),
-            [DevExample(**{**each, "answers": tuple(each["answers"])}) for each in told["dev"]],
-            told["shares"],
-            told["metric"],
-            tuple(told["teachers"]),
-            told["teach_trusted"],
-            told["device"],
-            told["precision"],
+            [_example(each) for each in stored["examples"]],
+            stored["start"],
+            _config(stored["config"]),
+            stored["seed"],
+            Path(stored["folder"]),
+            [DevExample(**{**each, "answers": tuple(each["answers"])}) for each in stored["dev"]],
+            stored["shares"],
+            stored["metric"],
+            tuple(stored["teachers"]),
+            stored["distill_human_labelled"],
+            stored["device"],
+            stored["precision"],
         )
 
 
@@ -77,6 +77,6 @@ def _config(stored: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**{**stored, "windows": windows, "experimental": experimental})
 
 
-def _example(told: Mapping[str, Any]) -> TrainingExample:
-    lists = {name: tuple(told[name]) for name in ("negatives", "golds")}
-    return TrainingExample(**{**told, **lists, "also": tuple((start, end) for start, end in told["also"])})
+def _example(stored: Mapping[str, Any]) -> TrainingExample:
+    lists = {name: tuple(stored[name]) for name in ("negatives", "golds")}
+    return TrainingExample(**{**stored, **lists, "also": tuple((start, end) for start, end in stored["also"])})

@@ -1,7 +1,7 @@
-"""The loop over updates: checkpoints, halving where memory runs out, and dev as a reason to stop.
+"""The loop over updates: checkpoints, smaller forward passes where memory runs out, and early stopping on dev.
 
-The order of examples and all that an update draws by chance follow from (seed, update) alone, so a checkpoint holds
-weights, moments and a few numbers, and a resumed training ends in the same bits as an undisturbed one.
+The order of examples and all random numbers of an update depend only on (seed, update), so a checkpoint holds weights,
+moments and a few numbers, and a resumed training ends in the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from mrc.checkpoints import read_checkpoint, set_rates, write_checkpoint
 from mrc.read.model.network import SpanModel
 from mrc.read.train import update
-from mrc.read.train.dev import Best, dev_score
+from mrc.read.train.dev import DevScore, dev_score
 from mrc.read.train.job import Job
 from mrc.read.train.schedule import Plan
 from mrc.read.train_config import TrainConfig
@@ -34,98 +34,98 @@ BEST_FILE: Final = "best.safetensors"
 
 @dataclass(slots=True)
 class State:
-    """A training under way. `losses` are of the updates that the final loss is the mean of; `batch_tokens` is what a
-    forward pass may hold; `misses` counts the evaluations since the best; `rewards` are (greedy, drawn) means.
-    `skipped` updates of the plan were left out."""
+    """The state of a running training. `losses` are those of the last tenth of the updates; `batch_tokens` limits a
+    forward pass; `stale` counts the evaluations since the best one; `rewards` are (greedy, sampled) means; `skipped`
+    updates of the plan were left out by early stopping."""
 
     model: SpanModel
     optimizer: torch.optim.AdamW
     step: int
     batch_tokens: int
     losses: list[float] = field(default_factory=list)
-    best: Best | None = None
-    misses: int = 0
+    best: DevScore | None = None
+    stale: int = 0
     rewards: list[tuple[float, float]] = field(default_factory=list)
     skipped: int = 0
 
     @property
     def done(self) -> int:
-        """Updates made; `step` is the place in the plan."""
+        """Number of updates made; `step` is the position in the plan."""
         return self.step - self.skipped
 
 
 def run(
     state: State, ctx: update.TrainContext, job: Job, fingerprint: str, tokenizer: Any, progress: Progress | None
 ) -> None:
-    """All updates that are still to do, with a checkpoint every `checkpoint_every`."""
+    """Run all remaining updates, with a checkpoint every `checkpoint_every`."""
     total = len(ctx.plan.updates)
     began, first = time.monotonic(), state.done
-    lead = ctx.team.rank == 0
-    with torch.random.fork_rng(devices=[ctx.team.device] if ctx.team.device.type == "cuda" else []):
+    lead = ctx.processes.rank == 0
+    with torch.random.fork_rng(devices=[ctx.processes.device] if ctx.processes.device.type == "cuda" else []):
         while state.step < total:
             loss = _update(state, ctx, job.partial, fingerprint)
             state.losses = [*state.losses, loss][-max(1, total // 10) :]
-            told = state.step
-            if ctx.config.early_stopping_patience and _due(state, ctx.plan):
-                _watch(state, ctx, job, tokenizer)
+            position = state.step
+            if ctx.config.early_stopping_patience and _evaluation_due(state, ctx.plan):
+                _evaluate_dev(state, ctx, job, tokenizer)
             due = state.step % ctx.config.checkpoint_every == 0
-            if _enough(state, ctx.config):
-                _go_on_from_best(state, ctx, job.partial)
-                due = True  # a resumed training must not look for these weights again: better ones may replace them
+            if _out_of_patience(state, ctx.config):
+                _skip_to_next_phase(state, ctx, job.partial)
+                due = True  # a resumed training must not load these weights again: better ones may replace them
             if lead and due and state.step < total:
                 _checkpoint(state, job.partial, fingerprint)
             if progress and lead:
                 per_update = (time.monotonic() - began) / (state.done - first)
-                progress(told, total, loss, per_update * (total - state.step))
+                progress(position, total, loss, per_update * (total - state.step))
 
 
 def _update(state: State, ctx: update.TrainContext, partial: Path, fingerprint: str) -> float:
-    """The mean loss of the questions; the weights are moved by its gradient.
+    """Make one update and return its mean loss.
 
-    Where memory runs out, forward passes hold half as much from then on, and the update is done anew.
+    Where memory runs out, forward passes are halved from then on and the update is repeated.
     """
     set_rates(state.optimizer, ctx.plan.updates[state.step].rate_share)
-    while (told := update.gradients(state.model, ctx, state.step, budget=state.batch_tokens)) is None:
+    while (result := update.compute_gradients(state.model, ctx, state.step, budget=state.batch_tokens)) is None:
         state.batch_tokens = max(1, state.batch_tokens // 2)
         log.warning("out of memory: forward passes of %d tokens from now on", state.batch_tokens)
-        if ctx.team.rank == 0:
-            _checkpoint(state, partial, fingerprint)  # a resumed training must cut its updates alike
-    if wrong := update.apply(state.model, state.optimizer, ctx.config, told):
+        if ctx.processes.rank == 0:
+            _checkpoint(state, partial, fingerprint)  # a resumed training must split its updates alike
+    if wrong := update.apply_gradients(state.model, state.optimizer, ctx.config, result):
         raise update.diverged(ctx, state.step, wrong, _kept(partial))
     state.step += 1
-    if told.reward:
-        state.rewards.append((told.reward.greedy, told.reward.drawn))
-    return told.loss
+    if result.rewards:
+        state.rewards.append((result.rewards.greedy, result.rewards.sampled))
+    return result.loss
 
 
-def _due(state: State, plan: Plan) -> bool:
-    """Whether dev is read after the update just made: every so often, and at the end of every phase."""
+def _evaluation_due(state: State, plan: Plan) -> bool:
+    """Whether dev is evaluated after the update just made: regularly, and at the end of every phase."""
     return state.step % plan.evaluate_every == 0 or _next_phase(state, plan) == state.step
 
 
 def _next_phase(state: State, plan: Plan) -> int:
-    """The place in the plan, from `step` on, where another phase begins than that of the update just made."""
+    """The position in the plan, from `step` on, at which the phase of the update just made ends."""
     phase = plan.updates[state.step - 1].phase
     left = range(state.step, len(plan.updates))
     return next((place for place in left if plan.updates[place].phase != phase), len(plan.updates))
 
 
-def _go_on_from_best(state: State, ctx: update.TrainContext, partial: Path) -> None:
-    """The phase is over: what is left of it is skipped, and the next one begins with the best weights so far."""
+def _skip_to_next_phase(state: State, ctx: update.TrainContext, partial: Path) -> None:
+    """Skip the rest of the phase; the next one starts from the best weights so far."""
     begin = _next_phase(state, ctx.plan)
     state.skipped += begin - state.step
-    state.step, state.misses = begin, 0
+    state.step, state.stale = begin, 0
     if begin < len(ctx.plan.updates):
         state.model.load_state_dict(load_file(partial / BEST_FILE))
 
 
-def _watch(state: State, ctx: update.TrainContext, job: Job, tokenizer: Any) -> None:
-    """Reads dev; the best weights so far are kept. One process reads, all are told how many misses there were."""
+def _evaluate_dev(state: State, ctx: update.TrainContext, job: Job, tokenizer: Any) -> None:
+    """Evaluate dev and keep the best weights so far. Only the first process evaluates; all get the outcome."""
     new = True
-    if ctx.team.rank == 0:
-        device = ctx.team.device
-        now = dev_score(state.model, tokenizer, job, step=state.done, device=device, low=ctx.low)
-        new = state.best is None or state.best.beaten_by(now)
+    if ctx.processes.rank == 0:
+        device = ctx.processes.device
+        now = dev_score(state.model, tokenizer, job, step=state.done, device=device, bf16=ctx.bf16)
+        new = state.best is None or state.best.is_beaten_by(now)
         if new:
             state.best = now
             job.partial.mkdir(parents=True, exist_ok=True)
@@ -133,11 +133,11 @@ def _watch(state: State, ctx: update.TrainContext, job: Job, tokenizer: Any) -> 
             weights = state.model.state_dict()
             save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, draft)
             draft.replace(job.partial / BEST_FILE)
-    state.misses = state.misses + 1 if ctx.team.any(not new) else 0
+    state.stale = state.stale + 1 if ctx.processes.any(not new) else 0
 
 
-def _enough(state: State, config: TrainConfig) -> bool:
-    return 0 < config.early_stopping_patience <= state.misses
+def _out_of_patience(state: State, config: TrainConfig) -> bool:
+    return 0 < config.early_stopping_patience <= state.stale
 
 
 def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
@@ -147,7 +147,7 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
         "losses": state.losses,
         "batch_tokens": state.batch_tokens,
         "best": asdict(state.best) if state.best else None,
-        "misses": state.misses,
+        "stale": state.stale,
         "rewards": state.rewards,
         "skipped": state.skipped,
     }
@@ -155,7 +155,7 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
 
 
 def _kept(partial: Path) -> str:
-    """What is left of a training that failed, in words."""
+    """Describe the checkpoint that a failed training leaves."""
     newest = max(partial.glob("step-*"), default=None)
     if newest is None:
         return "there is no checkpoint yet"
@@ -168,9 +168,9 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
     record = read_checkpoint(partial, fresh.model, fresh.optimizer, fingerprint=fingerprint)
     if record is None:
         return fresh
-    best = Best(**record["best"]) if record["best"] else None
-    rewards = [(greedy, drawn) for greedy, drawn in record["rewards"]]
-    for moments in fresh.optimizer.state.values():  # counts its own updates, not places in the plan
+    best = DevScore(**record["best"]) if record["best"] else None
+    rewards = [(greedy, sampled) for greedy, sampled in record["rewards"]]
+    for moments in fresh.optimizer.state.values():  # counts updates made, not positions in the plan
         moments["step"] = torch.tensor(float(record["step"] - record["skipped"]))
     return State(
         fresh.model,
@@ -179,7 +179,7 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
         record["batch_tokens"],
         record["losses"],
         best,
-        record["misses"],
+        record["stale"],
         rewards,
         record["skipped"],
     )

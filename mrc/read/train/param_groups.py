@@ -1,4 +1,4 @@
-"""Learning rates: the head's own, the encoder's, and lower ones for its lower layers where that is asked for."""
+"""Parameter groups with their learning rates: head, encoder, and lower rates for lower layers (`layer_decay`)."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ log = logging.getLogger(__name__)
 _LAYER: Final = re.compile(r"(?:^|\.)layers?\.(\d+)\.")  # as transformers names the layers of encoders
 
 
-def rate_groups(model: SpanModel, config: TrainConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW, every trained weight in exactly one.
+def param_groups(model: SpanModel, config: TrainConfig) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW, every trained weight in exactly one.
 
-    With a `layer_decay` below 1 the top layer has the encoder's rate, each layer that of the one above it times the
-    decay, and the embeddings the lowest. The head and the exact-match embedding have a rate of their own.
+    With a `layer_decay` below 1 the top layer has the encoder's rate, each layer the rate of the one above times the
+    decay, and the embeddings the lowest rate. The head and the exact-match embedding have `head_learning_rate`.
 
     Source: Howard & Ruder 2018, ULMFiT, section 3.2 (discriminative fine-tuning).
     """
     groups: list[dict[str, Any]] = []
-    for depth, parts in sorted(_by_depth(model.encoder, config.layer_decay).items()):
+    for depth, weights in sorted(_by_depth(model.encoder, config.layer_decay).items()):
         rate = config.learning_rate * config.layer_decay**depth
-        groups += weight_groups(parts, rate=rate, weight_decay=config.weight_decay)
+        groups += weight_groups(weights, rate=rate, weight_decay=config.weight_decay)
     inside = {id(parameter) for parameter in model.encoder.parameters()}
     above = [parameter for parameter in model.parameters() if id(parameter) not in inside]
     return groups + weight_groups(above, rate=config.head_learning_rate, weight_decay=config.weight_decay)
 
 
 def _by_depth(encoder: nn.Module, decay: float) -> dict[int, list[nn.Parameter]]:
-    """The encoder's weights by their distance from its top, embeddings below all layers; all at 0 without decay."""
+    """The encoder's weights by distance from the top layer, embeddings lowest; all at 0 without decay."""
     if decay == 1:
         return {0: list(encoder.parameters())}
     layers = {name: _LAYER.search(name) for name, _ in encoder.named_parameters()}
     top = max((int(found[1]) for found in layers.values() if found), default=-1)
     if top < 0:
-        log.warning("layer_decay %s: the encoder has no layers by a name that is known; all have one rate", decay)
+        log.warning("layer_decay %s: the encoder has no layers by a known name; all weights have one rate", decay)
         return {0: list(encoder.parameters())}
     depths: dict[int, list[nn.Parameter]] = {}
     for name, parameter in encoder.named_parameters():
@@ -52,5 +52,5 @@ def _by_depth(encoder: nn.Module, decay: float) -> dict[int, list[nn.Parameter]]
 
 
 def _outside(name: str, top: int) -> int:
-    """Of a weight in no layer: embeddings lie below all, what comes after the layers (a final norm) with the top."""
+    """The depth of a weight in no layer: below all layers for embeddings, that of the top layer for a final norm."""
     return top + 1 if "embed" in name else 0

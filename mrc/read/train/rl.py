@@ -1,10 +1,10 @@
-"""Training by reward: spans drawn from the reader are better or worse, by F1, than the one it likes best.
+"""Reinforcement learning with F1 as reward (self-critical training).
 
 The policy is the reader's softmax over all spans of all windows of a question. The reward of a span is its F1 with
-the best gold answer; the one of the greedy span is the baseline, so a draw no better and no worse teaches nothing.
+the best gold answer; the baseline is the reward of the greedy span, so a sample of equal reward gives no gradient.
 
 Source: Rennie et al. 2017, Self-Critical Sequence Training, section 3; mixed with the likelihood as in Xiong, Zhong &
-Socher 2018, DCN+, section 2.2, with a fixed weight in place of learnt ones.
+Socher 2018, DCN+, section 2.2, with a fixed weight in place of trained ones.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Reward:
-    """Mean reward of the greedy spans and of the drawn ones, 0-1."""
+class RlRewards:
+    """Mean reward of the greedy spans and of the sampled ones, 0-1."""
 
     greedy: float
-    drawn: float
+    sampled: float
 
 
-def reward_losses(
+def rl_losses(
     scores: Scores, batch: TrainBatch, *, metric: Metric, samples: int, rng_of: Callable[[int], np.random.Generator]
-) -> tuple[Tensor, list[Reward]]:
-    """The loss of each question, (G,), not weighted, and its rewards. `rng_of` the question's number in the update."""
+) -> tuple[Tensor, list[RlRewards]]:
+    """The loss of each question, (G,), unweighted, and its rewards; `rng_of` a question's number in the update."""
     band = span_scores(scores, batch)
     width = band.shape[2]
     losses, rewards = [], []
     for number, rows in enumerate(batch.rows()):
-        texts = _Texts(batch, number, rows.start, tokens=band.shape[1], width=width, metric=metric)
+        texts = _SpanTexts(batch, number, rows.start, tokens=band.shape[1], width=width, metric=metric)
         loss, reward = self_critical(
             band[rows].flatten(), texts.rewards, samples=samples, rng=rng_of(batch.members[number])
         )
@@ -52,25 +52,27 @@ def reward_losses(
 
 def self_critical(
     spans: Tensor, rewards: Callable[[Ints], Sequence[float]], *, samples: int, rng: np.random.Generator
-) -> tuple[Tensor, Reward]:
-    """-mean over drawn spans of (reward - greedy reward) x log probability, of spans by their scores (N,).
+) -> tuple[Tensor, RlRewards]:
+    """-mean over sampled spans of (reward - greedy reward) x log probability, for spans with scores (N,).
 
-    Its expected gradient is that of -E[reward], as the baseline does not depend on the draw.
+    Its expected gradient is that of -E[reward], because the baseline does not depend on the sample.
     """
     logs = spans.log_softmax(dim=0)
-    shares = logs.detach().double().exp().cpu().numpy()
-    greedy = int(np.argmax(shares))
-    heaped = np.cumsum(shares)
-    drawn = np.searchsorted(heaped, rng.random(samples) * heaped[-1], side="right").clip(0, len(shares) - 1)
-    values = np.asarray(rewards(np.array([greedy, *drawn])), dtype=np.float64)
+    probabilities = logs.detach().double().exp().cpu().numpy()
+    greedy = int(np.argmax(probabilities))
+    cumulative = np.cumsum(probabilities)
+    sampled = np.searchsorted(cumulative, rng.random(samples) * cumulative[-1], side="right").clip(
+        0, len(probabilities) - 1
+    )
+    values = np.asarray(rewards(np.array([greedy, *sampled])), dtype=np.float64)
     gains = torch.as_tensor(values[1:] - values[0], dtype=logs.dtype, device=logs.device)
-    loss = -(gains * logs[torch.from_numpy(drawn).to(logs.device)]).mean()
-    return loss, Reward(float(values[0]), float(values[1:].mean()))
+    loss = -(gains * logs[torch.from_numpy(sampled).to(logs.device)]).mean()
+    return loss, RlRewards(float(values[0]), float(values[1:].mean()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
-    """What the spans of a question say, by their index among its flattened (windows, T, L) spans."""
+class _SpanTexts:
+    """The texts of a question's spans, by their index among its flattened (windows, T, L) spans."""
 
     batch: TrainBatch
     number: int

@@ -1,8 +1,8 @@
-"""Which questions meet in which update of a training, and at what share of the peak learning rate.
+"""The questions of every update of a training, and its share of the peak learning rate.
 
-A training has up to three phases: `main` over all examples; `gold` over the trusted ones alone, without noise; and
-`rl`, over those of them that have an answer, rewarded by F1. The last two go at a tenth of the peak rate,
-falling to 0. The whole list follows from the settings and the seed, so that a resumed training finds its place in it.
+A training has up to three phases: `main` over all examples; `gold` over the human-labelled ones alone, without masked
+words; and `rl`, over those of them that have an answer, rewarded by F1. The last two start at a tenth of the peak rate,
+which falls to 0. The list depends only on the settings and the seed, so that a resumed training continues in it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Phase = Literal["main", "gold", "rl"]
 
-AFTERWARDS: Final = 0.1  # share of the peak rate at which the phases after the main one begin
+LATER_RATE: Final = 0.1  # share of the peak rate at which the phases after the main one start
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One update: the numbers of its examples (one may come twice), its phase, its share of the peak rates."""
+    """One update: the numbers of its examples (repeats are possible), its phase, its share of the peak rates."""
 
     numbers: tuple[int, ...]
     phase: Phase
@@ -37,7 +37,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All updates of a training, and after how many of them dev is read once more."""
+    """All updates of a training, and the number of updates between two evaluations on dev."""
 
     updates: tuple[Update, ...]
     evaluate_every: int
@@ -51,36 +51,37 @@ def plan(
     seed: int,
     repeats: Ints | None = None,
 ) -> Plan:
-    """Every update of a training on these examples, shuffled anew each epoch.
+    """All updates of a training on these examples, shuffled in every epoch.
 
-    Every example comes once an epoch, or as often as `repeats` (N,) says, but where untrusted ones are many the trusted
-    come more often, so that they fill at least `human_labelled_share` of each batch. `answered` examples have a span.
+    Every example occurs once per epoch, or as often as `repeats` (N,) says; where pseudo-labelled examples are many,
+    human-labelled ones occur more often, so that they fill at least `human_labelled_share` of each batch. `answered`
+    examples have a span.
     """
     often = np.ones(len(human_labelled), dtype=np.int64) if repeats is None else repeats
-    sure = np.asarray(human_labelled, dtype=np.bool_)
+    human = np.asarray(human_labelled, dtype=np.bool_)
     rng = np.random.default_rng(seed)
-    epoch, batches = _main(sure, often, config, rng)
+    epoch, batches = _main(human, often, config, rng)
     updates = [
         Update(tuple(numbers), "main", rate_share(step, len(batches), config.warmup_ratio))
         for step, numbers in enumerate(batches)
     ]
-    both = np.asarray(answered, dtype=np.bool_) & sure
-    updates += _afterwards("gold", np.flatnonzero(sure), config.gold_epochs, config, seed)
-    updates += _afterwards("rl", np.flatnonzero(both), config.experimental.rl_epochs, config, seed)
+    both = np.asarray(answered, dtype=np.bool_) & human
+    updates += _later_phase("gold", np.flatnonzero(human), config.gold_epochs, config, seed)
+    updates += _later_phase("rl", np.flatnonzero(both), config.experimental.rl_epochs, config, seed)
     return Plan(tuple(updates), max(1, round(config.evaluate_every * epoch)))
 
 
 def balanced(
     examples: Sequence[TrainingExample], config: TrainConfig, shares: Mapping[str, float] | None
 ) -> tuple[Floats, Ints | None]:
-    """What `config.balance` makes of the examples: factors of their weights (N,), and how often each comes (N,).
+    """Factors of the examples' weights (N,), and how often each occurs (N,), by `config.balance`.
 
-    `shares` are the wanted ones of question type x answer length; without them, those among the trusted examples,
-    which nobody has selected. Where none is trusted there is nothing to go by, and all weigh alike.
+    `shares` are the wanted ones of question type x answer length; None: those among the human-labelled examples, which
+    no model selected. Without human-labelled examples all factors are 1.
     """
     human_labelled = np.array([example.human_labelled for example in examples], dtype=np.bool_)
     strata = balance.strata([example.question for example in examples], [_length(example) for example in examples])
-    wanted = shares or _shares([kind for kind, sure in zip(strata, human_labelled, strict=True) if sure])
+    wanted = shares or _shares([kind for kind, human in zip(strata, human_labelled, strict=True) if human])
     factors: Floats = np.ones(len(strata))
     often = balance.repeats(strata, human_labelled) if config.balance in ("repeats", "both") else None
     if config.balance in ("weights", "both") and wanted:
@@ -90,7 +91,7 @@ def balanced(
 
 
 def _length(example: TrainingExample) -> int:
-    """Words of the answer; 0 without one."""
+    """Number of words of the answer; 0 without one."""
     return len(example.context[example.start : example.end].split()) if example.start >= 0 else 0
 
 
@@ -101,7 +102,7 @@ def _shares(strata: Sequence[str]) -> dict[str, float]:
 def _main(
     human_labelled: Bools, often: Ints, config: TrainConfig, rng: np.random.Generator
 ) -> tuple[int, list[list[int]]]:
-    """The updates of one epoch, and the numbers of all updates of the main phase."""
+    """The number of updates of one epoch, and the examples of every update of the main phase."""
     numbers = np.repeat(np.arange(len(human_labelled)), often)
     sides = numbers[human_labelled[numbers]], numbers[~human_labelled[numbers]]
     batches = _epoch(*sides, config, rng)
@@ -122,12 +123,12 @@ def _epoch(human_labelled: Ints, others: Ints, config: TrainConfig, rng: np.rand
     count = max(-(-len(others) // max(size - quota, 1)), -(-len(human_labelled) // quota))
     rounds = -(-count * quota // len(human_labelled))
     repeated = np.concatenate([rng.permutation(human_labelled) for _ in range(rounds)])[: count * quota]
-    parts = np.array_split(rng.permutation(others), count)
-    return [repeated[at * quota : (at + 1) * quota].tolist() + part.tolist() for at, part in enumerate(parts)]
+    chunks = np.array_split(rng.permutation(others), count)
+    return [repeated[at * quota : (at + 1) * quota].tolist() + chunk.tolist() for at, chunk in enumerate(chunks)]
 
 
-def _afterwards(phase: Phase, numbers: Ints, epochs: float, config: TrainConfig, seed: int) -> list[Update]:
-    """The updates of a phase after the main one; none without examples, or in no epochs."""
+def _later_phase(phase: Phase, numbers: Ints, epochs: float, config: TrainConfig, seed: int) -> list[Update]:
+    """The updates of a phase after the main one; none without examples or epochs."""
     length = -(-len(numbers) // config.batch_size)
     total = round(epochs * length)
     rng = np.random.default_rng([seed, *phase.encode()])
@@ -136,6 +137,6 @@ def _afterwards(phase: Phase, numbers: Ints, epochs: float, config: TrainConfig,
         order = rng.permutation(numbers)
         batches += [order[at : at + config.batch_size] for at in range(0, len(order), config.batch_size)]
     return [
-        Update(tuple(batch.tolist()), phase, AFTERWARDS * (total - step) / total)
+        Update(tuple(batch.tolist()), phase, LATER_RATE * (total - step) / total)
         for step, batch in enumerate(batches[:total])
     ]

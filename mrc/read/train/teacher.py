@@ -1,6 +1,6 @@
-"""What readers teach: their belief about examples, on characters, so that a student's tokenizer need not be theirs.
+"""Soft targets: teachers' probabilities on characters, so that teacher and student may have different tokenizers.
 
-Source: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (shares at a temperature).
+Source: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (temperature).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from mrc.voting import CharProbs, average
 def soft_targets(
     members: Sequence[Network], examples: Sequence[TrainingExample], *, config: ReadConfig, temperature: float
 ) -> list[SoftTarget]:
-    """The members' mean belief about each example: shares of the starts, and of the ends, of one softmax at this
-    temperature over its context, its negatives and "no answer" of every window; each side sums to 1.
+    """The members' mean probabilities for each example: of starts and of ends, in a softmax at this temperature over
+    its context, its negatives and the "no answer" of every window; each side sums to 1.
 
-    Raises: ValueError without a member or for a temperature that is not above 0; BadCheckpoint; OutOfMemory.
+    Raises: ValueError without members or for a temperature that is not above 0; BadCheckpoint; OutOfMemory.
     """
     if not members:
         raise ValueError("soft targets need at least one teacher")
@@ -50,7 +50,7 @@ def _passages(example: TrainingExample) -> tuple[Passage, ...]:
 
 
 def _target(passages: Sequence[CharProbs]) -> SoftTarget:
-    """The shares of a question's passages; what tokens of white space hold goes to all others."""
+    """The probabilities of a question's passages, renormalised without tokens of white space."""
     starts = sum(float(np.exp(own.start_log).sum() + np.exp(own.null_start)) for own in passages)
     ends = sum(float(np.exp(own.end_log).sum() + np.exp(own.null_end)) for own in passages)
     return SoftTarget(

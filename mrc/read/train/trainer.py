@@ -1,7 +1,7 @@
 """Training a reader: from a starting checkpoint and examples to a finished folder, resumable at any moment.
 
-The loop itself stands in `mrc.read.train.loop`, what an update does in `mrc.read.train.update`, what it minimises in
-`mrc.read.train.losses`, which examples meet in `mrc.read.train.schedule`.
+The loop is in `mrc.read.train.loop`, a single update in `mrc.read.train.update`, the loss in `mrc.read.train.losses`,
+the batches of the updates in `mrc.read.train.schedule`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mrc.checkpoints import finished_record, forget_others
 from mrc.encoder import load_tokenizer, pick_device, pick_dtype
 from mrc.errors import BadCheckpoint, DataError, writing
 from mrc.metrics import Metric
-from mrc.read.data.tokenized import Prepared, prepare
+from mrc.read.data.tokenized import TokenizedExample, tokenize_examples
 from mrc.read.model.network import SpanModel, check_tokenizer, load_model
 from mrc.read.model.reader import RECORD_FILE, Reader, model_hash, windower_of
 from mrc.read.train import distributed, update
-from mrc.read.train.distillation import teacher_probs, trained_on
+from mrc.read.train.distillation import distilled_numbers, teacher_probs
 from mrc.read.train.job import Job
 from mrc.read.train.loop import BEST_FILE, Progress, State, resume, run
-from mrc.read.train.param_groups import rate_groups
+from mrc.read.train.param_groups import param_groups
 from mrc.read.train.schedule import Plan, balanced, plan
 from mrc.read.train_config import DevExample, SoftTarget, TrainConfig, TrainingExample, TrainResult
 
@@ -47,56 +47,71 @@ def train(
     progress: Progress | None = None,
     dev: Sequence[DevExample] = (),
     teachers: Sequence[Reader] = (),
-    teach_trusted: bool = True,
+    distill_human_labelled: bool = True,
     shares: Mapping[str, float] | None = None,
     metric: Metric = "squad",
     device: str = "auto",
     precision: str = "auto",
 ) -> TrainResult:
-    """The finished reader's folder, hash and loss; the folder appears whole or not at all.
+    """Train a reader into `folder`, which appears complete or not at all; return its hash and loss.
 
-    While it trains, `folder.partial` holds the newest checkpoint, and the same call goes on from there. A folder that
-    the same call finished before is returned as it is.
+    During training `folder.partial` holds the newest checkpoint, and the same call resumes from there. A folder that
+    the same call finished before is returned unchanged.
 
     Args:
-        dev: what early stopping watches (`config.early_stopping_patience`); otherwise it is not read.
-        teachers: readers whose beliefs are learnt (`config.distill_weight`).
-        teach_trusted: whether on trusted examples, too: a teacher that was itself trained on them knows no more of them
-            than their labels say.
-        shares: the wanted share of each kind of example (`config.balance`), as `mrc.read.data.balance.strata` names them;
-            without it, that among the trusted.
-        metric: by which rewards and dev are marked.
+        dev: questions that early stopping evaluates (`config.early_stopping_patience`); not read otherwise.
+        teachers: readers whose probabilities are distilled (`config.distill_weight`).
+        distill_human_labelled: whether on human-labelled examples too: a teacher that was trained on them adds nothing
+            to their labels.
+        shares: the wanted share of each stratum (`config.balance`), by the names of `mrc.read.data.balance.strata`;
+            None: the shares among the human-labelled examples.
+        metric: the metric of rewards and dev scores.
         device, precision: see `mrc.encoder.pick_device` and `pick_dtype`.
 
     Raises: BadCheckpoint for an unusable start or a folder that holds something else; DataError without a usable
-    example, or with patience and nothing to watch; TrainingDiverged and OutOfMemory, with the last checkpoint kept.
+    example, or for early stopping without dev questions; TrainingDiverged and OutOfMemory, with the last checkpoint
+    kept.
     """
     names = tuple(teacher.fingerprint for teacher in teachers) if config.distill_weight else ()
-    if names and not trained_on(examples, human_labelled=teach_trusted):
-        log.warning("all examples are trusted: the teachers teach nothing, and this reader learns from labels alone")
+    if names and not distilled_numbers(examples, human_labelled=distill_human_labelled):
+        log.warning("all examples are human-labelled: nothing is distilled, this reader trains on labels alone")
         names = ()
-    job = Job(examples, start, config, seed, Path(folder), dev, shares, metric, names, teach_trusted, device, precision)
+    job = Job(
+        examples,
+        start,
+        config,
+        seed,
+        Path(folder),
+        dev,
+        shares,
+        metric,
+        names,
+        distill_human_labelled,
+        device,
+        precision,
+    )
     fingerprint = job.fingerprint
     if job.folder.exists():
         return _finished(job.folder, fingerprint)
     if config.early_stopping_patience and not dev:
         raise DataError(
-            f"early_stopping_patience = {config.early_stopping_patience} needs dev questions to watch; give some or set early_stopping_patience = 0"
+            f"early_stopping_patience = {config.early_stopping_patience} needs dev questions; "
+            "give some or set early_stopping_patience = 0"
         )
-    processes = distributed.processes(config, device=device)
+    count = distributed.process_count(config, device=device)
     forget_others(job.partial, fingerprint)
     if names:
-        _beliefs(job, teachers)
-    if processes > 1:
-        distributed.train_together(job, processes, progress)
+        _teacher_probs(job, teachers)
+    if count > 1:
+        distributed.train_distributed(job, count, progress)
         return _finished(job.folder, fingerprint)
     return run_job(job, update.SingleProcess(pick_device(device)), progress)
 
 
-def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResult:
-    """The training itself, in this process as one of its team; the first of the team writes."""
+def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None) -> TrainResult:
+    """Train in this process as a member of its process group; the first process writes."""
     began, config = time.monotonic(), job.config
-    fingerprint, device = job.fingerprint, crew.device
+    fingerprint, device = job.fingerprint, processes.device
     tokenizer = load_tokenizer(job.start)
     model = load_model(
         job.start,
@@ -114,13 +129,13 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
     if config.checkpoint_activations:
         model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
     windower = windower_of(tokenizer, model.config)
-    items, numbers, unusable = prepare(job.examples, windower, config)
+    items, numbers, unusable = tokenize_examples(job.examples, windower, config)
     if not items:
         raise DataError(f"none of {len(job.examples)} examples can train: no answer has a token or fits into a window")
-    low = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
+    bf16 = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
     items, updates = _scheduled(job, items, numbers)
-    ctx = update.TrainContext(items, windower, updates, config, job.seed, job.metric, low, crew)
-    optimizer = torch.optim.AdamW(rate_groups(model, config))
+    ctx = update.TrainContext(items, windower, updates, config, job.seed, job.metric, bf16, processes)
+    optimizer = torch.optim.AdamW(param_groups(model, config))
     state = resume(job.partial, fingerprint, State(model, optimizer, 0, config.batch_tokens))
     with writing(job.partial):
         run(state, ctx, job, fingerprint, tokenizer, progress)
@@ -129,27 +144,29 @@ def run_job(job: Job, crew: update.Team, progress: Progress | None) -> TrainResu
         )
         origin = {"fingerprint": fingerprint, "start": str(job.start), "config": asdict(config), "seed": job.seed}
         origin |= {"device": job.device, "precision": job.precision}
-        return _finish(state, tokenizer, result, job.partial, origin) if crew.rank == 0 else result
+        return _finish(state, tokenizer, result, job.partial, origin) if processes.rank == 0 else result
 
 
-def _beliefs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | None]:
-    """What the job's teachers believe; they need not be given once they have been asked."""
+def _teacher_probs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | None]:
+    """The teachers' probabilities; `teachers` may be empty once they have been stored."""
     return teacher_probs(
         teachers,
         job.examples,
         job.config,
-        human_labelled=job.teach_trusted,
+        human_labelled=job.distill_human_labelled,
         partial=job.partial,
         fingerprint=job.fingerprint,
     )
 
 
-def _scheduled(job: Job, items: Sequence[Prepared], numbers: Sequence[int]) -> tuple[list[Prepared], Plan]:
-    """The items with their weights and what teachers believe of them, and the updates in which they meet."""
+def _scheduled(
+    job: Job, items: Sequence[TokenizedExample], numbers: Sequence[int]
+) -> tuple[list[TokenizedExample], Plan]:
+    """The items with their weights and soft targets, and the updates in which they are used."""
     config, repeats = job.config, None
     if job.teachers:
-        soft = _beliefs(job, ())
-        items = [replace(item, soft=soft[number]) for item, number in zip(items, numbers, strict=True)]
+        targets = _teacher_probs(job, ())
+        items = [replace(item, soft_target=targets[number]) for item, number in zip(items, numbers, strict=True)]
     if config.balance != "none":
         factors, repeats = balanced([job.examples[number] for number in numbers], config, job.shares)
         items = [replace(item, weight=item.weight * float(factor)) for item, factor in zip(items, factors, strict=True)]
@@ -166,7 +183,7 @@ def _check_positions(model: SpanModel, config: TrainConfig) -> None:
 
 
 def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]) -> TrainResult:
-    """Saves the reader and its record into `partial`, renames it to the final folder, drops the checkpoints."""
+    """Save the reader and its record, rename their folder to the final one, remove the checkpoints."""
     if state.best:
         state.model.load_state_dict(load_file(partial / BEST_FILE))
     ready = partial / "finished"
@@ -174,15 +191,15 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     state.model.save(ready, tokenizer)
     result = replace(result, hash=model_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
-    told = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
-    (ready / RECORD_FILE).write_text(json.dumps({**record, **told, **origin}, indent=1), encoding="utf-8")
+    outcome = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
+    (ready / RECORD_FILE).write_text(json.dumps({**record, **outcome, **origin}, indent=1), encoding="utf-8")
     ready.rename(result.folder)
     shutil.rmtree(partial)
     return result
 
 
 def _finished(folder: Path, fingerprint: str) -> TrainResult:
-    """What the same training left in the folder.
+    """The result of the same training, stored in the folder.
 
     Raises: BadCheckpoint if the folder holds something else.
     """

@@ -16,21 +16,21 @@ from mrc.checkpoints import step_seed
 from mrc.encoder import out_of_memory
 from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.metrics import Metric
-from mrc.read.data.batches import TrainBatch, micro_batches, with_noise
-from mrc.read.data.tokenized import Prepared
+from mrc.read.data.batches import TrainBatch, masked_words, micro_batches
+from mrc.read.data.tokenized import TokenizedExample
 from mrc.read.data.windows import Windower
 from mrc.read.model.network import SpanModel, to_tensors
 from mrc.read.train.losses import full_precision, question_losses, weighted_sum
-from mrc.read.train.rl import Reward, reward_losses
+from mrc.read.train.rl import RlRewards, rl_losses
 from mrc.read.train.schedule import Plan, Update
 from mrc.read.train_config import TrainConfig
 
-NOISE: Final = 0  # what the numbers of a question are drawn for
-DRAWS: Final = 1
+MASKING: Final = 0  # purposes of a question's random numbers
+SAMPLING: Final = 1
 
 
-class Team(Protocol):
-    """The processes that share every update: each takes every `size`-th question, from its `rank` on."""
+class ProcessGroup(Protocol):
+    """Processes that share every update: each takes every `size`-th question, starting at its `rank`."""
 
     @property
     def rank(self) -> int: ...
@@ -41,77 +41,77 @@ class Team(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def autocast(self, low: bool) -> AbstractContextManager[Any]:
-        """Inside, products are computed in bfloat16 where `low` says so."""
+    def autocast(self, bf16: bool) -> AbstractContextManager[Any]:
+        """A context in which matrix products are computed in bfloat16 if `bf16`."""
         ...
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         ...
 
-    def all_reduce(self, model: nn.Module, told: Sequence[float]) -> list[float]:
-        """Sums over all processes of the model's gradients, in their place, and of the numbers told."""
+    def all_reduce(self, model: nn.Module, numbers: Sequence[float]) -> list[float]:
+        """Sum the model's gradients in place, and the numbers, over all processes."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SingleProcess:
-    """A team of one."""
+    """A process group of one."""
 
     device: torch.device
     rank: int = 0
     size: int = 1
 
-    def autocast(self, low: bool) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
+    def autocast(self, bf16: bool) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     def any(self, flag: bool) -> bool:
         return flag
 
-    def all_reduce(self, model: nn.Module, told: Sequence[float]) -> list[float]:
-        return list(told)
+    def all_reduce(self, model: nn.Module, numbers: Sequence[float]) -> list[float]:
+        return list(numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainContext:
-    """What stays the same through a training. `low`: the encoder computes in bfloat16."""
+    """What stays the same during a training. `bf16`: the encoder computes in bfloat16."""
 
-    items: Sequence[Prepared]
+    items: Sequence[TokenizedExample]
     windower: Windower
     plan: Plan
     config: TrainConfig
     seed: int
     metric: Metric
-    low: bool
-    team: Team
+    bf16: bool
+    processes: ProcessGroup
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """The mean loss of the questions of an update, and their mean rewards in the phase that has any."""
+    """The mean loss of the questions of an update, and in the phase "rl" their mean rewards."""
 
     loss: float
-    reward: Reward | None
+    rewards: RlRewards | None
 
 
-def gradients(model: SpanModel, ctx: TrainContext, step: int, *, budget: int) -> StepResult | None:
-    """What update `step` has to tell; its gradients are in the model. None if memory ran out in any process.
+def compute_gradients(model: SpanModel, ctx: TrainContext, step: int, *, budget: int) -> StepResult | None:
+    """Add the gradients of update `step` to the model; return its losses, or None if memory ran out in any process.
 
-    Forward passes have at most `budget` padded tokens. Dropout, noise and draws follow from (seed, step) alone.
+    Forward passes have at most `budget` padded tokens. Dropout, masking and samples depend only on (seed, step).
 
-    Raises: OutOfMemory where one question by itself is too much.
+    Raises: OutOfMemory where a single question is too large.
     """
-    update, team = ctx.plan.updates[step], ctx.team
-    items = [ctx.items[number] for number in update.numbers[team.rank :: team.size]]
-    torch.manual_seed(step_seed(ctx.seed, step) + team.rank)
-    told, failed = [0.0, 0.0, 0.0], False
+    update, processes = ctx.plan.updates[step], ctx.processes
+    items = [ctx.items[number] for number in update.numbers[processes.rank :: processes.size]]
+    torch.manual_seed(step_seed(ctx.seed, step) + processes.rank)
+    sums, failed = [0.0, 0.0, 0.0], False
     try:
-        told = _backward(model, ctx, update, step, items, budget)
+        sums = _backward(model, ctx, update, step, items, budget)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         failed = True
-    if team.any(failed):
+    if processes.any(failed):
         model.zero_grad(set_to_none=True)
         batches = micro_batches(items, ctx.windower, ctx.config, budget=budget)
         if failed and all(len(batch.sizes) == 1 for batch in batches):
@@ -120,67 +120,69 @@ def gradients(model: SpanModel, ctx: TrainContext, step: int, *, budget: int) ->
                 "lower max_seq_length or the number of negatives and train again"
             )
         return None
-    loss, greedy, drawn = team.all_reduce(model, told)
-    return StepResult(loss, Reward(greedy, drawn) if update.phase == "rl" else None)
+    loss, greedy, sampled = processes.all_reduce(model, sums)
+    return StepResult(loss, RlRewards(greedy, sampled) if update.phase == "rl" else None)
 
 
 def _backward(
-    model: SpanModel, ctx: TrainContext, update: Update, step: int, items: Sequence[Prepared], budget: int
+    model: SpanModel, ctx: TrainContext, update: Update, step: int, items: Sequence[TokenizedExample], budget: int
 ) -> list[float]:
-    """Mean loss, greedy reward and drawn reward over the whole update of these items; gradients are accumulated."""
-    count, told = len(update.numbers), np.zeros(3)
+    """Mean loss, greedy reward and sampled reward of the items over the whole update; gradients are accumulated."""
+    count, sums = len(update.numbers), np.zeros(3)
     _set_mode(model, update)
     for batch in micro_batches(items, ctx.windower, ctx.config, budget=budget):
         summed, rewards = _loss(model, ctx, update, step, batch)
         loss = summed / count
         loss.backward()  # type: ignore[no-untyped-call]
-        told += [float(loss.detach()), *(sum(part) / count for part in rewards)]
-    return told.tolist()
+        sums += [float(loss.detach()), *(sum(part) / count for part in rewards)]
+    return sums.tolist()
 
 
 def _loss(
     model: SpanModel, ctx: TrainContext, update: Update, step: int, batch: TrainBatch
 ) -> tuple[Tensor, tuple[Sequence[float], Sequence[float]]]:
-    """The summed loss of a forward pass, and the rewards of its questions: greedy ones, drawn ones."""
-    config, team = ctx.config, ctx.team
+    """The summed loss of a forward pass, and the greedy and the sampled rewards of its questions."""
+    config, processes = ctx.config, ctx.processes
     weight = config.experimental.rl_weight
 
     def rng_of(member: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([ctx.seed, step, team.rank + team.size * member, purpose])
+        return np.random.default_rng([ctx.seed, step, processes.rank + processes.size * member, purpose])
 
     if update.phase == "main":
         mask_id = ctx.windower.mask_id
-        batch = with_noise(batch, config, mask_id=mask_id, rng_of=lambda member: rng_of(member, NOISE))
-    with team.autocast(ctx.low):
-        scores = model(*to_tensors(batch.batch, team.device))
+        batch = masked_words(batch, config, mask_id=mask_id, rng_of=lambda member: rng_of(member, MASKING))
+    with processes.autocast(ctx.bf16):
+        scores = model(*to_tensors(batch.batch, processes.device))
     scores = full_precision(scores)
     losses = question_losses(scores, batch, config)
-    rewards: list[Reward] = []
+    rewards: list[RlRewards] = []
     if update.phase == "rl":
-        rewarded, rewards = reward_losses(
+        rewarded, rewards = rl_losses(
             scores,
             batch,
             metric=ctx.metric,
             samples=config.experimental.rl_samples,
-            rng_of=lambda member: rng_of(member, DRAWS),
+            rng_of=lambda member: rng_of(member, SAMPLING),
         )
         losses = (1 - weight) * losses + weight * rewarded
-    told = [reward.greedy for reward in rewards], [reward.drawn for reward in rewards]
-    return weighted_sum(losses, batch), told
+    sides = [reward.greedy for reward in rewards], [reward.sampled for reward in rewards]
+    return weighted_sum(losses, batch), sides
 
 
 def _set_mode(model: SpanModel, update: Update) -> None:
-    """Dropout on, but not where the reader is rewarded: its draws and its likeliest span must be of one policy."""
+    """Dropout on, except in the phase "rl", where sampled spans and the greedy span must come from one policy."""
     model.train(update.phase != "rl")
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             module.train()  # cuDNN gives no gradient otherwise; a single layer has no dropout
 
 
-def apply(model: SpanModel, optimizer: torch.optim.Optimizer, config: TrainConfig, told: StepResult) -> str | None:
-    """None, with the weights moved; what is no finite number, with the weights as they were."""
-    if not math.isfinite(told.loss):
-        return f"the loss is {told.loss}"
+def apply_gradients(
+    model: SpanModel, optimizer: torch.optim.Optimizer, config: TrainConfig, result: StepResult
+) -> str | None:
+    """Update the weights; where the loss or the gradient is not finite, leave them and return a description."""
+    if not math.isfinite(result.loss):
+        return f"the loss is {result.loss}"
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
     if not math.isfinite(norm):
         return f"the gradient is {norm}"
@@ -190,6 +192,6 @@ def apply(model: SpanModel, optimizer: torch.optim.Optimizer, config: TrainConfi
 
 
 def diverged(ctx: TrainContext, step: int, what: str, kept: str) -> TrainingDiverged:
-    """The error of an update that gave no finite number; `kept` tells of the checkpoint before it."""
+    """The error of an update that gave a value that is not finite; `kept` describes the checkpoint before it."""
     phase = ctx.plan.updates[step].phase
     return TrainingDiverged(f"update {step + 1}, phase {phase}: {what}; {kept}; lower learning_rate and train again")

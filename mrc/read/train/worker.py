@@ -1,4 +1,7 @@
-"""One process of a team that trains a reader: `python -m mrc.read.train.worker JOB PARENT`, started by `mrc.read.train.distributed`."""
+"""One process of a distributed training, started by `mrc.read.train.distributed`.
+
+python -m mrc.read.train.worker JOB PARENT
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from mrc.read.train.trainer import run_job
 
 
 def main(path: str, parent: str) -> int:
-    """The exit status: 1 after an error that a user can mend, which the parent then raises."""
+    """Train in this process; return the exit status, 1 after an error that the parent then raises."""
     job = Job.read(Path(path))
     try:
-        run_job(job, distributed.join(job, int(parent)), distributed.tell)
+        run_job(job, distributed.join_group(job, int(parent)), distributed.report_progress)
     except MrcError as error:
-        distributed.leave_word(job, int(os.environ["RANK"]), error)
+        distributed.write_error(job, int(os.environ["RANK"]), error)
         return 1
     return 0
 

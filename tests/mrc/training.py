@@ -10,7 +10,7 @@ import torch
 
 from mrc.read.config import WindowConfig
 from mrc.read.data.batches import TrainBatch, micro_batches
-from mrc.read.data.tokenized import prepare
+from mrc.read.data.tokenized import tokenize_examples
 from mrc.read.data.windows import Windower
 from mrc.read.model.heads import Scores
 from mrc.read.train_config import SoftTarget, TrainConfig, TrainingExample
@@ -46,9 +46,9 @@ def batch_of(
     """The forward passes of one update of all of them."""
     windower = Windower(tiny.wordpiece())
     config = changed(CONFIG, **change)
-    items, _, _ = prepare(examples, windower, config)
+    items, _, _ = tokenize_examples(examples, windower, config)
     if soft:
-        items = [replace(item, soft=target) for item, target in zip(items, soft, strict=True)]
+        items = [replace(item, soft_target=target) for item, target in zip(items, soft, strict=True)]
     return list(micro_batches(items, windower, config))
 
 

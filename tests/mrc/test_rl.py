@@ -8,9 +8,9 @@ import torch
 
 from mrc.metrics import f1
 from mrc.read.model.heads import Scores
-from mrc.read.train.rl import reward_losses, self_critical
+from mrc.read.train.rl import rl_losses, self_critical
 from mrc.read.train_config import TrainConfig
-from tests.mrc.lessons import batch_of, changed, example, scores_for
+from tests.mrc.training import batch_of, changed, example, scores_for
 
 
 def test_the_drawn_gradient_is_on_average_that_of_the_expected_reward():
@@ -39,7 +39,7 @@ def test_draws_as_good_as_the_greedy_span_teach_nothing():
     loss, reward = self_critical(scores, lambda chosen: [0.5] * len(chosen), samples=20, rng=rng)
     loss.backward()
     assert (float(loss.detach()), float(scores.grad.abs().max())) == (0, 0)
-    assert (reward.greedy, reward.drawn) == (0.5, 0.5)
+    assert (reward.greedy, reward.sampled) == (0.5, 0.5)
 
 
 def certain(batch, number, span):
@@ -61,11 +61,11 @@ def test_the_reward_is_the_f1_of_the_spans_text_with_the_best_gold(metric, unit)
         ((1, window.first, window.first + len(item.passages[1].ids) - 1), "The mill stands in Tarn."),
     ):
         start, end = certain(batch, 0, span)
-        _, (reward,) = reward_losses(
+        _, (reward,) = rl_losses(
             Scores(start, end), batch, metric=metric, samples=3, rng_of=lambda _: np.random.default_rng(0)
         )
         best = max(f1(text, gold, metric) for gold in golds)
-        assert (reward.greedy, reward.drawn) == pytest.approx((best, best))
+        assert (reward.greedy, reward.sampled) == pytest.approx((best, best))
 
 
 def test_each_question_draws_for_itself():
@@ -75,8 +75,8 @@ def test_each_question_draws_for_itself():
     rows, width = two.rows()[number], one.batch.ids.shape[1]
     same = Scores(*(part[rows, :width] for part in (scores.start, scores.end, scores.left, scores.right)))
     seeds = {"metric": "squad", "samples": 4}
-    alone, _ = reward_losses(same, one, rng_of=lambda _: np.random.default_rng(7), **seeds)
-    beside, _ = reward_losses(scores, two, rng_of=lambda member: np.random.default_rng([7, 7][member]), **seeds)
+    alone, _ = rl_losses(same, one, rng_of=lambda _: np.random.default_rng(7), **seeds)
+    beside, _ = rl_losses(scores, two, rng_of=lambda member: np.random.default_rng([7, 7][member]), **seeds)
     assert float(alone[0].detach()) == pytest.approx(float(beside[number].detach()))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from mrc.decode import Logits
 
 
-class Drawn:
+class RandomNetwork:
     """Whole-number logits drawn for each window by its tokens and a seed, whatever batch it stands in."""
 
     max_positions = 128

@@ -12,12 +12,12 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.targets import on_tokens
 from mrc.read.data.windows import Windower
 from mrc.read.model.reader import Reader
-from mrc.read.train.distillation import read_targets, trained_on, write_targets
+from mrc.read.train.distillation import distilled_numbers, read_targets, write_targets
 from mrc.read.train.teacher import soft_targets
 from mrc.read.train.trainer import train
 from mrc.read.train_config import PassageTarget, SoftTarget
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, batch_of, example, impossible
+from tests.mrc.training import CONFIG, batch_of, example, impossible
 
 EXAMPLES = [example(number, human_labelled=number < 4) for number in range(8)]
 PUPIL = replace(CONFIG, batch_size=4, distill_weight=0.5)
@@ -80,7 +80,7 @@ def test_targets_on_windows_sum_to_1_for_each_question_and_lie_where_they_are_ow
     owned = batch.batch.starts.copy()
     owned[np.arange(len(owned)), batch.batch.null] = True
     assert max(batch.sizes) > 2
-    for side in (batch.soft.start, batch.soft.end):
+    for side in (batch.soft_targets.start, batch.soft_targets.end):
         assert (side[~owned] == 0).all()
         assert [side[rows].sum() for rows in batch.rows()] == pytest.approx([1, 1, 1])
 
@@ -88,7 +88,7 @@ def test_targets_on_windows_sum_to_1_for_each_question_and_lie_where_they_are_ow
 def test_only_some_questions_have_a_teacher():
     told = SoftTarget((target([0], [4]),))
     (batch,) = batch_of([example(0), example(2), example(4)], soft=[None, told, None])
-    marked = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft.trained_on, strict=True)}
+    marked = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft_targets.has_teacher, strict=True)}
     assert marked == {("Mira Oland",): False, ("the mill",): True, ("1893",): False}
 
 
@@ -107,12 +107,12 @@ def test_targets_come_back_as_they_were_written_and_only_for_the_same_training(t
 
 
 def test_teachers_read_everything_or_only_what_is_not_trusted():
-    assert trained_on(EXAMPLES, human_labelled=True) == list(range(8))
-    assert trained_on(EXAMPLES, human_labelled=False) == [4, 5, 6, 7]
-    assert trained_on(EXAMPLES[:3], human_labelled=False) == []
+    assert distilled_numbers(EXAMPLES, human_labelled=True) == list(range(8))
+    assert distilled_numbers(EXAMPLES, human_labelled=False) == [4, 5, 6, 7]
+    assert distilled_numbers(EXAMPLES[:3], human_labelled=False) == []
 
 
-def test_where_nothing_is_untrusted_a_teacher_of_such_teaches_nothing_and_the_log_says_so(teachers, tmp_path, caplog):
+def test_without_pseudo_labelled_examples_nothing_is_distilled_and_the_log_says_so(teachers, tmp_path, caplog):
     more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": replace(PUPIL, max_steps=2)}
 
     def reader(name, **others):
@@ -120,14 +120,16 @@ def test_where_nothing_is_untrusted_a_teacher_of_such_teaches_nothing_and_the_lo
 
     alone = reader("alone")
     assert reader("all", teachers=teachers[:1]) != alone
-    assert "all examples are trusted" not in caplog.text
-    assert reader("unsure", teachers=teachers[:1], teach_trusted=False) == alone
-    assert "all examples are trusted: the teachers teach nothing" in caplog.text
+    assert "nothing is distilled" not in caplog.text
+    assert reader("unsure", teachers=teachers[:1], distill_human_labelled=False) == alone
+    assert "all examples are human-labelled: nothing is distilled" in caplog.text
 
 
 def test_trusted_examples_follow_their_labels_alone_where_a_teacher_is_not_to_teach_them(teachers, tmp_path):
     more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": PUPIL, "teachers": teachers[:1]}
-    every, some = (train(EXAMPLES, folder=tmp_path / str(flag), teach_trusted=flag, **more) for flag in (True, False))
+    every, some = (
+        train(EXAMPLES, folder=tmp_path / str(flag), distill_human_labelled=flag, **more) for flag in (True, False)
+    )
     assert every.hash != some.hash
     records = [json.loads((each.folder / "training.json").read_text())["fingerprint"] for each in (every, some)]
     assert records[0] != records[1]

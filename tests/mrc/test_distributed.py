@@ -14,7 +14,7 @@ from mrc.read.train.job import Job
 from mrc.read.train.trainer import train
 from mrc.read.train_config import DevExample
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG, batch_of, changed, example, impossible
+from tests.mrc.training import CONFIG, batch_of, changed, example, impossible
 
 EXAMPLES = [example(0, negatives=("The mill stands in Tarn.",), golds=("Mira",), weight=0.5), impossible(1)]
 EXAMPLES += [example(number, human_labelled=number % 3 > 0, also=((0, 8),)) for number in range(2, 8)]
@@ -71,8 +71,8 @@ def test_two_processes_train_the_same_reader_as_one(start, tmp_path):
 def test_an_error_of_a_worker_is_the_error_of_the_training(start, tmp_path):
     job = Job(EXAMPLES, start, TWO, 0, tmp_path / "reader")
     job.partial.mkdir()
-    distributed.leave_word(job, 1, TrainingDiverged("update 3, phase main: the loss is nan"))
-    raised = distributed.error_of(job)
+    distributed.write_error(job, 1, TrainingDiverged("update 3, phase main: the loss is nan"))
+    raised = distributed.worker_error(job)
     assert (type(raised), str(raised)) == (TrainingDiverged, "update 3, phase main: the loss is nan")
 
 
@@ -82,7 +82,7 @@ def test_an_error_before_a_worker_is_of_the_team_is_told_as_well(start, tmp_path
     (start / "config.json").write_text("{broken")
     monkeypatch.setenv("RANK", "1")
     assert worker.main(str(job.partial / distributed.JOB_FILE), str(os.getpid())) == 1
-    raised = distributed.error_of(job)
+    raised = distributed.worker_error(job)
     assert type(raised) is BadCheckpoint
     assert str(start) in str(raised)
 
@@ -90,7 +90,7 @@ def test_an_error_before_a_worker_is_of_the_team_is_told_as_well(start, tmp_path
 def test_a_worker_that_dies_is_one_clear_line(start, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "WORKER", "tests.mrc.dying_worker")
     told = []
-    with pytest.raises(WorkerDied, match=r"a training process died; what it said is in .*team\.log; train again"):
+    with pytest.raises(WorkerDied, match=r"a training process died; its output is in .*workers\.log; train again"):
         train(EXAMPLES, start=start, seed=0, folder=tmp_path / "r", config=TWO, progress=lambda *s: told.append(s))
     assert told in ([], [(1, 6, 0.5, 1.0)])
     assert "exitcode" in (tmp_path / "r.partial" / "team.log").read_text()
@@ -107,19 +107,19 @@ def test_a_process_whose_parent_is_gone_ends(monkeypatch):
     if not gone:
         os._exit(0)
     os.waitpid(gone, 0)
-    assert distributed.ProcessGroup(Nobody(), os.getpid()).any(True) is True
+    assert distributed.AccelerateGroup(Nobody(), os.getpid()).any(True) is True
     with pytest.raises(SystemExit):
-        distributed.ProcessGroup(Nobody(), gone).any(False)
+        distributed.AccelerateGroup(Nobody(), gone).any(False)
 
 
 def test_there_is_one_process_for_each_gpu_if_asked_and_no_more_than_gpus(monkeypatch):
-    assert distributed.processes(changed(TWO, processes=0), device="cpu") == 1  # no GPU asked for
-    assert distributed.processes(TWO, device="cpu") == 2
+    assert distributed.process_count(changed(TWO, processes=0), device="cpu") == 1  # no GPU asked for
+    assert distributed.process_count(TWO, device="cpu") == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert distributed.processes(changed(TWO, processes=0), device="cuda") == 3
+    assert distributed.process_count(changed(TWO, processes=0), device="cuda") == 3
     with pytest.raises(NoDevice, match="processes = 4: this machine has 3 usable GPUs"):
-        distributed.processes(changed(TWO, processes=4), device="cuda")
+        distributed.process_count(changed(TWO, processes=4), device="cuda")
 
 
 def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():
@@ -131,7 +131,7 @@ def test_a_sum_leaves_weights_without_a_gradient_alone_and_adds_up_the_rest():
 
     model = torch.nn.ModuleList([torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(2, 1)])
     model[0].weight.grad = torch.tensor([[1.0, 2.0]])
-    assert distributed.ProcessGroup(Double(), os.getpid()).all_reduce(model, [0.5, 3]) == [1, 6]
+    assert distributed.AccelerateGroup(Double(), os.getpid()).all_reduce(model, [0.5, 3]) == [1, 6]
     assert model[0].weight.grad.tolist() == [[2, 4]]
     assert model[1].weight.grad is None
     assert json.dumps([1, 6])  # plain numbers

@@ -15,7 +15,7 @@ from mrc.read.model.heads import new_head
 from mrc.read.model.network import load_model
 from mrc.read.model.reader import Reader, model_hash
 from mrc.read.pretrain import mlm
-from mrc.read.pretrain.mlm_masking import IGNORED, Blanks
+from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.pretrain.pretraining import pretrain
 from mrc.read.train_config import PretrainConfig
 from tests.mrc import tiny
@@ -228,7 +228,7 @@ def test_attention_drops_nothing_while_words_are_hidden(start, tmp_path, monkeyp
 def test_a_loss_that_is_no_number_stops_it_and_names_the_update(start, tmp_path, monkeypatch):
     whole = mlm.MaskedLM.loss
     monkeypatch.setattr(mlm.MaskedLM, "loss", lambda *given, **options: whole(*given, **options) * np.nan)
-    with pytest.raises(TrainingDiverged, match="stage 0, update 1: the loss is nan"):
+    with pytest.raises(TrainingDiverged, match="pretraining, update 1: the loss is nan"):
         pretrain(start, texts(), tmp_path / "made", config=PretrainConfig(mlm_epochs=1), seed=0)
 
 
@@ -238,12 +238,12 @@ def test_stage_0_without_epochs_and_a_tokenizer_without_a_mask_are_refused(start
     tokenizer = AutoTokenizer.from_pretrained(start)
     tokenizer.mask_token = None
     with pytest.raises(BadCheckpoint, match="no mask token"):
-        Blanks.of(tokenizer, longest=64, share=0.15)
+        WordMasking.of(tokenizer, longest=64, share=0.15)
 
 
 def test_words_are_hidden_whole_and_everything_else_stays():
     tokenizer = tiny.wordpiece()
-    blanks = Blanks.of(tokenizer, longest=40, share=0.3)
+    blanks = WordMasking.of(tokenizer, longest=40, share=0.3)
     (plain,) = blanks.tokenise(["Miranda Orlando refounded some mills " * 20])
     (ids, targets), *rest = blanks.windows(
         ["Miranda Orlando refounded some mills " * 20, " "], np.random.default_rng(0)
@@ -261,7 +261,7 @@ def test_words_are_hidden_whole_and_everything_else_stays():
 
 
 def test_one_word_is_hidden_however_small_the_share():
-    blanks = Blanks.of(tiny.wordpiece(), longest=40, share=1e-9)
+    blanks = WordMasking.of(tiny.wordpiece(), longest=40, share=1e-9)
     for seed in range(5):
         (_, targets), *_ = blanks.windows(["the mill"], np.random.default_rng(seed))
         assert (targets != IGNORED).sum() >= 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrc.read.pretrain.recurring_span_selection import LEAST_LEFT, cloze
+from mrc.read.pretrain.recurring_span_selection import MIN_LEFT, recurring_span_examples
 
 MASK = "[MASK]"
 WORDS = ["Mira", "Oland", "mill", "Tarn", "1893", "the", "of", "water", "ran", "slowly", "and", "한빛", "학당은"]
@@ -24,7 +24,7 @@ def holds(many, few):
 
 
 def make(texts, most=50, seed=0):
-    return cloze(texts, mask=MASK, rng=np.random.default_rng(seed), most=most)
+    return recurring_span_examples(texts, mask=MASK, rng=np.random.default_rng(seed), most=most)
 
 
 @settings(deadline=None)
@@ -37,7 +37,7 @@ def test_the_answer_stands_in_the_context_and_not_in_the_question(texts, seed, m
         answer = words(example.context[example.start : example.end])
         assert MASK in example.question
         assert not holds(words(example.question.replace(MASK, "|")), answer)
-        assert len(words(example.question.replace(MASK, " "))) >= LEAST_LEFT
+        assert len(words(example.question.replace(MASK, " "))) >= MIN_LEFT
         for start, end in example.also:
             assert words(example.context[start:end]) == answer
 

@@ -8,16 +8,16 @@ from transformers import AlbertConfig, AlbertModel
 
 from mrc.read.model.heads import new_head
 from mrc.read.model.network import SpanModel, load_model
-from mrc.read.train.param_groups import rate_groups
+from mrc.read.train.param_groups import param_groups
 from tests.mrc import tiny
-from tests.mrc.lessons import CONFIG
+from tests.mrc.training import CONFIG
 
 RATES = replace(CONFIG, learning_rate=1e-3, head_learning_rate=5e-3)
 
 
 def rates(model, config):
     named = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = rate_groups(model, config)
+    groups = param_groups(model, config)
     listed = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(listed) == sorted(named)  # every weight, once
     return {named[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
@@ -46,4 +46,4 @@ def test_an_encoder_whose_layers_have_unknown_names_has_one_rate_and_the_log_say
     model = SpanModel(encoder, head, prefix="albert", architecture="AlbertForQuestionAnswering", head_name="linear")
     found = rates(model, replace(RATES, layer_decay=0.5))
     assert {rate for name, rate in found.items() if name.startswith("encoder.")} == {1e-3}
-    assert "layer_decay 0.5: the encoder has no layers by a name that is known" in caplog.text
+    assert "layer_decay 0.5: the encoder has no layers by a known name" in caplog.text
