@@ -93,7 +93,7 @@ def test_a_worker_that_dies_is_one_clear_line(start, tmp_path, monkeypatch):
     with pytest.raises(WorkerDied, match=r"a training process died; its output is in .*workers\.log; train again"):
         train(EXAMPLES, start=start, seed=0, folder=tmp_path / "r", config=TWO, progress=lambda *s: told.append(s))
     assert told in ([], [(1, 6, 0.5, 1.0)])
-    assert "exitcode" in (tmp_path / "r.partial" / "team.log").read_text()
+    assert "exitcode" in (tmp_path / "r.partial" / "workers.log").read_text()
 
 
 def test_a_process_whose_parent_is_gone_ends(monkeypatch):
