@@ -75,13 +75,13 @@ def _reviewer_name(ctx: click.Context, param: click.Parameter, value: str) -> st
     return name
 
 
-def confirm(question: str) -> None:
+def confirm(action: str) -> None:
     """Ask before something is undone. Raises NotConfirmed for a no, and without a terminal."""
     from labeler.core.errors import NotConfirmed
 
     if not sys.stdin.isatty():
-        raise NotConfirmed(f"{question} Without a terminal, confirm with --yes")
-    if not click.confirm(question, err=True):
+        raise NotConfirmed(f"this would {action}; confirm with --yes")
+    if not click.confirm(f"{action[0].upper()}{action[1:]}?", err=True):
         raise NotConfirmed("nothing was changed")
 
 

@@ -1,4 +1,4 @@
-"""docs/cli.md, made from the commands' own help: `python -m labeler.cli.reference > docs/cli.md`."""
+"""Generate docs/cli.md from the help of the commands: `python -m labeler.cli.reference > docs/cli.md`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from labeler.cli import COMMANDS, cli
 WIDTH = 100
 HEAD = """# The command line
 
-Made from `--help` by `python -m labeler.cli.reference`; a test holds the two together. Every command takes `--json`:
-one JSON object on stdout and nothing else there. Progress and log lines go to stderr. Exit status: 0 done, 1 one clear
-line about what is wrong and how to mend it, 2 wrong usage, 130 interrupted.
+Generated from `--help` by `python -m labeler.cli.reference`; a test compares the two. Every command takes `--json` and
+then prints one JSON object to stdout, for an error `{"error": "..."}`. Progress and log lines go to stderr; without a
+terminal, long work logs one line a minute. Exit status: 0 done, 1 an error in one line that says how to fix it, 2 wrong
+usage, 130 interrupted. Lists have 50 rows on a terminal, all rows elsewhere, or `--limit` rows.
+
+Shell completion of commands and options:
+
+    eval "$(_LABELER_COMPLETE=bash_source labeler)"                            # bash: in ~/.bashrc
+    eval "$(_LABELER_COMPLETE=zsh_source labeler)"                             # zsh: in ~/.zshrc
+    eval (env _LABELER_COMPLETE=fish_source labeler)                           # fish: in ~/.config/fish/config.fish
 """
 
 
 def reference() -> str:
-    """The whole page."""
+    """Return the whole page."""
     context = _context(cli, "labeler", None)
     parts = [HEAD]
     for name in COMMANDS:
@@ -29,7 +36,7 @@ def reference() -> str:
 
 
 def _pages(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
-    """The help of a command and of its subcommands."""
+    """Yield the help of a command and of its subcommands."""
     context = _context(command, name, parent)
     yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
@@ -40,7 +47,7 @@ def _pages(command: click.Command, name: str, parent: click.Context) -> Iterator
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
-    """What the command would be asked in for its help, at a width of its own."""
+    """Return the context of a command, at the width of the page."""
     settings = {**cli.context_settings, "max_content_width": WIDTH, "terminal_width": WIDTH}
     return click.Context(command, parent=parent, info_name=name, **settings)
 

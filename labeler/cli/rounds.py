@@ -18,6 +18,7 @@ from labeler.cli.describe.rounds import (
     predicted_text,
     reverted_text,
     round_text,
+    rounds_named,
     rounds_table,
     summary_text,
 )
@@ -40,8 +41,8 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     from labeler.rounds import history, machine
 
     with runtime(workspace, sets, write=True) as at:
-        status = machine.current(at)
-        before = history.predicted(at, status) if status else 0
+        open_round = machine.current(at)
+        before = history.predicted(at, open_round) if open_round else 0
         began = time.perf_counter()
         row = machine.predict(at)
         seconds = time.perf_counter() - began
@@ -248,8 +249,8 @@ def rounds_revert(
     from labeler.rounds import history
 
     with runtime(workspace, sets, write=True) as at:
-        numbers = ", ".join(map(str, history.reverted_by(at, number)))
+        numbers = history.reverted_by(at, number)
         if numbers and not yes:
-            confirm(f"Revert rounds {numbers} and withdraw their pseudo-labels?")
+            confirm(f"revert {rounds_named(numbers)} and withdraw the pseudo-labels written there")
         found = history.revert(at, number, with_reviews=with_reviews)
     show(found, as_json=as_json, text=lambda: reverted_text(found))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING
 
 from db import queries
 from db.rows import LabelRow, TrainingRow
@@ -17,37 +15,13 @@ from labeler.core.convert import shown_passages, to_example
 from labeler.core.errors import ExportRefused, FileError
 from labeler.core.files import atomic_folder, atomic_write
 from labeler.labels.browse import TRAINING_ROLES
-from mrc.squad import write_squad
-from mrc.types import Example
+from labeler.labels.writers import WRITERS, ExportedLabel, Provenance, write_dataset
 
 if TYPE_CHECKING:
     from db.engine import Database, Session
 
 FORMATS = ("squad", "squad_v2", "jsonl", "csv", "hf")
 HELD_OUT = {"calibration": "calibration", "dev": "evaluation", "test": "evaluation"}  # role -> purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Provenance of a label; a part that its kind does not have is None."""
-
-    role: str  # of the question
-    kind: str  # gold, human, pseudo
-    round: int | None
-    model: str | None  # hash
-    index: str | None  # fingerprint
-    calibrator: str | None  # hash
-    threshold: float | None  # of release, at that time
-    confidence: float | None
-    reviewer: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedLabel:
-    """A question with its answers in one passage, and their provenance."""
-
-    example: Example
-    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +61,17 @@ def export_labels(
         found = _exported(session, kinds, roles)
         left_out = _left_out(session, found, kinds, roles)
     usable = [label for label in found if label.example.answers or format != "squad"]
-    left_out["without an answer, which SQuAD 1.1 cannot store"] = len(found) - len(usable)
+    left_out["labels without an answer, which SQuAD 1.1 cannot store"] = len(found) - len(usable)
     if not usable:
         reasons = "".join(f"; left out: {count} {reason}" for reason, count in left_out.items() if count)
         wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
         raise ExportRefused(f"no live label to export: {wanted}{reasons}")
     if format == "hf":
         with atomic_folder(path) as folder:
-            _write_dataset(usable, folder)
+            write_dataset(usable, folder)
     else:
         with atomic_write(path) as file:
-            _WRITERS[format](usable, file)
+            WRITERS[format](usable, file)
     return ExportReport(
         labels=len(usable),
         path=str(path),
@@ -115,7 +89,7 @@ def _left_out(
     unreleased = sum(label.kind == "pseudo" and not label.released for label in live)
     exported = sum(label.provenance.role in training for label in found)
     counts = Counter({"pseudo-labels that are not released": unreleased})
-    counts["in passages of calibration, dev or test questions"] = len(live) - unreleased - exported
+    counts["labels in passages of calibration, dev or test questions"] = len(live) - unreleased - exported
     if "gold" in roles:
         counts.update(_held_out(session, kinds, [role for role in HELD_OUT if role not in roles]))
     return dict(counts)
@@ -128,9 +102,9 @@ def _held_out(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> I
     for label in labels:
         role, imported = label.question_role, questions[label.question_id].imported_role
         if imported == role:
-            yield f"of {role} questions (--role {role} exports them)"
+            yield f"labels of {role} questions (--role {role} exports them)"
         else:
-            yield f"of {imported} questions now used for {HELD_OUT[role]} (--role {role} exports them)"
+            yield f"labels of {imported} questions now used for {HELD_OUT[role]} (--role {role} exports them)"
 
 
 def _check_known(name: str, values: Iterable[str], known: Sequence[str]) -> None:
@@ -183,76 +157,3 @@ def _checked(label: ExportedLabel) -> ExportedLabel:
                 f"question {label.example.id}: its answer is not at {place}; correct it: labeler labels set"
             )
     return label
-
-
-def _record(label: ExportedLabel) -> dict[str, Any]:
-    """Return one label as a flat record, which `labeler import` reads."""
-    example = label.example
-    return {
-        "id": example.id,
-        "title": example.title,
-        "context": example.context,
-        "question": example.question,
-        "answers": {
-            "text": [span.text for span in example.answers],
-            "answer_start": [span.start for span in example.answers],
-        },
-        "is_impossible": not example.answers,
-        **asdict(label.provenance),
-    }
-
-
-def _write_squad(labels: Sequence[ExportedLabel], file: TextIO, version: Literal["squad", "squad_v2"]) -> None:
-    data = write_squad([label.example for label in labels], version=version)
-    provenance = {label.example.id: asdict(label.provenance) for label in labels}
-    for article in data["data"]:
-        for paragraph in article["paragraphs"]:
-            for qa in paragraph["qas"]:
-                qa["provenance"] = provenance[qa["id"]]  # the official scripts ignore unknown fields
-    json.dump(data, file, ensure_ascii=False)
-    file.write("\n")
-
-
-def _write_jsonl(labels: Sequence[ExportedLabel], file: TextIO) -> None:
-    for label in labels:
-        file.write(json.dumps(_record(label), ensure_ascii=False) + "\n")
-
-
-def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
-    rows = [_record(label) for label in labels]
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        answers = [
-            {"text": text, "answer_start": start}
-            for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
-        ]
-        writer.writerow(row | {"answers": json.dumps(answers, ensure_ascii=False)})
-
-
-def _write_dataset(labels: Sequence[ExportedLabel], folder: Path) -> None:
-    from labeler.importing.formats.hf import quiet_datasets
-
-    datasets = quiet_datasets()
-    text, number = datasets.Value("string"), datasets.Value("float64")
-    features = datasets.Features(
-        {
-            **dict.fromkeys(("id", "title", "context", "question"), text),
-            "answers": {"text": datasets.Sequence(text), "answer_start": datasets.Sequence(datasets.Value("int32"))},
-            "is_impossible": datasets.Value("bool"),
-            **dict.fromkeys(("role", "kind"), text),
-            "round": datasets.Value("int32"),
-            **dict.fromkeys(("model", "index", "calibrator"), text),
-            **dict.fromkeys(("threshold", "confidence"), number),
-            "reviewer": text,
-        }
-    )
-    datasets.Dataset.from_list([_record(label) for label in labels], features=features).save_to_disk(str(folder))
-
-
-_WRITERS: Mapping[str, Callable[[Sequence[ExportedLabel], TextIO], None]] = {
-    "squad": lambda labels, file: _write_squad(labels, file, "squad"),
-    "squad_v2": lambda labels, file: _write_squad(labels, file, "squad_v2"),
-    "jsonl": _write_jsonl,
-    "csv": _write_csv,
-}

@@ -1,4 +1,4 @@
-"""What works on this machine: each thing is tried, not looked up."""
+"""Checks of this machine and of a workspace; each check runs what it checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mrc.errors import MrcError
 if TYPE_CHECKING:
     from labeler.core.workspace import Workspace
 
-ENOUGH = 2 << 30  # bytes: a round of a base-size reader writes about this much with its checkpoints
+ENOUGH = 2 << 30  # bytes that a round of a base-size reader writes, checkpoints included
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing tried. `needed`: without it the tool does not work here; else only what `detail` says is missing."""
+    """The result of one check. `needed`: the tool does not work without it; else `detail` says what is missing."""
 
     name: str
     ok: bool
@@ -34,12 +34,12 @@ class Check:
 
 
 def examine(folder: Path | None = None) -> tuple[Check, ...]:
-    """Every check of the machine, and those of a workspace: `folder`, or the one that is found from here."""
+    """Run every check of the machine, and of the workspace `folder` or the one found from here."""
     return (*machine(), *_workspace(folder))
 
 
 def machine() -> Iterator[Check]:
-    """The checks that need no workspace."""
+    """Run the checks that need no workspace."""
     yield _tried("python", lambda: f"{platform.python_version()} on {platform.platform(terse=True)}", needed=True)
     yield _tried("torch", _torch, needed=True)
     yield _tried("bf16", _bf16, needed=False)
@@ -70,7 +70,7 @@ def _workspace(folder: Path | None) -> Iterator[Check]:
 
 
 def _tried(name: str, probe: Callable[[], str], *, needed: bool) -> Check:
-    """What the probe says; not ok if it raises one of the errors that mean "does not work here"."""
+    """Run a probe; the check fails if it raises one of the errors that mean "does not work here"."""
     try:
         return Check(name, True, probe(), needed)
     except (ImportError, LabelerError, MrcError, DbError, OSError) as error:
@@ -89,7 +89,7 @@ def _bf16() -> str:
     device = pick_device("auto")
     if not has_bf16(device):
         raise NotReady(f"the {device} has no fast bfloat16; readers use float32")
-    return f"the {device} multiplies bfloat16 fast"
+    return f"the {device} has fast bfloat16"
 
 
 def _threads() -> str:
@@ -102,7 +102,7 @@ def _tokenizers() -> str:
     from tokenizers.pre_tokenizers import Whitespace
 
     words = [word for word, _ in Whitespace().pre_tokenize_str("one two")]
-    return f"{version('tokenizers')}, cut {len(words)} words"
+    return f"{version('tokenizers')}, split {len(words)} words"
 
 
 def _english() -> str:
@@ -124,21 +124,21 @@ def _datasets() -> str:
 
 
 def _onnx() -> str:
-    """Whether ONNX Runtime is there, and whether it pays here: it reads in float32."""
+    """Whether ONNX Runtime is installed, and whether it is faster here: it computes in float32."""
     from mrc.encoder import has_bf16, pick_device
 
     if find_spec("onnxruntime") is None:
-        raise NotReady('not installed; reads faster where there is no bfloat16: pip install "labeler[onnx]"')
-    pays = "torch reads faster here" if has_bf16(pick_device("auto")) else "--set read.backend=onnx reads faster here"
-    return f"{version('onnxruntime')}; {pays}"
+        raise NotReady('not installed; faster on machines without bfloat16: pip install "labeler[onnx]"')
+    advice = "torch is faster here" if has_bf16(pick_device("auto")) else "--set read.backend=onnx is faster here"
+    return f"{version('onnxruntime')}; {advice}"
 
 
 def _disk(folder: Path) -> str:
     free = shutil.disk_usage(folder).free
-    told = f"{free / 2**30:.1f} GiB free at {folder}"
+    text = f"{free / 2**30:.1f} GiB free at {folder}"
     if free < ENOUGH:
-        raise NotReady(f"{told}; a round may need {ENOUGH >> 30} GiB: free some space, or run `labeler prune`")
-    return told
+        raise NotReady(f"{text}; a round may need {ENOUGH >> 30} GiB: free some space or run `labeler prune`")
+    return text
 
 
 def _database(workspace: Workspace) -> str:
@@ -155,7 +155,7 @@ def _database(workspace: Workspace) -> str:
 
 
 def _lock(workspace: Workspace) -> str:
-    """Free, or who holds it: both are as they should be. A folder that cannot be written is not."""
+    """Free, or which process has it. Fails if the folder cannot be written."""
     try:
         with workspace.lock("labeler doctor"):
             return "free"
@@ -164,7 +164,7 @@ def _lock(workspace: Workspace) -> str:
 
 
 def _label_studio(workspace: Workspace) -> str:
-    """The server that answers and takes the key. The errors say how to have one."""
+    """The server, if it responds and accepts the key. The errors say how to get one."""
     from labeler.review.studio.server.status import server_status
 
     found = server_status(workspace)

@@ -142,9 +142,9 @@ def test_the_report_counts_the_labels_left_out_by_reason(database: Database, tmp
     assert (report.labels, report.kinds) == (3, {"gold": 1, "human": 1, "pseudo": 1})
     assert report.left_out == {
         "pseudo-labels that are not released": 1,
-        "in passages of calibration, dev or test questions": 1,
-        "of test questions (--role test exports them)": 1,
-        "without an answer, which SQuAD 1.1 cannot store": 2,
+        "labels in passages of calibration, dev or test questions": 1,
+        "labels of test questions (--role test exports them)": 1,
+        "labels without an answer, which SQuAD 1.1 cannot store": 2,
     }
     data = json.loads((tmp_path / "a.json").read_bytes())
     assert data["version"] == "1.1"

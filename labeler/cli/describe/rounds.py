@@ -20,6 +20,8 @@ _NEXT = {
     "trained": "next: evaluate",
     "closed": "closed",
 }
+_SCORES = {"exact_match": "EM", "f1": "F1"}
+_WRITTEN = {"trained_on": "used in training"}
 _FIRST_STEP = {"loop": "next: predict", "cold": "next: select questions"}
 
 
@@ -131,7 +133,7 @@ def round_text(found: Mapping[str, Any]) -> str:
 def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     closed = f", closed {_minute(found['closed_at'])}" if found["closed_at"] else ""
     yield "opened", f"{_minute(found['opened_at'])}{closed} (UTC)"
-    yield "labels", counted(found["written"])
+    yield "labels", counted({_WRITTEN.get(name, name): count for name, count in found["written"].items()})
     release = found["release"]
     if release:
         threshold = release.get("threshold")
@@ -160,8 +162,8 @@ def _minute(moment: str) -> str:
 def difference_text(found: Mapping[str, Any]) -> str:
     """What differs between two rounds: a table of numbers, settings, and examples of changed pseudo-labels."""
     before, after = found["before"], found["after"]
-    rows = [(name.replace("_", " ") + " %", *map(percent, values)) for name, values in found["scores"].items()]
-    rows += [(f"{name} labels", *map(str, values)) for name, values in found["written"].items()]
+    rows = [(f"{_SCORES[name]} %", *map(percent, values)) for name, values in found["scores"].items()]
+    rows += [(f"labels {_WRITTEN.get(name, name)}", *map(str, values)) for name, values in found["written"].items()]
     rows += [(name, _value(old), _value(new)) for name, (old, new) in found["settings"].items()]
     parts = [table(("", f"round {before}", f"round {after}"), [row for row in rows if row[1] != row[2]])]
     parts.append(f"pseudo-labels: {counted({kind: len(ids) for kind, ids in found['pseudo'].items()})}")
@@ -192,10 +194,15 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def rounds_named(numbers: Sequence[int]) -> str:
+    """`round 2`, or `rounds 2, 3`."""
+    return f"round{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
 def reverted_text(found: Mapping[str, Any]) -> str:
     """What reverting rounds changed, and which reader and index are current now."""
     text = (
-        f"reverted rounds {', '.join(map(str, found['reverted']))}: "
+        f"reverted {rounds_named(found['reverted'])}: "
         f"{found['withdrawn']} labels withdrawn, {found['restored']} restored; current: {found['reader']}"
     )
     if found["next"]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from db import queries, store
 from db.rows import AnswerRow, Decision, NewLabel, NewPrediction, NewReview, NewTask, SpanRow
-from labeler.cli.describe import clipped
+from labeler.core.console import clipped
 from labeler.core.workspace import open_workspace
 from labeler.labels.edit import Correction, set_label
 from mrc.text import passage_id

@@ -11,13 +11,14 @@ import pytest
 
 from db import queries, store
 from db.engine import Session
-from db.rows import Counts, NewPrediction, RoundRow
+from db.rows import Counts, NewPrediction, NewReview, NewTask, RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.workspace import open_workspace
 from labeler.maintenance import doctor
 from labeler.maintenance.status import next_step
 from labeler.rounds import machine
 from tests.commands import gold_file, new_workspace, ok, run, squad
+from tests.reviewing import round_in_review
 
 
 @pytest.fixture
@@ -63,6 +64,62 @@ def test_status_shows_the_stage_of_the_open_round(filled: Path) -> None:
     a_round(filled, "loop", is_open=True)
     told = ok("status", "-w", filled)
     assert (told["round"], told["kind"], told["stage"], told["next"]) == (0, "loop", "open", "labeler round")
+
+
+def test_status_says_how_many_questions_to_review_and_where(tmp_path: Path) -> None:
+    round_in_review(tmp_path / "ws")
+    assert ok("status", "-w", tmp_path / "ws")["next"] == "review 4 questions with labeler review, then labeler round"
+    text = run("status", "-w", tmp_path / "ws").out
+    assert "waiting for reviewers" in text
+    assert text.splitlines()[-1] == "next: review 4 questions with labeler review, then labeler round"
+
+
+@pytest.mark.parametrize(
+    ("sent", "step"),
+    [
+        (False, "labeler push, then review 4 questions in Label Studio"),
+        (True, "review 4 questions at http://studio.test/projects/7/data, then labeler round"),
+    ],
+)
+def test_status_says_in_which_project_to_review(tmp_path: Path, sent: bool, step: str) -> None:
+    row = round_in_review(tmp_path / "ws")
+    database = open_workspace(tmp_path / "ws").database()
+    with database.write() as session:
+        store.advance(session, row.number, "in_review", "in_review", reviewer="studio")
+        if sent:
+            project = store.add_project(
+                session, url="http://studio.test", blind=False, passage_slots=3, reviewers=1, page_sha256="p"
+            )
+            store.set_project_remote_id(session, project.id, remote_id=7)
+            tasks = [task.id for task in queries.tasks(session)]
+            push = store.begin_push(session, project.id, row.number, tasks)
+            store.record_placements(session, push, [(task, 100 + task) for task in tasks])
+            store.finish_push(session, push)
+    database.close()
+    assert ok("status", "-w", tmp_path / "ws")["next"] == step
+
+
+@pytest.mark.parametrize("how", ["a third reviewer", "by hand"])
+def test_status_counts_no_conflict_that_is_resolved(tmp_path: Path, how: str) -> None:
+    row = round_in_review(tmp_path / "ws")
+    database = open_workspace(tmp_path / "ws").database()
+    with database.write() as session:
+        (disputed,) = [task for task in queries.tasks(session) if task.question_id == "q2"]
+        store.set_task_states(session, [disputed.id], "conflict")
+    assert ok("status", "-w", tmp_path / "ws")["tasks"]["conflict"] == 1
+    assert "1 questions, e.g. q2" in run("status", "-w", tmp_path / "ws").out
+    with database.write() as session:
+        if how == "by hand":
+            store.set_label(session, "q2", (), reviewer="kim", passages=["tower"])
+        else:
+            third = NewTask("q2", "adjudication", False, 2, ("tower",), attempt=1)
+            store.add_tasks(session, row.number, [third])
+            (task,) = [task for task in queries.tasks(session) if task.attempt]
+            store.record_review(session, NewReview(task.id, "park", "no_answer"))
+    database.close()
+    assert ok("status", "-w", tmp_path / "ws")["tasks"]["conflict"] == 0
+    lines = run("status", "-w", tmp_path / "ws").out.splitlines()
+    assert not [line for line in lines if line.startswith(("tasks", "conflicts")) and "conflict" in line]
 
 
 def test_status_fits_one_screen(filled: Path) -> None:
@@ -296,7 +353,7 @@ def test_doctor_shows_the_device_of_readers(monkeypatch: pytest.MonkeyPatch) -> 
     assert "bfloat16" in told["bf16"].detail
 
 
-@pytest.mark.parametrize(("bf16", "words"), [(True, "torch reads faster here"), (False, "read.backend=onnx")])
+@pytest.mark.parametrize(("bf16", "words"), [(True, "torch is faster here"), (False, "read.backend=onnx")])
 def test_doctor_shows_which_backend_is_faster(monkeypatch: pytest.MonkeyPatch, bf16: bool, words: str) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr("mrc.encoder.has_bf16", lambda _: bf16)
