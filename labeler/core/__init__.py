@@ -1,1 +1,1 @@
-"""What every room rests on: the workspace, its settings and engines, files, errors, progress, the console."""
+"""The base of all rooms: workspace, settings, runtime, files, errors, progress and console."""

@@ -45,12 +45,11 @@ class TunedIndex:
 
 
 def index_config(runtime: Runtime) -> IndexConfig:
-    """The settings with the language resolved; k1, b and title weight as tuned, if they are left at their defaults.
+    """The settings with the language of the workspace; k1, b and title weight as tuned, if they are left at their defaults.
 
     A tuning for another method, analyzer or window size is ignored. Raises MissingExtra, BadAnalyzer.
     """
-    config = runtime.config.index
-    config = dataclasses.replace(config, language=runtime.language if config.language == "auto" else config.language)
+    config = dataclasses.replace(runtime.config.index, language=runtime.language)
     tuned = last_tuned(runtime)
     if tuned is None or _setting(config) != _setting(IndexConfig()):
         return config

@@ -28,9 +28,6 @@ class IndexConfig:
         "splits texts into terms; auto: the best installed for the language; wordpiece:FOLDER: a tokenizer",
         shown=True,
     )
-    language: Literal["auto", "ko", "en"] = setting(
-        "auto", "language of the passages; auto: detected", choices=("auto", "ko", "en")
-    )
     k1: float = setting(1.5, "term frequency saturation; labeler index --tune finds a value", above=0)
     b: float = setting(0.75, "document length normalisation; labeler index --tune finds a value", low=0, high=1)
     title_weight: int = setting(0, "that the terms of its title are added to a passage", unit="times", low=0, high=10)
@@ -40,10 +37,13 @@ class IndexConfig:
         unit="characters",
         low=0,
     )
+    language: Literal["auto", "ko", "en"] = "auto"  # of the passages; auto: detected
 
     def __post_init__(self) -> None:
         check_settings(self)
         check_name(self.analyzer)
+        if self.language not in ("auto", "ko", "en"):
+            raise ValueError(f"language must be auto, ko or en, not {self.language!r}")
         if self.window_chars != 0 and self.window_chars < 100:
             raise ValueError(f"window_chars must be 0 or at least 100, not {self.window_chars}")
 
