@@ -25,7 +25,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import data_file, labeler, machine
 from benchmarks.new_wiki_rounds import _prepare, _print_cost, _results, _stages
-from labeler.review.studio.labeling_config import ANSWER_LABEL, MAX_PLACES, VERDICT, labels_name, text_name
+from labeler.review.studio.labeling_config import ANSWER_LABEL, MAX_PASSAGES, VERDICT, labels_name, text_name
 
 SECONDS = {"accepted": 15.0, "changed": 35.0, "written": 60.0, "no_answer": 35.0}  # assumed lead times
 
@@ -132,7 +132,7 @@ def _annotation(task: dict[str, Any], golds: list[tuple[str, str, int]]) -> dict
 
 def _on_page(data: dict[str, Any], golds: list[tuple[str, str, int]]) -> Iterator[tuple[int, str, int]]:
     """(place on the page, answer, its offset) of every gold answer whose passage is shown."""
-    for place in range(1, MAX_PLACES + 1):
+    for place in range(1, MAX_PASSAGES + 1):
         for context, text, start in golds:
             if data.get(text_name(place)) == context:
                 yield place, text, start

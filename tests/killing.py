@@ -24,14 +24,14 @@ MOMENTS: dict[str, tuple[str, str]] = {
     "retriever checkpoint written": ("mrc.retrieve.training.trainer", "_checkpoint"),
     "index written": ("mrc.retrieve.index:Index", "save"),
     "stage written": ("db.store", "advance"),  # inside the transaction: the step is lost as a whole
-    "project made": ("labeler.review.studio.client:Client", "make_project"),  # on the server; we do not know its id
+    "project made": ("labeler.review.studio.api.client:Client", "make_project"),  # on the server; we do not know its id
     "push begun": ("db.store", "begin_push"),  # inside the transaction: nothing is sent
     "tasks imported": (
-        "labeler.review.studio.client:Client",
+        "labeler.review.studio.api.client:Client",
         "import_tasks",
     ),  # on the server; we do not know their ids
     "tasks placed": ("db.store", "record_placements"),  # inside the transaction
-    "ids read": ("labeler.review.studio.client:Client", "ids"),
+    "ids read": ("labeler.review.studio.api.client:Client", "ids"),
     "annotations settled": ("db.store", "record_annotations"),  # inside the transaction: this page is lost
     "cursor moved": ("db.store", "set_project_cursor"),
 }

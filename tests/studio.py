@@ -18,7 +18,7 @@ import filelock
 import httpx
 import pytest
 
-from labeler.review.studio.connection import Connection
+from labeler.review.studio.api.connection import Connection
 from labeler.review.studio.server import installer, local, processes
 
 ROOT = Path(__file__).parent.parent

@@ -225,7 +225,7 @@ def test_only_reader_encoder_and_retrieval_models_use_torch() -> None:
 
 
 def test_only_the_client_uses_the_label_studio_sdk() -> None:
-    assert importers("label_studio_sdk") == paths("labeler.review.studio.client")
+    assert importers("label_studio_sdk") == paths("labeler.review.studio.api.transport")
 
 
 def test_only_the_command_line_uses_click() -> None:

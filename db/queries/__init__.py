@@ -12,6 +12,7 @@ from db.queries.corpus import (
     question,
     questions,
 )
+from db.queries.dataset import answer_lengths, duplicate_questions, question_texts
 from db.queries.journal import counts, events, history
 from db.queries.label import labelled_questions, labels, live_labels, written_counts
 from db.queries.prediction import iter_predictions, predicted_ids, predictions
@@ -62,6 +63,7 @@ from db.queries.training import exportable_labels, training_counts, training_lab
 __all__ = [
     "annotation_count",
     "annotations_of",
+    "answer_lengths",
     "best_model",
     "calibrator",
     "conflicts",
@@ -69,6 +71,7 @@ __all__ = [
     "counts",
     "current_round",
     "document_sides",
+    "duplicate_questions",
     "evaluation",
     "evaluations",
     "events",
@@ -107,6 +110,7 @@ __all__ = [
     "push_ids",
     "pushes",
     "question",
+    "question_texts",
     "questions",
     "questions_of_passage",
     "release",

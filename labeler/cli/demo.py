@@ -128,11 +128,15 @@ def report_command(
 ) -> None:
     """Write the HTML report.
 
+    One page that needs no network: status, alarms, next step, rounds, learning curves, reviews, errors, data.
+
     \b
     Example:  labeler report -o report.html
     """
+    from labeler.maintenance.status import status
     from labeler.report import write_report
 
     with runtime(workspace, sets) as at:
-        path = write_report(at.database, output, title=title or at.workspace.folder.name)
+        next_step = status(at).next
+        path = write_report(at.database, output, title=title or at.workspace.folder.name, next_step=next_step)
     show({"path": str(path)}, as_json=as_json, text=lambda: f"report: {path}")

@@ -16,8 +16,8 @@ from labeler.cli.common import in_workspace, reviewer_option, runtime, show
 from labeler.cli.describe import rejected_lines
 
 if TYPE_CHECKING:
-    from labeler.review.studio.files import Taken, Written
-    from labeler.review.terminal import ReviewSummary
+    from labeler.review.studio.files import ImportedReviews, WrittenTasks
+    from labeler.review.terminal.session import ReviewSummary
 
 WIDEST = 100  # columns: longer lines are hard to read
 
@@ -78,8 +78,8 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     \b
     Example:  labeler review --reviewer-name anna
     """
-    from labeler.review.screen import Screen
-    from labeler.review.terminal import ReviewSession
+    from labeler.review.terminal.screen import Screen
+    from labeler.review.terminal.session import ReviewSession
 
     out = sys.stderr if as_json else sys.stdout  # stdout is for the JSON alone
     person = sys.stdin.isatty() and out.isatty()
@@ -91,7 +91,8 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
 
 
 def _text(summary: ReviewSummary) -> str:
-    return f"\n{summary.reviews} reviews, {summary.skipped} skipped; {summary.left} left\n{summary.next}"
+    counts = f"{summary.reviews} reviews, {summary.skipped} skipped; {summary.left} left"
+    return f"\n{counts}\nnext: {summary.next}"
 
 
 def import_reviews(
@@ -99,23 +100,24 @@ def import_reviews(
 ) -> None:
     """Run the command `import --as reviews`."""
     from labeler.review.studio import files as studio
-    from labeler.review.studio.export_parser import parse_people
+    from labeler.review.studio.export_parser import parse_reviewer_names
 
     try:
-        people = parse_people(reviewers)
+        names = parse_reviewer_names(reviewers)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--reviewer-name") from error
     with runtime(workspace, sets, write=True) as at:
-        taken = studio.import_reviews(at, files, people)
-    show(taken, as_json=as_json, text=lambda: _taken_text(taken))
+        imported = studio.import_reviews(at, files, names)
+    show(imported, as_json=as_json, text=lambda: _imported_text(imported))
 
 
-def _taken_text(taken: Taken) -> str:
+def _imported_text(imported: ImportedReviews) -> str:
     counted = (
-        f"{taken.reviews} reviews, {taken.skipped} skipped, {taken.edited} edited; "
-        f"{taken.duplicates} duplicates, {taken.older} older than the stored ones, {len(taken.rejected)} rejected"
+        f"{imported.reviews} reviews, {imported.skipped} skipped, {imported.edited} edited; "
+        f"{imported.duplicates} duplicates, {imported.older} older than the stored ones, "
+        f"{len(imported.rejected)} rejected"
     )
-    return "\n".join([counted, *taken.notes, *rejected_lines(taken.rejected), "next: labeler round"])
+    return "\n".join([counted, *imported.notes, *rejected_lines(imported.rejected), "next: labeler round"])
 
 
 def export_tasks(workspace: Path | None, sets: tuple[str, ...], as_json: bool, output: Path) -> None:
@@ -127,6 +129,6 @@ def export_tasks(workspace: Path | None, sets: tuple[str, ...], as_json: bool, o
     show(written, as_json=as_json, text=lambda: _written_text(written))
 
 
-def _written_text(written: Written) -> str:
+def _written_text(written: WrittenTasks) -> str:
     listed = [f"{count:>7} tasks  {Path(written.path) / name}" for name, count in written.files.items()]
-    return "\n".join([*listed, written.next])
+    return "\n".join([*listed, f"next: {written.next}"])

@@ -134,7 +134,7 @@ def push_command(
               labeler push
               labeler push --reset-page
     """
-    from labeler.review.studio.projects import give_up_others
+    from labeler.review.studio.projects import abandon_other_servers
     from labeler.review.studio.push import plan, push
     from labeler.rounds.steps.human_review import client
 
@@ -143,7 +143,7 @@ def push_command(
     with runtime(workspace, sets, write=True) as at:
         row = _in_review(at)
         if move and not dry_run:
-            give_up_others(at, client(at))
+            abandon_other_servers(at, client(at))
         done = plan(at, row) if dry_run else push(at, client(at), row, reset_page=reset_page)
     show(done, as_json=as_json, text=lambda: _pushed_text(done))
 
@@ -217,7 +217,7 @@ def pull_command(
 def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
     """Pull once; with `send`, send the tasks to review again."""
     from labeler.review.follow_up import resolve
-    from labeler.review.studio.pull import pull, standing_now
+    from labeler.review.studio.pull import pull, refreshed
     from labeler.review.studio.push import push
     from labeler.rounds.steps.human_review import client
 
@@ -229,7 +229,7 @@ def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = F
             resolve(at, row.number)
             if send:
                 push(at, server, row)
-        return standing_now(at, server, pulled)
+        return refreshed(at, server, pulled)
 
 
 def _poll_seconds(workspace: Path | None, sets: tuple[str, ...]) -> float:

@@ -25,6 +25,7 @@ from labeler.evaluation import end_to_end
 from labeler.evaluation.pseudo_precision import pseudo_precision
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
+from labeler.maintenance.status import status
 from labeler.report import write_report
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
@@ -142,7 +143,8 @@ def _evaluate(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[[str
     say("training on gold + human labels without pseudo-labels, with the same number of updates")
     without = _without_pseudo(runtime, folder)
     baseline, full_loop = _scores(runtime, first), _scores(runtime, best)
-    report = write_report(runtime.database, folder / "report.html", title="labeler demo")
+    report_file = folder / "report.html"
+    report = write_report(runtime.database, report_file, title="labeler demo", next_step=status(runtime).next)
     return DemoResult(
         rounds=scores,
         baseline=baseline,
@@ -156,7 +158,7 @@ def _evaluate(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[[str
 
 def _start_label_studio(runtime: Runtime, say: Callable[[str], None]) -> None:
     """Start the workspace's Label Studio, unless the environment names one, and say how to log in."""
-    from labeler.review.studio.connection import URL_VARIABLE
+    from labeler.review.studio.api.connection import URL_VARIABLE
     from labeler.review.studio.server.local import start
 
     if os.environ.get(URL_VARIABLE):

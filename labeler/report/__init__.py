@@ -1,7 +1,7 @@
-"""The report: one HTML page that needs no network, made from the database alone.
+"""The report: one HTML page that needs no network, made from the database.
 
-`data.py` names what it says; `gather.py` and `lines.py` read that, `misses.py` explains wrong answers; `plots.py` draws
-and `svg.py` makes the drawings part of the page; `page.py`, `page.html` and `style.html` lay it out.
+`data` names its contents; `gather`, `dataset`, `rounds` and `precision` read them, `errors` analyses wrong answers;
+`curves`, `plots` and `svg` draw; `page` and the templates lay it out.
 """
 
 from labeler.report.page import build, write_report

@@ -1,4 +1,4 @@
-"""What a report says, before it is drawn: frozen facts, every number from the database. Rates are 0-1."""
+"""The contents of a report, before it is drawn. Rates are 0-1, times are minutes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from db.rows import Counts
-from labeler.evaluation.pseudo_precision import PseudoPrecision
+from labeler.evaluation.pseudo_precision import Checked
 from labeler.review.statistics import ProjectSummary, ReviewStatistics
 from mrc.calibration.selective import ReleaseRule, ReliabilityBin
+from mrc.question_types import QuestionType
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Estimate:
     """A rate with the ends of its 95% interval."""
 
     value: float
@@ -22,23 +23,39 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """How a reader did on a split: means with their 95% intervals."""
+class DatasetFacts:
+    """What the questions and answers of the workspace are like."""
 
-    exact_match: Measure
-    f1: Measure
-    questions: int
-    given: bool  # it read the gold passage; else what was retrieved, end to end
+    answers: int  # gold and human labels with an answer
+    median_length: int | None  # characters; None without answers
+    p90_length: int | None  # nine of ten answers are at most so long
+    max_length: int | None
+    types: Mapping[QuestionType, int]  # questions by type, the most frequent first
+    duplicates: int  # questions that repeat another one
+
+    @property
+    def questions(self) -> int:
+        return sum(self.types.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """Labels that a round's student was to learn from."""
+class SplitScores:
+    """A reader's means on a split, with intervals."""
+
+    exact_match: Estimate
+    f1: Estimate
+    questions: int
+    given: bool  # it read the gold passage; else retrieved ones, end to end
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLabels:
+    """Labels that a round's student was trained on."""
 
     gold: int = 0
     human: int = 0
-    pseudo_released: int = 0  # may also leave as labels
-    pseudo_kept: int = 0  # teach only
+    pseudo_released: int = 0  # also exported as labels
+    pseudo_kept: int = 0  # trained on, not exported
 
     @property
     def pseudo(self) -> int:
@@ -51,43 +68,66 @@ class Taught:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a student was trained; `loss` is the last that was reported."""
+    """How a student was trained; `loss` is the last reported one."""
 
     examples: int
-    seconds: float
+    minutes: float
     loss: float | None
 
 
 @dataclass(frozen=True, slots=True)
+class RoundCost:
+    """What a round cost, in minutes; None where it is not known or did not happen."""
+
+    reviewing: float | None  # of people
+    training: float | None  # of readers: student and teachers
+    retriever: float | None  # training of the passage encoder
+    elapsed: float | None  # from opening to closing, waiting included
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
-    """What blind reviews said of the answers at or above the release threshold."""
+    """Blind reviews of answers at or above the release threshold."""
 
     correct: int
     items: int
 
 
 @dataclass(frozen=True, slots=True)
-class RoundLine:
+class RoundSummary:
     """One round as the table shows it."""
 
     number: int
     kind: str
     stage: str
     outcome: str  # open, promoted, refused, reverted
-    is_best: bool
+    is_current: bool  # its student is the reader in use
     training: Training | None
-    taught: Taught
+    labels: TrainingLabels
     released: int  # pseudo-labels in its released snapshot
-    scores: Mapping[str, Score]  # of its student, by split: dev, test
+    scores: Mapping[str, SplitScores]  # of its student, by split: dev, test
     gate: str | None  # the verdict in words
-    release: ReleaseRule | None  # None before the rule was drawn, or where the round has none
+    release: ReleaseRule | None  # None before the rule was fixed, or where the round has none
     audit: Audit | None
+    cost: RoundCost
     reviews: int  # cumulative, to the end of this round
-    minutes: float | None  # the same; None where no review has a time
+    review_minutes: float | None  # the same; None where no review has a time
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewLine:
+class PrecisionRow:
+    """Precision of one round's pseudo-labels against hidden answers; an estimate is None without items."""
+
+    round_number: int
+    released: Checked
+    trained: Checked
+    released_precision: Estimate | None
+    trained_precision: Estimate | None
+    target: float | None  # of the round's release rule
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReviews:
     """The reviews of one round's tasks. Each mapping counts by name, in a fixed order, also with 0."""
 
     number: int
@@ -103,7 +143,7 @@ class ReviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """How far confidences can be believed: calibration questions of one round, by calibrators that did not see them."""
+    """Quality of the confidences on a round's calibration questions, each from a calibrator not fitted on it."""
 
     round_number: int
     note: str  # which kind of calibrator, and why
@@ -112,26 +152,26 @@ class Confidence:
     bins: tuple[ReliabilityBin, ...]
     ece: float
     aurc: float
-    curve: tuple[tuple[float, float], ...]  # (coverage, share wrong), coverage rising to 1
+    curve: tuple[tuple[float, float], ...]  # (coverage, risk), coverage rising to 1
 
 
-class Reason(StrEnum):
+class ErrorCause(StrEnum):
     """Why an answer is wrong: the first step on the way to it that failed."""
 
-    NO_ANSWER = "no passage was found, so nothing was answered"
-    NOT_READ = "the gold passage is not among those read"
-    OTHER_PASSAGE = "the gold passage was read, but an answer of another one was chosen"
-    OTHER_SPAN = "the right passage, but another span chosen"
-    OVERLAP = "the right passage, a span that overlaps the answer"
+    NO_PASSAGE = "no passage was retrieved, so there is no answer"
+    NOT_RETRIEVED = "no gold passage is among those read"
+    OTHER_PASSAGE = "a gold passage was read, but an answer in another one was chosen"
+    OTHER_SPAN = "gold passage, but another span was chosen"
+    OVERLAP = "gold passage, and a span that overlaps the gold answer"
 
     @property
     def is_retrieval(self) -> bool:
-        return self in (Reason.NO_ANSWER, Reason.NOT_READ)
+        return self in (ErrorCause.NO_PASSAGE, ErrorCause.NOT_RETRIEVED)
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A span in its surroundings: three neighbouring pieces of a passage, and whether there is more around them."""
+    """A span with the text around it, and whether the passage continues on either side."""
 
     title: str
     before: str
@@ -142,7 +182,7 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
+class WrongAnswer:
     """A question that was answered wrongly."""
 
     question_id: str
@@ -150,47 +190,61 @@ class Miss:
     golds: tuple[str, ...]
     predicted: str | None
     confidence: float | None
-    reason: Reason
-    chosen: Excerpt | None  # where the prediction stands
-    gold: Excerpt  # where the first gold answer stands
+    cause: ErrorCause
+    chosen: Excerpt | None  # around the prediction
+    gold: Excerpt  # around the first gold answer
 
 
 @dataclass(frozen=True, slots=True)
-class Misses:
+class TypeErrors:
+    """The answers to the questions of one type."""
+
+    questions: int
+    retrieval: int  # wrong because of retrieval
+    reading: int  # wrong although a gold passage was read
+
+    @property
+    def accuracy(self) -> float:
+        return 1 - (self.retrieval + self.reading) / self.questions
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnalysis:
     """Wrong answers to the calibration questions of one round: all of them counted, some shown."""
 
     round_number: int
-    found: Mapping[int, float]  # depth -> share of questions with a gold passage among the first so many
+    recall: Mapping[int, float]  # depth -> share of questions with a gold passage among the first so many
     correct: int
     unanswerable: int  # left out: the label says that there is no answer
-    counts: Mapping[Reason, int]
-    examples: tuple[Miss, ...]  # by reason, the most confident first
+    causes: Mapping[ErrorCause, int]
+    types: Mapping[QuestionType, TypeErrors]  # the most frequent first
+    examples: tuple[WrongAnswer, ...]  # by cause, the most confident first
 
     @property
     def questions(self) -> int:
-        return self.correct + sum(self.counts.values())
+        return self.correct + sum(self.causes.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The best reader on a split: answers that are right, that share something with a gold one, that are wrong."""
+class SplitOutcome:
+    """The current reader's answers on a split: equal to a gold answer, overlapping one, or wrong."""
 
     split: str
     round_number: int
-    given: bool  # it read the gold passage; else what was retrieved, end to end
+    given: bool  # it read the gold passage; else retrieved ones, end to end
     exact: int
-    partly: int
+    partial: int
     wrong: int
-    passage_correct: float  # the answer stands in a gold passage
+    passage_correct: float  # the answer is in a gold passage
 
     @property
     def questions(self) -> int:
-        return self.exact + self.partly + self.wrong
+        return self.exact + self.partial + self.wrong
 
 
 @dataclass(frozen=True, slots=True)
-class RoundAlarm:
-    """Something in a round that a person should look at."""
+class Alarm:
+    """A value of a round that left its limits."""
 
     round_number: int
     message: str
@@ -198,28 +252,40 @@ class RoundAlarm:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it. A part that has no data is None or empty."""
+    """All of it. A part without data is None or empty."""
 
     title: str
     language: str  # of the questions: ko, en, or "" where it is not known
-    facts: Mapping[str, str]
+    next_step: str | None  # the command that leads on, as `labeler status` names it
+    settings: Mapping[str, str]
     counts: Counts
-    rounds: tuple[RoundLine, ...]
-    precision: tuple[PseudoPrecision, ...]
+    dataset: DatasetFacts
+    rounds: tuple[RoundSummary, ...]
+    precision: tuple[PrecisionRow, ...]
     confidence: Confidence | None
-    reviews: tuple[ReviewLine, ...]
-    reviewed: ReviewStatistics
-    studio: tuple[ProjectSummary, ...]
-    outcomes: tuple[Outcome, ...]
-    misses: Misses | None
-    alarms: tuple[RoundAlarm, ...]
+    reviews: tuple[RoundReviews, ...]
+    review_statistics: ReviewStatistics
+    projects: tuple[ProjectSummary, ...]
+    outcomes: tuple[SplitOutcome, ...]
+    errors: ErrorAnalysis | None
+    alarms: tuple[Alarm, ...]  # of rounds that are not reverted, the newest round first
 
     @property
-    def best(self) -> RoundLine | None:
-        """The round whose student is the reader now."""
-        return next((line for line in self.rounds if line.is_best), None)
+    def reader(self) -> RoundSummary | None:
+        """The round whose student is the reader in use."""
+        return next((each for each in self.rounds if each.is_current), None)
 
     @property
-    def current(self) -> RoundLine | None:
-        """The open round."""
-        return next((line for line in self.rounds if line.outcome == "open"), None)
+    def open_round(self) -> RoundSummary | None:
+        return next((each for each in self.rounds if each.outcome == "open"), None)
+
+    @property
+    def new_alarms(self) -> tuple[Alarm, ...]:
+        """The alarms of the newest round that has any, if no later round has closed without one."""
+        closed = [each.number for each in self.rounds if each.outcome in ("promoted", "refused")]
+        return tuple(each for each in self.alarms if closed and each.round_number == closed[-1])
+
+    @property
+    def old_alarms(self) -> tuple[Alarm, ...]:
+        new = self.new_alarms
+        return tuple(each for each in self.alarms if each not in new)

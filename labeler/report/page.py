@@ -1,4 +1,4 @@
-"""A report's facts laid out as one HTML page."""
+"""A report as one HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labeler import __version__
 from labeler.core.files import atomic_write
-from labeler.report.data import Measure, Reason, Report
+from labeler.report.data import ErrorCause, Estimate, Report
 from labeler.report.gather import gather
 
 if TYPE_CHECKING:
     from db.engine import Database
 
 
-def write_report(database: Database, path: Path, *, title: str) -> Path:
-    """The path of the page, written whole or not at all. Raises OSError where it cannot be."""
-    page = build(database, title=title)
+def write_report(database: Database, path: Path, *, title: str, next_step: str | None = None) -> Path:
+    """Write the page, whole or not at all, and return its path. Raises OSError.
+
+    Args:
+        database: that of the workspace.
+        path: the file to write.
+        title: of the page.
+        next_step: the command that leads on, as `labeler status` names it.
+    """
+    page = build(database, title=title, next_step=next_step)
     with atomic_write(path) as file:
         file.write(page)
     return path
 
 
-def build(database: Database, *, title: str) -> str:
-    """The whole page. Equal databases give equal pages, apart from the line that says when it was made."""
+def build(database: Database, *, title: str, next_step: str | None = None) -> str:
+    """The whole page. Equal databases give equal pages, apart from the line with the time."""
     with database.read() as session:
-        report = gather(session, title=title)
+        report = gather(session, title=title, next_step=next_step)
     return render(report, made_at=datetime.now(UTC))
 
 
 def render(report: Report, *, made_at: datetime) -> str:
-    """The page of these facts. Every text of the workspace is escaped on its way in."""
-    from labeler.report import plots  # draws with matplotlib, which takes a second to load
+    """The page of a report. Every text of the workspace is escaped."""
+    from labeler.report import curves, plots  # they load matplotlib, which takes a second
 
     confidence = report.confidence
     return (
@@ -42,10 +49,10 @@ def render(report: Report, *, made_at: datetime) -> str:
         .get_template("page.html")
         .render(
             report=report,
-            reasons=list(Reason),
+            causes=list(ErrorCause),
             made=f"{made_at:%Y-%m-%d %H:%M} UTC",
             version=__version__,
-            learning_curves=plots.learning_curves(report.rounds),
+            learning_curves=curves.learning_curves(report.rounds),
             label_bars=plots.label_bars(report.rounds),
             precision_plot=plots.precision_plot(report.precision),
             reliability=plots.reliability(confidence) if confidence else None,
@@ -56,8 +63,8 @@ def render(report: Report, *, made_at: datetime) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("labeler.report", "."),
-        autoescape=True,  # questions may hold <b> or </script>
+        loader=PackageLoader("labeler.report", "templates"),
+        autoescape=True,  # questions may contain <b> or </script>
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -67,25 +74,25 @@ def _environment() -> Environment:
 
 
 def percent(rate: float | None) -> str:
-    """A rate 0-1 for people: `61.2%`; a dash where there is none."""
+    """A rate 0-1 in percent: `61.2%`; a dash for None."""
     return "–" if rate is None else f"{100 * rate:.1f}%"
 
 
-def interval(measure: Measure) -> str:
+def interval(estimate: Estimate) -> str:
     """The 95% interval in percent: `57.0–65.3`."""
-    return f"{100 * measure.low:.1f}–{100 * measure.high:.1f}"
+    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
 
 
 def points(change: float) -> str:
-    """A difference of rates in points of a percent, with its sign: `+3.2`."""
+    """A difference of rates in percentage points, with its sign: `+3.2`."""
     return f"{100 * change:+.1f}".replace("-", "−")
 
 
 def count(number: int | None) -> str:
-    """A number with its thousands apart; a dash for none at all."""
-    return f"{number:,}" if number else "–" if number is None else "0"
+    """A number with thousands separators; a dash for None."""
+    return "–" if number is None else f"{number:,}"
 
 
-def minutes(seconds: float) -> str:
-    """A time in minutes: `12.5`."""
-    return f"{seconds / 60:,.1f}"
+def minutes(time: float | None) -> str:
+    """Minutes with one decimal: `12.5`; a dash for None."""
+    return "–" if time is None else f"{time:,.1f}"

@@ -1,213 +1,146 @@
-"""The report's plots. No text of the workspace is drawn in them, only numbers and our own words.
+"""Plots of labels, precision and confidence. They contain numbers and our own words, no text of the workspace.
 
-Each series has a colour and also a marker, a dash, a hatch or a place of its own.
+Each series has a colour and also a marker, a dash or a hatch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from math import floor
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from labeler.evaluation.pseudo_precision import PseudoPrecision
-from labeler.report.data import Confidence, Measure, RoundLine, Score
-from labeler.report.svg import BLUE, GREEN, INK, ORANGE, PAPER, RED, SKY, drawing
-
-_METRICS: dict[str, tuple[str, Callable[[Score], Measure]]] = {
-    "exact_match": ("Exact match", lambda score: score.exact_match),
-    "f1": ("F1", lambda score: score.f1),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """What a learning curve is drawn against."""
-
-    name: str  # for ids
-    label: str
-    of: Callable[[RoundLine], float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """How a split is drawn, and on which side of its place."""
-
-    split: str
-    color: str
-    marker: str
-    dash: str
-    side: int
-
-
-_SERIES = (_Series("test", BLUE, "o", "-", 1), _Series("dev", ORANGE, "s", "--", -1))
-
-AXES = (
-    Axis("rounds", "Round", lambda line: line.number),
-    Axis("reviews", "Reviews so far", lambda line: line.reviews),
-    Axis("minutes", "Reviewing time so far (minutes)", lambda line: line.minutes),
+from labeler.report.data import Confidence, Estimate, PrecisionRow, RoundSummary
+from labeler.report.svg import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PAPER,
+    RED,
+    SKY,
+    drawing,
+    integer_axis,
+    percent_axis,
 )
 
-
-def learning_curves(rounds: Sequence[RoundLine]) -> list[Markup]:
-    """One plot for each metric and axis along which the judged rounds differ; none without a score.
-
-    A reverted round is left out; a refused student is drawn hollow, for it never became the reader.
-    """
-    judged = [line for line in rounds if line.scores and line.outcome != "reverted"]
-    if not judged:
-        return []
-    telling = [axis for axis in AXES if axis.name == "rounds" or len({axis.of(line) for line in judged} - {None}) > 1]
-    return [_learning_curve(judged, metric, axis) for metric in _METRICS for axis in telling]
+_OFFSET = 0.03  # rounds, between two series
 
 
-def _learning_curve(rounds: Sequence[RoundLine], metric: str, axis: Axis) -> Markup:
-    name, pick = _METRICS[metric]
-    places = [x for line in rounds if (x := axis.of(line)) is not None]
-    apart = 0.012 * (max(places) - min(places))  # sideways, so that intervals at one place do not hide each other
-    with drawing(3.7, 2.9) as canvas:
-        axes = canvas.axes
-        for series in _SERIES:
-            points = [(axis.of(line), line) for line in rounds if series.split in line.scores]
-            known = [
-                (x + series.side * apart, pick(line.scores[series.split]), line.outcome)
-                for x, line in points
-                if x is not None
-            ]
-            if known:
-                _draw(axes, series, known)
-        axes.set(title=f"{name} by {axis.name}", xlabel=axis.label, ylabel=f"{name} (%)")
-        axes.margins(y=0.12)
-        _percent(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.legend(loc="lower right")
-        described = f"{name} on dev and test against {axis.label.lower()}; the numbers are in the table of rounds"
-        return canvas.svg(f"{metric}-{axis.name}", described)
-
-
-def _draw(axes: Any, series: _Series, points: Sequence[tuple[float, Measure, str]]) -> None:
-    """A line through `(x, measure, outcome)`, with intervals as vertical lines and refused students hollow."""
-    color = series.color
-    places, values = [x for x, _, _ in points], [measure.value for _, measure, _ in points]
-    look = {"color": color, "marker": series.marker, "markersize": 6}
-    axes.plot(places, values, linestyle=series.dash, linewidth=1.8, label=series.split, **look)
-    for x, measure, outcome in points:
-        axes.vlines(x, measure.low, measure.high, color=color, linewidth=1.2, alpha=0.6)
-        if outcome == "refused":
-            axes.plot([x], [measure.value], markerfacecolor=PAPER, **look)
-
-
-def label_bars(rounds: Sequence[RoundLine]) -> Markup | None:
-    """Labels that may teach, stacked by kind, a bar for each round; None without labels."""
-    shown = [line for line in rounds if line.taught.total]
+def label_bars(rounds: Sequence[RoundSummary]) -> Markup | None:
+    """Labels trained on, stacked by kind, a bar for each round; None without labels."""
+    shown = [each for each in rounds if each.labels.total]
     if not shown:
         return None
-    names = [str(line.number) for line in shown]
+    names = [str(each.number) for each in shown]
     layers = (
-        ("gold", BLUE, None, [line.taught.gold for line in shown]),
-        ("human", ORANGE, None, [line.taught.human for line in shown]),
-        ("pseudo, released", GREEN, None, [line.taught.pseudo_released for line in shown]),
-        ("pseudo, teaching only", SKY, "///", [line.taught.pseudo_kept for line in shown]),
+        ("gold", BLUE, None, [each.labels.gold for each in shown]),
+        ("human", ORANGE, None, [each.labels.human for each in shown]),
+        ("pseudo, released", GREEN, None, [each.labels.pseudo_released for each in shown]),
+        ("pseudo, trained on only", SKY, "///", [each.labels.pseudo_kept for each in shown]),
     )
-    with drawing(7.4, 3.2) as canvas:
+    with drawing(4.6, 3.4) as canvas:
         axes = canvas.axes
-        floor = [0] * len(shown)
+        bottom = [0] * len(shown)
         for name, color, hatch, heights in layers:
             if any(heights):
-                axes.bar(
-                    names,
-                    heights,
-                    0.6,
-                    bottom=floor,
-                    color=color,
-                    label=name,
-                    hatch=hatch,
-                    edgecolor=PAPER,
-                    linewidth=0.8,
-                )
-            floor = [low + height for low, height in zip(floor, heights, strict=True)]
-        for x, total in enumerate(floor):
+                style = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.8}
+                axes.bar(names, heights, 0.6, bottom=bottom, label=name, **style)
+            bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        for x, total in enumerate(bottom):
             axes.annotate(f"{total:,}", (x, total), xytext=(0, 3), textcoords="offset points", ha="center", color=INK)
-        axes.set(title="Labels that may teach, by kind", xlabel="Round", ylabel="Labels")
+        axes.set(title="Labels trained on, by kind", xlabel="Round", ylabel="Labels")
         axes.grid(axis="x", visible=False)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda labels, _: f"{labels:,.0f}"))
         axes.margins(y=0.12)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        described = "Stacked bars of gold, human and pseudo-labels by round; the numbers are in the table of rounds"
-        return canvas.svg("labels", described)
+        canvas.figure.legend(loc="outside lower center", ncols=2)
+        description = "Stacked bars of gold, human and pseudo-labels by round; the numbers are in the table of rounds"
+        return canvas.svg("labels", description)
 
 
-def precision_plot(rows: Sequence[PseudoPrecision]) -> Markup | None:
-    """Precision of pseudo-labels by round, released and trained-on; None with fewer than two rounds to compare."""
+def precision_plot(rows: Sequence[PrecisionRow]) -> Markup | None:
+    """Precision of released and of trained-on pseudo-labels by round, with intervals and the target.
+
+    None with fewer than two rounds to compare.
+    """
     if len(rows) < 2:
         return None
-    with drawing(4.6, 3.0) as canvas:
+    with drawing(4.6, 3.4) as canvas:
         axes = canvas.axes
-        for name, color, marker, rates in (
-            ("released", GREEN, "o", [(row.round_number, row.released.rate) for row in rows]),
-            ("trained on", RED, "s", [(row.round_number, row.trained.rate) for row in rows]),
-        ):
-            known = [(x, y) for x, y in rates if y is not None]
-            if known:
-                axes.plot(
-                    *zip(*known, strict=True), color=color, marker=marker, markersize=6, linewidth=1.8, label=name
-                )
+        released = [(row.round_number - _OFFSET, row.released_precision) for row in rows]
+        trained = [(row.round_number + _OFFSET, row.trained_precision) for row in rows]
+        lowest = [
+            _draw_estimates(axes, released, "released", GREEN, "o"),
+            _draw_estimates(axes, trained, "trained on", RED, "s"),
+        ]
+        targets = [(row.round_number, row.target) for row in rows if row.target is not None]
+        if targets:
+            label = f"target of release ({100 * targets[-1][1]:g}%)"
+            axes.step(*zip(*targets, strict=True), where="mid", color=INK, linestyle=":", linewidth=1.4, label=label)
+            lowest.append(min(target for _, target in targets))
         axes.set(title="Precision of pseudo-labels", xlabel="Round", ylabel="Correct (%)")
-        axes.margins(y=0.12)
-        _percent(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.legend(loc="best")
-        described = "Precision of released and of trained-on pseudo-labels by round; the numbers are in the table"
-        return canvas.svg("precision", described)
+        axes.set_ylim(_lower_limit(min(lowest)), 1.01)
+        axes.margins(x=0.08)
+        percent_axis(axes.yaxis)
+        integer_axis(axes.xaxis)
+        canvas.figure.legend(loc="outside lower center", ncols=2)
+        description = "Precision of released and of trained-on pseudo-labels by round; the numbers are in the table"
+        return canvas.svg("precision", description)
+
+
+def _draw_estimates(
+    axes: Any, points: Sequence[tuple[float, Estimate | None]], name: str, color: str, marker: str
+) -> float:
+    """Draw the known estimates with their intervals, and return the lowest end of an interval (1 without any)."""
+    known = [(x, estimate) for x, estimate in points if estimate is not None]
+    if not known:
+        return 1.0
+    xs, lows, highs = [x for x, _ in known], [each.low for _, each in known], [each.high for _, each in known]
+    axes.vlines(xs, lows, highs, color=color, linewidth=1.2, alpha=0.6)
+    ys = [each.value for _, each in known]
+    axes.plot(xs, ys, color=color, marker=marker, markersize=6, linewidth=1.8, label=name)
+    return min(lows)
+
+
+def _lower_limit(lowest: float) -> float:
+    """The lower end of a percent axis that ends at 100: a multiple of 10%, with room below the lowest value."""
+    return max(floor(10 * (lowest - 0.02)) / 10, 0.0)
 
 
 def reliability(confidence: Confidence) -> Markup:
     """Confidence against the share that was correct, in groups of equal size."""
     with drawing(4.2, 3.9) as canvas:
         axes = canvas.axes
-        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2, label="as good as its word")
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2, label="perfectly calibrated")
         x = [bin_.confidence for bin_ in confidence.bins]
         y = [bin_.accuracy for bin_ in confidence.bins]
         axes.vlines(x, x, y, color=BLUE, linewidth=1.0, alpha=0.5)
         axes.plot(x, y, color=BLUE, marker="o", markersize=6, linewidth=1.8, label="this reader")
-        axes.set(
-            title="Reliability",
-            xlabel="Mean confidence (%)",
-            ylabel="Correct (%)",
-            xlim=(-0.03, 1.03),
-            ylim=(-0.03, 1.03),
-        )
-        _percent(axes.xaxis, axes.yaxis)
+        axes.set(title="Reliability", xlabel="Mean confidence (%)", ylabel="Correct (%)")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        percent_axis(axes.xaxis, axes.yaxis)
         axes.set_aspect("equal")
         axes.legend(loc="upper left")
-        described = (
-            f"Mean confidence against the share correct, in {len(confidence.bins)} groups; the numbers are below"
-        )
-        return canvas.svg("reliability", described)
+        groups = len(confidence.bins)
+        description = f"Mean confidence against the share correct, in {groups} groups; the numbers are below"
+        return canvas.svg("reliability", description)
 
 
 def risk_coverage(confidence: Confidence) -> Markup:
-    """Share of wrong answers among the most confident part of the questions, against the size of that part."""
+    """Share of wrong answers among the most confident questions, against the share of questions kept."""
     with drawing(4.2, 3.9) as canvas:
         axes = canvas.axes
         x, y = zip(*confidence.curve, strict=True)
         axes.plot(x, y, color=RED, linewidth=1.8, marker="o" if len(x) == 1 else "", label="most confident first")
         overall = 1 - confidence.accuracy
-        axes.axhline(overall, color=INK, linestyle=":", linewidth=1.2, label="in any order")
+        axes.axhline(overall, color=INK, linestyle=":", linewidth=1.2, label="random order")
         axes.set(title="Risk and coverage", xlabel="Coverage: answers kept (%)", ylabel="Risk: wrong among them (%)")
         axes.set(xlim=(0, 1.02), ylim=(-0.03, max(1.0, *y) + 0.03))
-        _percent(axes.xaxis, axes.yaxis)
+        percent_axis(axes.xaxis, axes.yaxis)
         axes.legend(loc="upper left")
-        described = (
-            f"Risk-coverage curve of {confidence.questions} questions; the area under it is {confidence.aurc:.3f}"
-        )
-        return canvas.svg("risk", described)
-
-
-def _percent(*axes: Any) -> None:
-    """Rates 0-1 on these axes read as percent."""
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{round(100 * rate, 1):g}"))
+        questions, area = confidence.questions, confidence.aurc
+        description = f"Risk-coverage curve of {questions} questions; the area under it is {area:.3f}"
+        return canvas.svg("risk", description)

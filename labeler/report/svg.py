@@ -1,6 +1,6 @@
-"""A matplotlib drawing as inline SVG that follows the page: its font, its colours in light and dark.
+"""Matplotlib drawings as inline SVG with the page's font and colours, in light and dark.
 
-Colours are Okabe and Ito's (2008), which colour-blind people tell apart.
+Source of the colours: Okabe and Ito 2008, distinguishable for colour-blind people.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 INK, GRID, PAPER = "#1a1c1e", "#d9dce0", "#fffffe"
 BLUE, ORANGE, GREEN, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
@@ -60,26 +61,29 @@ class Drawing:
     axes: Any
 
     def svg(self, name: str, description: str) -> Markup:
-        """The drawing as an inline `<svg>` with ids of its own (`name-…`) and a text for those who cannot see it."""
+        """The drawing as an inline `<svg>`: its ids start with `name-`, `description` is for screen readers."""
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        with matplotlib.rc_context({"svg.hashsalt": name}):  # ids by content alone: equal data, equal bytes
+        with matplotlib.rc_context({"svg.hashsalt": name}):  # ids depend on the content alone: equal data, equal bytes
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
         return Markup(inline(buffer.getvalue(), name=name, description=description))
 
 
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Drawing]:
-    """A drawing in the report's style, `width` by `height` inches; no window, no global state."""
+    """A drawing in the report's style, `width` by `height` inches.
+
+    Up to 4.6 inches its text stays readable on a phone, to whose width the page shrinks it.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield Drawing(figure, figure.add_subplot())
 
 
 def inline(svg: str, *, name: str, description: str) -> str:
-    """A matplotlib SVG file made fit to stand in a page beside others: own ids, the page's font and colours."""
+    """A matplotlib SVG file as part of a page with others: unique ids, the page's font and colours."""
     body = svg[svg.index("<svg") :]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)  # would reach the whole page
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)  # would apply to the whole page
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
     body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 var(--font)", body)
@@ -90,3 +94,14 @@ def inline(svg: str, *, name: str, description: str) -> str:
     opening = re.sub(r'\s*\b(?:width|height|version|xmlns(?::\w+)?)="[^"]*"', "", opening)  # HTML needs none of them
     limit = f' style="max-width: {width.group(1)}"' if width else ""
     return f'{opening} class="plot" role="img" aria-label="{escape(description)}"{limit}>{rest}'
+
+
+def percent_axis(*axes: Any) -> None:
+    """Show rates 0-1 on these axes as percent."""
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{round(100 * rate, 1):g}"))
+
+
+def integer_axis(axis: Any) -> None:
+    """Put at most six ticks on this axis, at integers."""
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True))

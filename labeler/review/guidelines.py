@@ -1,6 +1,6 @@
-"""What reviewers are told, in Korean and English: in full as the project's instruction, in short on the page.
+"""Annotation guidelines in Korean and English: in full as a project's instruction, in short on the review page.
 
-The blind form does not speak of suggestions: its reviewers are not to know that there are any.
+The guidelines of blind tasks mention no suggestions.
 """
 
 from __future__ import annotations
@@ -13,80 +13,105 @@ LANGUAGES: tuple[Language, ...] = ("ko", "en", "both")
 
 _RULES = {
     "ko": (
-        "답을 지문에 있는 글자 그대로, 빠짐없이 답이 되는 가장 짧은 범위로 표시합니다.",
-        "조사는 빼고 표시합니다(“서울에서” → “서울”). 단위와 꾸미는 말은 답에 꼭 필요할 때만 넣습니다.",
-        "답은 하나만 표시합니다. 여러 곳에 있으면 질문과 가장 가까운 내용의 문장에서 고릅니다.",
-        "이 지문들만 읽고 답할 수 없으면 “답 없음”을 고릅니다. 이때는 Answer 표시가 남아 있으면 안 됩니다.",
-        "질문이 말이 안 되거나, 지문 없이는 무엇을 묻는지 알 수 없으면 “질문 오류”를 고릅니다.",
-        "판단할 수 없으면 건너뜁니다. 남길 말은 의견에 적습니다.",
+        "지문에서 정답이 되는 부분을 적힌 그대로, 답으로 충분한 가장 짧은 범위로 표시합니다.",
+        "조사는 빼고 표시합니다(예: “서울에서” → “서울”). 단위와 수식어는 답에 꼭 필요할 때만 포함합니다.",
+        "정답은 한 곳만 표시합니다. 같은 답이 여러 번 나오면 질문 내용과 가장 가까운 문장에서 고릅니다.",
+        "제시된 지문만으로 답할 수 없으면 “답 없음”을 선택합니다.",
+        "질문이 성립하지 않거나 원래 지문 없이는 무엇을 묻는지 알 수 없으면 “질문 오류”를 선택합니다.",
+        "판단하기 어려우면 건너뜁니다. 참고할 점이 있으면 의견란에 적습니다.",
     ),
     "en": (
-        "Mark the answer exactly as it stands in a passage: the shortest span that is a full answer.",
-        "Leave out the Korean particle (“서울에서” → “서울”); units and qualifiers only where the answer needs them.",
-        "Mark one answer. If it stands in several places, take the sentence that is closest to the question.",
-        "If these passages alone do not answer the question, say no answer. No Answer may be left marked then.",
-        "If the question makes no sense, or cannot be understood without its passage, say bad question.",
-        "Skip what you cannot decide. Whatever is worth saying goes into the comment.",
+        "Mark the answer exactly as written in a passage: the shortest span that answers the question in full.",
+        "Leave out a Korean particle (“서울에서” → “서울”). Include units and qualifiers only if needed.",
+        "Mark one answer. If it occurs several times, choose the sentence closest to the question.",
+        "If these passages alone do not answer the question, choose “no answer”.",
+        "If the question makes no sense, or is unclear without its source passage, choose “bad question”.",
+        "Skip a question that you cannot decide. Use the comment for remarks.",
     ),
 }
-_SUGGESTED_RULES = {
+_NO_ANSWER_RULE = {
+    "ko": "“답 없음”을 선택할 때는 지문에 정답 표시를 남기지 않습니다.",
+    "en": "With “no answer”, leave no answer marked in a passage.",
+}
+_SUGGESTION_RULES = {
     "ko": (
         "초록색은 제안된 답, 노란색은 다른 후보입니다. 제안이 맞으면 그대로 제출합니다.",
-        "제안이 길거나 짧으면 그것을 고른 뒤 끝을 마우스로 끌어서 고칩니다.",
-        "후보가 맞으면 Alt+.로 골라 A를 누릅니다(제안은 그대로 두어도 됩니다). "
-        "다른 곳이 답이면 제안을 지우고 표시합니다.",
+        "제안의 범위가 길거나 짧으면 클릭해서 선택한 뒤 끝을 마우스로 끌어 맞춥니다.",
+        "다른 후보가 정답이면 Alt+.로 선택하고 A를 누릅니다(제안은 지우지 않아도 됩니다). "
+        "정답이 다른 곳에 있으면 제안을 지우고 새로 표시합니다.",
     ),
     "en": (
-        "Green is the suggested answer, yellow are other candidates. If the suggestion is right, just submit.",
-        "If it is too long or too short, select it and pull its edge with the mouse.",
-        "If a candidate is right, go to it by Alt+. and press A (the suggestion may stay). "
-        "If the answer is elsewhere, delete the suggestion and mark it.",
+        "The suggested answer is green, other candidates are yellow. If the suggestion is right, submit it as it is.",
+        "If it is too long or too short, click it and drag its edge.",
+        "If another candidate is right, select it with Alt+. and press A (the suggestion may stay). "
+        "If the answer is elsewhere, delete the suggestion and mark the answer.",
     ),
 }
-_HEADINGS = {"ko": "검토 지침", "en": "Guidelines"}
+_HEADINGS = {"ko": "작업 지침", "en": "Guidelines"}
 _KEYS = {
     "ko": (
-        "Ctrl+Enter 제출 · Ctrl+Space 건너뛰기 · 1 2 3 판정 · R 확신 · A 누르고 끌면 답 표시",
-        "Alt+. 다음 표시로, A 그것을 답으로, Backspace 지우기 · Ctrl+Z 되돌리기 · Tab 여러 번 의견, 다시 Tab 나오기",
+        "Ctrl+Enter 제출 · Ctrl+Space 건너뛰기 · 1 2 3 판정 · R 확신도 · A 누른 뒤 드래그: 정답 표시",
+        "Alt+. 다음 표시 선택: A 정답으로 지정, Backspace 삭제 · Ctrl+Z 되돌리기 · Tab 반복: 의견란, 다시 Tab: 나가기",
     ),
     "en": (
         "Ctrl+Enter submit · Ctrl+Space skip · 1 2 3 verdict · R confidence · A, then drag: mark the answer",
-        "Alt+. next mark, A make it the answer, Backspace delete it · Ctrl+Z undo · Tab, Tab… comment, Tab leaves it",
+        "Alt+. select the next mark: A makes it the answer, Backspace deletes it · Ctrl+Z undo · "
+        "Tab repeatedly: comment, Tab again: leave it",
     ),
 }
-_WORDS = {
+_CAPTIONS = {
     "answerable": {"ko": "답 있음", "en": "answerable"},
     "no_answer": {"ko": "답 없음", "en": "no answer"},
     "bad_question": {"ko": "질문 오류", "en": "bad question"},
-    "confidence": {"ko": "확신", "en": "confidence"},
+    "confidence": {"ko": "확신도", "en": "confidence"},
     "comment": {"ko": "의견", "en": "comment"},
+}
+_SUMMARY = {
+    False: {
+        "ko": "제안된 답이 맞는지 확인하고, 틀리면 지문에서 정답을 다시 표시하세요.",
+        "en": "Check the suggested answer; if it is wrong, mark the right one in the passages.",
+    },
+    True: {
+        "ko": "질문을 읽고 지문에서 정답을 찾아 표시하세요. 지문에 답이 없으면 “답 없음”을 선택하세요.",
+        "en": "Read the question and mark its answer in the passages; if they do not answer it, choose “no answer”.",
+    },
 }
 
 
 def instruction(language: Language, *, blind: bool) -> str:
     """The guidelines as HTML, for the instruction that a project shows its reviewers."""
     return "".join(
-        f"<h4>{escape(heading)}</h4><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-        for heading, lines in rules(language, blind=blind)
+        f"<h4>{escape(heading)}</h4><ul>{''.join(f'<li>{escape(rule)}</li>' for rule in rules)}</ul>"
+        for heading, rules in page_guidelines(language, blind=blind)
     )
 
 
-def rules(language: Language, *, blind: bool) -> list[tuple[str, tuple[str, ...]]]:
-    """Headings with their rules, one for each language asked for."""
+def summary(language: Language, *, blind: bool) -> str:
+    """What to do, in one sentence a language."""
+    return " ".join(_SUMMARY[blind][each] for each in _languages(language))
+
+
+def page_guidelines(language: Language, *, blind: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """(heading, rules) for each language asked for, for a review page in Label Studio."""
     return [
-        (_HEADINGS[each], _RULES[each] if blind else _SUGGESTED_RULES[each] + _RULES[each])
-        for each in _languages(language)
+        (heading, (*(() if blind else _SUGGESTION_RULES[each]), *rules, _NO_ANSWER_RULE[each]))
+        for each, (heading, rules) in zip(_languages(language), guidelines(language), strict=True)
     ]
 
 
+def guidelines(language: Language) -> list[tuple[str, tuple[str, ...]]]:
+    """(heading, rules) for each language asked for; the rules that hold wherever people review."""
+    return [(_HEADINGS[each], _RULES[each]) for each in _languages(language)]
+
+
 def keys(language: Language) -> list[str]:
-    """What each key does, in lines, for each language asked for. Tried on Label Studio 1.23.2 by the browser tests."""
+    """The keys of the review page, in lines, for each language asked for. Browser tests try them on Label Studio."""
     return [line for each in _languages(language) for line in _KEYS[each]]
 
 
-def words(name: str, language: Language) -> str:
-    """What the page calls a verdict or a control."""
-    return " · ".join(_WORDS[name][each] for each in _languages(language))
+def caption(name: str, language: Language) -> str:
+    """The name of a verdict or a control on the review page."""
+    return " · ".join(_CAPTIONS[name][each] for each in _languages(language))
 
 
 def _languages(language: Language) -> tuple[str, ...]:

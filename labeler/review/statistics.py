@@ -87,7 +87,7 @@ def studio_projects(session: Session) -> tuple[ProjectSummary, ...]:
 
 
 def project_url(project: StudioProjectRow) -> str:
-    """Return the address of a project's tasks."""
+    """The address at which people open a project."""
     return f"{project.url}/projects/{project.remote_id}/data"
 
 
@@ -107,7 +107,7 @@ def _reviewer(name: str, reviews: Sequence[ReviewRow]) -> Reviewer:
 
 
 def _conflicts(session: Session, rounds: Iterable[int]) -> list[str]:
-    """Questions with a task in conflict and no task that is done in the same round."""
+    """Questions with a task in conflict, no task that is done in the same round, and no human label."""
     found = set()
     for number in rounds:
         for question_id, attempts in by_question(queries.tasks(session, round_number=number)).items():

@@ -1,4 +1,4 @@
-"""A Label Studio in memory, for rounds: what `labeler.review.studio.client.Client` says of a server that never fails."""
+"""A Label Studio in memory, for rounds: server and client (`labeler.review.studio.api.client`) in one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from labeler.core.errors import ServerDown
-from labeler.review.studio.client import ProjectState, RemoteTask
+from labeler.review.studio.api.client import ProjectState, RemoteTask
 from labeler.review.studio.labeling_config import ANSWER_LABEL, VERDICT, labels_name, text_name
 
 
@@ -41,10 +41,15 @@ class FakeStudio:
         self._up()
         return next((key for key, each in self.projects.items() if uid in each["description"]), None)
 
-    def make_project(self, title: str, uid: str, page: str, **more: Any) -> int:
+    def make_project(self, title: str, uid: str, label_config: str, **more: Any) -> int:
         self._up()
         key = next(self._ids)
-        self.projects[key] = {"title": title, "description": uid, "page": page, "model_version": ""} | more
+        self.projects[key] = {
+            "title": title,
+            "description": uid,
+            "label_config": label_config,
+            "model_version": "",
+        } | more
         self.tasks[key] = {}
         return key
 
@@ -54,14 +59,14 @@ class FakeStudio:
         return ProjectState(
             remote_id,
             found["description"],
-            found["page"],
+            found["label_config"],
             found["model_version"],
             len(self.tasks[remote_id]),
             sum(len(task.annotations) for task in self.tasks[remote_id].values()),
         )
 
-    def set_page(self, remote_id: int, page: str) -> None:
-        self.projects[remote_id]["page"] = page
+    def set_label_config(self, remote_id: int, label_config: str) -> None:
+        self.projects[remote_id]["label_config"] = label_config
 
     def import_tasks(self, remote_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         self._up()

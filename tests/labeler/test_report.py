@@ -1,7 +1,8 @@
-"""The report: what it says of a small filled database, what it must never say, and that it is one page by itself."""
+"""The report of a small filled database: its contents, what it must never contain, one self-contained page."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,12 +30,16 @@ from db.rows import (
     SpanRow,
 )
 from db.store import add_import
-from labeler.evaluation.pseudo_precision import Checked, PseudoPrecision, pseudo_precision
+from labeler.evaluation.pseudo_precision import Checked, pseudo_precision
 from labeler.report import build, write_report
-from labeler.report.data import Reason, Report, Taught
+from labeler.report.curves import learning_curves
+from labeler.report.data import ErrorCause, Estimate, PrecisionRow, Report, TrainingLabels, TypeErrors
+from labeler.report.dataset import quantile
+from labeler.report.errors import CONTEXT, error_cause, excerpt
 from labeler.report.gather import gather, risk_curve
-from labeler.report.misses import AROUND, excerpt, reason
 from labeler.report.page import percent, points
+from labeler.report.plots import precision_plot
+from labeler.report.precision import wilson
 from labeler.report.svg import inline
 from labeler.review.agreement import Agreement
 from labeler.rounds.gate import Verdict
@@ -119,7 +124,7 @@ PREDICTIONS = (
 
 
 def train(database: Database, number: int, *, from_stage: str, exact: float, f1: float) -> None:
-    """The round's student, marked `exact` and `f1` on dev and test, with intervals of a tenth on each side."""
+    """The round's student, with these scores on dev and test, with intervals of a tenth on each side."""
     with database.write() as session:
         store.freeze_training(session, number)
         model = store.add_model(
@@ -263,7 +268,7 @@ class Elements(HTMLParser):
 # --- the page by itself ---------------------------------------------------------------------------
 
 
-def test_page_needs_no_network(page: str) -> None:
+def test_the_page_needs_no_network(page: str) -> None:
     elements = Elements(page)
     assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in elements.tags}
     links = [
@@ -279,7 +284,7 @@ def test_page_needs_no_network(page: str) -> None:
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
 
 
-def test_text_of_the_workspace_cannot_become_markup(page: str) -> None:
+def test_text_of_the_workspace_is_escaped(page: str) -> None:
     assert "<script" not in page
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
     text = Elements(page).text
@@ -295,13 +300,13 @@ def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
 
 
-def test_every_plot_says_what_it_shows_to_those_who_cannot_see_it(page: str) -> None:
+def test_every_plot_has_a_description_for_screen_readers(page: str) -> None:
     plots = [attributes for tag, attributes in Elements(page).tags if tag == "svg"]
-    assert len(plots) == 6 + 1 + 2  # EM and F1 by rounds, reviews and minutes; labels; reliability and risk
+    assert len(plots) == 1 + 1 + 2  # one learning curve of two rounds; labels; reliability and risk
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
-def test_equal_databases_give_equal_pages_but_for_the_line_that_dates_them(page: str, tmp_path: Path) -> None:
+def test_equal_databases_give_equal_pages_apart_from_the_time(page: str, tmp_path: Path) -> None:
     def undated(text: str) -> str:
         return re.sub(r'<p class="quiet" id="made">.*?</p>', "", text)
 
@@ -310,18 +315,18 @@ def test_equal_databases_give_equal_pages_but_for_the_line_that_dates_them(page:
     assert undated(page) != page
 
 
-def test_an_empty_workspace_says_of_each_part_that_there_is_nothing(tmp_path: Path) -> None:
+def test_the_report_of_an_empty_workspace_names_what_is_missing(tmp_path: Path) -> None:
     text = Elements(build(empty(tmp_path), title="new")).text
     for line in (
         "No reader has been trained yet.",
         "No round has been run yet.",
         "No reader has been evaluated on dev or test yet.",
-        "No round has gathered labels to learn from yet.",
-        "Not known: the pool has no hidden answers",
+        "No round has labels to train on yet.",
+        "Unknown: the pool has no hidden answers",
         "No confidence has been calibrated yet.",
-        "Nobody has reviewed anything yet.",
+        "There are no reviews yet.",
         "No round has predicted calibration questions yet",
-        "No alarm has sounded.",
+        "Alarms\nNone.",
     ):
         assert line in text
 
@@ -336,9 +341,10 @@ def test_a_page_is_written_whole_or_not_at_all(world: Database, tmp_path: Path) 
 # --- what it says ---------------------------------------------------------------------------------
 
 
-def test_hidden_answers_are_counted_and_never_shown(page: str, report: Report) -> None:
+def test_hidden_answers_are_counted_and_not_shown(page: str, report: Report) -> None:
     released, trained = Checked(correct=1, items=1, unknown=0), Checked(correct=1, items=2, unknown=0)
-    assert report.precision == (PseudoPrecision(1, released, trained),)
+    estimates = wilson(1, 1), wilson(1, 2)
+    assert report.precision == (PrecisionRow(1, released, trained, *estimates, target=0.85),)
     assert "50.0%" in page
     for answer in HIDDEN.values():
         assert answer not in page
@@ -346,7 +352,7 @@ def test_hidden_answers_are_counted_and_never_shown(page: str, report: Report) -
         assert QUESTIONS[question_id][1] not in page
 
 
-def test_precision_of_a_refused_round_is_that_of_what_it_wrote(tmp_path: Path) -> None:
+def test_precision_of_a_refused_round_covers_the_pseudo_labels_that_it_made(tmp_path: Path) -> None:
     database = filled(tmp_path, promoted=False)
     with database.read() as session:
         assert not queries.live_labels(session, kinds=["pseudo"])
@@ -355,31 +361,34 @@ def test_precision_of_a_refused_round_is_that_of_what_it_wrote(tmp_path: Path) -
     assert (found.released.rate, found.trained.rate) == (1.0, 0.5)
 
 
-def test_precision_is_unknown_where_no_pseudo_label_was_written(world: Database) -> None:
+def test_precision_is_unknown_without_pseudo_labels(world: Database) -> None:
     with world.read() as session:
         assert pseudo_precision(session, 0, metric="korquad") is None
     assert Checked(correct=0, items=0, unknown=3).rate is None
 
 
-def test_rounds_tell_what_they_learned_from_and_how_they_did(report: Report) -> None:
+def test_a_round_is_reported_with_its_training_labels_scores_and_cost(report: Report) -> None:
     baseline, loop, current = report.rounds
-    assert baseline.taught == Taught(gold=1)
-    assert loop.taught == Taught(gold=1, human=1, pseudo_released=1, pseudo_kept=1)
-    assert (loop.taught.pseudo, loop.taught.total, loop.released) == (2, 4, 1)
+    assert baseline.labels == TrainingLabels(gold=1)
+    assert loop.labels == TrainingLabels(gold=1, human=1, pseudo_released=1, pseudo_kept=1)
+    assert (loop.labels.pseudo, loop.labels.total, loop.released) == (2, 4, 1)
     assert [line.outcome for line in report.rounds] == ["promoted", "promoted", "open"]
-    assert (baseline.reviews, baseline.minutes) == (0, 0)
-    assert (loop.reviews, loop.minutes) == (1, 90 / 60)
-    score = loop.scores["test"].exact_match
-    assert (score.value, score.low, score.high) == (0.75, 0.75 - 0.1, 0.75 + 0.1)
-    assert report.best == loop
-    assert report.current == current
+    assert (baseline.reviews, baseline.review_minutes) == (0, 0)
+    assert (loop.reviews, loop.review_minutes) == (1, 90 / 60)
+    assert (baseline.cost.reviewing, loop.cost.reviewing) == (None, 90 / 60)
+    assert (loop.cost.training, loop.cost.retriever, current.cost.training) == (90 / 60, None, None)
+    assert loop.cost.elapsed is not None
+    assert current.cost.elapsed is None
+    assert loop.scores["test"].exact_match == Estimate(0.75, 0.75 - 0.1, 0.75 + 0.1)
+    assert report.reader == loop
+    assert report.open_round == current
 
 
-def test_a_refused_student_is_not_the_reader(tmp_path: Path) -> None:
+def test_a_refused_student_is_not_the_current_reader(tmp_path: Path) -> None:
     with filled(tmp_path, promoted=False).read() as session:
         report = gather(session, title=TITLE)
-    assert report.best is not None
-    assert (report.best.number, report.rounds[1].outcome, report.rounds[1].gate) == (0, "refused", "refused: worse")
+    assert report.reader is not None
+    assert (report.reader.number, report.rounds[1].outcome, report.rounds[1].gate) == (0, "refused", "refused: worse")
 
 
 def test_the_page_shows_rates_in_percent_with_intervals(page: str) -> None:
@@ -391,7 +400,7 @@ def test_the_page_shows_rates_in_percent_with_intervals(page: str) -> None:
     assert "40% of pseudo-labels changed" in text
 
 
-def test_the_page_tells_who_reviewed_how_far_they_agree_and_where(tmp_path: Path) -> None:
+def test_reviewers_their_agreement_and_conflicts_are_reported(tmp_path: Path) -> None:
     database = filled(tmp_path)
     answers = {"kim": "Mira Quill", "lee": "Mira"}
     with database.write() as session:
@@ -406,33 +415,102 @@ def test_the_page_tells_who_reviewed_how_far_they_agree_and_where(tmp_path: Path
         )
         store.set_project_remote_id(session, made.id, remote_id=7)
         report = gather(session, title=TITLE)
-    people = {each.name: (each.reviews, each.seconds) for each in report.reviewed.reviewers}
+    people = {each.name: (each.reviews, each.seconds) for each in report.review_statistics.reviewers}
     assert people == {"simulated": (1, 90.0), "kim": (1, 30.0), "lee": (1, 30.0)}
-    assert report.reviewed.agreement == Agreement(
+    assert report.review_statistics.agreement == Agreement(
         pairs=1, verdict=1.0, verdict_alpha=None, exact=0.0, span_f1=2 * 4 / (10 + 4)
     )
-    assert report.reviewed.conflicts == ("q1",)
-    assert report.reviewed.origins == {"accepted": 0, "changed": 2, "written": 1}
+    assert report.review_statistics.conflicts == ("q1",)
+    assert report.review_statistics.origins == {"accepted": 0, "changed": 2, "written": 1}
     text = " ".join(Elements(build(database, title=TITLE)).text.split())
-    assert "who answered the same question: 1. Of them 100.0% gave the same verdict and 0.0% the same answer" in text
-    assert "1 without a label, for reviewers disagree or could not be understood" in text
+    assert "Agreement on the verdict100.0%" in text
+    assert "0.0% same verdict and same answer; span F1 57.1%" in text
+    assert "1 question in conflict: no label, because reviewers disagree" in text
     assert "http://studio.test/projects/7/data: 0 tasks, without suggestions" in text
 
 
-def test_confidence_is_that_of_calibrators_which_did_not_see_the_question(report: Report) -> None:
+def test_facts_of_the_data_set_are_answer_lengths_question_types_and_duplicates(report: Report) -> None:
+    facts = report.dataset
+    assert facts.answers == 6 + 1  # six imported labels, one review
+    # Ada 3, 등대 2, 박씨 2, 1923년 5, noon 4, Owl Creek 9, nine tons 9: in order 2 2 3 4 5 9 9
+    assert (facts.median_length, facts.p90_length, facts.max_length) == (4, 9, 9)
+    assert facts.types["where"] == 2  # the mill, the clock
+    assert (facts.questions, facts.duplicates) == (len(QUESTIONS), 0)
+
+
+def test_a_quantile_is_the_smallest_value_that_enough_items_do_not_exceed() -> None:
+    assert [quantile({1: 1, 5: 1}, share) for share in (0.0, 0.5, 0.51, 1.0)] == [1, 1, 5, 5]
+    assert quantile({}, 0.5) is None
+
+
+def test_the_wilson_interval_stays_within_0_and_1_and_narrows_with_more_items() -> None:
+    # 8 of 10: centre (0.8 + 3.8415 / 20) / (1 + 3.8415 / 10), half 1.96 sqrt(0.8 * 0.2 / 10 + 3.8415 / 400) / 1.38415
+    estimate = wilson(8, 10)
+    assert (estimate.low, estimate.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(3, 3).high == 1
+    assert wilson(0, 3).low == pytest.approx(0, abs=1e-12)
+    assert wilson(80, 100).low > estimate.low
+
+
+def test_the_report_opens_with_status_alarms_and_the_next_step(world: Database) -> None:
+    text = " ".join(Elements(build(world, title=TITLE, next_step="labeler round")).text.split())
+    opening = text[text.index("Status The current reader") : text.index("Each round, the labels")]
+    assert "Round 2 is open" in opening
+    assert "Round 1: 40% of pseudo-labels changed" in opening
+    assert "Nextlabeler round" in opening
+
+
+def test_alarms_of_earlier_rounds_are_kept_apart(report: Report) -> None:
+    (alarm,) = report.new_alarms
+    assert (alarm.round_number, report.old_alarms) == (1, ())
+    quiet = dataclasses.replace(report.rounds[1], number=2)
+    later = dataclasses.replace(report, rounds=(*report.rounds[:2], quiet))
+    assert (later.new_alarms, later.old_alarms) == ((), (alarm,))
+
+
+def test_three_evaluated_rounds_have_curves_of_each_metric_by_rounds_reviews_and_minutes(report: Report) -> None:
+    baseline, loop, _ = report.rounds
+    third = dataclasses.replace(loop, number=2, reviews=5, review_minutes=4.0)
+    assert len(learning_curves([baseline, loop])) == 1
+    assert len(learning_curves([baseline, loop, third])) == 6
+    assert learning_curves([]) == []
+
+
+def test_the_precision_plot_shows_the_target_and_intervals_on_an_axis_up_to_100_percent() -> None:
+    rows = [
+        PrecisionRow(number, Checked(9, 10, 0), Checked(85, 100, 0), wilson(9, 10), wilson(85, 100), 0.85)
+        for number in (1, 2)
+    ]
+    plot = precision_plot(rows)
+    assert plot is not None
+    assert "target of release (85%)" in plot
+    ticks = [int(text) for text in re.findall(r">(\d+)</text>", plot)]
+    assert {50, 60, 70, 80, 90, 100} <= set(ticks)  # the lowest interval ends at 59.6%
+    assert precision_plot(rows[:1]) is None
+
+
+def test_confidence_comes_from_calibrators_not_fitted_on_the_question(report: Report) -> None:
     assert report.confidence is not None
     assert (report.confidence.questions, report.confidence.accuracy) == (3, 1 / 3)
     assert sum(bin_.items for bin_ in report.confidence.bins) == 3
     assert report.confidence.curve[-1] == (1.0, 2 / 3)  # all kept: as many wrong as there are
 
 
-def test_misses_are_explained_with_the_most_confident_first(report: Report) -> None:
-    misses = report.misses
-    assert misses is not None
-    assert (misses.correct, misses.questions) == (1, 3)
-    assert {why: number for why, number in misses.counts.items() if number} == {Reason.NOT_READ: 1, Reason.OVERLAP: 1}
-    assert dict(misses.found) == {1: 1 / 3, 2: 2 / 3}  # c3 reads it first, c1 second, c2 not at all
-    not_read, overlap = misses.examples
+def test_wrong_answers_are_analysed_with_the_most_confident_first(report: Report) -> None:
+    errors = report.errors
+    assert errors is not None
+    assert (errors.correct, errors.questions) == (1, 3)
+    assert {why: number for why, number in errors.causes.items() if number} == {
+        ErrorCause.NOT_RETRIEVED: 1,
+        ErrorCause.OVERLAP: 1,
+    }
+    assert dict(errors.recall) == {1: 1 / 3, 2: 2 / 3}  # c3 reads it first, c1 second, c2 not at all
+    assert errors.types == {  # c1 asks when, c2 who, c3 what
+        "what": TypeErrors(1, retrieval=0, reading=0),
+        "when": TypeErrors(1, retrieval=0, reading=1),
+        "who": TypeErrors(1, retrieval=1, reading=0),
+    }
+    not_read, overlap = errors.examples
     assert (not_read.question_id, not_read.predicted, not_read.golds) == ("c2", "Ada", ("박씨",))
     assert (overlap.question_id, overlap.confidence) == ("c1", 0.75)
     assert overlap.gold.before + overlap.gold.span == "등대는 1923년"
@@ -464,29 +542,29 @@ def judged(answer: SpanRow | None, hits: Sequence[str]) -> PredictionRow:
 @pytest.mark.parametrize(
     ("answer", "hits", "why"),
     [
-        (None, [], Reason.NO_ANSWER),
-        (SpanRow("x", "other", 0, 1), ["other"], Reason.NOT_READ),
-        (SpanRow("x", "other", 0, 1), ["other", "gold"], Reason.OTHER_PASSAGE),
-        (SpanRow("abc", "gold", 2, 5), ["gold"], Reason.OTHER_SPAN),  # ends where the gold answer starts
-        (SpanRow("abcd", "gold", 2, 6), ["gold"], Reason.OVERLAP),
-        (SpanRow("abc", "gold", 8, 11), ["gold"], Reason.OTHER_SPAN),  # starts where the gold answer ends
-        (SpanRow("abc", "gold", 7, 10), ["gold"], Reason.OVERLAP),
+        (None, [], ErrorCause.NO_PASSAGE),
+        (SpanRow("x", "other", 0, 1), ["other"], ErrorCause.NOT_RETRIEVED),
+        (SpanRow("x", "other", 0, 1), ["other", "gold"], ErrorCause.OTHER_PASSAGE),
+        (SpanRow("abc", "gold", 2, 5), ["gold"], ErrorCause.OTHER_SPAN),  # ends where the gold answer starts
+        (SpanRow("abcd", "gold", 2, 6), ["gold"], ErrorCause.OVERLAP),
+        (SpanRow("abc", "gold", 8, 11), ["gold"], ErrorCause.OTHER_SPAN),  # starts where the gold answer ends
+        (SpanRow("abc", "gold", 7, 10), ["gold"], ErrorCause.OVERLAP),
     ],
 )
-def test_a_wrong_answer_is_put_down_to_the_first_step_that_failed(
-    answer: SpanRow | None, hits: list[str], why: Reason
+def test_the_cause_of_a_wrong_answer_is_the_first_step_that_failed(
+    answer: SpanRow | None, hits: list[str], why: ErrorCause
 ) -> None:
-    assert reason([SpanRow("def", "gold", 5, 8)], judged(answer, hits)) is why
+    assert error_cause([SpanRow("def", "gold", 5, 8)], judged(answer, hits)) is why
 
 
-def test_an_excerpt_is_cut_between_words_and_says_so() -> None:
+def test_an_excerpt_is_cut_between_words() -> None:
     text = "alpha " * 40 + "HERE" + " omega" * 40
     found = excerpt(PassageRow("p", "d", 0, text, "Title"), 240, 244)
     assert found.before + found.span + found.after in text
     assert (found.span, found.cut_before, found.cut_after) == ("HERE", True, True)
     assert found.before.startswith("alpha ")
     assert found.after.endswith(" omega")
-    assert max(len(found.before), len(found.after)) <= AROUND
+    assert max(len(found.before), len(found.after)) <= CONTEXT
     whole = excerpt(PassageRow("p", "d", 0, "just HERE.", "Title"), 5, 9)
     assert (whole.before, whole.after, whole.cut_before, whole.cut_after) == ("just ", ".", False, False)
 
@@ -496,11 +574,11 @@ def test_risk_rises_as_less_confident_answers_are_kept() -> None:
     assert risk_curve(confidence, correct) == ((1 / 4, 0 / 1), (3 / 4, 1 / 3), (4 / 4, 2 / 4))
 
 
-def test_numbers_for_people() -> None:
+def test_numbers_are_formatted_as_percent_points_and_dashes() -> None:
     assert (percent(0.0625), percent(None), points(-0.0125), points(0.1)) == ("6.2%", "–", "−1.2", "+10.0")
 
 
-def test_an_svg_file_is_made_fit_to_stand_in_a_page() -> None:
+def test_an_svg_file_is_inlined_with_unique_ids_and_the_pages_colours() -> None:
     file = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://x"><svg xmlns="http://www.w3.org/2000/svg" '
         'width="80pt" height="40pt" viewBox="0 0 80 40"><defs><style type="text/css">*{color: red}</style></defs>'

@@ -1,4 +1,4 @@
-"""Reviewing in the terminal: keys, answers found in the passages, time, two reviewers, being stopped."""
+"""Reviewing in the terminal: keys, typed answers, time, several reviewers, interruption."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from db import queries, store
 from db.rows import NewReview, ReviewRow
 from labeler.core.errors import NotReady
 from labeler.labels.span_search import longest_part, near, occurrences
-from labeler.review.screen import Mark, Screen, lines, one_line, width
-from labeler.review.terminal import PAUSE, ReviewSession, ReviewSummary
+from labeler.review.terminal.screen import Highlight, Screen, one_line, width, wrap
+from labeler.review.terminal.session import PAUSE, ReviewSession, ReviewSummary
 from tests.commands import Ran, new_workspace, run
 from tests.reviewing import ORDER, TEXTS, round_in_review
 from tests.worlds import at
@@ -44,7 +44,7 @@ def ws(tmp_path: Path) -> Path:
 
 
 class Script:
-    """A person who presses these keys and types these lines, then goes away; each takes a second."""
+    """A reviewer who presses these keys and types these lines, then leaves; each takes a second."""
 
     def __init__(self, said: Iterable[str], *, seconds: float = 1.0) -> None:
         self._said = iter(said)
@@ -70,8 +70,8 @@ class Script:
         return "\n".join(self.shown)
 
 
-def sit(ws: Path, *said: str, reviewer: str = "kim", seconds: float = 1.0) -> tuple[ReviewSummary, Script]:
-    """What a sitting came to, and what was on the screen."""
+def review_session(ws: Path, *said: str, reviewer: str = "kim", seconds: float = 1.0) -> tuple[ReviewSummary, Script]:
+    """The summary of a session, and the script with what was shown."""
     script = Script(said, seconds=seconds)
     with at(ws) as runtime:
         return ReviewSession(runtime, reviewer, script, PLAIN, clock=lambda: script.now).run(), script
@@ -94,8 +94,8 @@ def piped(ws: Path, typed: str, *arguments: str) -> Ran:
 
 
 def test_enter_accepts_the_first_candidate_and_a_digit_another(ws: Path) -> None:
-    sit(ws, "", "q")
-    sit(ws, "2", "q", reviewer="lee")  # q1 is done: the next one is q3, blind
+    review_session(ws, "", "q")
+    review_session(ws, "2", "q", reviewer="lee")  # q1 is done: the next one is q3, blind
     (review,) = reviews(ws)
     assert (review.question_id, review.verdict, review.origin, review.source) == (
         "q1",
@@ -108,7 +108,7 @@ def test_enter_accepts_the_first_candidate_and_a_digit_another(ws: Path) -> None
 
 
 def test_another_candidate_is_a_change(ws: Path) -> None:
-    sit(ws, "2", "q")
+    review_session(ws, "2", "q")
     (review,) = reviews(ws)
     assert review.answer is not None
     assert (review.answer.text, review.origin) == ("아르넨", "changed")
@@ -118,13 +118,13 @@ def test_another_candidate_is_a_change(ws: Path) -> None:
     ("key", "verdict"), [("n", "no_answer"), ("b", "bad_question"), ("s", "skipped"), ("ㅜ", "no_answer")]
 )
 def test_a_verdict_needs_no_answer(ws: Path, key: str, verdict: str) -> None:
-    sit(ws, key, "q")
+    review_session(ws, key, "q")
     (review,) = reviews(ws)
     assert (review.verdict, review.answer, review.origin, review.passages) == (verdict, None, None, ORDER)
 
 
 def test_a_typed_answer_is_found_in_the_passages(ws: Path) -> None:
-    sit(ws, "a", "  등대 ", "q")
+    review_session(ws, "a", "  등대 ", "q")
     (review,) = reviews(ws)
     assert review.answer is not None
     assert (review.answer.text, review.origin) == ("등대", "written")
@@ -132,12 +132,12 @@ def test_a_typed_answer_is_found_in_the_passages(ws: Path) -> None:
 
 
 def test_typing_what_was_suggested_accepts_it(ws: Path) -> None:
-    sit(ws, "a", "1921년", "q")
+    review_session(ws, "a", "1921년", "q")
     assert [review.origin for review in reviews(ws)] == ["accepted"]
 
 
-def test_an_answer_that_stands_several_times_is_asked_for_by_its_context(ws: Path) -> None:
-    _, script = sit(ws, "a", "아르넨", "2", "q")
+def test_an_answer_that_occurs_several_times_is_chosen_by_its_context(ws: Path) -> None:
+    _, script = review_session(ws, "a", "아르넨", "2", "q")
     (review,) = reviews(ws)
     assert review.answer is not None
     assert review.answer.start == TEXTS["harbour"].rindex("아르넨")
@@ -145,120 +145,121 @@ def test_an_answer_that_stands_several_times_is_asked_for_by_its_context(ws: Pat
 
 
 @pytest.mark.parametrize("choice", ["", "0", "3", "x", "²"])
-def test_no_choice_among_several_places_is_no_review(ws: Path, choice: str) -> None:
-    sit(ws, "a", "아르넨", choice, "q")
+def test_without_a_choice_among_several_occurrences_nothing_is_saved(ws: Path, choice: str) -> None:
+    review_session(ws, "a", "아르넨", choice, "q")
     assert reviews(ws) == []
 
 
-def test_an_answer_in_another_unicode_form_is_taken_as_it_stands(ws: Path) -> None:
-    sit(ws, "n", "a", "CAFÉ dunmor", "1", "q")
+def test_an_answer_typed_in_another_unicode_form_is_saved_as_in_the_passage(ws: Path) -> None:
+    review_session(ws, "n", "a", "CAFÉ dunmor", "1", "q")
     answer = reviews(ws)[1].answer
     assert answer is not None
     assert answer.text == "Cafe\u0301 Dunmor"
     assert unicodedata.normalize("NFC", answer.text) == "Café Dunmor"
 
 
-def test_an_answer_that_stands_nowhere_is_told_with_what_of_it_does(ws: Path) -> None:
-    _, script = sit(ws, "a", "raised by Dunmore", "q")
+def test_an_answer_that_is_in_no_passage_is_refused_with_the_closest_text(ws: Path) -> None:
+    _, script = review_session(ws, "a", "raised by Dunmore", "q")
     assert reviews(ws) == []
-    assert script.shown[-1] == "not found in these passages; of it stands there: raised by"
+    assert script.shown[-1] == '"raised by Dunmore" is not in these passages; the closest text is "raised by".'
 
 
-def test_a_blind_task_shows_no_candidate_and_its_passages_in_an_order_of_their_own(ws: Path) -> None:
-    from labeler.review.studio.convert import page_order
+def test_a_blind_task_shows_no_candidates_and_its_passages_in_an_order_without_ranking(ws: Path) -> None:
+    from labeler.review.presentation import passage_order
 
     with at(ws) as runtime, runtime.database.read() as session:
         blind = next(task for task in queries.tasks(session) if task.question_id == "q3")
-    summary, script = sit(ws, "n", "", "1", "q")
+    summary, script = review_session(ws, "n", "", "1", "q")
     page = script.shown[2]  # the first page, what was stored, the second page
     assert "What stands beside the bridge?" in page
     assert "%" not in page
     assert "[1:" not in page
-    places = [page.index(one_line(TEXTS[key])[:12]) for key in page_order(blind)]
+    places = [page.index(one_line(TEXTS[key])[:12]) for key in passage_order(blind)]
     assert places == sorted(places)
     assert summary.reviews == 1
-    assert "no candidate is shown" in script.text
+    assert "no candidates are shown; a types an answer" in script.text
+    assert page.endswith("\na type, n no answer, s skip, ? more")
 
 
-def test_a_digit_without_a_candidate_is_told(ws: Path) -> None:
-    _, script = sit(ws, "9", "q")
+def test_a_digit_beyond_the_candidates_is_refused(ws: Path) -> None:
+    _, script = review_session(ws, "9", "q")
     assert script.shown[-1] == "there are 2 candidates"
 
 
-def test_an_undone_review_is_taken_back_and_asked_again_with_its_time(ws: Path) -> None:
-    summary, script = sit(ws, "", "u", "n", "q", seconds=2.0)
-    assert "taken back: 1921년" in script.text
+def test_an_undone_review_is_deleted_and_asked_again_with_the_time_spent_so_far(ws: Path) -> None:
+    summary, script = review_session(ws, "", "u", "n", "q", seconds=2.0)
+    assert "undone: 1921년" in script.text
     (review,) = reviews(ws)
     assert (review.question_id, review.verdict, review.seconds) == ("q1", "no_answer", 4.0)  # 2 s before, 2 s after
     assert summary.reviews == 1
 
 
-def test_undo_goes_back_to_the_beginning_of_the_sitting_and_no_further(ws: Path) -> None:
-    sit(ws, "", "q")
-    summary, script = sit(ws, "n", "n", "u", "u", "u", "q")
+def test_undo_goes_back_to_the_beginning_of_the_session_and_no_further(ws: Path) -> None:
+    review_session(ws, "", "q")
+    summary, script = review_session(ws, "n", "n", "u", "u", "u", "q")
     assert [review.question_id for review in reviews(ws)] == ["q1"]
-    assert "nothing to undo in this sitting" in script.text
+    assert "nothing to undo in this session" in script.text
     assert (summary.reviews, summary.left) == (0, 3)
 
 
-def test_a_comment_goes_with_the_review_and_can_be_taken_away(ws: Path) -> None:
-    sit(ws, "c", "odd", "n", "c", "x", "c", "", "n", "q")
+def test_a_comment_is_saved_with_the_review_and_can_be_removed(ws: Path) -> None:
+    review_session(ws, "c", "odd", "n", "c", "x", "c", "", "n", "q")
     assert [review.comment for review in reviews(ws)] == ["odd", None]
 
 
-def test_the_time_of_a_task_is_stored_and_a_long_pause_cut_short(ws: Path) -> None:
-    _, script = sit(ws, "?", "n", "q", seconds=10.0)
+def test_the_time_of_a_task_is_saved_and_a_long_pause_is_cut(ws: Path) -> None:
+    _, script = review_session(ws, "?", "n", "q", seconds=10.0)
     assert reviews(ws)[0].seconds == 10.0 + 10.0
-    _, script = sit(ws, "n", "q", seconds=7200.0)
+    _, script = review_session(ws, "n", "q", seconds=7200.0)
     assert reviews(ws)[1].seconds == PAUSE
-    assert "(a pause of 120 minutes: 3 of them are counted)" in script.text
+    assert "(paused for 120 minutes; 3 are counted)" in script.text
 
 
 def test_an_unknown_key_changes_nothing(ws: Path) -> None:
-    _, script = sit(ws, "x", "\x1b[A", "q")
+    _, script = review_session(ws, "x", "\x1b[A", "q")
     assert reviews(ws) == []
-    assert "'x' is no key here; ? helps" in script.text
+    assert "'x' is not a key here; ? lists the keys" in script.text
     assert "\x1b" not in script.text
 
 
-def test_help_tells_the_keys_and_the_guidelines(ws: Path) -> None:
-    _, script = sit(ws, "?", "q")
+def test_help_shows_the_keys_and_the_guidelines(ws: Path) -> None:
+    _, script = review_session(ws, "?", "q")
     assert "undo the last review" in script.shown[-1]
-    assert "가장 짧은 범위" in script.shown[-1]  # most of the passages are Korean or not: the workspace decides
+    assert "가장 짧은 범위" in script.shown[-1]  # in the workspace's language
 
 
-def test_nobody_gets_a_task_twice_and_two_people_finish_a_task_for_two(ws: Path) -> None:
-    summary, script = sit(ws, "n", "n", "", "n")
+def test_nobody_gets_a_task_twice_and_two_people_complete_a_doubly_annotated_task(ws: Path) -> None:
+    summary, script = review_session(ws, "n", "n", "", "n")
     assert summary == ReviewSummary(reviews=4, skipped=0, left=0, others=1, next=summary.next)
-    assert "1 tasks need another person" in summary.next
+    assert summary.next == "labeler review --reviewer-name NAME (1 open for other reviewers)"
     assert states(ws)["q2"] == "open"
-    assert "nothing is left for you" in script.shown[-1]
-    again, script = sit(ws)
+    assert "no task is left for you" in script.shown[-1]
+    again, script = review_session(ws)
     assert (again.reviews, script.shown) == (0, [])
-    summary, script = sit(ws, "", reviewer="lee")
+    summary, script = review_session(ws, "", reviewer="lee")
     assert "Who raised the tower of Korr?" in script.shown[0]
     assert (summary.reviews, summary.left, summary.others) == (1, 0, 0)
-    assert summary.next == "round 0 has no open task; go on with: labeler round"
+    assert summary.next == "labeler round"
     assert states(ws) == dict.fromkeys(("q1", "q2", "q3", "q4"), "done")
 
 
-def test_two_who_disagree_ask_a_third_person_and_neither_of_them(ws: Path) -> None:
-    sit(ws, "n", "n", "", "n")  # kim: Ilvane
-    summary, _ = sit(ws, "n", reviewer="lee")  # lee: no answer
+def test_a_disagreement_goes_to_a_third_person_and_to_neither_of_the_two(ws: Path) -> None:
+    review_session(ws, "n", "n", "", "n")  # kim: Ilvane
+    summary, _ = review_session(ws, "n", reviewer="lee")  # lee: no answer
     assert (summary.left, summary.others) == (0, 1)
-    summary, script = sit(ws, "", reviewer="park")
+    summary, script = review_session(ws, "", reviewer="park")
     assert "Who raised the tower of Korr?" in script.shown[0]
     assert (summary.reviews, summary.others) == (1, 0)
 
 
-def test_an_undone_disagreement_asks_no_third_person(ws: Path) -> None:
-    sit(ws, "n", "n", "", "n")
-    sit(ws, "n", "u", "", reviewer="lee")
-    summary, _ = sit(ws, reviewer="park")
+def test_an_undone_disagreement_needs_no_adjudicator(ws: Path) -> None:
+    review_session(ws, "n", "n", "", "n")
+    review_session(ws, "n", "u", "", reviewer="lee")
+    summary, _ = review_session(ws, reviewer="park")
     assert (summary.left, summary.others) == (0, 0)
 
 
-def test_a_task_answered_elsewhere_meanwhile_keeps_both_reviews(ws: Path) -> None:
+def test_a_task_reviewed_elsewhere_at_the_same_time_keeps_both_reviews(ws: Path) -> None:
     class Meanwhile(Script):
         def key(self) -> str:
             if self.now == 0.0:
@@ -273,12 +274,12 @@ def test_a_task_answered_elsewhere_meanwhile_keeps_both_reviews(ws: Path) -> Non
     assert [(review.reviewer, review.question_id) for review in reviews(ws)] == [("lee", "q1"), ("kim", "q1")]
 
 
-def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
+def test_the_workspace_is_unlocked_between_reviews_and_a_locked_one_is_waited_for(
     ws: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Watching(Script):
         def key(self) -> str:
-            with at(ws) as runtime, runtime.workspace.lock():  # raises WorkspaceBusy if the sitting held it
+            with at(ws) as runtime, runtime.workspace.lock():  # raises WorkspaceBusy if the session held the lock
                 return super().key()
 
     free = Watching(["n", "q"])
@@ -287,7 +288,7 @@ def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
     waits: list[float] = []
     watched = Script(["n", "q"])
     with at(ws) as runtime, ExitStack() as other:
-        sitting = ReviewSession(runtime, "kim", watched, PLAIN, clock=lambda: watched.now)
+        reviewing = ReviewSession(runtime, "kim", watched, PLAIN, clock=lambda: watched.now)
         other.enter_context(runtime.workspace.lock("labeler round"))
 
         def sleep(seconds: float) -> None:
@@ -296,13 +297,13 @@ def test_the_workspace_is_free_between_reviews_and_waited_for_when_it_is_not(
                 other.close()
 
         monkeypatch.setattr(time, "sleep", sleep)
-        assert sitting.run().reviews == 1
+        assert reviewing.run().reviews == 1
     assert len(waits) == 600
-    assert sum("waiting until it ends" in each for each in watched.shown) == 1
+    assert sum("waiting (Ctrl-C discards this answer)" in each for each in watched.shown) == 1
     assert len(reviews(ws)) == 2
 
 
-def test_without_a_round_it_says_what_to_run(tmp_path: Path) -> None:
+def test_without_an_open_round_the_command_to_run_is_named(tmp_path: Path) -> None:
     with (
         at(new_workspace(tmp_path / "ws")) as runtime,
         pytest.raises(NotReady, match="labeler round --reviewer people"),
@@ -313,23 +314,23 @@ def test_without_a_round_it_says_what_to_run(tmp_path: Path) -> None:
 # --- as a command --------------------------------------------------------------------------------
 
 
-def test_lines_of_a_pipe_are_keys_and_the_json_stands_alone_on_stdout(ws: Path) -> None:
+def test_lines_of_a_pipe_are_keys_and_only_the_json_is_on_stdout(ws: Path) -> None:
     ran = piped(ws, "\ns\na\n1840\nq\n", "--json")
     assert ran.code == 0
-    assert ran.json == {"reviews": 3, "skipped": 1, "left": 1, "others": 1, "next": "go on with: labeler review"}
+    assert ran.json == {"reviews": 3, "skipped": 1, "left": 1, "others": 1, "next": "labeler review"}
     assert "벨모라" in ran.err
     assert "\x1b" not in ran.err
     assert [review.reviewer for review in reviews(ws)] == ["kim"] * 3
 
 
-def test_the_next_call_goes_on_where_the_input_ended(ws: Path) -> None:
-    assert "1 reviews, 0 skipped; 3 left\ngo on with: labeler review" in piped(ws, "n\n").out
+def test_the_next_call_continues_where_the_input_ended(ws: Path) -> None:
+    assert "1 reviews, 0 skipped; 3 left\nnext: labeler review" in piped(ws, "n\n").out
     assert "Who raised the tower" in piped(ws, "n\n").out
     assert [review.question_id for review in reviews(ws)] == ["q1", "q3"]
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 256, "a\x1bb"])
-def test_a_name_that_cannot_be_told_apart_is_wrong_usage(ws: Path, name: str) -> None:
+def test_an_empty_long_or_unprintable_name_is_wrong_usage(ws: Path, name: str) -> None:
     assert run("review", "--reviewer-name", name, "-w", ws).code == 2
 
 
@@ -341,7 +342,7 @@ def test_one_person_has_one_name_in_every_unicode_form(ws: Path) -> None:
 
 
 class Terminal:
-    """`labeler review` on a terminal of its own."""
+    """`labeler review` on a pseudo-terminal."""
 
     def __init__(self, ws: Path) -> None:
         self._fd, child = pty.openpty()
@@ -392,15 +393,15 @@ def terminal_of(ws: Path) -> Iterator[Terminal]:
     opened.close()
 
 
-def test_on_a_terminal_single_keys_answer_and_ctrl_c_loses_nothing(ws: Path, terminal_of: Terminal) -> None:
-    page = terminal_of.wait_for("? helps")
+def test_on_a_terminal_single_keys_review_and_ctrl_c_loses_nothing(ws: Path, terminal_of: Terminal) -> None:
+    page = terminal_of.wait_for("? more")
     assert "\x1b[30;42m1:1921년\x1b[0m" in page
     terminal_of.press("\r")
-    terminal_of.wait_for("? helps")
+    terminal_of.wait_for("? more")
     terminal_of.press("a")
-    terminal_of.wait_for("(nothing: back)")
+    terminal_of.wait_for("(empty: back)")
     terminal_of.type("Dunmor\n")
-    terminal_of.wait_for("? helps")
+    terminal_of.wait_for("? more")
     terminal_of.press("\x03")
     terminal_of.wait_for("nothing is lost")
     assert terminal_of.process.wait(20) == 130
@@ -410,10 +411,10 @@ def test_on_a_terminal_single_keys_answer_and_ctrl_c_loses_nothing(ws: Path, ter
     ]
 
 
-def test_a_killed_sitting_keeps_every_review_that_was_given(ws: Path, terminal_of: Terminal) -> None:
-    terminal_of.wait_for("? helps")
+def test_a_killed_session_keeps_every_saved_review(ws: Path, terminal_of: Terminal) -> None:
+    terminal_of.wait_for("? more")
     terminal_of.press("n")
-    terminal_of.wait_for("-> no answer")
+    terminal_of.wait_for("saved: no answer")
     terminal_of.process.send_signal(signal.SIGKILL)
     terminal_of.process.wait(20)
     assert [review.question_id for review in reviews(ws)] == ["q1"]
@@ -423,7 +424,7 @@ def test_a_killed_sitting_keeps_every_review_that_was_given(ws: Path, terminal_o
 # --- finding and showing -------------------------------------------------------------------------
 
 
-def test_occurrences_overlap() -> None:
+def test_overlapping_occurrences_are_all_found() -> None:
     assert [(each.passage_id, each.start) for each in occurrences("aa", {"x": "aaa", "y": "aa"})] == [
         ("x", 0),
         ("x", 1),
@@ -443,12 +444,12 @@ def test_occurrences_overlap() -> None:
         ("STRASSE", "die Straße hier", "Straße"),
     ],
 )
-def test_near_finds_other_forms_of_the_same_text(typed: str, passage: str, stands: str) -> None:
+def test_a_text_is_found_in_another_unicode_form_spacing_or_case(typed: str, passage: str, stands: str) -> None:
     assert [each.text for each in near(typed, {"x": passage})] == [stands]
 
 
 @given(st.data())
-def test_near_finds_every_part_of_a_text_in_any_normal_form(data: st.DataObject) -> None:
+def test_every_part_of_a_text_is_found_in_any_normal_form(data: st.DataObject) -> None:
     forms: st.SearchStrategy[Form] = st.sampled_from(("NFC", "NFD", "NFKC", "NFKD"))
     characters = data.draw(st.lists(st.sampled_from(["a", "B", " ", "서", "울", "각", "é", "ß", "㎏", "\n", "🗼"])))
     start = data.draw(st.integers(0, len(characters)))
@@ -462,14 +463,14 @@ def test_near_finds_every_part_of_a_text_in_any_normal_form(data: st.DataObject)
         assert near(each.text, {"x": part})  # the same text, seen from the other side
 
 
-def test_the_longest_part_is_told_only_where_it_says_something() -> None:
+def test_the_closest_text_has_at_least_two_characters() -> None:
     assert longest_part("the red door", {"x": "a red wall", "y": "one door"}) == " red "
     assert longest_part("xyz", {"x": "a y"}) == ""
 
 
 @given(st.text(alphabet="ab 서울🗼e\u0301\t\n\r\u200d\x1b\u202e", max_size=60), st.integers(2, 20))
-def test_lines_fit_the_screen_and_show_nothing_that_steers_it(text: str, columns: int) -> None:
-    shown = lines(text, Screen(columns, ansi=False))
+def test_wrapped_lines_fit_the_screen_and_contain_no_control_characters(text: str, columns: int) -> None:
+    shown = wrap(text, Screen(columns, ansi=False))
     assert all(width(line) <= columns for line in shown)
     assert not set("".join(shown)) & set("\t\n\r\x1b\u202e")
     assert "".join("".join(shown).split()) == "".join(
@@ -477,19 +478,19 @@ def test_lines_fit_the_screen_and_show_nothing_that_steers_it(text: str, columns
     )
 
 
-def test_wide_characters_take_two_columns_and_marks_none() -> None:
+def test_wide_characters_take_two_columns_and_combining_marks_none() -> None:
     assert width("서울e\u0301") == 2 + 2 + 1
     assert width(unicodedata.normalize("NFD", "서울")) == 4
-    assert lines("서울 특별시", Screen(6, ansi=False)) == ["서울", "특별시"]
+    assert wrap("서울 특별시", Screen(6, ansi=False)) == ["서울", "특별시"]
 
 
-def test_marks_are_brackets_or_colours_and_the_first_wins_where_they_overlap() -> None:
-    marks = [Mark(1, 4, 7), Mark(2, 0, 5), Mark(3, 8, 9)]
-    assert lines("the red x", PLAIN, marks=marks) == ["the [1:red] [3:x]"]
-    assert lines("the red x", Screen(80, ansi=True), marks=marks) == [
+def test_highlights_are_brackets_or_colours_and_of_overlapping_ones_the_first_is_shown() -> None:
+    highlights = [Highlight(1, 4, 7), Highlight(2, 0, 5), Highlight(3, 8, 9)]
+    assert wrap("the red x", PLAIN, highlights=highlights) == ["the [1:red] [3:x]"]
+    assert wrap("the red x", Screen(80, ansi=True), highlights=highlights) == [
         "the \x1b[30;42m1:red\x1b[0m \x1b[30;43m3:x\x1b[0m"
     ]
-    assert lines("red", Screen(4, ansi=True), marks=[Mark(1, 0, 3)]) == [
+    assert wrap("red", Screen(4, ansi=True), highlights=[Highlight(1, 0, 3)]) == [
         "\x1b[30;42m1:re\x1b[0m",
         "\x1b[30;42md\x1b[0m",
     ]

@@ -1,4 +1,4 @@
-"""Tasks and reviews as Label Studio files, for teams whose server this tool cannot reach."""
+"""Tasks and reviews as Label Studio files, for teams whose server this machine cannot reach."""
 
 from __future__ import annotations
 
@@ -9,107 +9,118 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db import queries, store
-from db.rows import FileReview, TaskRow
+from db.rows import FileReview, RoundRow, TaskRow
 from labeler.core.errors import ExportRefused, NotReady
 from labeler.core.files import atomic_folder
 from labeler.core.runtime import Runtime
-from labeler.review import follow_up
+from labeler.review.follow_up import resolve
 from labeler.review.guidelines import instruction
-from labeler.review.studio import convert
-from labeler.review.studio.export_parser import Found, People, read_export
-from labeler.review.studio.labeling_config import MAX_PLACES, page
+from labeler.review.studio.annotations import read_annotation
+from labeler.review.studio.export_parser import ExportedAnnotation, ReviewerNames, read_export
+from labeler.review.studio.labeling_config import MAX_PASSAGES
 from labeler.review.studio.payloads import task_payloads
+from labeler.review.studio.projects import LANGUAGE, ProjectSpec, spec_for
+from labeler.review.studio.reconcile import tasks_by_key
 from mrc.squad import Rejected
 
-PUSH_ID = "file"  # of tasks that no push has sent
-
-Form = tuple[bool, int]  # blind, people who answer each task
+PUSH_ID = "file"  # of tasks in files
+_PULLED_BEFORE = "this annotation was pulled from the server, which decides; run: labeler pull"
 
 
 # --- out -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What was written. `files`: tasks by file; beside each stand its page as .xml, its guidelines as .html."""
+class WrittenTasks:
+    """The result of an export of tasks. Beside each file of tasks: its page as .xml, its guidelines as .html."""
 
-    labels: int  # none: tasks are no labels
+    labels: int  # 0: tasks are no labels
     tasks: int
     path: str
-    files: Mapping[str, int]
+    files: Mapping[str, int]  # file name -> tasks
     next: str
 
 
-def write_tasks(runtime: Runtime, folder: Path) -> Written:
-    """The open tasks of the current round in a new folder: for each form of the page tasks, the page, the guidelines.
+def write_tasks(runtime: Runtime, folder: Path) -> WrittenTasks:
+    """Write the open tasks of the current round to a new folder: tasks, review page and guidelines for each project.
 
-    Tasks that two people answer stand in files of their own. Equal contents give equal bytes.
+    Equal contents give equal bytes.
 
     Raises:
-        NotReady: no round is under way.
-        ExportRefused: no task is open, or one shows more passages than a page has places.
-        FileError, OSError: the place cannot be written.
+        NotReady: no round is open.
+        ExportRefused: no task is open, or one has more passages than a page can show.
+        FileError, OSError: the folder cannot be written.
     """
-    with runtime.database.read() as session:
-        row = queries.current_round(session)
-        if row is None:
-            raise NotReady("no round is under way, so there is no task to export; run: labeler round --reviewer people")
-        tasks = queries.tasks(session, round_number=row.number, states=["open"])
-    if not tasks:
-        raise ExportRefused(f"round {row.number} has no open task; run: labeler round")
-    _check_places(tasks)
-    forms: dict[Form, list[TaskRow]] = {}
+    row, tasks = _open_tasks(runtime)
+    by_file: dict[str, list[TaskRow]] = {}
     for task in tasks:
-        forms.setdefault((task.blind, task.reviewers), []).append(task)
+        by_file.setdefault(_file_name(task), []).append(task)
     with atomic_folder(folder) as new:
-        for (blind, people), chosen in forms.items():
-            places = max(1, *(len(task.passages) for task in chosen))
-            name = _file_name(blind, people)
-            (new / f"{name}.xml").write_text(page(blind=blind, places=places, language="both"), encoding="utf-8")
-            (new / f"{name}.html").write_text(instruction("both", blind=blind), encoding="utf-8")
-            with (new / f"{name}.json").open("w", encoding="utf-8") as file:
-                tasks_out = list(task_payloads(runtime, row, chosen, push_id=PUSH_ID, places=places))
-                json.dump(tasks_out, file, ensure_ascii=False)
-    files = {f"{_file_name(*form)}.json": len(chosen) for form, chosen in sorted(forms.items())}
-    return Written(0, len(tasks), str(folder), files, _ADVICE)
+        for name, chosen in by_file.items():
+            most = max(1, *(len(task.passages) for task in chosen))
+            _write_project(runtime, row, new / name, spec_for(chosen[0], passage_slots=most), chosen)
+    files = {f"{name}.json": len(chosen) for name, chosen in sorted(by_file.items(), key=_project_order)}
+    return WrittenTasks(0, len(tasks), str(folder), files, _NEXT)
 
 
-_ADVICE = (
-    "next       for each .json file make a project in Label Studio with the .xml of the same name as its labelling\n"
-    "           setup, import the .json there, and bring its JSON export back: labeler import FILE --as reviews"
+_NEXT = (
+    "for each .json file make a project in Label Studio with the .xml of the same name as its labeling interface, "
+    "import the .json there, and bring its JSON export back: labeler import FILE --as reviews"
 )
 
 
-def _file_name(blind: bool, people: int) -> str:
-    return ("blind" if blind else "suggested") + ("" if people == 1 else "-two-people")
-
-
-def _check_places(tasks: Sequence[TaskRow]) -> None:
+def _open_tasks(runtime: Runtime) -> tuple[RoundRow, list[TaskRow]]:
+    """The current round and its open tasks. Raises NotReady, ExportRefused."""
+    with runtime.database.read() as session:
+        row = queries.current_round(session)
+        if row is None:
+            raise NotReady("no round is open, so there is no task to export; run: labeler round --reviewer people")
+        tasks = queries.tasks(session, round_number=row.number, states=["open"])
+    if not tasks:
+        raise ExportRefused(f"round {row.number} has no open task; run: labeler round")
     most = max(len(task.passages) for task in tasks)
-    if most > MAX_PLACES:
-        raise ExportRefused(f"a task shows {most} passages, a page has {MAX_PLACES}; answer them with: labeler review")
+    if most > MAX_PASSAGES:
+        raise ExportRefused(f"a task shows {most} passages, a page {MAX_PASSAGES}; review it with: labeler review")
+    return row, tasks
+
+
+def _file_name(task: TaskRow) -> str:
+    """The name of a task's file, without its ending: one for each kind of project."""
+    return ("blind" if task.blind else "suggested") + ("" if task.reviewers == 1 else "-two-people")
+
+
+def _project_order(item: tuple[str, Sequence[TaskRow]]) -> tuple[bool, int]:
+    return item[1][0].blind, item[1][0].reviewers
+
+
+def _write_project(runtime: Runtime, row: RoundRow, path: Path, spec: ProjectSpec, tasks: Sequence[TaskRow]) -> None:
+    """The files of one project, `path` with the endings .xml, .html and .json."""
+    payloads = list(task_payloads(runtime, row, tasks, push_id=PUSH_ID, passage_slots=spec.passage_slots))
+    path.with_suffix(".xml").write_text(spec.label_config, encoding="utf-8")
+    path.with_suffix(".html").write_text(instruction(LANGUAGE, blind=spec.blind), encoding="utf-8")
+    path.with_suffix(".json").write_text(json.dumps(payloads, ensure_ascii=False), encoding="utf-8")
 
 
 # --- in ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What files brought. An annotation that cannot be read as a review is among `rejected`."""
+class ImportedReviews:
+    """The result of importing exports. Annotations that cannot be read as reviews are among `rejected`."""
 
     reviews: int = 0  # new or edited, of every verdict
-    labels: int = 0  # of these: an answer, or that there is none; the round's labelling makes labels of them
+    labels: int = 0  # of these: with an answer, or "no answer"; the round's labelling makes labels of them
     skipped: int = 0  # of these
     edited: int = 0  # of these: in place of another
-    duplicates: int = 0  # filed before
-    older: int = 0  # a later edit was filed before
+    duplicates: int = 0  # imported before
+    older: int = 0  # a later edit was imported before
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
-    passages: int = 0  # a file of reviews brings neither
+    passages: int = 0  # a file of reviews has neither
     questions: int = 0
 
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(
+    def __add__(self, other: ImportedReviews) -> ImportedReviews:
+        return ImportedReviews(
             self.reviews + other.reviews,
             self.labels + other.labels,
             self.skipped + other.skipped,
@@ -121,44 +132,46 @@ class Taken:
         )
 
 
-def import_reviews(runtime: Runtime, files: Sequence[str], people: People) -> Taken:
-    """What Label Studio's JSON exports brought, each file in one transaction. The same file again changes nothing.
+def import_reviews(runtime: Runtime, files: Sequence[str], names: ReviewerNames) -> ImportedReviews:
+    """Import Label Studio's JSON exports, each file in one transaction. Idempotent.
 
-    Of several annotations of a task by one person the newest counts, also over files, whatever their order. That one
-    is missing from a file says nothing: its review stays.
+    Of several annotations of a task by one person the newest counts, also across files, whatever their order. A review
+    that is missing from a file stays.
 
     Raises:
         ImportRefused: a file is no JSON export, or none of its tasks is of this workspace. Files before it stay.
         FileError, OSError: a file cannot be read.
     """
-    taken = Taken()
+    imported = ImportedReviews()
     for name in files:
-        taken += _import_one(runtime, name, people)
-    return taken
+        imported += _import_file(runtime, name, names)
+    return imported
 
 
-def _import_one(runtime: Runtime, name: str, people: People) -> Taken:
-    export = read_export(Path(name), _tasks_by_key(runtime), people)
-    newest = {(each.task.id, each.reviewer): each for each in sorted(export.found, key=lambda each: each.age)}
+def _import_file(runtime: Runtime, name: str, names: ReviewerNames) -> ImportedReviews:
+    with runtime.database.read() as session:
+        tasks = tasks_by_key(session)
+    export = read_export(Path(name), tasks, names)
+    newest = {(each.task.id, each.reviewer): each for each in sorted(export.annotations, key=lambda each: each.age)}
     with runtime.database.read() as session:
         rows = queries.passages(session, {key for each in newest.values() for key in each.task.passages})
-    passages = {key: row.text for key, row in rows.items()}
-    filed = [(each, *_filed(each, passages)) for each in newest.values()]
+    texts = {key: row.text for key, row in rows.items()}
+    filed = [(each, *_filed_review(each, texts)) for each in newest.values()]
     with runtime.database.write() as session:
-        became = store.record_file_reviews(session, [row for _, row, _ in filed])
+        outcomes = store.record_file_reviews(session, [row for _, row, _ in filed])
     for number in sorted({each.task.round_number for each in newest.values()}):
-        follow_up.resolve(runtime, number)
+        resolve(runtime, number)
     rejected = list(export.rejected)
-    counts: Counter[str] = Counter(became)
-    for (each, row, problem), outcome in zip(filed, became, strict=True):
+    counts: Counter[str] = Counter(outcomes)
+    for (each, row, problem), outcome in zip(filed, outcomes, strict=True):
         if outcome == "pulled":
-            rejected.append(Rejected(each.where, _PULLED))
+            rejected.append(Rejected(each.where, _PULLED_BEFORE))
         elif problem is not None and outcome != "older":
             rejected.append(Rejected(each.where, problem))
             counts[outcome] -= 1
         elif row.review is not None and outcome in ("new", "edited"):
             counts[row.review.verdict] += 1
-    return Taken(
+    return ImportedReviews(
         reviews=counts["new"] + counts["edited"],
         labels=counts["answerable"] + counts["no_answer"],
         skipped=counts["skipped"],
@@ -170,16 +183,13 @@ def _import_one(runtime: Runtime, name: str, people: People) -> Taken:
     )
 
 
-_PULLED = "this was pulled from the server before, whose word counts; run: labeler pull"
-
-
-def _filed(found: Found, passages: Mapping[str, str]) -> tuple[FileReview, str | None]:
-    """An annotation with the review that it is, or the problem why it is none."""
-    pulled = convert.read_annotation(
+def _filed_review(found: ExportedAnnotation, texts: Mapping[str, str]) -> tuple[FileReview, str | None]:
+    """An annotation with its review, or with the problem why it contains none."""
+    pulled = read_annotation(
         found.annotation,
         task=found.task,
         data=found.data,
-        passages=passages,
+        passages=texts,
         reviewer=found.reviewer,
         source="file",
     )
@@ -193,11 +203,3 @@ def _filed(found: Found, passages: Mapping[str, str]) -> tuple[FileReview, str |
         review=pulled.review,
     )
     return row, pulled.problem
-
-
-def _tasks_by_key(runtime: Runtime) -> dict[str, TaskRow]:
-    """Every task of the workspace by the key that it carries."""
-    with runtime.database.read() as session:
-        uids = {row.number: row.uid for row in queries.rounds(session)}
-        tasks = queries.tasks(session)
-    return {convert.task_key(uids[task.round_number], task.question_id, task.attempt): task for task in tasks}

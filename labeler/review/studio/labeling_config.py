@@ -1,14 +1,14 @@
-"""The review page: a Label Studio labelling configuration, with or without suggestions."""
+"""The review page: a Label Studio labeling configuration, with or without suggestions."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from labeler.review.guidelines import LANGUAGES, Language, keys, rules, words
+from labeler.review.guidelines import LANGUAGES, Language, caption, keys, page_guidelines
 
-MAX_PLACES = 5  # passages on one page
+MAX_PASSAGES = 5  # on one page
 
 VERDICT = "verdict"
 CONFIDENCE = "confidence"
@@ -19,8 +19,8 @@ VERDICTS = ("answerable", "no_answer", "bad_question")
 
 ANSWER_KEY, CANDIDATE_KEY, CONFIDENCE_KEY = "a", "c", "r"
 
-# The rule for `area` brings back the edges of a selected mark, by which it is made longer or shorter: Label Studio
-# makes them of <area>, which newer browsers do not show.
+# The rule for `area` shows the edges of a selected region, which can be dragged: Label Studio draws them as <area>,
+# which newer browsers do not display.
 _STYLE = """
 .lb-page { max-width: 1180px; }
 .lb-page h1, .lb-page h2, .lb-page h4 { margin: 0 !important; }
@@ -47,25 +47,29 @@ _STYLE = """
 """
 
 
-def text_name(place: int) -> str:
-    """The name of a passage's text on the page and of its key in the task's data; places count from 1."""
-    return f"p{place}"
+def text_name(number: int) -> str:
+    """The name of a passage's text on the page and its key in the task's data; passages are numbered from 1."""
+    return f"p{number}"
 
 
-def title_name(place: int) -> str:
+def title_name(number: int) -> str:
     """The key of a passage's document title in the task's data."""
-    return f"t{place}"
+    return f"t{number}"
 
 
-def labels_name(place: int) -> str:
+def labels_name(number: int) -> str:
     """The name of the control that marks answers in a passage."""
-    return f"answer{place}"
+    return f"answer{number}"
 
 
-def page(*, blind: bool, places: int, language: Language) -> str:
-    """The configuration of the page with so many passages. A blind one cannot even name a candidate."""
-    if not 1 <= places <= MAX_PLACES:
-        raise ValueError(f"places must be 1 to {MAX_PLACES}, got {places}")
+def labeling_config(*, blind: bool, passage_slots: int, language: Language) -> str:
+    """The XML of a page with room for so many passages. A blind one has no label for candidates.
+
+    Raises:
+        ValueError: `passage_slots` is not 1 to MAX_PASSAGES, or the language is unknown.
+    """
+    if not 1 <= passage_slots <= MAX_PASSAGES:
+        raise ValueError(f"passage_slots must be 1 to {MAX_PASSAGES}, got {passage_slots}")
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
     root = ElementTree.Element("View", className="lb-page")
@@ -74,15 +78,15 @@ def page(*, blind: bool, places: int, language: Language) -> str:
     _add(top, "Header", value="$question", size="2")
     _verdict(top, language)
     _lines(root, "lb-keys", keys(language))
-    for place in range(1, places + 1):
-        _passage(root, place, blind=blind)
+    for number in range(1, passage_slots + 1):
+        _passage(root, number, blind=blind)
     _guidelines(root, language, blind=blind)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def page_sha256(xml: str) -> str:
-    """The fingerprint of a page: equal for pages that differ in layout of their XML alone."""
+def config_sha256(xml: str) -> str:
+    """The fingerprint of a labeling configuration. White space between elements makes no difference."""
     try:
         canonical = ElementTree.canonicalize(xml, strip_text=True)
     except ElementTree.ParseError:
@@ -90,27 +94,12 @@ def page_sha256(xml: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def readable(xml: str) -> bool:
-    """Whether annotations made with this page can be read: it has all our controls, whatever else was changed."""
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return False
-    texts = {tag.get("name") for tag in root.iter("Text")}
-    labels = {tag.get("name"): tag for tag in root.iter("Labels")}
-    places = [each for each in range(1, MAX_PLACES + 1) if text_name(each) in texts or labels_name(each) in labels]
-    if not places or not all(text_name(each) in texts and _marks(labels, each) for each in places):
-        return False
-    verdicts = [tag for tag in root.iter("Choices") if tag.get("name") == VERDICT]
-    return len(verdicts) == 1 and set(VERDICTS) <= _values(verdicts[0], "Choice")
-
-
-def _passage(root: ElementTree.Element, place: int, *, blind: bool) -> None:
-    name = text_name(place)
+def _passage(root: ElementTree.Element, number: int, *, blind: bool) -> None:
+    name = text_name(number)
     block = _add(root, "View", className="lb-passage")
     head = _add(block, "View", className="lb-head")
-    _add(head, "Header", value=f"${title_name(place)}", size="5")
-    labels = _add(head, "Labels", name=labels_name(place), toName=name)
+    _add(head, "Header", value=f"${title_name(number)}", size="5")
+    labels = _add(head, "Labels", name=labels_name(number), toName=name)
     _add(labels, "Label", value=ANSWER_LABEL, hotkey=ANSWER_KEY, background="#1a7f37")
     if not blind:
         _add(labels, "Label", value=CANDIDATE_LABEL, hotkey=CANDIDATE_KEY, background="#b58900")
@@ -120,23 +109,23 @@ def _passage(root: ElementTree.Element, place: int, *, blind: bool) -> None:
 def _verdict(top: ElementTree.Element, language: Language) -> None:
     first = text_name(1)
     row = _add(top, "View", className="lb-verdict")
-    # In the order of the Tab key, shown in another by the style. From the comment Tab must lead to something that is
-    # no input field, or the keys would stay dead: so the rating comes next.
-    hint = words("comment", language)
+    # In the order of the Tab key; the style shows another order. From the comment, Tab must lead to something that is
+    # no input field, or the hotkeys would stay off: so the rating comes next.
+    hint = caption("comment", language)
     _add(row, "TextArea", name=COMMENT, toName=first, rows="1", showSubmitButton="false", placeholder=hint)
     rating = _add(row, "View", className="lb-rating")
-    _add(rating, "Header", value=words("confidence", language), size="5")
+    _add(rating, "Header", value=caption("confidence", language), size="5")
     _add(rating, "Rating", name=CONFIDENCE, toName=first, maxRating="5", size="small", hotkey=CONFIDENCE_KEY)
     kind = {"choice": "single-radio", "required": "true", "showInline": "true"}
     choices = _add(row, "Choices", name=VERDICT, toName=first, **kind)
     for key, verdict in enumerate(VERDICTS, start=1):
-        _add(choices, "Choice", value=verdict, hotkey=str(key), html=words(verdict, language))
+        _add(choices, "Choice", value=verdict, hotkey=str(key), html=caption(verdict, language))
 
 
 def _guidelines(root: ElementTree.Element, language: Language, *, blind: bool) -> None:
     collapse = _add(root, "Collapse", bordered="true")
-    for heading, lines in rules(language, blind=blind):
-        _lines(_add(collapse, "Panel", value=heading), "lb-rule", [f"• {line}" for line in lines])
+    for heading, rules in page_guidelines(language, blind=blind):
+        _lines(_add(collapse, "Panel", value=heading), "lb-rule", [f"• {rule}" for rule in rules])
 
 
 def _lines(parent: ElementTree.Element, style: str, lines: Sequence[str]) -> None:
@@ -147,13 +136,3 @@ def _lines(parent: ElementTree.Element, style: str, lines: Sequence[str]) -> Non
 
 def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
     return ElementTree.SubElement(parent, tag, attributes)
-
-
-def _marks(labels: Mapping[str | None, ElementTree.Element], place: int) -> bool:
-    """Whether the control of a place marks answers in its passage."""
-    tag = labels.get(labels_name(place))
-    return tag is not None and tag.get("toName") == text_name(place) and ANSWER_LABEL in _values(tag, "Label")
-
-
-def _values(tag: ElementTree.Element, child: str) -> set[str | None]:
-    return {each.get("value") for each in tag.iter(child)}

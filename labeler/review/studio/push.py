@@ -1,7 +1,7 @@
-"""Sending open tasks to Label Studio: nothing is lost, nothing is there twice, whatever dies in between.
+"""Send open tasks to Label Studio, so that none is lost and none is there twice, whatever is interrupted.
 
-A push is a batch of tasks that is sent once. It is stored before the call, with an id that every task carries there;
-the server takes all of a batch or none. Whose answer is lost is looked for before anything is sent again.
+A push is a batch of tasks that is sent once. It is stored before the request, with an id that every task carries; the
+server imports all of a batch or none. A push whose answer was lost is looked for before anything is sent again.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from db.rows import RoundRow, StudioProjectRow, StudioPushRow, TaskRow
 from labeler.core.errors import ServerDown, StudioError
 from labeler.core.progress import Bar, bar
 from labeler.core.runtime import Runtime
+from labeler.review.statistics import project_url
 from labeler.review.studio.payloads import task_payloads
 from labeler.review.studio.projects import (
-    Form,
-    check_not_elsewhere,
-    form_for,
-    made,
-    places_of,
-    remote,
+    ProjectSpec,
+    check_server,
+    ensure_project,
+    passage_slots_of,
+    remote_id,
     reset_pages,
-    url_of,
+    spec_for,
 )
-from labeler.review.studio.reconcile import align, batched, look_for
+from labeler.review.studio.reconcile import batched, reconcile, recover_push
 
 if TYPE_CHECKING:
-    from labeler.review.studio.client import Client
+    from labeler.review.studio.api.client import Client
 
-MOST_IMPORTS = 3  # of one task in one call
+MAX_IMPORTS = 3  # of one batch in one call
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectPushed:
-    """What was sent to one project; a dry run knows no address."""
+    """The tasks sent to one project; a dry run knows no address."""
 
     title: str
     url: str | None
@@ -45,7 +45,7 @@ class ProjectPushed:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push did, or would do."""
+    """The result of a push, or of its dry run."""
 
     pushed: int  # sent now
     adopted: int  # found there already: sent before, and the answer was lost
@@ -54,102 +54,98 @@ class Pushed:
 
 
 def push(runtime: Runtime, client: Client, row: RoundRow, *, reset_page: bool = False) -> Pushed:
-    """What was sent of a round's open tasks, in order of presentation. Again, it sends only what is not there.
+    """Send a round's open tasks in order of presentation, and return what was sent. Tasks that are there are not sent.
 
     Raises:
-        ServerDown, BadKey, Refused: what was sent before stays known; the next call goes on.
-        PageChanged: a project's page was changed by hand, and `reset_page` is not given.
-        NotReady: the open tasks stand on another server, and nothing is known of them here.
+        ServerDown, BadKey, Refused: what was sent before stays known; the next call continues.
+        PageChanged: a project's review page was changed by hand, and `reset_page` is not given.
+        NotReady: the open tasks are on another server, and this one knows none of our projects.
     """
     if reset_page:
         reset_pages(runtime, client)
     with runtime.database.read() as session:
-        idle = not queries.has_unsent_tasks(session, row.number)
-        if idle and not queries.unfinished_pushes(session, url=client.url):
-            check_not_elsewhere(runtime, client)
+        nothing_to_send = not queries.has_unsent_tasks(session, row.number)
+        if nothing_to_send and not queries.unfinished_pushes(session, url=client.url):
+            check_server(runtime, client)
             return Pushed(0, 0, (), dry_run=False)
-    adopted = sum(found.adopted for _, found in align(runtime, client))
-    projects, pushed = [], 0
-    forms = _unsent(runtime, row)
-    with bar("push", total=sum(map(len, forms.values())), unit="tasks") as shown:
-        for form, tasks in forms.items():
-            project = made(runtime, client, form, reset_page=reset_page)
-            found = _send(runtime, client, row, project, tasks, shown)
-            projects.append(
-                ProjectPushed(form.title(runtime.workspace.folder.name), url_of(client, project), len(tasks))
-            )
-            adopted += found
-            pushed += len(tasks) - found
-    return Pushed(pushed, adopted, tuple(projects), dry_run=False)
+    adopted = sum(found.adopted for _, found in reconcile(runtime, client))
+    sender = _Sender(runtime, client, row)
+    by_spec = _unsent(runtime, row)
+    projects, total = [], sum(map(len, by_spec.values()))
+    with bar("push", total=total, unit="tasks") as shown:
+        for spec, tasks in by_spec.items():
+            project = ensure_project(runtime, client, spec, reset_page=reset_page)
+            found = sender.send(project, tasks, shown)
+            title = spec.title(runtime.workspace.folder.name)
+            projects.append(ProjectPushed(title, project_url(project), len(tasks)))
+            adopted, total = adopted + found, total - found
+    return Pushed(total, adopted, tuple(projects), dry_run=False)
 
 
 def plan(runtime: Runtime, row: RoundRow) -> Pushed:
-    """What a push would send; no server is asked."""
+    """What a push would send; no request is made."""
     name = runtime.workspace.folder.name
-    listed = [ProjectPushed(form.title(name), None, len(tasks)) for form, tasks in _unsent(runtime, row).items()]
+    listed = [ProjectPushed(spec.title(name), None, len(tasks)) for spec, tasks in _unsent(runtime, row).items()]
     return Pushed(sum(each.tasks for each in listed), 0, tuple(listed), dry_run=True)
 
 
-def _unsent(runtime: Runtime, row: RoundRow) -> dict[Form, list[TaskRow]]:
-    """The tasks to send, by the project that they go into."""
-    found: dict[Form, list[TaskRow]] = {}
-    places = places_of(row)
+def _unsent(runtime: Runtime, row: RoundRow) -> dict[ProjectSpec, list[TaskRow]]:
+    """The tasks to send, by the spec of their project."""
+    found: dict[ProjectSpec, list[TaskRow]] = {}
+    passage_slots = passage_slots_of(row)
     with runtime.database.read() as session:
         for task in queries.unsent_tasks(session, row.number):
-            found.setdefault(form_for(task, places=places), []).append(task)
+            found.setdefault(spec_for(task, passage_slots=passage_slots), []).append(task)
     return found
 
 
-def _send(
-    runtime: Runtime, client: Client, row: RoundRow, project: StudioProjectRow, tasks: Sequence[TaskRow], shown: Bar
-) -> int:
-    """How many of the tasks were found there after their answer was lost; the others were sent and answered for."""
-    adopted = 0
-    for some in batched(tasks, runtime.config.studio.batch_size):
-        adopted += _deliver(runtime, client, row, project, some)
-        shown.update(len(some))
-    return adopted
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Sends tasks of one round to one server."""
 
+    runtime: Runtime
+    client: Client
+    row: RoundRow
 
-def _deliver(
-    runtime: Runtime, client: Client, row: RoundRow, project: StudioProjectRow, tasks: Sequence[TaskRow]
-) -> int:
-    """The same for one batch: as a new push each time, until one arrives."""
-    fault: ServerDown | None = None
-    for _ in range(MOST_IMPORTS):
-        with runtime.database.write() as session:
-            push = store.begin_push(session, project.id, row.number, [task.id for task in tasks])
+    def send(self, project: StudioProjectRow, tasks: Sequence[TaskRow], shown: Bar) -> int:
+        """Send the tasks in batches, and return how many were there already after a lost answer."""
+        found = 0
+        for batch in batched(tasks, self.runtime.config.studio.batch_size):
+            found += self._send_batch(project, batch)
+            shown.update(len(batch))
+        return found
+
+    def _send_batch(self, project: StudioProjectRow, tasks: Sequence[TaskRow]) -> int:
+        """Send one batch, as a new push each time until one arrives; the same return value."""
+        failure: ServerDown | None = None
+        for _ in range(MAX_IMPORTS):
+            with self.runtime.database.write() as session:
+                push = store.begin_push(session, project.id, self.row.number, [task.id for task in tasks])
+            try:
+                self._import(project, push, tasks)
+                return 0
+            except ServerDown as error:
+                if not error.unsure:
+                    raise
+                failure = error
+            found = recover_push(self.runtime, self.client, project, push)
+            if found:
+                return found
+        assert failure is not None, "the loop returns unless an import failed"
+        raise failure
+
+    def _import(self, project: StudioProjectRow, push: StudioPushRow, tasks: Sequence[TaskRow]) -> None:
+        """Send a push and store the server ids of its tasks. If it certainly failed, its tasks can be sent again."""
+        payloads = task_payloads(
+            self.runtime, self.row, tasks, push_id=push.push_id, passage_slots=project.passage_slots
+        )
         try:
-            _import(runtime, client, row, project, push, tasks)
-            return 0
-        except ServerDown as error:
-            if not error.unsure:
-                raise
-            fault = error
-        found = look_for(runtime, client, project, push)
-        if found:
-            return found
-    assert fault is not None, "there is no other way out of the loop"
-    raise fault
-
-
-def _import(
-    runtime: Runtime,
-    client: Client,
-    row: RoundRow,
-    project: StudioProjectRow,
-    push: StudioPushRow,
-    tasks: Sequence[TaskRow],
-) -> None:
-    """Sends a push and stores where its tasks stand. What surely did not arrive is free to be sent again."""
-    payload = list(task_payloads(runtime, row, tasks, push_id=push.push_id, places=project.passage_slots))
-    try:
-        ids = client.import_tasks(remote(project), payload)
-    except StudioError as error:
-        if not (isinstance(error, ServerDown) and error.unsure):
-            with runtime.database.write() as session:
-                store.finish_push(session, push)
-        raise
-    with runtime.database.write() as session:
-        store.record_placements(session, push, zip((task.id for task in tasks), ids, strict=True))
-        store.finish_push(session, push)
+            ids = self.client.import_tasks(remote_id(project), list(payloads))
+        except StudioError as error:
+            if not (isinstance(error, ServerDown) and error.unsure):
+                with self.runtime.database.write() as session:
+                    store.finish_push(session, push)
+            raise
+        with self.runtime.database.write() as session:
+            store.record_placements(session, push, zip((task.id for task in tasks), ids, strict=True))
+            store.finish_push(session, push)

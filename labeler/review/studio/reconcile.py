@@ -1,6 +1,7 @@
-"""Which of our tasks stand on a server, and where: what both pushing and pulling see to before anything else.
+"""Which of our tasks are on a server: brought up to date before every push and pull.
 
-A task there is known by what it carries, never by the server's id alone: ids of deleted tasks are given again.
+A task there is recognised by the key that it carries, never by the server's id alone: servers reuse ids of deleted
+tasks.
 """
 
 from __future__ import annotations
@@ -18,51 +19,51 @@ from db.rows import StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
 from labeler.core.errors import ServerDown
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
-from labeler.review.studio.convert import task_key
-from labeler.review.studio.projects import live, remote
+from labeler.review.studio.payloads import task_key
+from labeler.review.studio.projects import existing_projects, remote_id
 
 if TYPE_CHECKING:
-    from labeler.review.studio.client import Client, RemoteTask
+    from labeler.review.studio.api.client import Client, RemoteTask
 
-LOST_SECONDS = 20.0  # an import whose answer was lost may still be at work on the server for so long
+LOST_SECONDS = 20.0  # an import whose answer was lost may still be running on the server for so long
 FIRST_WAIT = 0.25  # seconds before the second look, doubled each time
-AT_ONCE = 500  # tasks removed together
+DELETE_BATCH = 500  # tasks deleted in one request
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Aligned:
-    """What was found out about a project's tasks."""
+class Reconciled:
+    """Differences that were found between a project on the server and the database."""
 
-    adopted: int  # places on the server that were not known here
+    adopted: int  # tasks on the server whose ids were not known here
     gone: int  # tasks that people deleted there
-    foreign: int  # tasks that are none of ours: left alone
+    foreign: int  # tasks of others: left alone
 
 
-def align(runtime: Runtime, client: Client) -> list[tuple[StudioProjectRow, Aligned]]:
-    """The projects that are there, and what was found out: after it the database says where each task stands.
+def reconcile(runtime: Runtime, client: Client) -> list[tuple[StudioProjectRow, Reconciled]]:
+    """Bring the stored server ids of all tasks up to date, and return the projects with what was found."""
+    return [(project, reconcile_project(runtime, client, project)) for project in existing_projects(runtime, client)]
 
-    Interrupted pushes are looked after, tasks that a restored backup does not know are taken in, deleted ones are
-    marked, second copies that nobody has touched and withdrawn tasks that nobody has touched are removed there.
+
+def reconcile_project(runtime: Runtime, client: Client, project: StudioProjectRow) -> Reconciled:
+    """Bring the stored server ids of a project's tasks up to date, and return what was found.
+
+    Interrupted pushes are recovered, tasks that a restored backup does not know are adopted, and deleted tasks are
+    marked. Untouched duplicates and untouched withdrawn tasks are deleted on the server.
     """
-    return [(project, align_project(runtime, client, project)) for project in live(runtime, client)]
-
-
-def align_project(runtime: Runtime, client: Client, project: StudioProjectRow) -> Aligned:
-    """The same for one project that is there."""
     with runtime.database.read() as session:
         pushes = queries.unfinished_pushes(session, url=client.url)
-    adopted = sum(look_for(runtime, client, project, push) for push in pushes if push.project_id == project.id)
-    there = client.ids(remote(project))
+    adopted = sum(recover_push(runtime, client, project, push) for push in pushes if push.project_id == project.id)
+    existing = client.ids(remote_id(project))
     with runtime.database.read() as session:
         known = dict(_by_remote_id(session, project))
-    gone = _mark_gone(runtime, client, project, [row for key, row in known.items() if key not in there])
-    strays = client.get_tasks(remote(project), sorted(there - known.keys()))
-    taken = take_in(runtime, project, strays)
-    remove_withdrawn(runtime, client, project)
-    _remove_copies(runtime, client, project)
-    return Aligned(adopted=adopted + taken, gone=gone, foreign=len(strays) - taken)
+    gone = _mark_gone(runtime, client, project, [row for key, row in known.items() if key not in existing])
+    unknown = client.get_tasks(remote_id(project), sorted(existing - known.keys()))
+    ours = adopt(runtime, project, unknown)
+    delete_withdrawn(runtime, client, project)
+    _delete_duplicates(runtime, client, project)
+    return Reconciled(adopted=adopted + ours, gone=gone, foreign=len(unknown) - ours)
 
 
 def _by_remote_id(session: Session, project: StudioProjectRow) -> Iterator[tuple[int, StudioTaskRow]]:
@@ -71,15 +72,15 @@ def _by_remote_id(session: Session, project: StudioProjectRow) -> Iterator[tuple
         yield row.remote_id, row
 
 
-def look_for(runtime: Runtime, client: Client, project: StudioProjectRow, push: StudioPushRow) -> int:
-    """How many tasks of a push whose answer was lost are on the server; the others are free to be sent again.
+def recover_push(runtime: Runtime, client: Client, project: StudioProjectRow, push: StudioPushRow) -> int:
+    """Store the server ids of a push whose answer was lost, and return their number; the others can be sent again.
 
-    All came in or none, but the server may still be at it: it is looked for until `LOST_SECONDS` are over. Should they
-    come later still, they are known by what they carry, and removed as second copies.
+    An import brings all tasks or none, but the server may still be running it: the tasks are looked for until
+    `LOST_SECONDS` are over. If they arrive later still, they are recognised by their keys and deleted as duplicates.
 
     Raises ServerDown where the server does not answer; the push stays unfinished.
     """
-    found = _found(client, project, push)
+    found = _find_push(client, project, push)
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
         ours = [(tasks[key].id, each.id) for each in found if (key := each.data.get("task")) in tasks]
@@ -88,13 +89,13 @@ def look_for(runtime: Runtime, client: Client, project: StudioProjectRow, push: 
     return placed
 
 
-def _found(client: Client, project: StudioProjectRow, push: StudioPushRow) -> list[RemoteTask]:
-    """What a push brought to the server, as soon as it is there."""
+def _find_push(client: Client, project: StudioProjectRow, push: StudioPushRow) -> list[RemoteTask]:
+    """The tasks that a push brought to the server; empty where there are none after `LOST_SECONDS`."""
     began, wait = time.monotonic(), FIRST_WAIT
     while True:
         left = LOST_SECONDS - (time.monotonic() - began)
         try:
-            found = client.find_by_push(remote(project), push.push_id)
+            found = client.find_by_push(remote_id(project), push.push_id)
         except ServerDown as error:
             if not error.unsure or left <= 0:
                 raise
@@ -105,20 +106,20 @@ def _found(client: Client, project: StudioProjectRow, push: StudioPushRow) -> li
         wait *= 2
 
 
-def take_in(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteTask]) -> int:
-    """How many of these tasks are ours; where they stand is stored. The others are people's own, and left alone."""
+def adopt(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteTask]) -> int:
+    """Store the server ids of those of these tasks that are ours, and return their number."""
     if not found:
         return 0
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
         ours = [(each, tasks[each.data["task"]]) for each in found if each.data.get("task") in tasks]
-        taken = 0
-        for push_id, listed in _by_push(ours).items():
-            push = _push(session, project, push_id, listed)
+        adopted = 0
+        for push_id, group in _by_push(ours).items():
+            push = _push(session, project, push_id, round_number=group[0][1].round_number)
             if push is not None:
-                store.record_placements(session, push, [(task.id, each.id) for each, task in listed])
-                taken += len(listed)
-    return taken
+                store.record_placements(session, push, [(task.id, each.id) for each, task in group])
+                adopted += len(group)
+    return adopted
 
 
 def _by_push(ours: Iterable[tuple[RemoteTask, TaskRow]]) -> dict[str, list[tuple[RemoteTask, TaskRow]]]:
@@ -128,19 +129,17 @@ def _by_push(ours: Iterable[tuple[RemoteTask, TaskRow]]) -> dict[str, list[tuple
     return found
 
 
-def _push(
-    session: Session, project: StudioProjectRow, push_id: str, listed: Sequence[tuple[RemoteTask, TaskRow]]
-) -> StudioPushRow | None:
-    """The push that brought these tasks; known from them alone where the database is a backup from before it.
+def _push(session: Session, project: StudioProjectRow, push_id: str, *, round_number: int) -> StudioPushRow | None:
+    """The push with this id; a new row where the database is a backup from before the push.
 
-    None for what came here another way: copied by people from another project, or with a push id that is none.
+    None for tasks that arrived another way: copied by people from another project, or with an invalid push id.
     """
     known = queries.pushes(session, [push_id]).get(push_id)
     if known is not None:
         return known if known.project_id == project.id else None
     if not re.fullmatch("[0-9a-f]{32}", push_id):
         return None
-    return store.adopt_push(session, push_id, project.id, listed[0][1].round_number)
+    return store.adopt_push(session, push_id, project.id, round_number)
 
 
 def tasks_by_key(session: Session) -> dict[str, TaskRow]:
@@ -151,53 +150,53 @@ def tasks_by_key(session: Session) -> dict[str, TaskRow]:
 
 
 def _mark_gone(runtime: Runtime, client: Client, project: StudioProjectRow, missing: Sequence[StudioTaskRow]) -> int:
-    """How many of these tasks are really not there any more; they are marked so."""
+    """Mark those of these tasks that do not exist any more, and return their number."""
     if not missing:
         return 0
-    there = {task.id for task in client.get_tasks(remote(project), _remote_ids(missing))}
+    existing = {task.id for task in client.get_tasks(remote_id(project), _remote_ids(missing))}
     with runtime.database.write() as session:
-        return store.mark_tasks_deleted(session, [row.id for row in missing if row.remote_id not in there])
+        return store.mark_tasks_deleted(session, [row.id for row in missing if row.remote_id not in existing])
 
 
 def _remote_ids(rows: Iterable[StudioTaskRow]) -> list[int]:
     return sorted(row.remote_id for row in rows if row.remote_id is not None)
 
 
-def remove_withdrawn(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
-    """How many tasks that nobody is to answer any more were removed from the server: those nobody has touched.
+def delete_withdrawn(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
+    """Delete withdrawn tasks that are untouched from the server, and return their number.
 
-    The others stay, so that a late review can come.
+    The others stay, so that a late review can arrive.
     """
     with runtime.database.read() as session:
         rows = queries.withdrawn_tasks(session, project.id)
-    return _remove(runtime, client, project, rows)
+    return _delete(runtime, client, project, rows)
 
 
-def _remove_copies(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
-    """How many copies of tasks that stand in a project twice were removed: those nobody has touched, one is left."""
+def _delete_duplicates(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
+    """Delete untouched duplicates of tasks that a project has twice, and return their number; one of each stays."""
     with runtime.database.read() as session:
         rows = queries.repeated_placements(session, project.id)
-    there = {task.id: task for task in client.get_tasks(remote(project), _remote_ids(rows))}
+    existing = {task.id: task for task in client.get_tasks(remote_id(project), _remote_ids(rows))}
     surplus: list[StudioTaskRow] = []
-    for _, listed in groupby(rows, key=lambda row: row.task_id):
-        placed = [(row, there[row.remote_id]) for row in listed if row.remote_id in there]
-        idle = [row for row, task in placed if not task.annotations and not task.drafts]
-        surplus += idle if len(idle) < len(placed) else idle[1:]
-    return _remove(runtime, client, project, surplus)
+    for _, group in groupby(rows, key=lambda row: row.task_id):
+        placed = [(row, existing[row.remote_id]) for row in group if row.remote_id in existing]
+        untouched = [row for row, task in placed if not task.annotations and not task.drafts]
+        surplus += untouched if len(untouched) < len(placed) else untouched[1:]
+    return _delete(runtime, client, project, surplus)
 
 
-def _remove(runtime: Runtime, client: Client, project: StudioProjectRow, rows: Sequence[StudioTaskRow]) -> int:
-    """How many of these tasks the server removed: it leaves those that somebody touched by now."""
+def _delete(runtime: Runtime, client: Client, project: StudioProjectRow, rows: Sequence[StudioTaskRow]) -> int:
+    """Delete these tasks on the server, and return the number deleted: it keeps those that were touched by now."""
     if not rows:
         return 0
-    removed = 0
-    with bar("remove", total=len(rows), unit="tasks") as shown:
-        for some in batched(rows, AT_ONCE):
-            gone = client.delete_untouched(remote(project), _remote_ids(some))
+    deleted = 0
+    with bar("delete", total=len(rows), unit="tasks") as shown:
+        for some in batched(rows, DELETE_BATCH):
+            gone = client.delete_untouched(remote_id(project), _remote_ids(some))
             with runtime.database.write() as session:
-                removed += store.mark_tasks_deleted(session, [row.id for row in some if row.remote_id in gone])
+                deleted += store.mark_tasks_deleted(session, [row.id for row in some if row.remote_id in gone])
             shown.update(len(some))
-    return removed
+    return deleted
 
 
 def batched(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

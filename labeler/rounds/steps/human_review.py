@@ -14,7 +14,7 @@ from labeler.review.follow_up import resolve
 from labeler.review.statistics import missing_reviews, studio_projects
 
 if TYPE_CHECKING:
-    from labeler.review.studio.client import Client
+    from labeler.review.studio.api.client import Client
 
 log = logging.getLogger("labeler")
 
@@ -23,8 +23,8 @@ STUDIO, PEOPLE = "studio", "people"  # reviewers of a round
 
 def client(runtime: Runtime) -> Client:
     """The client of the workspace's Label Studio. Raises NotReady, ConfigError where none is configured."""
-    from labeler.review.studio.client import Client
-    from labeler.review.studio.connection import find_connection
+    from labeler.review.studio.api.client import Client
+    from labeler.review.studio.api.connection import find_connection
 
     return Client(find_connection(runtime.workspace, os.environ))
 

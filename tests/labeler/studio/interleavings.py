@@ -11,7 +11,7 @@ from db import queries
 from db.rows import RoundRow
 from labeler.core.errors import ServerDown
 from labeler.core.runtime import Runtime
-from labeler.review.studio.client import Client
+from labeler.review.studio.api.client import Client
 from labeler.review.studio.pull import pull, sync, withdraw
 from labeler.review.studio.push import push
 from tests.labeler.studio.people import Json, People, Said, keys, on_server, projects, says, stored, truth

@@ -16,7 +16,7 @@ from typing import Any, cast
 from db import queries, store
 from labeler.core.errors import ServerDown
 from labeler.core.runtime import Runtime
-from labeler.review.studio.client import Client
+from labeler.review.studio.api.client import Client
 from labeler.review.studio.pull import pull
 from labeler.review.studio.push import push
 from labeler.rounds.steps import labelling

@@ -8,7 +8,7 @@ from typing import Any
 
 from db import queries
 from labeler.core.runtime import Runtime
-from labeler.review.studio.convert import task_key
+from labeler.review.studio.payloads import task_key
 from tests.studio import TestServer
 
 Json = dict[str, Any]

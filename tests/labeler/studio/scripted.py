@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from labeler.core.errors import ServerDown
-from labeler.review.studio.client import Client
+from labeler.review.studio.api.client import Client
 
 LOST = "the test's connection broke off"
 

@@ -22,8 +22,10 @@ import pytest
 
 from db.rows import AnswerRow, NewReview, PassageRow, PulledAnnotation, SpanRow, TaskRow
 from labeler.review.guidelines import instruction
-from labeler.review.studio.convert import MODEL_VERSION, page_order, read_annotation, reviewer_name, task_json
-from labeler.review.studio.labeling_config import page
+from labeler.review.presentation import passage_order
+from labeler.review.studio.annotations import read_annotation, reviewer_name
+from labeler.review.studio.labeling_config import labeling_config
+from labeler.review.studio.payloads import MODEL_VERSION, task_payload
 from tests.services import require
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "build/screenshots"))
@@ -88,18 +90,18 @@ class Studio:
         task = TaskRow(1, 1, "q1", "random", blind, 0, passages, 0, 1, "open", now, None)
         answers = [an_answer(*each) for each in candidates]
         rows = {key: PassageRow(key, "d", 0, PASSAGES[key], f"문서 <i>{key}</i>") for key in passages}
-        task_on_server = task_json(
+        task_on_server = task_payload(
             task,
             round_uid="r" * 32,
             push_id="f" * 32,
             question=QUESTION,
             passages=rows,
-            places=len(passages),
+            passage_slots=len(passages),
             answers=answers,
         )
         project = {
             "title": "Browser questions",
-            "label_config": page(blind=blind, places=len(passages), language="both"),
+            "label_config": labeling_config(blind=blind, passage_slots=len(passages), language="both"),
             "expert_instruction": instruction("both", blind=blind),
             "show_collab_predictions": not blind,
             "model_version": "" if blind else MODEL_VERSION,
@@ -239,7 +241,7 @@ def studio(label_studio: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
 # --- with a suggestion ---------------------------------------------------------------------------
 
 
-def test_a_suggestion_is_accepted_by_one_stroke(studio: Studio) -> None:
+def test_a_suggestion_is_accepted_with_one_keystroke(studio: Studio) -> None:
     work = studio.put("korean", "emoji", "lines", "markup", "nfd")
     studio.shoot("suggested")
     studio.press("Control+Enter")
@@ -250,7 +252,7 @@ def test_a_suggestion_is_accepted_by_one_stroke(studio: Studio) -> None:
     assert 0 < review.seconds < 60
 
 
-def test_the_suggestion_and_the_candidates_are_marked_with_their_scores_beside_them(studio: Studio) -> None:
+def test_suggestion_and_candidates_are_highlighted_and_listed_with_their_scores(studio: Studio) -> None:
     studio.put("korean", "emoji", "lines", "markup", "nfd")
     marks = studio.page.locator(".htx-highlight")
     assert marks.all_text_contents() == ["서울", "𠮷野家", "굵게"]
@@ -259,7 +261,7 @@ def test_the_suggestion_and_the_candidates_are_marked_with_their_scores_beside_t
     assert [text for text in listed if text] == ["0.62", "0.21", "0.09"]
 
 
-def test_a_candidate_is_taken_by_the_keyboard_alone(studio: Studio) -> None:
+def test_a_candidate_is_made_the_answer_with_the_keyboard_alone(studio: Studio) -> None:
     work = studio.put("korean", "emoji")
     studio.press("Alt+.", "Alt+.", "a")
     studio.shoot("candidate-taken")
@@ -278,7 +280,7 @@ def test_another_answer_is_marked_without_the_particle(studio: Studio) -> None:
     assert (review.answer, review.origin) == (span("korean", "건천동"), "written")
 
 
-def test_the_particle_is_taken_off_a_suggestion_by_its_edge(studio: Studio) -> None:
+def test_the_particle_is_removed_from_a_suggestion_by_dragging_its_edge(studio: Studio) -> None:
     work = studio.put("korean", candidates=[("korean", "건천동에서", 0.5)])
     studio.press("Alt+.")
     studio.pull_edge("건천동")
@@ -288,7 +290,7 @@ def test_the_particle_is_taken_off_a_suggestion_by_its_edge(studio: Studio) -> N
     assert (review.answer, review.origin) == (span("korean", "건천동"), "changed")
 
 
-def test_an_answer_drawn_beside_the_suggestion_is_two_answers(studio: Studio) -> None:
+def test_an_answer_marked_beside_the_suggestion_makes_two_answers(studio: Studio) -> None:
     work = studio.put("korean")
     studio.press("a")
     studio.drag(1, "건천동")
@@ -296,20 +298,20 @@ def test_an_answer_drawn_beside_the_suggestion_is_two_answers(studio: Studio) ->
     assert work.read().problem == "two answers marked"
 
 
-def test_no_answer_by_the_keyboard(studio: Studio) -> None:
+def test_no_answer_is_given_with_the_keyboard(studio: Studio) -> None:
     work = studio.put("korean", "emoji")
     studio.press("Alt+.", "Backspace", "2", "Control+Enter")
     review = work.review()
     assert (review.verdict, review.answer, review.origin) == ("no_answer", None, None)
 
 
-def test_no_answer_with_the_suggestion_left_standing_is_a_conflict(studio: Studio) -> None:
+def test_no_answer_with_the_suggestion_still_marked_is_a_conflict(studio: Studio) -> None:
     work = studio.put("korean")
     studio.press("2", "Control+Enter")
     assert work.read().problem == "no_answer but an answer is marked"
 
 
-def test_a_bad_question_with_confidence_and_comment_by_the_keyboard(studio: Studio) -> None:
+def test_a_bad_question_is_reported_with_confidence_and_comment_by_the_keyboard(studio: Studio) -> None:
     work = studio.put("korean")
     for _ in range(10):
         if studio.page.evaluate("document.activeElement.name") == "comment":
@@ -326,7 +328,7 @@ def test_a_bad_question_with_confidence_and_comment_by_the_keyboard(studio: Stud
     assert [each["value"] for each in pulled.result if each["from_name"] == "confidence"] == [{"rating": 4}]
 
 
-def test_a_skip_by_the_keyboard_keeps_nothing_of_the_suggestion(studio: Studio) -> None:
+def test_a_skip_by_the_keyboard_discards_the_suggestion(studio: Studio) -> None:
     work = studio.put("korean")
     studio.press("Control+Space")
     review = work.review()
@@ -373,12 +375,12 @@ def test_a_skip_by_the_keyboard_keeps_nothing_of_the_suggestion(studio: Studio) 
         "template marks",
     ],
 )
-def test_what_the_mouse_selects_comes_back_to_the_code_point(
+def test_a_mouse_selection_comes_back_with_exact_offsets(
     studio: Studio, passage: str, first: str, last: str | None
 ) -> None:
     work = studio.put(passage, "korean" if passage != "korean" else "emoji", blind=True)
     studio.press("1", "a")
-    studio.drag(page_order(work.task).index(passage) + 1, first, last)
+    studio.drag(passage_order(work.task).index(passage) + 1, first, last)
     studio.press("Control+Enter")
     text = PASSAGES[passage]
     start = text.index(first)
@@ -419,7 +421,7 @@ def test_without_a_verdict_nothing_is_saved(studio: Studio) -> None:
 # --- the page itself -----------------------------------------------------------------------------
 
 
-def test_text_that_looks_like_html_is_shown_letter_by_letter(studio: Studio) -> None:
+def test_text_that_looks_like_html_is_shown_literally(studio: Studio) -> None:
     studio.put("markup", candidates=())
     shown = studio.page.locator(".lb-passage .lsf-htx-richtext").first
     assert shown.text_content() == PASSAGES["markup"]
@@ -429,7 +431,7 @@ def test_text_that_looks_like_html_is_shown_letter_by_letter(studio: Studio) -> 
     assert studio.page.evaluate("window.hacked") is None
 
 
-def test_the_question_and_the_verdict_stay_in_sight_below_long_passages(studio: Studio) -> None:
+def test_question_and_verdict_stay_visible_while_long_passages_scroll(studio: Studio) -> None:
     studio.put(*(f"long {number}" for number in range(1, 6)), candidates=[("long 5", "5번째", 0.5)])
     studio.press("Alt+.")
     studio.shoot("long")
@@ -442,9 +444,9 @@ def test_the_question_and_the_verdict_stay_in_sight_below_long_passages(studio: 
 
 def test_the_guidelines_open_on_the_page_in_both_languages(studio: Studio) -> None:
     studio.put("korean", candidates=())
-    studio.page.click("text=검토 지침")
+    studio.page.click("text=작업 지침")
     studio.page.wait_for_selector("text=조사는 빼고 표시합니다")
     studio.page.wait_for_timeout(500)  # it unfolds
     studio.shoot("guidelines")
     studio.page.click("text=Guidelines")
-    studio.page.wait_for_selector("text=Leave out the Korean particle")
+    studio.page.wait_for_selector("text=Leave out a Korean particle")

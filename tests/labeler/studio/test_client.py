@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from labeler.core.errors import BadKey, NotLabelStudio, ProjectGone, Refused, ServerDown, StudioError
-from labeler.review.studio.client import Client
-from labeler.review.studio.connection import Connection
+from labeler.review.studio.api.client import Client
+from labeler.review.studio.api.connection import Connection
 from tests.studio import TestServer
 
 PAGE = (
@@ -42,7 +42,9 @@ def client(label_studio: TestServer) -> Client:
 
 @pytest.fixture
 def project(client: Client) -> int:
-    return client.make_project("questions", uuid.uuid4().hex, PAGE, instruction="Mark it.", reviewers=2, blind=True)
+    return client.make_project(
+        "questions", uuid.uuid4().hex, PAGE, summary="Answer it.", instruction="Mark it.", reviewers=2, blind=True
+    )
 
 
 def task(push: str = "p", text: str = "가나다") -> dict[str, Any]:
@@ -57,7 +59,7 @@ def annotate(server: TestServer, task_id: int, **fields: Any) -> int:
 # --- the server and its projects ------------------------------------------------------------------
 
 
-def test_a_server_that_takes_the_key_tells_its_version(client: Client) -> None:
+def test_a_server_that_accepts_the_key_gives_its_version(client: Client) -> None:
     assert client.check() == "1.23.2"
 
 
@@ -65,53 +67,56 @@ def test_users_are_known_by_their_address(client: Client, label_studio: TestServ
     assert label_studio.email in client.users().values()
 
 
-def test_a_project_is_found_by_the_mark_in_its_description(client: Client) -> None:
+def test_a_project_is_found_by_the_uid_in_its_description(client: Client) -> None:
     uid = uuid.uuid4().hex
     assert client.find_project(uid) is None
-    made = client.make_project("questions", uid, PAGE, instruction="", reviewers=1, blind=False)
+    made = client.make_project("questions", uid, PAGE, summary="", instruction="", reviewers=1, blind=False)
     assert client.find_project(uid) == made
     assert client.find_project(uid[:-1] + "x") is None
 
 
-def test_of_two_projects_with_one_mark_the_older_is_found(client: Client) -> None:
+def test_of_two_projects_with_one_uid_the_older_is_found(client: Client) -> None:
     uid = uuid.uuid4().hex
-    made = [client.make_project("twice", uid, PAGE, instruction="", reviewers=1, blind=False) for _ in range(2)]
+    made = [
+        client.make_project("twice", uid, PAGE, summary="", instruction="", reviewers=1, blind=False) for _ in range(2)
+    ]
     assert client.find_project(uid) == min(made)
 
 
-def test_a_project_is_found_behind_the_first_page_of_the_list(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_is_found_after_the_first_page_of_the_list(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     uid = uuid.uuid4().hex
-    made = client.make_project("oldest", uid, PAGE, instruction="", reviewers=1, blind=False)
+    made = client.make_project("oldest", uid, PAGE, summary="", instruction="", reviewers=1, blind=False)
     for _ in range(3):  # the list begins with the newest
-        client.make_project("newer", uuid.uuid4().hex, PAGE, instruction="", reviewers=1, blind=False)
-    monkeypatch.setattr("labeler.review.studio.client.PROJECTS_PAGE", 2)
+        client.make_project("newer", uuid.uuid4().hex, PAGE, summary="", instruction="", reviewers=1, blind=False)
+    monkeypatch.setattr("labeler.review.studio.api.client.PROJECTS_PAGE", 2)
     assert client.find_project(uid) == made
 
 
-def test_a_list_of_projects_that_ends_with_a_full_page_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    client.make_project("one at least", uuid.uuid4().hex, PAGE, instruction="", reviewers=1, blind=False)
-    monkeypatch.setattr("labeler.review.studio.client.PROJECTS_PAGE", 1)
+def test_a_list_of_projects_may_end_with_a_full_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.make_project("one at least", uuid.uuid4().hex, PAGE, summary="", instruction="", reviewers=1, blind=False)
+    monkeypatch.setattr("labeler.review.studio.api.client.PROJECTS_PAGE", 1)
     assert client.find_project("none has this") is None
 
 
-def test_a_new_project_is_as_asked_for(client: Client, project: int, label_studio: TestServer) -> None:
+def test_a_new_project_has_the_settings_asked_for(client: Client, project: int, label_studio: TestServer) -> None:
     state = client.project(project)
-    assert (state.remote_id, state.page, state.model_version, state.task_count) == (project, PAGE, "", 0)
-    told = label_studio.request("GET", f"/api/projects/{project}/")
-    assert (told["maximum_annotations"], told["show_collab_predictions"]) == (2, False)
-    assert (told["expert_instruction"], told["show_instruction"]) == ("Mark it.", True)
+    assert (state.remote_id, state.label_config, state.model_version, state.task_count) == (project, PAGE, "", 0)
+    made = label_studio.request("GET", f"/api/projects/{project}/")
+    assert (made["maximum_annotations"], made["show_collab_predictions"]) == (2, False)
+    assert made["description"].startswith("Answer it. (labeler:")
+    assert (made["expert_instruction"], made["show_instruction"]) == ("Mark it.", True)
 
 
-def test_the_page_can_be_set(client: Client, project: int) -> None:
+def test_the_labeling_configuration_can_be_replaced(client: Client, project: int) -> None:
     wider = PAGE.replace("</View>", '<TextArea name="comment" toName="p1"/></View>')
-    client.set_page(project, wider)
-    assert client.project(project).page == wider
+    client.set_label_config(project, wider)
+    assert client.project(project).label_config == wider
 
 
-def test_a_page_that_is_no_page_is_refused_with_what_the_server_says(client: Client, project: int) -> None:
+def test_an_invalid_labeling_configuration_is_refused_with_the_servers_reason(client: Client, project: int) -> None:
     with pytest.raises(Refused, match="400"):
-        client.set_page(project, "<View>")
-    assert client.project(project).page == PAGE
+        client.set_label_config(project, "<View>")
+    assert client.project(project).label_config == PAGE
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -142,13 +147,15 @@ def test_a_text_comes_back_as_it_was_sent(client: Client, project: int, text: st
     assert client.get_tasks(project, ids)[0].data["p1"] == text
 
 
-def test_of_tasks_one_of_which_is_not_right_none_is_imported(client: Client, project: int) -> None:
+def test_one_invalid_task_keeps_all_tasks_of_the_request_from_being_imported(client: Client, project: int) -> None:
     with pytest.raises(Refused, match="p1"):
         client.import_tasks(project, [task(), {"data": {"q": "no passage"}}])
     assert client.ids(project) == set()
 
 
-def test_a_task_brings_its_annotations_skips_and_drafts(client: Client, project: int, label_studio: TestServer) -> None:
+def test_a_task_comes_with_its_annotations_skips_and_drafts(
+    client: Client, project: int, label_studio: TestServer
+) -> None:
     untouched, answered, skipped, begun = client.import_tasks(project, [task() for _ in range(4)])
     annotate(label_studio, answered, lead_time=2.5)
     annotate(label_studio, skipped, was_cancelled=True)
@@ -164,7 +171,9 @@ def test_a_task_brings_its_annotations_skips_and_drafts(client: Client, project:
     assert (found[untouched].annotations, found[untouched].drafts) == ((), 0)
 
 
-def test_only_tasks_changed_after_the_cursor_come(client: Client, project: int, label_studio: TestServer) -> None:
+def test_only_tasks_changed_after_the_cursor_are_returned(
+    client: Client, project: int, label_studio: TestServer
+) -> None:
     ids = client.import_tasks(project, [task() for _ in range(5)])
     cursor = client.newest_change(project)
     assert cursor is not None
@@ -198,22 +207,22 @@ def test_pages_go_by_id_and_a_deletion_between_two_of_them_skips_nothing(
     assert [[each.id for each in page] for page in pages] == [ids[3:6], ids[6:]]
 
 
-def test_as_many_tasks_as_fill_a_page_are_one_page(client: Client, project: int) -> None:
+def test_tasks_that_exactly_fill_a_page_are_one_page(client: Client, project: int) -> None:
     ids = client.import_tasks(project, [task() for _ in range(3)])
     assert [[each.id for each in page] for page in client.changed_since(project, None, page_size=3)] == [ids]
 
 
-def test_all_ids_come_over_several_pages(client: Client, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_read_over_several_pages(client: Client, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = client.import_tasks(project, [task() for _ in range(7)])
-    monkeypatch.setattr("labeler.review.studio.client.IDS_PAGE", 3)
+    monkeypatch.setattr("labeler.review.studio.api.client.IDS_PAGE", 3)
     assert client.ids(project) == set(ids)
 
 
-def test_of_more_tasks_than_an_address_holds_all_come(
+def test_more_tasks_than_fit_into_one_address_are_all_returned(
     client: Client, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = client.import_tasks(project, [task() for _ in range(7)])
-    monkeypatch.setattr("labeler.review.studio.client.IN_LIST", 3)
+    monkeypatch.setattr("labeler.review.studio.api.client.IN_LIST", 3)
     wanted = [ids[6], ids[0], ids[1], ids[2], NO_SUCH]
     assert [each.id for each in client.get_tasks(project, wanted)] == [ids[0], ids[1], ids[2], ids[6]]
     assert client.get_tasks(project, []) == []
@@ -229,7 +238,7 @@ def test_only_untouched_tasks_are_deleted(client: Client, project: int, label_st
     assert client.ids(project) == {answered, skipped, begun, not_named}
 
 
-def test_deleting_no_tasks_deletes_none(client: Client, project: int) -> None:
+def test_deleting_an_empty_list_deletes_nothing(client: Client, project: int) -> None:
     ids = client.import_tasks(project, [task()])
     assert client.delete_untouched(project, []) == set()
     assert client.ids(project) == set(ids)
@@ -244,7 +253,7 @@ def test_deleting_no_tasks_deletes_none(client: Client, project: int) -> None:
         lambda client: list(client.changed_since(NO_SUCH, None)),
         lambda client: client.find_by_push(NO_SUCH, "p"),
         lambda client: client.import_tasks(NO_SUCH, [task()]),
-        lambda client: client.set_page(NO_SUCH, PAGE),
+        lambda client: client.set_label_config(NO_SUCH, PAGE),
         lambda client: client.get_tasks(NO_SUCH, [1]),
         lambda client: client.delete_untouched(NO_SUCH, [1]),
     ],
@@ -276,18 +285,16 @@ def connected(server: TestServer, key: str) -> Client:
     return Client(Connection(server.url, key, where="the variable LABEL_STUDIO_API_KEY"))
 
 
-def test_a_personal_access_token_does(label_studio: TestServer, personal_token: str) -> None:
+def test_a_personal_access_token_is_accepted(label_studio: TestServer, personal_token: str) -> None:
     assert personal_token.count(".") == 2
     assert connected(label_studio, personal_token).check() == "1.23.2"
 
 
-def test_an_access_token_that_the_server_takes_no_more_is_renewed(
-    label_studio: TestServer, personal_token: str
-) -> None:
+def test_an_access_token_that_the_server_rejects_is_renewed(label_studio: TestServer, personal_token: str) -> None:
     client = connected(label_studio, personal_token)
     client.users()
-    assert client._opened is not None
-    tokens = client._opened._client_wrapper._tokens_client
+    assert client._transport._opened is not None
+    tokens = client._transport._opened._client_wrapper._tokens_client
     header, body, signature = tokens._access_token.split(".")
     tokens._access_token = f"{header}.{body}.{signature[:-4]}AAAA"  # good by our clock, not by the server's
     assert label_studio.email in client.users().values()
@@ -296,8 +303,8 @@ def test_an_access_token_that_the_server_takes_no_more_is_renewed(
 def test_an_access_token_that_expired_is_renewed(label_studio: TestServer, personal_token: str) -> None:
     client = connected(label_studio, personal_token)
     client.users()
-    assert client._opened is not None
-    tokens = client._opened._client_wrapper._tokens_client
+    assert client._transport._opened is not None
+    tokens = client._transport._opened._client_wrapper._tokens_client
     before = tokens._access_token
     tokens._is_valid_jwt_token = lambda token: False
     time.sleep(1.1)  # two tokens of one second are equal
@@ -314,15 +321,13 @@ FOREIGN = (  # the same, good until the year 2100, from another server
 
 
 @pytest.mark.parametrize(("key", "reason"), [("f" * 40, "Invalid token"), (EXPIRED, "expired"), (FOREIGN, "invalid")])
-def test_a_key_that_is_not_accepted_is_named_by_where_it_stands(
-    label_studio: TestServer, key: str, reason: str
-) -> None:
+def test_a_rejected_key_is_reported_with_its_origin(label_studio: TestServer, key: str, reason: str) -> None:
     for call in (Client.check, Client.users, lambda client: client.project(1)):
         with pytest.raises(BadKey, match=f"LABEL_STUDIO_API_KEY.*{reason}"):
             call(connected(label_studio, key))
 
 
-def test_a_legacy_token_on_a_server_that_takes_none_is_told_so(label_studio: TestServer) -> None:
+def test_a_legacy_token_on_a_server_that_disables_them_is_reported(label_studio: TestServer) -> None:
     settings = label_studio.request("GET", "/api/jwt/settings")
     assert settings["legacy_api_tokens_enabled"] is True
     label_studio.request("POST", "/api/jwt/settings", json={**settings, "legacy_api_tokens_enabled": False})
@@ -369,7 +374,7 @@ def pretending(status: int, body: str, *, kind: str = "text/html", wait: float =
         do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nobody reads it."""
+            """Silent."""
 
     released = threading.Event()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -407,25 +412,25 @@ ANSWERS: list[tuple[dict[str, Any], type[StudioError], str]] = [
     ({"status": 503, "body": '{"detail": "starting"}', "kind": "application/json"}, ServerDown, "503: starting"),
     ({"status": 403, "body": '{"detail": "no"}', "kind": "application/json"}, BadKey, "may not do this: no"),
     ({"status": 401, "body": f'{{"detail": "{SECRET}?"}}', "kind": "application/json"}, BadKey, "the key"),
-    ({"status": -1, "body": ""}, ServerDown, "broke the connection off"),
+    ({"status": -1, "body": ""}, ServerDown, "closed the connection before it answered"),
 ]
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("answer", "error", "said"), ANSWERS)
-def test_whatever_answers_is_told_in_one_line(
-    answer: dict[str, Any], error: type[StudioError], said: str, call: str
+@pytest.mark.parametrize(("answer", "error", "message"), ANSWERS)
+def test_every_unexpected_answer_is_reported_in_one_line(
+    answer: dict[str, Any], error: type[StudioError], message: str, call: str
 ) -> None:
-    with pretending(**answer) as url, pytest.raises(error, match=said) as caught:
+    with pretending(**answer) as url, pytest.raises(error, match=message) as caught:
         CALLS[call](to(url))
-    told = str(caught.value)
-    assert len(told) < 350
-    assert "\n" not in told
-    assert url in told
+    shown = str(caught.value)
+    assert len(shown) < 350
+    assert "\n" not in shown
+    assert url in shown
 
 
 @pytest.mark.parametrize(("status", "unsure"), [(500, True), (502, True), (504, True), (429, False), (-1, True)])
-def test_an_import_that_may_have_arrived_says_so(status: int, unsure: bool) -> None:
+def test_a_failed_import_says_whether_it_may_have_arrived(status: int, unsure: bool) -> None:
     with pretending(status, "busy") as url, pytest.raises(ServerDown) as caught:
         to(url).import_tasks(1, [task()])
     assert caught.value.unsure is unsure
@@ -445,41 +450,41 @@ def test_an_import_is_never_repeated_by_itself(monkeypatch: pytest.MonkeyPatch) 
     assert len(answers) == 1
 
 
-def test_an_import_whose_ids_are_not_told_may_have_arrived() -> None:
+def test_an_import_without_returned_ids_may_have_arrived() -> None:
     body = json.dumps({"import": 7})
     with pretending(201, body, kind="application/json") as url, pytest.raises(ServerDown, match="1 tasks") as caught:
         to(url).import_tasks(1, [task()])
     assert caught.value.unsure
 
 
-def test_a_server_that_does_not_answer_in_time_is_told_with_the_time() -> None:
+def test_a_timeout_is_reported_with_its_seconds() -> None:
     with pretending(200, "{}", wait=3) as url, pytest.raises(ServerDown, match=r"within 0\.3 s") as caught:
         to(url, timeout=0.3).import_tasks(1, [task()])
     assert caught.value.unsure
 
 
-def test_a_server_that_is_not_there_got_nothing() -> None:
+def test_an_unreachable_server_has_received_nothing() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(ServerDown, match="does not answer") as caught:
             to(url).import_tasks(1, [task()])
     assert not caught.value.unsure
-    assert "labeler studio status" in str(caught.value)
+    assert "labeler studio start" in str(caught.value)
 
 
-def test_a_host_that_nobody_knows_is_told() -> None:
+def test_an_unknown_host_is_reported() -> None:
     with pytest.raises(ServerDown, match=r"http://no-such-host\.invalid does not answer"):
         to("http://no-such-host.invalid").check()
 
 
-def test_a_server_without_tls_is_told_where_https_is_asked_for() -> None:
+def test_https_to_a_server_without_tls_is_reported() -> None:
     with pretending(200, "{}") as url, pytest.raises(StudioError, match="does not answer") as caught:
         to(url.replace("http:", "https:")).check()
     assert "SSL" in str(caught.value)
 
 
-def test_something_else_on_the_port_is_no_label_studio() -> None:
+def test_another_program_on_the_port_is_reported() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def greet() -> None:
@@ -490,12 +495,12 @@ def test_something_else_on_the_port_is_no_label_studio() -> None:
 
     thread = threading.Thread(target=greet, daemon=True)
     thread.start()
-    with listener, pytest.raises(ServerDown, match="broke the connection off"):
+    with listener, pytest.raises(ServerDown, match="closed the connection before it answered"):
         to(f"http://127.0.0.1:{listener.getsockname()[1]}").check()
     thread.join()
 
 
-def test_a_whole_server_that_is_missing_is_not_a_deleted_project() -> None:
+def test_a_server_without_the_api_is_not_taken_for_a_deleted_project() -> None:
     with pretending(404, '{"detail": "Not found."}', kind="application/json") as url, pytest.raises(NotLabelStudio):
         to(url).project(1)
 
@@ -503,28 +508,28 @@ def test_a_whole_server_that_is_missing_is_not_a_deleted_project() -> None:
 # --- the key stays where it is --------------------------------------------------------------------
 
 
-def everything_said(error: BaseException) -> str:
-    """The texts of an error, and of all that hang on it."""
-    told, todo, seen = [], [error], set()
+def all_texts(error: BaseException) -> str:
+    """The texts of an error, and of all errors chained to it."""
+    texts, todo, seen = [], [error], set()
     while todo:
         each = todo.pop()
         if id(each) in seen:
             continue
         seen.add(id(each))
-        told += [str(each), repr(each), repr(vars(each)), *traceback.format_exception(each)]
+        texts += [str(each), repr(each), repr(vars(each)), *traceback.format_exception(each)]
         todo += [other for other in (each.__cause__, each.__context__) if other is not None]
-    return "\n".join(told)
+    return "\n".join(texts)
 
 
-@pytest.mark.parametrize(("answer", "error", "said"), ANSWERS)
-def test_no_error_holds_the_key(
-    answer: dict[str, Any], error: type[StudioError], said: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("answer", "error", "message"), ANSWERS)
+def test_no_error_contains_the_key(
+    answer: dict[str, Any], error: type[StudioError], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for call in CALLS.values():
         with pretending(**answer) as url, pytest.raises(error) as caught:
             call(to(url))
-        assert SECRET not in everything_said(caught.value)
+        assert SECRET not in all_texts(caught.value)
         assert caught.value.__context__ is None
     assert SECRET not in caplog.text
     assert "127.0.0.1" in caplog.text
@@ -535,7 +540,7 @@ def test_neither_connection_nor_client_shows_the_key() -> None:
     assert SECRET not in f"{connection} {connection!r} {Client(connection)} {Client(connection)!r}"
 
 
-def test_the_logs_of_good_requests_hold_no_key_of_either_kind(
+def test_logs_of_successful_requests_contain_no_key(
     label_studio: TestServer, personal_token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -544,15 +549,15 @@ def test_the_logs_of_good_requests_hold_no_key_of_either_kind(
         client.check()
         with pytest.raises(ProjectGone) as caught:
             client.project(NO_SUCH)
-        assert client._opened is not None
-        derived = client._opened._client_wrapper._tokens_client.api_key
+        assert client._transport._opened is not None
+        derived = client._transport._opened._client_wrapper._tokens_client.api_key
         for secret in (key, derived):
             assert secret not in caplog.text
-            assert secret not in everything_said(caught.value)
+            assert secret not in all_texts(caught.value)
     assert "api/version" in caplog.text  # it did log
 
 
-def test_the_key_is_not_sent_on_to_where_a_server_points() -> None:
+def test_the_key_is_not_sent_to_the_target_of_a_redirect() -> None:
     seen: list[str] = []
 
     class Thief(http.server.BaseHTTPRequestHandler):
@@ -561,7 +566,7 @@ def test_the_key_is_not_sent_on_to_where_a_server_points() -> None:
             self.send_error(404)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nobody reads it."""
+            """Silent."""
 
     thief = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thief)
     threading.Thread(target=thief.serve_forever, args=(0.01,), daemon=True).start()
@@ -573,7 +578,7 @@ def test_the_key_is_not_sent_on_to_where_a_server_points() -> None:
     assert seen == []
 
 
-def test_requests_to_this_machine_ask_no_proxy(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_this_machine_use_no_proxy(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert Client(label_studio.connection).check() == "1.23.2"

@@ -12,7 +12,7 @@ from tests.studio import TestServer
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_in_the_end_the_database_says_what_the_server_says(
+def test_after_any_interleaving_the_database_equals_the_server(
     seed: int, label_studio: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconcile, "LOST_SECONDS", 0.3)

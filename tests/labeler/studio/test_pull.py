@@ -18,7 +18,7 @@ from db.rows import RoundRow
 from labeler.core.errors import ServerDown
 from labeler.core.runtime import Runtime
 from labeler.review.studio import reconcile
-from labeler.review.studio.client import Client, RemoteTask
+from labeler.review.studio.api.client import Client, RemoteTask
 from labeler.review.studio.pull import Pulled, pull, sync, withdraw
 from labeler.review.studio.push import push
 from tests.commands import ok, run
@@ -75,7 +75,7 @@ ANSWERS: Sequence[tuple[str, list[Json]]] = (
 )
 
 
-def test_every_verdict_comes_back_with_exact_offsets_and_once(sent: Desks) -> None:
+def test_every_verdict_is_pulled_once_with_exact_offsets(sent: Desks) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -86,7 +86,7 @@ def test_every_verdict_comes_back_with_exact_offsets_and_once(sent: Desks) -> No
     assert sorted(keys(runtime).values()) == ["done"] * 5 + ["skipped"]
 
 
-def test_the_same_again_changes_no_row(sent: Desks) -> None:
+def test_pulling_again_changes_no_row(sent: Desks) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -98,7 +98,7 @@ def test_the_same_again_changes_no_row(sent: Desks) -> None:
     assert everything(runtime) == before
 
 
-def test_the_time_the_comment_and_the_origin_come_along(sent: Desks) -> None:
+def test_time_comment_and_origin_are_pulled(sent: Desks) -> None:
     runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["둘째 문단 🤔"]}}
     for task, origin in zip(tasks(runtime, people), ("prediction", "prediction-changed", "manual"), strict=False):
@@ -113,7 +113,7 @@ def test_the_time_the_comment_and_the_origin_come_along(sent: Desks) -> None:
 # --- what people change later --------------------------------------------------------------------
 
 
-def test_an_edit_replaces_a_review_and_a_deletion_takes_it_back(sent: Desks) -> None:
+def test_an_edit_replaces_a_review_and_a_deletion_removes_it(sent: Desks) -> None:
     runtime, people, client = sent
     first, second = tasks(runtime, people)[:2]
     edited = people.answer(first["id"], says("answerable", (1, 0, 3)))
@@ -158,7 +158,7 @@ def test_two_people_answer_one_task(label_studio: TestServer, tmp_path: Path) ->
         assert stored(runtime) == truth(people, runtime)
 
 
-def test_a_skip_that_is_answered_after_all(sent: Desks) -> None:
+def test_a_skipped_task_that_is_answered_later_counts_as_answered(sent: Desks) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]["id"]
     skipped = people.skip(task)
@@ -180,7 +180,7 @@ UNREADABLE = (
 )
 
 
-def test_what_cannot_be_read_is_a_conflict_until_it_is_mended(sent: Desks) -> None:
+def test_an_unreadable_annotation_is_a_conflict_until_it_is_corrected(sent: Desks) -> None:
     runtime, people, client = sent
     placed = tasks(runtime, people)
     made = [people.answer(task["id"], result) for task, (_, result) in zip(placed, UNREADABLE, strict=True)]
@@ -198,7 +198,7 @@ def test_what_cannot_be_read_is_a_conflict_until_it_is_mended(sent: Desks) -> No
     assert stored(runtime) == truth(people, runtime)
 
 
-def test_a_review_that_becomes_unreadable_is_taken_back_and_asked_again(sent: Desks) -> None:
+def test_a_review_that_becomes_unreadable_is_removed_and_its_task_repeated(sent: Desks) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     annotation = people.answer(task["id"], says("answerable", (1, 0, 2)))
@@ -223,7 +223,7 @@ def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Desks) 
     assert "edited" in conflict.why
 
 
-def test_what_no_database_takes_does_not_keep_the_others_from_being_read(sent: Desks) -> None:
+def test_text_that_no_database_accepts_does_not_block_other_annotations(sent: Desks) -> None:
     runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["NUL \x00 here"]}}
     people.answer(tasks(runtime, people)[0]["id"], [*says("no_answer"), comment])
@@ -248,7 +248,7 @@ def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Des
     assert on_server(people, runtime) == sorted(key for key, state in keys(runtime).items() if state == "open")
 
 
-def test_a_conflict_of_a_deleted_task_is_over_and_its_question_is_asked_anew(sent: Desks) -> None:
+def test_deleting_a_task_in_conflict_ends_the_conflict_and_its_question_is_asked_again(sent: Desks) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[1]["id"]
     people.answer(task, says("answerable"))
@@ -259,7 +259,7 @@ def test_a_conflict_of_a_deleted_task_is_over_and_its_question_is_asked_anew(sen
     assert on_server(people, runtime) == sorted(keys(runtime))
 
 
-def test_an_id_that_was_given_again_is_not_taken_for_the_task_that_had_it(sent: Desks) -> None:
+def test_a_reused_server_id_is_not_taken_for_the_former_task(sent: Desks) -> None:
     runtime, people, client = sent
     project = projects(runtime)[1]
     last = people.tasks(project)[-1]["id"]
@@ -276,7 +276,7 @@ def test_an_id_that_was_given_again_is_not_taken_for_the_task_that_had_it(sent: 
     assert len(people.tasks(project)) == 6
 
 
-def test_a_task_whose_key_people_changed_is_still_the_same(sent: Desks) -> None:
+def test_a_task_whose_key_was_edited_is_still_recognised(sent: Desks) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "task": "changed"}})
@@ -284,7 +284,7 @@ def test_a_task_whose_key_people_changed_is_still_the_same(sent: Desks) -> None:
     assert (pull(runtime, client).reviews, pull(runtime, client).gone) == (1, 0)
 
 
-def test_a_task_that_stands_there_twice_is_read_as_one(sent: Desks) -> None:
+def test_duplicates_of_a_task_are_read_together(sent: Desks) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     people.call("POST", f"/api/projects/{task['project']}/import", [{"data": task["data"]}])
@@ -302,7 +302,7 @@ def test_a_task_that_stands_there_twice_is_read_as_one(sent: Desks) -> None:
     assert len(people.tasks(task["project"])) == 1, "the copy that nobody holds any more is removed"
 
 
-def test_where_nothing_happened_no_task_is_read(sent: Desks) -> None:
+def test_a_pull_without_changes_reads_no_task(sent: Desks) -> None:
     runtime, people, client = sent
     made = people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     pull(runtime, client)
@@ -314,7 +314,7 @@ def test_where_nothing_happened_no_task_is_read(sent: Desks) -> None:
     assert pull(runtime, client).deleted == 1
 
 
-def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
+def test_deleting_a_project_keeps_its_reviews(sent: Desks) -> None:
     runtime, people, client = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     pull(runtime, client)
@@ -331,7 +331,7 @@ def test_a_deleted_project_takes_no_review_with_it(sent: Desks) -> None:
 
 @pytest.mark.parametrize("method", ["newest_change", "ids", "users", "project", "changed_since"])
 @pytest.mark.parametrize("fault", ["before", "killed"])
-def test_a_fault_at_any_call_leaves_a_pull_that_the_next_call_finishes(method: str, fault: str, sent: Desks) -> None:
+def test_a_pull_that_fails_at_any_request_is_completed_by_the_next(method: str, fault: str, sent: Desks) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -368,7 +368,7 @@ class Paged:
         return page
 
 
-def test_a_pull_that_breaks_off_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Desks) -> None:
+def test_an_interrupted_pull_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Desks) -> None:
     runtime, people, client = sent
     for task in tasks(runtime, people):
         people.answer(task["id"], says("no_answer"))
@@ -379,7 +379,7 @@ def test_a_pull_that_breaks_off_keeps_the_pages_it_read_and_the_next_reads_the_r
     assert stored(runtime) == truth(people, runtime)
 
 
-def test_a_task_that_the_server_cannot_show_does_not_hide_the_others(
+def test_a_task_that_the_server_cannot_send_does_not_hide_the_others(
     sent: Desks, caplog: pytest.LogCaptureFixture
 ) -> None:
     runtime, people, client = sent
@@ -398,7 +398,7 @@ def truth_annotation(people: People, task: int) -> int:
 
 
 @pytest.mark.parametrize("year", [1990, 2090])
-def test_our_own_clock_does_not_matter(year: int, sent: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machines_clock_makes_no_difference(year: int, sent: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, people, client = sent
     wrong = datetime(year, 1, 1, tzinfo=UTC)
     for module in ("db.store.review", "db.store.annotations", "db.store.studio"):
@@ -414,7 +414,7 @@ def test_our_own_clock_does_not_matter(year: int, sent: Desks, monkeypatch: pyte
     assert stored(runtime) == truth(people, runtime)
 
 
-def test_what_came_in_after_a_server_set_its_clock_back_is_read_all_the_same(sent: Desks) -> None:
+def test_reviews_made_after_the_server_set_its_clock_back_are_pulled(sent: Desks) -> None:
     """Our cursor is put ahead of the server's clock: that is how things stand once that was set back."""
     runtime, people, client = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
@@ -430,7 +430,7 @@ def test_what_came_in_after_a_server_set_its_clock_back_is_read_all_the_same(sen
 # --- going on without the rest -------------------------------------------------------------------
 
 
-def test_withdrawing_removes_what_nobody_touched_and_a_late_review_still_comes(sent: Desks) -> None:
+def test_withdrawing_deletes_untouched_tasks_and_a_late_review_is_still_pulled(sent: Desks) -> None:
     runtime, people, client = sent
     blind, answered, drafted = tasks(runtime, people)[:3]
     people.answer(answered["id"], says("no_answer"))
@@ -445,7 +445,7 @@ def test_withdrawing_removes_what_nobody_touched_and_a_late_review_still_comes(s
     assert keys(runtime)[blind["data"]["task"]] == "withdrawn"
 
 
-def test_a_withdrawal_that_is_interrupted_is_finished_by_the_next_pull(sent: Desks) -> None:
+def test_an_interrupted_withdrawal_is_completed_by_the_next_pull(sent: Desks) -> None:
     runtime, people, client = sent
     with pytest.raises(KeyboardInterrupt):
         withdraw(runtime, scripted(client, delete_untouched=["killed"]), in_review(runtime))
@@ -464,7 +464,7 @@ def named(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
 
 
-def test_the_command_tells_what_came_in(named: None, sent: Desks) -> None:
+def test_the_pull_command_reports_what_came_in(named: None, sent: Desks) -> None:
     runtime, people, _ = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     people.answer(tasks(runtime, people)[1]["id"], says("answerable"))
@@ -477,7 +477,7 @@ def test_the_command_tells_what_came_in(named: None, sent: Desks) -> None:
     assert text.startswith("0 reviews; 5 tasks open\n1 conflict\n")
 
 
-def test_waiting_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
+def test_pull_wait_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
     runtime, people, _ = sent
     placed = tasks(runtime, people)
     people.answer(placed[0]["id"], says("answerable"))  # to be asked again
@@ -497,18 +497,18 @@ def test_waiting_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
     assert json.dumps(stored(runtime), sort_keys=True) == json.dumps(truth(people, runtime), sort_keys=True)
 
 
-def test_watching_does_not_go_with_json(sent: Desks) -> None:
+def test_pull_watch_cannot_be_combined_with_json(sent: Desks) -> None:
     assert run("pull", "--watch", "--json", "-w", sent[0].workspace.folder).code == 2
 
 
-def test_a_pull_is_told_together_with_a_later_one() -> None:
+def test_two_pulls_are_reported_together() -> None:
     first = Pulled(reviews=2, labels=1, skipped=1, deleted=0, conflicts=(), gone=0, foreign=3, open=4)
     later = Pulled(reviews=3, labels=3, skipped=0, deleted=1, conflicts=(), gone=2, foreign=1, open=0)
     both = Pulled(reviews=5, labels=4, skipped=1, deleted=1, conflicts=(), gone=2, foreign=1, open=0)
     assert first.then(later) == both
 
 
-def test_blind_pages_have_an_order_of_their_own() -> None:
+def test_blind_tasks_show_their_passages_in_another_order() -> None:
     passages = [f"p{number}" for number in range(5)]
     assert order(True, "q", passages) != passages
     assert sorted(order(True, "q", passages)) == passages

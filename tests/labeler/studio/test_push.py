@@ -17,9 +17,9 @@ from db.rows import RoundRow
 from labeler.core.errors import NotReady, PageChanged, ServerDown
 from labeler.core.runtime import Runtime, with_settings
 from labeler.review.studio import reconcile
-from labeler.review.studio.client import Client
-from labeler.review.studio.connection import Connection
-from labeler.review.studio.projects import give_up_others
+from labeler.review.studio.api.client import Client
+from labeler.review.studio.api.connection import Connection
+from labeler.review.studio.projects import abandon_other_servers
 from labeler.review.studio.pull import pull
 from labeler.review.studio.push import plan, push
 from tests.commands import ok, run
@@ -61,14 +61,14 @@ def each_once(people: People, runtime: Runtime) -> bool:
     return on_server(people, runtime) == sorted(keys(runtime))
 
 
-def test_every_open_task_is_sent_once_and_again_nothing(people: People, client: Client, runtime: Runtime) -> None:
+def test_every_open_task_is_sent_once(people: People, client: Client, runtime: Runtime) -> None:
     first, second = push(runtime, client, in_review(runtime)), push(runtime, client, in_review(runtime))
     assert (first.pushed, first.adopted, [each.tasks for each in first.projects]) == (12, 0, [3, 9])
     assert (second.pushed, second.adopted, second.projects) == (0, 0, ())
     assert each_once(people, runtime)
 
 
-def test_tasks_stand_in_order_of_presentation_and_say_nothing_of_why_they_are_asked(
+def test_tasks_are_in_order_of_presentation_and_do_not_reveal_why_they_were_selected(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, client, in_review(runtime))
@@ -83,7 +83,7 @@ def test_tasks_stand_in_order_of_presentation_and_say_nothing_of_why_they_are_as
     assert not any(task["meta"] for task in blind)
 
 
-def test_the_passages_arrive_to_the_character(people: People, client: Client, runtime: Runtime) -> None:
+def test_passages_arrive_unchanged(people: People, client: Client, runtime: Runtime) -> None:
     push(runtime, client, in_review(runtime))
     with runtime.database.read() as session:
         texts = {row.text for row in queries.iter_passages(session)}
@@ -93,32 +93,31 @@ def test_the_passages_arrive_to_the_character(people: People, client: Client, ru
     assert sent <= texts
 
 
-def test_the_page_of_suggestions_shows_them_and_the_blind_project_says_nothing(
-    people: People, client: Client, runtime: Runtime
-) -> None:
+def test_only_the_project_with_suggestions_shows_predictions(people: People, client: Client, runtime: Runtime) -> None:
     push(runtime, client, in_review(runtime))
     blind, suggested = (people.call("GET", f"/api/projects/{project}") for project in projects(runtime))
     assert suggested["model_version"] == "labeler"
-    assert (blind["model_version"], blind["title"], blind["show_collab_predictions"]) == ("", "ws questions", False)
+    assert (blind["model_version"], blind["show_collab_predictions"]) == ("", False)
+    assert (blind["title"], suggested["title"]) == ("ws: answer without a suggestion", "ws: check the suggestion")
+    assert blind["description"].startswith("질문을 읽고 지문에서 정답을 찾아 표시하세요.")
+    assert "Check the suggested answer" in suggested["description"]
     assert "suggest" not in json.dumps(blind["label_config"]).lower()
 
 
-def test_questions_for_two_people_go_into_a_project_of_their_own(
-    people: People, client: Client, tmp_path: Path
-) -> None:
+def test_doubly_annotated_tasks_go_into_a_separate_project(people: People, client: Client, tmp_path: Path) -> None:
     with at(make_desk(tmp_path / "two", Shape(tasks=6, blind_every=2, double_every=3))) as runtime:
         done = push(runtime, client, in_review(runtime))
         found = [people.call("GET", f"/api/projects/{project}")["maximum_annotations"] for project in projects(runtime)]
         assert [(each.title, each.tasks) for each in done.projects] == [
-            ("two questions, 2 people each", 1),
-            ("two suggestions", 2),
-            ("two questions", 2),
-            ("two suggestions, 2 people each", 1),
+            ("two: answer without a suggestion (2 people)", 1),
+            ("two: check the suggestion", 2),
+            ("two: answer without a suggestion", 2),
+            ("two: check the suggestion (2 people)", 1),
         ]
         assert found == [2, 1, 1, 2]
 
 
-def test_a_plan_asks_no_server_and_stores_nothing(runtime: Runtime) -> None:
+def test_a_dry_run_makes_no_request_and_stores_nothing(runtime: Runtime) -> None:
     done = plan(runtime, in_review(runtime))
     assert (done.pushed, done.dry_run, [each.url for each in done.projects]) == (12, True, [None, None])
     with runtime.database.read() as session:
@@ -144,7 +143,7 @@ def test_tasks_that_did_not_arrive_are_sent_again_within_the_call(
     assert each_once(people, runtime)
 
 
-def test_after_three_lost_imports_the_fault_is_told_and_the_next_call_goes_on(
+def test_after_three_lost_imports_the_push_fails_and_the_next_one_continues(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     with pytest.raises(ServerDown):
@@ -155,7 +154,7 @@ def test_after_three_lost_imports_the_fault_is_told_and_the_next_call_goes_on(
 
 @pytest.mark.parametrize("method", ["import_tasks", "project", "make_project", "find_project", "find_by_push"])
 @pytest.mark.parametrize("fault", ["before", "after", "killed"])
-def test_a_fault_at_any_call_leaves_a_push_that_the_next_call_finishes(
+def test_a_push_that_fails_at_any_request_is_completed_by_the_next(
     method: str, fault: str, people: People, client: Client, runtime: Runtime
 ) -> None:
     faults: dict[str, Any] = {method: [None, fault, "before"]}
@@ -181,9 +180,7 @@ def test_a_project_whose_making_was_interrupted_is_found_again(
     assert people.call("GET", "/api/projects/?page_size=1000")["count"] == before + 2
 
 
-def test_a_pull_before_the_interrupted_push_is_finished_takes_its_tasks_in(
-    people: People, client: Client, runtime: Runtime
-) -> None:
+def test_a_pull_adopts_the_tasks_of_an_interrupted_push(people: People, client: Client, runtime: Runtime) -> None:
     with pytest.raises(KeyboardInterrupt):
         push(runtime, scripted(client, import_tasks=[None, "killed"]), in_review(runtime))
     suggested = projects(runtime)[1]
@@ -196,9 +193,7 @@ def test_a_pull_before_the_interrupted_push_is_finished_takes_its_tasks_in(
     assert Counter(keys(runtime).values()) == {"open": 11, "done": 1}
 
 
-def test_an_import_that_arrives_too_late_leaves_no_second_copies(
-    people: People, client: Client, runtime: Runtime
-) -> None:
+def test_an_import_that_arrives_late_leaves_no_duplicates(people: People, client: Client, runtime: Runtime) -> None:
     late: list[Any] = []
 
     class Late:
@@ -226,9 +221,7 @@ def test_an_import_that_arrives_too_late_leaves_no_second_copies(
 # --- what people do to a project -----------------------------------------------------------------
 
 
-def test_a_deleted_project_is_made_anew_with_what_is_still_open(
-    people: People, client: Client, runtime: Runtime
-) -> None:
+def test_a_deleted_project_is_made_again_with_its_open_tasks(people: People, client: Client, runtime: Runtime) -> None:
     push(runtime, client, in_review(runtime))
     blind = projects(runtime)[0]
     people.answer(people.tasks(blind)[0]["id"], says("no_answer"))
@@ -252,7 +245,7 @@ def test_a_project_whose_description_was_edited_is_still_ours(people: People, cl
     assert each_once(people, runtime)
 
 
-def test_an_edited_description_and_a_removed_push_do_not_make_a_project_a_stranger(
+def test_a_project_with_edited_description_and_deleted_tasks_is_still_ours(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     runtime = runtime.with_config(with_settings(runtime.config, studio={"batch_size": 2}))
@@ -264,9 +257,7 @@ def test_an_edited_description_and_a_removed_push_do_not_make_a_project_a_strang
     assert pull(runtime, client).gone == 2 * len(projects(runtime))
 
 
-def test_the_page_is_put_back_also_where_nothing_is_left_to_send(
-    people: People, client: Client, runtime: Runtime
-) -> None:
+def test_reset_page_works_without_tasks_to_send(people: People, client: Client, runtime: Runtime) -> None:
     push(runtime, client, in_review(runtime))
     blind = projects(runtime)[0]
     page = people.call("GET", f"/api/projects/{blind}")["label_config"]
@@ -275,14 +266,16 @@ def test_the_page_is_put_back_also_where_nothing_is_left_to_send(
     assert people.call("GET", f"/api/projects/{blind}")["label_config"] == page
 
 
-def test_a_task_with_more_passages_than_a_page_has_is_told_in_one_line(runtime: Runtime) -> None:
+def test_a_task_with_more_passages_than_a_page_shows_is_refused_in_one_line(runtime: Runtime) -> None:
     with runtime.database.write() as session:
         session.execute(text("UPDATE tasks SET passages = :ids"), {"ids": json.dumps([f"p{n}" for n in range(6)])})
-    with pytest.raises(NotReady, match=r"^a task shows 6 passages, a page has 5; answer them with: labeler review$"):
+    with pytest.raises(
+        NotReady, match=r"^a task shows 6 passages, a page in Label Studio 5; review it with: labeler review$"
+    ):
         plan(runtime, in_review(runtime))
 
 
-def test_a_page_changed_by_hand_is_told_and_put_back_only_on_demand(
+def test_a_page_changed_by_hand_stops_the_push_unless_it_is_reset(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, client, in_review(runtime))
@@ -300,8 +293,8 @@ def test_a_page_changed_by_hand_is_told_and_put_back_only_on_demand(
     assert each_once(people, runtime)
 
 
-def test_a_former_page_of_ours_is_replaced_without_asking(people: People, client: Client, runtime: Runtime) -> None:
-    from labeler.review.studio.labeling_config import page_sha256
+def test_an_older_page_of_ours_is_replaced_silently(people: People, client: Client, runtime: Runtime) -> None:
+    from labeler.review.studio.labeling_config import config_sha256
 
     push(runtime, client, in_review(runtime))
     blind = projects(runtime)[0]
@@ -310,14 +303,14 @@ def test_a_former_page_of_ours_is_replaced_without_asking(people: People, client
     people.call("PATCH", f"/api/projects/{blind}/", {"label_config": former})
     with runtime.database.write() as session:
         row = next(each for each in queries.projects(session) if each.remote_id == blind)
-        store.set_project_page(session, row.id, page_sha256=page_sha256(former))
+        store.set_project_page(session, row.id, page_sha256=config_sha256(former))
     people.delete_task(people.tasks(blind)[0]["id"])
     pull(runtime, client)
     assert push(runtime, client, in_review(runtime)).pushed == 1
     assert people.call("GET", f"/api/projects/{blind}")["label_config"] == page
 
 
-def test_the_same_server_under_another_address_is_known_again(
+def test_the_same_server_at_another_address_is_recognised(
     people: People, label_studio: TestServer, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, client, in_review(runtime))
@@ -329,7 +322,7 @@ def test_the_same_server_under_another_address_is_known_again(
     assert each_once(people, runtime)
 
 
-def test_another_server_is_told_from_that_on_which_the_tasks_stand(
+def test_another_server_than_that_of_the_open_tasks_is_refused(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, client, in_review(runtime))
@@ -341,9 +334,9 @@ def test_another_server_is_told_from_that_on_which_the_tasks_stand(
             session.execute(text("UPDATE studio_projects SET uid = 'of that server ' || id"))
     reviews = stored(runtime)
     for command in (lambda: pull(runtime, client), lambda: push(runtime, client, in_review(runtime))):
-        with pytest.raises(NotReady, match=r"stand on http://gone\.example, and .* labeler push --move"):
+        with pytest.raises(NotReady, match=r"open tasks are on http://gone\.example, and .* labeler push --move"):
             command()
-    assert give_up_others(runtime, client) == 12
+    assert abandon_other_servers(runtime, client) == 12
     assert push(runtime, client, in_review(runtime)).pushed == 11
     assert stored(runtime) == reviews
 
@@ -351,7 +344,7 @@ def test_another_server_is_told_from_that_on_which_the_tasks_stand(
 # --- what happens to the database ----------------------------------------------------------------
 
 
-def test_a_database_restored_from_before_the_push_knows_its_tasks_again(
+def test_a_database_restored_from_before_a_push_adopts_its_tasks(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, scripted(client, import_tasks=[None]), in_review(runtime))
@@ -363,7 +356,7 @@ def test_a_database_restored_from_before_the_push_knows_its_tasks_again(
     assert each_once(people, runtime)
 
 
-def test_tasks_given_up_while_their_push_was_interrupted_are_not_sent(
+def test_tasks_withdrawn_after_an_interrupted_push_are_not_sent(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     with pytest.raises(ServerDown):
@@ -374,7 +367,7 @@ def test_tasks_given_up_while_their_push_was_interrupted_are_not_sent(
     assert on_server(people, runtime) == []
 
 
-def test_withdrawn_tasks_that_nobody_touched_are_removed_by_the_next_pull(
+def test_untouched_withdrawn_tasks_are_deleted_by_the_next_pull(
     people: People, client: Client, runtime: Runtime
 ) -> None:
     push(runtime, client, in_review(runtime))
@@ -400,7 +393,7 @@ def named(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
 
 
-def test_the_command_tells_what_it_sent(named: None, runtime: Runtime) -> None:
+def test_the_push_command_reports_what_it_sent(named: None, runtime: Runtime) -> None:
     folder = runtime.workspace.folder
     planned, done = ok("push", "--dry-run", "-w", folder), ok("push", "-w", folder)
     assert (planned["pushed"], planned["dry_run"], done["pushed"], done["adopted"]) == (12, True, 12, 0)
@@ -408,7 +401,7 @@ def test_the_command_tells_what_it_sent(named: None, runtime: Runtime) -> None:
     assert run("push", "-w", folder).out == "nothing to send: Label Studio has every open task\n"
 
 
-def test_a_wrong_key_is_told_in_one_line_that_does_not_hold_it(
+def test_a_wrong_key_is_reported_in_one_line_without_the_key(
     named: None, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = "f" * 40
@@ -418,7 +411,7 @@ def test_a_wrong_key_is_told_in_one_line_that_does_not_hold_it(
     assert wrong not in fault
 
 
-def test_a_server_that_is_down_is_told_in_one_line(
+def test_a_server_that_is_down_is_reported_in_one_line(
     named: None, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")

@@ -20,8 +20,8 @@ from labeler.core import files
 from labeler.core.errors import ConfigError, LabelerError, NotReady, StudioError
 from labeler.core.workspace import open_workspace
 from labeler.maintenance import doctor
-from labeler.review.studio.client import Client
-from labeler.review.studio.connection import Connection, find_connection, normal_url
+from labeler.review.studio.api.client import Client
+from labeler.review.studio.api.connection import Connection, find_connection, normal_url
 from labeler.review.studio.server import installer, local, processes
 from tests import services, studio
 from tests.commands import new_workspace, ok, run
@@ -71,7 +71,7 @@ def listener() -> socket.socket:
 # --- start, stop, status --------------------------------------------------------------------------
 
 
-def test_a_server_that_runs_is_left_running_by_start(own: Path) -> None:
+def test_start_leaves_a_running_server_alone(own: Path) -> None:
     first = ok("studio", "start", "-w", own)
     again = ok("studio", "start", "-w", own)
     assert again["already"] is True
@@ -81,7 +81,7 @@ def test_a_server_that_runs_is_left_running_by_start(own: Path) -> None:
     assert "already runs" in run("studio", "start", "-w", own).out
 
 
-def test_a_person_is_told_how_to_log_in_and_never_the_password_or_the_key(own: Path) -> None:
+def test_start_names_the_login_and_never_the_password_or_the_key(own: Path) -> None:
     for command in ("start", "status"):
         for form in ((), ("--json",)):
             ran = run("studio", command, "-w", own, *form)
@@ -91,7 +91,7 @@ def test_a_person_is_told_how_to_log_in_and_never_the_password_or_the_key(own: P
             assert not any(secret in ran.out + ran.err for secret in secrets_of(own))
 
 
-def test_key_password_and_data_are_for_the_user_alone(own: Path) -> None:
+def test_key_password_and_data_are_readable_by_the_user_alone(own: Path) -> None:
     ok("studio", "start", "-w", own)
     folder = own / local.FOLDER
     assert [mode(folder / name) for name in ("key", "password")] == [0o600, 0o600]
@@ -99,7 +99,7 @@ def test_key_password_and_data_are_for_the_user_alone(own: Path) -> None:
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
-def test_status_tells_of_a_server_that_runs(own: Path) -> None:
+def test_status_reports_a_running_server(own: Path) -> None:
     started = ok("studio", "start", "-w", own)
     told = ok("studio", "status", "-w", own)
     assert (told["url"], told["pid"], told["version"]) == (started["url"], started["pid"], "1.23.2")
@@ -107,10 +107,12 @@ def test_status_tells_of_a_server_that_runs(own: Path) -> None:
     assert told["key_from"] == str(own / local.FOLDER / "key")
 
 
-def test_a_stopped_server_starts_again_at_its_port_alone_and_with_its_data(own: Path) -> None:
+def test_a_stopped_server_starts_again_at_its_port_with_its_data(own: Path) -> None:
     started = ok("studio", "start", "-w", own)
     client = Client(find_connection(open_workspace(own), {}))
-    kept = client.make_project("kept", "kept-uid", "<View></View>", instruction="", reviewers=1, blind=False)
+    kept = client.make_project(
+        "kept", "kept-uid", "<View></View>", summary="", instruction="", reviewers=1, blind=False
+    )
     assert ok("studio", "stop", "-w", own) == {"stopped": True, "pid": started["pid"]}
     assert ok("studio", "stop", "-w", own) == {"stopped": False, "pid": None}
     told = ok("studio", "status", "-w", own)
@@ -135,7 +137,7 @@ def test_a_killed_server_is_started_again_by_the_same_command(own: Path) -> None
     assert (again["url"], again["already"]) == (started["url"], False)
 
 
-def test_a_start_that_was_killed_before_it_wrote_anything_down_is_mended(own: Path) -> None:
+def test_a_start_that_was_killed_before_it_saved_its_state_is_repaired(own: Path) -> None:
     before = ok("studio", "start", "-w", own)
     (own / local.FOLDER / "server.json").unlink()
     after = ok("studio", "start", "-w", own)
@@ -154,7 +156,7 @@ def test_a_renamed_workspace_keeps_its_server(own: Path) -> None:
         moved.rename(own)
 
 
-def test_a_copied_workspace_does_not_take_the_server_of_its_model_for_its_own(own: Path, tmp_path: Path) -> None:
+def test_a_copied_workspace_does_not_use_the_server_of_the_original(own: Path, tmp_path: Path) -> None:
     ok("studio", "start", "-w", own)
     copy = shutil.copytree(own, tmp_path / "copy")
     assert ok("studio", "status", "-w", copy)["running"] is False
@@ -164,7 +166,7 @@ def test_a_copied_workspace_does_not_take_the_server_of_its_model_for_its_own(ow
     assert "--port" in told
 
 
-def test_a_server_that_moves_takes_its_projects_in_the_database_along(own: Path) -> None:
+def test_moving_a_server_updates_its_projects_in_the_database(own: Path) -> None:
     before = ok("studio", "start", "-w", own)["url"]
     database = open_workspace(own).database()
     with database.write() as session:
@@ -181,14 +183,14 @@ def test_a_server_that_moves_takes_its_projects_in_the_database_along(own: Path)
     assert ok("studio", "start", "-w", own)["url"] == after["url"]
 
 
-def test_doctor_tells_of_the_server(own: Path) -> None:
+def test_doctor_reports_the_server(own: Path) -> None:
     ok("studio", "start", "-w", own)
     (check,) = [each for each in doctor._workspace(own) if each.name == "Label Studio"]
     assert check.ok
     assert "1.23.2 at http://127.0.0.1:" in check.detail
 
 
-def test_doctor_tells_how_to_have_one(tmp_path: Path) -> None:
+def test_doctor_says_how_to_get_a_server(tmp_path: Path) -> None:
     (check,) = [each for each in doctor._workspace(new_workspace(tmp_path / "ws")) if each.name == "Label Studio"]
     assert (check.ok, check.needed) == (False, False)
     assert "labeler studio start" in check.detail
@@ -223,7 +225,7 @@ while True:
 """
 
 
-def test_a_port_taken_at_the_last_moment_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_taken_at_the_last_moment_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Label Studio itself then takes the next one without a word: its address would not be the one that we know."""
     workspace = pretend(tmp_path, monkeypatch, PICKS_ANOTHER)
     with listener() as held:
@@ -240,7 +242,7 @@ def test_a_port_taken_at_the_last_moment_is_passed_over(tmp_path: Path, monkeypa
         assert local.stop(workspace) == started.pid
 
 
-def test_a_server_that_ends_at_once_is_told_with_the_last_it_said(
+def test_a_server_that_ends_at_once_is_reported_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = pretend(tmp_path, monkeypatch, "print('first'); sys.exit('the disk is full')")
@@ -249,9 +251,7 @@ def test_a_server_that_ends_at_once_is_told_with_the_last_it_said(
     assert local.stop(workspace) is None
 
 
-def test_a_server_that_does_not_come_up_is_stopped_after_a_while(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_never_becomes_healthy_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = pretend(tmp_path, monkeypatch, "print('thinking', flush=True); time.sleep(60)")
     with pytest.raises(StudioError, match=r"not up after 0\.7 s; .*thinking"):
         local.start(workspace, patience=0.7)
@@ -266,7 +266,7 @@ def test_a_server_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytes
     assert local.stop(workspace) is None
 
 
-def test_another_program_with_the_noted_process_id_is_left_alone(
+def test_another_program_with_the_saved_process_id_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = new_workspace(tmp_path / "ws")
@@ -276,7 +276,7 @@ def test_another_program_with_the_noted_process_id_is_left_alone(
     assert local.stop(workspace) is None
 
 
-def test_a_lost_key_is_not_made_anew_for_users_who_have_the_old_one(tmp_path: Path) -> None:
+def test_a_lost_key_is_not_replaced_while_users_have_the_old_one(tmp_path: Path) -> None:
     folder = new_workspace(tmp_path / "ws") / local.FOLDER
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "label_studio.sqlite3").touch()
@@ -284,23 +284,23 @@ def test_a_lost_key_is_not_made_anew_for_users_who_have_the_old_one(tmp_path: Pa
         local.start(tmp_path / "ws")
 
 
-def test_a_second_start_at_the_same_time_is_kept_out(tmp_path: Path) -> None:
+def test_a_second_start_at_the_same_time_is_refused(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     (workspace / local.FOLDER).mkdir()
-    with files.folder_lock(workspace / local.FOLDER, RuntimeError):
+    with files.alone(workspace / local.FOLDER, RuntimeError):
         told = run("studio", "start", "-w", workspace).fault
         assert "another process starts or stops" in told
         assert "another process starts or stops" in run("studio", "stop", "-w", workspace).fault
 
 
-def test_a_damaged_note_says_how_to_mend_it(tmp_path: Path) -> None:
+def test_a_damaged_state_file_is_reported_with_its_repair(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     (workspace / local.FOLDER).mkdir()
     (workspace / local.FOLDER / "server.json").write_text("{")
     assert '{"port": 8080, "moved_from": []}' in run("studio", "start", "-w", workspace).fault
 
 
-def test_nothing_of_another_label_studio_or_python_reaches_ours(
+def test_variables_of_another_label_studio_or_python_do_not_reach_ours(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     own = local.OwnServer(tmp_path, 8080)
@@ -353,7 +353,7 @@ def test_label_studio_is_installed_once_in_one_version(fake_install: Installer, 
     assert fake_install.commands[1][-1] == "label-studio==1.23.2"
 
 
-def test_an_interrupted_installation_is_begun_anew(fake_install: Installer) -> None:
+def test_an_interrupted_installation_starts_again(fake_install: Installer) -> None:
     fake_install.fails = True
     with pytest.raises(KeyboardInterrupt):
         installer.installed()
@@ -363,7 +363,7 @@ def test_an_interrupted_installation_is_begun_anew(fake_install: Installer) -> N
     assert [command[2] for command in fake_install.commands] == ["venv", "pip"] * 2
 
 
-def test_an_installation_whose_python_was_removed_is_made_anew(fake_install: Installer) -> None:
+def test_an_installation_whose_python_was_removed_is_repeated(fake_install: Installer) -> None:
     installer.installed()
     (installer.folder() / "bin" / "python").unlink()
     assert installer.found() is None
@@ -371,14 +371,14 @@ def test_an_installation_whose_python_was_removed_is_made_anew(fake_install: Ins
     assert len(fake_install.commands) == 4
 
 
-def test_what_the_installer_says_last_is_told(tmp_path: Path) -> None:
+def test_a_failed_installation_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     code = "print('many lines'); print('no matching distribution'); raise SystemExit(1)"
     with pytest.raises(StudioError, match=r"no matching distribution.*label-studio.*\.log") as caught:
         installer._run(tmp_path / "label-studio-1.23.2", sys.executable, "-c", code)
     assert "\n" not in str(caught.value)
 
 
-def test_everything_that_label_studio_needs_is_pinned() -> None:
+def test_all_dependencies_of_label_studio_are_pinned() -> None:
     pins = (Path(installer.__file__).parent / "label-studio.txt").read_text(encoding="utf-8").splitlines()
     assert all(line.startswith("#") or line.count("==") == 1 for line in pins)
     assert len(pins) > 100
@@ -389,7 +389,7 @@ def test_everything_that_label_studio_needs_is_pinned() -> None:
 URL, KEY = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
 
 
-def test_the_environment_names_a_server(tmp_path: Path) -> None:
+def test_the_environment_decides_which_server_is_used(tmp_path: Path) -> None:
     workspace = open_workspace(new_workspace(tmp_path / "ws"))
     found = find_connection(workspace, {URL: " https://Studio.test:443/team/ ", KEY: " abc\n"})
     assert found == Connection("https://studio.test/team", "abc", where=f"the variable {KEY}")
@@ -398,19 +398,21 @@ def test_the_environment_names_a_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "environ", [{URL: "http://studio.test"}, {KEY: "5ec7e7"}, {URL: "http://studio.test", KEY: " "}]
 )
-def test_half_of_a_server_in_the_environment_is_an_error(tmp_path: Path, environ: Mapping[str, str]) -> None:
+def test_an_address_without_a_key_or_a_key_without_an_address_is_an_error(
+    tmp_path: Path, environ: Mapping[str, str]
+) -> None:
     workspace = open_workspace(new_workspace(tmp_path / "ws"))
     with pytest.raises(ConfigError, match=r"is set and .* is not") as caught:
         find_connection(workspace, environ)
     assert "5ec7e7" not in str(caught.value)
 
 
-def test_without_any_server_both_ways_to_have_one_are_named(tmp_path: Path) -> None:
+def test_without_a_server_both_ways_to_get_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match=f"labeler studio start.*{URL} and {KEY}"):
         find_connection(open_workspace(new_workspace(tmp_path / "ws")), {})
 
 
-def test_the_own_server_is_used_with_its_key_where_the_environment_names_none(tmp_path: Path) -> None:
+def test_the_workspaces_server_is_used_where_the_environment_names_none(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     folder = workspace / local.FOLDER
     folder.mkdir()
@@ -434,7 +436,7 @@ def test_the_own_server_is_used_with_its_key_where_the_environment_names_none(tm
         ("http://[::1]:8080/", "http://[::1]:8080"),
     ],
 )
-def test_one_server_has_one_address(written: str, meant: str) -> None:
+def test_equal_addresses_are_normalised_to_one(written: str, meant: str) -> None:
     assert normal_url(written) == meant
     assert normal_url(meant) == meant
 
@@ -453,26 +455,26 @@ def test_one_server_has_one_address(written: str, meant: str) -> None:
         "//h",
     ],
 )
-def test_what_is_no_address_of_a_server_is_refused(written: str) -> None:
+def test_an_invalid_address_is_refused(written: str) -> None:
     with pytest.raises(ConfigError, match=URL):
         normal_url(written)
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="leave user name and password out") as caught:
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="leave out user name and password") as caught:
         normal_url("http://me:5ec7e7@studio.test")
     assert "5ec7e7" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb", "a\x00b"])
-def test_what_cannot_be_a_key_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
     workspace = open_workspace(new_workspace(tmp_path / "ws"))
     with pytest.raises(ConfigError, match=KEY) as caught:
         find_connection(workspace, {URL: "http://h", KEY: key})
     assert key not in str(caught.value)
 
 
-def test_status_of_a_server_of_somebody_else_tells_no_login(
+def test_status_of_another_server_shows_no_login(
     tmp_path: Path, label_studio: studio.TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = new_workspace(tmp_path / "ws")
@@ -487,7 +489,7 @@ def test_status_of_a_server_of_somebody_else_tells_no_login(
     assert "f" * 40 not in ran.out
 
 
-def test_status_where_there_is_no_server_says_how_to_have_one(tmp_path: Path) -> None:
+def test_status_without_a_server_says_how_to_get_one(tmp_path: Path) -> None:
     told = ok("studio", "status", "-w", new_workspace(tmp_path / "ws"))
     assert (told["url"], told["reachable"]) == (None, False)
     assert "labeler studio start" in told["problem"]
@@ -496,7 +498,7 @@ def test_status_where_there_is_no_server_says_how_to_have_one(tmp_path: Path) ->
 # --- what tests need ------------------------------------------------------------------------------
 
 
-def test_a_missing_service_skips_and_fails_where_it_must_not_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_service_skips_a_test_or_fails_it_where_required(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = services.Service("Chromium", lambda: None, lambda: None)
     monkeypatch.setitem(services.SERVICES, "Chromium", absent)
     monkeypatch.delenv("CI", raising=False)
@@ -510,7 +512,7 @@ def test_a_missing_service_skips_and_fails_where_it_must_not_be_missing(monkeypa
 @pytest.mark.parametrize(
     "error", [OSError("no root"), LabelerError("no network"), subprocess.CalledProcessError(1, "x")]
 )
-def test_what_cannot_be_installed_is_told_in_one_line(
+def test_a_failed_installation_is_reported_in_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from db import queries, store
 from db.rows import NewReview, ReviewRow
 from labeler.review.studio import export_parser
-from labeler.review.studio.export_parser import parse_people
-from labeler.review.studio.files import PUSH_ID, Taken, import_reviews, write_tasks
+from labeler.review.studio.export_parser import parse_reviewer_names
+from labeler.review.studio.files import PUSH_ID, ImportedReviews, import_reviews, write_tasks
 from labeler.review.studio.labeling_config import VERDICT
 from tests.commands import new_workspace, ok, run
 from tests.reviewing import TASKS, TEXTS, round_in_review
@@ -127,15 +127,15 @@ def entry(task: dict[str, Any], *annotations: Any) -> dict[str, Any]:
     }
 
 
-def taken(ws: Path, *exports: Any, people: Sequence[str] = ()) -> Taken:
-    """What exports brought, each a file of its own."""
-    names = []
+def import_exports(ws: Path, *exports: Any, names: Sequence[str] = ()) -> ImportedReviews:
+    """The result of importing exports, each as one file."""
+    files = []
     for number, content in enumerate(exports):
         file = ws.parent / f"export-{number}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
-        names.append(str(file))
+        files.append(str(file))
     with at(ws) as runtime:
-        return import_reviews(runtime, names, parse_people(people))
+        return import_reviews(runtime, files, parse_reviewer_names(names))
 
 
 def reviews(ws: Path, *, superseded: bool = False) -> list[ReviewRow]:
@@ -153,7 +153,7 @@ def said(ws: Path) -> list[tuple[str, str, str | None]]:
 # --- out -----------------------------------------------------------------------------------------
 
 
-def test_each_form_of_the_page_is_written_with_its_page_and_guidelines(ws: Path, tmp_path: Path) -> None:
+def test_each_kind_of_project_is_written_with_its_page_and_guidelines(ws: Path, tmp_path: Path) -> None:
     written = ok("export", "--format", "label-studio", "-o", tmp_path / "out", "-w", ws)
     assert written["files"] == {"suggested.json": 1, "suggested-two-people.json": 1, "blind.json": 2}
     assert (written["tasks"], written["labels"], written["path"]) == (4, 0, str(tmp_path / "out"))
@@ -163,14 +163,14 @@ def test_each_form_of_the_page_is_written_with_its_page_and_guidelines(ws: Path,
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == sorted(names)
 
 
-def test_only_the_forms_that_have_open_tasks_are_written(tmp_path: Path) -> None:
+def test_only_projects_with_open_tasks_are_written(tmp_path: Path) -> None:
     round_in_review(tmp_path / "ws", tasks=tuple(each for each in TASKS if each[2]))
     assert list(ok("export", "--format", "label-studio", "-o", tmp_path / "out", "-w", tmp_path / "ws")["files"]) == [
         "blind.json"
     ]
 
 
-def test_a_blind_file_says_nothing_of_suggestions_kinds_or_scores(ws: Path, tmp_path: Path) -> None:
+def test_blind_files_do_not_mention_suggestions_kinds_or_scores(ws: Path, tmp_path: Path) -> None:
     with at(ws) as runtime:
         write_tasks(runtime, tmp_path / "out")
     for kind in ("json", "xml", "html"):
@@ -191,7 +191,7 @@ def test_the_same_tasks_are_written_as_the_same_bytes(ws: Path, tmp_path: Path) 
     }
 
 
-def test_there_must_be_something_to_write_and_a_place_for_it(ws: Path, tmp_path: Path) -> None:
+def test_an_export_needs_open_tasks_and_a_new_folder(ws: Path, tmp_path: Path) -> None:
     export = ("export", "--format", "label-studio", "-o")
     assert "labeler round --reviewer people" in run(*export, tmp_path / "x", "-w", new_workspace(tmp_path / "n")).fault
     assert "exists already" in run(*export, ws, "-w", ws).fault
@@ -202,10 +202,12 @@ def test_there_must_be_something_to_write_and_a_place_for_it(ws: Path, tmp_path:
     assert not (tmp_path / "x").exists()
 
 
-def test_more_passages_than_a_page_has_are_refused(ws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labeler.review.studio.files.MAX_PLACES", 2)
+def test_a_task_with_too_many_passages_is_not_exported(
+    ws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeler.review.studio.files.MAX_PASSAGES", 2)
     assert (
-        "3 passages, a page has 2; answer them with: labeler review"
+        "a task shows 3 passages, a page 2; review it with: labeler review"
         in run("export", "--format", "label-studio", "-o", tmp_path / "x", "-w", ws).fault
     )
 
@@ -213,9 +215,9 @@ def test_more_passages_than_a_page_has_are_refused(ws: Path, tmp_path: Path, mon
 # --- in ------------------------------------------------------------------------------------------
 
 
-def test_annotations_come_back_with_offsets_into_the_stored_passages(ws: Path, tasks: dict[str, Any]) -> None:
+def test_imported_annotations_have_offsets_into_the_stored_passages(ws: Path, tasks: dict[str, Any]) -> None:
     accepted = [{**each, "origin": "prediction"} for each in tasks["q1"]["predictions"][0]["result"]]
-    got = taken(
+    got = import_exports(
         ws,
         [
             entry(tasks["q1"], annotation(1, accepted)),
@@ -242,18 +244,18 @@ def test_the_same_file_again_changes_nothing(ws: Path, tasks: dict[str, Any]) ->
         entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor")),
         entry(tasks["q4"], annotation(2, [], was_cancelled=True)),
     ]
-    taken(ws, export)
+    import_exports(ws, export)
     before = reviews(ws, superseded=True)
-    again = taken(ws, export, export)
+    again = import_exports(ws, export, export)
     assert (again.reviews, again.skipped, again.edited, again.duplicates) == (0, 0, 0, 4)
     assert reviews(ws, superseded=True) == before
 
 
-def test_a_later_edit_takes_the_place_whatever_the_order_of_the_files(ws: Path, tasks: dict[str, Any]) -> None:
+def test_the_latest_edit_counts_whatever_the_order_of_the_files(ws: Path, tasks: dict[str, Any]) -> None:
     old = [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]
     new = [entry(tasks["q3"], answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY))]
-    assert (taken(ws, old).edited, taken(ws, new).edited) == (0, 1)
-    back = taken(ws, old, new, old)
+    assert (import_exports(ws, old).edited, import_exports(ws, new).edited) == (0, 1)
+    back = import_exports(ws, old, new, old)
     assert (back.reviews, back.older, back.duplicates) == (0, 2, 1)
     assert said(ws) == [("q3", "user 1", "Ilvane")]
     assert len(reviews(ws, superseded=True)) == 2
@@ -261,56 +263,58 @@ def test_a_later_edit_takes_the_place_whatever_the_order_of_the_files(ws: Path, 
 
 def test_of_two_annotations_by_one_person_the_newest_counts(ws: Path, tasks: dict[str, Any]) -> None:
     newer, older = answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY), answer(2, tasks["q3"], "Dunmor")
-    taken(ws, [entry(tasks["q3"], newer, older), entry(tasks["q3"], older)])  # the task was imported there twice
+    import_exports(
+        ws, [entry(tasks["q3"], newer, older), entry(tasks["q3"], older)]
+    )  # the task was imported there twice
     assert said(ws) == [("q3", "user 1", "Ilvane")]
 
 
-def test_an_annotation_that_is_missing_later_keeps_its_review(ws: Path, tasks: dict[str, Any]) -> None:
-    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
-    assert taken(ws, [entry(tasks["q3"])]).reviews == 0
+def test_a_review_stays_when_a_later_file_lacks_it(ws: Path, tasks: dict[str, Any]) -> None:
+    import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
+    assert import_exports(ws, [entry(tasks["q3"])]).reviews == 0
     assert said(ws) == [("q3", "user 1", "Dunmor")]
 
 
-def test_an_edit_that_cannot_be_read_takes_the_review_away_until_it_is_mended(ws: Path, tasks: dict[str, Any]) -> None:
-    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
+def test_an_unreadable_edit_removes_the_review_until_it_is_corrected(ws: Path, tasks: dict[str, Any]) -> None:
+    import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
     broken = [entry(tasks["q3"], annotation(1, [verdict("answerable")], updated_at=TUESDAY))]
     for _ in range(2):  # the same problem is told again, and nothing else happens
-        (rejected,) = taken(ws, broken).rejected
+        (rejected,) = import_exports(ws, broken).rejected
         assert rejected.where.endswith("entry 1 (question q3), annotation 1")
         assert rejected.why == "answerable without an answer marked"
         assert said(ws) == []
     mended = answer(1, tasks["q3"], "Ilvane", updated_at="2026-11-25T00:00:00Z")
-    taken(ws, [entry(tasks["q3"], mended)])
+    import_exports(ws, [entry(tasks["q3"], mended)])
     assert said(ws) == [("q3", "user 1", "Ilvane")]
 
 
-def test_a_person_is_one_by_number_and_by_name(ws: Path, tasks: dict[str, Any]) -> None:
+def test_a_reviewer_known_by_number_and_by_name_is_one_person(ws: Path, tasks: dict[str, Any]) -> None:
     by_number = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"))]  # asks two people
     by_name = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane", completed_by=by("kim@example.org")))]
-    assert taken(ws, by_number).notes == (
-        "people known by a number: user 1; name them by: --reviewer-name NUMBER=NAME",
+    assert import_exports(ws, by_number).notes == (
+        "reviewers known only by a number: user 1; name them with: --reviewer-name NUMBER=NAME",
     )
-    assert taken(ws, by_name).edited == 1
+    assert import_exports(ws, by_name).edited == 1
     assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
-    assert taken(ws, by_number, by_name, by_number).reviews == 0
+    assert import_exports(ws, by_number, by_name, by_number).reviews == 0
     assert said(ws) == [("q2", "kim@example.org", "Ilvane")]
 
 
-def test_an_older_file_with_a_name_does_not_bring_an_edit_back(ws: Path, tasks: dict[str, Any]) -> None:
-    taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY))])
+def test_an_older_file_does_not_replace_a_newer_edit(ws: Path, tasks: dict[str, Any]) -> None:
+    import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Ilvane", updated_at=TUESDAY))])
     named = answer(1, tasks["q3"], "Dunmor", completed_by=by("kim@example.org"))
-    assert taken(ws, [entry(tasks["q3"], named)]).older == 1
+    assert import_exports(ws, [entry(tasks["q3"], named)]).older == 1
     assert said(ws) == [("q3", "user 1", "Ilvane")]
 
 
-def test_people_known_by_numbers_can_be_named(ws: Path, tasks: dict[str, Any]) -> None:
+def test_reviewers_known_by_numbers_can_be_named(ws: Path, tasks: dict[str, Any]) -> None:
     export = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"), answer(2, tasks["q2"], "Ilvane", completed_by=2))]
-    got = taken(ws, export, people=["1=kim", "2=lee"])
+    got = import_exports(ws, export, names=["1=kim", "2=lee"])
     assert (got.reviews, got.notes) == (2, ())
     assert said(ws) == [("q2", "kim", "Ilvane"), ("q2", "lee", "Ilvane")]
 
 
-def test_one_name_is_for_a_file_of_one_person(ws: Path, tasks: dict[str, Any]) -> None:
+def test_one_name_is_accepted_only_for_a_file_of_one_reviewer(ws: Path, tasks: dict[str, Any]) -> None:
     one = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", completed_by=7))])
     ok("import", one, "--as", "reviews", "--reviewer-name", "kim", "-w", ws)
     assert said(ws) == [("q3", "kim", "Dunmor")]
@@ -318,23 +322,23 @@ def test_one_name_is_for_a_file_of_one_person(ws: Path, tasks: dict[str, Any]) -
         ws, [entry(tasks["q2"], answer(2, tasks["q2"], "Ilvane"), answer(3, tasks["q2"], "1840", completed_by=2))]
     )
     fault = run("import", two, "--as", "reviews", "--reviewer-name", "kim", "-w", ws).fault
-    assert "holds annotations of several people (1, 2)" in fault
+    assert "has annotations of several reviewers (1, 2)" in fault
 
 
-def test_two_people_who_disagree_make_a_third_task(ws: Path, tasks: dict[str, Any]) -> None:
+def test_a_disagreement_in_a_file_makes_an_adjudication_task(ws: Path, tasks: dict[str, Any]) -> None:
     export = [entry(tasks["q2"], answer(1, tasks["q2"], "Ilvane"), answer(2, tasks["q2"], "1840", completed_by=2))]
-    taken(ws, export)
+    import_exports(ws, export)
     with at(ws) as runtime, runtime.database.read() as session:
         asked = [(task.kind, task.state) for task in queries.tasks(session) if task.question_id == "q2"]
     assert asked == [("suspect", "conflict"), ("adjudication", "open")]
 
 
-def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, Any]) -> None:
+def test_a_file_does_not_change_a_review_from_a_server(ws: Path, tasks: dict[str, Any]) -> None:
     with at(ws) as runtime, runtime.database.write() as session:
         task = next(each for each in queries.tasks(session) if each.question_id == "q3")
         store.record_review(session, NewReview(task.id, "kim@example.org", "no_answer", source="studio"))
     named = answer(1, tasks["q3"], "Dunmor", completed_by=by("kim@example.org"))
-    (rejected,) = taken(ws, [entry(tasks["q3"], named)]).rejected
+    (rejected,) = import_exports(ws, [entry(tasks["q3"], named)]).rejected
     assert "labeler pull" in rejected.why
     assert said(ws) == [("q3", "kim@example.org", "no_answer")]
 
@@ -342,18 +346,18 @@ def test_what_a_server_gave_is_not_touched_by_a_file(ws: Path, tasks: dict[str, 
 def test_a_late_review_of_a_withdrawn_task_counts(ws: Path, tasks: dict[str, Any]) -> None:
     with at(ws) as runtime, runtime.database.write() as session:
         store.withdraw_tasks(session, 0)
-    assert taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]).reviews == 1
+    assert import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))]).reviews == 1
 
 
-def test_tasks_of_others_are_listed_beside_ours(ws: Path, tasks: dict[str, Any]) -> None:
+def test_foreign_tasks_are_rejected_and_ours_imported(ws: Path, tasks: dict[str, Any]) -> None:
     other = {**tasks["q3"], "data": {**tasks["q3"]["data"], "task": "someone-elses"}}
-    got = taken(
+    got = import_exports(
         ws, [entry(other, answer(1, tasks["q3"], "Dunmor")), entry(tasks["q3"], answer(2, tasks["q3"], "Dunmor")), 7]
     )
     assert got.reviews == 1
     assert [(row.where.rpartition(": ")[2], row.why) for row in got.rejected] == [
-        ("entry 1", "is no task of this workspace"),
-        ("entry 3", "is no task of this workspace"),
+        ("entry 1", "not a task of this workspace"),
+        ("entry 3", "not a task of this workspace"),
     ]
 
 
@@ -362,19 +366,19 @@ def test_tasks_of_others_are_listed_beside_ours(ws: Path, tasks: dict[str, Any])
     [
         ({"id": "1"}, "an annotation without an id"),
         ({"id": 1 << 63}, "an annotation without an id"),
-        ({"updated_at": None}, "no moment with a time zone"),
-        ({"updated_at": "2026-11-23T17:08:45"}, "no moment with a time zone"),
-        ({"completed_by": [1]}, "completed_by is no person"),
+        ({"updated_at": None}, "not a time with a time zone"),
+        ({"updated_at": "2026-11-23T17:08:45"}, "not a time with a time zone"),
+        ({"completed_by": [1]}, "completed_by is not a user"),
         ({"result": "x"}, "list of regions"),
         ({"result": [7]}, "list of regions"),
         ({"result": [verdict("maybe")]}, "unknown verdict"),
     ],
 )
-def test_what_is_no_annotation_is_rejected_with_its_place(
+def test_an_invalid_annotation_is_rejected_with_its_position(
     ws: Path, tasks: dict[str, Any], changes: dict[str, Any], why: str
 ) -> None:
     bad = answer(1, tasks["q3"], "Dunmor") | changes
-    got = taken(ws, [entry(tasks["q3"], bad, None), entry(tasks["q4"], answer(2, tasks["q4"], "Ilvane"))])
+    got = import_exports(ws, [entry(tasks["q3"], bad, None), entry(tasks["q4"], answer(2, tasks["q4"], "Ilvane"))])
     assert got.reviews == 1
     assert [row.where.count("entry 1 (question q3)") for row in got.rejected] == [1, 1]
     assert any(why in row.why for row in got.rejected)
@@ -399,9 +403,7 @@ def one_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 
 @given(data=st.data())
-def test_no_damage_to_an_annotation_is_more_than_a_rejection(
-    one_task: tuple[Path, dict[str, Any]], data: st.DataObject
-) -> None:
+def test_a_damaged_annotation_is_at_worst_rejected(one_task: tuple[Path, dict[str, Any]], data: st.DataObject) -> None:
     ws, task = one_task
     whole = annotation(1, [mark(task, "Dunmor"), verdict("answerable")])
     damaged: Any = whole
@@ -415,13 +417,13 @@ def test_no_damage_to_an_annotation_is_more_than_a_rejection(
     for key in path[:-1]:
         damaged = damaged[key]
     damaged[path[-1]] = data.draw(JUNK)
-    got = taken(ws, [entry(task, whole)])
+    got = import_exports(ws, [entry(task, whole)])
     assert got.reviews + got.duplicates + got.older + len(got.rejected) == 1
 
 
 @pytest.mark.parametrize("lead_time", [10**400, -1, "12", float("inf"), None, [3]])
-def test_a_time_that_is_none_is_left_out(ws: Path, tasks: dict[str, Any], lead_time: Any) -> None:
-    assert taken(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", lead_time=lead_time))]).reviews == 1
+def test_an_invalid_time_is_left_out(ws: Path, tasks: dict[str, Any], lead_time: Any) -> None:
+    assert import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor", lead_time=lead_time))]).reviews == 1
     assert [review.seconds for review in reviews(ws)] == [None]
 
 
@@ -438,31 +440,31 @@ def tmp_file(ws: Path, content: Any) -> Path:
             [{"id": 1, "question": "?", "annotator": 1, "annotation_id": 1, "verdict": "answerable"}],
             "a JSON-MIN export",
         ),
-        ("id,question,verdict\n1,Who?,answerable\n", "no JSON list of tasks; export from Label Studio as JSON"),
-        ({"tasks": []}, "no JSON list of tasks"),
-        ({"version": "1.1", "data": []}, "say what they are: --as gold, pool, dev or test"),
-        ([{"data": {"question": "?"}}], "holds no annotations"),
-        ([], "holds no annotations"),
-        ([7, None], "holds no annotations"),
-        ([{"annotations": [], "data": {"task": "x"}}], "none of its 1 tasks is of this workspace"),
-        ("[" * 100_000, "no JSON list of tasks"),
-        ("[" + "9" * 5000 + "]", "no JSON list of tasks"),
-        ("\x00\x01", "no JSON list of tasks"),
+        ("id,question,verdict\n1,Who?,answerable\n", "not a JSON list of tasks; export from Label Studio as JSON"),
+        ({"tasks": []}, "not a JSON list of tasks"),
+        ({"version": "1.1", "data": []}, "import it with --as gold, pool, dev or test"),
+        ([{"data": {"question": "?"}}], "contains no annotations"),
+        ([], "contains no annotations"),
+        ([7, None], "contains no annotations"),
+        ([{"annotations": [], "data": {"task": "x"}}], "none of its 1 tasks belongs to this workspace"),
+        ("[" * 100_000, "not a JSON list of tasks"),
+        ("[" + "9" * 5000 + "]", "not a JSON list of tasks"),
+        ("\x00\x01", "not a JSON list of tasks"),
         ("", "the file is empty"),
     ],
 )
-def test_a_wrong_file_is_one_clear_line(ws: Path, content: Any, fault: str) -> None:
+def test_a_wrong_file_is_reported_in_one_line(ws: Path, content: Any, fault: str) -> None:
     assert fault in run("import", tmp_file(ws, content), "--as", "reviews", "-w", ws).fault
     assert reviews(ws) == []
 
 
 def test_a_gigantic_file_is_not_read(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_file(ws, "[]")
-    os.truncate(file, export_parser.LARGEST + 1)
-    assert "is larger than 1 GiB; export fewer tasks a file" in run("import", file, "--as", "reviews", "-w", ws).fault
+    os.truncate(file, export_parser.MAX_BYTES + 1)
+    assert "larger than 1 GiB; export fewer tasks per file" in run("import", file, "--as", "reviews", "-w", ws).fault
 
 
-def test_a_missing_file_and_a_folder_are_one_clear_line(ws: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported_in_one_line(ws: Path) -> None:
     assert "no such file" in run("import", ws / "no.json", "--as", "reviews", "-w", ws).fault
     assert "is a folder" in run("import", ws, "--as", "reviews", "-w", ws).fault
 
@@ -476,26 +478,28 @@ def test_a_missing_file_and_a_folder_are_one_clear_line(ws: Path) -> None:
         ("--reviewer-name", "1=a", "--reviewer-name", "b"),
     ],
 )
-def test_options_that_do_not_go_with_reviews_are_wrong_usage(ws: Path, wrong: tuple[str, ...]) -> None:
+def test_options_that_do_not_apply_to_reviews_are_wrong_usage(ws: Path, wrong: tuple[str, ...]) -> None:
     assert run("import", "x.json", "--as", "reviews", *wrong, "-w", ws).code == 2
 
 
-def test_a_reviewer_goes_with_reviews_alone(ws: Path) -> None:
+def test_reviewer_names_apply_to_reviews_only(ws: Path) -> None:
     assert run("import", "x.json", "--as", "gold", "--reviewer-name", "kim", "-w", ws).code == 2
 
 
-def test_people_are_told_what_was_taken_and_what_to_do_next(ws: Path, tasks: dict[str, Any]) -> None:
+def test_an_import_of_reviews_prints_counts_rejections_and_the_next_command(ws: Path, tasks: dict[str, Any]) -> None:
     file = tmp_file(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor")), entry(tasks["q4"], annotation(2, []))])
-    told = run("import", file, "--as", "reviews", "-w", ws).out
-    assert "1 reviews, 0 skipped" in told
-    assert "entry 2 (question q4), annotation 2: no verdict" in told
-    assert told.endswith("next: labeler round\n")
+    printed = run("import", file, "--as", "reviews", "-w", ws).out
+    assert "1 reviews, 0 skipped" in printed
+    assert "entry 2 (question q4), annotation 2: no verdict" in printed
+    assert printed.endswith("next: labeler round\n")
 
 
 # --- a real server -------------------------------------------------------------------------------
 
 
-def test_files_go_through_a_real_server_and_come_back(label_studio: TestServer, ws: Path, tmp_path: Path) -> None:
+def test_tasks_and_reviews_pass_through_a_real_server_as_files(
+    label_studio: TestServer, ws: Path, tmp_path: Path
+) -> None:
     with at(ws) as runtime:
         write_tasks(runtime, tmp_path / "tasks")
     call = label_studio.request
@@ -518,7 +522,7 @@ def test_files_go_through_a_real_server_and_come_back(label_studio: TestServer, 
             call("PATCH", f"/api/annotations/{made['id']}/", json={"result": edited})
             call("POST", f"/api/tasks/{ids[1]}/annotations/", json={"result": [], "was_cancelled": True})
         export = call("GET", f"/api/projects/{project}/export?exportType=JSON")
-        got = taken(ws, export, people=["kim"])
+        got = import_exports(ws, export, names=["kim"])
         assert (got.reviews, got.skipped, got.rejected) == ((1, 0, ()) if form == "suggested" else (2, 1, ()))
         assert set(annotation(1, [])) <= set(export[0]["annotations"][0])  # the structure that the tests above rely on
         assert set(entry(written[0])) <= set(export[0])

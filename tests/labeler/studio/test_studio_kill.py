@@ -30,7 +30,7 @@ def undisturbed(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return trial.play(tmp_path_factory.mktemp("undisturbed") / "ws")
 
 
-def test_an_undisturbed_run_labels_what_was_answered(undisturbed: dict[str, Any]) -> None:
+def test_an_undisturbed_run_labels_the_answered_tasks(undisturbed: dict[str, Any]) -> None:
     assert undisturbed["server"] == [f"q{number:05}" for number in range(60)]
     states = [task[-1] for task in undisturbed["tasks"]]
     assert {name: states.count(name) for name in set(states)} == {
@@ -51,7 +51,7 @@ def both(kills: Sequence[Kill]) -> list[tuple[Kill, ...]]:
 
 
 @pytest.mark.parametrize("kills", both(SERVER_KILLS), ids=lambda kills: "; ".join(map(str, kills)))
-def test_the_server_is_killed(
+def test_a_killed_server_loses_and_repeats_nothing(
     kills: tuple[Kill, ...], trial: Trial, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     assert trial.server.pid is not None
@@ -59,7 +59,7 @@ def test_the_server_is_killed(
 
 
 @pytest.mark.parametrize("kills", both(OUR_KILLS), ids=lambda kills: "; ".join(map(str, kills)))
-def test_our_process_is_killed(
+def test_a_killed_command_loses_and_repeats_nothing(
     kills: tuple[Kill, ...], trial: Trial, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     assert trial.play(tmp_path / "ws", *kills) == undisturbed

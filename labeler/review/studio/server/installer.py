@@ -1,4 +1,4 @@
-"""Label Studio itself: one version, installed once for the user into a virtual environment of its own."""
+"""Install one version of Label Studio, once per user, into a separate virtual environment."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger("labeler.review.studio")
 
 
 def installed() -> Path:
-    """The `label-studio` program, installed before if it is not there yet (1 GB; one to three minutes).
+    """The `label-studio` program, which is installed first if it is missing (1 GB; one to three minutes).
 
-    An interrupted installation begins anew; what it had downloaded is not downloaded again. Raises StudioError.
+    An interrupted installation starts again, without downloading twice. Raises StudioError.
     """
     import filelock
 
@@ -65,10 +65,12 @@ def _program(venv: Path) -> Path:
 
 
 def _install(venv: Path) -> None:
-    """Fills the folder and marks it as ready, last of all."""
+    """Install into the folder, and mark it as ready at the very end."""
     began = time.monotonic()
-    log.info("installing Label Studio %s into %s (1 GB; one to three minutes, this once)", VERSION, venv)
-    _run(venv, sys.executable, "-m", "venv", "--clear", str(venv))  # --clear takes the mark of an older one away too
+    log.info("installing Label Studio %s into %s (1 GB; one to three minutes, once)", VERSION, venv)
+    _run(
+        venv, sys.executable, "-m", "venv", "--clear", str(venv)
+    )  # --clear also removes the mark of an older installation
     with as_file(files("labeler.review.studio") / "label-studio.txt") as constraints:
         wanted = f"label-studio=={VERSION}"
         _run(venv, str(venv / "bin" / "python"), "-m", "pip", "install", "--constraint", str(constraints), wanted)
@@ -85,5 +87,5 @@ def _run(venv: Path, *command: str) -> None:
         )
     if done.returncode != 0:
         lines = [line.strip() for line in record.read_text(encoding="utf-8", errors="replace").splitlines()]
-        said = " ".join([line for line in lines if line][-3:])[-400:]
-        raise StudioError(f"Label Studio could not be installed ({said}); all that was said stands in {record}")
+        reason = " ".join([line for line in lines if line][-3:])[-400:]
+        raise StudioError(f"Label Studio could not be installed ({reason}); the whole log is {record}")

@@ -1,4 +1,4 @@
-"""What this machine says of a server: its process, the ports it listens on, whether it is healthy."""
+"""Server processes on this machine: finding and ending them, their ports, their health."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import psutil
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 10.0  # before a server that does not end is killed
+STOP_SECONDS = 10.0  # until a server that does not end is killed
 
 
 def find(folder: Path) -> psutil.Process | None:
-    """The process of the server whose working folder this is."""
+    """The process of the server whose working folder this is, or None."""
     import psutil
 
     home = folder.resolve()
@@ -33,7 +33,7 @@ def find(folder: Path) -> psutil.Process | None:
 
 
 def ports_of(process: psutil.Process) -> set[int] | None:
-    """The ports that the process itself listens on; None where it has ended."""
+    """The ports that the process itself listens on; None if it has ended."""
     import psutil
 
     try:
@@ -46,17 +46,17 @@ def ports_of(process: psutil.Process) -> set[int] | None:
 
 
 def healthy(url: str, *, seconds: float = 5.0) -> bool:
-    """Whether a Label Studio answers there that it is up."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to this very machine
+    """Whether a Label Studio at this address reports that it is up."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to this machine
     try:
         with opener.open(f"{url}/health", timeout=seconds) as answer:
             return b'"UP"' in answer.read(1000)
-    except (OSError, ValueError, http.client.HTTPException):  # nobody there, or somebody who does not speak HTTP
+    except (OSError, ValueError, http.client.HTTPException):  # no server, or none that speaks HTTP
         return False
 
 
 def end(process: psutil.Process) -> None:
-    """Stops a server: kindly, then surely."""
+    """Terminate a server, and kill it if it does not end."""
     import psutil
 
     for act in (process.terminate, process.kill):
@@ -70,7 +70,7 @@ def end(process: psutil.Process) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen at this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just given back is free
         try:
@@ -81,10 +81,10 @@ def is_free(port: int) -> bool:
 
 
 def holder_of(port: int) -> str:
-    """Who listens there, for people."""
+    """The program that listens at a port, in words."""
     import psutil
 
-    with contextlib.suppress(psutil.Error, OSError):  # not every system tells this to everybody
+    with contextlib.suppress(psutil.Error, OSError):  # not every system lets every user see this
         for each in psutil.net_connections(kind="tcp"):
             if each.laddr and each.laddr.port == port and each.status == psutil.CONN_LISTEN and each.pid:
                 return f"process {each.pid} ({psutil.Process(each.pid).name()})"

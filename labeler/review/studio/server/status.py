@@ -1,4 +1,4 @@
-"""How the Label Studio that a workspace works with is doing."""
+"""The state of the Label Studio that a workspace uses."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from labeler.core.errors import LabelerError
 from labeler.core.workspace import Workspace
-from labeler.review.studio.client import Client
-from labeler.review.studio.connection import find_connection
+from labeler.review.studio.api.client import Client
+from labeler.review.studio.api.connection import find_connection
 from labeler.review.studio.server.local import EMAIL, own_server
 
-PATIENCE = 20.0  # seconds; a server that works answers in far less
+PATIENCE = 20.0  # seconds; a healthy server answers in far less
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`running`: whether our own server does, None for another's. `reachable`: it answers and takes the key."""
+    """`running`: of our own server, None for another one. `reachable`: it answers and accepts the key."""
 
     url: str | None
     pid: int | None
@@ -31,7 +31,7 @@ class ServerStatus:
 
 
 def server_status(workspace: Workspace) -> ServerStatus:
-    """The state of the server that the environment names, else of the workspace's own. Raises nothing of the server."""
+    """The state of the server that the environment names, else of the workspace's own. Failures are part of it."""
     url = key_from = version = problem = None
     try:
         connection = find_connection(workspace, os.environ)

@@ -1,4 +1,4 @@
-"""Which Label Studio a workspace works with, and the key to it."""
+"""Which Label Studio a workspace uses, and the key to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where a server is and the key to it. The key is never shown; `where` says where it stands."""
+    """A server's address and the key to it. The key is never shown; `where` says where it comes from."""
 
     url: str  # normalised: the same server always has the same
     key: str = field(repr=False)  # a personal access token, or a legacy token
@@ -29,7 +29,9 @@ class Connection:
 def find_connection(workspace: Workspace, environ: Mapping[str, str]) -> Connection:
     """The server that the environment names, else the workspace's own.
 
-    Raises ConfigError where the environment names half of one or what is no URL; NotReady where there is none.
+    Raises:
+        ConfigError: the environment names only one of address and key, or an invalid one.
+        NotReady: there is no server.
     """
     from labeler.review.studio.server.local import own_server
 
@@ -42,16 +44,16 @@ def find_connection(workspace: Workspace, environ: Mapping[str, str]) -> Connect
     own = own_server(workspace.folder)
     if own is None:
         raise NotReady(
-            f"no Label Studio to work with: start one with `labeler studio start`, or set {URL_VARIABLE} and "
+            f"no Label Studio is set up: start your own with `labeler studio start`, or set {URL_VARIABLE} and "
             f"{KEY_VARIABLE} to use one that runs already"
         )
     return Connection(own.url, own.key(), where=str(own.key_file))
 
 
 def normal_url(text: str) -> str:
-    """The address of a server in the one form under which it is stored: no path's last slash, no default port.
+    """The address of a server in the form in which it is stored: no trailing slash, no default port.
 
-    Raises ConfigError for what is no such address, or holds a user name or password.
+    Raises ConfigError for an invalid address, and for one with a user name or password.
     """
     try:
         parts = urlsplit(text)
@@ -59,9 +61,11 @@ def normal_url(text: str) -> str:
     except ValueError as error:
         raise ConfigError(f"{URL_VARIABLE}: no URL ({error}); write it like http://127.0.0.1:8080") from None
     if "@" in parts.netloc:
-        raise ConfigError(f"{URL_VARIABLE}: leave user name and password out of it; the key goes into {KEY_VARIABLE}")
+        raise ConfigError(f"{URL_VARIABLE}: leave out user name and password; the key goes into {KEY_VARIABLE}")
     if parts.scheme not in _PORTS or not host or any(map(str.isspace, text)):
-        raise ConfigError(f"{URL_VARIABLE}: {text!r} is no address of a server; write it like http://127.0.0.1:8080")
+        raise ConfigError(
+            f"{URL_VARIABLE}: {text!r} is not the address of a server; write it like http://127.0.0.1:8080"
+        )
     if parts.query or parts.fragment:
         raise ConfigError(f"{URL_VARIABLE}: write the server's address alone, without ? and #")
     shown = f"[{host}]" if ":" in host else host
@@ -70,7 +74,9 @@ def normal_url(text: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """The key, if it can stand in a request's header. Raises ConfigError, without the key."""
+    """The key, if it can be sent in a request's header. Raises ConfigError, which does not contain the key."""
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"{KEY_VARIABLE}: not a key (it holds blanks or characters that no key has); copy it again")
+        raise ConfigError(
+            f"{KEY_VARIABLE}: not a key (it contains spaces or characters that no key has); copy it again"
+        )
     return key

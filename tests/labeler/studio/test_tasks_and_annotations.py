@@ -1,4 +1,4 @@
-"""Tasks to Label Studio and annotations back: pure JSON, no server."""
+"""Tasks as Label Studio imports them, and its annotations as reviews: JSON only, no server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.rows import AnswerRow, NewReview, PassageRow, SpanRow, TaskRow
-from labeler.review.studio.convert import (
-    MODEL_VERSION,
-    page_order,
-    read_annotation,
-    reviewer_name,
-    storable,
-    task_json,
-    task_key,
-)
+from labeler.review.presentation import passage_order
+from labeler.review.studio.annotations import read_annotation, reviewer_name, storable
+from labeler.review.studio.payloads import MODEL_VERSION, task_key, task_payload
 
 FIRST, SECOND = "서울에서 태어난 이순신은 조선의 무신이다.", "한산도에서 이겼다. 서울로 돌아왔다."
 TEXTS = {"a": FIRST, "b": SECOND}
@@ -37,10 +31,10 @@ def an_answer(passage: str, text: str, score: float = 0.5) -> AnswerRow:
     return AnswerRow(text, passage, start, start + len(text), score, score)
 
 
-def sent(task: TaskRow, *answers: AnswerRow, texts: dict[str, str] = TEXTS, places: int = 2) -> dict[str, Any]:
+def sent(task: TaskRow, *answers: AnswerRow, texts: dict[str, str] = TEXTS, slots: int = 2) -> dict[str, Any]:
     rows = {key: PassageRow(key, "d", 0, text, f"title of {key}") for key, text in texts.items()}
-    return task_json(
-        task, round_uid="r" * 32, push_id="push", question="어디?", passages=rows, places=places, answers=answers
+    return task_payload(
+        task, round_uid="r" * 32, push_id="push", question="어디?", passages=rows, passage_slots=slots, answers=answers
     )
 
 
@@ -78,8 +72,8 @@ def read(*result: dict[str, Any], **annotation: Any) -> tuple[NewReview | None, 
 # --- tasks out -----------------------------------------------------------------------------------
 
 
-def test_a_task_carries_its_passages_their_titles_and_its_ids_and_nothing_else() -> None:
-    assert sent(a_task("b"), places=2)["data"] == {
+def test_a_task_has_its_passages_titles_and_ids_and_nothing_else() -> None:
+    assert sent(a_task("b"), slots=2)["data"] == {
         "question": "어디?",
         "p1": SECOND,
         "p2": "",
@@ -114,23 +108,23 @@ def test_only_answers_in_the_passages_shown_are_suggested_each_span_once_and_fiv
     assert len({each["id"] for each in regions}) == 5
 
 
-def test_overlapping_candidates_all_go_on_the_page() -> None:
+def test_overlapping_candidates_are_all_shown() -> None:
     task = sent(a_task(), an_answer("a", "서울"), an_answer("a", "서울에서"), an_answer("a", "울에서 태"))
     spans = [(each["value"]["start"], each["value"]["end"]) for each in task["predictions"][0]["result"][:-1]]
     assert spans == [(0, 2), (0, 4), (1, 6)]
 
 
-def test_without_an_answer_on_the_page_nothing_is_suggested() -> None:
+def test_without_an_answer_in_its_passages_a_task_has_no_suggestion() -> None:
     assert set(sent(a_task())) == {"data"}
     assert set(sent(a_task(), AnswerRow("x", "c", 0, 1, 0.9, 0.9))) == {"data"}
 
 
-def test_more_passages_than_places_are_refused() -> None:
-    with pytest.raises(ValueError, match="task 7: 2 passages do not go on a page of 1"):
-        sent(a_task("a", "b"), places=1)
+def test_a_task_with_more_passages_than_the_page_has_room_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="task 7 has 2 passages, its review page has room for 1"):
+        sent(a_task("a", "b"), slots=1)
 
 
-def test_a_blind_task_has_no_prediction_and_not_a_word_of_one() -> None:
+def test_a_blind_task_carries_no_trace_of_a_prediction() -> None:
     task = sent(a_task(blind=True), an_answer("a", "서울", 0.987654))
     assert set(task) == {"data"}
     plain = sent(a_task())["data"]
@@ -140,15 +134,15 @@ def test_a_blind_task_has_no_prediction_and_not_a_word_of_one() -> None:
 
 def test_a_blind_page_shows_passages_in_an_order_that_does_not_depend_on_retrieval() -> None:
     ids = tuple("abcde")
-    orders = {page_order(a_task(*some, blind=True)) for some in (ids, ids[::-1], ("c", "a", "e", "b", "d"))}
+    orders = {passage_order(a_task(*some, blind=True)) for some in (ids, ids[::-1], ("c", "a", "e", "b", "d"))}
     assert len(orders) == 1
     assert sorted(*orders) == list(ids)
-    firsts = {page_order(a_task(*ids, blind=True, question_id=f"q{number}"))[0] for number in range(60)}
+    firsts = {passage_order(a_task(*ids, blind=True, question_id=f"q{number}"))[0] for number in range(60)}
     assert firsts == set(ids)
-    assert page_order(a_task(*ids[::-1])) == ids[::-1]
+    assert passage_order(a_task(*ids[::-1])) == ids[::-1]
 
 
-def test_a_task_key_is_one_word_that_tells_rounds_questions_and_attempts_apart() -> None:
+def test_task_keys_differ_by_round_question_and_attempt() -> None:
     keys = {task_key(uid, question, attempt) for uid in ("u", "v") for question in ("q", "0 q") for attempt in (0, 1)}
     assert len(keys) == 8
     assert task_key("u", "q", 1) == task_key("u", "q", 1)
@@ -191,7 +185,7 @@ WILD = st.lists(
 
 
 @given(data=st.data(), texts=st.lists(WILD, min_size=1, max_size=5, unique=True), blind=st.booleans())
-def test_a_span_comes_back_as_it_went_out_whatever_the_text(data: st.DataObject, texts: list[str], blind: bool) -> None:
+def test_a_span_survives_the_round_trip_in_any_text(data: st.DataObject, texts: list[str], blind: bool) -> None:
     passages = {f"id{number}": text for number, text in enumerate(texts)}
     key, text = data.draw(st.sampled_from([each for each in passages.items() if each[1].strip()] or [("", "")]))
     if not text:
@@ -201,13 +195,13 @@ def test_a_span_comes_back_as_it_went_out_whatever_the_text(data: st.DataObject,
     answer = AnswerRow(text[start:end], key, start, end, 0.5, 0.5)
     task = a_task(*passages, blind=blind)
     rows = {each: PassageRow(each, "d", 0, passages[each], "") for each in passages}
-    out = task_json(
-        a_task(*page_order(task)),  # a blind task takes no suggestion: its page as a suggested task
+    out = task_payload(
+        a_task(*passage_order(task)),  # a blind task takes no suggestion: its page as a suggested task
         round_uid="r",
         push_id="p",
         question="?",
         passages=rows,
-        places=5,
+        passage_slots=5,
         answers=[answer],
     )
     there = json.loads(json.dumps(out))  # through JSON, as over HTTP
@@ -245,9 +239,9 @@ def test_an_accepted_suggestion_is_a_review_with_time_and_comment() -> None:
     )
 
 
-def test_the_passage_of_a_blind_answer_is_the_one_at_its_place_on_the_page() -> None:
+def test_a_blind_answer_belongs_to_the_passage_shown_at_its_position() -> None:
     task = a_task(blind=True)
-    order = page_order(task)
+    order = passage_order(task)
     data = sent(task)["data"]
     annotation = {"id": 1, "updated_at": "t", "result": [region(0, 2, place=2), verdict("answerable")]}
     pulled = read_annotation(annotation, task=task, data=data, passages=TEXTS, reviewer="kim")
@@ -268,7 +262,9 @@ def test_the_passage_of_a_blind_answer_is_the_one_at_its_place_on_the_page() -> 
     ],
     ids=["drawn", "no origin", "moved", "drawn again", "drawn before", "candidate drawn", "demoted"],
 )
-def test_where_an_answer_comes_from(result: list[dict[str, Any]], span: tuple[int, int], origin: str) -> None:
+def test_the_origin_of_an_answer_is_accepted_changed_or_written(
+    result: list[dict[str, Any]], span: tuple[int, int], origin: str
+) -> None:
     review, problem = read(*result)
     assert problem is None
     assert review is not None
@@ -276,7 +272,7 @@ def test_where_an_answer_comes_from(result: list[dict[str, Any]], span: tuple[in
     assert review.origin == origin
 
 
-def test_a_candidate_turned_into_the_answer_replaces_the_suggestion_left_standing() -> None:
+def test_a_candidate_made_the_answer_replaces_the_remaining_suggestion() -> None:
     result = prefilled()
     result[1]["value"]["labels"] = ["Answer"]
     result[1]["origin"] = "prediction-changed"
@@ -346,12 +342,12 @@ EDITED = {**SUGGESTED["data"], "p2": SECOND + " "}
         ),
     ],
 )
-def test_what_cannot_be_read_as_a_review_says_why(result: list[dict[str, Any]], problem: str) -> None:
+def test_an_unreadable_annotation_has_a_reason(result: list[dict[str, Any]], problem: str) -> None:
     assert read(*result) == (None, problem)
 
 
 @pytest.mark.parametrize("said", [[*prefilled()], [verdict("no_answer")]], ids=["answerable", "no_answer"])
-def test_an_edited_passage_is_named(said: list[dict[str, Any]]) -> None:
+def test_an_edited_passage_is_reported(said: list[dict[str, Any]]) -> None:
     without = {key: value for key, value in SUGGESTED["data"].items() if key != "p1"}
     assert read(*said, data=EDITED) == (None, "the passage was edited in Label Studio (p2)")
     assert read(*said, data=without) == (None, "the passage was edited in Label Studio (p1)")
@@ -366,21 +362,21 @@ def test_no_answer_and_bad_question_have_no_answer() -> None:
     assert (review.verdict, review.answer, review.origin) == ("bad_question", None, None)
 
 
-def test_a_skip_is_a_skip_whatever_stands_in_it() -> None:
+def test_a_skip_is_a_skip_whatever_it_contains() -> None:
     review, _ = read(*prefilled(), region(0, 9999), comment("?"), was_cancelled=True, data=EDITED)
     assert review is not None
     assert (review.verdict, review.answer, review.origin, review.comment) == ("skipped", None, None, "?")
 
 
 @pytest.mark.parametrize("lead_time", [None, -1.0, float("nan"), float("inf"), "12"])
-def test_a_time_that_is_none_is_left_out(lead_time: Any) -> None:
+def test_an_invalid_time_is_left_out(lead_time: Any) -> None:
     review, _ = read(*prefilled(), lead_time=lead_time)
     assert review is not None
     assert review.seconds is None
 
 
 @pytest.mark.parametrize("result", [{"a": 1}, ["x"], "Answer", 5, [None]])
-def test_a_result_that_is_no_list_of_regions_is_a_problem_and_no_crash(result: Any) -> None:
+def test_a_result_that_is_not_a_list_of_regions_is_a_problem(result: Any) -> None:
     assert read(result=result) == (None, "its result is not a list of regions")
 
 
@@ -394,11 +390,11 @@ def test_a_result_that_is_no_list_of_regions_is_a_problem_and_no_crash(result: A
         max_leaves=12,
     )
 )
-def test_whatever_json_stands_there_it_is_a_review_or_a_problem(result: Any) -> None:
+def test_any_json_is_either_a_review_or_a_problem(result: Any) -> None:
     read(result=result)
 
 
-def test_what_a_database_refuses_is_replaced() -> None:
+def test_characters_that_a_database_refuses_are_replaced() -> None:
     assert storable({"a\x00": ["b\ud83d", 1, None, ("👍",)]}) == {"a�": ["b�", 1, None, ["👍"]]}
     review, _ = read(*prefilled(), comment("zero \x00 half \ud800."))
     assert review is not None
@@ -406,7 +402,7 @@ def test_what_a_database_refuses_is_replaced() -> None:
 
 
 @given(WILD)
-def test_what_a_database_takes_stays_as_it_is(text: str) -> None:
+def test_storable_text_stays_unchanged(text: str) -> None:
     assert storable(text) == text.replace("\x00", "�")
 
 

@@ -1,0 +1,1 @@
+"""Access to a Label Studio server: which one, requests, errors."""

@@ -1,0 +1,1 @@
+"""Review in a terminal, for one person without a server."""

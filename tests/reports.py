@@ -1,0 +1,200 @@
+"""A report with four rounds, made by hand: as much on the page as a real workspace has."""
+
+from __future__ import annotations
+
+from db.rows import Counts
+from labeler.evaluation.pseudo_precision import Checked
+from labeler.report.data import (
+    Alarm,
+    Audit,
+    Confidence,
+    DatasetFacts,
+    ErrorAnalysis,
+    ErrorCause,
+    Estimate,
+    Excerpt,
+    PrecisionRow,
+    Report,
+    RoundCost,
+    RoundReviews,
+    RoundSummary,
+    SplitOutcome,
+    SplitScores,
+    Training,
+    TrainingLabels,
+    TypeErrors,
+    WrongAnswer,
+)
+from labeler.report.precision import wilson
+from labeler.review.agreement import Agreement
+from labeler.review.statistics import ProjectSummary, Reviewer, ReviewStatistics
+from mrc.calibration.selective import ReleaseRule, ReliabilityBin
+
+TARGET = 0.85
+
+
+def scores(em: float, *, questions: int) -> SplitScores:
+    around = lambda rate: Estimate(rate, rate - 0.03, rate + 0.03)  # noqa: E731
+    return SplitScores(around(em), around(em + 0.06), questions, given=False)
+
+
+GATE = {"promoted": "promoted: EM +2.7 points, F1 +2.1 points (p = 0.003)", "refused": "refused: EM -0.4 points"}
+
+
+def a_closed_round(number: int, *, outcome: str, em: float) -> RoundSummary:
+    return RoundSummary(
+        number=number,
+        kind="loop" if number else "baseline",
+        stage="closed",
+        outcome=outcome,
+        is_current=number == 2,
+        training=Training(1000 + 700 * number, 4.2 + number, 0.41),
+        labels=TrainingLabels(1000, 150 * number, 400 * number, 260 * number),
+        released=400 * number,
+        scores={"dev": scores(em - 0.01, questions=500), "test": scores(em, questions=1500)},
+        gate=GATE[outcome],
+        release=ReleaseRule(0.913, TARGET, 0.87, 212, "") if number else None,
+        audit=Audit(48, 54) if number else None,
+        cost=RoundCost(
+            reviewing=38.5 if number else None,
+            training=4.2 + number,
+            retriever=2.5 if number == 2 else None,
+            elapsed=63.0 + 20 * number,
+        ),
+        reviews=150 * number,
+        review_minutes=38.5 * number,
+    )
+
+
+def an_open_round(number: int) -> RoundSummary:
+    return RoundSummary(
+        number=number,
+        kind="loop",
+        stage="in_review",
+        outcome="open",
+        is_current=False,
+        training=None,
+        labels=TrainingLabels(),
+        released=0,
+        scores={},
+        gate=None,
+        release=None,
+        audit=None,
+        cost=RoundCost(reviewing=38.5, training=None, retriever=None, elapsed=None),
+        reviews=150 * number,
+        review_minutes=38.5 * number,
+    )
+
+
+def a_precision(number: int) -> PrecisionRow:
+    released, trained = Checked(350 + 9 * number, 400, 3), Checked(490 + 10 * number, 660, 5)
+    return PrecisionRow(
+        number, released, trained, wilson(released.correct, 400), wilson(trained.correct, 660), target=TARGET
+    )
+
+
+def an_excerpt(span: str) -> Excerpt:
+    before, after = (
+        "조선의 무신 이순신은 1545년 한성부 ",
+        "에서 태어났으며, 임진왜란 때 수군을 이끌었다. 그의 일기가 남아 있다.",
+    )
+    return Excerpt("이순신", before, span, after, cut_before=True, cut_after=True)
+
+
+def a_wrong_answer(cause: ErrorCause) -> WrongAnswer:
+    return WrongAnswer(
+        question_id="6516884-0-1",
+        question="임진왜란 때 조선 수군을 이끈 이순신이 태어난 곳은 한성부의 어디인가?",
+        golds=("건천동",),
+        predicted="한성부 건천동",
+        confidence=0.71,
+        cause=cause,
+        chosen=an_excerpt("한성부 건천동"),
+        gold=an_excerpt("건천동"),
+    )
+
+
+def a_report() -> Report:
+    rounds = (
+        a_closed_round(0, outcome="promoted", em=0.642),
+        a_closed_round(1, outcome="refused", em=0.638),
+        a_closed_round(2, outcome="promoted", em=0.689),
+        an_open_round(3),
+    )
+    verdicts = {"answerable": 121, "no_answer": 20, "bad_question": 4, "skipped": 5}
+    origins = {"accepted": 80, "changed": 21, "written": 20}
+    causes = dict(zip(ErrorCause, (0, 41, 22, 30, 19), strict=True))
+    types = {
+        "what": TypeErrors(120, 14, 25),
+        "who": TypeErrors(90, 10, 12),
+        "when": TypeErrors(60, 6, 9),
+        "how_many": TypeErrors(42, 5, 14),
+        "where": TypeErrors(30, 6, 11),
+    }
+    return Report(
+        title="korquad-pilot",
+        language="ko",
+        next_step="review 14 questions at http://127.0.0.1:8080/projects/2/data, then: labeler round",
+        settings={
+            "Language": "Korean",
+            "Metric": "KorQuAD",
+            "Split by": "paragraph",
+            "Current reader": "round 2, 4f0c2a9d11be",
+            "Starting checkpoint": "klue/roberta-base",
+            "Passages read per question": "10",
+        },
+        counts=Counts(
+            documents=140,
+            passages=9_681,
+            questions={"gold": 1000, "calibration": 342, "dev": 500, "test": 1500, "pool": 57_065},
+            labels={"gold": 3342, "human": 300, "pseudo": 1320},
+            labels_by_role={"gold": 1000, "calibration": 342, "dev": 500, "test": 1500, "pool": 1620},
+            tasks={"open": 14, "done": 286, "skipped": 10, "withdrawn": 0, "conflict": 2},
+            rounds=4,
+            models=3,
+        ),
+        dataset=DatasetFacts(3642, 5, 14, 71, {"what": 24_000, "who": 15_000, "when": 9_800, "how_many": 6_407}, 412),
+        rounds=rounds,
+        precision=(a_precision(1), a_precision(2)),
+        confidence=Confidence(
+            round_number=2,
+            note="logistic_regression",
+            questions=342,
+            accuracy=0.67,
+            bins=tuple(ReliabilityBin(0.1 * step, min(0.11 * step, 1.0), 34) for step in range(1, 10)),
+            ece=0.031,
+            aurc=0.142,
+            curve=tuple((0.05 * step, 0.0165 * step) for step in range(1, 21)),
+        ),
+        reviews=tuple(RoundReviews(number, verdicts, origins, 2310.0, 145) for number in (1, 2)),
+        review_statistics=ReviewStatistics(
+            reviews=300,
+            verdicts={name: 2 * count for name, count in verdicts.items()},
+            origins={name: 2 * count for name, count in origins.items()},
+            reviewers=(
+                Reviewer("anna.kim@example.org", 180, 6, 2700.0, 175),
+                Reviewer("lee@example.org", 120, 4, 1920.0, 115),
+            ),
+            agreement=Agreement(pairs=60, verdict=0.93, verdict_alpha=0.71, exact=0.82, span_f1=0.9),
+            missing=14,
+            conflicts=("6516884-0-1", "6516884-0-2"),
+        ),
+        projects=(ProjectSummary("http://127.0.0.1:8080/projects/2/data", blind=False, reviewers=1, tasks=120),),
+        outcomes=(
+            SplitOutcome("dev", 2, False, exact=340, partial=90, wrong=70, passage_correct=0.81),
+            SplitOutcome("test", 2, False, exact=1034, partial=240, wrong=226, passage_correct=0.8),
+        ),
+        errors=ErrorAnalysis(
+            round_number=2,
+            recall={1: 0.71, 3: 0.83, 5: 0.86, 10: 0.89},
+            correct=230,
+            unanswerable=3,
+            causes=causes,
+            types=types,
+            examples=(a_wrong_answer(ErrorCause.OTHER_SPAN), a_wrong_answer(ErrorCause.OVERLAP)),
+        ),
+        alarms=(
+            Alarm(2, "40% of pseudo-labels changed since round 1, more than 30%: look at what the reader answers now"),
+            Alarm(1, "the mean confidence of reviewed questions fell by 12 points"),
+        ),
+    )
