@@ -14,11 +14,14 @@ import click
 import pytest
 
 from labeler.cli import cli
+from labeler.core.config import section_types
+from mrc.settings import settings_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PACKAGE_PATH = re.compile(r"(?:labeler|mrc|db|tests|benchmarks|docs|\.github)/[\w./-]*\w\.\w+")
 PLACEHOLDERS = {"N": "1", "A": "1", "B": "2"}  # of the documentation, where the program wants a number
+FILE_ENDINGS = {"json", "md", "py", "toml", "txt", "csv", "html", "lock"}  # of files named like a section
 VALUE = "value"  # stands for a placeholder such as FILE or …
 
 
@@ -46,7 +49,9 @@ def name_of(page: Path) -> str:
 # --- generated pages ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("page", "module"), [("cli.md", "labeler.cli.reference")])
+@pytest.mark.parametrize(
+    ("page", "module"), [("cli.md", "labeler.cli.reference"), ("settings.md", "labeler.core.settings_text")]
+)
 def test_generated_pages_are_up_to_date(page: str, module: str) -> None:
     # In a separate process: click keeps the help option of whoever asked a command first.
     made = subprocess.run([sys.executable, "-m", module], check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
@@ -165,6 +170,18 @@ def test_command_lines_are_found_and_wrong_ones_are_refused() -> None:
     for words in ("imprt f", "index --dens m", "studio begin", "rounds revert one"):
         with pytest.raises(click.UsageError):
             check(Command("", 0, tuple(words.split()), in_sentence=False))
+
+
+# --- settings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    known = {name: {each.name for each in settings_of(kind)} for name, kind in section_types().items()}
+    snippets = re.findall(r"`([^`\n]+)`|^ {4}(.+)$", read(page), flags=re.MULTILINE)
+    code = "\n".join(inline or block for inline, block in snippets)
+    named = re.findall(rf"(?<![\w./-])({'|'.join(known)})\.([a-z]\w*)(?![\w/(.])", code)
+    assert {f"{section}.{key}" for section, key in named if key not in known[section] | FILE_ENDINGS} == set()
 
 
 # --- benchmarks --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from labeler.ablation import Choice, Design
 from labeler.core.config import Config, changed_settings
 from labeler.core.errors import ConfigError, NotReady
-from labeler.core.files import atomic_write, inspect
+from labeler.core.files import atomic_write, detect_encoding
 
 STAGES = ("begun", "screened", "final", "tested")
 
@@ -108,7 +108,7 @@ class Record:
 def _plan(design: Design) -> dict[str, Any]:
     """What may not change during a study."""
     return {
-        "file": inspect(design.file).sha256,
+        "file": detect_encoding(design.file).sha256,
         "start": design.start,
         "base": design.base,
         "sizes": asdict(design.sizes),

@@ -16,7 +16,7 @@ from labeler.ablation.data import metric_of, split_file
 from labeler.ablation.record import Record
 from labeler.ablation.runs import is_done, result
 from labeler.core.errors import ConfigError, LabelerError, WorkspaceBusy
-from labeler.core.files import alone
+from labeler.core.files import folder_lock
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def run_study(design: Design) -> Study:
     training failed, naming it and why.
     """
     design.folder.mkdir(parents=True, exist_ok=True)
-    with alone(design.folder, lambda: _busy(design.folder)):
+    with folder_lock(design.folder, lambda: _busy(design.folder)):
         return _StudyRun(design).run()
 
 

@@ -1,4 +1,4 @@
-"""Rows of the database <-> nouns of reading comprehension."""
+"""Conversion between the rows of the database and the types of `mrc`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def span_row(span: Span) -> SpanRow:
 
 
 def training_examples(rows: Iterable[TrainingRow]) -> list[TrainingExample]:
-    """What a reader trains on, in the order of the rows; a no_answer without a passage left teaches nothing."""
+    """The training examples of these labels, in order; labels whose passages are all left out give none."""
     return [training_example(row) for row in rows if row.passages]
 
 
 def training_example(row: TrainingRow) -> TrainingExample:
-    """One label as its reader sees it.
+    """One label as a training example.
 
-    Of several golds the first teaches: imports store the most frequent first, ties by the earliest offset. A
-    no_answer teaches with the passages that were shown: the first is the context, the others its negatives.
+    Of several golds the first is the target: imports store the most frequent first, ties by the earliest offset. Of the
+    passages that were shown for a no_answer the first is the context, the others are its negatives.
     """
     from mrc.read import TrainingExample
 
@@ -58,14 +58,14 @@ def training_example(row: TrainingRow) -> TrainingExample:
 
 
 def shown_passages(label: LabelRow) -> list[str]:
-    """The passages of a label's answers, or for a no_answer those that were shown, in order."""
+    """The passages of a label's answers in order; for a no_answer the passages that were shown."""
     return list(dict.fromkeys(span.passage_id for span in label.answers)) or list(label.passages or ())
 
 
 def to_example(row: TrainingRow) -> Example:
-    """A label as an example of a SQuAD-style file: its golds in the passage of the first.
+    """A label as an example of a SQuAD-style file: its golds in the passage of the first gold.
 
-    A no_answer is impossible in the first passage that was shown.
+    A no_answer is an impossible question in the first passage that was shown.
     """
     label = row.label
     passage = next(row.passages[key] for key in shown_passages(label) if key in row.passages)
@@ -74,7 +74,7 @@ def to_example(row: TrainingRow) -> Example:
 
 
 def new_prediction(prediction: Prediction) -> NewPrediction:
-    """A prediction to store; its confidence comes later, from a calibrator."""
+    """A prediction to store; a calibrator adds its confidence later."""
     answers = tuple(
         AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, answer.score, answer.probability)
         for answer in prediction.answers

@@ -1,27 +1,27 @@
-"""Named errors of the tool itself: each is one line that says what, where and how to mend it.
+"""Named errors of the tool: the message is one line that says what is wrong, where, and how to fix it.
 
 LabelerError
 ├── ConfigError         a setting that is unknown, of the wrong type or out of range
-├── FileError           a file whose content is not text, or a place that may not be overwritten
-├── WorkspaceError      no workspace here, or one that cannot be made or used
-│   └── WorkspaceBusy   another process works on it; the message names it
-├── ImportRefused       nothing of a file can be imported; the database is as it was
-├── ExportRefused       there is nothing to export, or it is not what is stored
-├── NotReady            a step whose precondition is missing; the message names the command that mends it
+├── FileError           a file that is not text, or a path that may not be overwritten
+├── WorkspaceError      no workspace here, or one that cannot be created or used
+│   └── WorkspaceBusy   another process holds it; the message names the process
+├── ImportRefused       nothing of a file can be imported; the database is unchanged
+├── ExportRefused       there is nothing to export, or an answer is not in its passage
+├── NotReady            a step whose precondition is missing; the message names the command that provides it
 ├── NothingToDo         a step that would change nothing; the message says why
 ├── NotConfirmed        a command that undoes something, without a terminal to confirm it on
-└── StudioError         Label Studio: something is not as it must be there
-    ├── ServerDown      it does not answer, or answers that it is broken; `unsure`: the request may have arrived
-    ├── NotLabelStudio  something else answers at its address
-    ├── BadKey          it does not accept the key, or not for this
-    ├── ProjectGone     the project is not there any more
-    ├── PageChanged     the project's page is not the one that we made
-    └── Refused         it understood a request and refuses it; the message says what it said
+└── StudioError         Label Studio: something there is not as expected
+    ├── ServerDown      it does not answer, or with a server error; `unsure`: the request may have been carried out
+    ├── NotLabelStudio  another program answers at its address
+    ├── BadKey          it does not accept the key, or not for this request
+    ├── ProjectGone     the project no longer exists
+    ├── PageChanged     the project's labeling configuration is not ours
+    └── Refused         it refuses a request; the message quotes its reason
 """
 
 
 class LabelerError(Exception):
-    """Something a user can mend. The message is one line for people."""
+    """An error that a user can fix. The message is one line for people."""
 
 
 class ConfigError(LabelerError):
@@ -29,27 +29,27 @@ class ConfigError(LabelerError):
 
 
 class FileError(LabelerError):
-    """A file whose content is not text, or a place that may not be overwritten; names it and, inside it, the byte."""
+    """A file that is not text, or a path that may not be overwritten; names the path and, inside a file, the byte."""
 
 
 class WorkspaceError(LabelerError):
-    """No workspace here, or one that cannot be made or used."""
+    """No workspace here, or one that cannot be created or used."""
 
 
 class WorkspaceBusy(WorkspaceError):
-    """Another process works on the workspace; the message names its pid, its command and since when."""
+    """Another process holds the workspace; the message names its pid, its command and since when."""
 
 
 class ImportRefused(LabelerError):
-    """Nothing of a file can be imported; the database is as it was before."""
+    """Nothing of a file can be imported; the database is unchanged."""
 
 
 class ExportRefused(LabelerError):
-    """There is nothing to export, or a label does not stand in its passage."""
+    """There is nothing to export, or an answer is not in its passage."""
 
 
 class NotReady(LabelerError):
-    """A step whose precondition is missing; the message names the command that mends it."""
+    """A step whose precondition is missing; the message names the command that provides it."""
 
 
 class NothingToDo(LabelerError):
@@ -61,13 +61,13 @@ class NotConfirmed(LabelerError):
 
 
 class StudioError(LabelerError):
-    """Something about Label Studio is not as it must be. No message ever holds a key."""
+    """Something in Label Studio is not as expected. No message holds a key."""
 
 
 class ServerDown(StudioError):
-    """The server does not answer, or answers that it is broken.
+    """The server does not answer, or answers with a server error.
 
-    `unsure`: the request may have arrived and been carried out: look before doing it again.
+    `unsure`: the request may have been carried out; check before sending it again.
     """
 
     def __init__(self, message: str, *, unsure: bool) -> None:
@@ -76,20 +76,20 @@ class ServerDown(StudioError):
 
 
 class NotLabelStudio(StudioError):
-    """Something else than Label Studio answers at the address, or its address is no address."""
+    """Another program answers at the address of Label Studio, or the address is invalid."""
 
 
 class BadKey(StudioError):
-    """The server does not accept the key, or its user may not do this."""
+    """The server does not accept the key, or the key's user may not do this."""
 
 
 class ProjectGone(StudioError):
-    """The project is not on the server any more."""
+    """The project no longer exists on the server."""
 
 
 class PageChanged(StudioError):
-    """The project's page on the server is not the one that we made."""
+    """The project's labeling configuration on the server is not the one that we set."""
 
 
 class Refused(StudioError):
-    """The server understood a request and refuses it; the message says what it said."""
+    """The server refuses a request; the message quotes its reason."""

@@ -1,4 +1,4 @@
-"""Reading text of any encoding unaltered, and writing files whole or not at all."""
+"""Text files of any encoding, atomic writes, and a lock on a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TextIO
 from labeler.core.errors import FileError
 
 BLOCK = 1 << 20  # bytes read at a time
-SAMPLE = 1 << 18  # bytes shown to the detector: it grows slow, not better, beyond this
+SAMPLE = 1 << 18  # bytes given to the detector: with more it gets slower, not better
 
 # utf-32-le starts with the two bytes of utf-16-le, so it is tried first.
 _BOMS = (
@@ -33,7 +33,7 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A file known to decode as a whole; `sha256` is of its bytes. `guessed`: neither a BOM nor UTF-8 said so."""
+    """A file that decodes as a whole; `sha256` is of its bytes. `guessed`: it has no BOM and is not UTF-8."""
 
     path: Path
     encoding: str
@@ -41,11 +41,11 @@ class TextFile:
     sha256: str
 
 
-def inspect(path: Path) -> TextFile:
+def detect_encoding(path: Path) -> TextFile:
     """The encoding and hash of a text file, after decoding every byte of it once.
 
-    In this order: byte order mark; UTF-8; CP949 (which holds EUC-KR) when what it gives is mostly Hangul; the
-    choice of charset_normalizer. A file that is mostly UTF-8 with foreign bytes in it is refused, not guessed at.
+    Tried in this order: byte order mark; UTF-8; CP949 (a superset of EUC-KR) if most of the decoded text is Hangul; the
+    choice of charset_normalizer. A file that is mostly UTF-8 with other bytes in it is refused.
 
     Raises FileError, with the byte position, for an empty, binary, mixed or undecodable file.
     """
@@ -58,7 +58,9 @@ def inspect(path: Path) -> TextFile:
     if failure is None:
         return TextFile(path, bom or "utf-8", guessed=False, sha256=_sha256(path))
     if bom is not None:
-        raise FileError(f"{path}: byte {failure} is not {bom}, as which the file starts; save it again as UTF-8")
+        raise FileError(
+            f"{path}: byte {failure} is not {bom}, which its byte order mark announces; save it again as UTF-8"
+        )
     encoding = _guess(path, failure)
     second = _undecodable(path, encoding)
     if second is not None:
@@ -97,7 +99,7 @@ def _guess(path: Path, failure: int) -> str:
         sample = file.read(SAMPLE)
     valid = sum(len(match) for match in _UTF8_SEQUENCE.findall(sample))
     if 2 * valid >= len(_HIGH.findall(sample)):  # CP949 is UTF-8 by chance in about a tenth of its bytes
-        raise FileError(f"{path}: byte {failure} is not UTF-8, though the text around it is; mend that place")
+        raise FileError(f"{path}: byte {failure} is not UTF-8, though the text around it is; correct that place")
     if b"\x00" in sample:
         raise FileError(f"{path}: byte {failure} is not text (a binary file?)")
     if _mostly_hangul(sample):
@@ -109,19 +111,19 @@ def _guess(path: Path, failure: int) -> str:
 
 
 def _mostly_hangul(sample: bytes) -> bool:
-    # The sample may start and end within a character: those two are replaced, and do not decide.
+    # The sample may start and end within a character; the two replacement characters do not change the result.
     wide = [char for char in sample.decode("cp949", errors="replace") if char > "\x7f"]
     return sum("가" <= char <= "힣" for char in wide) * 10 >= len(wide) * 7
 
 
 def open_text(file: TextFile) -> TextIO:
-    """The file opened for reading with every newline as it stands. The byte order mark is not part of the text."""
+    """Open the file for reading, newlines unchanged. The byte order mark is not part of the text."""
     return file.path.open(encoding=file.encoding, newline="")
 
 
 def read_text(path: Path) -> tuple[str, TextFile]:
-    """The whole text of a file, newlines as they stand, and how it was decoded. Raises FileError, OSError."""
-    known = inspect(path)
+    """The whole text of a file, newlines unchanged, and how it was decoded. Raises FileError, OSError."""
+    known = detect_encoding(path)
     with open_text(known) as file:
         return file.read(), known
 
@@ -140,12 +142,12 @@ def text_fault(text: str) -> str | None:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
-    """A text file (UTF-8, newlines as written) that takes its place when the block ends; nothing is left if it fails.
+    """Write a text file (UTF-8, newlines unchanged) that replaces `path` when the block ends without an error.
 
-    `private`: none but its owner may read it.
-    Raises OSError naming `path` when its folder is missing or read-only, or the disk is full.
+    `private`: only its owner may read it.
+    Raises: OSError naming `path` when its folder is missing or read-only, or the disk is full.
     """
-    with _blaming(path):
+    with _named_in_errors(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         partial = Path(name)
         try:
@@ -153,7 +155,7 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if not private:  # as mkstemp made it
+            if not private:  # mkstemp makes private files
                 partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         finally:
@@ -162,13 +164,13 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` that is renamed to it when the block ends; removed if it fails.
+    """Make an empty folder beside `path` that is renamed to it when the block ends, and removed if it fails.
 
-    Raises FileError when `path` is there already and is a file or holds anything; OSError as `atomic_write`.
+    Raises: FileError where `path` is a file or a folder that is not empty; OSError as `atomic_write`.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise FileError(f"{path}: exists already; remove it or choose another place")
-    with _blaming(path):
+        raise FileError(f"{path}: exists already; remove it or choose another path")
+    with _named_in_errors(path):
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         try:
             partial.chmod(0o777 & ~_umask())
@@ -179,8 +181,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Names `path` in errors of the operating system, which know the temporary name or, for a full disk, none."""
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Put `path` into OSErrors, which have the temporary name or, for a full disk, none."""
     try:
         yield
     except OSError as error:
@@ -196,10 +198,10 @@ def _umask() -> int:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, refusal: Callable[[], Exception]) -> Iterator[None]:
-    """Holds the folder's `.lock` for this process; a killed one lets go by itself.
+def folder_lock(folder: Path, refusal: Callable[[], Exception]) -> Iterator[None]:
+    """Hold the folder's `.lock` for this process; the operating system releases it if the process is killed.
 
-    Raises the refusal where another process has it.
+    Raises: the refusal where another process holds it.
     """
     import filelock
 

@@ -53,7 +53,7 @@ def template(given: Given) -> str:
 def _template_line(section: str, entry: dataclasses.Field[Any], given: Given) -> str:
     changed = (section, entry.name) in given
     value = given[section, entry.name] if changed else entry.default
-    return f"{'' if changed else '# '}{entry.name} = {_toml(value)}  # {_note(entry)}"
+    return f"{'' if changed else '# '}{entry.name} = {toml(value)}  # {_note(entry)}"
 
 
 def _note(entry: dataclasses.Field[Any]) -> str:
@@ -78,7 +78,7 @@ def _row(entry: dataclasses.Field[Any], wanted: Any) -> str:
     values = declared.range or _literal(wanted)
     star = " *" if declared.shown else ""
     meaning = f"**{declared.unit}** {declared.meaning}" if declared.unit else declared.meaning
-    return f"| `{entry.name}`{star} | `{_toml(entry.default)}` | {values} | {meaning} |"
+    return f"| `{entry.name}`{star} | `{toml(entry.default)}` | {values} | {meaning} |"
 
 
 def _literal(wanted: Any) -> str:
@@ -92,7 +92,7 @@ def _summary(section_type: type[Any]) -> str:
     return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     """A value as TOML, strings as in JSON. None, for which TOML has no value, is written as --set takes it."""
     if value is None:
         return '"none"'

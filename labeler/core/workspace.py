@@ -1,4 +1,4 @@
-"""A workspace: a folder with labeler.toml, a database, indexes and models; found, made, opened, locked."""
+"""A workspace: a folder with labeler.toml, a database, indexes and models. Find, create, open and lock one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from db.errors import Busy
 from db.urls import without_password
 from labeler.core.config import FILE_NAME, Config, load_config
 from labeler.core.errors import WorkspaceBusy, WorkspaceError
-from labeler.core.files import alone, atomic_write
-from labeler.core.settings_text import template
+from labeler.core.files import atomic_write, folder_lock
+from labeler.core.settings_text import template, toml
 
 if TYPE_CHECKING:
     from db.engine import Database
@@ -46,38 +46,40 @@ class Workspace:
 
     @property
     def database_url(self) -> str:
-        """The database's URL; a relative SQLite path is meant from the workspace's folder."""
+        """The database's URL; a relative SQLite path starts at the workspace's folder."""
         url = self.config.workspace.database
         if not url.startswith(_SQLITE):
             return url
         return _SQLITE + str(self.folder / url.removeprefix(_SQLITE))
 
     def database(self) -> Database:
-        """The database, its schema checked. Raises the errors of `Database.check_schema`."""
+        """Open the database and check its schema. Raises the errors of `Database.check_schema`."""
         from db.engine import Database
 
         database = Database(self.database_url)
-        with contextlib.ExitStack() as unless_it_fits:
-            unless_it_fits.callback(database.close)
+        try:
             database.check_schema()
-            unless_it_fits.pop_all()
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @contextlib.contextmanager
     def lock(self, command: str | None = None) -> Iterator[None]:
-        """Holds the workspace for this process alone, and a PostgreSQL database against other machines too; a killed
-        process lets go of both by itself.
+        """Hold the workspace for this process, and a PostgreSQL database against other machines, until the block ends.
 
-        `command` is what others are told; default: this process's command line.
-        Raises WorkspaceBusy, naming the holder; Unreachable.
+        Args:
+            command: what other processes are told is running; default: this process's command line.
+
+        Raises: WorkspaceBusy, naming the holder; Unreachable.
         """
-        told = without_password(command or _command_line())
+        shown = without_password(command or _command_line())
         note = self.folder / ".lock.json"
-        with alone(self.folder, self._busy):
+        with folder_lock(self.folder, self._busy):
             try:
                 with atomic_write(note) as file:
-                    json.dump({"pid": os.getpid(), "command": told, "since": _now()}, file)
-                with self._hold_database(told):
+                    json.dump({"pid": os.getpid(), "command": shown, "since": _now()}, file)
+                with self._hold_database(shown):
                     yield
             finally:
                 note.unlink(missing_ok=True)
@@ -86,7 +88,7 @@ class Workspace:
         return WorkspaceBusy(f"{self.folder} is in use by {self._holder()}; wait for it or stop it")
 
     def _hold_database(self, command: str) -> contextlib.AbstractContextManager[None]:
-        """Holds the database where another machine could use it; an SQLite file has its lock beside it."""
+        """Hold a database server against other machines; an SQLite file is protected by the lock of the folder."""
         if self.database_url.startswith("sqlite"):
             return contextlib.nullcontext()
         from db.engine import Database
@@ -97,20 +99,20 @@ class Workspace:
         try:
             holder = json.loads((self.folder / ".lock.json").read_text(encoding="utf-8"))
             return f"process {holder['pid']} ({holder['command']}) since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):  # taken an instant ago, just let go, or spoiled by hand
+        except (OSError, ValueError, KeyError, TypeError):  # just taken, just released, or edited
             return "another process"
 
 
 def find_workspace(folder: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
-    """The folder of the workspace: `folder` itself if given, else LABELER_WORKSPACE, else the nearest upward.
+    """The folder of the workspace: `folder` if given, else LABELER_WORKSPACE, else the nearest upward.
 
-    Raises WorkspaceError where there is none.
+    Raises: WorkspaceError where there is none.
     """
     named = folder or _from_environ(os.environ if environ is None else environ)
     if named is not None:
         if not (named / FILE_NAME).is_file():
             raise WorkspaceError(
-                f"{named} is no workspace (no {FILE_NAME}); make one: labeler init {shlex.quote(str(named))}"
+                f"{named} is not a workspace (no {FILE_NAME}); create one: labeler init {shlex.quote(str(named))}"
             )
         return named.absolute()
     here = Path.cwd()
@@ -118,7 +120,7 @@ def find_workspace(folder: Path | None = None, *, environ: Mapping[str, str] | N
         if (candidate / FILE_NAME).is_file():
             return candidate
     raise WorkspaceError(
-        f"no {FILE_NAME} in {here} or above it; make a workspace: labeler init DIR, or name one: -w DIR or {VARIABLE}"
+        f"no {FILE_NAME} in {here} or above it; create a workspace: labeler init DIR, or name one: -w DIR or {VARIABLE}"
     )
 
 
@@ -138,18 +140,16 @@ def create_workspace(
     settings: Mapping[tuple[str, str], Any] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
 ) -> Workspace:
-    """A new workspace: labeler.toml with every setting explained, and an empty database of the newest schema.
+    """Create a workspace: an empty database of the newest schema and a labeler.toml that explains its main settings.
 
-    `settings`: values that differ from the defaults, by (section, key); they stand in labeler.toml. A database named
-    by the environment stands there without its password; one given here stands as it is, and none but the owner may
-    read the file if that has a password.
+    An interrupted creation can be run again. The database's URL is written as it is given here, and only the owner may
+    read the file if the URL has a password; a URL from the environment is written without its password.
 
-    An interrupted creation can simply be run again. Raises WorkspaceError if the folder is a workspace already, or
-    is a file.
+    Args:
+        settings: values that differ from the defaults, by (section, key), for labeler.toml.
+
+    Raises: WorkspaceError where the folder is a workspace already or a file; ConfigError.
     """
-    import db.schema
-    from db.engine import Database
-
     file = folder / FILE_NAME
     if file.exists():
         raise WorkspaceError(f"{folder} is a workspace already; nothing was changed")
@@ -157,25 +157,31 @@ def create_workspace(
         raise WorkspaceError(f"{folder} is a file; name a folder")
     given = {("workspace", "language"): language, **settings}
     if database is not None:
-        given[("workspace", "database")] = database
+        given["workspace", "database"] = database
     overrides = [f"{section}.{key}={_written(value)}" for (section, key), value in given.items()]
     workspace = Workspace(folder.absolute(), load_config(environ=environ, overrides=overrides))
-    given.setdefault(("workspace", "database"), without_password(workspace.config.workspace.database))
+    named = given.setdefault(("workspace", "database"), without_password(workspace.config.workspace.database))
     folder.mkdir(parents=True, exist_ok=True)
-    opened = Database(workspace.database_url)
-    try:
-        db.schema.upgrade(opened)
-    finally:
-        opened.close()
-    named = given[("workspace", "database")]
-    with atomic_write(file, private=named != without_password(named)) as out:  # last: then the workspace is whole
+    _create_database(workspace.database_url)
+    with atomic_write(file, private=named != without_password(named)) as out:  # last: now the workspace is complete
         out.write(template(given))
     return workspace
 
 
+def _create_database(url: str) -> None:
+    import db.schema
+    from db.engine import Database
+
+    database = Database(url)
+    try:
+        db.schema.upgrade(database)
+    finally:
+        database.close()
+
+
 def _written(value: Any) -> str:
-    """A setting as --set takes it: TOML writes a bool in small letters."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A setting as --set takes it: text without quotes, anything else as TOML."""
+    return value if isinstance(value, str) else toml(value)
 
 
 @contextlib.contextmanager

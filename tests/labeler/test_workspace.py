@@ -1,4 +1,4 @@
-"""Workspaces: found, made, opened, and worked on by one process at a time."""
+"""Workspaces: find, create and open one; one process at a time."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_a_new_workspace_has_its_settings_and_an_empty_database(tmp_path: Path) 
     assert open_workspace(tmp_path / "ws", environ={}) == workspace
 
 
-def test_a_database_elsewhere_is_remembered(tmp_path: Path) -> None:
+def test_a_database_elsewhere_is_written_into_the_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'other.db'}"
     create_workspace(tmp_path / "ws", database=url, environ={})
     assert open_workspace(tmp_path / "ws", environ={}).database_url == url
     assert (tmp_path / "other.db").is_file()
 
 
-def test_a_relative_database_is_meant_from_the_workspace_not_from_where_one_stands(
+def test_a_relative_database_path_starts_at_the_workspace_not_at_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_workspace(tmp_path / "ws", environ={})
@@ -65,15 +65,17 @@ def test_the_nearest_workspace_upward_is_found(tmp_path: Path, monkeypatch: pyte
     assert find_workspace(tmp_path / "outer", environ={"LABELER_WORKSPACE": "elsewhere"}) == tmp_path / "outer"
 
 
-def test_where_there_is_none_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_workspace_the_error_names_the_command_that_creates_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WorkspaceError, match="labeler init DIR"):
         find_workspace(environ={})
-    with pytest.raises(WorkspaceError, match=re.escape(f"{tmp_path} is no workspace")):
+    with pytest.raises(WorkspaceError, match=re.escape(f"{tmp_path} is not a workspace")):
         find_workspace(tmp_path, environ={})
 
 
-def test_a_workspace_is_not_made_twice_nor_over_a_file(tmp_path: Path) -> None:
+def test_a_workspace_is_not_created_twice_nor_over_a_file(tmp_path: Path) -> None:
     create_workspace(tmp_path / "ws", environ={})
     with pytest.raises(WorkspaceError, match="is a workspace already"):
         create_workspace(tmp_path / "ws", environ={})
@@ -82,7 +84,7 @@ def test_a_workspace_is_not_made_twice_nor_over_a_file(tmp_path: Path) -> None:
         create_workspace(tmp_path / "file", environ={})
 
 
-def test_a_wrong_setting_makes_no_workspace(tmp_path: Path) -> None:
+def test_a_wrong_setting_creates_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"workspace\.language must be 'auto' or 'ko' or 'en'"):
         create_workspace(tmp_path / "ws", language="fr", environ={})
     assert not (tmp_path / "ws").exists()
@@ -94,7 +96,7 @@ def test_an_interrupted_creation_can_be_run_again(tmp_path: Path) -> None:
     create_workspace(tmp_path / "ws", environ={})
 
 
-def test_a_database_of_a_newer_version_is_told_apart(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     from sqlalchemy import text
 
     workspace = create_workspace(tmp_path / "ws", environ={})
@@ -116,7 +118,7 @@ def busy(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_process_is_told_who_works_on_the_workspace(tmp_path: Path, busy: subprocess.Popen[str]) -> None:
+def test_a_second_process_learns_which_process_holds_the_workspace(tmp_path: Path, busy: subprocess.Popen[str]) -> None:
     try:
         workspace = open_workspace(tmp_path / "ws", environ={})
         with (
@@ -129,7 +131,7 @@ def test_the_second_process_is_told_who_works_on_the_workspace(tmp_path: Path, b
         busy.wait()
 
 
-def test_a_killed_process_lets_go_of_the_workspace(tmp_path: Path, busy: subprocess.Popen[str]) -> None:
+def test_a_killed_process_releases_the_workspace(tmp_path: Path, busy: subprocess.Popen[str]) -> None:
     os.kill(busy.pid, signal.SIGKILL)
     busy.wait()
     started = time.monotonic()
@@ -140,7 +142,7 @@ def test_a_killed_process_lets_go_of_the_workspace(tmp_path: Path, busy: subproc
     assert not (tmp_path / "ws" / ".lock.json").exists()
 
 
-def test_work_that_fails_lets_go_of_the_workspace(tmp_path: Path) -> None:
+def test_failed_work_releases_the_workspace(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "ws", environ={})
     with pytest.raises(ZeroDivisionError), workspace.lock():
         raise ZeroDivisionError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.core.errors import ImportRefused
-from labeler.core.files import TextFile, inspect, open_text
+from labeler.core.files import TextFile, detect_encoding, open_text
 from labeler.importing.formats.content import Content, Part, gather
 from labeler.importing.formats.records import parts
 
@@ -30,7 +30,7 @@ def read_csv(path: Path) -> Content:
 
 
 def _read(path: Path, format: str, records: Any) -> Content:
-    file = inspect(path)
+    file = detect_encoding(path)
     return gather(_parts(records(file)), sha256=file.sha256, format=format, notes=encoding_notes(file))
 
 

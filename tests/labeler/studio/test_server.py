@@ -287,7 +287,7 @@ def test_a_lost_key_is_not_replaced_while_users_have_the_old_one(tmp_path: Path)
 def test_a_second_start_at_the_same_time_is_refused(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     (workspace / local.FOLDER).mkdir()
-    with files.alone(workspace / local.FOLDER, RuntimeError):
+    with files.folder_lock(workspace / local.FOLDER, RuntimeError):
         told = run("studio", "start", "-w", workspace).fault
         assert "another process starts or stops" in told
         assert "another process starts or stops" in run("studio", "stop", "-w", workspace).fault

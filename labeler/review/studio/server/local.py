@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeler.core.errors import StudioError
-from labeler.core.files import alone
+from labeler.core.files import folder_lock
 from labeler.review.studio.server import installer, processes
 from labeler.review.studio.server.state import (
     FOLDER,
@@ -85,7 +85,7 @@ def start(workspace: Path, *, port: int | None = None, patience: float = START_S
     """
     folder = workspace.absolute() / FOLDER
     make_folder(folder)
-    with alone(folder, lambda: _busy(folder)):
+    with folder_lock(folder, lambda: _busy(folder)):
         running, before = processes.find(folder), read_state(folder)
         known = before.port if before else _port_of(running)
         if running is not None and known is not None and port in (None, known):
@@ -106,7 +106,7 @@ def stop(workspace: Path) -> int | None:
     folder = workspace.absolute() / FOLDER
     if not folder.is_dir():
         return None
-    with alone(folder, lambda: _busy(folder)):
+    with folder_lock(folder, lambda: _busy(folder)):
         running = processes.find(folder)
         if running is not None:
             processes.end(running)
