@@ -225,7 +225,7 @@ def _checked(entry: _Entry, section_type: type[Any]) -> Any:
     known = sorted(each.name for each in settings_of(section_type))
     name = f"{entry.section}.{entry.key}"
     if entry.key not in known:
-        raise ConfigError(f"{entry.where}: no setting {name}; {_near(entry.key, known)}")
+        raise ConfigError(f"{entry.where}: no setting {name}; {_near_setting(entry.key, known)}")
     try:
         return value_in(entry.value, typing.get_type_hints(section_type)[entry.key], raw=entry.raw)
     except TypeError as error:
@@ -234,6 +234,14 @@ def _checked(entry: _Entry, section_type: type[Any]) -> Any:
 
 def _known_sections(name: str) -> str:
     return _near(name, list(section_types()))
+
+
+def _near_setting(key: str, known: list[str]) -> str:
+    """What a setting that its section does not have may mean: that of another section, or one of a similar name."""
+    elsewhere = [
+        f"{name}.{key}" for name, kind in section_types().items() if key in {each.name for each in settings_of(kind)}
+    ]
+    return f"did you mean {' or '.join(elsewhere)}?" if elsewhere else _near(key, known)
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -42,7 +42,7 @@ def template(given: Given) -> str:
     for section, section_type in section_types().items():
         shown = [
             _template_line(section, entry, given)
-            for entry in settings_of(section_type)
+            for entry in _ordered(section_type)
             if declaration(entry).shown or (section, entry.name) in given
         ]
         if shown:
@@ -67,10 +67,16 @@ def reference() -> str:
     """The text of docs/settings.md: a table of every section."""
     parts = [_REFERENCE]
     for section, section_type in section_types().items():
-        rows = [_row(entry, typing.get_type_hints(section_type)[entry.name]) for entry in settings_of(section_type)]
+        rows = [_row(entry, typing.get_type_hints(section_type)[entry.name]) for entry in _ordered(section_type)]
         head = ["| setting | default | values | meaning |", "|---|---|---|---|"]
         parts.append("\n".join([f"## [{section}]", "", f"{_summary(section_type)}.", "", *head, *rows]) + "\n")
     return "\n".join(parts)
+
+
+def _ordered(section_type: type[Any]) -> list[dataclasses.Field[Any]]:
+    """The settings of a section, first those that it adds to a configuration of `mrc`."""
+    own = inspect.get_annotations(section_type)
+    return sorted(settings_of(section_type), key=lambda entry: entry.name not in own)
 
 
 def _row(entry: dataclasses.Field[Any], wanted: Any) -> str:

@@ -62,6 +62,7 @@ def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
     ("toml", "words"),
     [
         ("[train]\nepoch = 2\n", "labeler.toml: no setting train.epoch; did you mean epochs or "),
+        ("[train]\ndevice = 'cpu'\n", "labeler.toml: no setting train.device; did you mean compute.device?"),
         ("[trian]\nepochs = 2\n", "labeler.toml: no section [trian]; did you mean train or pretrain?"),
         ("seed = 2\n", "labeler.toml: seed is outside of a [section]"),
         ("[train]\nepochs = '2'\n", "labeler.toml: train.epochs must be a number, not '2'"),
