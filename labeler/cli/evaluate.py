@@ -41,7 +41,7 @@ def evaluate_command(
               labeler evaluate --compare method=okapi,k1=1.2 --misses 3
     """
     from labeler.cli.describe.evaluation import evaluation_text
-    from labeler.evaluation.end_to_end import evaluate
+    from labeler.evaluation.evaluate import evaluate
 
     with runtime(workspace, sets, write=True) as at:
         found = evaluate(at, split, compare=compare, misses=misses, rules=rules)

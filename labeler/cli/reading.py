@@ -17,7 +17,7 @@ from labeler.core.console import percent
 
 if TYPE_CHECKING:
     from labeler.core.config import Config
-    from labeler.reading.on_demand import FileAnswers
+    from labeler.reading.answer_file import FileAnswers
     from labeler.rounds.machine import Trained
 
 log = logging.getLogger("labeler")
@@ -114,7 +114,7 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
     """
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
-    from labeler.reading.on_demand import ask
+    from labeler.reading.ask import ask
 
     with runtime(workspace, sets) as at:
         found = ask(at, question, k=k)
@@ -219,12 +219,12 @@ def answer_command(
     with file.open("rb"):  # before torch is loaded: OSError names a file that is missing or cannot be read
         pass
     from labeler.core.runtime import use_compute
-    from labeler.reading.on_demand import answer_file
-    from labeler.reading.reader_spec import Readers
+    from labeler.reading.answer_file import answer_file
+    from labeler.reading.reader_spec import ReaderSpec
 
     found = answer_file(
         file,
-        readers=Readers(models, vote or "characters", large, band or (0.2, 0.7)),
+        readers=ReaderSpec(models, vote or "characters", large, band or (0.2, 0.7)),
         folder=output,
         config=config.read,
         metric=metric,

@@ -21,7 +21,8 @@ from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
 from labeler.demo.encyclopaedia import Language, make_encyclopaedia
 from labeler.demo.settings import DOCUMENTS, SPLIT, settings
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
+from labeler.evaluation.evaluate import labelled
 from labeler.evaluation.pseudo_precision import pseudo_precision
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
@@ -150,7 +151,7 @@ def _evaluate(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[[str
         baseline=baseline,
         gold_and_human=without,
         full_loop=full_loop,
-        test_questions=len(end_to_end.labelled(runtime, TEST)),
+        test_questions=len(labelled(runtime, TEST)),
         report=str(report),
         workspace=str(runtime.workspace.folder),
     )
@@ -243,7 +244,7 @@ def training_labels(session: Session, row: RoundRow) -> dict[str, int]:
 
 
 def _scores(runtime: Runtime, model: ModelRow) -> Scores:
-    reading = end_to_end.read(runtime, model, TEST, index=runtime.current_index())
+    reading = reader_metrics.reader_scores(runtime, model, TEST, index=runtime.current_index())
     return Scores(reading.exact_match, reading.f1)
 
 
@@ -255,8 +256,8 @@ def _without_pseudo(runtime: Runtime, folder: Path) -> Scores:
     runtime = runtime.with_config(Config.from_resolved(row.config))
     model = training.train_reader(runtime, row, rows, folder=folder / "without-pseudo-labels")
     index = runtime.current_index()
-    entries = end_to_end.scorable(runtime, TEST, index=index)
-    summary = end_to_end.summary(
-        end_to_end.scored(runtime, runtime.load(model.folder), entries, index=index), index=index
+    entries = reader_metrics.scorable(runtime, TEST, index=index)
+    summary = reader_metrics.summarize(
+        reader_metrics.compute_scores(runtime, runtime.load(model.folder), entries, index=index), index=index
     )
     return Scores(summary["exact_match"], summary["f1"])

@@ -1,1 +1,1 @@
-"""Evaluation: end to end, of retrieval, and of the precision of pseudo-labels."""
+"""Evaluation: retrieval, the reader on the gold passage, both end to end, and the precision of pseudo-labels."""

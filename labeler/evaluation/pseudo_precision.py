@@ -1,4 +1,4 @@
-"""How many of a round's pseudo-labels are right, where a labelled pool's hidden answers tell."""
+"""The true precision of a round's pseudo-labels, for a pool with hidden answers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mrc.metrics import Metric, exact_match
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Pseudo-labels against hidden answers. `items` have some, `unknown` have none and do not count."""
+    """Counts of pseudo-labels compared with hidden answers."""
 
     correct: int
-    items: int
-    unknown: int
+    items: int  # with a hidden answer
+    unknown: int  # without one; they do not count
 
     @property
     def rate(self) -> float | None:
@@ -27,18 +27,18 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class PseudoPrecision:
-    """Of the pseudo-labels that one round wrote, whatever became of them since. The two sets may overlap."""
+    """The precision of the pseudo-labels that one round wrote, live or withdrawn. The two sets may overlap."""
 
     round_number: int
-    released: Checked  # may leave as labels
-    trained: Checked  # may teach: weight above 0, whatever the weight
+    released: Checked
+    trained: Checked  # with a training weight above 0
 
 
 def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> PseudoPrecision | None:
-    """The true precision of a round's pseudo-labels; None where no hidden answer speaks about any of them.
+    """The true precision of a round's pseudo-labels; None where none of them has a hidden answer.
 
-    Correct means: the label's normalised text equals that of any hidden answer of its question, in whatever passage
-    it stands. Only the counts leave this function, never an answer.
+    A label is correct if its normalised text equals that of any hidden answer of its question, in whatever passage.
+    Only counts leave this function, never an answer.
     """
     written = own_pseudo(session, round_number)
     golds = hidden_answers.answers(session, [row.question_id for row in written])
@@ -52,7 +52,7 @@ def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> 
 
 
 def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
-    """The pseudo-labels that a round made itself, live or withdrawn; not those it gave back."""
+    """The pseudo-labels that a round wrote, live or withdrawn, without those it restored."""
     return [
         row for row in queries.labels(session, round_number=round_number, kinds=["pseudo"]) if row.origin == "round"
     ]

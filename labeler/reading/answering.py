@@ -28,9 +28,15 @@ def answers(
     refine: Refine | None = None,
     stopping: StoppingRule | None = None,
 ) -> Iterator[Prediction]:
-    """A reader's predictions in the order of the questions: from retrieved passages, without an index the given one.
+    """A reader's predictions, in the order of the questions.
 
-    `refine`: the rules that its spans go through; `stopping`: when further passages need not be read.
+    Args:
+        runtime: its settings say how many passages are retrieved and how they are read.
+        questions: stored questions.
+        reader: a reader, an ensemble or a cascade.
+        fingerprint: of the index to retrieve from; None: each question is read in the passage it came with.
+        refine: post-processing of spans.
+        stopping: a rule that skips further passages of a question.
     """
     from mrc import pipeline
 
@@ -59,7 +65,7 @@ def answers(
 def read_in_context(
     examples: Sequence[Example], reader: Answerer, *, config: ReadConfig, metric: Metric, refine: Refine | None = None
 ) -> Iterator[Prediction]:
-    """A reader's predictions for questions of a file, in order, each from the context that it came with."""
+    """A reader's predictions for the questions of a file, in order, each from its own context."""
     from mrc import pipeline
 
     asked = [Question(each.id, each.question) for each in examples]
@@ -68,8 +74,11 @@ def read_in_context(
 
 
 def best_text(prediction: Prediction, *, may_abstain: bool, null_threshold: float = 0.0) -> tuple[str, str | None]:
-    """The answer given and its passage; empty where there is none, or where "no answer" is allowed and weighs more, by
-    more than `null_threshold` nats."""
+    """The best answer's text and passage; ("", None) where there is none or the reader abstains.
+
+    It may abstain if `may_abstain`, and does where log(mass of "no answer" / mass of the best answer) is above
+    `null_threshold` (nats).
+    """
     if not prediction.answers:
         return "", None
     best = prediction.answers[0]

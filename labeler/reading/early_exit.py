@@ -1,7 +1,6 @@
-"""When a reader may stop reading further passages: a rule fitted once on held-out questions, and stored.
+"""Adaptive reading: a stopping rule that is fitted on held-out questions, stored, and used by a round.
 
-It belongs to one reader, computing on one device in one precision, an index and settings of reading; a round that is
-killed reads the same rule back.
+A rule holds for one reader, device, precision, index and reading settings. A round that was killed uses the stored one.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ STOPPING_KEY = "stopping:"  # in meta, followed by a hash of all that the rule d
 
 
 def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> StoppingRule | None:
-    """The rule under which a round predicts, fitted now if it is not stored; None where every passage is read.
+    """The stopping rule of a round, fitted if it is not stored yet; None where all passages are read.
 
-    It is fitted on the calibration questions, whose answers are not looked at; the round then reads them under it too,
-    so that its calibrator sees the scores that it will be asked about.
+    It is fitted on the calibration questions without their answers. The round reads them under the rule too, so that
+    the calibrator is fitted on scores like those it will see.
     """
     if runtime.config.experimental.adaptive == "off" or index is None:
         return None
@@ -50,11 +49,8 @@ def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> Stop
     return rule
 
 
-def known_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
-    """The rule that a round fitted for this reader, index and settings; None where there is none.
-
-    An ensemble or a cascade never reads adaptively.
-    """
+def stored_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
+    """The rule that a round fitted for this reader, index and settings; None where there is none."""
     return None if runtime.config.experimental.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
 
 

@@ -1,7 +1,7 @@
-"""The rules on answers that a reader has earned on dev, and its threshold of "no answer"; stored in the database.
+"""Post-processing rules and "no answer" threshold of a reader, tuned on dev and stored in the database.
 
-They are found when a round closes, from dev as the reader answers it without rules, and stay those of this reader:
-all predictions of a later round are made under the same ones, however often it is killed.
+They are tuned when a round closes, on the reader's answers without rules, and then fixed for this reader: a round that
+is killed and resumed predicts with the same ones.
 """
 
 from __future__ import annotations
@@ -32,56 +32,51 @@ from mrc.postprocess.rules import (
 if TYPE_CHECKING:
     from mrc.read.predict.groups import Answerer
 
-RULES_KEY: Final = "rules:"  # in meta, followed by the hashes of the reader and of who answers beside it
+RULES_KEY: Final = "rules:"  # in meta, followed by the hashes of the reader and of its ensemble or cascade
 AUTO: Final = ("auto",)
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What dev says of the rules: those that are on, and what each of all changes.
+    """The outcome of tuning on dev."""
 
-    `null_threshold`: a reader that may abstain does so where log(mass of "no answer" / mass of the best answer) is
-    above it. `tuned_on`: hash of the questions and settings; empty where nothing was tuned.
-    """
-
-    rules: tuple[str, ...] = ()
-    null_threshold: float = 0.0
-    table: tuple[RuleEffect, ...] = ()
+    rules: tuple[str, ...] = ()  # those that are on
+    null_threshold: float = 0.0  # a reader that may abstain does so above it, see `best_text`
+    table: tuple[RuleEffect, ...] = ()  # the effect of every rule
     questions: int = 0
-    tuned_on: str = ""
+    tuned_on: str = ""  # hash of the questions and settings; empty where nothing was tuned
 
 
 def rules_of(runtime: Runtime, model: ModelRow) -> Tuned:
-    """What was tuned for a reader; no rule and a threshold of 0 where nothing was."""
+    """The tuning of a reader; no rule and a threshold of 0 where nothing was tuned."""
     with runtime.database.read() as session:
         stored = queries.get_meta(session, _key(runtime, model))
     return _parsed(stored) if stored else Tuned()
 
 
 def refine_of(runtime: Runtime, model: ModelRow) -> Refine | None:
-    """The rules that the settings ask for as one; None for none."""
+    """The reader's rules as one function; None without rules."""
     return refiner(names_of(runtime, model), language=runtime.language)
 
 
 def names_of(runtime: Runtime, model: ModelRow) -> tuple[str, ...]:
-    """The rules that the settings ask for: by name, or with `auto` those tuned for the reader."""
+    """The names of the reader's rules: those of the settings, or with `auto` the tuned ones."""
     names = runtime.config.read.rules
     return rules_of(runtime, model).rules if names == AUTO else names
 
 
 def null_threshold_of(runtime: Runtime, model: ModelRow) -> float:
-    """The setting, or where there is none what was tuned for the reader."""
+    """The setting, or without one the tuned threshold."""
     named = runtime.config.read.null_score_diff_threshold
     return rules_of(runtime, model).null_threshold if named is None else named
 
 
 def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
-    """The rules and the threshold of a reader by dev, stored for all that it reads from now on.
+    """Tune the rules and the threshold of a reader on dev, once for the same questions and settings, and store them.
 
-    Done once for the same dev questions and settings. With the fingerprint of an index the rules are tuned on answers
-    from what that finds, else on answers from each question's own passage; only there may a reader abstain, so the
-    threshold is always tuned there. What the settings name is not tuned, and without dev questions nothing is: then
-    nothing is read either.
+    Rules are tuned on answers from the passages that the index retrieves; without an index, on answers from each
+    question's own passage. The threshold is always tuned on the latter, where alone a reader may abstain. Rules or a
+    threshold named in the settings are not tuned, and without dev questions nothing is.
     """
     with runtime.database.read() as session:
         entries = queries.labelled_questions(session, "dev")
@@ -108,7 +103,7 @@ def _tuned(
     uncertain: Sequence[LabelledQuestion],
     index: str | None,
 ) -> Tuned:
-    """What was known, with the rules by the answered questions and the threshold by those that may have no answer."""
+    """The known tuning, with rules from the `answered` questions and the threshold from the `uncertain` ones."""
     reader, found = runtime.answerer(model), known
     if answered:
         judged = [each for each, _ in _judged(runtime, reader, answered, index)]
@@ -128,8 +123,7 @@ def _tuned(
 def _judged(
     runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str | None
 ) -> list[tuple[Judged, float]]:
-    """Each question as it is answered without rules, and the mass of "no answer"."""
-
+    """Each question with its answers without rules, and the mass of "no answer"."""
     if not entries:
         return []
     questions = [entry.question if index else in_gold_passage(entry) for entry in entries]
@@ -144,7 +138,7 @@ def _judged(
 
 
 def in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
-    """The question, to be read in the passage that answers it; an impossible one in the context it came with."""
+    """The question with its gold passage as context; an impossible one keeps the context it came with."""
     passage = entry.label.answers[0].passage_id if entry.label.answers else entry.question.context_id
     return replace(entry.question, context_id=passage)
 
@@ -157,7 +151,7 @@ def _key(runtime: Runtime, model: ModelRow) -> str:
 
 
 def _fingerprint(runtime: Runtime, entries: Sequence[LabelledQuestion], index: str | None) -> str:
-    """Hash of all that the outcome depends on beside the reader."""
+    """Hash of everything that the tuning depends on, apart from the reader."""
     asked = [
         [entry.question.id, entry.question.is_impossible, [answer.text for answer in entry.label.answers]]
         for entry in entries

@@ -1,4 +1,4 @@
-"""Who answers: a reader, several that vote, and a larger one for what they are in doubt about."""
+"""The specification of what answers: one reader, an ensemble, or a cascade."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
-    """Who answers: one reader or several that vote, and where their score lies in the band a larger one."""
+class ReaderSpec:
+    """A reader or an ensemble; with `large` a cascade: the larger reader re-reads questions with a score in `band`."""
 
-    models: tuple[str, ...]  # folders or hub names, the better ones first
+    models: tuple[str, ...]  # folders or hub names, best first
     vote: str = "characters"
     large: str | None = None
     band: tuple[float, float] = (0.2, 0.7)
 
     def load(self, *, device: str, precision: str, backend: str) -> Answerer:
-        """What answers. Raises BadCheckpoint; MissingExtra, NoDevice for a backend that is not there or not for this
-        device; MembersDisagree; ValueError for a vote or a band that cannot be."""
+        """Load the readers and combine them.
+
+        Raises:
+            BadCheckpoint: a folder or hub name is no reader.
+            MissingExtra, NoDevice: the backend is not installed, or not available on this device.
+            MembersDisagree: the members of the ensemble cannot vote together.
+            ValueError: an unknown vote, or an impossible band.
+        """
         from mrc.ensemble import combine
         from mrc.read.model.reader import Reader
 

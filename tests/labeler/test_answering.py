@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from labeler.cli import cli
 from labeler.core.settings import ReadSection
 from labeler.demo.encyclopaedia import make_encyclopaedia
-from labeler.reading.on_demand import FileAnswers, answer_file
-from labeler.reading.reader_spec import Readers
+from labeler.reading.answer_file import FileAnswers, answer_file
+from labeler.reading.reader_spec import ReaderSpec
 from mrc.errors import MembersDisagree
 from mrc.metrics import Metric, normalize_answer
 from mrc.read.model.reader import Reader
@@ -34,7 +34,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def answered(file: Path, folder: Path, reader: str, *, metric: str = "auto") -> FileAnswers:
     return answer_file(
-        file, readers=Readers((reader,)), folder=folder, config=CONFIG, metric=metric, device="cpu", precision="fp32"
+        file, readers=ReaderSpec((reader,)), folder=folder, config=CONFIG, metric=metric, device="cpu", precision="fp32"
     )
 
 
@@ -133,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts(world: Path, tmp_path: Path, *models: str, config: ReadSection = CONFIG, **more: Any) -> dict[str, str]:
-    readers = Readers(models, **more)
+    readers = ReaderSpec(models, **more)
     answer_file(world, readers=readers, folder=tmp_path, config=config, metric="auto", device="cpu", precision="fp32")
     found: dict[str, str] = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
     return found
@@ -172,7 +172,7 @@ def test_rules_on_answers_are_those_named_and_none_by_themselves(
         return (lambda question, passage, start, end: (start, start + 1)) if tuple(names) == ("brackets",) else None
 
     plain = texts(world, tmp_path, reader)
-    monkeypatch.setattr("labeler.reading.on_demand.refiner", cutting)
+    monkeypatch.setattr("labeler.reading.answer_file.refiner", cutting)
     assert texts(world, tmp_path, reader) == plain
     ruled = texts(world, tmp_path, reader, config=replace(CONFIG, rules=("brackets",)))
     assert {len(text) for text in ruled.values()} == {1}
@@ -210,7 +210,7 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
         asked.append(keywords)
         return FileAnswers(1, 1.0, 1.0, 1.0, None, None, file, file, [])
 
-    monkeypatch.setattr("labeler.reading.on_demand.answer_file", answer_file)
+    monkeypatch.setattr("labeler.reading.answer_file.answer_file", answer_file)
     words = ["answer", str(world), "--model", "m", "-o", str(tmp_path)]
     for more, told in (
         (["--set", "compute.precision=fp32"], None),
@@ -226,7 +226,7 @@ def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the
         ]
         assert not told or told in caplog.text
     assert [each["precision"] for each in asked] == ["fp32", "bf16", "auto", "auto", "auto"]
-    assert {each["readers"] for each in asked} == {Readers(("m",))}
+    assert {each["readers"] for each in asked} == {ReaderSpec(("m",))}
     for more, why in (
         (["--vote", "hard"], "--vote needs several --model"),
         (["--band", "0", "1"], "--band needs --large"),

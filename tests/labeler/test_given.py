@@ -12,7 +12,8 @@ from db import hidden_answers, queries
 from db.rows import QuestionRow, ReviewRow
 from labeler.core import convert
 from labeler.core.runtime import Runtime
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
+from labeler.evaluation.evaluate import evaluate
 from labeler.importing.ingest import import_files
 from labeler.reading import answering
 from labeler.retrieval.indexing import build_index
@@ -79,7 +80,7 @@ def test_whether_a_pool_question_is_impossible_stays_hidden(given: Runtime) -> N
 
 
 def test_only_the_reader_is_measured_where_passages_are_given(given: Runtime) -> None:
-    found = end_to_end.evaluate(given, "test")
+    found = evaluate(given, "test")
     assert found.retrieval is None
     assert found.end_to_end is None
     assert found.reader is not None
@@ -122,8 +123,8 @@ def test_no_answer_may_be_said_of_a_given_passage_only(
 
     monkeypatch.setattr(answering, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
-    entries = end_to_end.scorable(retrieved, "dev", index=index)
-    scores = end_to_end.scored(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
+    entries = reader_metrics.scorable(retrieved, "dev", index=index)
+    scores = reader_metrics.compute_scores(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
     assert {each.answer for each in scores} == {"a mill" if retrieving else ""}
 
 
@@ -136,6 +137,6 @@ def test_a_split_of_impossible_questions_alone_has_nothing_to_retrieve(tmp_path:
         machine.train(runtime)
         import_files(runtime.database, [str(file)], role="test")
         build_index(runtime)
-        found = end_to_end.evaluate(runtime, "test")
+        found = evaluate(runtime, "test")
     assert (found.questions, found.retrieval, found.end_to_end) == (1, None, None)
     assert found.reader is not None

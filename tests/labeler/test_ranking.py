@@ -13,7 +13,10 @@ import pytest
 from db import queries
 from labeler.core.errors import ConfigError, NotReady
 from labeler.core.runtime import Runtime, with_settings
-from labeler.evaluation import end_to_end, retrieval_metrics
+from labeler.evaluation import retrieval_metrics
+from labeler.evaluation.evaluate import evaluate, labelled
+from labeler.evaluation.index_comparison import compare_indexes, other_index
+from labeler.evaluation.misses import find_misses
 from labeler.retrieval import tuning
 from labeler.retrieval.indexing import build_index
 from mrc.errors import StaleIndex
@@ -41,15 +44,15 @@ def runtime(workspace: Path) -> Iterator[Runtime]:
         yield opened
 
 
-def searched(runtime: Runtime, split: str = "dev") -> retrieval_metrics.Searched:
-    return retrieval_metrics.search(runtime, runtime.index(), end_to_end.labelled(runtime, split))
+def searched(runtime: Runtime, split: str = "dev") -> retrieval_metrics.RetrievalResults:
+    return retrieval_metrics.search(runtime, runtime.index(), labelled(runtime, split))
 
 
 # Marks
 
 
 def test_every_depth_is_measured_with_its_interval(runtime: Runtime) -> None:
-    found = end_to_end.evaluate(runtime, "dev")
+    found = evaluate(runtime, "dev")
     assert found.retrieval is not None
     names = [f"{kind}_{depth}" for kind in ("top", "answer_in") for depth in (1, 3, 5, 10, 20, 100)]
     assert set(found.retrieval) == {*names, "mrr"}
@@ -59,8 +62,10 @@ def test_every_depth_is_measured_with_its_interval(runtime: Runtime) -> None:
 
 
 def test_marks_follow_from_ranks(runtime: Runtime) -> None:
-    asked = end_to_end.labelled(runtime, "dev")[:3]
-    marks = retrieval_metrics.Searched(asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]).marks()
+    asked = labelled(runtime, "dev")[:3]
+    marks = retrieval_metrics.RetrievalResults(
+        asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]
+    ).scores()
     assert marks["top_1"] == [1, 0, 0]
     assert marks["top_3"] == [1, 0, 0]  # rank 3 is the fourth
     assert marks["top_5"] == [1, 1, 0]
@@ -76,7 +81,7 @@ def test_the_answer_stands_in_the_gold_passage_at_the_latest(runtime: Runtime) -
 
 
 def test_the_answer_is_looked_for_in_all_hits(runtime: Runtime) -> None:
-    entry = end_to_end.labelled(runtime, "dev")[0]
+    entry = labelled(runtime, "dev")[0]
     gold = entry.label.answers[0].passage_id
     with runtime.database.read() as session:
         texts = {row.id: row.text for row in queries.iter_passages(session)}
@@ -84,7 +89,7 @@ def test_the_answer_is_looked_for_in_all_hits(runtime: Runtime) -> None:
     for rank in (0, retrieval_metrics.READ_FIRST - 1, retrieval_metrics.READ_FIRST, 15):
         ids = [*others[:rank], gold]
         hits = tuple(Hit(key, place, 1.0) for place, key in enumerate(ids))
-        assert retrieval_metrics._answer_ranks(runtime, [entry, entry], [hits, ()]) == [rank, -1]
+        assert retrieval_metrics.answer_ranks(runtime, [entry, entry], [hits, ()]) == [rank, -1]
 
 
 # Another index
@@ -92,19 +97,19 @@ def test_the_answer_is_looked_for_in_all_hits(runtime: Runtime) -> None:
 
 def test_an_index_compared_with_itself_does_not_differ(runtime: Runtime) -> None:
     index = runtime.index()
-    found = retrieval_metrics.compared(runtime, searched(runtime), index, index.fingerprint[:8])
+    found = compare_indexes(runtime, searched(runtime), index, index.fingerprint[:8])
     assert (found.index, found.other) == (index.fingerprint, index.fingerprint)
     assert (found.better, found.worse) == (0, 0)
     assert {(each.mean, each.low, each.high) for each in found.differences.values()} == {(0, 0, 0)}
 
 
 def test_two_settings_are_compared_question_by_question(runtime: Runtime) -> None:
-    found = end_to_end.evaluate(runtime, "dev", compare="analyzer=whitespace, k1=0.5").comparison
+    found = evaluate(runtime, "dev", compare="analyzer=whitespace, k1=0.5").comparison
     assert found is not None
-    other = retrieval_metrics.other_index(runtime, "analyzer=whitespace,k1=0.5")
+    other = other_index(runtime, "analyzer=whitespace,k1=0.5")
     assert (other.config.analyzer, other.config.k1, other.config.method) == ("whitespace", 0.5, "atire")
-    here, there = searched(runtime), retrieval_metrics.search(runtime, other, end_to_end.labelled(runtime, "dev"))
-    questions = len(here.asked)
+    here, there = searched(runtime), retrieval_metrics.search(runtime, other, labelled(runtime, "dev"))
+    questions = len(here.entries)
     assert found.differences["top_1"].mean == pytest.approx(
         sum(rank == 0 for rank in here.gold_ranks) / questions - sum(rank == 0 for rank in there.gold_ranks) / questions
     )
@@ -115,10 +120,10 @@ def test_two_settings_are_compared_question_by_question(runtime: Runtime) -> Non
 def test_other_settings_of_terms_leave_what_is_found_by_meaning(runtime: Runtime, tmp_path: Path) -> None:
     build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
     index = runtime.index()
-    same = retrieval_metrics.other_index(runtime, f"k1={index.config.k1}")
+    same = other_index(runtime, f"k1={index.config.k1}")
     assert same.dense is index.dense
     assert same.fingerprint == index.fingerprint
-    other = retrieval_metrics.other_index(runtime, "analyzer=whitespace")
+    other = other_index(runtime, "analyzer=whitespace")
     assert other.fingerprint != index.fingerprint
     hits = next(found for found in other.retrieve(["Who founded the mill?"], 5) if found)
     assert any(hit.dense is not None for hit in hits)
@@ -129,15 +134,15 @@ def test_other_settings_of_terms_leave_what_is_found_by_meaning(runtime: Runtime
 )
 def test_an_index_that_is_not_there_is_named_with_those_that_are(runtime: Runtime, name: str, error: str) -> None:
     with pytest.raises(NotReady, match=error):
-        retrieval_metrics.other_index(runtime, name)
+        other_index(runtime, name)
 
 
 def test_other_settings_of_meaning_need_no_other_vectors(runtime: Runtime, tmp_path: Path) -> None:
     build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
     index = runtime.index()
     assert index.dense is not None
-    assert retrieval_metrics.other_index(runtime, "dense.model=none").dense is None
-    other = retrieval_metrics.other_index(runtime, "dense.weight=1, dense.fusion=rrf, b=0.2").dense
+    assert other_index(runtime, "dense.model=none").dense is None
+    other = other_index(runtime, "dense.weight=1, dense.fusion=rrf, b=0.2").dense
     assert other is not None
     assert (other.weight.value, other.config.fusion, other.vectors is index.dense.vectors) == (1, "rrf", True)
 
@@ -149,13 +154,13 @@ def test_other_settings_of_meaning_need_no_other_vectors(runtime: Runtime, tmp_p
         ("dense.weight=2", "weight must be in 0-1"),
         ("dense.pooling=cls", "needs other vectors"),
         ("dense.model=elsewhere", "only none"),
-        ("dense.weight=0.5", "by terms alone"),
+        ("dense.weight=0.5", "lexical only"),
         ("read.top_k=3", "no setting of the index"),
     ],
 )
 def test_a_setting_that_cannot_be_compared_is_refused(runtime: Runtime, settings: str, error: str) -> None:
     with pytest.raises(ConfigError, match=error):
-        retrieval_metrics.other_index(runtime, settings)
+        other_index(runtime, settings)
 
 
 def test_an_index_of_other_passages_is_not_compared(workspace: Path, runtime: Runtime, tmp_path: Path) -> None:
@@ -164,18 +169,18 @@ def test_an_index_of_other_passages_is_not_compared(workspace: Path, runtime: Ru
     ok("import", str(tmp_path / "more.txt"), "--as", "corpus", "-w", str(workspace))
     ok("index", "-w", str(workspace))
     with pytest.raises(StaleIndex, match="which have changed since"):
-        retrieval_metrics.other_index(runtime, before[:16])
+        other_index(runtime, before[:16])
 
 
 # Misses
 
 
 def test_misses_are_the_questions_below_the_depth_each_with_a_reason(runtime: Runtime) -> None:
-    found = end_to_end.evaluate(runtime, "dev", misses=1)
+    found = evaluate(runtime, "dev", misses=1)
     assert found.misses
     assert found.retrieval
     assert found.reasons is not None
-    assert len(found.misses) == round((1 - found.retrieval["top_1"]) * len(searched(runtime).asked))
+    assert len(found.misses) == round((1 - found.retrieval["top_1"]) * len(searched(runtime).entries))
     for miss in found.misses:
         assert miss.rank is None or miss.rank >= 1
         assert miss.reasons
@@ -186,26 +191,26 @@ def test_misses_are_the_questions_below_the_depth_each_with_a_reason(runtime: Ru
 
 def test_a_question_without_a_known_term_shares_none(runtime: Runtime) -> None:
     found = searched(runtime)
-    (entry, *_) = found.asked
-    strange = retrieval_metrics.Searched([entry], [()], [-1], [-1])
-    index = retrieval_metrics.other_index(runtime, "analyzer=whitespace")
-    (miss,) = retrieval_metrics.missed(runtime, _asking(strange, "zzz qqq"), index, depth=3)
+    (entry, *_) = found.entries
+    strange = retrieval_metrics.RetrievalResults([entry], [()], [-1], [-1])
+    index = other_index(runtime, "analyzer=whitespace")
+    (miss,) = find_misses(runtime, _asking(strange, "zzz qqq"), index, depth=3)
     assert (miss.rank, miss.first_passage, miss.reasons) == (None, None, (NO_SHARED_TERM,))
 
 
 def test_the_answer_stands_elsewhere_only_in_passages_found_before_the_gold_one(runtime: Runtime) -> None:
-    (entry, *_) = end_to_end.labelled(runtime, "dev")
+    (entry, *_) = labelled(runtime, "dev")
     (hits,) = runtime.index().retrieve([entry.question.text], 1)
     for gold, answer, elsewhere in ((4, 4, False), (4, 3, True), (-1, 3, True), (-1, -1, False)):
-        found = retrieval_metrics.Searched([entry], [hits], [gold], [answer])
-        (miss,) = retrieval_metrics.missed(runtime, found, runtime.index(), depth=1)
+        found = retrieval_metrics.RetrievalResults([entry], [hits], [gold], [answer])
+        (miss,) = find_misses(runtime, found, runtime.index(), depth=1)
         assert (ANSWER_ELSEWHERE in miss.reasons) == elsewhere
 
 
-def _asking(found: retrieval_metrics.Searched, text: str) -> retrieval_metrics.Searched:
-    entry = found.asked[0]
+def _asking(found: retrieval_metrics.RetrievalResults, text: str) -> retrieval_metrics.RetrievalResults:
+    entry = found.entries[0]
     asked = dataclasses.replace(entry, question=dataclasses.replace(entry.question, text=text))
-    return dataclasses.replace(found, asked=[asked])
+    return dataclasses.replace(found, entries=[asked])
 
 
 # Tuning

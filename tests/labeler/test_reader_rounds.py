@@ -16,11 +16,11 @@ from db import queries, store
 from labeler.core.config import FILE_NAME, load_config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
 from labeler.maintenance.prune import prune
 from labeler.reading import answering, postprocessing
-from labeler.reading.early_exit import fitted_rule, known_rule
-from labeler.reading.on_demand import ask
+from labeler.reading.ask import ask
+from labeler.reading.early_exit import fitted_rule, stored_rule
 from labeler.reading.postprocessing import Tuned
 from labeler.rounds import checkpoints, machine, resolved_settings
 from labeler.rounds.steps import promotion, training
@@ -98,21 +98,21 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     calibrated = under(runtime, experimental={"adaptive": "calibrated"})
     model, index = runtime.best_model(), runtime.current_index()
     fitted_rule(calibrated, model, index=index)
-    assert known_rule(calibrated, model, index=index) == ALWAYS
-    assert known_rule(under(calibrated, read={"top_k": 3}), model, index=index) is None
-    assert known_rule(calibrated, model, index="another") is None
-    assert known_rule(runtime, model, index=index) is None, "adaptive reading is off"
+    assert stored_rule(calibrated, model, index=index) == ALWAYS
+    assert stored_rule(under(calibrated, read={"top_k": 3}), model, index=index) is None
+    assert stored_rule(calibrated, model, index="another") is None
+    assert stored_rule(runtime, model, index=index) is None, "adaptive reading is off"
     assert fitted_rule(calibrated, model, index=None) is None, "a given passage is one passage"
     voting = under(calibrated, ensemble={"members": (model.path,)})
-    assert known_rule(voting, model, index=index) is None, "it says nothing of a vote"
+    assert stored_rule(voting, model, index=index) is None, "it says nothing of a vote"
     large = under(calibrated, cascade={"large": model.path})
-    assert known_rule(large, model, index=index) is None, "nor of who is asked beside"
+    assert stored_rule(large, model, index=index) is None, "nor of who is asked beside"
     korean = under(calibrated, workspace={"language": "ko"})
-    assert known_rule(korean, model, index=index) is None, "rules on answers are others"
-    assert known_rule(under(calibrated, experimental={"adaptive_risk": 0.02}), model, index=index) is None
+    assert stored_rule(korean, model, index=index) is None, "rules on answers are others"
+    assert stored_rule(under(calibrated, experimental={"adaptive_risk": 0.02}), model, index=index) is None
     bf16, fp32 = (under(calibrated, compute={"precision": name}) for name in ("bf16", "fp32"))
-    assert known_rule(bf16, model, index=index) is None, "computed otherwise, read otherwise"
-    assert known_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
+    assert stored_rule(bf16, model, index=index) is None, "computed otherwise, read otherwise"
+    assert stored_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
 
 
 def test_a_rule_is_fitted_on_the_units_that_were_held_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_what_a_reader_has_earned_is_used_wherever_it_answers(
     assert postprocessing.rules_of(runtime, runtime.best_model()) == Tuned(("brackets",), questions=30, tuned_on="x")
     seen = calls(monkeypatch, pipeline, "answer")
     ask(runtime, "Who founded the harbour?")
-    end_to_end.read(runtime, runtime.best_model(), "dev", index=runtime.current_index())
+    reader_metrics.reader_scores(runtime, runtime.best_model(), "dev", index=runtime.current_index())
     machine.run(runtime, reviewer="none", until="predicted")
     assert len(seen) >= 3
     assert all(each["refine"] is not None for each in seen)
@@ -212,22 +212,22 @@ def test_train_names_its_teachers_and_its_head(runtime: Runtime, monkeypatch: py
 
 def test_an_evaluation_under_other_rules_is_another_one(runtime: Runtime) -> None:
     model = runtime.best_model()
-    before = end_to_end.evaluated(runtime, model, "dev", index=None)
+    before = reader_metrics.stored_evaluation(runtime, model, "dev", index=None)
     earned(runtime, "brackets")
-    after = end_to_end.evaluated(runtime, model, "dev", index=None)
+    after = reader_metrics.stored_evaluation(runtime, model, "dev", index=None)
     assert after.id != before.id
-    assert end_to_end.evaluated(runtime, model, "dev", index=None).id == after.id
+    assert reader_metrics.stored_evaluation(runtime, model, "dev", index=None).id == after.id
 
 
 def test_an_evaluation_under_another_threshold_or_language_is_another_one(runtime: Runtime) -> None:
     model = runtime.best_model()
     earned(runtime)
-    ids = [end_to_end.evaluated(runtime, model, "dev", index=None).id]
+    ids = [reader_metrics.stored_evaluation(runtime, model, "dev", index=None).id]
     earned(runtime, null_threshold=0.7)
-    ids.append(end_to_end.evaluated(runtime, model, "dev", index=None).id)
+    ids.append(reader_metrics.stored_evaluation(runtime, model, "dev", index=None).id)
     assert runtime.language == "en"
     korean = under(runtime, workspace={"language": "ko", "metric": runtime.metric})
-    ids.append(end_to_end.evaluated(korean, model, "dev", index=None).id)
+    ids.append(reader_metrics.stored_evaluation(korean, model, "dev", index=None).id)
     assert len(set(ids)) == 3
 
 
@@ -330,8 +330,8 @@ def test_in_a_round_a_larger_reader_is_asked_within_the_band(runtime: Runtime, o
 
 def test_an_evaluation_with_an_ensemble_is_stored_apart(runtime: Runtime, other: str) -> None:
     model = runtime.best_model()
-    alone = end_to_end.evaluated(runtime, model, "dev", index=None)
-    voting = end_to_end.evaluated(under(runtime, ensemble={"members": (other,)}), model, "dev", index=None)
+    alone = reader_metrics.stored_evaluation(runtime, model, "dev", index=None)
+    voting = reader_metrics.stored_evaluation(under(runtime, ensemble={"members": (other,)}), model, "dev", index=None)
     assert alone.id != voting.id
 
 

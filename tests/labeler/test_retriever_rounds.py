@@ -21,7 +21,7 @@ from labeler.evaluation.scoring import QuestionScore
 from labeler.importing.ingest import import_files
 from labeler.maintenance.prune import prune
 from labeler.maintenance.status import status
-from labeler.reading.on_demand import ask
+from labeler.reading.ask import ask
 from labeler.retrieval.indexing import VECTORS, build_index
 from labeler.rounds import history, machine
 from labeler.rounds.gate import Verdict

@@ -15,7 +15,7 @@ import pytest
 from db import queries, store
 from db.rows import Decision, LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
 from labeler.core.runtime import Runtime
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
 from labeler.rounds import history, machine
 from labeler.rounds.drift import measure_drift
 from labeler.rounds.steps import training
@@ -257,6 +257,6 @@ def test_the_gate_resamples_documents(played: Runtime) -> None:
     with played.database.read() as session:
         documents = {entry.question.id: entry.document_id for entry in queries.labelled_questions(session, "dev")}
         index = queries.round_(session, 1).index_fingerprint
-    found = end_to_end.results(played, played.best_model(), "dev", index=index)
+    found = reader_metrics.question_scores(played, played.best_model(), "dev", index=index)
     assert {row.question_id: row.cluster for row in found} == documents
     assert len(set(documents.values())) < len(documents)

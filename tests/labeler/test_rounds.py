@@ -16,9 +16,10 @@ from db.errors import Conflict
 from labeler.core.config import FILE_NAME, load_config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
+from labeler.evaluation.evaluate import evaluate
 from labeler.importing.ingest import import_files
-from labeler.reading.on_demand import ask
+from labeler.reading.ask import ask
 from labeler.rounds import history, machine, resolved_settings
 from labeler.rounds.gate import Verdict
 from labeler.rounds.steps import opening, promotion, training
@@ -221,15 +222,15 @@ def test_a_stale_index_is_named_before_a_round_opens(runtime: Runtime) -> None:
 
 
 def test_evaluation_is_made_once_and_then_read(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = end_to_end.evaluate(runtime, "test")
-    monkeypatch.setattr(end_to_end, "scored", None)
-    assert end_to_end.evaluate(runtime, "test") == first
+    first = evaluate(runtime, "test")
+    monkeypatch.setattr(reader_metrics, "compute_scores", None)
+    assert evaluate(runtime, "test") == first
 
 
 def test_evaluation_is_made_anew_under_another_precision(runtime: Runtime) -> None:
-    end_to_end.evaluate(runtime, "test")
+    evaluate(runtime, "test")
     other = with_settings(runtime.config, compute={"precision": "bf16"})
-    end_to_end.evaluate(runtime.with_config(other), "test")
+    evaluate(runtime.with_config(other), "test")
     with runtime.database.read() as session:
         keys = [row.key for row in queries.evaluations(session, split="test")]
     assert len(keys) == 4  # the gold passage and end to end, each in two precisions

@@ -37,7 +37,7 @@ def test_the_options_device_and_threads_are_settings_of_compute(
     (tmp_path / "squad.json").write_text("{}", encoding="utf-8")
     monkeypatch.setenv("LABELER_COMPUTE__THREADS", str(threads + 2))
     devices = []
-    monkeypatch.setattr("labeler.reading.on_demand.answer_file", lambda *_, **given: devices.append(given["device"]))
+    monkeypatch.setattr("labeler.reading.answer_file.answer_file", lambda *_, **given: devices.append(given["device"]))
     words = ("answer", tmp_path / "squad.json", "--model", "m", "-o", tmp_path / "out")
     with pytest.raises(AttributeError):  # there is no result to show
         run(*words, "--threads", str(threads + 1), "--device", "cpu")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
-    from labeler.evaluation.end_to_end import Evaluation
-    from labeler.evaluation.retrieval_metrics import Comparison, Miss
+    from labeler.evaluation.evaluate import Evaluation
+    from labeler.evaluation.index_comparison import Comparison
+    from labeler.evaluation.misses import Miss
     from mrc.postprocess.rules import RuleEffect
 
 

@@ -13,7 +13,7 @@ from db import queries, store
 from db.engine import Session
 from db.rows import LabelledQuestion, RetrieverRow, RoundRow
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
 from labeler.evaluation.retrieval_metrics import gold_passages
 from labeler.evaluation.scoring import QuestionScore
 from labeler.retrieval.indexing import with_encoder
@@ -120,7 +120,7 @@ def revert_retrievers(session: Session, numbers: Iterable[int]) -> list[str]:
 def compare_indexes(runtime: Runtime, row: RoundRow, after: Index, before: Index) -> dict[str, Any]:
     """The gate's verdict on the index of the new encoder against the current one, on dev, as JSON."""
     top_k = runtime.config.read.top_k
-    questions = end_to_end.scorable(runtime, "dev", index=before.fingerprint)
+    questions = reader_metrics.scorable(runtime, "dev", index=before.fingerprint)
     names = (f"top-{top_k}", "MRR")
     new, old = (_scores(index, questions, top_k) for index in (after, before))
     return gate_json(compare(new, old, runtime.config.gate, seed=row.seed, names=names), top_k=top_k)

@@ -11,7 +11,7 @@ from typing import Any
 from db import queries, store
 from db.rows import ModelRow, RoundRow
 from labeler.core.runtime import Runtime
-from labeler.evaluation import end_to_end
+from labeler.evaluation import reader_metrics
 from labeler.reading import postprocessing
 from labeler.rounds.alarms import alarms
 from labeler.rounds.drift import measure_drift
@@ -50,13 +50,13 @@ def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | N
     The post-processing rules of both readers are tuned on dev first. The first reader of a workspace is promoted.
     """
     index = row.index_fingerprint
-    if not end_to_end.scorable(runtime, "dev", index=index):
+    if not reader_metrics.scorable(runtime, "dev", index=index):
         return compare((), (), runtime.config.gate, seed=row.seed)
     for model in (student, best):
         if model is not None:
             postprocessing.tune(runtime, model, index=index)
-    after = end_to_end.results(runtime, student, "dev", index=index)
-    before = end_to_end.results(runtime, best, "dev", index=index) if best else after
+    after = reader_metrics.question_scores(runtime, student, "dev", index=index)
+    before = reader_metrics.question_scores(runtime, best, "dev", index=index) if best else after
     verdict = compare(after, before, runtime.config.gate, seed=row.seed)
     return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")
 
@@ -66,7 +66,7 @@ def _scores(
 ) -> dict[str, dict[str, Any] | None] | None:
     """The dev scores of the student and of the reader before it, with intervals; None without dev questions."""
     index = row.index_fingerprint
-    if not end_to_end.scorable(runtime, "dev", index=index):
+    if not reader_metrics.scorable(runtime, "dev", index=index):
         return None
-    before = asdict(end_to_end.read(runtime, best, "dev", index=index)) if best else None
-    return {"student": asdict(end_to_end.read(runtime, student, "dev", index=index)), "before": before}
+    before = asdict(reader_metrics.reader_scores(runtime, best, "dev", index=index)) if best else None
+    return {"student": asdict(reader_metrics.reader_scores(runtime, student, "dev", index=index)), "before": before}

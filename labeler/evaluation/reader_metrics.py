@@ -1,0 +1,164 @@
+"""Scores of a reader on a split, on the gold passages or end to end; computed once and stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from db import queries, store
+from db.rows import EvaluationRow, LabelledQuestion, ModelRow
+from labeler.core.errors import NotReady
+from labeler.core.progress import bar
+from labeler.core.runtime import Runtime
+from labeler.evaluation.retrieval_metrics import gold_passages
+from labeler.evaluation.scoring import QuestionScore, score_prediction
+from labeler.reading import answering, postprocessing
+from mrc.metrics import Interval, bootstrap_interval
+
+if TYPE_CHECKING:
+    from mrc.postprocess.rules import Refine
+    from mrc.read.predict.groups import Answerer
+
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderScores:
+    """Mean scores of a reader, 0-1, with 95% intervals (low, high) of the bootstrap by document."""
+
+    exact_match: float
+    f1: float
+    passage_correct: float  # share of answers from a gold passage
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def reader_scores(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> ReaderScores:
+    """The mean scores of a reader on a split; see `stored_evaluation`."""
+    summary = dict(stored_evaluation(runtime, model, split, index=index).summary)
+    intervals = {name: (low, high) for name, (low, high) in summary["intervals"].items()}
+    return ReaderScores(summary["exact_match"], summary["f1"], summary["passage_correct"], intervals)
+
+
+def question_scores(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> list[QuestionScore]:
+    """The score of each question of a split, for paired comparisons; see `stored_evaluation`."""
+    return [QuestionScore(*row) for row in stored_evaluation(runtime, model, split, index=index).results]
+
+
+def stored_evaluation(runtime: Runtime, model: ModelRow, split: str, *, index: str | None) -> EvaluationRow:
+    """The stored evaluation of a reader on a split under the current settings; computed and stored if missing.
+
+    Args:
+        runtime: with the settings.
+        model: the reader.
+        split: dev or test.
+        index: fingerprint of the index to retrieve from; None: each question is read in its gold passage.
+
+    Raises:
+        NotReady: the split has no question to score.
+    """
+    entries = scorable(runtime, split, index=index)
+    if not entries:
+        raise NotReady(f"no {split} question has an answer; add some with: labeler import FILE --as {split}")
+    key = _key(runtime, model, entries, index)
+    with runtime.database.read() as session:
+        stored = queries.evaluation(session, model.id, split=split, key=key)
+    if stored is not None:
+        return stored
+    scores = compute_scores(
+        runtime,
+        runtime.answerer(model),
+        entries,
+        index=index,
+        refine=postprocessing.refine_of(runtime, model),
+        null_threshold=postprocessing.null_threshold_of(runtime, model),
+    )
+    summary, rows = summarize(scores, index=index), [list(astuple(each)) for each in scores]
+    with runtime.database.write() as session:
+        store.add_evaluation(session, model.id, split=split, key=key, summary=summary, results=rows)
+        found = queries.evaluation(session, model.id, split=split, key=key)
+    assert found is not None
+    return found
+
+
+def scorable(runtime: Runtime, split: str, *, index: str | None) -> list[LabelledQuestion]:
+    """The questions of a split that can be scored: those with golds, and on the gold passage also impossible ones.
+
+    End to end, a question without an answer in the passages that reviewers saw may have one elsewhere.
+    """
+    with runtime.database.read() as session:
+        entries = queries.labelled_questions(session, split)
+    return [entry for entry in entries if entry.label.answers or (index is None and entry.question.is_impossible)]
+
+
+def compute_scores(
+    runtime: Runtime,
+    reader: Answerer,
+    entries: Sequence[LabelledQuestion],
+    *,
+    index: str | None,
+    refine: Refine | None = None,
+    null_threshold: float = 0.0,
+) -> list[QuestionScore]:
+    """The score of each question, in order. `refine`: post-processing; `null_threshold`: see `best_text`."""
+    questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
+    scores = []
+    with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as progress:
+        found = answering.answers(runtime, questions, reader, index, refine=refine)
+        for entry, prediction in zip(entries, found, strict=True):
+            each = score_prediction(
+                prediction,
+                golds=[answer.text for answer in entry.label.answers],
+                gold_passages=gold_passages(entry),
+                cluster=entry.document_id,
+                metric=runtime.metric,
+                # End to end only answerable questions are scored, so a reader always has to answer.
+                may_abstain=not index and entry.question.is_impossible is not None,
+                null_threshold=null_threshold,
+            )
+            scores.append(each)
+            progress.update()
+    return scores
+
+
+def summarize(scores: Sequence[QuestionScore], *, index: str | None) -> dict[str, Any]:
+    """Means and intervals over at least one question, as stored JSON."""
+    clusters = [each.cluster for each in scores]
+    exact = _interval([each.exact_match for each in scores], clusters)
+    f1 = _interval([each.f1 for each in scores], clusters)
+    return {
+        "mode": _mode(index),
+        "questions": len(scores),
+        "exact_match": exact.mean,
+        "f1": f1.mean,
+        "passage_correct": sum(each.passage_correct for each in scores) / len(scores),
+        "intervals": {"exact_match": _bounds(exact), "f1": _bounds(f1)},
+    }
+
+
+def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion], index: str | None) -> str:
+    """Hash of everything that the scores depend on, apart from model and split."""
+    questions = [
+        [entry.question.id, entry.question.is_impossible, [asdict(answer) for answer in entry.label.answers]]
+        for entry in entries
+    ]
+    parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]
+    parts += [runtime.config.compute.precision, questions, list(postprocessing.names_of(runtime, model))]
+    parts += [postprocessing.null_threshold_of(runtime, model), *runtime.other_readers]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _mode(index: str | None) -> str:
+    return "end_to_end" if index else "reader"
+
+
+def _interval(values: Sequence[float], clusters: Sequence[str | None]) -> Interval:
+    return bootstrap_interval(values, clusters, rng=np.random.default_rng(BOOTSTRAP_SEED))
+
+
+def _bounds(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
