@@ -1,1 +1,1 @@
-"""What is stored: models, migrations, reads (`db.queries`) and writes (`db.store`). Knows neither mrc nor labeler."""
+"""Storage: tables, rows, migrations, reads (`db.queries`) and writes (`db.store`). Imports neither mrc nor labeler."""

@@ -124,8 +124,8 @@ def _program(
     return subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
 
 
-def _named(name: str, said: str, *, where: str) -> DbError:
-    state = _STATE.search(said)
+def _named(program: str, output: str, *, where: str) -> DbError:
+    state = _STATE.search(output)
     named = error_of_sqlstate(state[1], where=where) if state else None
-    lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines() or ["nothing"]
-    return named or StorageError(f"{where}: {name} says: {' '.join(lines[0].split())[:300]}")
+    lines = [line for line in output.splitlines() if "error" in line.lower()] or output.splitlines() or ["no message"]
+    return named or StorageError(f"{where}: {program} failed: {' '.join(lines[0].split())[:300]}")

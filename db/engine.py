@@ -25,7 +25,8 @@ Session: TypeAlias = Connection
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """JSON text; other mappings than dicts are stored as objects too."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
 
 
 class Database:

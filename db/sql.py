@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Row, Select, Table, insert, update
@@ -21,6 +23,18 @@ AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
 def columns(table: Table, row_type: type[Any]) -> list[Column[Any]]:
     """The table's columns that the dataclass has fields for."""
     return [table.c[field.name] for field in fields(row_type) if field.name in table.c]
+
+
+def values(row: Any, table: Table) -> dict[str, Any]:
+    """The fields of a dataclass row that the table has columns for."""
+    names, get = _shared(row.__class__, table)
+    return dict(zip(names, get(row), strict=True))
+
+
+@cache
+def _shared(row_type: type[Any], table: Table) -> tuple[list[str], attrgetter[tuple[Any, ...]]]:
+    names = [column.key for column in columns(table, row_type)]
+    return names, attrgetter(*names)
 
 
 def fetch_all(session: Session, statement: AnySelect, row_type: type[RowType]) -> list[RowType]:
@@ -49,10 +63,10 @@ def select_in(
         yield from session.execute(statement.where(column.in_(chunk)))
 
 
-def update_in(session: Session, column: Column[Any], ids: Iterable[Id], **values: Any) -> None:
+def update_in(session: Session, column: Column[Any], ids: Iterable[Id], **changes: Any) -> None:
     """Set the values in the rows of the column's table whose column is one of the ids."""
     for chunk in in_chunks(ids):
-        session.execute(update(column.table).where(column.in_(chunk)).values(**values))
+        session.execute(update(column.table).where(column.in_(chunk)).values(**changes))
 
 
 def insert_all(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -61,6 +75,6 @@ def insert_all(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]
         session.execute(insert(table), rows)
 
 
-def insert_one(session: Session, table: Table, **values: Any) -> int:
+def insert_one(session: Session, table: Table, **row: Any) -> int:
     """Insert one row and return its id."""
-    return int(session.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
+    return int(session.execute(insert(table).values(**row).returning(table.c.id)).scalar_one())

@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     render_as_batch=True,  # SQLite alters by rebuilding
-    transactional_ddl=True,  # db.engine says BEGIN itself, so SQLite rolls DDL back too
+    transactional_ddl=True,  # db.engine emits BEGIN itself, so that SQLite rolls DDL back too
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -19,13 +19,11 @@ _PLACED = (_LIVE_TASK, STUDIO_TASKS.c.remote_id.is_not(None))  # on a server, un
 _PLACEMENTS = select(STUDIO_TASKS).order_by(STUDIO_TASKS.c.id)
 
 
-def projects(session: Session, *, url: str | None = None, gone: bool = False) -> list[StudioProjectRow]:
-    """Projects of all servers or of the one at `url`, oldest first; with `gone`, also those deleted there."""
-    statement = select(STUDIO_PROJECTS).order_by(STUDIO_PROJECTS.c.id)
+def projects(session: Session, *, url: str | None = None) -> list[StudioProjectRow]:
+    """Live projects of all servers, or of the one at `url`, oldest first."""
+    statement = select(STUDIO_PROJECTS).where(_LIVE_PROJECT).order_by(STUDIO_PROJECTS.c.id)
     if url is not None:
         statement = statement.where(STUDIO_PROJECTS.c.url == url)
-    if not gone:
-        statement = statement.where(_LIVE_PROJECT)
     return fetch_all(session, statement, StudioProjectRow)
 
 

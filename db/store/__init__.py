@@ -14,7 +14,7 @@ from db.store.model import (
 )
 from db.store.prediction import add_predictions, plan_predictions, set_confidences, set_decisions
 from db.store.question import move_questions, set_roles
-from db.store.review import delete_review, record_review, record_reviews
+from db.store.review import delete_review, record_review
 from db.store.review_files import record_file_reviews
 from db.store.round import RoundChanges, advance, open_round, release_snapshot, revert, withdraw_round
 from db.store.studio import (
@@ -34,54 +34,3 @@ from db.store.studio import (
 from db.store.task import add_tasks, reopen_tasks, set_task_states, update_task_states, withdraw_tasks
 from db.store.undo import undo_import
 from db.store.writing import add_event
-
-__all__ = [
-    "RoundChanges",
-    "add_calibrator",
-    "add_evaluation",
-    "add_event",
-    "add_import",
-    "add_model",
-    "add_predictions",
-    "add_project",
-    "add_retriever",
-    "add_tasks",
-    "adopt_push",
-    "advance",
-    "begin_push",
-    "delete_review",
-    "finish_push",
-    "freeze_training",
-    "mark_project_deleted",
-    "mark_tasks_deleted",
-    "move_projects",
-    "move_questions",
-    "open_round",
-    "plan_predictions",
-    "prune",
-    "record_annotations",
-    "record_file_reviews",
-    "record_labels",
-    "record_placements",
-    "record_retriever_gate",
-    "record_review",
-    "record_reviews",
-    "release_snapshot",
-    "reopen_tasks",
-    "revert",
-    "set_confidences",
-    "set_decisions",
-    "set_label",
-    "set_meta",
-    "set_project_cursor",
-    "set_project_page",
-    "set_project_remote_id",
-    "set_project_url",
-    "set_roles",
-    "set_task_states",
-    "undo_import",
-    "update_task_states",
-    "withdraw_label",
-    "withdraw_round",
-    "withdraw_tasks",
-]

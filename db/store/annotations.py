@@ -111,7 +111,7 @@ def _write(session: Session, changes: Sequence[_Change], reviews: Mapping[_Key, 
     added: list[dict[str, Any]] = []
     edited: list[dict[str, Any]] = []
     for each in changes:
-        values = {
+        stored = {
             "updated_at": each.pulled.updated_at,
             "reviewer": each.pulled.reviewer,
             "review_id": reviews.get((each.studio_task_id, each.pulled.remote_id)),
@@ -120,9 +120,9 @@ def _write(session: Session, changes: Sequence[_Change], reviews: Mapping[_Key, 
             "deleted_at": None,
         }
         if each.row is None:
-            added.append({**values, "studio_task_id": each.studio_task_id, "remote_id": each.pulled.remote_id})
+            added.append({**stored, "studio_task_id": each.studio_task_id, "remote_id": each.pulled.remote_id})
         else:
-            edited.append({**values, "key": each.row.id})
+            edited.append({**stored, "key": each.row.id})
     insert_all(session, STUDIO_ANNOTATIONS, added)
     if edited:
         session.execute(update(STUDIO_ANNOTATIONS).where(STUDIO_ANNOTATIONS.c.id == bindparam("key")), edited)

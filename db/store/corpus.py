@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import Table, insert, select, update
 
@@ -14,7 +13,7 @@ from db.queries import corpus
 from db.queries import label as label_queries
 from db.rows import DocumentRow, HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
-from db.sql import insert_all, insert_one, select_in, update_in
+from db.sql import insert_all, insert_one, select_in, update_in, values
 from db.store import writing
 from db.store.question import move_questions
 from db.store.writing import Origin
@@ -54,7 +53,7 @@ def add_import(session: Session, new: NewImport) -> Imported:
     known = corpus.find_import(session, new.sha256, new.role)
     if known is not None:
         return Imported(known.id, 0, 0, 0)
-    import_id = _add_import_row(session, new)
+    import_id = insert_one(session, IMPORTS, **values(new, IMPORTS))
     _add_documents(session, new.documents)
     passages = _add_passages(session, new.passages)
     _link(session, IMPORT_PASSAGES, import_id, "passage_id", (row.id for row in new.passages))
@@ -65,27 +64,14 @@ def add_import(session: Session, new: NewImport) -> Imported:
     return Imported(import_id, passages, questions, labels)
 
 
-def _add_import_row(session: Session, new: NewImport) -> int:
-    return insert_one(
-        session,
-        IMPORTS,
-        path=new.path,
-        sha256=new.sha256,
-        role=new.role,
-        format=new.format,
-        options=dict(new.options),
-        counts=dict(new.counts),
-    )
-
-
 def _link(session: Session, table: Table, import_id: int, column: str, ids: Iterable[str]) -> None:
     insert_all(session, table, [{"import_id": import_id, column: key} for key in dict.fromkeys(ids)])
 
 
 def _add_documents(session: Session, rows: Sequence[DocumentRow]) -> None:
-    wanted = {row.id: {"id": row.id, "title": row.title} for row in rows}
+    wanted = {row.id: row for row in rows}
     known = {row.id for row in select_in(session, select(DOCUMENTS.c.id), DOCUMENTS.c.id, wanted)}
-    insert_all(session, DOCUMENTS, [values for key, values in wanted.items() if key not in known])
+    insert_all(session, DOCUMENTS, [values(row, DOCUMENTS) for key, row in wanted.items() if key not in known])
 
 
 def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
@@ -97,11 +83,7 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
         if text != wanted[passage_id].text:
             raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
         stored[passage_id] = active
-    fresh = [
-        {"id": row.id, "document_id": row.document_id, "position": row.position, "text": row.text}
-        for row in wanted.values()
-        if row.id not in stored
-    ]
+    fresh = [values(row, PASSAGES) for key, row in wanted.items() if key not in stored]
     insert_all(session, PASSAGES, fresh)
     inactive = [passage_id for passage_id, active in stored.items() if not active]
     update_in(session, PASSAGES.c.id, inactive, active=True)
@@ -112,9 +94,10 @@ def _add_questions(session: Session, rows: Sequence[QuestionRow]) -> int:
     """Insert new questions, activate inactive ones, and return how many both are."""
     wanted = {row.id: row for row in rows}
     stored = {row.id: row for row in corpus.questions(session, ids=wanted, active=False)}
-    fresh = [_question(row) for row in wanted.values() if row.id not in stored]
-    fresh.sort(key=lambda values: (values["duplicate_of"] is not None, values["id"]))  # canonical ones first
-    insert_all(session, QUESTIONS, fresh)
+    fresh = [row for key, row in wanted.items() if key not in stored]
+    fresh.sort(key=lambda row: (row.duplicate_of is not None, row.id))  # canonical ones first
+    new = {"exclusion_reason": None, "active": True}
+    insert_all(session, QUESTIONS, [values(row, QUESTIONS) | new for row in fresh])
     for old in stored.values():
         if _becomes_gold(old, wanted[old.id]):
             _pool_to_gold(session, wanted[old.id])
@@ -151,20 +134,6 @@ def _pool_to_gold(session: Session, row: QuestionRow) -> None:
     )
 
 
-def _question(row: QuestionRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "text": row.text,
-        "normalized": row.normalized,
-        "role": row.role,
-        "imported_role": row.imported_role,
-        "split_group": row.split_group,
-        "context_id": row.context_id,
-        "is_impossible": row.is_impossible,
-        "duplicate_of": row.duplicate_of,
-    }
-
-
 def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> int:
     """Store gold labels and return how many became live. Equal live ones are linked to this import too."""
     twice = [key for key, count in Counter(row.question_id for row in labels).items() if count > 1]
@@ -199,11 +168,10 @@ def _add_hidden(session: Session, rows: Sequence[HiddenRow]) -> None:
     column = HIDDEN_QUESTIONS.c.question_id
     known = {row.question_id for row in select_in(session, select(column), column, wanted)}
     fresh = [row for key, row in wanted.items() if key not in known]
-    flags = [{"question_id": row.question_id, "is_impossible": row.is_impossible} for row in fresh]
     spans = [
-        {"question_id": row.question_id, **writing.span_values(span)}
+        values(span, HIDDEN_ANSWERS) | {"question_id": row.question_id}
         for row in fresh
         for span in dict.fromkeys(row.answers)
     ]
-    insert_all(session, HIDDEN_QUESTIONS, flags)
+    insert_all(session, HIDDEN_QUESTIONS, [values(row, HIDDEN_QUESTIONS) for row in fresh])
     insert_all(session, HIDDEN_ANSWERS, spans)

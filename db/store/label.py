@@ -98,14 +98,14 @@ def withdraw_written(session: Session, number: int, *, reason: str, with_reviews
     """
     kinds = ("pseudo", "human") if with_reviews else ("pseudo",)
     written = select(LABELS.c.id).where(_LIVE, LABELS.c.kind.in_(kinds), LABELS.c.written_by >= number)
-    gone = writing.withdraw(session, session.execute(written).scalars().all(), reason=reason, by=number)
+    withdrawn = writing.withdraw(session, session.execute(written).scalars().all(), reason=reason, by=number)
     before = _live_before(session, number)
     pseudo = [label for label in before if label.kind == "pseudo"]
     others = [label for label in before if label.kind != "pseudo"]
     taken = writing.live_ids(session, [label.question_id for label in others])
     kept = [*(label for label in others if label.question_id not in taken), *_eligible(session, pseudo)]
     writing.insert_restored(session, kept, written_by=number)
-    return Withdrawn(gone, len(kept))
+    return Withdrawn(withdrawn, len(kept))
 
 
 def set_label(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import func, select, update
 
@@ -44,75 +44,38 @@ def freeze_training(session: Session, round_number: int) -> int:
     return len(rows)
 
 
-def add_model(
-    session: Session,
-    round_number: int,
-    *,
-    hash: str,
-    training_sha256: str,
-    path: str,
-    start: str,
-    config: Json,
-    examples: int,
-    seconds: float,
-    loss: float | None,
-    name: str = "student",
-) -> int:
+class Trained(TypedDict):
+    """What is stored of a trained model or retriever."""
+
+    hash: str
+    training_sha256: str
+    path: str
+    start: str
+    config: Json
+    examples: int
+    seconds: float
+    loss: float | None
+
+
+def add_model(session: Session, round_number: int, *, name: str = "student", **trained: Unpack[Trained]) -> int:
     """Store a model and return its id. The same round, name and hash again is the model already stored.
 
     Raises Conflict if the round has another model of this name.
     """
     known = round_queries.model_of_round(session, round_number, name=name)
-    if known is not None:
-        if known.hash != hash:
-            raise Conflict(f"round {round_number} has another model {name!r} ({known.path}): remove the new folder")
-        return known.id
-    return insert_one(
-        session,
-        MODELS,
-        round_number=round_number,
-        name=name,
-        hash=hash,
-        training_sha256=training_sha256,
-        path=path,
-        start=start,
-        config=dict(config),
-        examples=examples,
-        seconds=seconds,
-        loss=loss,
-    )
+    if known is None:
+        return insert_one(session, MODELS, round_number=round_number, name=name, **trained)
+    if known.hash != trained["hash"]:
+        raise Conflict(f"round {round_number} has another model {name!r} ({known.path}): remove the new folder")
+    return known.id
 
 
-def add_retriever(
-    session: Session,
-    round_number: int,
-    *,
-    hash: str,
-    training_sha256: str,
-    path: str,
-    start: str,
-    config: Json,
-    examples: int,
-    seconds: float,
-    loss: float | None,
-) -> None:
+def add_retriever(session: Session, round_number: int, **trained: Unpack[Trained]) -> None:
     """Store the retriever that a round trained, without the gate's decision. Raises Conflict if the round has one."""
     known = round_queries.retriever_of_round(session, round_number)
     if known is not None:
         raise Conflict(f"round {round_number} has a retriever already ({known.path}): remove the new folder")
-    insert_one(
-        session,
-        RETRIEVERS,
-        round_number=round_number,
-        hash=hash,
-        training_sha256=training_sha256,
-        path=path,
-        start=start,
-        config=dict(config),
-        examples=examples,
-        seconds=seconds,
-        loss=loss,
-    )
+    insert_one(session, RETRIEVERS, round_number=round_number, **trained)
 
 
 def record_retriever_gate(
@@ -129,21 +92,21 @@ def record_retriever_gate(
 
     Raises Conflict unless the round has a retriever without a decision.
     """
-    values = {
+    decision = {
         "promoted": promoted,
-        "gate": dict(gate),
+        "gate": gate,
         "index_before": index_before,
         "index_after": index_after,
         "encoder_before": encoder_before,
     }
     undecided = (RETRIEVERS.c.round_number == round_number, RETRIEVERS.c.promoted.is_(None))
-    if session.execute(update(RETRIEVERS).where(*undecided).values(values)).rowcount != 1:
+    if session.execute(update(RETRIEVERS).where(*undecided).values(decision)).rowcount != 1:
         raise Conflict(f"round {round_number} has no retriever without a decision: see `labeler rounds show`")
 
 
 def add_calibrator(session: Session, *, hash: str, kind: str, state: Json, metrics: Json) -> int:
     """Store a calibrator and return its id."""
-    return insert_one(session, CALIBRATORS, hash=hash, kind=kind, state=dict(state), metrics=dict(metrics))
+    return insert_one(session, CALIBRATORS, hash=hash, kind=kind, state=state, metrics=metrics)
 
 
 def add_evaluation(
@@ -151,10 +114,10 @@ def add_evaluation(
 ) -> int:
     """Store an evaluation and return its id; an older one of the same model, split and key is overwritten."""
     known = round_queries.evaluation(session, model_id, split=split, key=key)
-    values = {"summary": dict(summary), "results": list(results), "created_at": utc_now()}
+    found = {"summary": summary, "results": results, "created_at": utc_now()}
     if known is None:
-        return insert_one(session, EVALUATIONS, model_id=model_id, split=split, key=key, **values)
-    update_in(session, EVALUATIONS.c.id, [known.id], **values)
+        return insert_one(session, EVALUATIONS, model_id=model_id, split=split, key=key, **found)
+    update_in(session, EVALUATIONS.c.id, [known.id], **found)
     return known.id
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -13,7 +12,7 @@ from db.errors import Conflict, NotFound
 from db.queries.corpus import pool_to_predict, questions
 from db.queries.prediction import predicted_ids
 from db.rows import AnswerRow, Decision, NewPrediction
-from db.sql import insert_all, select_in
+from db.sql import insert_all, select_in, values
 from db.store.writing import question_roles
 from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, utc_now
 
@@ -51,11 +50,15 @@ def add_predictions(
         return 0
     roles = question_roles(session, [row.question_id for row in rows])
     _refuse_known(session, round_number, rows, roles)
-    now = utc_now()
-    shared = {"round_number": round_number, "model_id": model_id, "index_fingerprint": index_fingerprint}
-    values = [_prediction(row, roles[row.question_id], now) | shared for row in rows]
+    shared = {
+        "round_number": round_number,
+        "model_id": model_id,
+        "index_fingerprint": index_fingerprint,
+        "created_at": utc_now(),
+    }
+    found = [values(row, PREDICTIONS) | shared | {"question_role": roles[row.question_id]} for row in rows]
     statement = insert(PREDICTIONS).returning(PREDICTIONS.c.id, sort_by_parameter_order=True)
-    ids = session.execute(statement, values).scalars().all()
+    ids = session.execute(statement, found).scalars().all()
     answers = [
         _answer(answer, prediction_id, rank)
         for prediction_id, row in zip(ids, rows, strict=True)
@@ -110,20 +113,8 @@ def _refuse_known(session: Session, round_number: int, rows: Sequence[NewPredict
         raise Conflict(f"round {round_number} has a prediction for question {first[0]!r} already: drop it first")
 
 
-def _prediction(row: NewPrediction, role: str, now: datetime) -> dict[str, Any]:
-    return {
-        "question_id": row.question_id,
-        "question_role": role,
-        "score": row.score,
-        "null_score": row.null_score,
-        "confidence": row.confidence,
-        "features": dict(row.features),
-        "hits": row.hits,
-        "created_at": now,
-    }
-
-
 def _answer(answer: AnswerRow, prediction_id: int, rank: int) -> dict[str, Any]:
+    """Written out: `values` takes three times as long, and there are several answers per prediction."""
     return {
         "prediction_id": prediction_id,
         "rank": rank,

@@ -45,16 +45,16 @@ def move_questions(session: Session, question_ids: Iterable[str], role: str, *, 
     First goes what the constraints forbid in the new role: training weights of held-out labels, pseudo-labels outside
     the pool, and inside it the flag `is_impossible`.
     """
-    values: dict[str, Any] = {"role": role} | ({"imported_role": role} if imported else {})
+    changes: dict[str, Any] = {"role": role} | ({"imported_role": role} if imported else {})
     if role == "pool":
-        values["is_impossible"] = None
+        changes["is_impossible"] = None
     for ids in in_chunks(question_ids):
         if role in HELD_OUT:
             update_in(session, LABELS.c.question_id, ids, train_weight=0.0)
         if role != "pool":
             pseudo = [label_id for label_id, kind in writing.live_ids(session, ids).values() if kind == "pseudo"]
             writing.withdraw(session, pseudo, reason=f"the question moved to {role}", by=None)
-        update_in(session, QUESTIONS.c.id, ids, **values)
+        update_in(session, QUESTIONS.c.id, ids, **changes)
 
 
 def _refuse_pseudo(session: Session, question_ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from db.engine import Session
 from db.errors import NotFound
 from db.rows import NewReview
 from db.spans import check_spans
-from db.sql import AnyRow, insert_all, select_in, update_in
+from db.sql import AnyRow, insert_all, select_in, update_in, values
 from db.store.task import update_task_states
 from db.tables import REVIEWS, TASKS, utc_now
 
@@ -44,11 +44,11 @@ def record_reviews(session: Session, rows: Sequence[NewReview]) -> list[tuple[in
     check_spans(session, [(f"task {row.task_id}", row.answer) for row in rows if row.answer is not None])
     current = current_reviews(session, task_ids)
     stored = [current.get((row.task_id, row.reviewer)) for row in rows]
-    values = [_review(row) for row in rows]
-    new = [before is None or not _equal(before, value) for before, value in zip(stored, values, strict=True)]
+    given = [_review(row) for row in rows]
+    new = [before is None or not _equal(before, each) for before, each in zip(stored, given, strict=True)]
     outdated = [before.id for before, is_new in zip(stored, new, strict=True) if before is not None and is_new]
     update_in(session, REVIEWS.c.id, outdated, superseded_at=utc_now())
-    added = [value for value, is_new in zip(values, new, strict=True) if is_new]
+    added = [each for each, is_new in zip(given, new, strict=True) if is_new]
     if added:
         insert_all(session, REVIEWS, added)
         current = current_reviews(session, task_ids)
@@ -88,23 +88,11 @@ def _check_answer(new: NewReview) -> None:
         raise ValueError(f"task {new.task_id}: an answer goes with the verdict answerable and with no other")
 
 
-def _equal(stored: AnyRow, values: Mapping[str, Any]) -> bool:
+def _equal(stored: AnyRow, given: Mapping[str, Any]) -> bool:
     """Whether the stored review is the same, apart from the time it took and where it was given."""
-    return all(stored._mapping[name] == value for name, value in values.items() if name not in ("seconds", "source"))
+    return all(stored._mapping[name] == value for name, value in given.items() if name not in ("seconds", "source"))
 
 
 def _review(new: NewReview) -> dict[str, Any]:
-    answer = new.answer
-    return {
-        "task_id": new.task_id,
-        "reviewer": new.reviewer,
-        "verdict": new.verdict,
-        "origin": new.origin,
-        "text": None if answer is None else answer.text,
-        "passage_id": None if answer is None else answer.passage_id,
-        "start": None if answer is None else answer.start,
-        "end": None if answer is None else answer.end,
-        "seconds": new.seconds,
-        "comment": new.comment,
-        "source": new.source,
-    }
+    answer = {"text": None, "passage_id": None, "start": None, "end": None}
+    return values(new, REVIEWS) | (answer if new.answer is None else values(new.answer, REVIEWS))

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 
 from db.engine import Session
 from db.rows import FileReview, NewReview
-from db.sql import AnyRow, in_chunks, insert_all
+from db.sql import AnyRow, in_chunks, insert_all, values
 from db.store.review import current_reviews, record_reviews, take_back
 from db.store.task import update_task_states
 from db.tables import FILE_ANNOTATIONS, STUDIO_ANNOTATIONS, STUDIO_TASKS
@@ -81,7 +81,7 @@ def _plan(row: FileReview, known: _Known, plan: _Plan) -> FileOutcome | None:
     early = _already_stored(row, former, known)
     if early is not None:
         return early
-    (plan.new if stored is None else plan.renewed).append(_values(row))
+    (plan.new if stored is None else plan.renewed).append(values(row, FILE_ANNOTATIONS))
     replaced = known.current.get((row.task_id, former)) if former != row.reviewer or row.review is None else None
     taken_back = replaced is not None and replaced.source == "file"
     if replaced is not None and taken_back:
@@ -133,16 +133,6 @@ def _known(session: Session, task_ids: Iterable[int]) -> _Known:
     )
     pairs = frozenset((task_id, remote_id) for task_id, remote_id in session.execute(pulled))
     return _Known(annotations, current_reviews(session, ids), pairs)
-
-
-def _values(row: FileReview) -> dict[str, Any]:
-    return {
-        "task_id": row.task_id,
-        "unique_id": row.unique_id,
-        "reviewer": row.reviewer,
-        "numbered": row.numbered,
-        "updated_at": row.updated_at,
-    }
 
 
 def _write_annotations(session: Session, plan: _Plan) -> None:

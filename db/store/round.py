@@ -8,17 +8,16 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import label as label_queries
 from db.queries import round as round_queries
 from db.rows import Json, LabelRow, ReleaseRow, RoundRow, Withdrawn
-from db.sql import insert_all, insert_one, update_in
+from db.sql import insert_all, insert_one, update_in, values
 from db.store.label import withdraw_written
 from db.store.task import withdraw_tasks
-from db.store.writing import span_values
 from db.tables import LABELS, RELEASED_ANSWERS, RELEASES, REVIEWS, ROUNDS, TASKS, utc_now
 
 FIRST_KINDS = ("baseline", "cold")
@@ -53,19 +52,19 @@ def open_round(
     if current is not None:
         raise Conflict(f"round {current.number} is open ({current.stage}): `labeler round` finishes it first")
     number = round_queries.next_round_number(session)
-    values = {
+    row = {
         "number": number,
         "uid": secrets.token_hex(16),
         "kind": kind,
         "stage": "open",
-        "config": dict(config),
+        "config": config,
         "seed": seed,
         "code_version": code_version,
         "teacher_id": teacher_id,
         "index_fingerprint": index_fingerprint,
         "reviewer": reviewer,
     }
-    session.execute(insert(ROUNDS).values(values))
+    insert_all(session, ROUNDS, [row])
     return round_queries.round_(session, number)
 
 
@@ -78,11 +77,11 @@ def advance(session: Session, number: int, from_stage: str, to_stage: str, **cha
         NotFound: no such round.
         Conflict: the round is not at `from_stage`, or not open.
     """
-    values: dict[str, Any] = {**changes, "stage": to_stage}
+    new: dict[str, Any] = {**changes, "stage": to_stage}
     if to_stage == "closed":
-        values |= {"is_open": False, "closed_at": utc_now()}
+        new |= {"is_open": False, "closed_at": utc_now()}
     here = (ROUNDS.c.number == number, ROUNDS.c.stage == from_stage, ROUNDS.c.is_open)
-    moved = session.execute(update(ROUNDS).where(*here).values(values)).rowcount
+    moved = session.execute(update(ROUNDS).where(*here).values(new)).rowcount
     found = round_queries.round_(session, number)
     if moved != 1:
         state = found.stage if found.reverted_at is None else "reverted"
@@ -99,21 +98,22 @@ def release_snapshot(session: Session, round_number: int, *, rule: Json) -> Rele
         LABELS.c.written_by == round_number,
     )
     labels = sorted(label_queries.fetch(session, *mine), key=lambda label: label.question_id)
-    values: dict[str, Any] = {
+    snapshot: dict[str, Any] = {
         "round_number": round_number,
-        "rule": dict(rule),
+        "rule": rule,
         "count": len(labels),
         "sha256": _released_sha256(labels),
         "created_at": utc_now(),
     }
-    release_id = insert_one(session, RELEASES, **values)
+    release_id = insert_one(session, RELEASES, **snapshot)
     rows = [
-        {"release_id": release_id, "question_id": label.question_id, "label_id": label.id}
-        | {**span_values(label.answers[0]), "confidence": label.confidence}
+        values(label.answers[0], RELEASED_ANSWERS)
+        | {"release_id": release_id, "question_id": label.question_id, "label_id": label.id}
+        | {"confidence": label.confidence}
         for label in labels
     ]
     insert_all(session, RELEASED_ANSWERS, rows)
-    return ReleaseRow(id=release_id, **values)
+    return ReleaseRow(id=release_id, **snapshot)
 
 
 def _released_sha256(labels: Sequence[LabelRow]) -> str:

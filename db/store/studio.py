@@ -87,7 +87,7 @@ def begin_push(session: Session, project_id: int, round_number: int, task_ids: S
 
 
 def adopt_push(session: Session, push_id: str, project_id: int, round_number: int) -> StudioPushRow:
-    """Store a finished push that only the server knows: the database is a backup from before it."""
+    """Store a finished push that was found on the server only: the database is a backup from before it."""
     return _add_push(session, push_id, project_id, round_number, finished_at=utc_now())
 
 

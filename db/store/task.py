@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import and_, select
 
 from db.engine import Session
 from db.rows import NewTask
-from db.sql import insert_all, select_in, update_in
+from db.sql import insert_all, select_in, update_in, values
 from db.tables import REVIEWS, ROUNDS, STUDIO_ANNOTATIONS, STUDIO_TASKS, TASKS, utc_now
 
 _ASKING = ("open", "predicted", "in_review")  # stages in which a round still waits for reviews
@@ -20,8 +19,8 @@ def add_tasks(session: Session, round_number: int, rows: Sequence[NewTask]) -> i
     """Add tasks and return how many; a question that has a task of this attempt in this round keeps it."""
     statement = select(TASKS.c.question_id, TASKS.c.attempt).where(TASKS.c.round_number == round_number)
     known = {tuple(row) for row in session.execute(statement)}
-    new = [_task(row, round_number) for row in rows if (row.question_id, row.attempt) not in known]
-    insert_all(session, TASKS, new)
+    new = [row for row in rows if (row.question_id, row.attempt) not in known]
+    insert_all(session, TASKS, [values(row, TASKS) | {"round_number": round_number} for row in new])
     return len(new)
 
 
@@ -97,16 +96,3 @@ def _unreadable(session: Session, task_ids: Iterable[int]) -> set[int]:
         .where(STUDIO_ANNOTATIONS.c.problem.is_not(None))
     )
     return {row.task_id for row in select_in(session, statement, STUDIO_TASKS.c.task_id, task_ids)}
-
-
-def _task(row: NewTask, round_number: int) -> dict[str, Any]:
-    return {
-        "round_number": round_number,
-        "question_id": row.question_id,
-        "attempt": row.attempt,
-        "kind": row.kind,
-        "blind": row.blind,
-        "position": row.position,
-        "passages": row.passages,
-        "reviewers": row.reviewers,
-    }

@@ -10,31 +10,14 @@ from sqlalchemy import insert, select
 
 from db.engine import Session
 from db.rows import Json, LabelRow, NewLabel, SpanRow
-from db.sql import insert_all, insert_one, select_in, update_in
+from db.sql import insert_all, insert_one, select_in, update_in, values
 from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, QUESTIONS, utc_now
 from db.vocabulary import HELD_OUT
-
-_COPIED = (  # columns that a restored label takes over
-    "question_id",
-    "kind",
-    "no_answer",
-    "passages",
-    "released",
-    "import_id",
-    "round_number",
-    "review_id",
-    "model_id",
-    "index_fingerprint",
-    "calibrator_id",
-    "confidence",
-    "threshold",
-    "reviewer",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where new labels come from: what the store knows and callers of a write need not say."""
+    """Where new labels come from; the store adds it to what the caller gives."""
 
     kind: str
     origin: str
@@ -51,29 +34,14 @@ def insert_labels(
     roles = question_roles(session, [label.question_id for label in labels])
     now = utc_now()
     rows = [
-        {
-            "question_id": label.question_id,
+        values(label, LABELS)
+        | values(origin, LABELS)
+        | {
             "question_role": roles[label.question_id],
-            "kind": origin.kind,
-            "no_answer": label.no_answer,
-            "passages": label.passages,
             "train_weight": _weight(label, roles),
-            "released": label.released,
-            "origin": origin.origin,
-            "import_id": origin.import_id,
-            "round_number": origin.round_number,
-            "written_by": origin.written_by,
-            "review_id": label.review_id,
-            "model_id": label.model_id,
-            "index_fingerprint": label.index_fingerprint,
-            "calibrator_id": label.calibrator_id,
-            "confidence": label.confidence,
-            "threshold": label.threshold,
-            "reviewer": label.reviewer,
             "parent_id": parents.get(label.question_id),
             "created_at": now,
             "withdrawn_at": None if origin.withdrawal_reason is None else now,
-            "withdrawal_reason": origin.withdrawal_reason,
         }
         for label in labels
     ]
@@ -85,11 +53,10 @@ def insert_restored(session: Session, labels: Sequence[LabelRow], *, written_by:
     roles = question_roles(session, [label.question_id for label in labels])
     now = utc_now()
     rows = [
-        {name: getattr(label, name) for name in _COPIED}
+        _restored(label)
         | {
             "question_role": roles[label.question_id],
             "train_weight": _weight(label, roles),
-            "origin": "restored",
             "written_by": written_by,
             "parent_id": label.id,
             "created_at": now,
@@ -99,6 +66,13 @@ def insert_restored(session: Session, labels: Sequence[LabelRow], *, written_by:
     ids = _insert(session, rows, [label.answers for label in labels])
     _copy_import_links(session, dict(zip((label.id for label in labels), ids, strict=True)))
     return ids
+
+
+def _restored(label: LabelRow) -> dict[str, Any]:
+    """The columns of a live copy of the label."""
+    copied = values(label, LABELS)
+    del copied["id"]
+    return copied | {"origin": "restored", "withdrawn_at": None, "withdrawn_by": None, "withdrawal_reason": None}
 
 
 def withdraw(session: Session, label_ids: Iterable[int], *, reason: str, by: int | None) -> int:
@@ -121,11 +95,6 @@ def question_roles(session: Session, question_ids: Iterable[str]) -> dict[str, s
     return {row.id: row.role for row in select_in(session, statement, QUESTIONS.c.id, question_ids)}
 
 
-def span_values(span: SpanRow) -> dict[str, Any]:
-    """The columns of a stored span."""
-    return {"text": span.text, "passage_id": span.passage_id, "start": span.start, "end": span.end}
-
-
 def add_event(
     session: Session,
     kind: str,
@@ -140,7 +109,7 @@ def add_event(
         session,
         EVENTS,
         kind=kind,
-        detail=dict(detail),
+        detail=detail,
         round_number=round_number,
         question_id=question_id,
         label_id=label_id,
@@ -164,7 +133,7 @@ def _insert(session: Session, rows: list[dict[str, Any]], answers: Sequence[Sequ
     statement = insert(LABELS).returning(LABELS.c.id, sort_by_parameter_order=True)
     ids = list(session.execute(statement, rows).scalars())
     spans = [
-        {"label_id": label_id, "ordinal": ordinal, **span_values(span)}
+        values(span, LABEL_ANSWERS) | {"label_id": label_id, "ordinal": ordinal}
         for label_id, some in zip(ids, answers, strict=True)
         for ordinal, span in enumerate(some)
     ]

@@ -114,7 +114,7 @@ def test_a_backup_overwrites_no_file_and_makes_no_folder(backend: Backend, datab
     (tmp_path / "mine").write_text("mine", "utf-8")
     with pytest.raises(Conflict, match="exists"):
         backup.backup(database, tmp_path / "mine")
-    with pytest.raises(StorageError, match=r"pg_dump says.*No such file or directory"):
+    with pytest.raises(StorageError, match=r"pg_dump failed.*No such file or directory"):
         backup.backup(database, tmp_path / "none" / "copy.dump")
     with pytest.raises(NotADatabase, match="no tables yet"):
         backup.backup(backend.empty(), tmp_path / "copy.dump")
@@ -146,7 +146,7 @@ def test_the_password_is_no_argument_of_a_client_program(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert isinstance(backend.server, Server)
-    with pytest.raises(StorageError, match="pg_dump says: pg_dump: error: no") as caught:
+    with pytest.raises(StorageError, match="pg_dump failed: pg_dump: error: no") as caught:
         backup.backup(database, tmp_path / "copy.dump")
     assert "--dbname=" in (tmp_path / "called").read_text("utf-8")
     assert backend.server.password not in (tmp_path / "called").read_text("utf-8") + str(caught.value)

@@ -27,63 +27,40 @@ POSTGRESQL = {
 }
 
 SCHEMA = """CREATE TABLE calibrators (
-    id {serial} NOT NULL,
-    hash VARCHAR(64) NOT NULL,
-    kind VARCHAR(32) NOT NULL,
-    state JSON NOT NULL,
-    metrics JSON NOT NULL,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, hash VARCHAR(64) NOT NULL, kind VARCHAR(32) NOT NULL, state JSON NOT NULL,
+    metrics JSON NOT NULL, created_at {moment} NOT NULL,
     CONSTRAINT pk_calibrators PRIMARY KEY (id)
 );
 CREATE INDEX ix_calibrators_hash ON calibrators (hash);
 
 CREATE TABLE documents (
-    id VARCHAR(64) NOT NULL,
-    title TEXT NOT NULL,
+    id VARCHAR(64) NOT NULL, title TEXT NOT NULL,
     CONSTRAINT pk_documents PRIMARY KEY (id)
 );
 
 CREATE TABLE imports (
-    id {serial} NOT NULL,
-    path TEXT NOT NULL,
-    sha256 VARCHAR(64) NOT NULL,
-    role VARCHAR(16) NOT NULL,
-    format VARCHAR(16) NOT NULL,
-    options JSON NOT NULL,
-    counts JSON NOT NULL,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, path TEXT NOT NULL, sha256 VARCHAR(64) NOT NULL, role VARCHAR(16) NOT NULL,
+    format VARCHAR(16) NOT NULL, options JSON NOT NULL, counts JSON NOT NULL, created_at {moment} NOT NULL,
     undone_at {moment},
     CONSTRAINT pk_imports PRIMARY KEY (id)
 );
 
 CREATE TABLE meta (
-    key VARCHAR(64) NOT NULL,
-    value TEXT NOT NULL,
+    key VARCHAR(64) NOT NULL, value TEXT NOT NULL,
     CONSTRAINT pk_meta PRIMARY KEY (key)
 );
 
 CREATE TABLE studio_projects (
-    id {serial} NOT NULL,
-    url VARCHAR(255) NOT NULL,
-    uid VARCHAR(32) NOT NULL,
-    remote_id INTEGER,
-    blind BOOLEAN NOT NULL,
-    passage_slots INTEGER NOT NULL,
-    reviewers INTEGER NOT NULL,
-    page_sha256 VARCHAR(64) NOT NULL,
-    cursor VARCHAR(40),
-    created_at {moment} NOT NULL,
-    deleted_at {moment},
+    id {serial} NOT NULL, url VARCHAR(255) NOT NULL, uid VARCHAR(32) NOT NULL, remote_id INTEGER,
+    blind BOOLEAN NOT NULL, passage_slots INTEGER NOT NULL, reviewers INTEGER NOT NULL,
+    page_sha256 VARCHAR(64) NOT NULL, cursor VARCHAR(40), created_at {moment} NOT NULL, deleted_at {moment},
     CONSTRAINT pk_studio_projects PRIMARY KEY (id),
     CONSTRAINT uq_studio_projects_uid UNIQUE (uid)
 );
 CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, passage_slots, reviewers) WHERE deleted_at IS NULL;
 
 CREATE TABLE passages (
-    id VARCHAR(64) NOT NULL,
-    document_id VARCHAR(64) NOT NULL,
-    position INTEGER NOT NULL,
-    text TEXT NOT NULL,
+    id VARCHAR(64) NOT NULL, document_id VARCHAR(64) NOT NULL, position INTEGER NOT NULL, text TEXT NOT NULL,
     active BOOLEAN NOT NULL,
     CONSTRAINT pk_passages PRIMARY KEY (id),
     CONSTRAINT fk_passages_document_id FOREIGN KEY(document_id) REFERENCES documents (id)
@@ -92,24 +69,10 @@ CREATE INDEX ix_passages_active ON passages (active);
 CREATE INDEX ix_passages_document_id ON passages (document_id);
 
 CREATE TABLE rounds (
-    number INTEGER NOT NULL,
-    uid VARCHAR(32) NOT NULL,
-    kind VARCHAR(16) NOT NULL,
-    stage VARCHAR(16) NOT NULL,
-    is_open BOOLEAN NOT NULL,
-    config JSON NOT NULL,
-    seed INTEGER NOT NULL,
-    code_version VARCHAR(64) NOT NULL,
-    teacher_id INTEGER,
-    student_id INTEGER,
-    index_fingerprint VARCHAR(64),
-    calibrator_id INTEGER,
-    release JSON,
-    gate JSON,
-    promoted BOOLEAN,
-    reviewer VARCHAR(16),
-    opened_at {moment} NOT NULL,
-    closed_at {moment},
+    number INTEGER NOT NULL, uid VARCHAR(32) NOT NULL, kind VARCHAR(16) NOT NULL, stage VARCHAR(16) NOT NULL,
+    is_open BOOLEAN NOT NULL, config JSON NOT NULL, seed INTEGER NOT NULL, code_version VARCHAR(64) NOT NULL,
+    teacher_id INTEGER, student_id INTEGER, index_fingerprint VARCHAR(64), calibrator_id INTEGER, release JSON,
+    gate JSON, promoted BOOLEAN, reviewer VARCHAR(16), opened_at {moment} NOT NULL, closed_at {moment},
     reverted_at {moment},
     CONSTRAINT pk_rounds PRIMARY KEY (number),
     CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain')),
@@ -125,8 +88,7 @@ CREATE TABLE rounds (
 CREATE UNIQUE INDEX one_open_round ON rounds (is_open) WHERE is_open;
 
 CREATE TABLE import_passages (
-    import_id INTEGER NOT NULL,
-    passage_id VARCHAR(64) NOT NULL,
+    import_id INTEGER NOT NULL, passage_id VARCHAR(64) NOT NULL,
     CONSTRAINT pk_import_passages PRIMARY KEY (import_id, passage_id),
     CONSTRAINT fk_import_passages_import_id FOREIGN KEY(import_id) REFERENCES imports (id),
     CONSTRAINT fk_import_passages_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
@@ -134,18 +96,9 @@ CREATE TABLE import_passages (
 CREATE INDEX ix_import_passages_passage_id ON import_passages (passage_id);
 
 CREATE TABLE models (
-    id {serial} NOT NULL,
-    round_number INTEGER NOT NULL,
-    name VARCHAR(32) NOT NULL,
-    hash VARCHAR(64) NOT NULL,
-    training_sha256 VARCHAR(64) NOT NULL,
-    path TEXT NOT NULL,
-    start TEXT NOT NULL,
-    config JSON NOT NULL,
-    examples INTEGER NOT NULL,
-    seconds {double} NOT NULL,
-    loss {double},
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, round_number INTEGER NOT NULL, name VARCHAR(32) NOT NULL, hash VARCHAR(64) NOT NULL,
+    training_sha256 VARCHAR(64) NOT NULL, path TEXT NOT NULL, start TEXT NOT NULL, config JSON NOT NULL,
+    examples INTEGER NOT NULL, seconds {double} NOT NULL, loss {double}, created_at {moment} NOT NULL,
     pruned_at {moment},
     CONSTRAINT pk_models PRIMARY KEY (id),
     CONSTRAINT uq_models_round_number_name UNIQUE (round_number, name),
@@ -154,17 +107,9 @@ CREATE TABLE models (
 CREATE INDEX ix_models_hash ON models (hash);
 
 CREATE TABLE questions (
-    id VARCHAR(255) NOT NULL,
-    text TEXT NOT NULL,
-    normalized VARCHAR(64) NOT NULL,
-    role VARCHAR(16) NOT NULL,
-    imported_role VARCHAR(16) NOT NULL,
-    split_group VARCHAR(64) NOT NULL,
-    context_id VARCHAR(64),
-    is_impossible BOOLEAN,
-    duplicate_of VARCHAR(255),
-    exclusion_reason TEXT,
-    active BOOLEAN NOT NULL,
+    id VARCHAR(255) NOT NULL, text TEXT NOT NULL, normalized VARCHAR(64) NOT NULL, role VARCHAR(16) NOT NULL,
+    imported_role VARCHAR(16) NOT NULL, split_group VARCHAR(64) NOT NULL, context_id VARCHAR(64),
+    is_impossible BOOLEAN, duplicate_of VARCHAR(255), exclusion_reason TEXT, active BOOLEAN NOT NULL,
     CONSTRAINT pk_questions PRIMARY KEY (id),
     CONSTRAINT ck_questions_role_known CHECK (role IN ('gold', 'calibration', 'dev', 'test', 'pool')),
     CONSTRAINT uq_questions_id_role UNIQUE (id, role),
@@ -180,34 +125,18 @@ CREATE INDEX ix_questions_role ON questions (role);
 CREATE INDEX ix_questions_split_group ON questions (split_group);
 
 CREATE TABLE releases (
-    id {serial} NOT NULL,
-    round_number INTEGER NOT NULL,
-    rule JSON NOT NULL,
-    count INTEGER NOT NULL,
-    sha256 VARCHAR(64) NOT NULL,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, round_number INTEGER NOT NULL, rule JSON NOT NULL, count INTEGER NOT NULL,
+    sha256 VARCHAR(64) NOT NULL, created_at {moment} NOT NULL,
     CONSTRAINT pk_releases PRIMARY KEY (id),
     CONSTRAINT fk_releases_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
 );
 CREATE INDEX ix_releases_round_number ON releases (round_number);
 
 CREATE TABLE retrievers (
-    id {serial} NOT NULL,
-    round_number INTEGER NOT NULL,
-    hash VARCHAR(64) NOT NULL,
-    training_sha256 VARCHAR(64) NOT NULL,
-    path TEXT NOT NULL,
-    start TEXT NOT NULL,
-    config JSON NOT NULL,
-    examples INTEGER NOT NULL,
-    seconds {double} NOT NULL,
-    loss {double},
-    encoder_before TEXT,
-    index_before VARCHAR(64),
-    index_after VARCHAR(64),
-    gate JSON,
-    promoted BOOLEAN,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, round_number INTEGER NOT NULL, hash VARCHAR(64) NOT NULL,
+    training_sha256 VARCHAR(64) NOT NULL, path TEXT NOT NULL, start TEXT NOT NULL, config JSON NOT NULL,
+    examples INTEGER NOT NULL, seconds {double} NOT NULL, loss {double}, encoder_before TEXT,
+    index_before VARCHAR(64), index_after VARCHAR(64), gate JSON, promoted BOOLEAN, created_at {moment} NOT NULL,
     pruned_at {moment},
     CONSTRAINT pk_retrievers PRIMARY KEY (id),
     CONSTRAINT ck_retrievers_decided_with_numbers CHECK ((promoted IS NULL) = (gate IS NULL)),
@@ -219,12 +148,8 @@ CREATE TABLE retrievers (
 CREATE INDEX ix_retrievers_hash ON retrievers (hash);
 
 CREATE TABLE studio_pushes (
-    id {serial} NOT NULL,
-    push_id VARCHAR(32) NOT NULL,
-    project_id INTEGER NOT NULL,
-    round_number INTEGER NOT NULL,
-    created_at {moment} NOT NULL,
-    finished_at {moment},
+    id {serial} NOT NULL, push_id VARCHAR(32) NOT NULL, project_id INTEGER NOT NULL, round_number INTEGER NOT NULL,
+    created_at {moment} NOT NULL, finished_at {moment},
     CONSTRAINT pk_studio_pushes PRIMARY KEY (id),
     CONSTRAINT uq_studio_pushes_push_id UNIQUE (push_id),
     CONSTRAINT fk_studio_pushes_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id),
@@ -232,25 +157,16 @@ CREATE TABLE studio_pushes (
 );
 
 CREATE TABLE evaluations (
-    id {serial} NOT NULL,
-    model_id INTEGER NOT NULL,
-    split VARCHAR(16) NOT NULL,
-    key VARCHAR(64) NOT NULL,
-    summary JSON NOT NULL,
-    results JSON NOT NULL,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, model_id INTEGER NOT NULL, split VARCHAR(16) NOT NULL, key VARCHAR(64) NOT NULL,
+    summary JSON NOT NULL, results JSON NOT NULL, created_at {moment} NOT NULL,
     CONSTRAINT pk_evaluations PRIMARY KEY (id),
     CONSTRAINT uq_evaluations_model_id_split_key UNIQUE (model_id, split, key),
     CONSTRAINT fk_evaluations_model_id FOREIGN KEY(model_id) REFERENCES models (id)
 );
 
 CREATE TABLE hidden_answers (
-    id {serial} NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    text TEXT NOT NULL,
-    passage_id VARCHAR(64) NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
+    id {serial} NOT NULL, question_id VARCHAR(255) NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64) NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL,
     CONSTRAINT pk_hidden_answers PRIMARY KEY (id),
     CONSTRAINT uq_hidden_answers_question_id_passage_id_start_end UNIQUE (question_id, passage_id, start, "end"),
     CONSTRAINT ck_hidden_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start),
@@ -260,15 +176,13 @@ CREATE TABLE hidden_answers (
 CREATE INDEX ix_hidden_answers_question_id ON hidden_answers (question_id);
 
 CREATE TABLE hidden_questions (
-    question_id VARCHAR(255) NOT NULL,
-    is_impossible BOOLEAN NOT NULL,
+    question_id VARCHAR(255) NOT NULL, is_impossible BOOLEAN NOT NULL,
     CONSTRAINT pk_hidden_questions PRIMARY KEY (question_id),
     CONSTRAINT fk_hidden_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
 );
 
 CREATE TABLE import_questions (
-    import_id INTEGER NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
+    import_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
     CONSTRAINT pk_import_questions PRIMARY KEY (import_id, question_id),
     CONSTRAINT fk_import_questions_import_id FOREIGN KEY(import_id) REFERENCES imports (id),
     CONSTRAINT fk_import_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
@@ -276,20 +190,10 @@ CREATE TABLE import_questions (
 CREATE INDEX ix_import_questions_question_id ON import_questions (question_id);
 
 CREATE TABLE predictions (
-    id {serial} NOT NULL,
-    round_number INTEGER NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    question_role VARCHAR(16) NOT NULL,
-    model_id INTEGER NOT NULL,
-    index_fingerprint VARCHAR(64),
-    score {double},
-    null_score {double},
-    confidence {double},
-    features JSON NOT NULL,
-    hits JSON NOT NULL,
-    decision VARCHAR(16),
-    train_weight {double},
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
+    question_role VARCHAR(16) NOT NULL, model_id INTEGER NOT NULL, index_fingerprint VARCHAR(64), score {double},
+    null_score {double}, confidence {double}, features JSON NOT NULL, hits JSON NOT NULL, decision VARCHAR(16),
+    train_weight {double}, created_at {moment} NOT NULL,
     CONSTRAINT pk_predictions PRIMARY KEY (id),
     CONSTRAINT uq_predictions_round_number_question_id UNIQUE (round_number, question_id),
     CONSTRAINT ck_predictions_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1),
@@ -303,26 +207,16 @@ CREATE TABLE predictions (
 CREATE INDEX ix_predictions_question_id ON predictions (question_id);
 
 CREATE TABLE round_questions (
-    round_number INTEGER NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    chunk INTEGER NOT NULL,
+    round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, chunk INTEGER NOT NULL,
     CONSTRAINT pk_round_questions PRIMARY KEY (round_number, question_id),
     CONSTRAINT fk_round_questions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_round_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
 );
 
 CREATE TABLE tasks (
-    id {serial} NOT NULL,
-    round_number INTEGER NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    kind VARCHAR(16) NOT NULL,
-    blind BOOLEAN NOT NULL,
-    position INTEGER NOT NULL,
-    passages JSON NOT NULL,
-    attempt INTEGER NOT NULL,
-    reviewers INTEGER NOT NULL,
-    state VARCHAR(16) NOT NULL,
-    created_at {moment} NOT NULL,
+    id {serial} NOT NULL, round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
+    kind VARCHAR(16) NOT NULL, blind BOOLEAN NOT NULL, position INTEGER NOT NULL, passages JSON NOT NULL,
+    attempt INTEGER NOT NULL, reviewers INTEGER NOT NULL, state VARCHAR(16) NOT NULL, created_at {moment} NOT NULL,
     withdrawn_at {moment},
     CONSTRAINT pk_tasks PRIMARY KEY (id),
     CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt),
@@ -337,24 +231,15 @@ CREATE INDEX ix_tasks_question_id ON tasks (question_id);
 CREATE INDEX ix_tasks_state ON tasks (state);
 
 CREATE TABLE file_annotations (
-    task_id INTEGER NOT NULL,
-    unique_id VARCHAR(64) NOT NULL,
-    reviewer VARCHAR(255) NOT NULL,
-    numbered BOOLEAN NOT NULL,
-    updated_at {moment} NOT NULL,
+    task_id INTEGER NOT NULL, unique_id VARCHAR(64) NOT NULL, reviewer VARCHAR(255) NOT NULL,
+    numbered BOOLEAN NOT NULL, updated_at {moment} NOT NULL,
     CONSTRAINT pk_file_annotations PRIMARY KEY (task_id, unique_id),
     CONSTRAINT fk_file_annotations_task_id FOREIGN KEY(task_id) REFERENCES tasks (id)
 );
 
 CREATE TABLE prediction_answers (
-    prediction_id INTEGER NOT NULL,
-    rank INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    passage_id VARCHAR(64) NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
-    score {double} NOT NULL,
-    probability {double} NOT NULL,
+    prediction_id INTEGER NOT NULL, rank INTEGER NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64) NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL, score {double} NOT NULL, probability {double} NOT NULL,
     CONSTRAINT pk_prediction_answers PRIMARY KEY (prediction_id, rank),
     CONSTRAINT ck_prediction_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start),
     CONSTRAINT fk_prediction_answers_prediction_id FOREIGN KEY(prediction_id) REFERENCES predictions (id),
@@ -362,21 +247,9 @@ CREATE TABLE prediction_answers (
 );
 
 CREATE TABLE reviews (
-    id {serial} NOT NULL,
-    task_id INTEGER NOT NULL,
-    reviewer VARCHAR(255) NOT NULL,
-    verdict VARCHAR(16) NOT NULL,
-    origin VARCHAR(16),
-    text TEXT,
-    passage_id VARCHAR(64),
-    start INTEGER,
-    "end" INTEGER,
-    seconds {double},
-    comment TEXT,
-    created_at {moment} NOT NULL,
-    superseded_at {moment},
-    deleted_at {moment},
-    recorded_in INTEGER,
+    id {serial} NOT NULL, task_id INTEGER NOT NULL, reviewer VARCHAR(255) NOT NULL, verdict VARCHAR(16) NOT NULL,
+    origin VARCHAR(16), text TEXT, passage_id VARCHAR(64), start INTEGER, "end" INTEGER, seconds {double},
+    comment TEXT, created_at {moment} NOT NULL, superseded_at {moment}, deleted_at {moment}, recorded_in INTEGER,
     source VARCHAR(16),
     CONSTRAINT pk_reviews PRIMARY KEY (id),
     CONSTRAINT ck_reviews_verdict_known CHECK (verdict IN ('answerable', 'no_answer', 'bad_question', 'skipped')),
@@ -395,12 +268,8 @@ CREATE TABLE reviews (
 CREATE UNIQUE INDEX one_current_review ON reviews (task_id, reviewer) WHERE superseded_at IS NULL;
 
 CREATE TABLE studio_tasks (
-    id {serial} NOT NULL,
-    task_id INTEGER NOT NULL,
-    project_id INTEGER NOT NULL,
-    push_id INTEGER NOT NULL,
-    remote_id INTEGER,
-    deleted_at {moment},
+    id {serial} NOT NULL, task_id INTEGER NOT NULL, project_id INTEGER NOT NULL, push_id INTEGER NOT NULL,
+    remote_id INTEGER, deleted_at {moment},
     CONSTRAINT pk_studio_tasks PRIMARY KEY (id),
     CONSTRAINT fk_studio_tasks_task_id FOREIGN KEY(task_id) REFERENCES tasks (id),
     CONSTRAINT fk_studio_tasks_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id),
@@ -411,30 +280,12 @@ CREATE INDEX ix_studio_tasks_task_id ON studio_tasks (task_id);
 CREATE UNIQUE INDEX one_live_remote ON studio_tasks (project_id, remote_id) WHERE deleted_at IS NULL;
 
 CREATE TABLE labels (
-    id {serial} NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    question_role VARCHAR(16) NOT NULL,
-    kind VARCHAR(16) NOT NULL,
-    no_answer BOOLEAN NOT NULL,
-    passages JSON,
-    train_weight {double} NOT NULL,
-    released BOOLEAN NOT NULL,
-    origin VARCHAR(16) NOT NULL,
-    import_id INTEGER,
-    round_number INTEGER,
-    written_by INTEGER,
-    review_id INTEGER,
-    model_id INTEGER,
-    index_fingerprint VARCHAR(64),
-    calibrator_id INTEGER,
-    confidence {double},
-    threshold {double},
-    reviewer VARCHAR(255),
-    parent_id INTEGER,
-    created_at {moment} NOT NULL,
-    withdrawn_at {moment},
-    withdrawn_by INTEGER,
-    withdrawal_reason TEXT,
+    id {serial} NOT NULL, question_id VARCHAR(255) NOT NULL, question_role VARCHAR(16) NOT NULL,
+    kind VARCHAR(16) NOT NULL, no_answer BOOLEAN NOT NULL, passages JSON, train_weight {double} NOT NULL,
+    released BOOLEAN NOT NULL, origin VARCHAR(16) NOT NULL, import_id INTEGER, round_number INTEGER,
+    written_by INTEGER, review_id INTEGER, model_id INTEGER, index_fingerprint VARCHAR(64), calibrator_id INTEGER,
+    confidence {double}, threshold {double}, reviewer VARCHAR(255), parent_id INTEGER, created_at {moment} NOT NULL,
+    withdrawn_at {moment}, withdrawn_by INTEGER, withdrawal_reason TEXT,
     CONSTRAINT pk_labels PRIMARY KEY (id),
     CONSTRAINT fk_labels_question FOREIGN KEY
         (question_id, question_role) REFERENCES questions (id, role) ON UPDATE CASCADE,
@@ -472,15 +323,9 @@ CREATE INDEX ix_labels_round_number ON labels (round_number);
 CREATE UNIQUE INDEX one_live_label ON labels (question_id) WHERE withdrawn_at IS NULL;
 
 CREATE TABLE studio_annotations (
-    id {serial} NOT NULL,
-    studio_task_id INTEGER NOT NULL,
-    remote_id INTEGER NOT NULL,
-    updated_at VARCHAR(40) NOT NULL,
-    reviewer VARCHAR(255) NOT NULL,
-    review_id INTEGER,
-    problem TEXT,
-    result JSON NOT NULL,
-    deleted_at {moment},
+    id {serial} NOT NULL, studio_task_id INTEGER NOT NULL, remote_id INTEGER NOT NULL,
+    updated_at VARCHAR(40) NOT NULL, reviewer VARCHAR(255) NOT NULL, review_id INTEGER, problem TEXT,
+    result JSON NOT NULL, deleted_at {moment},
     CONSTRAINT pk_studio_annotations PRIMARY KEY (id),
     CONSTRAINT uq_studio_annotations_studio_task_id_remote_id UNIQUE (studio_task_id, remote_id),
     CONSTRAINT fk_studio_annotations_studio_task_id FOREIGN KEY(studio_task_id) REFERENCES studio_tasks (id),
@@ -489,13 +334,8 @@ CREATE TABLE studio_annotations (
 CREATE INDEX ix_studio_annotations_review_id ON studio_annotations (review_id);
 
 CREATE TABLE events (
-    id {serial} NOT NULL,
-    at {moment} NOT NULL,
-    kind VARCHAR(32) NOT NULL,
-    round_number INTEGER,
-    question_id VARCHAR(255),
-    label_id INTEGER,
-    detail JSON NOT NULL,
+    id {serial} NOT NULL, at {moment} NOT NULL, kind VARCHAR(32) NOT NULL, round_number INTEGER,
+    question_id VARCHAR(255), label_id INTEGER, detail JSON NOT NULL,
     CONSTRAINT pk_events PRIMARY KEY (id),
     CONSTRAINT fk_events_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_events_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
@@ -505,8 +345,7 @@ CREATE INDEX ix_events_question_id ON events (question_id);
 CREATE INDEX ix_events_round_number ON events (round_number);
 
 CREATE TABLE import_labels (
-    import_id INTEGER NOT NULL,
-    label_id INTEGER NOT NULL,
+    import_id INTEGER NOT NULL, label_id INTEGER NOT NULL,
     CONSTRAINT pk_import_labels PRIMARY KEY (import_id, label_id),
     CONSTRAINT fk_import_labels_import_id FOREIGN KEY(import_id) REFERENCES imports (id),
     CONSTRAINT fk_import_labels_label_id FOREIGN KEY(label_id) REFERENCES labels (id)
@@ -514,12 +353,8 @@ CREATE TABLE import_labels (
 CREATE INDEX ix_import_labels_label_id ON import_labels (label_id);
 
 CREATE TABLE label_answers (
-    label_id INTEGER NOT NULL,
-    ordinal INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    passage_id VARCHAR(64) NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
+    label_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64) NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL,
     CONSTRAINT pk_label_answers PRIMARY KEY (label_id, ordinal),
     CONSTRAINT ck_label_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start),
     CONSTRAINT fk_label_answers_label_id FOREIGN KEY(label_id) REFERENCES labels (id),
@@ -528,14 +363,8 @@ CREATE TABLE label_answers (
 CREATE INDEX ix_label_answers_passage_id ON label_answers (passage_id);
 
 CREATE TABLE released_answers (
-    release_id INTEGER NOT NULL,
-    question_id VARCHAR(255) NOT NULL,
-    label_id INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    passage_id VARCHAR(64) NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
-    confidence {double} NOT NULL,
+    release_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, label_id INTEGER NOT NULL, text TEXT NOT NULL,
+    passage_id VARCHAR(64) NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, confidence {double} NOT NULL,
     CONSTRAINT pk_released_answers PRIMARY KEY (release_id, question_id),
     CONSTRAINT fk_released_answers_release_id FOREIGN KEY(release_id) REFERENCES releases (id),
     CONSTRAINT fk_released_answers_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
@@ -544,9 +373,7 @@ CREATE TABLE released_answers (
 );
 
 CREATE TABLE training_labels (
-    round_number INTEGER NOT NULL,
-    label_id INTEGER NOT NULL,
-    weight {double} NOT NULL,
+    round_number INTEGER NOT NULL, label_id INTEGER NOT NULL, weight {double} NOT NULL,
     CONSTRAINT pk_training_labels PRIMARY KEY (round_number, label_id),
     CONSTRAINT ck_training_labels_weight_above_zero CHECK (weight > 0 AND weight <= 1),
     CONSTRAINT fk_training_labels_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
