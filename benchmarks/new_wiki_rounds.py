@@ -116,7 +116,7 @@ def _results(workspace: Path) -> dict[str, Any]:
     from db import queries
     from labeler.core.runtime import Runtime
     from labeler.core.workspace import open_workspace
-    from labeler.evaluation.end_to_end import results
+    from labeler.evaluation.reader_metrics import question_scores
     from mrc.metrics import paired_interval
 
     opened = open_workspace(workspace)
@@ -126,9 +126,9 @@ def _results(workspace: Path) -> dict[str, Any]:
         models = {row.round_number: row for row in queries.models(session)}
     found: dict[str, Any] = {"rounds": labeler("rounds", "list", "-w", str(workspace)).json()["rounds"], "test": {}}
     index = runtime.current_index()
-    first = results(runtime, models[0], "test", index=index)
+    first = question_scores(runtime, models[0], "test", index=index)
     for number, model in models.items():
-        rows = results(runtime, model, "test", index=index)
+        rows = question_scores(runtime, model, "test", index=index)
         found["test"][number] = {"questions": len(rows)}
         for name in ("exact_match", "f1"):
             values, before = [getattr(row, name) for row in rows], [getattr(row, name) for row in first]

@@ -77,7 +77,7 @@ CREATE TABLE rounds (
     CONSTRAINT pk_rounds PRIMARY KEY (number),
     CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain')),
     CONSTRAINT ck_rounds_stage_known CHECK
-        (stage IN ('open', 'predicted', 'in_review', 'reviewed', 'certified', 'labelled', 'trained', 'closed')),
+        (stage IN ('open', 'predicted', 'in_review', 'reviewed', 'labelled', 'trained', 'closed')),
     CONSTRAINT ck_rounds_number_from_zero CHECK (number >= 0),
     CONSTRAINT ck_rounds_open_until_closed CHECK (is_open = (stage <> 'closed' AND reverted_at IS NULL)),
     CONSTRAINT ck_rounds_closed_is_decided CHECK (stage <> 'closed' OR promoted IS NOT NULL),

@@ -15,7 +15,6 @@ _NEXT = {
     "predicted": "next: select questions",
     "in_review": "waiting for reviewers",
     "reviewed": "next: label",
-    "certified": "next: label",
     "labelled": "next: train",
     "trained": "next: evaluate",
     "closed": "closed",
