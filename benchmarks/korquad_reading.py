@@ -25,7 +25,7 @@ from benchmarks.measure import data_file, labeler, machine
 from labeler.ablation.data import part_examples
 from labeler.reading.answering import read_in_context
 from mrc.metrics import Metric, score
-from mrc.postprocess.rules import Judged, RuleEffect, chosen, refined, refiner, table
+from mrc.postprocess.rules import AnsweredQuestion, RuleEffect, chosen_rules, refined, refiner, rule_effects
 from mrc.postprocess.trimming import without_josa
 from mrc.read import BuiltinConfig, ReadConfig
 from mrc.squad import parse_squad, read_contexts, read_squad
@@ -75,8 +75,8 @@ def _rules(folder: Path) -> None:
     kept = folder / "rules.json"
     if not kept.is_file():
         dev, test = (_judged(folder / "study", part) for part in (("screen", "dev"), ("test",)))
-        effects = [table(each, metric=METRIC, language="ko") for each in (dev, test)]
-        rules = chosen(effects[0])
+        effects = [rule_effects(each, metric=METRIC, language="ko") for each in (dev, test)]
+        rules = chosen_rules(effects[0])
         found = {
             "rules": rules,
             **{name: [_row(each) for each in rows] for name, rows in zip(("dev", "test"), effects, strict=True)},
@@ -115,7 +115,7 @@ def _row(effect: RuleEffect) -> dict[str, Any]:
     return {name: getattr(effect, name) for name in names}
 
 
-def _judged(study: Path, parts: Sequence[str]) -> list[Judged]:
+def _judged(study: Path, parts: Sequence[str]) -> list[AnsweredQuestion]:
     """The questions of these parts with the answers of the base arm, seed 0."""
     from mrc.read.model.reader import Reader
 
@@ -126,13 +126,13 @@ def _judged(study: Path, parts: Sequence[str]) -> list[Judged]:
     return [_judge(example, prediction) for example, prediction in zip(examples, found, strict=True)]
 
 
-def _judge(example: Example, prediction: Prediction) -> Judged:
+def _judge(example: Example, prediction: Prediction) -> AnsweredQuestion:
     passage = Passage(passage_id(example.context), example.context)
     golds = tuple(each.text for each in example.answers)
-    return Judged(example.question, prediction.answers, {passage.id: passage}, golds)
+    return AnsweredQuestion(example.question, prediction.answers, {passage.id: passage}, golds)
 
 
-def _mean_scores(judged: Sequence[Judged], rules: Sequence[str]) -> tuple[float, float]:
+def _mean_scores(judged: Sequence[AnsweredQuestion], rules: Sequence[str]) -> tuple[float, float]:
     """Mean exact match and F1 of the first answers under these rules."""
     refine = refiner(rules, language="ko")
     answers = [refined(each, refine, METRIC) for each in judged]

@@ -1,7 +1,7 @@
-"""What every training shares: rates, seeds, groups of weights, and checkpoints that survive a kill.
+"""Shared by all trainings: learning rates, seeds, groups of weights, and checkpoints that survive a kill.
 
-All that is drawn by chance in an update follows from (seed, update), so a checkpoint holds weights and moments only,
-and a resumed training ends in the same bits as an undisturbed one.
+All random numbers of an update depend only on (seed, update), so a checkpoint holds just weights and moments, and a
+resumed training ends in the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def weight_groups(parameters: Iterable[nn.Parameter], *, rate: float, weight_dec
     """Groups for AdamW: with weight decay, and without it (vectors: biases, normalisation layers)."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups: list[dict[str, Any]] = []
-    for parts, decay in (
+    for weights, decay in (
         ([p for p in trained if p.dim() > 1], weight_decay),
         ([p for p in trained if p.dim() <= 1], 0.0),
     ):
-        groups += [{"params": parts, "lr": rate, "peak": rate, "weight_decay": decay}] if parts else []
+        groups += [{"params": weights, "lr": rate, "peak": rate, "weight_decay": decay}] if weights else []
     return groups
 
 
@@ -47,22 +47,22 @@ def rate_share(step: int, total: int, warmup_ratio: float) -> float:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Nothing; each group of weights has this share of its peak rate."""
+    """Set the learning rate of each group of weights to this share of its peak."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
 
 
 def step_seed(seed: int, step: int) -> int:
-    """32 bits for one update."""
+    """The seed of one update, 32 bits."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)[0])
 
 
 def write_checkpoint(
     partial: Path, model: nn.Module, optimizer: torch.optim.Optimizer, record: Mapping[str, Any]
 ) -> None:
-    """Nothing; `partial` holds the newest checkpoint alone, put in its place whole before the older one is removed.
+    """Write a checkpoint into `partial` atomically, then remove the older one.
 
-    `record` is JSON values with `fingerprint` and `step`; a second one of the same step takes the first one's place.
+    `record` holds JSON values with `fingerprint` and `step`; a second checkpoint of the same step replaces the first.
     """
     partial.mkdir(parents=True, exist_ok=True)
     target = _free(partial / f"step-{record['step']:08d}")
@@ -86,19 +86,19 @@ def write_checkpoint(
 
 
 def _free(target: Path) -> Path:
-    """The folder, or where it is there already, one that comes after it by name."""
+    """The folder, or if it exists one that sorts after it."""
     return _free(target.with_name(f"{target.name}+")) if target.exists() else target
 
 
 def forget_others(partial: Path, fingerprint: str) -> Path | None:
-    """The newest checkpoint of this training, if there is one; what another training left in the folder is gone."""
+    """The newest checkpoint of this training, or None; checkpoints of another training are removed."""
     newest = max(partial.glob("step-*"), default=None)
     if newest is None:
         return None
     record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
     if record["fingerprint"] == fingerprint:
         return newest
-    log.warning("%s holds a checkpoint of another training; starting anew", partial)
+    log.warning("%s holds a checkpoint of another training; starting again", partial)
     shutil.rmtree(partial)
     return None
 
@@ -121,7 +121,7 @@ def read_checkpoint(
 
 
 def finished_record(path: Path, fingerprint: str) -> dict[str, Any]:
-    """The record that the same training left beside what it made; checkpoints that it left behind are gone afterwards.
+    """The record that the same training stored with its result; left-over checkpoints are removed.
 
     Raises: BadCheckpoint if the folder holds something else.
     """

@@ -1,8 +1,9 @@
-"""From logits to spans: the best ones of windows and of passages, and the mass of all.
+"""From logits to spans: the best spans of windows and of passages, and the mass of all spans.
 
-A span scores S(i, j) = start_i + end_j, with a biaffine head + pair(i, j). The search is exact: the K best spans of a
-window are among its K starts whose best span is best (of any other start, K spans are better than its best, or equal
-and earlier), those of a passage among the K best of its windows, as every span belongs to one window alone.
+The score of a span is S(i, j) = start_i + end_j, with a biaffine head + pair(i, j). The search is exact: the K best
+spans of a window start at the K starts whose best spans are best (for any other start, K spans are better than its
+best one, or equal and earlier), and those of a passage are among the K best of its windows, because every span belongs
+to exactly one window.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-SLAB = 16  # windows whose joint scores (T, L) are held at once
-_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no later character is white space
+SLAB = 16  # windows whose span scores (T, L) are held at once
+_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no character after these is white space
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logits:
-    """What a reader says of B windows: `start` and `end` (B, T), and where the head is joint `pair` (B, T, L): what
-    the span of tokens i to i + d has besides its start and end, -inf past the end of the window. All float32."""
+    """Logits of B windows, float32: `start` and `end` (B, T); of a biaffine head also `pair` (B, T, L), the term of the
+    span of tokens i to i + d besides its start and end, -inf past the end of the window."""
 
     start: NDArray[np.float32]
     end: NDArray[np.float32]
@@ -34,11 +35,11 @@ class Logits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowSpans:
-    """The best spans of B windows and what is needed to normalise over all of them. Logs are natural.
+    """The best spans of B windows and the terms for normalising over all of them. Logs are natural.
 
-    `start`, `end` (B, N) positions, inclusive; `score` (B, N) falling, -inf where there is none. `total` (B,) log of
+    `start`, `end` (B, N) positions, inclusive; `score` (B, N) descending, -inf where there is none. `total` (B,) log of
     the summed exp(score) of all spans; `null` (B,) score of "no answer"; `start_entropy`, `end_entropy` (B,) nats, of
-    the window's own span distribution.
+    the distribution over the window's spans.
     """
 
     start: Ints
@@ -52,8 +53,8 @@ class WindowSpans:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picked:
-    """The best spans of passages, flat (M,): by question, passage, then best first. `start` and `end` are code points,
-    end exclusive; `group` is the question's number, `rank` the passage's."""
+    """The best spans of passages as flat arrays (M,), by question, passage, then best first. `start` and `end` are
+    code points, end exclusive; `group` is the question's number, `rank` the passage's."""
 
     group: Ints
     rank: Ints
@@ -88,7 +89,7 @@ def masked(logits: Logits, *, starts: Bools, context: Bools) -> tuple[Floats, Fl
 
 
 def side_totals(start: Floats, end: Floats, pair: NDArray[np.float32] | None, *, width: int) -> tuple[Floats, Floats]:
-    """For each position the log mass of all spans that start there, and of all that end there; (B, T) each."""
+    """For each position the log mass of all spans that start there, and of all that end there, (B, T) each."""
     if pair is None:
         return (
             start + _band_logsumexp(end, width),
@@ -107,7 +108,7 @@ def side_totals(start: Floats, end: Floats, pair: NDArray[np.float32] | None, *,
 def _slabs(
     start: Floats, end: Floats, pair: NDArray[np.float32], width: int
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """All joint scores (b, T, width) of a few windows at a time, and which windows they are."""
+    """All span scores (b, T, width) of up to `SLAB` windows at a time, and their rows."""
     bands = _bands(end, width, fill=-np.inf)
     for at in range(0, len(start), SLAB):
         rows = slice(at, at + SLAB)
@@ -131,7 +132,7 @@ def _bands(values: Floats, width: int, *, fill: float) -> Floats:
 def _best_spans(
     start: Floats, end: Floats, pair: NDArray[np.float32] | None, *, width: int, keep: int
 ) -> tuple[Ints, Ints, Floats]:
-    """(start, end, score), each (B, N): the N best spans lie among the N starts whose best span is best."""
+    """(start, end, score), each (B, N), of the N best spans."""
     if pair is None:
         bands = _bands(end, width, fill=-np.inf)
         return search(start + bands.max(axis=2), lambda rows, at: start[rows, at][:, :, None] + bands[rows, at], keep)
@@ -144,8 +145,8 @@ def _best_spans(
 
 
 def search(peaks: Floats, spans_of: Callable[[Ints, Ints], Floats], keep: int) -> tuple[Ints, Ints, Floats]:
-    """The `keep` best spans by the best score of each start `peaks` (B, T); `spans_of` gives the scores (B, N, width)
-    of all spans of the starts picked."""
+    """The `keep` best spans (start, end, score) from the best score `peaks` (B, T) of each start; `spans_of` gives the
+    scores (B, N, width) of all spans of the chosen starts."""
     count = min(keep, peaks.shape[1])
     rows = np.arange(len(peaks))[:, None]
     picked = np.sort(np.argsort(-peaks, axis=1, kind="stable")[:, :count], axis=1)
@@ -173,8 +174,8 @@ def logsumexp(values: Floats, axis: int = -1) -> Floats:
 
 
 def trimmed(text: str, offsets: Ints) -> Ints:
-    """Token offsets (N, 2) moved in to characters that are no white space: a start to the next, an end behind the one
-    before. A token of white space alone ends before it starts."""
+    """Token offsets (N, 2) without white space at their ends: a start moves to the next other character, an end behind
+    the previous one. A token of white space alone gets an end before its start."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     solid = ~_SPACE[np.minimum(codes, len(_SPACE) - 1)]
     places = np.arange(len(codes))
@@ -189,8 +190,8 @@ def best_of_passages(
 ) -> Picked:
     """The `keep` best spans of every passage of every question, over all its windows.
 
-    `group` and `rank` (W,) name each window's question and passage; `char_start` and `char_end` (W, N) are its spans in
-    code points, those of white space alone are none. Equal scores: earlier start, then shorter span.
+    `group` and `rank` (W,) are each window's question and passage; `char_start` and `char_end` (W, N) its spans in code
+    points; spans of white space alone are dropped. Equal scores: earlier start, then shorter span.
     """
     rows, columns = np.nonzero(np.isfinite(found.score) & (char_start < char_end))
     groups, ranks, scores = group[rows], rank[rows], found.score[rows, columns]

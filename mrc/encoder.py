@@ -1,4 +1,4 @@
-"""Loading a Hugging Face checkpoint, choosing device and precision, and batches sorted by length to a token budget."""
+"""Loading Hugging Face checkpoints, choosing device and precision, and batches within a token budget."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from mrc.errors import BadCheckpoint, NoDevice
 
 log = logging.getLogger(__name__)
 
-BF16_PAYS_FROM = 256  # hidden size; below it a CPU loses more to conversions than bf16 products win
+BF16_PAYS_FROM = 256  # hidden size; below it conversions cost a CPU more than bf16 products save
 PACKED_KINDS = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 HUB_SECONDS = 5.0  # to wait for the hub before it counts as unreachable
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}  # padded, of a batch: what fits a processor core's caches is fastest there
-NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.translate: tokenizers take what UTF-8 carries
+NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.translate: tokenizers accept only valid UTF-8
 
 
 def use_threads(count: int) -> None:
-    """Lets torch compute with this many processor threads."""
+    """Let torch compute with this many CPU threads."""
     torch.set_num_threads(count)
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Lets glibc keep what one batch gives back for the next, in one pool for all threads; elsewhere nothing.
+    """Let glibc keep freed memory for the next batch, in one pool for all threads; no effect on other platforms.
 
-    By itself it returns large blocks to the system and keeps a pool for each thread: every batch then pays for its
-    pages anew, a tenth of the reading time of two workers.
+    By default it returns large blocks to the system and keeps a pool for each thread, so that page faults take a tenth
+    of the reading time of two workers.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         for option, value in _MALLOC_OPTIONS:
@@ -53,10 +53,10 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def one_thread_workers() -> Iterator[int]:
-    """Inside, every operation takes one thread; gives the number of threads there were, and puts it back at the end.
+    """A context in which every torch operation uses one thread; yields the previous number and restores it at the end.
 
-    torch keeps the number for each thread and for all threads born later: a worker sets it for itself as well. Where
-    several are inside at once, all are given the number that the first found, and the last to leave puts it back.
+    torch keeps the number for each thread and for all threads started later, so a worker sets it for itself as well.
+    Nested and concurrent contexts get the number that the first one found; the last one to leave restores it.
     """
     with _threads.lock:
         if not _threads.inside:
@@ -74,7 +74,7 @@ def one_thread_workers() -> Iterator[int]:
 
 
 class _Threads:
-    """How many are inside `one_thread_workers`, and the number of threads before the first of them."""
+    """The number of active `one_thread_workers` contexts, and the number of threads before the first of them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -86,7 +86,7 @@ _threads = _Threads()
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that memory ran out: that of a GPU, or the processor's."""
+    """Whether an error of torch means that memory ran out, on a GPU or a CPU."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
@@ -121,11 +121,11 @@ def pick_dtype(precision: str, *, device: torch.device, hidden_size: int) -> tor
 
 
 def attention_for(config: Any, device: torch.device) -> str | None:
-    """How an encoder of this configuration attends, "packed" or "eager"; None leaves it to transformers.
+    """The attention implementation for an encoder, "packed" or "eager"; None leaves the choice to transformers.
 
-    On a CPU plain products in small sorted batches are faster than the fused kernel; rows without padding
-    (mrc.read.model.attention) are faster still, where the encoder is of a kind known to take them and wide enough for
-    its products to cost more than the calls.
+    On a CPU plain products in small sorted batches are faster than the fused kernel. Rows without padding
+    (mrc.read.model.attention) are faster still, where the encoder supports them and is wide enough for its products to
+    cost more than the calls.
     """
     if device.type != "cpu":
         return None
@@ -134,15 +134,15 @@ def attention_for(config: Any, device: torch.device) -> str | None:
 
 
 def checkpoint_folder(source: str | Path) -> Path:
-    """The folder of a checkpoint; one of the Hugging Face hub is downloaded first, if it is not there already.
+    """The folder of a checkpoint, downloaded from the Hugging Face hub unless it is a folder or in the cache.
 
-    Raises: BadCheckpoint where there is no such folder, and no such model or no way to the hub.
+    Raises: BadCheckpoint where there is no such folder, and no such model or no connection to the hub.
     """
     if Path(source).is_dir():
         return Path(source)
     if Path(source).is_absolute():
         raise BadCheckpoint(f"{source}: there is no such folder")
-    weights = ("*.safetensors", "*.bin")  # the second only where the first are missing
+    weights = ("*.safetensors", "*.bin")  # the second kind only where the first is missing
     with _named(source):
         for kind in weights:
             wanted = [*_DESCRIBING, kind]
@@ -153,13 +153,13 @@ def checkpoint_folder(source: str | Path) -> Path:
 
 
 def max_positions(encoder: nn.Module) -> int:
-    """Tokens that an encoder has positions for."""
+    """Number of tokens that an encoder has positions for."""
     config: Any = encoder.config
     return int(getattr(config, "max_position_embeddings", None) or 10**6) - first_position(encoder)
 
 
 def first_position(encoder: nn.Module) -> int:
-    """The position of a text's first token; RoBERTa's table begins after its padding index."""
+    """The position of a text's first token; RoBERTa's table starts after its padding index."""
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     padding = table.padding_idx if isinstance(table, nn.Embedding) else None
     return 0 if padding is None else padding + 1
@@ -178,7 +178,7 @@ def load_config(source: str | Path) -> Any:
 
 
 def load_tokenizer(source: str | Path) -> Any:
-    """The checkpoint's fast tokenizer: only a fast one tells where in the text each token stands.
+    """The checkpoint's fast tokenizer; only a fast one gives offsets.
 
     Raises: BadCheckpoint if there is none, or only a slow one.
     """
@@ -250,7 +250,7 @@ def _line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence about a head that is new: a starting checkpoint has none."""
+    """Suppress the warning about a new head: a starting checkpoint has none."""
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -264,9 +264,9 @@ def _quiet() -> Iterator[None]:
 
 
 def sorted_batches(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
-    """Indexes grouped so that rows times the longest row stays within `budget` (one row may exceed it alone).
+    """Indexes grouped so that rows times the longest row stays within `budget` (a single row may exceed it).
 
-    Longest first, ties by index: the first batch then needs the most memory, and a lack shows at once.
+    Longest first, ties by index: the first batch needs the most memory, so that a lack shows at once.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

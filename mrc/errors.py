@@ -1,17 +1,17 @@
-"""Named errors of reading comprehension: each is one line that says what, where and how to mend it.
+"""Named errors of reading comprehension: one line that says what is wrong, where, and how to mend it.
 
 MrcError
 ├── DataError          a file or row that cannot be used
-│   ├── SpanMismatch   an answer that does not stand at its offset
-│   └── MembersDisagree  readers of an ensemble that do not see the same text
+│   ├── SpanMismatch   an answer that is not at its offset
+│   └── MembersDisagree  readers of an ensemble that do not read the same text
 ├── StaleIndex         the index was built from other passages or settings
 ├── MissingExtra       an optional package is needed
 ├── BadAnalyzer        a user's analyzer that cannot be loaded or gives no terms
 ├── NoDevice           a GPU is asked for and there is none
-├── BadCheckpoint      a model folder that is none, or is broken
-├── TrainingDiverged   the loss is no longer a number
+├── BadCheckpoint      a model folder that is missing, incomplete or broken
+├── TrainingDiverged   the loss is not finite
 ├── OutOfMemory        a single window does not fit into memory
-└── WorkerDied         one of several processes that train is gone
+└── WorkerDied         a process of a distributed training died
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust says it
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # as NumPy says it
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of Rust libraries
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # in messages of NumPy
 
 
 class MrcError(Exception):
-    """Something a user can mend. The message is one line for people."""
+    """An error that a user can mend. The message is one line."""
 
 
 class DataError(MrcError):
@@ -36,15 +36,15 @@ class DataError(MrcError):
 
 
 class SpanMismatch(DataError):
-    """An answer whose text does not stand at its offset in the passage."""
+    """An answer whose text is not at its offset in the passage."""
 
 
 class MembersDisagree(DataError):
-    """Readers of an ensemble that do not see the same text; the message names the reader and the passage."""
+    """Readers of an ensemble that do not read the same text; the message names the reader and the passage."""
 
 
 class StaleIndex(MrcError):
-    """The retrieval index does not belong to the passages or settings at hand."""
+    """The retrieval index was built from other passages or settings."""
 
 
 class MissingExtra(MrcError):
@@ -52,19 +52,19 @@ class MissingExtra(MrcError):
 
 
 class BadAnalyzer(MrcError):
-    """An analyzer of the user's own that cannot be loaded, or does not give terms."""
+    """A user's analyzer that cannot be loaded or gives no terms."""
 
 
 class NoDevice(MrcError):
-    """The device that is asked for is not in this machine."""
+    """The requested device is not in this machine."""
 
 
 class BadCheckpoint(MrcError):
-    """A model folder that is none, is incomplete, or holds broken weights."""
+    """A model folder that is missing or incomplete, or holds broken weights."""
 
 
 class TrainingDiverged(MrcError):
-    """The loss is no longer a number; the message names the update."""
+    """The loss is not finite; the message names the update."""
 
 
 class OutOfMemory(MrcError):
@@ -72,14 +72,14 @@ class OutOfMemory(MrcError):
 
 
 class WorkerDied(MrcError):
-    """One of several processes that train is gone; the message names the file with its last words."""
+    """A process of a distributed training died; the message names the file with its output."""
 
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Failures to write below `place` as OSErrors that have their number and name a place.
+    """Re-raise failures to write below `place` as OSErrors with their number and a file name.
 
-    NumPy tells of a short write without the number; safetensors and tokenizers raise errors of their own.
+    NumPy reports a short write without the number; safetensors and tokenizers raise their own errors.
     """
     try:
         yield

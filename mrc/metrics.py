@@ -1,7 +1,7 @@
-"""How good answers and rankings are, and how sure one can be of it. Everything is 0-1; NumPy only.
+"""Metrics of answers and rankings, and their intervals. Everything is 0-1; NumPy only.
 
 Source: the official evaluation scripts of SQuAD 1.1 (Rajpurkar et al. 2016), SQuAD 2.0 (Rajpurkar, Jia & Liang 2018)
-and KorQuAD 1.0 (Lim, Kim & Lee 2019), written anew from their rules.
+and KorQuAD 1.0 (Lim, Kim & Lee 2019), implemented from their rules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BOOTSTRAP_CELLS = 1_000_000  # resampling counts held at a time: 8 MB
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one prediction against the golds of its question, each the best over golds, 0-1."""
+    """The scores of one prediction, each the best over the golds of its question, 0-1."""
 
     exact_match: float
     f1: float
@@ -45,7 +45,7 @@ class Interval:
 def resolve_metric(name: str, *, language: str, impossible: bool = False) -> Metric:
     """The metric meant by `squad`, `korquad` or `auto` (korquad for "ko", else squad).
 
-    `impossible`: the file says which questions have no answer, so SQuAD means version 2.0.
+    `impossible`: the file marks questions without answer, so SQuAD means version 2.0.
     Raises ValueError for another name.
     """
     if name == "auto":
@@ -98,7 +98,7 @@ def _units(text: str, metric: Metric) -> list[str]:
 
 
 def score(prediction: str, golds: Sequence[str], metric: Metric) -> Score:
-    """The best exact match and the best F1 over the golds, each by itself as the official scripts do.
+    """The best exact match and the best F1 over the golds, separately, as the official scripts do.
 
     No gold at all means that the question has no answer: an empty prediction is right (SQuAD 2.0). SQuAD 2.0 also
     ignores golds that normalise to nothing; the other two compare with them.
@@ -115,9 +115,9 @@ def score(prediction: str, golds: Sequence[str], metric: Metric) -> Score:
 
 
 def recall_at(ranks: Sequence[int], *, k: int) -> float:
-    """Share of questions whose right passage stands among the first k; `ranks` count from 0, -1 means not found.
+    """Share of questions whose right passage is among the first k; `ranks` count from 0, -1 means not found.
 
-    NaN-free: no questions give 0.
+    0 without questions.
     """
     found = np.asarray(ranks, dtype=np.int64)
     return float(np.mean((found >= 0) & (found < k))) if found.size else 0.0

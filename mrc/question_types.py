@@ -1,4 +1,4 @@
-"""What a question asks for, told by its question words. Korean and English; coarse on purpose."""
+"""Question types by question words, Korean and English; coarse on purpose."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ _RULES: Final[tuple[tuple[QuestionType, str], ...]] = (
 
 
 def question_type(question: str) -> QuestionType:
-    """The first type whose words stand in the question; `other` where none does."""
+    """The first type whose words occur in the question; `other` where none does."""
     found = (name for name, words in _RULES if re.search(words, question, re.IGNORECASE))
     return next(found, "other")

@@ -1,10 +1,10 @@
 """From spans to answers: one ranked list over all passages of a question.
 
-All probabilities are shares of one softmax over every span of every passage of the question and over "no answer" of
-every window. Passages normalised one by one would not compare.
+All probabilities come from one softmax over every span of every passage of the question and the "no answer" of every
+window; probabilities normalised per passage would not be comparable.
 
 Source: Clark & Gardner 2018, Simple and Effective Multi-Paragraph Reading Comprehension, section 3.3 ("shared
-normalisation"); here over spans, exp(start + end), rather than over starts and ends by themselves.
+normalisation"); here over spans, exp(start + end), instead of over starts and ends separately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mrc.types import Answer
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A span of a passage: code points, end exclusive. `rank` is its passage's, 0 the best; `score` a sum of logits."""
+    """A span of a passage: code points, end exclusive. `rank` is its passage's, from 0; `score` a sum of logits."""
 
     text: str
     passage_id: str
@@ -32,8 +32,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A question's answers, best first, the mass of "no answer", the number of passages that hold each answer, the
-    entropies of start and end in nats, and the number of passages read."""
+    """The answers to a question, best first; the mass of "no answer"; the number of passages that contain each answer;
+    the entropies of start and end in nats; the number of passages read."""
 
     answers: tuple[Answer, ...]
     null_score: float
@@ -51,9 +51,9 @@ def rank_answers(
     n_best_size: int,
     read: int,
 ) -> Ranked:
-    """The merged, ranked answers of one question from its candidate spans; `spans` are its windows, all of them.
+    """The merged, ranked answers of one question from its candidate spans; `spans` are those of all its windows.
 
-    Spans whose normalised text is equal become one answer: its score is their mass, its span the likeliest. Ties:
+    Spans of equal normalised text become one answer: its score is their mass, its span the most probable one. Ties:
     higher probability, better-ranked passage, earlier start, shorter span.
     """
     total = float(logsumexp(np.concatenate([spans.total, spans.null])))
@@ -69,8 +69,8 @@ def rank_answers(
         answers=tuple(_answer(ordered[members[0]], mass, masses[members[0]]) for mass, members in best),
         null_score=float(np.exp(spans.null - total).sum()),
         support=tuple(len({ordered[number].passage_id for number in members}) for _, members in best),
-        start_entropy=_joint_entropy(spans, spans.start_entropy, total),
-        end_entropy=_joint_entropy(spans, spans.end_entropy, total),
+        start_entropy=_total_entropy(spans, spans.start_entropy, total),
+        end_entropy=_total_entropy(spans, spans.end_entropy, total),
         read=read,
     )
 
@@ -83,7 +83,7 @@ def _answer(span: Candidate, mass: float, probability: float) -> Answer:
     return Answer(span.text, span.passage_id, span.start, span.end, mass, probability)
 
 
-def _joint_entropy(spans: WindowSpans, within: Floats, total: float) -> float:
+def _total_entropy(spans: WindowSpans, within: Floats, total: float) -> float:
     """Entropy in nats over the positions of all windows and the "no answer" of each, by the chain rule."""
     logs = np.concatenate([spans.total, spans.null]) - total
     weights = np.exp(logs)

@@ -3,7 +3,7 @@
     data[] { title?, paragraphs[] { context, qas[] { id | guid, question, answers[]? { text, answer_start },
                                                      is_impossible? } } }
 
-A file whose structure is broken is refused whole; a question that cannot be used is left out and listed.
+A file with a broken structure is refused; a question that cannot be used is left out and listed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row left out: `where` names the file, the JSON path and the id; `why` says what is wrong with it."""
+    """A row left out: `where` names the file, the JSON path and the id; `why` the reason."""
 
     where: str
     why: str
@@ -44,7 +44,7 @@ class _Paragraph:
 
 
 def parse_squad(text: str, *, where: str) -> Mapping[str, Any]:
-    """The JSON object that the text holds. Raises DataError naming line and column, or what stands there instead."""
+    """The JSON object in the text. Raises: DataError naming line and column, or the type found instead."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -55,14 +55,14 @@ def parse_squad(text: str, *, where: str) -> Mapping[str, Any]:
 
 
 def read_squad(data: Mapping[str, Any], *, where: str) -> tuple[list[Example], list[Rejected]]:
-    """The usable questions in file order, and what was left out with the reason.
+    """The usable questions in file order, and the rejected rows with the reason.
 
-    An answer that does not stand at its offset is moved if its text occurs exactly once in the context, else rejected;
-    a question none of whose answers is left is rejected. Equal spans are merged, the most frequent first (ties to the
-    earlier start, then the shorter), so `answers[0]` is the one to train on. `plausible_answers` are ignored. Equal
-    ids are left to whoever stores the questions. `where` is the file's name for messages.
+    An answer that is not at its offset is moved if its text occurs exactly once in the context, else rejected; a
+    question without remaining answers is rejected. Equal spans are merged, the most frequent first (ties to the
+    earlier start, then the shorter), so `answers[0]` is used for training. `plausible_answers` are ignored. Equal
+    ids are not checked here. `where` is the file's name for messages.
 
-    Raises DataError (file and JSON path) where a field is missing or of the wrong type.
+    Raises: DataError (file and JSON path) where a field is missing or of the wrong type.
     """
     examples: list[Example] = []
     rejected: list[Rejected] = []
@@ -108,7 +108,7 @@ def _paragraphs(data: Mapping[str, Any], where: str) -> Iterator[_Paragraph]:
 
 
 def _question(qa: Any, paragraph: _Paragraph, path: str) -> tuple[Example | None, list[Rejected], int]:
-    """The example if it can be used, what of it was rejected, and how many answers were moved."""
+    """The example if it is usable, its rejected rows, and the number of moved answers."""
     fields = _typed(qa, dict, path)
     question = _field(fields, "question", str, path)
     id_ = _field(fields, "id" if "id" in fields else "guid", str, path, default="")
@@ -149,7 +149,7 @@ def _answers(qa: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
 def anchor(context: str, text: str, start: int, *, passage: str) -> Span:
     """The span of the answer, at its offset or else at the only place where it occurs.
 
-    Raises SpanMismatch where the text is empty, occurs nowhere, or more than once but not at `start`.
+    Raises: SpanMismatch where the text is empty, occurs nowhere, or more than once but not at `start`.
     """
     if not text.strip():
         raise SpanMismatch("the answer is empty")
@@ -167,14 +167,13 @@ def write_squad(examples: Iterable[Example], *, version: SquadVersion) -> dict[s
     """The JSON object that the official scripts of SQuAD 1.1 (`squad`) or 2.0 (`squad_v2`) load.
 
     Examples of equal title share an article, of equal context a paragraph, in order of first appearance.
-    Raises DataError for an id that comes twice, an unlabelled question, and an impossible one in `squad`, which has
-    no such thing.
+    Raises: DataError for a repeated id, an unlabelled question, and an impossible one in `squad`, which has none.
     """
     articles: dict[str, dict[str, list[dict[str, Any]]]] = {}
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
-            raise DataError(f"question id {example.id} comes twice; a SQuAD file needs each once")
+            raise DataError(f"question id {example.id} occurs twice; ids in a SQuAD file must be unique")
         seen.add(example.id)
         contexts = articles.setdefault(example.title, {})
         contexts.setdefault(example.context, []).append(_qa(example, version))
@@ -189,7 +188,7 @@ def _qa(example: Example, version: SquadVersion) -> dict[str, Any]:
     if not example.answers and not example.is_impossible:
         raise DataError(f"question {example.id} has no label; leave it out of a SQuAD file")
     if not example.answers and version == "squad":
-        raise DataError(f"question {example.id} has no answer, which SQuAD 1.1 cannot say; write squad_v2")
+        raise DataError(f"question {example.id} has no answer, which SQuAD 1.1 cannot express; write squad_v2")
     answers = [{"text": span.text, "answer_start": span.start} for span in example.answers]
     qa: dict[str, Any] = {"id": example.id, "question": example.question, "answers": answers}
     return qa | {"is_impossible": not answers} if version == "squad_v2" else qa

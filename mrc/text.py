@@ -6,12 +6,12 @@ import hashlib
 import re
 import unicodedata
 
-# Sentence marks and spaces at the end of a question. A full set of punctuation would make "C#" and "C" one question.
+# Sentence marks and spaces at the end of a question; removing all punctuation would make "C#" and "C" equal.
 _TRAILING = " .?!,;:。、"
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _HEADINGS = re.compile(r"#{1,6}[^\S\n][^\n]*(?:\s*\n#{1,6}[^\S\n][^\n]*)*")
-# Places to cut a paragraph that is too long, the best kind first; a piece ends where the match ends.
+# Places to split a long paragraph, the best kind first; a piece ends where the match ends.
 _CUTS = (
     re.compile(r"[.?!…。！？][\"'”’」』)\]]*\s+|[。！？]"),
     re.compile(r"\n"),
@@ -23,20 +23,20 @@ def passage_id(text: str) -> str:
     """The id of a passage: the first 32 hexadecimal digits of the SHA-256 of its exact UTF-8 text.
 
     Raises:
-        UnicodeEncodeError: the text holds a lone surrogate, which UTF-8 cannot carry.
+        UnicodeEncodeError: the text holds a lone surrogate, which UTF-8 cannot encode.
     """
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def question_id(question: str, context: str) -> str:
-    """The id of a question that came without one: a hash of the exact question and the context it was asked on."""
+    """The id of a question without one in its file: a hash of the exact question and its context."""
     return passage_id(f"{passage_id(context)}\n{question}")
 
 
 def normalize(text: str) -> str:
-    """The question as matching sees it: NFKC, case folded, one space between words, no sentence marks at the end.
+    """A question normalised for matching: NFKC, case folded, single spaces, no sentence marks at the end.
 
-    Normalising twice changes nothing. A text of sentence marks alone keeps them.
+    Idempotent. A text of sentence marks alone keeps them.
     Source: Unicode 16, section 3.13.5, "compatibility caseless match".
     """
     folded = unicodedata.normalize("NFD", text).casefold()
@@ -48,9 +48,9 @@ def normalize(text: str) -> str:
 def split_passages(text: str, max_chars: int = 1000) -> list[tuple[int, int]]:
     """The passages of a long plain or Markdown text as `[start, end)` offsets, in order, without white space around.
 
-    Blank lines part passages; a Markdown heading stays with the paragraph under it where both fit. What is longer
-    than `max_chars` code points is cut at the last sentence end that fits, else at a line end, a space, or hard.
-    Everything that is not white space stands in exactly one passage.
+    Blank lines separate passages; a Markdown heading stays with the paragraph under it where both fit. A paragraph of
+    more than `max_chars` code points is split at the last sentence end that fits, else at a line end, a space, or
+    anywhere. Every character except white space is in exactly one passage.
     """
     if max_chars < 1:
         raise ValueError(f"max_chars must be at least 1, got {max_chars}")
@@ -80,7 +80,7 @@ def _pieces(text: str, start: int, end: int, max_chars: int) -> list[tuple[int, 
 
 
 def _last_cut(text: str, start: int, limit: int) -> int:
-    """Where the piece that begins at `start` is cut, such that at most white space of it stands behind `limit`."""
+    """The end of the piece that starts at `start`, with nothing but white space behind `limit`."""
     for kind in _CUTS:
         # One character of look-ahead: a space right behind the limit is as good a cut as one within it.
         ends = [match.end() for match in kind.finditer(text, start, limit + 1)]
@@ -91,6 +91,6 @@ def _last_cut(text: str, start: int, limit: int) -> int:
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """The same place without white space at its sides; an end not behind the start where there is nothing else."""
+    """The range without white space at its ends; empty where there is nothing else."""
     inner = text[start:end]
     return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())

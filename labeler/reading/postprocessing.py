@@ -17,16 +17,16 @@ from db.rows import LabelledQuestion, ModelRow, QuestionRow
 from labeler.core.runtime import Runtime
 from labeler.reading import answering
 from mrc.postprocess.rules import (
+    AnsweredQuestion,
     Change,
-    Judged,
     Refine,
     RuleEffect,
     abstention,
-    chosen,
+    chosen_rules,
     null_threshold,
     refined,
     refiner,
-    table,
+    rule_effects,
 )
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _tuned(
     reader, found = runtime.answerer(model), known
     if answered:
         judged = [each for each, _ in _judged(runtime, reader, answered, index)]
-        effects = table(judged, metric=runtime.metric, language=runtime.language)
-        found = replace(found, rules=chosen(effects), table=tuple(effects), questions=len(answered))
+        effects = rule_effects(judged, metric=runtime.metric, language=runtime.language)
+        found = replace(found, rules=chosen_rules(effects), table=tuple(effects), questions=len(answered))
     names = found.rules if runtime.config.read.rules == AUTO else runtime.config.read.rules
     refine = refiner(names, language=runtime.language)
     threshold = null_threshold(
@@ -122,7 +122,7 @@ def _tuned(
 
 def _judged(
     runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str | None
-) -> list[tuple[Judged, float]]:
+) -> list[tuple[AnsweredQuestion, float]]:
     """Each question with its answers without rules, and the mass of "no answer"."""
     if not entries:
         return []
@@ -132,7 +132,7 @@ def _judged(
     passages = runtime.fetch(sorted(shown))
     golds = [tuple(answer.text for answer in entry.label.answers) for entry in entries]
     return [
-        (Judged(question.text, prediction.answers, passages, own), prediction.null_score)
+        (AnsweredQuestion(question.text, prediction.answers, passages, own), prediction.null_score)
         for question, prediction, own in zip(questions, predictions, golds, strict=True)
     ]
 

@@ -1,5 +1,5 @@
-"""Rules that repair the ends of answer spans."""
+"""Post-processing rules for the ends of answer spans."""
 
 from typing import Final
 
-RULES: Final = ("josa", "units", "brackets")  # of `rules`, in the order in which they are applied
+RULES: Final = ("josa", "units", "brackets")  # in the order in which they are applied

@@ -1,4 +1,4 @@
-"""Korean particles (josa) at the end of an answer: two people mark the same noun, one of them with its particle.
+"""Korean particles (josa) at the end of an answer: two annotators may mark the same noun with or without its particle.
 
 Many particles have two forms, and the last syllable before them decides which: 은, 이, 을, 과 follow a final consonant
 (batchim), 는, 가, 를, 와 a vowel; 으로 follows a final consonant other than ㄹ, 로 a vowel or ㄹ. So 바다이 cannot be
@@ -26,7 +26,7 @@ _AFTER_ANY = (
 
 
 def _forms() -> dict[str, frozenset[Ending]]:
-    """Particle -> what it may follow. What has no known sound may be followed by every form."""
+    """Particle -> the endings that it may follow. An unknown ending may be followed by every form."""
     after: tuple[tuple[str, tuple[Ending, ...]], ...] = (
         (_AFTER_CONSONANT, ("consonant", "rieul")),
         (_AFTER_VOWEL, ("vowel",)),
@@ -45,11 +45,11 @@ PARTICLES = _forms()
 _FIRST_SYLLABLE, _LAST_SYLLABLE = "가", "힣"
 _FINALS = 28  # of a Hangul syllable: none, and 27 consonants
 _RIEUL = 8  # place of ㄹ among them
-# As digits are read: 영 일 이 삼 사 오 육 칠 팔 구. A zero at the end is 영, 십, 백, 천, 만: each ends in a consonant,
-# and that of none is ㄹ.
+# Digits as they are read: 영 일 이 삼 사 오 육 칠 팔 구. A final zero is 영, 십, 백, 천 or 만, all of which end in a
+# consonant other than ㄹ.
 _DIGITS: dict[str, Ending] = dict(zip("0123456789", ("consonant", "rieul", "vowel", "consonant", "vowel", "vowel",
                                                      "consonant", "rieul", "rieul", "vowel"), strict=True))  # fmt: skip
-# Behind a number these are units: 3만 (30,000), 20도 (degrees), 5과 (lesson), 종로2가 (block), 9자 (letters).
+# After a number these are units: 3만 (30,000), 20도 (degrees), 5과 (lesson), 종로2가 (block), 9자 (letters).
 _UNITS = "만도과가자여"
 _POWERS_OF_TEN = "십백천"  # 3천만 is 30 million, not "only 3천"
 _BRACKETS = frozenset(")]}>〉》」』】")
@@ -73,10 +73,9 @@ def _may_follow(stem: str, particle: str) -> bool:
 
 
 def _ending(stem: str) -> Ending | None:
-    """How the last sound of a text ends: of its last letter or digit, quotation marks aside; None without any.
+    """The ending of the last letter or digit of a text, ignoring quotation marks; None without any.
 
-    Unknown behind a bracket (either what is in it or what stands before it is read) and for other scripts than
-    Hangul, whose sound is not written.
+    Unknown after a bracket (its content or the text before it may be read) and for scripts other than Hangul.
     """
     for character in reversed(stem):
         if _FIRST_SYLLABLE <= character <= _LAST_SYLLABLE:

@@ -1,10 +1,10 @@
-"""Rules on a reader's spans, the table of what each rule changes, and when to give no answer.
+"""Post-processing rules, the table of their effects, and the threshold for abstaining.
 
-A rule moves the ends of a span and nothing else: josa and brackets only inwards, but for a bracket's partner that
-adjoins; units only outwards. Whether a rule helps depends on how a data set was labelled and on how well the reader
-knows it, so a rule is used where a table on held-out questions says that it fixes more answers than it breaks.
+A rule only moves the ends of a span: josa and brackets inwards, except for an adjoining bracket; units outwards.
+Whether a rule helps depends on how a data set was labelled and on how well the reader fits it, so a rule is used only
+if it fixes more answers than it breaks on held-out questions.
 
-"Fixed" is an exact match that was none before; equality is that of the metric, which is blind to most punctuation.
+"Fixed" is an exact match that was none before; equality is that of the metric, which ignores most punctuation.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from mrc.types import Answer, Passage
 
 Refine = Callable[[str, Passage, int, int], tuple[int, int]]  # question, passage, start, end -> start, end
 
-LEAST_CHANGED: Final = 5  # answers that a rule must change before it can be chosen
-SHOWN: Final = 5  # changed answers that the table keeps of each rule
+MIN_CHANGED: Final = 5  # answers that a rule must change to be chosen
+SHOWN: Final = 5  # changed answers kept as examples of each rule
 
 
 def refiner(names: Sequence[str], *, language: Language) -> Refine | None:
-    """The rules of these names as one, in the order of `RULES`; None where none of them is of the language.
+    """The named rules as one function, applied in the order of `RULES`; None where none applies to the language.
 
     Raises: ValueError for an unknown name.
     """
     if unknown := [name for name in names if name not in RULES]:
-        raise ValueError(f"no rule {', '.join(unknown)}; there are {', '.join(RULES)}")
+        raise ValueError(f"unknown rule {', '.join(unknown)}; known are {', '.join(RULES)}")
     active = [name for name in rules_of(language) if name in names]
     if not active:
         return None
@@ -55,16 +55,16 @@ def refiner(names: Sequence[str], *, language: Language) -> Refine | None:
 
 
 def rules_of(language: Language) -> tuple[str, ...]:
-    """The rules that there are for a language: only Korean has particles."""
+    """The rules for a language: only Korean has particles."""
     return RULES if language == "ko" else tuple(name for name in RULES if name != "josa")
 
 
-# --- what each rule changes -----------------------------------------------------------------------
+# --- effects of rules -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A question as it was answered without rules, the passages its answers stand in, and its golds."""
+class AnsweredQuestion:
+    """A question with its answers without rules, their passages, and its golds."""
 
     question: str
     answers: tuple[Answer, ...]  # best first
@@ -74,7 +74,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An answer before and after a rule, and whether it is right."""
+    """An answer before and after a rule, and whether each is right."""
 
     question: str
     before: str
@@ -85,46 +85,48 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class RuleEffect:
-    """How many first answers a rule changes, makes right and makes wrong; `exact_match_change` is 0-1."""
+    """Numbers of first answers that a rule changes, fixes and breaks; `exact_match_change` is 0-1."""
 
     rule: str
     changed: int
     fixed: int
     broken: int
     exact_match_change: float
-    examples: tuple[Change, ...]  # the first few, fixed and broken ones before the others
+    examples: tuple[Change, ...]  # a few, fixed and broken ones first
 
 
-def table(judged: Sequence[Judged], *, metric: Metric, language: Language) -> list[RuleEffect]:
-    """What each of `RULES` by itself does to the first answers. Questions without golds do not count."""
-    asked = [each for each in judged if each.golds]
-    return [_effect(name, asked, metric, language) for name in rules_of(language)]
+def rule_effects(answered: Sequence[AnsweredQuestion], *, metric: Metric, language: Language) -> list[RuleEffect]:
+    """The effect of each rule by itself on the first answers. Questions without golds do not count."""
+    labelled = [each for each in answered if each.golds]
+    return [_effect(name, labelled, metric, language) for name in rules_of(language)]
 
 
-def _effect(name: str, asked: Sequence[Judged], metric: Metric, language: Language) -> RuleEffect:
+def _effect(name: str, labelled: Sequence[AnsweredQuestion], metric: Metric, language: Language) -> RuleEffect:
     refine = refiner([name], language=language)
     assert refine is not None
     changes = []
-    for each in filter(lambda each: each.answers, asked):
+    for each in filter(lambda each: each.answers, labelled):
         before = each.answers[0].text
         after = refined(each, refine, metric)[0].text
         if after != before:
-            marks = (score(text, each.golds, metric).exact_match == 1 for text in (before, after))
-            changes.append(Change(each.question, before, after, *marks))
+            right = (score(text, each.golds, metric).exact_match == 1 for text in (before, after))
+            changes.append(Change(each.question, before, after, *right))
     fixed = sum(change.is_right > change.was_right for change in changes)
     broken = sum(change.is_right < change.was_right for change in changes)
     changes.sort(key=lambda change: change.is_right == change.was_right)
-    return RuleEffect(name, len(changes), fixed, broken, (fixed - broken) / max(1, len(asked)), tuple(changes[:SHOWN]))
+    return RuleEffect(
+        name, len(changes), fixed, broken, (fixed - broken) / max(1, len(labelled)), tuple(changes[:SHOWN])
+    )
 
 
-def refined(judged: Judged, refine: Refine | None, metric: Metric) -> Sequence[Answer]:
-    """The answers, best first, with their ends moved; those that become equal are one, with their masses added."""
+def refined(question: AnsweredQuestion, refine: Refine | None, metric: Metric) -> Sequence[Answer]:
+    """The answers with their ends moved, best first; answers that become equal are merged and their masses added."""
     if refine is None:
-        return judged.answers
+        return question.answers
     merged: dict[str, Answer] = {}
-    for answer in judged.answers:
-        passage = judged.passages[answer.passage_id]
-        start, end = refine(judged.question, passage, answer.start, answer.end)
+    for answer in question.answers:
+        passage = question.passages[answer.passage_id]
+        start, end = refine(question.question, passage, answer.start, answer.end)
         moved = replace(answer, text=passage.text[start:end], start=start, end=end)
         key = normalize_answer(moved.text, metric) or moved.text
         first = merged.get(key)
@@ -132,9 +134,9 @@ def refined(judged: Judged, refine: Refine | None, metric: Metric) -> Sequence[A
     return sorted(merged.values(), key=lambda answer: -answer.score)
 
 
-def chosen(effects: Sequence[RuleEffect]) -> tuple[str, ...]:
-    """The rules that fix more answers than they break and change at least `LEAST_CHANGED`."""
-    return tuple(each.rule for each in effects if each.fixed > each.broken and each.changed >= LEAST_CHANGED)
+def chosen_rules(effects: Sequence[RuleEffect]) -> tuple[str, ...]:
+    """The rules that fix more answers than they break and change at least `MIN_CHANGED`."""
+    return tuple(each.rule for each in effects if each.fixed > each.broken and each.changed >= MIN_CHANGED)
 
 
 # --- no answer ------------------------------------------------------------------------------------
@@ -142,8 +144,8 @@ def chosen(effects: Sequence[RuleEffect]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """What giving no answer depends on: `margin` = log(mass of "no answer" / mass of the best answer), and the exact
-    match and F1, 0-1, of either choice. An impossible question is right without an answer."""
+    """A question for tuning the threshold: `margin` = log(mass of "no answer" / mass of the best answer), and the exact
+    match and F1, 0-1, of answering and of abstaining. Abstaining is right for an impossible question."""
 
     margin: float
     answered: tuple[float, float]
@@ -151,10 +153,10 @@ class Abstention:
 
 
 def abstention(answers: Sequence[Answer], null_score: float, golds: Sequence[str], metric: Metric) -> Abstention:
-    """Of one question; without answers the margin is infinite."""
-    marks = [score(text, golds, metric) for text in (answers[0].text if answers else "", "")]
+    """The entry of one question; without answers the margin is infinite."""
+    scores = [score(text, golds, metric) for text in (answers[0].text if answers else "", "")]
     best = answers[0].score if answers else 0.0
-    return Abstention(null_margin(null_score, best), *((mark.exact_match, mark.f1) for mark in marks))
+    return Abstention(null_margin(null_score, best), *((each.exact_match, each.f1) for each in scores))
 
 
 def null_margin(null_score: float, best_score: float) -> float:
@@ -177,13 +179,13 @@ def null_threshold(questions: Sequence[Abstention]) -> float:
     cuts = [0.0, edges[0] - 1, *((low + high) / 2 for low, high in pairwise(edges)), edges[-1] + 1]
     ordered = sorted(questions, key=lambda each: each.margin)
     margins = [each.margin for each in ordered]
-    gains: list[tuple[float, float]] = [(0.0, 0.0)]  # of answering the first n rather than none
+    gains: list[tuple[float, float]] = [(0.0, 0.0)]  # of answering the first n questions instead of none
     for each in ordered:
         exact, f1 = (after - before for after, before in zip(each.answered, each.empty, strict=True))
         gains.append((gains[-1][0] + exact, gains[-1][1] + f1))
 
     def worth(cut: float) -> tuple[float, float, float]:
         exact, f1 = gains[bisect_right(margins, cut)]
-        return exact, round(f1, 9), -abs(cut)  # sums of equal numbers in another order differ in their last bits
+        return exact, round(f1, 9), -abs(cut)  # sums in another order differ in their last bits
 
     return max(cuts, key=worth)

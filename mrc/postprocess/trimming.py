@@ -1,4 +1,4 @@
-"""Spans whose ends say too much: a Korean particle behind a noun, a bracket or quotation mark without its partner."""
+"""Trimming spans: a Korean particle after a noun, a bracket or quotation mark without its partner."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ _PARTNER = dict(zip(_OPENING + _CLOSING, _CLOSING + _OPENING, strict=True))
 _STRAIGHT = "\"'"
 _MARKS = _OPENING + _CLOSING + _STRAIGHT
 _BEFORE_A_QUOTATION = _OPENING + _STRAIGHT + "-–—/"
-_INTERVAL = re.compile(r"[\[(]\s*[^\s,()\[\]]+\s*,\s*[^\s,()\[\]]+\s*[\])]")  # [0, 1) is closed as it should be
+_INTERVAL = re.compile(r"[\[(]\s*[^\s,()\[\]]+\s*,\s*[^\s,()\[\]]+\s*[\])]")  # [0, 1) is balanced
 _DECADE = re.compile(r"(?<!\w)['’]\d\ds?(?![\w'’])")  # '90s, '69
 
 
 def without_josa(question: str, text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the Korean particles at its end, each found by tagging the text around it; never nothing.
+    """The span without the Korean particles at its end, found by tagging the text around it; never empty.
 
-    The word that is left must occur elsewhere in passage or question without that particle behind it: 제주도, 나이 and
-    국가 keep their ends, whatever their last syllables are elsewhere.
+    The remaining word must occur elsewhere in passage or question without that particle after it: 제주도, 나이 and 국가
+    keep their last syllables, which are particles elsewhere.
 
     Raises: MissingExtra without kiwipiepy.
     """
     if not text.endswith(_ENDINGS, start, end) or not _may_be_shorter(question, text, start, end):
-        return start, end  # most spans: tagging is dear
+        return start, end  # most spans; tagging is slow
     places = _particles_before(text, start, end)  # the last particle first
     return start, next((place for place in reversed(places) if _stands_alone(question, text, start, place, end)), end)
 
 
 def _may_be_shorter(question: str, text: str, start: int, end: int) -> bool:
-    """Whether the span's last word stands alone when cut anywhere: without that no particle would be dropped."""
+    """Whether some prefix of the span's last word occurs alone; otherwise no particle could be dropped."""
     first = max(start + 1, end - len(text[start:end].split()[-1]))
     places = (place for place in range(first, end) if text[start:place].strip())
     return any(_stands_alone(question, text, start, place, end) for place in places)
 
 
 def _particles_before(text: str, start: int, end: int) -> list[int]:
-    """Where the particles begin that end the span one behind the other, the last one first; something is left."""
+    """Starts of the consecutive particles at the end of the span, the last one first; never the whole span."""
     first = _word_start(text, max(0, end - TAGGED * 2 // 3))
     last = _word_end(text, min(len(text), end + TAGGED // 3))
     begin_of = {first + stop: first + begin for begin, stop in _particles(text[first:last])}
@@ -56,7 +56,7 @@ def _particles_before(text: str, start: int, end: int) -> list[int]:
 
 
 def _word_start(text: str, place: int) -> int:
-    """The start of the word at a place, which is not further than `TAGGED` behind it."""
+    """The start of the word at a place, at most `TAGGED` before it."""
     edge = max(0, place - TAGGED)
     return next((at for at in range(place, edge, -1) if text[at - 1].isspace()), edge)
 
@@ -68,7 +68,7 @@ def _word_end(text: str, place: int) -> int:
 
 @lru_cache(maxsize=16_384)
 def _particles(text: str) -> tuple[tuple[int, int], ...]:
-    """Where the particles of a text stand, but for those that are contracted with what they follow."""
+    """Start and end of the particles of a text, except for those contracted with the word before."""
     found = kiwi_morphemes(text)
     return tuple((begin, stop) for form, tag, begin, stop in found if tag[0] == "J" and text[begin:stop] == form)
 
@@ -85,7 +85,7 @@ def _stands_alone(question: str, text: str, start: int, place: int, end: int) ->
 
 
 def _places(text: str, words: str) -> list[int]:
-    """Where these words begin in a text, not within another word."""
+    """Starts of the words in a text, except inside another word."""
     found, at = [], text.find(words)
     while at >= 0:
         if at == 0 or not text[at - 1].isalnum():
@@ -95,9 +95,9 @@ def _places(text: str, words: str) -> list[int]:
 
 
 def with_paired_brackets(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span with the partner of an unpaired bracket or quotation mark where that adjoins, else without the mark.
+    """The span extended by the adjoining partner of an unpaired bracket or quotation mark, else without that mark.
 
-    A mark without a partner is dropped at an edge only; within the span it may be part of the answer.
+    An unpaired mark is dropped only at an end of the span; inside it may be part of the answer.
     """
     lone = _unpaired(text, start, end)
     while lone:
@@ -110,7 +110,7 @@ def with_paired_brackets(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _repaired(text: str, start: int, end: int, lone: Collection[int]) -> tuple[int, int]:
-    """One step of the repair; the span itself where there is none to take."""
+    """One step of the repair, or the span itself."""
     if end < len(text) and any(_opens(text[at]) and _paired(text, at, end) for at in lone):
         return start, end + 1
     if start and any(_closes(text[at]) and _paired(text, start - 1, at) for at in lone):
@@ -131,15 +131,15 @@ def _closes(mark: str) -> bool:
 
 
 def _paired(text: str, first: int, last: int) -> bool:
-    """Whether the mark at `last` closes what the mark at `first` opens."""
+    """Whether the mark at `last` is the partner of the mark at `first`."""
     mark = text[first]
     return text[last] == _PARTNER.get(mark, mark) or _INTERVAL.fullmatch(text, first, last + 1) is not None
 
 
 def _unpaired(text: str, start: int, end: int) -> set[int]:
-    """Where the brackets and quotation marks of a span stand that have no partner in it.
+    """Positions of the brackets and quotation marks of a span without a partner in it.
 
-    An apostrophe and the marks of feet and inches need none; a straight mark pairs with the one before it.
+    Apostrophes and marks of feet and inches need none; a straight mark pairs with the one before it.
     """
     waiting: list[int] = []
     lone: set[int] = set()
@@ -165,9 +165,9 @@ def _within_a_word(text: str, at: int) -> bool:
 
 
 def _needs_no_partner(text: str, at: int) -> bool:
-    """Whether the mark is that of feet, inches, a decade or a plural's genitive: 5'10", '90s, the Beatles'.
+    """Whether the mark means feet, inches, a decade or a plural genitive: 5'10", '90s, the Beatles'.
 
-    Behind a digit or an s it may also close a quotation: it does where one is open.
+    After a digit or an s it may also close a quotation, and does if one is open.
     """
     mark, before, behind = text[at], text[at - 1 : at] if at else "", text[at + 1 : at + 2]
     if _DECADE.match(text, at):
@@ -178,7 +178,7 @@ def _needs_no_partner(text: str, at: int) -> bool:
 
 
 def _quotation_is_open(text: str, at: int) -> bool:
-    """Whether the last quotation mark of the kind before this place is an opening one."""
+    """Whether the last quotation mark of the same kind before this place is an opening one."""
     closing = text[at]
     for place in range(at - 1, -1, -1):
         mark = text[place]

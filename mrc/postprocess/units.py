@@ -1,7 +1,7 @@
-"""Spans that stop inside a number, before its unit, or within a date, and where they should have stopped.
+"""Extending spans that end inside a number, before its unit, or inside a date.
 
-A unit is taken in where the question asks for it: of "42 km" the answer to "how far" is the whole, to "which number"
-it is 42. A number word (million, 만) belongs to its number whatever is asked.
+A unit is included if the question asks for it: "42 km" answers "how far", 42 answers "which number". A number word
+(million, 만) always belongs to its number.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Final
 
 from mrc.analyzers import Language
 
-# Digits; with thousands or a decimal where no further point and digits join: 1921.3.1 is no number.
+# Digits, with thousands separators or decimals unless more points and digits follow: 1921.3.1 is no number.
 _NUMBER = re.compile(r"(?<!\d\.)(?<!\d)(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?!\.?\d)|\d+")
-_MOST_UNITS: Final = 4  # taken in one after another: 3만 5천 명
+_MAX_UNITS: Final = 4  # included one after another: 3만 5천 명
 
 _ENGLISH_POWERS = "hundred|thousand|million|billion|trillion|dozen"
 _KOREAN_POWERS = "십만|백만|천만|십억|백억|천억|십|백|천|만|억|조(?![각직])"
 
-# Units, and what a question that asks for them says beside the unit itself.
+# Units, and patterns of the questions that ask for them, besides the unit itself.
 _ENGLISH: Final = (
     ("%|per ?cent|percentage points?", r"\bper ?cent|percentage|proportion|share|fraction|\brate\b"),
     (
@@ -76,7 +76,7 @@ _ASKS_FOR_A_DATE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A unit where it follows a number (group `unit`), and the questions that ask for it."""
+    """Patterns of a unit after a number (group `unit`) and of the questions that ask for it."""
 
     follows: re.Pattern[str]
     asked: re.Pattern[str]
@@ -90,10 +90,10 @@ class _Units:
 
 
 def to_unit_boundary(question: str, text: str, start: int, end: int, *, language: Language) -> tuple[int, int]:
-    """The span `text[start:end]`, extended to the whole number, its unit or its date; never shorter."""
+    """The span `text[start:end]` extended to the whole number, its unit or its date; never shorter."""
     begin, stop = _number_around(text, start), _number_around(text, end)
     start, end = (begin[0] if begin else start), (stop[1] if stop else end)
-    for _ in range(_MOST_UNITS):
+    for _ in range(_MAX_UNITS):
         taken = _unit_behind(question, text, start, end, language)
         if taken == end:
             break
@@ -102,7 +102,7 @@ def to_unit_boundary(question: str, text: str, start: int, end: int, *, language
 
 
 def _number_around(text: str, place: int) -> tuple[int, int] | None:
-    """The number that a place lies within, not at its edge."""
+    """The number that contains a place, not at its ends."""
     if not 0 < place < len(text) or not (text[place - 1].isdecimal() or text[place].isdecimal()):
         return None
     first = place
@@ -117,7 +117,7 @@ def _number_around(text: str, place: int) -> tuple[int, int] | None:
 
 
 def _unit_behind(question: str, text: str, start: int, end: int, language: Language) -> int:
-    """The end of the number word or unit that follows the span's last number at once; `end` where there is none."""
+    """The end of the number word or unit directly after the span's last number; `end` where there is none."""
     known = _units(language)
     if not (text[end - 1].isdecimal() or known.power_ends.search(text[start:end])):
         return end
@@ -149,14 +149,14 @@ def _units(language: Language) -> _Units:
 
 
 def _named(question: str, unit: str, language: Language) -> bool:
-    """Whether a question says the unit: "몇 명", "how many miles"."""
+    """Whether a question contains the unit: "몇 명", "how many miles"."""
     if language == "ko":
         return re.search(rf"몇 ?{re.escape(unit)}", question) is not None
     return re.search(rf"\b{re.escape(unit.rstrip('s'))}s?\b", question, re.IGNORECASE) is not None
 
 
 def _end_of_date(question: str, text: str, start: int, end: int, language: Language) -> int:
-    """The end of the date that the span begins and does not finish, where the question asks for one."""
+    """The end of the date that the span starts, where the question asks for a date."""
     if not _ASKS_FOR_A_DATE[language].search(question):
         return end
     date = _DATES[language].match(text, start)

@@ -182,8 +182,8 @@ class TrainingExample:
     """One question with the passage that answers it, `context[start:end]`; start = end = -1 where none does.
 
     `negatives` are passages that do not answer it; they share the question's softmax. `weight` scales its loss
-    (pseudo-labels weigh less than 1). `trusted` examples are gold or human. `golds` are all texts that count as right
-    (for the reward; none: the span's text), `also` further right spans of the same context.
+    (pseudo-labels weigh less than 1). `human_labelled`: gold or human, not pseudo. `golds` are all texts that count as
+    right (for the reward; empty: the span's text), `also` further right spans of the same context.
     """
 
     id: str
@@ -209,7 +209,7 @@ class TrainingExample:
 
 @dataclass(frozen=True, slots=True)
 class DevExample:
-    """A question that training is watched by: read in `context`, marked against `answers` (none: impossible)."""
+    """A dev question for early stopping: read in `context`, scored against `answers` (empty: impossible)."""
 
     id: str
     question: str
@@ -219,10 +219,10 @@ class DevExample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassageTarget:
-    """What a teacher believes of one passage: shares of one softmax over all passages of the question.
+    """A teacher's probabilities for one passage, from a softmax over all passages of the question.
 
-    `starts` (S,) code points at which a span starts, `start_mass` (S,) their shares; `ends` (E,), exclusive, and
-    `end_mass` likewise; `null_start`, `null_end`: the shares of "no answer" in this passage.
+    `starts` (S,) code points at which a span starts, `start_mass` (S,) their probabilities; `ends` (E,), exclusive, and
+    `end_mass` likewise; `null_start`, `null_end`: the probabilities of "no answer" in this passage.
     """
 
     starts: Ints
@@ -235,14 +235,14 @@ class PassageTarget:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftTarget:
-    """A teacher's belief about one example, passage by passage: the context first, then the negatives."""
+    """A teacher's probabilities for one example, passage by passage: the context first, then the negatives."""
 
     passages: tuple[PassageTarget, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A finished training. `loss` is the mean over the last tenth of the updates; `seconds` count this run only.
+    """A finished training. `loss` is the mean over the last tenth of the updates; `seconds` are those of this run only.
 
     `unusable` are the ids of examples whose answer has no token of this tokenizer or fits into no window.
     """

@@ -169,7 +169,7 @@ def test_too_few_questions_allow_no_stopping_and_it_says_so(count, caplog):
         rule = fit_stopping(alone(drawn(np.random.default_rng(3), count)), risk=0.01)
     assert set(rule.thresholds) <= {1.0}
     assert rule.passages == 1
-    assert f"{count // 2} held-out questions of {count // 2} units allow no stopping at risk 0.01" in caplog.text
+    assert f"{count // 2} held-out questions of {count // 2} split groups allow no stopping at risk 0.01" in caplog.text
 
 
 def test_questions_of_one_passage_or_of_unlike_numbers_are_no_trouble():
@@ -215,7 +215,7 @@ def test_many_questions_of_few_units_allow_no_stopping(caplog):
     sure = made((0.9, 0.9), (0.5, 0), "aa")
     with caplog.at_level(logging.WARNING):
         assert fit_stopping([[sure] * 100] * 20, risk=0.01).passages == 1
-    assert "1000 held-out questions of 10 units allow no stopping at risk 0.01" in caplog.text
+    assert "1000 held-out questions of 10 split groups allow no stopping at risk 0.01" in caplog.text
 
 
 def test_a_unit_loses_the_share_of_its_answers_that_change_and_all_of_it_is_in_one_half():

@@ -245,7 +245,7 @@ def test_scores_that_are_no_numbers_are_named_in_one_line(folder, tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with pytest.raises(BadCheckpoint, match=r"scores are no numbers \(NaN or infinite\)") as caught:
+        with pytest.raises(BadCheckpoint, match=r"scores are not finite \(NaN or infinite\)") as caught:
             Reader.load(tmp_path / "copy").answer([(QUESTION, PASSAGE)], SMALL)
         assert torch.get_num_threads() == 3  # though the error still holds all that was under way
     finally:

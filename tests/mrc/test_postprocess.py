@@ -12,28 +12,30 @@ from mrc.metrics import score
 from mrc.postprocess import RULES
 from mrc.postprocess.rules import (
     Abstention,
-    Judged,
+    AnsweredQuestion,
     RuleEffect,
     abstention,
-    chosen,
+    chosen_rules,
     null_margin,
     null_threshold,
     refined,
     refiner,
-    table,
+    rule_effects,
 )
 from mrc.types import Answer, Passage
 
 MILL = Passage("mill", "The mill cost 5 million dollars, (half of it) borrowed, and 300 people built it in 40 weeks.")
 
 
-def judged(span: str, golds: tuple[str, ...], *, question: str = "How much did it cost?", more: str = "") -> Judged:
+def judged(
+    span: str, golds: tuple[str, ...], *, question: str = "How much did it cost?", more: str = ""
+) -> AnsweredQuestion:
     spans = [span, more] if more else [span]
     answers = []
     for text, mass in zip(spans, (0.4, 0.3), strict=False):
         start = MILL.text.index(text)
         answers.append(Answer(text, MILL.id, start, start + len(text), mass, mass / 2))
-    return Judged(question, tuple(answers), {MILL.id: MILL}, golds)
+    return AnsweredQuestion(question, tuple(answers), {MILL.id: MILL}, golds)
 
 
 def test_rules_apply_one_after_the_other_whatever_order_they_are_named_in() -> None:
@@ -50,7 +52,7 @@ def test_rules_apply_one_after_the_other_whatever_order_they_are_named_in() -> N
 def test_no_rule_is_nothing_to_call_and_an_unknown_one_names_the_others() -> None:
     assert refiner([], language="ko") is None
     assert refiner(["josa"], language="en") is None, "English has no particles"
-    with pytest.raises(ValueError, match="no rule josas; there are josa, units, brackets"):
+    with pytest.raises(ValueError, match="unknown rule josas; known are josa, units, brackets"):
         refiner(["josas"], language="ko")
 
 
@@ -83,11 +85,11 @@ def test_the_table_counts_what_a_rule_changes_fixes_and_breaks() -> None:
         judged("5 million", ("5 million",)),  # broken
         judged("5", ("everything",)),  # changed, wrong before and after
         judged("300 people", ("300 people",)),  # not changed
-        Judged("Who?", (), {}, ("the miller",)),  # no answer: counts as a question
+        AnsweredQuestion("Who?", (), {}, ("the miller",)),  # no answer: counts as a question
         judged("5", ()),  # has no gold: does not count
         judged("300 people", ()),
     ]
-    units, brackets = table(asked, metric="squad", language="en")
+    units, brackets = rule_effects(asked, metric="squad", language="en")
     assert (units.rule, units.changed, units.fixed, units.broken) == ("units", 4, 2, 1)
     assert units.exact_match_change == (2 - 1) / 6, "of the questions with golds"
     assert [(each.before, each.after) for each in units.examples] == [
@@ -102,14 +104,14 @@ def test_the_table_counts_what_a_rule_changes_fixes_and_breaks() -> None:
 def test_answers_that_become_equal_add_their_masses_and_may_come_first() -> None:
     asked = judged("300 people", ("5 million",), question="What did it take?", more="5 million")
     third = Answer("5", MILL.id, MILL.text.index("5"), MILL.text.index("5") + 1, 0.2, 0.1)
-    asked = Judged(asked.question, (*asked.answers, third), asked.passages, asked.golds)
+    asked = AnsweredQuestion(asked.question, (*asked.answers, third), asked.passages, asked.golds)
     refine = refiner(["units"], language="en")
     assert refine is not None
     best, second = refined(asked, refine, "squad")
     assert (best.text, best.score) == ("5 million", 0.3 + 0.2)
     assert (second.text, second.score) == ("300 people", 0.4)
     assert all(each.text == MILL.text[each.start : each.end] for each in (best, second))
-    assert table([asked], metric="squad", language="en")[0].fixed == 1
+    assert rule_effects([asked], metric="squad", language="en")[0].fixed == 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_answers_that_become_equal_add_their_masses_and_may_come_first() -> None
 def test_a_rule_is_on_where_it_fixes_more_than_it_breaks_and_changes_five(
     changed: int, fixed: int, broken: int, on: bool
 ) -> None:
-    assert chosen([RuleEffect("units", changed, fixed, broken, 0.0, ())]) == (("units",) if on else ())
+    assert chosen_rules([RuleEffect("units", changed, fixed, broken, 0.0, ())]) == (("units",) if on else ())
 
 
 # --- no answer ------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def test_what_a_format_cannot_say_is_refused_by_id(impossible: bool | None, vers
 
 def test_an_id_that_comes_twice_is_refused() -> None:
     example = Example("q7", "Who?", CONTEXT, (), "T", True)
-    with pytest.raises(DataError, match="q7 comes twice"):
+    with pytest.raises(DataError, match="q7 occurs twice"):
         write_squad([example, example], version="squad_v2")
 
 

@@ -53,11 +53,11 @@ def _misses_text(misses: Sequence[Miss], reasons: Mapping[str, int]) -> str:
 
 def _rules_text(found: Sequence[RuleEffect]) -> str:
     """What each rule changed on dev, with examples."""
-    from mrc.postprocess.rules import chosen
+    from mrc.postprocess.rules import chosen_rules
 
     if not found:
         return "no rule was evaluated: no round has closed with this reader and dev questions"
-    on = chosen(found)
+    on = chosen_rules(found)
     rows = [
         (
             each.rule,

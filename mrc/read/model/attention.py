@@ -1,8 +1,8 @@
-"""Attention without padding: the windows of a batch lie end to end in one row, and each attends to itself alone.
+"""Attention without padding: the windows of a batch are packed into one row, and each attends only to itself.
 
 transformers takes an attention function by name (`AttentionInterface`); this one is named "packed". The encoder is
-called with the row and `cu_seq_lens_q`, the list of bounds of its windows, which transformers hands down as it is. The
-scores of one window, (heads, T, T), stay in a processor core's cache, and no product is spent on padding.
+called with the row and `cu_seq_lens_q`, the bounds of its windows, which transformers passes on unchanged. The scores
+of one window, (heads, T, T), fit the cache of a CPU core, and nothing is computed for padding.
 
 Source: Krell et al. 2021, Efficient Sequence Packing without Cross-contamination, for the row and its positions; Dao et
 al. 2022, FlashAttention, section 3 and appendix B.4, for the gradient of the softmax by the row sums of dO * O.
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface
 
-PACKED: Final = "packed"  # the name in transformers; never stored in a checkpoint
-LEAST_SUM, MOST_SUM = 1e-20, 1e20  # of a row's exponentials: room for their products with values and gradients
-ROW_STEP: Final = 64  # a row's length is a multiple: every new length costs oneDNN a new kernel
-COINS: Final = 1 << 16  # dropout is decided by 16 random bits a score, four to one draw of 64
+PACKED: Final = "packed"  # the name in transformers; not stored in checkpoints
+LEAST_SUM, MOST_SUM = 1e-20, 1e20  # of a row's exponentials: keeps products with values and gradients in range
+ROW_STEP: Final = 64  # row lengths are multiples of this: oneDNN compiles a kernel for every new length
+LEVELS: Final = 1 << 16  # dropout uses 16 random bits per score, four from one draw of 64
 
 
 def attend(
@@ -38,7 +38,7 @@ def attend(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What each position gathers, (1, N, heads, D), from (1, heads, N, D); window w is `bounds[w] : bounds[w + 1]`."""
+    """Attention output (1, N, heads, D) of inputs (1, heads, N, D); window w is `bounds[w] : bounds[w + 1]`."""
     q, k, v = query[0] * scaling, key[0], value[0]
     if torch.is_grad_enabled():
         gathered = _Attention.apply(q, k, v, cu_seq_lens_q, dropout)  # type: ignore[no-untyped-call]
@@ -58,10 +58,10 @@ def _windows(bounds: Sequence[int]) -> Iterator[slice]:
 
 
 def _weights(scores: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Weights and their row sums, which the far smaller result is divided by; None where they sum to 1 already.
+    """Weights and their row sums, by which the much smaller output is divided; None where they sum to 1.
 
-    bfloat16 has the range of float32, so the pass that looks for each row's largest score is left out until a sum
-    shows that some product with values or gradients might leave the range.
+    bfloat16 has the range of float32, so the pass for each row's largest score is skipped unless a sum shows that a
+    product with values or gradients could leave the range.
     """
     if scores.dtype is not torch.bfloat16:
         return torch.softmax(scores, dim=-1), None
@@ -79,7 +79,7 @@ def _share(values: Tensor, total: Tensor | None) -> Tensor:
 
 
 class _Attention(torch.autograd.Function):
-    """The same with gradients, window by window there too; autograd would keep and add full rows for every window.
+    """The same with gradients, also computed window by window; autograd would keep and add full rows for every window.
 
     With weights E, row sums t, dropout factors F and gathered O = (E * F) V / t, the gradient of the scores is
     E * (F * (dO / t) V' - r), r the row sums of dO * O / t: again nothing but small factors is divided.
@@ -120,25 +120,25 @@ def _times(values: Tensor, factors: Tensor | None) -> Tensor:
 
 
 def dropout_factors(like: Tensor, dropout: float) -> Tensor:
-    """0 with probability `dropout`, to the nearest 1 / 65,536, else what keeps the mean; shape and type of `like`.
+    """0 with probability `dropout`, rounded to 1 / 65,536, else the factor that keeps the mean; shaped like `like`.
 
-    Takes a quarter of the draws of torch's own dropout.
+    Needs a quarter of the random draws of torch's dropout.
     """
-    lost, count = round(dropout * COINS), like.numel()
+    lost, count = round(dropout * LEVELS), like.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None)
-    kept = bits.view(torch.int16)[:count].view(like.shape) >= lost - COINS // 2
-    return kept.to(like.dtype).mul_(COINS / (COINS - lost))
+    kept = bits.view(torch.int16)[:count].view(like.shape) >= lost - LEVELS // 2
+    return kept.to(like.dtype).mul_(LEVELS / (LEVELS - lost))
 
 
 class Dropout(nn.Dropout):
-    """torch's dropout, with cheaper draws."""
+    """torch's dropout with fewer random draws."""
 
     def forward(self, values: Tensor) -> Tensor:
         return values * dropout_factors(values, self.p) if self.training and self.p else values
 
 
 def use_cheap_dropout(encoder: nn.Module) -> None:
-    """Replaces each dropout layer of the encoder; they hold no weights, so a saved encoder is the same."""
+    """Replace each dropout layer of the encoder; they hold no weights, so a saved encoder is unchanged."""
     for module in list(encoder.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:
@@ -147,9 +147,9 @@ def use_cheap_dropout(encoder: nn.Module) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The windows of a batch (B, T) end to end: `inside` (B, T) marks their positions, `places` (N,) counts from 0 in
-    each, window w is `bounds[w] : bounds[w + 1]`. The last window may be padding that rounds N up, all at
-    place 0: an encoder may have fewer positions."""
+    """The windows of a batch (B, T) packed into one row: `inside` (B, T) marks their positions, `places` (N,) counts
+    from 0 in each, window w is `bounds[w] : bounds[w + 1]`. The last window may be padding that rounds N up, all at
+    place 0, because an encoder may have fewer positions."""
 
     inside: Tensor
     places: Tensor

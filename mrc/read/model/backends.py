@@ -1,8 +1,8 @@
-"""A reader's network run by ONNX Runtime: float32 on the CPU, faster than torch where there is no bfloat16.
+"""ONNX Runtime as backend of a reader's network: float32 on the CPU, faster than torch without bfloat16.
 
-A network is exported once and kept under the user's cache, named by what it computes and by the versions that made it;
-those last used stay there. What was exported is compared with torch on made-up windows before it is kept, and how far
-they differ is logged; what is found there is compared on a few, and exported anew where it does not agree.
+A network is exported once into the user's cache, under its fingerprint and the versions of the libraries; the last used
+exports are kept. A new export is compared with torch on random windows, and the difference is logged; a cached export
+is compared on a few windows, and replaced where it differs.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ INPUTS: Final = ("ids", "types", "attention", "match_levels")
 OUTPUTS: Final = ("start", "end", "left", "right")
 NEEDED: Final = ("onnx", "onnxruntime", "onnxscript")
 FILE: Final = "network.onnx"
-DRAFT: Final = "tmp"  # how the names of unfinished exports begin
-VERSION: Final = 1  # of what is exported and how; another one leaves older exports alone
+DRAFT: Final = "tmp"  # prefix of the names of unfinished exports
+VERSION: Final = 1  # of the export; increase it to ignore older exports
 KEPT: Final = 8  # exported networks
-ABANDONED: Final = 24 * 3600  # seconds after which an unfinished export is that of a process that died
-COMPARED, COMPARED_AGAIN = 200, 4  # windows, of a new export and of one that was kept
+ABANDONED: Final = 24 * 3600  # seconds after which an unfinished export belongs to a dead process
+COMPARED, COMPARED_AGAIN = 200, 4  # windows, of a new and of a cached export
 SHORTEST, LONGEST = 16, 128  # tokens of them
 BUDGET: Final = 2048  # tokens of their batches
-TOLERANCE: Final = 1e-3  # largest difference of two logits that rounding explains
+TOLERANCE: Final = 1e-3  # largest difference of two logits due to rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """How two networks differ: the largest difference of a logit, and windows whose best start or end differs."""
+    """How two networks differ: the largest difference of a logit, and the windows with another best start or end."""
 
     windows: int
     logit: float
@@ -66,10 +66,9 @@ def check_onnx(device: torch.device, precision: str) -> None:
 
 
 def onnx_network(model: SpanModel, *, key: str, source: str | Path) -> Network:
-    """The network in ONNX Runtime, computing with one thread a call. `key` names what it computes (a reader's
-    fingerprint), messages the `source`.
+    """The network in ONNX Runtime, one thread per call. `key` is the reader's fingerprint; messages name the `source`.
 
-    Raises: BadCheckpoint where it cannot be exported, or where that computes something else.
+    Raises: BadCheckpoint where it cannot be exported, or where the export computes something else.
     """
     import onnxruntime
 
@@ -92,7 +91,7 @@ def onnx_network(model: SpanModel, *, key: str, source: str | Path) -> Network:
 
 
 def _kept(folder: Path, model: SpanModel, source: str | Path) -> Network | None:
-    """The network of a folder, which is removed where that cannot be read or computes something else."""
+    """The network of a cache folder; the folder is removed if it is unreadable or computes something else."""
     try:
         network = _OnnxNetwork(folder / FILE)
         _check(network, model, source, count=COMPARED_AGAIN)
@@ -105,7 +104,7 @@ def _kept(folder: Path, model: SpanModel, source: str | Path) -> Network | None:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What a spoiled export may raise; the errors of ONNX Runtime have no common base of their own."""
+    """Exceptions of a broken export; those of ONNX Runtime have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state
 
     kinds = [kind for kind in vars(onnxruntime_pybind11_state).values() if isinstance(kind, type)]
@@ -113,7 +112,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _keep(draft: Path, folder: Path) -> None:
-    """Gives the draft its lasting name, unless another process was quicker."""
+    """Rename the draft to its final name, unless another process was faster."""
     try:
         draft.replace(folder)
     except OSError:
@@ -122,7 +121,7 @@ def _keep(draft: Path, folder: Path) -> None:
 
 
 def _prune(cache: Path, *, now: float) -> None:
-    """Removes all exports but those last used, and what a process that died left unfinished."""
+    """Remove all but the last used exports, and unfinished ones of dead processes."""
     used: list[tuple[float, Path]] = []
     for path in cache.iterdir():
         with suppress(OSError):  # another process may prune as well
@@ -150,7 +149,7 @@ class _OnnxNetwork:
 
 
 class _Flat(nn.Module):
-    """A network that gives its scores as a tuple, without the parts that are None."""
+    """A network that returns its scores as a tuple, without those that are None."""
 
     def __init__(self, model: SpanModel) -> None:
         super().__init__()
@@ -163,8 +162,8 @@ class _Flat(nn.Module):
 
 def _export(model: SpanModel, path: Path, source: str | Path) -> None:
     encoder: Any = model.encoder
-    encoder.set_attn_implementation("eager")  # a list of bounds cannot be an input
-    flat, example = _Flat(model), next(_made_up(model, count=2))
+    encoder.set_attn_implementation("eager")  # the packed attention takes a list, which cannot be an input
+    flat, example = _Flat(model), next(_random_windows(model, count=2))
     with torch.inference_mode():
         outputs = OUTPUTS[: len(flat.forward(*example))]
     both = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
@@ -185,7 +184,7 @@ def _export(model: SpanModel, path: Path, source: str | Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence of the exporter about names of axes, packages that nothing here needs, and later versions."""
+    """Suppress the exporter's warnings about axis names, optional packages and later versions."""
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
     registry.setLevel(logging.ERROR)
@@ -198,8 +197,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _check(network: Network, model: SpanModel, source: str | Path, *, count: int) -> None:
-    """Raises: BadCheckpoint where logits of this many made-up windows differ by more than rounding explains."""
-    found = disagreement(network, model, _made_up(model, count=count))
+    """Raises: BadCheckpoint where logits of this many random windows differ by more than `TOLERANCE`."""
+    found = disagreement(network, model, _random_windows(model, count=count))
     log.info(
         "%s: ONNX Runtime against torch, %d windows: logits differ by up to %.1g, answers in %d",
         source,
@@ -212,7 +211,7 @@ def _check(network: Network, model: SpanModel, source: str | Path, *, count: int
 
 
 def disagreement(network: Network, other: Network, inputs: Iterator[Inputs]) -> Disagreement:
-    """How far the two differ over these windows, NaN where one gives NaN; what stands at padding does not count."""
+    """How much the two differ over these windows, ignoring padding; NaN where one gives NaN."""
     windows, answers, largest = 0, 0, torch.zeros(())
     for batch in inputs:
         outside = ~batch[2].bool()
@@ -231,7 +230,7 @@ def disagreement(network: Network, other: Network, inputs: Iterator[Inputs]) -> 
     return Disagreement(windows, float(largest), answers)
 
 
-def _made_up(model: SpanModel, *, count: int) -> Iterator[Inputs]:
+def _random_windows(model: SpanModel, *, count: int) -> Iterator[Inputs]:
     """Batches of `count` windows of random pieces, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     config: Any = model.config
@@ -244,5 +243,5 @@ def _made_up(model: SpanModel, *, count: int) -> Iterator[Inputs]:
             torch.randint(0, limit, attention.shape, generator=generator) * attention
             for limit in (config.vocab_size, kinds, MATCH_LEVELS)
         )
-        ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)  # no padding inside
+        ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)  # no padding inside a window
         yield torch.where(attention.bool(), ids, pad), types, attention, match_levels

@@ -1,12 +1,12 @@
-"""A small starting checkpoint made from nothing but the texts at hand, for demonstrations and tests.
+"""A small starting checkpoint made from the given texts alone, for demonstrations and tests.
 
-What it is: a BERT of a few narrow layers that has read no other text. Three things that need no training stand in for
-pretraining: its own WordPiece vocabulary; piece vectors from counts of neighbours; and token types that tell which
-pieces question and passage share and how many of them stand near (Chen et al. 2017, Reading Wikipedia to Answer
-Open-Domain Questions, section 3.2: of the features added to the word vectors, exact match helps most).
+It is a BERT of a few narrow layers. Three things without training replace pretraining: a WordPiece vocabulary of the
+texts; piece vectors from counts of neighbours; and token types that mark the pieces that question and passage share and
+how many of them are near (Chen et al. 2017, Reading Wikipedia to Answer Open-Domain Questions, section 3.2: of the
+features added to the word vectors, exact match helps most).
 
-What it is not: a pretrained language model. It knows no word that the texts do not show; on real questions any
-pretrained encoder is far better.
+It is not a pretrained language model: it knows only the words of the texts, and on real questions any pretrained
+encoder is far better.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from mrc.read.model.network import SpanModel
 
 SPECIALS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 KOREAN_ENDINGS: Final = r"(?<=[0-9가-힣]{2})(?:에서|에는|으로|이다|은|는|이|가|을|를|의|에|로|와|과|도)(?![0-9가-힣])"
-NEIGHBOURS: Final = (1, 2)  # places before and after that count for piece vectors
+NEIGHBOURS: Final = (1, 2)  # distances before and after that count for piece vectors
 SMOOTHING: Final = 0.75  # power of the neighbours' counts (Levy, Goldberg & Dagan 2015)
 POWER_ITERATIONS: Final = 4
-VECTOR_SCALE: Final = 0.1  # of piece vectors and token types: they decide,
-POSITION_SCALE: Final = 0.03  # positions only help
+VECTOR_SCALE: Final = 0.1  # of piece vectors and token types, the main signal
+POSITION_SCALE: Final = 0.03  # of positions
 WEIGHT_SCALE: Final = 0.08  # of all other weights; BERT's 0.02 is for wider layers and longer training
 
 
 def build_builtin(texts: Sequence[str], folder: str | Path, *, seed: int, config: BuiltinConfig | None = None) -> Path:
-    """The folder of a new starting checkpoint made from `texts`; it appears whole or not at all.
+    """Make a starting checkpoint from `texts` in `folder`, which appears complete or not at all.
 
-    Give passages and training questions, never questions of the test. Equal texts, seed and config give equal bits.
+    Give passages and training questions, never test questions. Equal texts, seed and config give equal bits.
 
-    Raises: ValueError without texts; FileExistsError if the folder is there.
+    Raises: ValueError without texts; FileExistsError if the folder exists.
     """
     settings, final = config or BuiltinConfig(), Path(folder)
     if not any(text.strip() for text in texts):
-        raise ValueError("a built-in encoder needs texts to learn from")
+        raise ValueError("a built-in encoder needs texts to build its vocabulary from")
     if final.exists():
-        raise FileExistsError(f"{final} is there already")
+        raise FileExistsError(f"{final} exists already")
     tokenizer = _tokenizer(texts, settings)
     model = _model(tokenizer, texts, settings, seed=seed)
     draft = final.with_name(f"{final.name}.partial")
@@ -62,9 +62,9 @@ def build_builtin(texts: Sequence[str], folder: str | Path, *, seed: int, config
 
 
 def _tokenizer(texts: Sequence[str], settings: BuiltinConfig) -> Any:
-    """A WordPiece tokenizer of the texts' own words, lower case, with Korean case endings as pieces of their own.
+    """A lower-casing WordPiece tokenizer of the texts' words, with Korean case endings as separate pieces.
 
-    An answer is a run of whole pieces, so an ending that sticks to a name would make the name unreachable.
+    An answer is a run of whole pieces, so a name that shares a piece with its ending could not be an answer.
     """
     tokenizer = _splitter(models.WordPiece(_vocabulary(texts, settings.vocab_size), unk_token=SPECIALS[1]))
     tokenizer.decoder = decoders.WordPiece()
@@ -93,8 +93,8 @@ def _splitter(model: Any) -> Any:
 def _vocabulary(texts: Sequence[str], size: int) -> dict[str, int]:
     """WordPiece's pieces of the texts with their ids, special tokens first, the rest in code point order.
 
-    The trainer numbers letters inside words as it meets them, in the order of a hash table, and breaks ties by these
-    numbers. Naming the letters to it beforehand makes equal texts give equal pieces.
+    The trainer numbers letters inside words in the order of a hash table and breaks ties by these numbers. Passing the
+    letters as special tokens makes the pieces of equal texts equal.
     """
     learner = _splitter(models.WordPiece(unk_token=SPECIALS[1]))
     letters = sorted({letter for text in texts for letter in learner.normalizer.normalize_str(text)})
@@ -108,8 +108,8 @@ def _vocabulary(texts: Sequence[str], size: int) -> dict[str, int]:
 
 
 def _model(tokenizer: Any, texts: Sequence[str], settings: BuiltinConfig, *, seed: int) -> SpanModel:
-    """An untrained network. Positions begin as sinusoids, so that "near" need not be learned from nothing."""
-    pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # whole texts: long is fine
+    """An untrained network. Positions start as sinusoids, so that distances need not be trained from nothing."""
+    pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # whole texts may be long
     encoded = [np.asarray(ids, dtype=np.int64) for ids in pieces]
     vectors = piece_vectors(encoded, pieces=len(tokenizer), size=settings.hidden_size, rng=np.random.default_rng(seed))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -156,10 +156,10 @@ def _ignored(tokenizer: Any, encoded: Sequence[NDArray[np.int64]], common_share:
 def piece_vectors(
     encoded: Sequence[NDArray[np.int64]], *, pieces: int, size: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """(pieces, size) vectors of mean square 1 in which pieces with like neighbours are near each other.
+    """(pieces, size) vectors of mean square 1 in which pieces with similar neighbours are close.
 
     A truncated singular value decomposition of the positive pointwise mutual information with the neighbours one and
-    two places before and after, left vectors times the root of the values. Pieces without neighbours get random ones.
+    two places before and after, left vectors times the root of the values. Others get random vectors.
 
     Source: Levy & Goldberg 2014, Neural Word Embedding as Implicit Matrix Factorization, section 5.
     """
@@ -176,7 +176,7 @@ def piece_vectors(
 def _decompose(table: Any, rank: int, *, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Left singular vectors (pieces, rank) and values (rank,) of a sparse table, largest first.
 
-    By torch and not by SciPy's ARPACK, whose last bits depend on where its work space happens to lie in memory.
+    By torch instead of SciPy's ARPACK, whose last bits depend on memory addresses.
 
     Source: Halko, Martinsson & Tropp 2011, Finding Structure with Randomness, algorithm 5.1.
     """
@@ -199,7 +199,7 @@ def _information(encoded: Sequence[NDArray[np.int64]], pieces: int) -> Any:
 
 
 def _neighbour_counts(encoded: Sequence[NDArray[np.int64]], pieces: int) -> Any:
-    """Sparse counts (pieces, 4 * pieces): of each piece, its neighbours after and before, near ones counting more."""
+    """Sparse counts (pieces, 4 * pieces): of each piece, its neighbours after and before, closer ones counting more."""
     blocks = []
     for distance in NEIGHBOURS:
         left = np.concatenate([ids[:-distance] for ids in encoded])
@@ -210,6 +210,6 @@ def _neighbour_counts(encoded: Sequence[NDArray[np.int64]], pieces: int) -> Any:
 
 
 def sinusoids(positions: int, size: int) -> NDArray[np.float32]:
-    """(positions, size) sines, then cosines, of falling frequency. Source: Vaswani et al. 2017, section 3.5."""
+    """(positions, size) sines, then cosines, of decreasing frequency. Source: Vaswani et al. 2017, section 3.5."""
     angles = np.arange(positions)[:, None] / 10_000 ** (np.arange(0, size, 2)[None, :] / size)
     return np.asarray(np.concatenate([np.sin(angles), np.cos(angles)], axis=1), dtype=np.float32)

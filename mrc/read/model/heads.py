@@ -1,7 +1,7 @@
-"""What turns an encoder's hidden states into scores of spans: S(i, j) = start_i + end_j (+ left_i . right_j).
+"""Span heads: scores of spans from an encoder's hidden states, S(i, j) = start_i + end_j (+ left_i . right_j).
 
-Every head computes in float32 and never looks at padding, so a window's scores do not depend on its neighbours in the
-batch. Each is a small module of the same interface; `new_head` knows them by name.
+Every head computes in float32 and ignores padding, so that a window's scores do not depend on the other windows of the
+batch. All heads have the same interface; `new_head` makes one by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 INITIAL_STD: Final = 0.02  # as BERT initialises its heads
-KERNEL: Final = 5  # tokens that the convolution sees
+KERNEL: Final = 5  # tokens of the convolution
 RANK: Final = 64  # of the biaffine head's product of start and end
 
 
@@ -31,9 +31,9 @@ class Scores:
 
 
 class Head(nn.Module):
-    """A head: scores of hidden states (B, T, H), of which `inside` (B, T) marks those that are no padding.
+    """A head: scores of hidden states (B, T, H); `inside` (B, T) is False at padding.
 
-    Its last layer is named as Hugging Face's question-answering models name theirs.
+    Its last layer has the name used by Hugging Face's question-answering models.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -41,7 +41,7 @@ class Head(nn.Module):
         self.qa_outputs = nn.Linear(hidden_size, 2)
 
     def forward(self, hidden: Tensor, inside: Tensor) -> Scores:
-        """Scores of the hidden states; what stands at padding is arbitrary."""
+        """Scores of the hidden states; values at padding are arbitrary."""
         raise NotImplementedError
 
     def _scores(self, hidden: Tensor) -> Scores:
@@ -50,7 +50,7 @@ class Head(nn.Module):
 
 
 class LinearHead(Head):
-    """One linear layer: Hugging Face's question-answering models load its weights and compute the same."""
+    """One linear layer; Hugging Face's question-answering models load its weights and compute the same scores."""
 
     def forward(self, hidden: Tensor, inside: Tensor) -> Scores:
         return self._scores(hidden)
@@ -114,8 +114,8 @@ HEADS: Final[Mapping[str, type[Head]]] = {
 
 
 def new_head(name: str, hidden_size: int, *, seed: int) -> Head:
-    """A head with fresh weights: normal(0, 0.02), biases 0, from a generator of its own."""
-    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, which are replaced
+    """A head with new weights: normal(0, 0.02), biases 0, from its own generator."""
+    with torch.random.fork_rng(devices=[]):  # torch draws weights that are replaced below
         head = HEADS[name](hidden_size)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

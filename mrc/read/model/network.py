@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 HEAD_KEY: Final = "labeler_head"  # in config.json
 FEATURES_PREFIX: Final = "match_embedding."  # of its weights in a checkpoint
-ATTENTION_DROPOUTS: Final = ("attention_probs_dropout_prob", "attention_dropout")  # names that configurations have
+ATTENTION_DROPOUTS: Final = ("attention_probs_dropout_prob", "attention_dropout")  # names in configurations
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match levels, each (B, T)
 
@@ -50,7 +50,7 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match l
 class SpanModel(nn.Module):
     """An encoder, a head and optionally an embedding of exact-match levels, added to the hidden states.
 
-    `prefix` and `architecture` are the names Hugging Face gives this encoder's QA model.
+    `prefix` and `architecture` are Hugging Face's names of the encoder's question-answering model.
     """
 
     def __init__(self, encoder: nn.Module, head: Head, *, prefix: str, architecture: str, head_name: str) -> None:
@@ -138,7 +138,9 @@ class SpanModel(nn.Module):
         written.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         save_file(self.weights(), folder / "model.safetensors", metadata={"format": "pt"})
-        shutil.copymode(folder / "config.json", folder / "model.safetensors")  # else it is private to its owner
+        shutil.copymode(
+            folder / "config.json", folder / "model.safetensors"
+        )  # safetensors makes files private to their owner
 
 
 def load_model(
@@ -252,7 +254,7 @@ def _load_part(
 
 
 def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
-    """Raises: BadCheckpoint where the tokenizer makes pieces that the encoder has no embedding for."""
+    """Raises: BadCheckpoint where the tokenizer has pieces without an embedding in the encoder."""
     pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().num_embeddings)
     if pieces > rows:
         raise BadCheckpoint(
@@ -263,8 +265,8 @@ def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
 
 def to_tensors(batch: Batch, device: torch.device) -> Inputs:
     """ids, types, attention and match levels of a batch, each (B, T) int64, on the device."""
-    parts = (torch.from_numpy(part) for part in (batch.ids, batch.types, batch.attention, batch.match_levels))
-    if device.type == "cuda":  # from pinned memory, so that copying does not wait for what computes
-        parts = (part.pin_memory() for part in parts)
-    ids, types, attention, match_levels = (part.to(device, non_blocking=True) for part in parts)
+    tensors = (torch.from_numpy(array) for array in (batch.ids, batch.types, batch.attention, batch.match_levels))
+    if device.type == "cuda":  # pinned memory, so that copying overlaps with computing
+        tensors = (tensor.pin_memory() for tensor in tensors)
+    ids, types, attention, match_levels = (tensor.to(device, non_blocking=True) for tensor in tensors)
     return ids, types, attention, match_levels

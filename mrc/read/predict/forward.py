@@ -1,4 +1,4 @@
-"""Windows of questions and passages through a network, in batches that memory can hold."""
+"""Forward passes over windows of questions and passages, in batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Network(Protocol):
-    """What reading needs of a reader."""
+    """The part of a reader that reading uses."""
 
     windower: Windower
 
@@ -32,15 +32,15 @@ class Network(Protocol):
     def stream(self, batches: Iterable[Batch], *, band: int) -> Generator[tuple[Batch, Logits]]:
         """Each batch with its logits, in order; `band` is the width of a biaffine head's pair term.
 
-        What computes ahead stops once the generator is exhausted, failed or closed.
+        Computing ahead stops once the generator is exhausted, failed or closed.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """A window and where it came from: which question of the chunk, which of its passages. `offsets` (N, 2) are those
-    of the passage's tokens, moved in to what is no white space."""
+    """A window with its question's number in the chunk and its passage's rank. `offsets` (N, 2) are those of the
+    passage's tokens, without white space at their ends."""
 
     window: Window
     offsets: Ints
@@ -50,7 +50,7 @@ class Placed:
 
 @dataclass(slots=True)
 class Budget:
-    """Padded tokens of one forward pass; less once memory has run out."""
+    """Padded tokens of one forward pass; reduced when memory runs out."""
 
     tokens: int
 
@@ -87,19 +87,19 @@ def place(
 def forward(
     network: Network, windows: Sequence[Window], *, budget: Budget, band: int
 ) -> Generator[tuple[list[int], Batch, Logits]]:
-    """The logits of all windows, longest first: the numbers of those in a batch, the batch, its logits. Close it.
+    """The logits of all windows, longest first: numbers of the windows in a batch, batch, logits. Close the generator.
 
-    Where memory runs out, the rest is read in batches of half the size, and so is all that shares the budget. A network
-    takes batches ahead of those that it has given; the one that did not fit is then any of them, and the largest of
-    several windows is halved.
+    Where memory runs out, the rest is read in batches of half the size, and so is everything that shares the budget. A
+    network takes batches ahead of those that it has returned, any of which may be the one that did not fit; the
+    largest one with several windows is halved.
 
-    Raises: OutOfMemory if a single window is too much; BadCheckpoint where scores are no numbers.
+    Raises: OutOfMemory if a single window is too large; BadCheckpoint where scores are not finite.
     """
     lengths = [-(-len(window.ids) // PAD_TO) * PAD_TO for window in windows]
     left = list(range(len(windows)))
     while left:
-        parts = sorted_batches([lengths[row] for row in left], budget=budget.tokens)
-        batches = [[left[at] for at in part] for part in parts]
+        grouped = sorted_batches([lengths[row] for row in left], budget=budget.tokens)
+        batches = [[left[at] for at in members] for members in grouped]
         taken: list[list[int]] = []
         collated = (_collated(network, [windows[row] for row in rows]) for rows in _recorded(batches, taken))
         done = 0
@@ -122,22 +122,22 @@ def _collated(network: Network, windows: Sequence[Window]) -> Batch:
 
 
 def _check(batch: Batch, logits: Logits) -> None:
-    """Raises: BadCheckpoint where the scores of "no answer" are no numbers: then none of the window are."""
+    """Raises: BadCheckpoint where the scores of "no answer" are not finite: then none of the window is."""
     rows = np.arange(len(batch.null))
     if not np.isfinite(logits.start[rows, batch.null] + logits.end[rows, batch.null]).all():
-        raise BadCheckpoint("the model's scores are no numbers (NaN or infinite): copy its weights or train it again")
+        raise BadCheckpoint("the model's scores are not finite (NaN or infinite): copy its weights or train it again")
 
 
 def _recorded(batches: Iterable[list[int]], taken: list[list[int]]) -> Iterator[list[int]]:
-    """The batches, each added to `taken` as it is taken."""
+    """The batches, each recorded in `taken`."""
     for rows in batches:
         taken.append(rows)
         yield rows
 
 
 def _halve(budget: Budget, batches: Sequence[Sequence[int]], error: BaseException) -> None:
-    """Makes the budget half of the largest one of several windows among the batches that may not have fitted, each
-    given by the lengths of its windows."""
+    """Set the budget to half of the largest batch with several windows among those that may not have fitted, each given
+    by the lengths of its windows."""
     divisible = [len(lengths) * max(lengths) for lengths in batches if len(lengths) > 1]
     if not divisible:
         longest = max(max(lengths) for lengths in batches)

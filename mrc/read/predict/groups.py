@@ -1,12 +1,12 @@
-"""Reading: questions with their passages in, ranked answers out, a chunk of questions at a time.
+"""Reading: ranked answers of questions with their passages, a chunk of questions at a time.
 
-Within a chunk all windows are sorted by length and read in batches of a token budget; each batch is decoded to its
-best spans at once, so logits never outlive a batch. Equal chunks give equal batches and so equal bits, unless memory
-runs out: what is read after that, until the call ends, is read in smaller batches.
+Within a chunk all windows are sorted by length and read in batches within a token budget; each batch is decoded to its
+best spans immediately, so that logits are never kept. Equal chunks give equal batches and so equal bits, unless memory
+runs out: the rest of the call is then read in smaller batches.
 
 Under a stopping rule a chunk is read in waves: the first passages of all its questions, then the second ones of those
-still open, and so on. Which batches there are depends on the chunk alone then too. A question with more passages than
-the rule was fitted on is read whole.
+that are not stopped, and so on; the batches still depend on the chunk alone. A question with more passages than the
+rule was fitted on is read completely.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Group:
 
 
 class Answerer(Protocol):
-    """What answers questions from passages: a reader, an ensemble, a cascade."""
+    """Answers questions from passages: a reader, an ensemble or a cascade."""
 
     @property
     def max_positions(self) -> int: ...
 
     @property
     def default_config(self) -> ReadConfig:
-        """How it reads where no settings are given."""
+        """The settings used where none are given."""
         ...
 
     def read(
@@ -66,14 +66,14 @@ class Answerer(Protocol):
 
 @dataclass(slots=True)
 class _Reading:
-    """A question being read: the spans of its passages so far, and the log mass of each passage."""
+    """The state of a question: the spans of the passages read so far, and the log mass of each."""
 
     candidates: list[Candidate] = field(default_factory=list)
     spans: list[WindowSpans] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
 
     def ranked(self, config: ReadConfig, normalize: Normalize) -> Ranked:
-        """Its answers from what was read; without passages there are none, and "no answer" has all the mass."""
+        """The answers from the passages read; without passages none, and "no answer" has all the mass."""
         if not self.spans:
             return Ranked((), 1.0, (), 0.0, 0.0, 0)
         return rank_answers(
@@ -85,7 +85,7 @@ class _Reading:
         )
 
     def stops(self, rule: StoppingRule, normalize: Normalize, *, passages: int) -> bool:
-        """Whether its answer stands without the further ones of its passages."""
+        """Whether the rule stops reading the further ones of its passages."""
         margin = float(masses(self.candidates, self.totals, normalize=normalize).margins[-1])
         return stops(rule, read=len(self.totals), passages=passages, margin=margin)
 
@@ -123,7 +123,7 @@ def read_masses(
     normalize: Normalize,
     refine: Refine | None = None,
 ) -> Iterator[Masses]:
-    """What each group's answers weigh after each of its passages, all of them read: to fit a stopping rule on.
+    """The masses of each group's answers after each of its passages, for fitting a stopping rule.
 
     Groups without passages are left out.
     """
@@ -142,7 +142,7 @@ def _chunks(network: Network, groups: Iterable[Group], config: ReadConfig, refin
 
 
 class _Chunk:
-    """Questions that are read together; `readings` is what was read of each so far."""
+    """Questions that are read together; `readings` are their states."""
 
     def __init__(
         self, network: Network, groups: Sequence[Group], *, config: ReadConfig, refine: Refine | None, budget: Budget
@@ -155,23 +155,23 @@ class _Chunk:
         self.readings = [_Reading() for _ in groups]
 
     def read_all(self) -> None:
-        """Reads all passages of all questions."""
+        """Read all passages of all questions."""
         self._read([(at, rank) for at, group in enumerate(self._groups) for rank in range(len(group.passages))])
 
     def read_in_waves(self, stopping: StoppingRule, normalize: Normalize) -> None:
-        """Reads the first passage of all questions, then the second one of those that the rule does not stop, …"""
-        still = list(range(len(self._groups)))
+        """Read the first passage of all questions, then the second one of those that the rule does not stop, …"""
+        unfinished = list(range(len(self._groups)))
         for rank in range(max(len(group.passages) for group in self._groups)):
-            still = [at for at in still if rank < len(self._groups[at].passages)]
-            self._read([(at, rank) for at in still])
-            still = [
+            unfinished = [at for at in unfinished if rank < len(self._groups[at].passages)]
+            self._read([(at, rank) for at in unfinished])
+            unfinished = [
                 at
-                for at in still
+                for at in unfinished
                 if not self.readings[at].stops(stopping, normalize, passages=len(self._groups[at].passages))
             ]
 
     def _read(self, wanted: Sequence[tuple[int, int]]) -> None:
-        """Reads passages, each named by its question's number and its rank, and adds what they hold."""
+        """Read passages, given by question number and rank, and add their spans to the readings."""
         passages = [(at, rank, self._groups[at].passages[rank]) for at, rank in wanted]
         placed = place(self._network.windower, self._questions, passages, self._config)
         spans = _decoded(self._network, placed, self._config, self._budget)
@@ -213,7 +213,7 @@ def _decoded(network: Network, placed: Sequence[Placed], config: ReadConfig, bud
 
 
 def _add(placed: Sequence[Placed], spans: WindowSpans, readings: Sequence[_Reading]) -> None:
-    """Gives every question the rows of its windows, and the log mass of each of its passages just read."""
+    """Add to every reading the spans of its windows, and the log mass of each passage just read."""
     groups = np.array([item.group for item in placed], dtype=np.int64)
     bounds = np.searchsorted(groups, np.arange(len(readings) + 1))
     weights = np.logaddexp(spans.total, spans.null)
@@ -254,15 +254,16 @@ def candidates(chunk: Sequence[Group], picked: Picked, refine: Refine | None) ->
 
 
 def rows_of(spans: WindowSpans, rows: slice) -> WindowSpans:
-    """The windows of a slice."""
-    return WindowSpans(*(getattr(spans, part.name)[rows] for part in fields(WindowSpans)))
+    """The rows of a slice."""
+    return WindowSpans(*(getattr(spans, column.name)[rows] for column in fields(WindowSpans)))
 
 
-def joined(parts: Sequence[WindowSpans]) -> WindowSpans:
-    """All windows of the parts, which keep as many spans each."""
-    if len(parts) == 1:
-        return parts[0]
-    return WindowSpans(*(np.concatenate([getattr(p, part.name) for p in parts]) for part in fields(WindowSpans)))
+def joined(several: Sequence[WindowSpans]) -> WindowSpans:
+    """All windows of several, which have the same number of spans per window."""
+    if len(several) == 1:
+        return several[0]
+    columns = (np.concatenate([getattr(each, column.name) for each in several]) for column in fields(WindowSpans))
+    return WindowSpans(*columns)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -144,7 +144,9 @@ def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, 
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     save_file(_once(weights), folder / "model.safetensors", metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # else it is private to its owner
+    shutil.copymode(
+        folder / "config.json", folder / "model.safetensors"
+    )  # safetensors makes files private to their owner
 
 
 def _load(start: str, tokenizer: Any, device: torch.device, seed: int) -> Any:
