@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from labeler.ablation.arms import chosen_arms
 from labeler.cli import cli
 from labeler.core.config import section_types
+from labeler.demo.encyclopaedia import make_encyclopaedia
+from labeler.rounds.steps import human_review
 from mrc.settings import settings_of
+from tests.labeler.fake_studio import FakeStudio
+from tests.mrc import tiny
+from tests.worlds import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PACKAGE_PATH = re.compile(r"(?:labeler|mrc|db|tests|benchmarks|docs|\.github)/[\w./-]*\w\.\w+")
 PLACEHOLDERS = {"N": "1", "A": "1", "B": "2"}  # of the documentation, where the program wants a number
 FILE_ENDINGS = {"json", "md", "py", "toml", "txt", "csv", "html", "lock"}  # of files named like a section
+SMALL_READER = {("read", "max_seq_length"): 64, ("read", "doc_stride"): 20, ("read", "max_answer_length"): 10}
 VALUE = "value"  # stands for a placeholder such as FILE or …
 
 
@@ -184,6 +194,14 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     assert {f"{section}.{key}" for section, key in named if key not in known[section] | FILE_ENDINGS} == set()
 
 
+def test_every_ablation_arm_of_a_page_exists() -> None:
+    shown = [command.words for page in PAGES for command in commands(page) if command.words[0] == "ablate"]
+    named = {word for words in shown for option, word in pairwise(words) if option == "--arms" and word != "NAME"}
+    assert named
+    for names in named:
+        chosen_arms(names, (), ())
+
+
 # --- benchmarks --------------------------------------------------------------------------------------
 
 
@@ -192,3 +210,69 @@ def test_every_benchmark_is_documented_and_every_documented_one_exists() -> None
 
     documented = set(re.findall(r"python benchmarks/(\w+)\.py", read(ROOT / "docs" / "benchmarks.md")))
     assert documented - {"run"} == set(BENCHMARKS)
+
+
+# --- the quick start ---------------------------------------------------------------------------------
+
+
+def quick_start() -> list[list[str]]:
+    """The blocks of commands of the README's quick start, line by line."""
+    section = re.split(r"^## ", read(ROOT / "README.md"), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith("Quick start"))
+    blocks = re.findall(r"(?:^    .*\n)+", text, flags=re.MULTILINE)
+    return [block.splitlines() for block in blocks if "labeler init" in block]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+    """Runs lines of commands in a folder with small files, under small settings and with a tiny checkpoint."""
+    checkpoint = tiny.bert(tmp_path / "tiny")
+    settings = dict(SETTINGS) | SMALL_READER
+    for (section, key), value in settings.items():
+        monkeypatch.setenv(f"LABELER_{section}__{key}".upper(), str(value))
+    monkeypatch.chdir(tmp_path)
+
+    def run(lines: Sequence[str]) -> None:
+        for line in lines:
+            for part in re.split(r"\s*&&\s*", re.sub(r"\s#.*$", "", line.strip())):
+                words = shlex.split(part)
+                if words[0] == "cd":
+                    monkeypatch.chdir(words[1])
+                    continue
+                if "--model" in words:
+                    words[words.index("--model") + 1] = str(checkpoint)
+                done = CliRunner().invoke(cli, words[1:])
+                assert done.exit_code == 0, f"{part}: {done.output}"
+
+    return run
+
+
+def test_the_quick_start_runs_on_a_small_corpus(small: Callable[[Sequence[str]], None]) -> None:
+    Path("train.json").write_text(json.dumps(make_encyclopaedia("en", seed=5, documents=500).squad()), encoding="utf-8")
+    small(quick_start()[0])
+    assert json.loads(Path("grown.json").read_text())["data"]
+    assert "<svg" in Path("report.html").read_text()
+
+
+def test_the_quick_start_with_people_runs_on_a_small_corpus(
+    small: Callable[[Sequence[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = make_encyclopaedia("ko", seed=5, documents=120).squad()["data"]
+    Path("articles").mkdir()
+    for number, article in enumerate(corpus):
+        text = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
+        Path(f"articles/{number}.txt").write_text(text, encoding="utf-8")
+    Path("gold.json").write_text(json.dumps({"data": corpus[:50]}), encoding="utf-8")
+    rest = [qa["question"] for article in corpus[50:] for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
+    lines = [json.dumps({"question": question}) for question in rest]
+    Path("questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    server = FakeStudio()
+    monkeypatch.setattr(human_review, "client", lambda runtime: server)
+    *commands_before, last = (line for line in quick_start()[1] if "studio start" not in line)  # tests of its own
+    small(commands_before)
+    assert server.open()
+    for task in server.open():
+        server.answer(task, "no_answer")
+    small([last])
+    rounds = json.loads(CliRunner().invoke(cli, ["rounds", "list", "--json"]).stdout)["rounds"]
+    assert [each["stage"] for each in rounds] == ["closed", "closed"]
