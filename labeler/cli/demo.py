@@ -11,7 +11,7 @@ from labeler.cli.common import in_workspace, json_option, on_device, runtime, sh
 from labeler.core.console import log_to_stderr, percent, table
 
 if TYPE_CHECKING:
-    from labeler.demo.run import DemoResult
+    from labeler.demo.results import DemoResult
 
 
 @click.command("demo")

@@ -9,7 +9,8 @@ import pytest
 
 from labeler.core.errors import WorkspaceError
 from labeler.demo import run as demo
-from labeler.demo.run import DemoResult, run_demo
+from labeler.demo.results import DemoResult
+from labeler.demo.run import run_demo
 from labeler.rounds.steps import human_review
 from tests.labeler.fake_studio import FakeStudio
 from tests.worlds import DIVISION, SETTINGS
