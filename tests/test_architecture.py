@@ -46,6 +46,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"postprocess", "read"},
         {"ensemble"},
         {"pipeline"},
+        {"corpus"},
     ),
     "mrc.read": (
         {"config", "train_config"},
