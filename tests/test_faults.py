@@ -205,7 +205,7 @@ FAULTS = (
     Fault("a seed below 0", spoiled("train", "--set", "round.seed=-1"), ("round.seed=-1", "seed must be in 0")),
     Fault("no database", spoiled("status", labeler__db=None), ("labeler.db", "labeler init", "db restore")),
     Fault("a database that is none", spoiled("status", labeler__db="hello " * 999), ("labeler.db", "db restore")),
-    Fault("a database of a newer schema", newer_schema, ("9999", "newer version")),
+    Fault("a database of a newer schema", newer_schema, ("9999", "unknown to this version")),
     Fault("a starting model that is none", no_model, ("nothing", "config.json", "give a folder")),
     Fault("no starting model", spoiled("train", "--model", "/no/model"), ("/no/model", "labeler train --model")),
     Fault("a starting model that is gone", removed("models", "train"), ("models/builtin", "labeler train --model")),
