@@ -421,4 +421,4 @@ def test_a_server_that_is_down_is_reported_in_one_line(
 def test_without_a_round_in_review_there_is_nothing_to_send(named: None, runtime: Runtime) -> None:
     with runtime.database.write() as session:
         store.advance(session, 0, "in_review", "reviewed")
-    assert "no round waits for reviews" in run("push", "-w", runtime.workspace.folder).fault
+    assert "no round is in review" in run("push", "-w", runtime.workspace.folder).fault
