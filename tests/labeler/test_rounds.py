@@ -187,6 +187,16 @@ def test_settings_that_an_open_round_does_not_use_are_named(runtime: Runtime, ca
     ]
 
 
+def test_threads_and_studio_settings_of_now_apply_to_an_open_round(runtime: Runtime) -> None:
+    row = machine.run(runtime, reviewer="none", until="open").round
+    changed = with_settings(
+        runtime.config, compute={"threads": 3}, studio={"batch_size": 7}, review={"review_budget": 99}
+    )
+    used = resolved_settings.of_round(runtime.with_config(changed), row).config
+    assert (used.compute.threads, used.studio.batch_size) == (3, 7)
+    assert used.review.review_budget == runtime.config.review.review_budget
+
+
 def test_predicting_again_leaves_a_round_that_is_further_on_where_it_stands(runtime: Runtime) -> None:
     machine.run(runtime, reviewer="simulated", until="in_review")
     assert machine.predict(runtime).stage == "in_review"
