@@ -45,7 +45,7 @@ class TunedIndex:
 
 
 def index_config(runtime: Runtime) -> IndexConfig:
-    """The settings with the language of the workspace; k1, b and title weight as tuned, if they are left at their defaults.
+    """The settings with the language of the workspace; k1, b and title weight as tuned, if left at their defaults.
 
     A tuning for another method, analyzer or window size is ignored. Raises MissingExtra, BadAnalyzer.
     """
