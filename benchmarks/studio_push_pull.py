@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.measure import Cost, labeler, machine, run
 from labeler.review.studio.files import write_tasks
 from tests.labeler.studio.people import People, projects, says, stored, truth
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.studio import TestServer, running
 
 BATCH = 500
@@ -47,7 +47,7 @@ def main() -> None:
 def compare(server: TestServer, folder: Path, shape: Shape, *, annotated: int) -> None:
     """Print the cost of our commands and of the bare calls."""
     given = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": server.token}
-    workspace = make_desk(folder / "ws", shape)
+    workspace = make_runtime(folder / "ws", shape)
     with at(workspace) as runtime:
         write_tasks(runtime, folder / "files")
     print(f"{machine()}; {shape.tasks} tasks, {annotated} of them answered", flush=True)

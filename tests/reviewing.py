@@ -62,7 +62,7 @@ PREDICTIONS = (
 )
 
 
-def world(path: str = "world") -> NewImport:
+def corpus(path: str = "corpus") -> NewImport:
     return NewImport(
         path=path,
         sha256=path,
@@ -84,7 +84,7 @@ def round_in_review(folder: Path, *, tasks: tuple[tuple[str, str, bool, int], ..
     """Round 0 of a new workspace in `folder`, in review."""
     database = open_workspace(new_workspace(folder), environ={}).database()
     with database.write() as session:
-        store.add_import(session, world())
+        store.add_import(session, corpus())
         row = store.open_round(session, "loop", config={}, seed=0, code_version="test", reviewer="people")
         model = store.add_model(
             session,

@@ -60,6 +60,8 @@ _KEYS = {
     ),
 }
 _CAPTIONS = {
+    "answer": {"ko": "정답", "en": "Answer"},
+    "candidate": {"ko": "후보", "en": "Candidate"},
     "answerable": {"ko": "답 있음", "en": "answerable"},
     "no_answer": {"ko": "답 없음", "en": "no answer"},
     "bad_question": {"ko": "질문 오류", "en": "bad question"},
@@ -110,7 +112,7 @@ def keys(language: Language) -> list[str]:
 
 
 def caption(name: str, language: Language) -> str:
-    """The name of a verdict or a control on the review page."""
+    """The name of a label, a verdict or a control on the review page."""
     return " · ".join(_CAPTIONS[name][each] for each in _languages(language))
 
 

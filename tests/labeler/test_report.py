@@ -234,19 +234,19 @@ def filled(folder: Path, *, promoted: bool = True) -> Database:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    return filled(tmp_path_factory.mktemp("world"))
+def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    return filled(tmp_path_factory.mktemp("database"))
 
 
 @pytest.fixture(scope="module")
-def report(world: Database) -> Report:
-    with world.read() as session:
+def report(database: Database) -> Report:
+    with database.read() as session:
         return gather(session, title=TITLE)
 
 
 @pytest.fixture(scope="module")
-def page(world: Database) -> str:
-    return build(world, title=TITLE)
+def page(database: Database) -> str:
+    return build(database, title=TITLE)
 
 
 class Elements(HTMLParser):
@@ -331,10 +331,10 @@ def test_the_report_of_an_empty_workspace_names_what_is_missing(tmp_path: Path) 
         assert line in text
 
 
-def test_a_page_is_written_whole_or_not_at_all(world: Database, tmp_path: Path) -> None:
-    assert write_report(world, tmp_path / "report.html", title=TITLE).read_text(encoding="utf-8").endswith("</html>")
+def test_a_page_is_written_whole_or_not_at_all(database: Database, tmp_path: Path) -> None:
+    assert write_report(database, tmp_path / "report.html", title=TITLE).read_text(encoding="utf-8").endswith("</html>")
     with pytest.raises(OSError, match="missing"):
-        write_report(world, tmp_path / "missing" / "report.html", title=TITLE)
+        write_report(database, tmp_path / "missing" / "report.html", title=TITLE)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -361,8 +361,8 @@ def test_precision_of_a_refused_round_covers_the_pseudo_labels_that_it_made(tmp_
     assert (found.released.rate, found.trained.rate) == (1.0, 0.5)
 
 
-def test_precision_is_unknown_without_pseudo_labels(world: Database) -> None:
-    with world.read() as session:
+def test_precision_is_unknown_without_pseudo_labels(database: Database) -> None:
+    with database.read() as session:
         assert pseudo_precision(session, 0, metric="korquad") is None
     assert Checked(correct=0, items=0, unknown=3).rate is None
 
@@ -452,8 +452,8 @@ def test_the_wilson_interval_stays_within_0_and_1_and_narrows_with_more_items() 
     assert wilson(80, 100).low > estimate.low
 
 
-def test_the_report_opens_with_status_alarms_and_the_next_step(world: Database) -> None:
-    text = " ".join(Elements(build(world, title=TITLE, next_step="labeler round")).text.split())
+def test_the_report_opens_with_status_alarms_and_the_next_step(database: Database) -> None:
+    text = " ".join(Elements(build(database, title=TITLE, next_step="labeler round")).text.split())
     opening = text[text.index("Status The current reader") : text.index("Each round, the labels")]
     assert "Round 2 is open" in opening
     assert "Round 1: 40% of pseudo-labels changed" in opening

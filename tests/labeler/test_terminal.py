@@ -434,7 +434,7 @@ def test_overlapping_occurrences_are_all_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "passage", "stands"),
+    ("typed", "passage", "found"),
     [
         ("서울", unicodedata.normalize("NFD", "수도는 서울이다"), unicodedata.normalize("NFD", "서울")),
         (unicodedata.normalize("NFD", "서울"), "수도는 서울이다", "서울"),
@@ -444,8 +444,8 @@ def test_overlapping_occurrences_are_all_found() -> None:
         ("STRASSE", "die Straße hier", "Straße"),
     ],
 )
-def test_a_text_is_found_in_another_unicode_form_spacing_or_case(typed: str, passage: str, stands: str) -> None:
-    assert [each.text for each in near(typed, {"x": passage})] == [stands]
+def test_a_text_is_found_in_another_unicode_form_spacing_or_case(typed: str, passage: str, found: str) -> None:
+    assert [each.text for each in near(typed, {"x": passage})] == [found]
 
 
 @given(st.data())

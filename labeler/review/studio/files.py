@@ -16,7 +16,7 @@ from labeler.core.runtime import Runtime
 from labeler.review.follow_up import resolve
 from labeler.review.guidelines import instruction
 from labeler.review.studio.annotations import read_annotation
-from labeler.review.studio.export_parser import ExportedAnnotation, ReviewerNames, read_export
+from labeler.review.studio.export_parser import Export, ExportedAnnotation, ReviewerNames, read_export
 from labeler.review.studio.labeling_config import MAX_PASSAGES
 from labeler.review.studio.payloads import task_payloads
 from labeler.review.studio.projects import LANGUAGE, ProjectSpec, spec_for
@@ -148,6 +148,9 @@ def import_reviews(runtime: Runtime, files: Sequence[str], names: ReviewerNames)
     return imported
 
 
+_Filed = tuple[ExportedAnnotation, FileReview, str | None]  # the last: why the annotation contains no review
+
+
 def _import_file(runtime: Runtime, name: str, names: ReviewerNames) -> ImportedReviews:
     with runtime.database.read() as session:
         tasks = tasks_by_key(session)
@@ -156,11 +159,16 @@ def _import_file(runtime: Runtime, name: str, names: ReviewerNames) -> ImportedR
     with runtime.database.read() as session:
         rows = queries.passages(session, {key for each in newest.values() for key in each.task.passages})
     texts = {key: row.text for key, row in rows.items()}
-    filed = [(each, *_filed_review(each, texts)) for each in newest.values()]
+    filed: list[_Filed] = [(each, *_filed_review(each, texts)) for each in newest.values()]
     with runtime.database.write() as session:
         outcomes = store.record_file_reviews(session, [row for _, row, _ in filed])
     for number in sorted({each.task.round_number for each in newest.values()}):
         resolve(runtime, number)
+    return _imported(export, filed, outcomes)
+
+
+def _imported(export: Export, filed: Sequence[_Filed], outcomes: Sequence[str]) -> ImportedReviews:
+    """The counts of one file. `outcomes`: what the database did with each review, as `record_file_reviews` says."""
     rejected = list(export.rejected)
     counts: Counter[str] = Counter(outcomes)
     for (each, row, problem), outcome in zip(filed, outcomes, strict=True):

@@ -79,7 +79,7 @@ def labeling_config(*, blind: bool, passage_slots: int, language: Language) -> s
     _verdict(top, language)
     _lines(root, "lb-keys", keys(language))
     for number in range(1, passage_slots + 1):
-        _passage(root, number, blind=blind)
+        _passage(root, number, language, blind=blind)
     _guidelines(root, language, blind=blind)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
@@ -94,15 +94,16 @@ def config_sha256(xml: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _passage(root: ElementTree.Element, number: int, *, blind: bool) -> None:
+def _passage(root: ElementTree.Element, number: int, language: Language, *, blind: bool) -> None:
     name = text_name(number)
     block = _add(root, "View", className="lb-passage")
     head = _add(block, "View", className="lb-head")
     _add(head, "Header", value=f"${title_name(number)}", size="5")
     labels = _add(head, "Labels", name=labels_name(number), toName=name)
-    _add(labels, "Label", value=ANSWER_LABEL, hotkey=ANSWER_KEY, background="#1a7f37")
+    answer, candidate = caption("answer", language), caption("candidate", language)
+    _add(labels, "Label", value=ANSWER_LABEL, html=answer, hotkey=ANSWER_KEY, background="#1a7f37")
     if not blind:
-        _add(labels, "Label", value=CANDIDATE_LABEL, hotkey=CANDIDATE_KEY, background="#b58900")
+        _add(labels, "Label", value=CANDIDATE_LABEL, html=candidate, hotkey=CANDIDATE_KEY, background="#b58900")
     _add(block, "Text", name=name, value=f"${name}", granularity="symbol", showLabels="true")
 
 

@@ -15,7 +15,7 @@ from labeler.review.studio.api.client import Client
 from labeler.review.studio.pull import pull, sync, withdraw
 from labeler.review.studio.push import push
 from tests.labeler.studio.people import Json, People, Said, keys, on_server, projects, says, stored, truth
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.studio import TestServer
 
 TASKS = Shape(tasks=6, blind_every=3, batch=2)
@@ -50,30 +50,30 @@ class Story:
         self.runtime = runtime
         self.rng = random.Random(seed)
         self.client = Client(server.connection)
-        self.told: list[str] = []
+        self.steps: list[str] = []
         self.kept: dict[str, dict[str, Said]] = {}  # reviews of tasks that were deleted there after we read them
         self.lee = self.people.second_user()
 
     def happen(self, steps: int) -> None:
         for _ in range(steps):
             [choice] = self.rng.choices(list(CHOICES), weights=list(CHOICES.values()))
-            self.told.append(choice)
+            self.steps.append(choice)
             getattr(self, "_" + choice.replace(" ", "_"))()
 
     def check(self) -> None:
-        """After a last pull the database says what the server says; after a last push every open task stands there,
-        and none twice. The same again changes nothing."""
+        """After a last pull the database equals the server; after a last push every open task is there once,
+        and repeating both changes nothing."""
         pull(self.runtime, self.client)
         expected = {**self.kept, **truth(self.people, self.runtime)}
         found = stored(self.runtime)
         differ = {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()}
-        assert found == expected, ({key: pair for key, pair in differ.items() if pair[0] != pair[1]}, self.told)
+        assert found == expected, ({key: pair for key, pair in differ.items() if pair[0] != pair[1]}, self.steps)
         again = pull(self.runtime, self.client, everything=True)
-        assert (again.reviews, again.deleted, again.gone) == (0, 0, 0), self.told
+        assert (again.reviews, again.deleted, again.gone) == (0, 0, 0), self.steps
         push(self.runtime, self.client, self._row())
         there = on_server(self.people, self.runtime)
-        assert len(there) == len(set(there)), self.told
-        assert {key for key, state in keys(self.runtime).items() if state == "open"} <= set(there), self.told
+        assert len(there) == len(set(there)), self.steps
+        assert {key for key, state in keys(self.runtime).items() if state == "open"} <= set(there), self.steps
 
     # --- we ---------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Story:
         try:
             command(self._unlucky())
         except (ServerDown, KeyboardInterrupt) as error:
-            self.told[-1] += f" ({type(error).__name__})"
+            self.steps[-1] += f" ({type(error).__name__})"
 
     def _unlucky(self) -> Client:
         """A client that meets a fault at one of its next calls."""
@@ -207,9 +207,9 @@ class _Unlucky:
 
 def tell(server: TestServer, folder: Path, seed: int, *, steps: int) -> list[str]:
     """What happened; raises AssertionError where the database is not right in the end."""
-    with at(make_desk(folder, TASKS), batch=TASKS.batch) as runtime:
+    with at(make_runtime(folder, TASKS), batch=TASKS.batch) as runtime:
         story = Story(server, runtime, seed)
         story._push()
         story.happen(steps)
         story.check()
-        return story.told
+        return story.steps

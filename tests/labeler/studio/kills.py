@@ -21,7 +21,7 @@ from labeler.review.studio.pull import pull
 from labeler.review.studio.push import push
 from labeler.rounds.steps import labelling
 from tests.labeler.studio.people import People, projects, says
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.state import state
 from tests.studio import TestServer
 
@@ -77,7 +77,7 @@ class Trial:
 
     def play(self, folder: Path, *kills: Kill) -> dict[str, Any]:
         """The final state of a workspace that was pushed, answered, pulled and labelled; `kills` disturb it."""
-        with at(make_desk(folder, self.shape), batch=self.shape.batch) as runtime:
+        with at(make_runtime(folder, self.shape), batch=self.shape.batch) as runtime:
             self._run(runtime, "push", kills)
             self._answer(runtime)
             self._run(runtime, "pull", kills)
@@ -133,7 +133,7 @@ class Trial:
         words[turn % len(words)]()
 
     def _final(self, runtime: Runtime) -> dict[str, Any]:
-        """What stands on the server and what the database says once the round went on and labelled."""
+        """The tasks on the server and the state of the database after the round has labelled."""
         places = [task["data"]["question_id"] for project in projects(runtime) for task in self.people.tasks(project)]
         with runtime.database.write() as session:
             store.withdraw_tasks(session, 0)

@@ -1,4 +1,4 @@
-"""What people do in Label Studio and what stands there, by plain requests: independent of the client under test."""
+"""Reviewers acting in Label Studio by plain requests: independent of the client under test."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def truth(people: People, runtime: Runtime) -> dict[str, dict[str, Said]]:
 
 
 def said(annotation: Json) -> Said | None:
-    """What an annotation says; None where that cannot be told."""
+    """What an annotation says; None if it cannot be read."""
     if annotation["was_cancelled"]:
         return "skipped", None
     verdicts = [each["value"]["choices"][0] for each in annotation["result"] if each["type"] == "choices"]

@@ -61,12 +61,12 @@ def passage_text(number: int, *, characters: int) -> str:
     return "".join(parts)
 
 
-def make_desk(folder: Path, shape: Shape) -> Path:
-    """A workspace whose round 0 is in review with tasks that nobody has answered."""
+def make_runtime(folder: Path, shape: Shape) -> Path:
+    """A workspace whose round 0 is in review, with unanswered tasks."""
     new_workspace(folder)
     database = open_workspace(folder, environ={}).database()
     with database.write() as session:
-        store.add_import(session, _world(shape))
+        store.add_import(session, _corpus(shape))
     with database.write() as session:
         row = _open_round(session)
         store.add_predictions(session, row.number, model_id=1, index_fingerprint="index", rows=_predictions(shape))
@@ -94,12 +94,12 @@ def _open_round(session: Any) -> RoundRow:
     return row
 
 
-def _world(shape: Shape) -> NewImport:
+def _corpus(shape: Shape) -> NewImport:
     count = shape.tasks + PLACES
     texts = {f"p{number:05}": passage_text(number, characters=shape.characters) for number in range(count)}
     return NewImport(
-        path="world",
-        sha256="world",
+        path="corpus",
+        sha256="corpus",
         role="pool",
         format="squad",
         options={},

@@ -23,7 +23,7 @@ def refused() -> ServerDown:
 
 def scripted(client: Client, **faults: Sequence[str | None]) -> Client:
     """The client, of which the calls of a method meet these faults one after another: "before" (refused), "lost"
-    (not carried out, but nobody knows), "after" (carried out, the answer is lost), "killed" (after it we are gone)."""
+    (not carried out, without an answer), "after" (carried out, the answer is lost), "killed" (after it we are gone)."""
     return cast("Client", _Scripted(client, {name: list(each) for name, each in faults.items()}))
 
 

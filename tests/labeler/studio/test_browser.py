@@ -274,7 +274,7 @@ def test_another_answer_is_marked_without_the_particle(studio: Studio) -> None:
     work = studio.put("korean")
     studio.press("Alt+.", "Backspace", "a")
     studio.drag(1, "건천동")  # 건천동에서: the particle stays out
-    studio.shoot("marked-anew")
+    studio.shoot("marked-again")
     studio.press("Control+Enter")
     review = work.review()
     assert (review.answer, review.origin) == (span("korean", "건천동"), "written")
@@ -398,7 +398,7 @@ def test_a_blind_page_has_no_trace_of_a_suggestion(studio: Studio) -> None:
     assert "가족" in seen
     for word in ("candidate", "suggest", "predict", "후보", "제안", "0.6", "62", "0.2", "21.4"):
         assert word not in seen
-    assert any("가족" in body for body in bodies)  # the task itself was heard
+    assert any("가족" in body for body in bodies)  # the task itself was among them
     everything = "\n".join([studio.page.content(), json.dumps(work.on_server()), *bodies]).lower()
     for trace in ("623471", "214365", ">candidate<", '"candidate', "후보", "제안"):
         assert trace not in everything

@@ -56,6 +56,20 @@ def test_the_guidelines_are_in_the_languages_asked_for() -> None:
     assert "후보" in labeling_config(blind=False, passage_slots=1, language="ko")
 
 
+def test_the_label_buttons_are_named_in_the_languages_asked_for() -> None:
+    named = {
+        language: [
+            each["html"] for each in tags(labeling_config(blind=False, passage_slots=1, language=language), "Label")
+        ]
+        for language in LANGUAGES
+    }
+    assert named == {
+        "ko": ["정답", "후보"],
+        "en": ["Answer", "Candidate"],
+        "both": ["정답 · Answer", "후보 · Candidate"],
+    }
+
+
 def test_pages_with_other_content_have_other_fingerprints_and_white_space_makes_no_difference() -> None:
     assert (
         len(

@@ -23,11 +23,11 @@ from labeler.review.studio.pull import Pulled, pull, sync, withdraw
 from labeler.review.studio.push import push
 from tests.commands import ok, run
 from tests.labeler.studio.people import Json, People, keys, on_server, order, projects, says, stored, truth
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.labeler.studio.scripted import scripted
 from tests.studio import TestServer
 
-Desks = tuple[Runtime, People, Client]
+Pulling = tuple[Runtime, People, Client]
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +36,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sent(label_studio: TestServer, tmp_path: Path) -> Iterator[Desks]:
+def sent(label_studio: TestServer, tmp_path: Path) -> Iterator[Pulling]:
     """A runtime whose six tasks (one blind) stand on the server."""
     client = Client(label_studio.connection)
-    with at(make_desk(tmp_path / "ws", Shape(tasks=6, blind_every=6)), batch=10) as runtime:
+    with at(make_runtime(tmp_path / "ws", Shape(tasks=6, blind_every=6)), batch=10) as runtime:
         push(runtime, client, in_review(runtime))
         yield runtime, People(label_studio), client
 
@@ -75,7 +75,7 @@ ANSWERS: Sequence[tuple[str, list[Json]]] = (
 )
 
 
-def test_every_verdict_is_pulled_once_with_exact_offsets(sent: Desks) -> None:
+def test_every_verdict_is_pulled_once_with_exact_offsets(sent: Pulling) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -86,7 +86,7 @@ def test_every_verdict_is_pulled_once_with_exact_offsets(sent: Desks) -> None:
     assert sorted(keys(runtime).values()) == ["done"] * 5 + ["skipped"]
 
 
-def test_pulling_again_changes_no_row(sent: Desks) -> None:
+def test_pulling_again_changes_no_row(sent: Pulling) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -98,7 +98,7 @@ def test_pulling_again_changes_no_row(sent: Desks) -> None:
     assert everything(runtime) == before
 
 
-def test_time_comment_and_origin_are_pulled(sent: Desks) -> None:
+def test_time_comment_and_origin_are_pulled(sent: Pulling) -> None:
     runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["둘째 문단 🤔"]}}
     for task, origin in zip(tasks(runtime, people), ("prediction", "prediction-changed", "manual"), strict=False):
@@ -113,7 +113,7 @@ def test_time_comment_and_origin_are_pulled(sent: Desks) -> None:
 # --- what people change later --------------------------------------------------------------------
 
 
-def test_an_edit_replaces_a_review_and_a_deletion_removes_it(sent: Desks) -> None:
+def test_an_edit_replaces_a_review_and_a_deletion_removes_it(sent: Pulling) -> None:
     runtime, people, client = sent
     first, second = tasks(runtime, people)[:2]
     edited = people.answer(first["id"], says("answerable", (1, 0, 3)))
@@ -128,7 +128,7 @@ def test_an_edit_replaces_a_review_and_a_deletion_removes_it(sent: Desks) -> Non
         assert [each.deleted_at is None for each in queries.reviews(session, superseded=True)] == [True, False, True]
 
 
-def test_of_two_annotations_by_one_person_the_newest_counts_until_it_is_deleted(sent: Desks) -> None:
+def test_of_two_annotations_by_one_person_the_newest_counts_until_it_is_deleted(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]["id"]
     people.answer(task, says("no_answer"))
@@ -145,7 +145,7 @@ def test_of_two_annotations_by_one_person_the_newest_counts_until_it_is_deleted(
 def test_two_people_answer_one_task(label_studio: TestServer, tmp_path: Path) -> None:
     people, client = People(label_studio), Client(label_studio.connection)
     lee = people.second_user()
-    with at(make_desk(tmp_path / "two", Shape(tasks=1, double_every=1))) as runtime:
+    with at(make_runtime(tmp_path / "two", Shape(tasks=1, double_every=1))) as runtime:
         push(runtime, client, in_review(runtime))
         task = tasks(runtime, people)[0]["id"]
         people.answer(task, says("no_answer"))
@@ -158,7 +158,7 @@ def test_two_people_answer_one_task(label_studio: TestServer, tmp_path: Path) ->
         assert stored(runtime) == truth(people, runtime)
 
 
-def test_a_skipped_task_that_is_answered_later_counts_as_answered(sent: Desks) -> None:
+def test_a_skipped_task_that_is_answered_later_counts_as_answered(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]["id"]
     skipped = people.skip(task)
@@ -180,7 +180,7 @@ UNREADABLE = (
 )
 
 
-def test_an_unreadable_annotation_is_a_conflict_until_it_is_corrected(sent: Desks) -> None:
+def test_an_unreadable_annotation_is_a_conflict_until_it_is_corrected(sent: Pulling) -> None:
     runtime, people, client = sent
     placed = tasks(runtime, people)
     made = [people.answer(task["id"], result) for task, (_, result) in zip(placed, UNREADABLE, strict=True)]
@@ -193,12 +193,12 @@ def test_an_unreadable_annotation_is_a_conflict_until_it_is_corrected(sent: Desk
     assert set(keys(runtime).values()) == {"conflict"}
     for annotation in made:
         people.edit(annotation, says("answerable", (1, 0, 2)))
-    mended = pull(runtime, client)
-    assert (mended.reviews, mended.conflicts) == (6, ())
+    corrected = pull(runtime, client)
+    assert (corrected.reviews, corrected.conflicts) == (6, ())
     assert stored(runtime) == truth(people, runtime)
 
 
-def test_a_review_that_becomes_unreadable_is_removed_and_its_task_repeated(sent: Desks) -> None:
+def test_a_review_that_becomes_unreadable_is_removed_and_its_task_repeated(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     annotation = people.answer(task["id"], says("answerable", (1, 0, 2)))
@@ -214,7 +214,7 @@ def test_a_review_that_becomes_unreadable_is_removed_and_its_task_repeated(sent:
     assert sync(runtime, client, in_review(runtime))[0].conflicts == ()
 
 
-def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Desks) -> None:
+def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[1]
     people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "p2": task["data"]["p2"] + "!"}})
@@ -223,7 +223,7 @@ def test_an_answer_in_a_passage_edited_on_the_server_is_a_conflict(sent: Desks) 
     assert "edited" in conflict.why
 
 
-def test_text_that_no_database_accepts_does_not_block_other_annotations(sent: Desks) -> None:
+def test_text_that_no_database_accepts_does_not_block_other_annotations(sent: Pulling) -> None:
     runtime, people, client = sent
     comment = {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": ["NUL \x00 here"]}}
     people.answer(tasks(runtime, people)[0]["id"], [*says("no_answer"), comment])
@@ -234,7 +234,7 @@ def test_text_that_no_database_accepts_does_not_block_other_annotations(sent: De
 # --- tasks that come and go ----------------------------------------------------------------------
 
 
-def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Desks) -> None:
+def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Pulling) -> None:
     runtime, people, client = sent
     answered, unanswered = tasks(runtime, people)[:2]
     people.answer(answered["id"], says("no_answer"))
@@ -248,7 +248,7 @@ def test_a_deleted_task_keeps_its_review_and_an_open_one_is_sent_again(sent: Des
     assert on_server(people, runtime) == sorted(key for key, state in keys(runtime).items() if state == "open")
 
 
-def test_deleting_a_task_in_conflict_ends_the_conflict_and_its_question_is_asked_again(sent: Desks) -> None:
+def test_deleting_a_task_in_conflict_ends_the_conflict_and_its_question_is_asked_again(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[1]["id"]
     people.answer(task, says("answerable"))
@@ -259,7 +259,7 @@ def test_deleting_a_task_in_conflict_ends_the_conflict_and_its_question_is_asked
     assert on_server(people, runtime) == sorted(keys(runtime))
 
 
-def test_a_reused_server_id_is_not_taken_for_the_former_task(sent: Desks) -> None:
+def test_a_reused_server_id_is_not_taken_for_the_former_task(sent: Pulling) -> None:
     runtime, people, client = sent
     project = projects(runtime)[1]
     last = people.tasks(project)[-1]["id"]
@@ -276,7 +276,7 @@ def test_a_reused_server_id_is_not_taken_for_the_former_task(sent: Desks) -> Non
     assert len(people.tasks(project)) == 6
 
 
-def test_a_task_whose_key_was_edited_is_still_recognised(sent: Desks) -> None:
+def test_a_task_whose_key_was_edited_is_still_recognised(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     people.call("PATCH", f"/api/tasks/{task['id']}/", {"data": {**task["data"], "task": "changed"}})
@@ -284,7 +284,7 @@ def test_a_task_whose_key_was_edited_is_still_recognised(sent: Desks) -> None:
     assert (pull(runtime, client).reviews, pull(runtime, client).gone) == (1, 0)
 
 
-def test_duplicates_of_a_task_are_read_together(sent: Desks) -> None:
+def test_duplicates_of_a_task_are_read_together(sent: Pulling) -> None:
     runtime, people, client = sent
     task = tasks(runtime, people)[0]
     people.call("POST", f"/api/projects/{task['project']}/import", [{"data": task["data"]}])
@@ -299,10 +299,10 @@ def test_duplicates_of_a_task_are_read_together(sent: Desks) -> None:
     people.edit(older, says("bad_question"))
     pull(runtime, client)
     assert stored(runtime) == truth(people, runtime)
-    assert len(people.tasks(task["project"])) == 1, "the copy that nobody holds any more is removed"
+    assert len(people.tasks(task["project"])) == 1, "the untouched duplicate is deleted"
 
 
-def test_a_pull_without_changes_reads_no_task(sent: Desks) -> None:
+def test_a_pull_without_changes_reads_no_task(sent: Pulling) -> None:
     runtime, people, client = sent
     made = people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     pull(runtime, client)
@@ -314,7 +314,7 @@ def test_a_pull_without_changes_reads_no_task(sent: Desks) -> None:
     assert pull(runtime, client).deleted == 1
 
 
-def test_deleting_a_project_keeps_its_reviews(sent: Desks) -> None:
+def test_deleting_a_project_keeps_its_reviews(sent: Pulling) -> None:
     runtime, people, client = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     pull(runtime, client)
@@ -331,7 +331,7 @@ def test_deleting_a_project_keeps_its_reviews(sent: Desks) -> None:
 
 @pytest.mark.parametrize("method", ["newest_change", "ids", "users", "project", "changed_since"])
 @pytest.mark.parametrize("fault", ["before", "killed"])
-def test_a_pull_that_fails_at_any_request_is_completed_by_the_next(method: str, fault: str, sent: Desks) -> None:
+def test_a_pull_that_fails_at_any_request_is_completed_by_the_next(method: str, fault: str, sent: Pulling) -> None:
     runtime, people, client = sent
     for task, (_, result) in zip(tasks(runtime, people), ANSWERS, strict=False):
         people.answer(task["id"], result)
@@ -368,7 +368,7 @@ class Paged:
         return page
 
 
-def test_an_interrupted_pull_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Desks) -> None:
+def test_an_interrupted_pull_keeps_the_pages_it_read_and_the_next_reads_the_rest(sent: Pulling) -> None:
     runtime, people, client = sent
     for task in tasks(runtime, people):
         people.answer(task["id"], says("no_answer"))
@@ -380,7 +380,7 @@ def test_an_interrupted_pull_keeps_the_pages_it_read_and_the_next_reads_the_rest
 
 
 def test_a_task_that_the_server_cannot_send_does_not_hide_the_others(
-    sent: Desks, caplog: pytest.LogCaptureFixture
+    sent: Pulling, caplog: pytest.LogCaptureFixture
 ) -> None:
     runtime, people, client = sent
     for task in tasks(runtime, people):
@@ -398,7 +398,7 @@ def truth_annotation(people: People, task: int) -> int:
 
 
 @pytest.mark.parametrize("year", [1990, 2090])
-def test_this_machines_clock_makes_no_difference(year: int, sent: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machines_clock_makes_no_difference(year: int, sent: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, people, client = sent
     wrong = datetime(year, 1, 1, tzinfo=UTC)
     for module in ("db.store.review", "db.store.annotations", "db.store.studio"):
@@ -414,7 +414,7 @@ def test_this_machines_clock_makes_no_difference(year: int, sent: Desks, monkeyp
     assert stored(runtime) == truth(people, runtime)
 
 
-def test_reviews_made_after_the_server_set_its_clock_back_are_pulled(sent: Desks) -> None:
+def test_reviews_made_after_the_server_set_its_clock_back_are_pulled(sent: Pulling) -> None:
     """Our cursor is put ahead of the server's clock: that is how things stand once that was set back."""
     runtime, people, client = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
@@ -430,7 +430,7 @@ def test_reviews_made_after_the_server_set_its_clock_back_are_pulled(sent: Desks
 # --- going on without the rest -------------------------------------------------------------------
 
 
-def test_withdrawing_deletes_untouched_tasks_and_a_late_review_is_still_pulled(sent: Desks) -> None:
+def test_withdrawing_deletes_untouched_tasks_and_a_late_review_is_still_pulled(sent: Pulling) -> None:
     runtime, people, client = sent
     blind, answered, drafted = tasks(runtime, people)[:3]
     people.answer(answered["id"], says("no_answer"))
@@ -445,7 +445,7 @@ def test_withdrawing_deletes_untouched_tasks_and_a_late_review_is_still_pulled(s
     assert keys(runtime)[blind["data"]["task"]] == "withdrawn"
 
 
-def test_an_interrupted_withdrawal_is_completed_by_the_next_pull(sent: Desks) -> None:
+def test_an_interrupted_withdrawal_is_completed_by_the_next_pull(sent: Pulling) -> None:
     runtime, people, client = sent
     with pytest.raises(KeyboardInterrupt):
         withdraw(runtime, scripted(client, delete_untouched=["killed"]), in_review(runtime))
@@ -464,20 +464,20 @@ def named(label_studio: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
 
 
-def test_the_pull_command_reports_what_came_in(named: None, sent: Desks) -> None:
+def test_the_pull_command_reports_what_came_in(named: None, sent: Pulling) -> None:
     runtime, people, _ = sent
     people.answer(tasks(runtime, people)[0]["id"], says("no_answer"))
     people.answer(tasks(runtime, people)[1]["id"], says("answerable"))
-    told = ok("pull", "-w", runtime.workspace.folder)
-    assert {key: told[key] for key in ("reviews", "labels", "skipped", "deleted", "gone", "foreign", "open")} == {
+    shown = ok("pull", "-w", runtime.workspace.folder)
+    assert {key: shown[key] for key in ("reviews", "labels", "skipped", "deleted", "gone", "foreign", "open")} == {
         "reviews": 1, "labels": 1, "skipped": 0, "deleted": 0, "gone": 0, "foreign": 0, "open": 5,
     }  # fmt: skip
-    assert [each["why"] for each in told["conflicts"]] == ["answerable without an answer marked"]
+    assert [each["why"] for each in shown["conflicts"]] == ["answerable without an answer marked"]
     text = run("pull", "-w", runtime.workspace.folder).out
     assert text.startswith("0 reviews; 5 tasks open\n1 conflict\n")
 
 
-def test_pull_wait_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
+def test_pull_wait_ends_when_no_task_is_open(named: None, sent: Pulling) -> None:
     runtime, people, _ = sent
     placed = tasks(runtime, people)
     people.answer(placed[0]["id"], says("answerable"))  # to be asked again
@@ -491,13 +491,13 @@ def test_pull_wait_ends_when_no_task_is_open(named: None, sent: Desks) -> None:
 
     reviewer = threading.Thread(target=answer_the_rest)
     reviewer.start()
-    told = ok("pull", "--wait", "-w", runtime.workspace.folder, "--set", "studio.poll_seconds=0.1")
+    shown = ok("pull", "--wait", "-w", runtime.workspace.folder, "--set", "studio.poll_seconds=0.1")
     reviewer.join()
-    assert (told["reviews"], told["open"], told["conflicts"]) == (6, 0, [])
+    assert (shown["reviews"], shown["open"], shown["conflicts"]) == (6, 0, [])
     assert json.dumps(stored(runtime), sort_keys=True) == json.dumps(truth(people, runtime), sort_keys=True)
 
 
-def test_pull_watch_cannot_be_combined_with_json(sent: Desks) -> None:
+def test_pull_watch_cannot_be_combined_with_json(sent: Pulling) -> None:
     assert run("pull", "--watch", "--json", "-w", sent[0].workspace.folder).code == 2
 
 

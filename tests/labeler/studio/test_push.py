@@ -1,4 +1,4 @@
-"""Pushing: each open task stands on the server once, whatever happened on the way there."""
+"""Pushing: each open task is on the server once, whatever was interrupted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from labeler.review.studio.pull import pull
 from labeler.review.studio.push import plan, push
 from tests.commands import ok, run
 from tests.labeler.studio.people import People, keys, on_server, projects, says, stored
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.labeler.studio.scripted import scripted
 from tests.studio import TestServer
 
@@ -46,7 +46,7 @@ def people(label_studio: TestServer) -> People:
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with at(make_desk(tmp_path / "ws", Shape())) as found:
+    with at(make_runtime(tmp_path / "ws", Shape())) as found:
         yield found
 
 
@@ -105,7 +105,7 @@ def test_only_the_project_with_suggestions_shows_predictions(people: People, cli
 
 
 def test_doubly_annotated_tasks_go_into_a_separate_project(people: People, client: Client, tmp_path: Path) -> None:
-    with at(make_desk(tmp_path / "two", Shape(tasks=6, blind_every=2, double_every=3))) as runtime:
+    with at(make_runtime(tmp_path / "two", Shape(tasks=6, blind_every=2, double_every=3))) as runtime:
         done = push(runtime, client, in_review(runtime))
         found = [people.call("GET", f"/api/projects/{project}")["maximum_annotations"] for project in projects(runtime)]
         assert [(each.title, each.tasks) for each in done.projects] == [
@@ -229,7 +229,7 @@ def test_a_deleted_project_is_made_again_with_its_open_tasks(people: People, cli
     people.call("DELETE", f"/api/projects/{blind}/")
     reviews = stored(runtime)
     done = push(runtime, client, in_review(runtime))
-    assert done.pushed == 0  # nothing was to be sent, so nobody looked
+    assert done.pushed == 0  # nothing to send, so the server was not asked
     assert pull(runtime, client).open == 11
     assert push(runtime, client, in_review(runtime)).pushed == 2
     assert blind not in projects(runtime)

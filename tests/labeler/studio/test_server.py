@@ -101,10 +101,10 @@ def test_key_password_and_data_are_readable_by_the_user_alone(own: Path) -> None
 
 def test_status_reports_a_running_server(own: Path) -> None:
     started = ok("studio", "start", "-w", own)
-    told = ok("studio", "status", "-w", own)
-    assert (told["url"], told["pid"], told["version"]) == (started["url"], started["pid"], "1.23.2")
-    assert (told["running"], told["reachable"], told["problem"]) == (True, True, None)
-    assert told["key_from"] == str(own / local.FOLDER / "key")
+    shown = ok("studio", "status", "-w", own)
+    assert (shown["url"], shown["pid"], shown["version"]) == (started["url"], started["pid"], "1.23.2")
+    assert (shown["running"], shown["reachable"], shown["problem"]) == (True, True, None)
+    assert shown["key_from"] == str(own / local.FOLDER / "key")
 
 
 def test_a_stopped_server_starts_again_at_its_port_with_its_data(own: Path) -> None:
@@ -115,13 +115,13 @@ def test_a_stopped_server_starts_again_at_its_port_with_its_data(own: Path) -> N
     )
     assert ok("studio", "stop", "-w", own) == {"stopped": True, "pid": started["pid"]}
     assert ok("studio", "stop", "-w", own) == {"stopped": False, "pid": None}
-    told = ok("studio", "status", "-w", own)
-    assert (told["running"], told["reachable"], told["pid"], told["url"]) == (False, False, None, started["url"])
-    assert any(said in told["problem"] for said in ("does not answer", "broke the connection off"))  # dying or dead
+    shown = ok("studio", "status", "-w", own)
+    assert (shown["running"], shown["reachable"], shown["pid"], shown["url"]) == (False, False, None, started["url"])
+    assert any(message in shown["problem"] for message in ("does not answer", "closed the connection"))  # dying or dead
     with socket.create_server((processes.HOST, int(started["url"].rpartition(":")[2]))):
-        told = run("studio", "start", "-w", own).fault
-    assert f"is taken by process {os.getpid()}" in told
-    assert "labeler studio start --port N" in told
+        shown = run("studio", "start", "-w", own).fault
+    assert f"is taken by process {os.getpid()}" in shown
+    assert "labeler studio start --port N" in shown
     again = ok("studio", "start", "-w", own)
     assert (again["url"], again["already"]) == (started["url"], False)
     assert client.find_project("kept-uid") == kept
@@ -161,9 +161,9 @@ def test_a_copied_workspace_does_not_use_the_server_of_the_original(own: Path, t
     copy = shutil.copytree(own, tmp_path / "copy")
     assert ok("studio", "status", "-w", copy)["running"] is False
     assert ok("studio", "stop", "-w", copy)["stopped"] is False
-    told = run("studio", "start", "-w", copy).fault
-    assert "is taken by" in told
-    assert "--port" in told
+    shown = run("studio", "start", "-w", copy).fault
+    assert "is taken by" in shown
+    assert "--port" in shown
 
 
 def test_moving_a_server_updates_its_projects_in_the_database(own: Path) -> None:
@@ -288,8 +288,8 @@ def test_a_second_start_at_the_same_time_is_refused(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "ws")
     (workspace / local.FOLDER).mkdir()
     with files.folder_lock(workspace / local.FOLDER, RuntimeError):
-        told = run("studio", "start", "-w", workspace).fault
-        assert "another process starts or stops" in told
+        shown = run("studio", "start", "-w", workspace).fault
+        assert "another process starts or stops" in shown
         assert "another process starts or stops" in run("studio", "stop", "-w", workspace).fault
 
 
@@ -480,9 +480,9 @@ def test_status_of_another_server_shows_no_login(
     workspace = new_workspace(tmp_path / "ws")
     monkeypatch.setenv(URL, label_studio.url)
     monkeypatch.setenv(KEY, label_studio.token)
-    told = ok("studio", "status", "-w", workspace)
-    assert (told["url"], told["reachable"], told["running"], told["email"]) == (label_studio.url, True, None, None)
-    assert told["key_from"] == f"the variable {KEY}"
+    shown = ok("studio", "status", "-w", workspace)
+    assert (shown["url"], shown["reachable"], shown["running"], shown["email"]) == (label_studio.url, True, None, None)
+    assert shown["key_from"] == f"the variable {KEY}"
     monkeypatch.setenv(KEY, "f" * 40)
     ran = run("studio", "status", "-w", workspace)
     assert "does not accept the key" in ran.out
@@ -490,9 +490,9 @@ def test_status_of_another_server_shows_no_login(
 
 
 def test_status_without_a_server_says_how_to_get_one(tmp_path: Path) -> None:
-    told = ok("studio", "status", "-w", new_workspace(tmp_path / "ws"))
-    assert (told["url"], told["reachable"]) == (None, False)
-    assert "labeler studio start" in told["problem"]
+    shown = ok("studio", "status", "-w", new_workspace(tmp_path / "ws"))
+    assert (shown["url"], shown["reachable"]) == (None, False)
+    assert "labeler studio start" in shown["problem"]
 
 
 # --- what tests need ------------------------------------------------------------------------------
@@ -521,8 +521,8 @@ def test_a_failed_installation_is_reported_in_one_line(
     monkeypatch.setattr(services, "SERVICES", {"Chromium": services.Service("Chromium", lambda: None, fail)})
     monkeypatch.delenv("CI", raising=False)
     assert services.main() == 0
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "Chromium: cannot be had here" in told
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert "Chromium: cannot be had here" in shown
     monkeypatch.setenv("CI", "true")
     assert services.main() == 1

@@ -53,7 +53,7 @@ def verdict(said: str) -> dict[str, Any]:
 
 
 def mark(task: dict[str, Any], text: str) -> dict[str, Any]:
-    """The region of a text, in the passage where it stands first."""
+    """The region of a text, in the first passage that contains it."""
     place = next(number for number in range(1, 6) if text in task["data"].get(f"p{number}", ""))
     start = task["data"][f"p{place}"].index(text)
     return {
@@ -278,13 +278,13 @@ def test_a_review_stays_when_a_later_file_lacks_it(ws: Path, tasks: dict[str, An
 def test_an_unreadable_edit_removes_the_review_until_it_is_corrected(ws: Path, tasks: dict[str, Any]) -> None:
     import_exports(ws, [entry(tasks["q3"], answer(1, tasks["q3"], "Dunmor"))])
     broken = [entry(tasks["q3"], annotation(1, [verdict("answerable")], updated_at=TUESDAY))]
-    for _ in range(2):  # the same problem is told again, and nothing else happens
+    for _ in range(2):  # the same problem is reported again, and nothing else happens
         (rejected,) = import_exports(ws, broken).rejected
         assert rejected.where.endswith("entry 1 (question q3), annotation 1")
         assert rejected.why == "answerable without an answer marked"
         assert said(ws) == []
-    mended = answer(1, tasks["q3"], "Ilvane", updated_at="2026-11-25T00:00:00Z")
-    import_exports(ws, [entry(tasks["q3"], mended)])
+    corrected = answer(1, tasks["q3"], "Ilvane", updated_at="2026-11-25T00:00:00Z")
+    import_exports(ws, [entry(tasks["q3"], corrected)])
     assert said(ws) == [("q3", "user 1", "Ilvane")]
 
 

@@ -45,7 +45,7 @@ def test_an_undisturbed_run_labels_the_answered_tasks(undisturbed: dict[str, Any
 
 
 def both(kills: Sequence[Kill]) -> list[tuple[Kill, ...]]:
-    """A kill of the push and one of the pull for each run: starting things anew is what takes the time."""
+    """A kill of the push and one of the pull for each run: restarting takes most of the time."""
     pushes, pulls = ([kill for kill in kills if kill.command == command] for command in ("push", "pull"))
     return [tuple(filter(None, pair)) for pair in zip_longest(pushes, pulls)]
 

@@ -42,7 +42,7 @@ SUGGESTED = sent(a_task(), an_answer("a", "서울", 0.6), an_answer("b", "한산
 
 
 def prefilled() -> list[dict[str, Any]]:
-    """What the server saves where a reviewer accepts the suggestion as it stands."""
+    """What the server saves where a reviewer accepts the suggestion unchanged."""
     result = copy.deepcopy(SUGGESTED["predictions"][0]["result"])
     return [{**each, "origin": "prediction"} for each in result]
 
