@@ -1,4 +1,4 @@
-"""Decoding equals exhaustive search, with ends that depend on starts too, and its numbers are shares of one softmax."""
+"""Decoding and ranking: equal to exhaustive search, with and without a pair term, in one softmax."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_the_total_and_the_entropies_are_those_of_all_spans(drawn, longest, seed
         assert entropy == pytest.approx(-sum(share * math.log(share) for share in shares), abs=1e-9)
 
 
-def test_a_pair_term_of_zeros_changes_nothing_and_more_windows_than_are_held_at_once_are_decoded_alike():
+def test_a_pair_term_of_zeros_changes_nothing_for_any_number_of_windows():
     rng, count, length, longest = np.random.default_rng(0), SLAB + 3, 9, 4
     start, end = rng.normal(size=(2, count, length)).astype(np.float32)
     everywhere = np.ones((count, length), bool)
@@ -104,7 +104,7 @@ def test_a_pair_term_of_zeros_changes_nothing_and_more_windows_than_are_held_at_
     st.integers(1, 5),
     st.integers(0, 100),
 )
-def test_the_best_of_a_passage_are_those_of_all_its_windows(windows, keep, seed):
+def test_the_best_spans_of_a_passage_are_those_of_all_its_windows(windows, keep, seed):
     rng = np.random.default_rng(seed)
     count = len(windows)
     scores = np.array([scores for _, _, scores in windows], np.float64).reshape(count, 3)
@@ -128,7 +128,7 @@ def test_the_best_of_a_passage_are_those_of_all_its_windows(windows, keep, seed)
 
 
 @given(st.text(st.sampled_from("a\u00a0 \t\u3000한🚀\ud800"), max_size=12), st.data())
-def test_offsets_move_in_as_strip_does(text, data):
+def test_offsets_are_trimmed_like_strip(text, data):
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     (first, last) = trimmed(text, np.array([[start, end]]))[0]
@@ -140,7 +140,7 @@ def test_offsets_move_in_as_strip_does(text, data):
         assert first >= last
 
 
-def test_a_start_that_ties_goes_to_the_earlier_and_then_to_the_shorter_span():
+def test_equal_spans_are_ordered_by_start_then_length():
     zeros, everywhere = np.zeros(4, np.float32), np.ones(4, bool)
     found = decode(zeros, zeros, everywhere, everywhere, longest=2, n_best=4)
     assert list(zip(found.start[0], found.end[0], strict=True)) == [(0, 0), (0, 1), (1, 1), (1, 2)]
@@ -190,7 +190,7 @@ def test_equal_scores_are_ranked_by_passage_then_start_then_length(first, second
         assert [answer.text for answer in ranked.answers] == ["a", "b"]
 
 
-def test_equal_masses_are_ranked_by_the_likeliest_span():
+def test_equal_masses_are_ranked_by_the_most_probable_span():
     windows = spans_of([math.log(4)], [-np.inf])
     halves = [Candidate("a", "p1", 0, 0, 1, 0.0), Candidate("a", "p1", 0, 4, 5, 0.0)]
     found = rank_answers(
@@ -199,7 +199,7 @@ def test_equal_masses_are_ranked_by_the_likeliest_span():
     assert [(answer.text, answer.score) for answer in found.answers] == [("b", 0.5), ("a", 0.5)]
 
 
-def test_texts_that_normalise_to_nothing_stay_apart():
+def test_texts_that_normalise_to_nothing_are_not_merged():
     windows = spans_of([math.log(2)], [-np.inf])
     candidates = [Candidate("the", "p", 0, 0, 3, 0.0), Candidate("!", "p", 0, 4, 5, 0.0)]
     ranked = rank_answers(candidates, windows, normalize=lambda text: "", n_best_size=5, read=1)

@@ -1,4 +1,4 @@
-"""Several readers as one: what a vote of one or of copies says, who may vote, and when a large reader is asked."""
+"""Ensembles and cascades: votes, members, and when the large reader is used."""
 
 import shutil
 from dataclasses import replace
@@ -16,7 +16,7 @@ from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, read_groups
 from mrc.types import Answer, Passage
 from tests.mrc import tiny
-from tests.mrc.random_network import RandomNetwork
+from tests.mrc.read.random_network import RandomNetwork
 
 CONFIG = ReadConfig(max_seq_length=128, doc_stride=16, max_answer_length=4, n_best_size=5, chunk_size=2)
 TEXTS = (
@@ -76,14 +76,14 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("vote", ["characters", "logits"])
-def test_a_member_alone_and_two_copies_answer_as_the_reader(readers, vote):
+def test_a_single_member_and_two_copies_answer_like_the_reader(readers, vote):
     alone = read(readers[0])
     same(read(Ensemble(readers[:1], vote=vote)), alone)
     same(read(Ensemble([readers[0], readers[0]], vote=vote)), alone)
     same(read(Ensemble(readers[:2], vote=vote, weights=(3, 0))), alone)
 
 
-def test_copies_of_a_reader_outvote_nobody(readers):
+def test_copies_of_a_reader_do_not_change_a_hard_vote(readers):
     alone = read(readers[0])
     voted = read(Ensemble([readers[0], readers[0]], vote="hard"))
     assert [[a.text for a in own.answers] for own in voted] == [[a.text for a in own.answers[:1]] for own in alone]
@@ -103,7 +103,7 @@ def test_averaged_logits_are_the_mean_of_the_members(readers, monkeypatch):
     assert [a.score for a in both.answers] + [both.null_score] == pytest.approx(mean / mean.sum(), rel=1e-4)
 
 
-def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers):
+def test_pair_terms_are_averaged_and_missing_ones_count_as_zeros(readers):
     windower = readers[0].windower
 
     class Mean(RandomNetwork):
@@ -123,7 +123,7 @@ def test_a_pair_term_is_averaged_too_and_a_member_without_one_has_zeros(readers)
 
 @pytest.mark.parametrize("vote", ["characters", "logits"])
 @pytest.mark.parametrize("weights", [(3, 0), (1, 1e-60)])
-def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, vote, weights):
+def test_a_member_of_weight_zero_is_not_read(readers, vote, weights):
     windower = readers[0].windower
     members = [Windowed(windower, 1, biaffine=True), Windowed(windower, 2, biaffine=True)]
     found = read(Ensemble(members, vote=vote, weights=weights))
@@ -133,7 +133,7 @@ def test_a_member_of_no_weight_says_nothing_and_is_not_read(readers, vote, weigh
     assert all(np.isfinite([own.null_score, *(answer.probability for answer in own.answers)]).all() for own in found)
 
 
-def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
+def test_a_biaffine_head_votes_with_the_marginals_of_its_spans(readers):
     # The marginals of a head whose pair term is 0 are those of its starts and ends: it votes as without the term.
     windower = readers[0].windower
 
@@ -151,7 +151,7 @@ def test_a_joint_head_votes_with_the_shares_of_its_starts_and_ends(readers):
     assert found.answers[0].text == plain.answers[0].text
 
 
-def test_more_batches_than_wait_at_once_keep_their_order(readers):
+def test_more_batches_than_one_block_keep_their_order(readers):
     groups = [Group(f"Who {number}?", (Passage("p", TEXTS[number % 2]),)) for number in range(BLOCK + 5)]
     config = replace(CONFIG, batch_tokens=1, chunk_size=100)
     same(read(Ensemble([readers[0]] * 2, vote="logits"), groups, config), read(readers[0], groups, config))
@@ -181,7 +181,7 @@ def test_readers_of_different_tokenizers_vote_on_characters_only(readers):
         Ensemble([readers[0], readers[2]], vote="logits", names=("bert", "roberta"))
 
 
-def test_spans_of_a_vote_are_moved_as_those_of_a_reader(readers):
+def test_post_processing_applies_to_the_spans_of_a_vote(readers):
     def all_of_it(question, passage, start, end):
         return 0, len(passage.text)
 
@@ -232,7 +232,7 @@ def test_an_unknown_vote_or_weights_that_do_not_fit_are_refused(readers, options
         Ensemble(readers[:2], **options)
 
 
-def test_an_ensemble_has_the_shortest_windows_of_its_members(readers):
+def test_the_longest_window_of_an_ensemble_is_the_shortest_of_its_members(readers):
     assert Ensemble(readers).max_positions == min(reader.max_positions for reader in readers)
     with pytest.raises(ValueError, match="needs a member"):
         Ensemble([])
@@ -268,7 +268,7 @@ SCORES = ("0.9", "0.2", "0", "0.5", "0.7", "1")
         (0, 0.5, ("0.2", "0", "0.5")),
     ],
 )
-def test_the_large_reader_is_asked_in_the_band_only(low, high, doubted):
+def test_the_large_reader_is_used_only_in_the_band(low, high, doubted):
     small, large = Fixed("small"), Fixed("large")
     found = read(Cascade(small, large, low=low, high=high), [Group(score, ()) for score in SCORES])
     assert tuple(small.asked) == SCORES
@@ -285,7 +285,7 @@ def test_a_band_outside_the_scores_is_refused(band):
         Cascade(Fixed("small"), Fixed("large"), low=band[0], high=band[1])
 
 
-def test_a_cascade_of_readers_is_the_large_one_or_the_small_one_at_its_extremes(readers):
+def test_a_cascade_equals_the_large_or_the_small_reader_at_the_extremes(readers):
     same(read(Cascade(readers[0], readers[2], low=0, high=1)), read(readers[2]))
     same(read(Cascade(readers[0], readers[2], low=0, high=0)), read(readers[0]))
     assert Cascade(readers[0], Ensemble(readers), low=0, high=1).max_positions == 128

@@ -1,4 +1,4 @@
-"""Metrics: equal to the published rules, on made answers and on real ones."""
+"""Metrics: equal to the published rules, on generated and on real answers."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_f1_counts_shared_words_or_characters(prediction: str, gold: str, metric
     assert f1(prediction, gold, metric) == pytest.approx(value, abs=1e-15)
 
 
-def test_the_best_gold_counts_for_exact_match_and_for_f1_by_itself() -> None:
+def test_exact_match_and_f1_each_use_their_best_gold() -> None:
     assert score("big red house", ["Big red house!", "house"], "squad") == Score(1.0, 1.0)
     assert score("house", ["big house", "red car"], "squad") == Score(0.0, pytest.approx(2 / 3))
 
 
-def test_a_question_without_answer_wants_an_empty_prediction() -> None:
+def test_an_empty_prediction_is_right_for_a_question_without_answer() -> None:
     assert score("", [], "squad") == Score(1.0, 1.0)
     assert score("Paris", [], "squad_v2") == Score(0.0, 0.0)
 
@@ -96,7 +96,7 @@ def _perturbed(answer: str, context: str, start: int, kind: int) -> str:
 @data
 @pytest.mark.parametrize("name", ["KorQuAD_v1.0_dev.json", "new_wiki_v1.0.json"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_real_files_score_as_the_published_rules_say(name: str, metric: Metric) -> None:
+def test_scores_of_real_files_equal_the_published_rules(name: str, metric: Metric) -> None:
     articles = json.loads(Path(os.environ["LABELER_DATA"], name).read_text(encoding="utf-8"))["data"]
     rng = np.random.default_rng(0)
     ours, theirs = [], []
@@ -123,7 +123,7 @@ def test_real_files_score_as_the_published_rules_say(name: str, metric: Metric) 
         ("korquad", "en", True, "korquad"),
     ],
 )
-def test_auto_takes_korquad_for_korean(name: str, language: str, impossible: bool, metric: str) -> None:
+def test_auto_means_korquad_for_korean(name: str, language: str, impossible: bool, metric: str) -> None:
     assert resolve_metric(name, language=language, impossible=impossible) == metric
 
 
@@ -154,18 +154,18 @@ def test_values_of_one_cluster_are_drawn_together() -> None:
     assert np.mean(means == 0.5) == pytest.approx(0.5, abs=0.03)  # a-b or b-a of four draws
 
 
-def test_a_resample_weighs_clusters_by_their_size() -> None:
+def test_a_resample_weights_clusters_by_their_size() -> None:
     means = bootstrap_means([1.0, 0.0, 0.0], ["a", "b", "b"], rng=np.random.default_rng(0), samples=500)
     assert set(np.unique(means)) == {0.0, 1 / 3, 1.0}
 
 
-def test_chunked_resampling_draws_what_one_chunk_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunked_resampling_equals_resampling_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bootstrap_means(np.arange(10.0), rng=np.random.default_rng(3), samples=50)
     monkeypatch.setattr("mrc.metrics._BOOTSTRAP_CELLS", 70)
     assert np.array_equal(bootstrap_means(np.arange(10.0), rng=np.random.default_rng(3), samples=50), whole)
 
 
-def test_intervals_hold_the_mean_and_pairing_narrows_them() -> None:
+def test_intervals_contain_the_mean_and_pairing_narrows_them() -> None:
     rng = np.random.default_rng(1)
     before = (rng.random(200) < 0.5).astype(float)
     after = before.copy()

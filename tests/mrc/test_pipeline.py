@@ -1,4 +1,4 @@
-"""From questions to predictions: order, memory, and the features a calibrator needs."""
+"""The pipeline: order, memory, features of predictions, and inputs from notebooks."""
 
 import math
 from dataclasses import replace
@@ -104,7 +104,7 @@ def test_a_rule_fitted_on_held_out_questions_stops_others_early(reader):
     assert {found.answers[0].passage_id for found in first if found.answers} == {"a", "b"}
 
 
-def test_a_rule_takes_what_was_drawn_together_as_one(reader, monkeypatch):
+def test_a_rule_is_fitted_on_split_groups(reader, monkeypatch):
     asked = [Question(f"h{number}", "nothing" if number == 5 else f"What stands {number}?") for number in range(7)]
     fitted = []
     monkeypatch.setattr("mrc.pipeline.fit_stopping", lambda units, *, risk: fitted.append(units))
@@ -124,7 +124,7 @@ def test_a_rule_takes_what_was_drawn_together_as_one(reader, monkeypatch):
         assert own.total == pytest.approx(by_number[number].total, rel=1e-4)
 
 
-def test_spans_are_moved_wherever_questions_are_read(reader):
+def test_post_processing_applies_wherever_questions_are_read(reader):
     def whole(question, passage, start, end):
         assert question in {asked.text for asked in QUESTIONS}
         return 0, len(passage.text)
@@ -135,7 +135,7 @@ def test_spans_are_moved_wherever_questions_are_read(reader):
     assert [[best.text for best in prediction.answers] for prediction in found] == [[PASSAGES["a"].text]] * 2
 
 
-def test_an_ensemble_and_a_cascade_answer_where_a_reader_does(reader):
+def test_an_ensemble_and_a_cascade_can_replace_a_reader(reader):
     options = {"retriever": Retriever(), "fetch": fetch, "k": 2, "config": CONFIG}
     alone = list(answer(QUESTIONS, reader=reader, **options))
     for several in (Ensemble([reader, reader]), Cascade(reader, Ensemble([reader]), low=0, high=1)):
@@ -161,7 +161,7 @@ def test_passages_may_be_a_mapping_or_the_retrievers_own(reader):
         answer(QUESTIONS, retriever=Retriever(), **options)
 
 
-def test_bm25_over_a_list_of_texts_answers_questions_in_its_words(reader):
+def test_a_bm25_over_a_list_of_texts_can_be_the_retriever(reader):
     texts = [passage.text for passage in PASSAGES.values()]
     bm25 = BM25.build(texts, analyzer="english")
     (found,) = answer(["Who founded the mill?"], retriever=bm25, reader=reader, fetch=texts, k=2)

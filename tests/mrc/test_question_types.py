@@ -1,4 +1,4 @@
-"""Question types are told by question words, in Korean and English."""
+"""Question types by question words, in Korean and English."""
 
 import pytest
 
@@ -22,5 +22,5 @@ from mrc.question_types import question_type
         ("왜 무너졌는가?", "why"),
     ],
 )
-def test_a_question_word_tells_the_type(question: str, expected: str) -> None:
+def test_a_question_word_gives_the_type(question: str, expected: str) -> None:
     assert question_type(question) == expected

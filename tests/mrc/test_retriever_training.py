@@ -395,14 +395,14 @@ def test_a_training_stopped_after_mining_and_not_mining_again_ends_in_the_same_b
     assert run(start, tmp_path / "stopped", config=config).hash == whole.hash
 
 
-def test_a_torn_checkpoint_is_never_seen(start: Path, tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_never_used(start: Path, tmp_path: Path) -> None:
     draft = tmp_path / "trained.partial" / "draft"
     draft.mkdir(parents=True)
     (draft / "model.safetensors").write_bytes(b"half")
     assert run(start, tmp_path / "trained").hash == run(start, tmp_path / "undisturbed").hash
 
 
-def test_a_finished_folder_is_returned_and_one_of_something_else_refused(start: Path, tmp_path: Path) -> None:
+def test_a_finished_folder_is_returned_and_one_with_something_else_is_refused(start: Path, tmp_path: Path) -> None:
     first = run(start, tmp_path / "trained")
     assert run(start, tmp_path / "trained") == first
     assert first.hash == checkpoint_hash(first.folder)
@@ -423,7 +423,7 @@ def test_seed_data_and_settings_each_change_the_result(start: Path, tmp_path: Pa
     assert len(set(heard)) == len(heard)
 
 
-def test_training_leaves_the_callers_random_numbers_alone(start: Path, tmp_path: Path) -> None:
+def test_training_does_not_change_the_callers_random_state(start: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)

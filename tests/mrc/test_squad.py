@@ -67,7 +67,7 @@ def test_an_answer_that_cannot_be_placed_rejects_its_question(answer: tuple[str,
     assert why in rejected[0].why
 
 
-def test_overlapping_occurrences_are_several() -> None:
+def test_overlapping_occurrences_count_separately() -> None:
     _, rejected = read_squad(file_of(qa(("aba", 5)), context="x ababa"), where="f.json")
     assert "more than once" in rejected[0].why
 
@@ -103,7 +103,7 @@ def test_a_question_without_id_gets_the_hash_of_question_and_context() -> None:
     assert one({"question": "Who?"}).id == question_id("Who?", CONTEXT)
 
 
-def test_an_unlabelled_question_is_no_impossible_one() -> None:
+def test_an_unlabelled_question_is_not_impossible() -> None:
     assert one({"id": "q", "question": "Who?"}).is_impossible is None
     assert one(qa(is_impossible=False)).is_impossible is False
 
@@ -115,7 +115,7 @@ def test_an_impossible_question_with_answers_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(("question", "why"), [("  ", "empty"), ("\ud83d who?", "surrogate")])
-def test_a_question_that_is_no_text_is_rejected(question: str, why: str) -> None:
+def test_a_question_without_text_is_rejected(question: str, why: str) -> None:
     examples, rejected = read_squad(file_of(qa(("Cy", 19)) | {"question": question}), where="f.json")
     assert examples == []
     assert why in rejected[0].why
@@ -192,7 +192,7 @@ def test_a_value_of_the_wrong_type_is_named_with_its_path(path: str, value: Any)
         ("[" * 100_000, "f.json: not SQuAD JSON: nested too deeply"),
     ],
 )
-def test_a_text_that_is_no_json_object_is_refused_by_place(text: str, message: str) -> None:
+def test_a_file_that_is_not_a_json_object_is_refused_with_its_position(text: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_squad(text, where="f.json")
     assert str(caught.value).startswith(message)
@@ -225,7 +225,7 @@ def examples_of(draw: st.DrawFn) -> list[Example]:
 
 
 @given(examples_of())
-def test_what_is_written_is_read_back_with_the_order_of_titles_alone_changed(examples: list[Example]) -> None:
+def test_written_examples_are_read_back_grouped_by_title(examples: list[Example]) -> None:
     data = json.loads(json.dumps(write_squad(examples, version="squad_v2")))
     back, rejected = read_squad(data, where="f.json")
     assert rejected == []
@@ -253,12 +253,14 @@ def test_a_squad_file_has_the_shape_that_the_official_scripts_load() -> None:
         (False, "squad_v2", "no label"),
     ],
 )
-def test_what_a_format_cannot_say_is_refused_by_id(impossible: bool | None, version: SquadVersion, why: str) -> None:
+def test_what_a_format_cannot_express_is_refused_with_the_id(
+    impossible: bool | None, version: SquadVersion, why: str
+) -> None:
     with pytest.raises(DataError, match=f"q7.*{why}"):
         write_squad([Example("q7", "Who?", CONTEXT, (), "T", impossible)], version=version)
 
 
-def test_an_id_that_comes_twice_is_refused() -> None:
+def test_a_repeated_id_is_refused() -> None:
     example = Example("q7", "Who?", CONTEXT, (), "T", True)
     with pytest.raises(DataError, match="q7 occurs twice"):
         write_squad([example, example], version="squad_v2")
@@ -266,7 +268,7 @@ def test_an_id_that_comes_twice_is_refused() -> None:
 
 @pytest.mark.skipif(not os.environ.get("LABELER_DATA"), reason="LABELER_DATA is not set")
 @pytest.mark.parametrize(("name", "count"), [("KorQuAD_v1.0_dev.json", 5774), ("new_wiki_v1.0.json", 7938)])
-def test_real_files_are_read_whole_and_every_span_stands_in_its_context(name: str, count: int) -> None:
+def test_real_files_are_read_completely_and_every_span_is_in_its_context(name: str, count: int) -> None:
     text = Path(os.environ["LABELER_DATA"], name).read_text(encoding="utf-8")
     examples, rejected = read_squad(parse_squad(text, where=name), where=name)
     assert (len(examples), rejected) == (count, [])

@@ -37,7 +37,7 @@ def test_a_question_id_depends_on_question_and_context_and_on_where_one_ends() -
         ("", ""),
     ],
 )
-def test_questions_that_differ_in_form_alone_have_one_normal_form(text: str, normal: str) -> None:
+def test_questions_that_differ_only_in_form_have_one_normal_form(text: str, normal: str) -> None:
     assert normalize(text) == normal
 
 
@@ -56,7 +56,7 @@ def test_normalising_twice_changes_no_single_character() -> None:
 
 @settings(deadline=None)
 @given(UTF8, st.text(st.sampled_from(" .?!,;:。、？！")))
-def test_marks_at_the_end_of_a_question_make_no_other_question(question: str, marks: str) -> None:
+def test_marks_at_the_end_of_a_question_do_not_matter(question: str, marks: str) -> None:
     assert normalize(f"{question}왕{marks}") == normalize(f"{question}왕")
 
 
@@ -89,7 +89,7 @@ def test_long_text_is_split_at_the_best_place_that_fits(text: str, max_chars: in
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("ab.?# \n\t。왕\u2003")), st.integers(1, 12))
-def test_every_visible_character_stands_in_exactly_one_passage_of_at_most_max_chars(text: str, max_chars: int) -> None:
+def test_every_visible_character_is_in_exactly_one_passage_of_at_most_max_chars(text: str, max_chars: int) -> None:
     spans = split_passages(text, max_chars)
     ends = [0, *(end for _, end in spans)]
     assert all(end <= start < stop for end, (start, stop) in zip(ends, spans, strict=False))
@@ -98,6 +98,6 @@ def test_every_visible_character_stands_in_exactly_one_passage_of_at_most_max_ch
     assert "".join("".join(text[start:stop].split()) for start, stop in spans) == "".join(text.split())
 
 
-def test_a_passage_of_no_character_is_a_callers_bug() -> None:
+def test_a_limit_below_one_character_is_refused() -> None:
     with pytest.raises(ValueError, match="max_chars"):
         split_passages("text", 0)

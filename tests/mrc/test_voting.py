@@ -1,4 +1,4 @@
-"""Votes on characters: tokenisation does not matter, a member alone is itself, and texts must be the same."""
+"""Voting on characters: independent of tokenizers, equal to a single member, same texts required."""
 
 import itertools
 import math
@@ -63,7 +63,7 @@ def spans(found, row=0):
 
 
 @given(st.lists(st.tuples(passage(), passage()), min_size=1, max_size=3), st.integers(0, 1000))
-def test_how_members_cut_words_does_not_change_the_vote(passages, seed):
+def test_the_vote_does_not_depend_on_the_tokenizers(passages, seed):
     rng = np.random.default_rng(seed)
     # both members read the same words: those of the first
     drawn = [((o, s, e, n), (o, *_fitted(o, other), other[3])) for (o, s, e, n), other in passages]
@@ -87,7 +87,7 @@ def _fitted(offsets, other):
 
 
 @given(passage(), st.integers(1, 30))
-def test_the_best_spans_of_a_grid_are_those_of_an_exhaustive_search(drawn, keep):
+def test_the_best_spans_of_a_passage_are_those_of_an_exhaustive_search(drawn, keep):
     offsets, start, end, null = drawn
     (probs,) = char_probs([by_words(*drawn)])
     found = decode_char_probs([probs], keep=keep)
@@ -108,7 +108,7 @@ def test_the_best_spans_of_a_grid_are_those_of_an_exhaustive_search(drawn, keep)
 
 
 @given(passage(), passage())
-def test_a_member_of_weight_zero_has_no_say_and_copies_change_nothing(drawn, other):
+def test_members_of_weight_zero_and_copies_change_nothing(drawn, other):
     (probs,) = char_probs([by_words(*drawn)])
     (second,) = char_probs([by_words(drawn[0], *_fitted(drawn[0], other), other[3])])
     alone = decode_char_probs([probs], keep=5)
@@ -142,7 +142,7 @@ def test_a_vote_by_hand():
     assert [math.exp(score) for _, _, score in best] == pytest.approx([0.5 * 0.5, 0.5 * 0.3, 0.3 * 0.3])
 
 
-def test_the_longest_answer_that_a_member_considers_counts():
+def test_the_reach_of_a_vote_is_the_largest_of_its_members():
     # three words; one member considers single words only, the other ends where all three end
     offsets = np.array([[0, 1], [2, 3], [4, 5]])
     flat = (offsets, np.zeros(3), np.zeros(3), 0.0)
@@ -152,7 +152,7 @@ def test_the_longest_answer_that_a_member_considers_counts():
         assert len(spans(decode_char_probs([average(members)], keep=9))) == 6
 
 
-def test_tokens_on_one_boundary_add_up_and_white_space_starts_nothing():
+def test_tokens_with_one_boundary_add_up_and_white_space_starts_no_answer():
     # two pieces of one character, as byte-level tokenizers have, then a token of white space
     offsets = np.array([[0, 1], [0, 1], [2, 1]])
     (probs,) = char_probs([scores(offsets, np.log([1, 2, 4]), np.log([3, 4, 1]), math.log(1), [2, 2, 2])])
@@ -162,7 +162,7 @@ def test_tokens_on_one_boundary_add_up_and_white_space_starts_nothing():
     assert math.exp(probs.end_log[0]) == pytest.approx((3 + 4) / 9)
 
 
-def test_a_passage_without_tokens_votes_for_nothing():
+def test_a_passage_without_tokens_has_only_no_answer_in_a_vote():
     empty = scores(np.zeros((0, 2), np.int64), [], [], 0.0, [])
     found = decode_char_probs([average(char_probs([empty]) + char_probs([empty]))], keep=4)
     assert spans(found) == []
@@ -178,7 +178,7 @@ def probs(**changes):
     return replace(empty, **changes)
 
 
-def test_members_that_read_another_text_are_named():
+def test_members_that_read_another_text_are_reported():
     with pytest.raises(MembersDisagree) as caught:
         average([probs(), probs(length=812)], names=("models/a", "models/b"))
     assert str(caught.value) == (
@@ -210,7 +210,7 @@ def test_a_member_without_an_answer_has_no_vote():
     assert hard_vote([ranked(None, null=1.0)], str.lower).answers == ()
 
 
-def test_what_is_kept_is_never_more_than_there_is():
+def test_fewer_spans_than_requested_leave_empty_places():
     found = decode_char_probs([probs()], keep=2)
     assert isinstance(found, WindowSpans)
     assert found.score.tolist() == [[-np.inf, -np.inf]]
