@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def backup(database: Database, target: Path) -> Path:
     database.revision()
     if target.exists():
         raise Conflict(f"{target} exists: name another file for the backup")
-    partial = target.with_name(target.name + ".partial")
+    partial = _partial(target)
     try:
         if database.is_sqlite:
             _copy(_sqlite_path(database), partial)
@@ -54,13 +55,18 @@ def restore(database: Database, source: Path) -> Path | None:
     if not database.is_sqlite:
         return backup_postgresql.restore(database, source)
     path = _sqlite_path(database)
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     _copy(source, partial)
     _check_whole(partial, named=source)
     database.close()
     aside = _put_aside(path) if path.exists() else None
     partial.replace(path)
     return aside
+
+
+def _partial(target: Path) -> Path:
+    """The name of a new file beside the target: no file of that name exists, so none is replaced or removed."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
 
 
 def _sqlite_path(database: Database) -> Path:

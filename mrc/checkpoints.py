@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mrc.errors import BadCheckpoint
+from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def write_checkpoint(
     partial.mkdir(parents=True, exist_ok=True)
     target = _free(partial / f"step-{record['step']:08d}")
     draft = partial / "draft"
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_folder(draft, root=draft.parent)
     draft.mkdir()
     moments = {
         f"{moment}/{name}": optimizer.state[parameter][moment].cpu()
@@ -82,7 +82,7 @@ def write_checkpoint(
     draft.rename(target)
     for older in partial.glob("step-*"):
         if older != target:
-            shutil.rmtree(older)
+            remove_folder(older, root=older.parent)
 
 
 def _free(target: Path) -> Path:
@@ -99,7 +99,7 @@ def forget_others(partial: Path, fingerprint: str) -> Path | None:
     if record["fingerprint"] == fingerprint:
         return newest
     log.warning("%s holds a checkpoint of another training; starting again", partial)
-    shutil.rmtree(partial)
+    remove_folder(partial, root=partial.parent)
     return None
 
 
@@ -129,5 +129,5 @@ def finished_record(path: Path, fingerprint: str) -> dict[str, Any]:
     folder = path.parent
     if record.get("fingerprint") != fingerprint:
         raise BadCheckpoint(f"{folder}: this folder holds something else; remove it or choose another folder")
-    shutil.rmtree(folder.with_name(f"{folder.name}.partial"), ignore_errors=True)
+    remove_folder(folder.with_name(f"{folder.name}.partial"), root=folder.parent)
     return record

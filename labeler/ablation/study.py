@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from labeler.ablation.record import Record
 from labeler.ablation.runs import is_done, result
 from labeler.core.errors import ConfigError, LabelerError, WorkspaceBusy
 from labeler.core.files import folder_lock
+from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _StudyRun:
         self.record = Record.open(design, self.configs)
         if self.record.fresh:
             _check_start(design.start)
-            shutil.rmtree(self._data, ignore_errors=True)  # of another plan, killed before it was recorded
+            remove_folder(self._data, root=self._data.parent)  # of another plan, killed before it was recorded
         split_file(design.file, self._data, sizes=design.sizes, split_by=design.split_by)
         self.record.update()
         self.metric = metric_of(design.metric, self._data)

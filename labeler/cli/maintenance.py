@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import in_workspace, json_option, runtime, show, workspace_option
-from labeler.cli.describe.workspace import status_text
+from labeler.cli.describe.workspace import prune_plan_text, status_text
 from labeler.core.console import table
 
 if TYPE_CHECKING:
@@ -40,19 +40,26 @@ def status_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool)
     type=click.IntRange(min=1),
     help="Newest rounds to keep predictions of.",
 )
+@click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @in_workspace
-def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, keep: int) -> None:
+def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, keep: int, dry_run: bool) -> None:
     """Delete predictions and models that nothing uses.
 
     Labels, reviews, rounds and the journal stay, so histories still name deleted models. Nothing is deleted that a
-    live label, an open round, the current index, or a promoted reader or retriever needs.
+    live label, an open round, the current index, or a promoted reader or retriever needs. Folders that a link leads
+    to are never deleted.
 
     \b
-    Example:  labeler prune --keep 2
+    Example:  labeler prune --dry-run
+              labeler prune --keep 2
     """
-    from labeler.maintenance.prune import prune
+    from labeler.maintenance.prune import plan_prune, prune
 
     with runtime(workspace, sets, write=True) as at:
+        if dry_run:
+            plan = plan_prune(at, keep=keep)
+            show(plan, as_json=as_json, text=lambda: prune_plan_text(plan))
+            return
         done = prune(at, keep=keep)
     show(
         done,

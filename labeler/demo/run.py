@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from labeler.importing.splits import parse_split
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
 from labeler.rounds.steps import human_review
+from mrc.removal import remove_folder
 
 CORPUS = "encyclopaedia.json"
 
@@ -75,7 +75,7 @@ def _prepare(
     with atomic_write(file) as out:
         out.write(corpus)
     draft = workspace.with_name(f"{workspace.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_folder(draft, root=draft.parent)
     made = create_workspace(draft, language="en" if language == "en" else "ko", settings=settings(language, seed))
     database = made.database()
     try:

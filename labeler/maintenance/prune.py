@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from db import queries, store
+from db.engine import Session
 from db.rows import ModelRow, RetrieverRow
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
 from labeler.reading.pretrained import PRETRAIN
 from labeler.retrieval.indexing import VECTORS
+from labeler.rounds.checkpoints import BUILTIN
 from mrc.errors import MrcError
+from mrc.removal import empty_trash, folder_size, is_real_folder, remove_folder
 from mrc.retrieve.dense.vectors import Encoding
 
 log = logging.getLogger(__name__)
 
+# The names that this tool writes: nothing else is ever deleted.
 _INDEX_FOLDER = re.compile(r"[0-9a-f]{16}")
+_VECTORS_FOLDER = re.compile(r"[0-9a-f]{32}")
+_PRETRAINED_FOLDER = re.compile(rf"{PRETRAIN}-[0-9a-f]{{12}}")
+_ROUND_FOLDER = re.compile(rf"(?:round-[0-9]+|retriever-[0-9]+|{BUILTIN})-(?P<uid>[0-9a-f]{{8}})(?:\.partial)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,56 +41,133 @@ class Pruned:
     indexes: tuple[str, ...]
     retrievers: tuple[str, ...]
     vectors: tuple[str, ...]  # of encoders that no remaining index uses
+    kept: tuple[str, ...] = ()  # folders that nothing uses, but that a link leads to: never deleted
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What `prune` would delete."""
+
+    would_free: int  # bytes of folders
+    predictions: int
+    paths: tuple[str, ...]  # folders, relative to the workspace
+    kept: tuple[str, ...] = ()
+
+
+class _NotWritten(Exception):
+    """Rolls a transaction back after a look at what it would have done."""
+
+
+def plan_prune(runtime: Runtime, *, keep: int) -> PrunePlan:
+    """List what `prune` would delete; nothing is changed."""
+    found: list[PrunePlan] = []
+    use = _in_use(runtime)
+    with contextlib.suppress(_NotWritten), runtime.database.write() as session:
+        done = store.prune(session, keep=keep, models_in_use=use.models, retrievers_in_use=use.retrievers)
+        folders, kept = _folders_to_delete(runtime, session, use)
+        every = [folder for some in folders.values() for folder in some]
+        found.append(PrunePlan(sum(map(folder_size, every)), done.predictions, _named(runtime, every), kept))
+        raise _NotWritten
+    return found[0]
 
 
 def prune(runtime: Runtime, *, keep: int) -> Pruned:
     """Delete what nothing uses, except predictions of the newest `keep` rounds.
 
-    Rows are deleted first, in one transaction; the next run deletes folders that a killed run left.
+    Rows are deleted first, in one transaction; the next run deletes folders that a killed run left. Only real folders
+    of the workspace with names that this tool writes are deleted, never what a link leads to.
     """
-    encodings = _encodings_in_use(runtime)
-    in_use = _retrievers_in_use(runtime, encodings)
-    named_readers = _readers_in_use(runtime)
-    with runtime.database.read() as session:
-        models_in_use = {row.id for row in queries.models(session) if _is_in(runtime, row.path, named_readers)}
+    use = _in_use(runtime)
     with runtime.database.write() as session:
-        done = store.prune(session, keep=keep, models_in_use=models_in_use, retrievers_in_use=in_use)
+        done = store.prune(session, keep=keep, models_in_use=use.models, retrievers_in_use=use.retrievers)
         if done.predictions or done.models or done.retrievers:
             detail = {"predictions": done.predictions, "models": [row.hash for row in done.models]}
             if done.retrievers:
                 detail["retrievers"] = [row.hash for row in done.retrievers]
             store.add_event(session, "pruned", detail=detail)
     with runtime.database.read() as session:
-        readers = queries.models(session)
-        encoders = [row for row in queries.retrievers(session) if row.hash not in in_use]
-    models = [*_unused_models(runtime, readers), *_unused_pretrained(runtime, named_readers)]
-    retrievers = list(_unused_models(runtime, encoders))
-    indexes, vectors = list(_unused_indexes(runtime)), list(_unused_vectors(runtime, encodings))
-    freed = sum(_delete(folder) for folder in (*models, *retrievers, *indexes, *vectors))
+        folders, kept = _folders_to_delete(runtime, session, use)
+    freed = sum(_delete(folder, runtime.workspace.folder) for some in folders.values() for folder in some)
+    empty_trash(runtime.workspace.folder)
+    named = {kind: _named(runtime, some) for kind, some in folders.items()}
+    return Pruned(freed, done.predictions, kept=kept, **named)
+
+
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """What must stay: encodings of indexes in use (None: unknown), retrievers by hash, checkpoints, models by id."""
+
+    encodings: list[Encoding] | None
+    retrievers: set[str]
+    readers: set[Path]
+    models: set[int]
+
+
+def _in_use(runtime: Runtime) -> _InUse:
+    encodings = _encodings_in_use(runtime)
+    readers = _readers_in_use(runtime)
+    with runtime.database.read() as session:
+        models = {row.id for row in queries.models(session) if _is_in(runtime, row.path, readers)}
+    return _InUse(encodings, _retrievers_in_use(runtime, encodings), readers, models)
+
+
+def _folders_to_delete(
+    runtime: Runtime, session: Session, use: _InUse
+) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Folders by kind, as fields of `Pruned`, and those that a link leads to, which stay."""
+    encoders = [row for row in queries.retrievers(session) if row.hash not in use.retrievers]
+    found = {
+        "models": [
+            *_unused_models(runtime, queries.models(session)),
+            *_unused_pretrained(runtime, session, use.readers),
+            *_orphans(runtime, session, use.readers),
+        ],
+        "retrievers": list(_unused_models(runtime, encoders)),
+        "indexes": list(_unused_indexes(runtime)),
+        "vectors": list(_unused_vectors(runtime, use.encodings)),
+    }
     home = runtime.workspace.folder
+    linked = [folder for some in found.values() for folder in some if not is_real_folder(folder, root=home)]
+    for folder in linked:
+        log.warning("%s is kept: a link leads to it; delete it yourself if nothing needs it", folder)
+    return {kind: [each for each in some if each not in linked] for kind, some in found.items()}, _named(
+        runtime, linked
+    )
 
-    def named(folders: Iterable[Path]) -> tuple[str, ...]:
-        return tuple(str(folder.relative_to(home)) for folder in folders)
 
-    return Pruned(freed, done.predictions, named(models), named(indexes), named(retrievers), named(vectors))
+def _named(runtime: Runtime, folders: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(str(folder.relative_to(runtime.workspace.folder)) for folder in folders)
 
 
 def _unused_models(runtime: Runtime, rows: Sequence[ModelRow] | Sequence[RetrieverRow]) -> Iterator[Path]:
-    """Yield folders of pruned models that still exist, inside the models folder only."""
+    """Yield folders of pruned models that still exist, if they have a name that rounds give, in the models folder."""
     kept = {row.path for row in rows if row.pruned_at is None}
     for path in sorted({row.path for row in rows if row.pruned_at is not None} - kept):
-        folder = runtime.workspace.folder / path
-        if folder.is_dir() and folder.resolve().parent == runtime.workspace.models_folder.resolve():
+        folder = runtime.workspace.models_folder / Path(path).name
+        if runtime.workspace.folder / path == folder and _ROUND_FOLDER.fullmatch(folder.name) and folder.is_dir():
             yield folder
 
 
-def _unused_pretrained(runtime: Runtime, in_use: Collection[Path]) -> Iterator[Path]:
+def _orphans(runtime: Runtime, session: Session, in_use: Collection[Path]) -> Iterator[Path]:
+    """Yield model folders of rounds that the database does not know: a restored backup is older than they are."""
+    known = {row.uid[:8] for row in queries.rounds(session)}
+    for folder in _entries(runtime.workspace.models_folder):
+        name = _ROUND_FOLDER.fullmatch(folder.name)
+        if name and name["uid"] not in known and folder.resolve() not in in_use:
+            yield folder
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; none where it does not exist."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+
+def _unused_pretrained(runtime: Runtime, session: Session, in_use: Collection[Path]) -> Iterator[Path]:
     """Yield pretrained checkpoints that are not in use, unless a round is open; [pretrain] can rebuild them."""
-    with runtime.database.read() as session:
-        if queries.current_round(session) is not None:
-            return
-    for folder in sorted(runtime.workspace.models_folder.glob(f"{PRETRAIN}-*")):
-        if folder.is_dir() and folder.resolve() not in in_use:
+    if queries.current_round(session) is not None:
+        return
+    for folder in _entries(runtime.workspace.models_folder):
+        if _PRETRAINED_FOLDER.fullmatch(folder.name) and folder.resolve() not in in_use:
             yield folder
 
 
@@ -109,10 +193,8 @@ def _is_in(runtime: Runtime, path: str, folders: Collection[Path]) -> bool:
 def _unused_indexes(runtime: Runtime) -> Iterator[Path]:
     """Yield index folders other than the current one and that of an open round; `labeler index` can rebuild any."""
     kept = {runtime.index_folder(fingerprint) for fingerprint in _used_indexes(runtime)}
-    if not runtime.workspace.index_folder.is_dir():
-        return
-    for folder in sorted(runtime.workspace.index_folder.iterdir()):
-        if folder.is_dir() and _INDEX_FOLDER.fullmatch(folder.name) and folder not in kept:
+    for folder in _entries(runtime.workspace.index_folder):
+        if _INDEX_FOLDER.fullmatch(folder.name) and folder not in kept:
             yield folder
 
 
@@ -164,15 +246,16 @@ def _folders(runtime: Runtime, names: Collection[str]) -> set[Path]:
 
 def _unused_vectors(runtime: Runtime, encodings: Sequence[Encoding] | None) -> Iterator[Path]:
     """Yield folders of vectors of encoders that no index in use has; none if it is not known which are in use."""
-    home = runtime.workspace.index_folder / VECTORS
-    if encodings is None or not home.is_dir():
+    if encodings is None:
         return
     kept = {encoding.key for encoding in encodings}
-    yield from (folder for folder in sorted(home.iterdir()) if folder.is_dir() and folder.name not in kept)
+    for folder in _entries(runtime.workspace.index_folder / VECTORS):
+        if _VECTORS_FOLDER.fullmatch(folder.name) and folder.name not in kept:
+            yield folder
 
 
-def _delete(folder: Path) -> int:
+def _delete(folder: Path, root: Path) -> int:
     """Delete a folder, and return the bytes of its files."""
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shutil.rmtree(folder)
+    size = folder_size(folder)
+    remove_folder(folder, root=root)
     return size

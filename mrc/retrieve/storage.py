@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.errors import DataError, writing
+from mrc.removal import remove_folder
 
 META: Final = "meta.json"
 _DATA_FOLDER = re.compile(r"[0-9a-f]{32}\.\d+")
@@ -37,7 +37,7 @@ def save_folder(folder: Path, fingerprint: str, write: Callable[[Path], Mapping[
     with writing(folder), ExitStack() as undo:
         folder.mkdir(parents=True, exist_ok=True)
         data = _new_data_folder(folder, fingerprint)
-        undo.callback(shutil.rmtree, data, ignore_errors=True)
+        undo.callback(remove_folder, data, root=folder)
         values = dict(write(data))
         checksums = {path.name: crc32(path) for path in sorted(data.iterdir())}
         partial = folder / f"{META}.partial"
@@ -100,4 +100,4 @@ def _remove_others(folder: Path, kept: str) -> None:
     """Remove all data folders except one; other entries stay."""
     for entry in folder.iterdir():
         if entry.name != kept and _DATA_FOLDER.fullmatch(entry.name):
-            shutil.rmtree(entry, ignore_errors=True)
+            remove_folder(entry, root=entry.parent)

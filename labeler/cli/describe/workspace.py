@@ -10,6 +10,7 @@ from labeler.cli.describe.rounds import stage_text
 from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
+    from labeler.maintenance.prune import PrunePlan
     from labeler.maintenance.status import Status
 
 REVIEWERS = 5  # listed by name
@@ -58,3 +59,15 @@ def _review_facts(found: Status) -> Iterator[tuple[str, str]]:
         yield "conflicts", f"{len(reviews.conflicts)} questions, e.g. {reviews.conflicts[0]}"
     for project in found.studio:
         yield "studio", f"{project.url} ({project.tasks} tasks)"
+
+
+def prune_plan_text(plan: PrunePlan) -> str:
+    """The folders that `labeler prune` would delete, and their size."""
+    return "\n".join(
+        (
+            *(f"  {path}" for path in plan.paths),
+            *(f"  {path} stays: a link leads to it" for path in plan.kept),
+            f"would delete {plan.predictions} predictions and {len(plan.paths)} folders: "
+            f"{plan.would_free / 2**20:.1f} MiB",
+        )
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 import time
 import warnings
@@ -29,6 +28,7 @@ from mrc.errors import BadCheckpoint, MissingExtra, NoDevice, writing
 from mrc.read.data.exact_match import MATCH_LEVELS
 from mrc.read.model.heads import Scores
 from mrc.read.model.network import Inputs, SpanModel
+from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _kept(folder: Path, model: SpanModel, source: str | Path) -> Network | None:
         os.utime(folder)
     except _failures() as error:
         log.warning("%s: broken (%s); exporting it again", folder, " ".join(str(error).split())[:200])
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder, root=folder.parent)
         return None
     return network
 
@@ -129,7 +129,7 @@ def _prune(cache: Path, *, now: float) -> None:
     drafts = [path for when, path in used if path.name.startswith(DRAFT) and now - when > ABANDONED]
     exports = sorted(((when, path) for when, path in used if not path.name.startswith(DRAFT)), reverse=True)
     for path in [*drafts, *(path for _, path in exports[KEPT:])]:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path, root=path.parent)
 
 
 class _OnnxNetwork:

@@ -11,7 +11,6 @@ encoder is far better.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ from mrc.read.config import BuiltinConfig
 from mrc.read.data.windows import MATCH_IGNORED_KEY, MATCH_TYPES_KEY, TOKEN_TYPES
 from mrc.read.model.heads import new_head
 from mrc.read.model.network import SpanModel
+from mrc.removal import remove_folder
 
 SPECIALS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 KOREAN_ENDINGS: Final = r"(?<=[0-9가-힣]{2})(?:에서|에는|으로|이다|은|는|이|가|을|를|의|에|로|와|과|도)(?![0-9가-힣])"
@@ -54,7 +54,7 @@ def build_builtin(texts: Sequence[str], folder: str | Path, *, seed: int, config
     tokenizer = _tokenizer(texts, settings)
     model = _model(tokenizer, texts, settings, seed=seed)
     draft = final.with_name(f"{final.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_folder(draft, root=draft.parent)
     with writing(draft):
         model.save(draft, tokenizer)
         draft.rename(final)

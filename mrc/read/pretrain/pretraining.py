@@ -27,6 +27,7 @@ from mrc.read.pretrain.mlm import LONGEST, MlmJob, Progress, plan, train_mlm
 from mrc.read.pretrain.recurring_span_selection import recurring_span_examples
 from mrc.read.train.trainer import train
 from mrc.read.train_config import PretrainConfig, TrainConfig
+from mrc.removal import remove_folder
 
 OWNER_FILE: Final = "fingerprint"  # in the folder of an unfinished pretraining
 
@@ -70,12 +71,12 @@ def pretrain(
             )
             made = str(trained)
         ready = partial / "finished"  # a copy: after a kill before the last step the same call still finds `made`
-        shutil.rmtree(ready, ignore_errors=True)
+        remove_folder(ready, root=ready.parent)
         shutil.copytree(made, ready)
         record = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
         (ready / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
         ready.rename(final)
-        shutil.rmtree(partial)
+        remove_folder(partial, root=partial.parent)
     return final
 
 
@@ -132,7 +133,7 @@ def _partial(final: Path, fingerprint: str) -> Path:
     partial = final.with_name(f"{final.name}.partial")
     owner = partial / OWNER_FILE
     if not owner.is_file() or owner.read_text(encoding="utf-8") != fingerprint:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_folder(partial, root=partial.parent)
         partial.mkdir(parents=True)
         owner.write_text(fingerprint, encoding="utf-8")
     return partial

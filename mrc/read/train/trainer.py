@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -33,6 +32,7 @@ from mrc.read.train.loop import BEST_FILE, Progress, State, resume, run
 from mrc.read.train.param_groups import param_groups
 from mrc.read.train.schedule import Plan, balanced, plan
 from mrc.read.train_config import DevExample, SoftTarget, TrainConfig, TrainingExample, TrainResult
+from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
 
@@ -187,14 +187,14 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     if state.best:
         state.model.load_state_dict(load_file(partial / BEST_FILE))
     ready = partial / "finished"
-    shutil.rmtree(ready, ignore_errors=True)
+    remove_folder(ready, root=ready.parent)
     state.model.save(ready, tokenizer)
     result = replace(result, hash=model_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     outcome = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **outcome, **origin}, indent=1), encoding="utf-8")
     ready.rename(result.folder)
-    shutil.rmtree(partial)
+    remove_folder(partial, root=partial.parent)
     return result
 
 

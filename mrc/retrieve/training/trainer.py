@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -32,6 +31,7 @@ from mrc.checkpoints import (
 )
 from mrc.encoder import NO_SURROGATES, checkpoint_folder, pick_device, pick_dtype
 from mrc.errors import TrainingDiverged, writing
+from mrc.removal import remove_folder
 from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.vectors import DenseConfig
@@ -228,13 +228,13 @@ def _finish(
 ) -> BiEncoderTrainResult:
     """Save the encoder and its record, rename their folder to the final one, and remove the checkpoints."""
     ready = unfinished / "finished"
-    shutil.rmtree(ready, ignore_errors=True)
+    remove_folder(ready, root=ready.parent)
     encoder.save(ready)
     result = replace(result, hash=checkpoint_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **origin}, indent=1), encoding="utf-8")
     ready.rename(result.folder)
-    shutil.rmtree(unfinished)
+    remove_folder(unfinished, root=unfinished.parent)
     return result
 
 

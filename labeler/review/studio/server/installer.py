@@ -66,6 +66,8 @@ def _program(venv: Path) -> Path:
 
 def _install(venv: Path) -> None:
     """Install into the folder, and mark it as ready at the very end."""
+    if venv.is_symlink():  # venv --clear would empty what the link points to
+        raise StudioError(f"{venv} is a link; remove it, or set XDG_CACHE_HOME to another folder")
     began = time.monotonic()
     log.info("installing Label Studio %s into %s (1 GB; one to three minutes, once)", VERSION, venv)
     _run(
