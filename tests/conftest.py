@@ -16,6 +16,14 @@ settings.register_profile("labeler", deadline=None, derandomize=True)
 settings.load_profile("labeler")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Notes of outputs are kept for this run of the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a world, an index and its baseline reader: where round 1 may begin. Not to be changed."""

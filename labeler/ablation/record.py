@@ -15,6 +15,8 @@ from labeler.core.files import atomic_write, detect_encoding
 
 STAGES = ("begun", "screened", "final", "tested")
 
+STUDY_FILE = "study.json"
+
 
 class Record:
     """The record of a study; every change is on the disk when `update` returns."""
@@ -27,7 +29,7 @@ class Record:
     def open(cls, design: Design, configs: Mapping[str, Config]) -> Record:
         """The record of the study, new or as it was saved. Raises ConfigError where the folder holds another study
         or an arm under other settings; NotReady for an arm that comes after the choice."""
-        path = design.folder / "study.json"
+        path = design.folder / STUDY_FILE
         plan = _plan(design)
         fresh: dict[str, Any] = {
             "plan": plan,

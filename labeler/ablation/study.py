@@ -12,9 +12,9 @@ from labeler.ablation import GIVEN, RETRIEVED, Arm, ArmResult, ArmScores, Choice
 from labeler.ablation.arms import config_of
 from labeler.ablation.compare import aggregate, scores_by_seed
 from labeler.ablation.data import metric_of, split_file
-from labeler.ablation.record import Record
+from labeler.ablation.record import STUDY_FILE, Record
 from labeler.ablation.runs import is_done, result
-from labeler.core.errors import ConfigError, LabelerError, WorkspaceBusy
+from labeler.core.errors import ConfigError, FileError, LabelerError, WorkspaceBusy
 from labeler.core.files import folder_lock
 from mrc.removal import remove_folder
 
@@ -28,9 +28,18 @@ def run_study(design: Design) -> Study:
     BadCheckpoint for an unusable start; WorkspaceBusy where another process works in the folder; LabelerError where a
     training failed, naming it and why.
     """
+    _check_folder(design.folder)
     design.folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(design.folder, lambda: _busy(design.folder)):
         return _StudyRun(design).run()
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise FileError for a folder that holds something else than a study, or one that was killed at its start."""
+    held = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in held if name not in (".lock", "data") and not name.startswith(".data.")]
+    if foreign and STUDY_FILE not in held:
+        raise FileError(f"{folder} is not empty ({foreign[0]}) and holds no study; name a new folder")
 
 
 def _busy(folder: Path) -> WorkspaceBusy:

@@ -42,6 +42,9 @@ limit_option = click.option(
 )
 
 
+force_option = click.option("--force", is_flag=True, help="Overwrite a file that labeler did not write.")
+
+
 def row_limit(limit: int | None, *, as_json: bool) -> int | None:
     """The number of rows to list: as given, else few on a terminal and all in a pipe, a file or JSON."""
     return limit or (ROWS if sys.stdout.isatty() and not as_json else None)
@@ -134,6 +137,20 @@ def _opened(make: Callable[..., Runtime], opened: Any) -> Iterator[Runtime]:
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print a result: its fields as JSON, or its text."""
     click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else text())
+
+
+def show_written(result: Any, output: Path, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print the result of a command that wrote `output`; on stderr where the output itself went to stdout."""
+    if str(output) == "-":
+        click.echo(text(), err=True)
+    else:
+        show(result, as_json=as_json, text=text)
+
+
+def refuse_json_to_stdout(output: Path, *, as_json: bool) -> None:
+    """Raise UsageError where both the output and the JSON result would go to stdout."""
+    if str(output) == "-" and as_json:
+        raise click.UsageError("-o - writes to standard output, and so does --json; give one of them.")
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from labeler.cli.common import in_workspace, json_option, runtime, show
+from labeler.cli.common import (
+    force_option,
+    in_workspace,
+    json_option,
+    refuse_json_to_stdout,
+    runtime,
+    show,
+    show_written,
+)
 from labeler.cli.describe import counted
 from labeler.cli.describe.imports import imports_text, report_text, undone_text
 
@@ -185,8 +193,9 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File; for hf and label-studio a new folder.",
+    help="File, or - for standard output; for hf and label-studio a new folder.",
 )
+@force_option
 @click.option("--kinds", default=",".join(KINDS), show_default=True, callback=_kinds, help="Kinds of labels to export.")
 @click.option(
     "--role",
@@ -204,6 +213,7 @@ def export_command(
     as_json: bool,
     format_: str,
     output: Path,
+    force: bool,
     kinds: tuple[str, ...],
     roles: tuple[str, ...],
 ) -> None:
@@ -216,6 +226,9 @@ def export_command(
     Example:  labeler export --format squad -o labels.json --kinds gold,human
               labeler export --format label-studio -o tasks
     """
+    refuse_json_to_stdout(output, as_json=as_json)
+    if str(output) == "-" and format_ in (LABEL_STUDIO, "hf"):
+        raise click.UsageError(f"{format_} writes a folder, which standard output cannot take.")
     if format_ == LABEL_STUDIO:
         _only_defaults("kinds", "roles", why="selects labels, but label-studio exports tasks")
         from labeler.cli.review import export_tasks
@@ -225,7 +238,7 @@ def export_command(
     from labeler.labels.export import export_labels
 
     with runtime(workspace, sets) as at:
-        report = export_labels(at.database, output, format=format_, kinds=kinds, roles=roles)
+        report = export_labels(at.database, output, format=format_, kinds=kinds, roles=roles, force=force)
     left = "".join(f"\nleft out: {count} {why}" for why, count in report.left_out.items())
     written = f"{report.labels} labels ({counted(report.kinds)}) written to {report.path}"
-    show(report, as_json=as_json, text=lambda: written + left)
+    show_written(report, output, as_json=as_json, text=lambda: written + left)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, json_option, on_device, runtime, show
+from labeler.cli.common import (
+    force_option,
+    in_workspace,
+    json_option,
+    on_device,
+    refuse_json_to_stdout,
+    runtime,
+    show,
+    show_written,
+)
 from labeler.core.console import log_to_stderr, percent, table
 
 if TYPE_CHECKING:
@@ -121,10 +130,11 @@ def _text(result: DemoResult) -> str:
     show_default=True,
     help="HTML file to write.",
 )
+@force_option
 @click.option("--title", help="Title; default: the name of the workspace folder.")
 @in_workspace
 def report_command(
-    workspace: Path | None, sets: tuple[str, ...], as_json: bool, output: Path, title: str | None
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, output: Path, force: bool, title: str | None
 ) -> None:
     """Write the HTML report.
 
@@ -136,7 +146,10 @@ def report_command(
     from labeler.maintenance.status import status
     from labeler.report import write_report
 
+    refuse_json_to_stdout(output, as_json=as_json)
     with runtime(workspace, sets) as at:
         next_step = status(at).next
-        path = write_report(at.database, output, title=title or at.workspace.folder.name, next_step=next_step)
-    show({"path": str(path)}, as_json=as_json, text=lambda: f"report: {path}")
+        path = write_report(
+            at.database, output, title=title or at.workspace.folder.name, next_step=next_step, force=force
+        )
+    show_written({"path": str(path)}, output, as_json=as_json, text=lambda: f"report: {path}")

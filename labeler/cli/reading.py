@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import in_workspace, json_option, on_device, runtime, set_option, show
+from labeler.cli.common import force_option, in_workspace, json_option, on_device, runtime, set_option, show
 from labeler.cli.describe.rounds import scores_table
 from labeler.cli.describe.snippets import answer_sentence
 from labeler.core.console import percent
@@ -176,6 +176,7 @@ def _answers_text(answers: list[Answer]) -> str:
     help="Scores, 0-1, between which the larger reader answers.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
+@force_option
 @click.option("--metric", type=click.Choice(["auto", "squad", "korquad"]), default="auto", show_default=True)
 @click.option(
     "--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: the setting compute.precision."
@@ -192,6 +193,7 @@ def answer_command(
     large: str | None,
     band: tuple[float, float] | None,
     output: Path,
+    force: bool,
     metric: str,
     precision: str | None,
 ) -> None:
@@ -230,6 +232,7 @@ def answer_command(
         metric=metric,
         device=use_compute(config.compute),
         precision=precision or config.compute.precision,
+        force=force,
     )
     show(found, as_json=as_json, text=lambda: _file_text(found, output))
 

@@ -68,7 +68,9 @@ def evaluate_demo(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[
     without = _without_pseudo(runtime, folder)
     baseline, full_loop = _scores(runtime, first), _scores(runtime, best)
     report_file = folder / "report.html"
-    report = write_report(runtime.database, report_file, title="labeler demo", next_step=status(runtime).next)
+    report = write_report(
+        runtime.database, report_file, title="labeler demo", next_step=status(runtime).next, force=True
+    )
     return DemoResult(
         rounds=scores,
         baseline=baseline,

@@ -69,12 +69,14 @@ def _prepare(
     folder: Path, workspace: Path, corpus: str, *, language: Language, seed: int, say: Callable[[str], None]
 ) -> None:
     """Write the corpus, import and index it in a new workspace."""
-    say(f"generating a small encyclopaedia ({language}, seed {seed}) in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / CORPUS
+    file, draft = folder / CORPUS, workspace.with_name(f"{workspace.name}.draft")
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry not in (file, draft))
+    if foreign or (file.exists() and file.read_text(encoding="utf-8") != corpus):
+        raise WorkspaceError(f"{folder} is not empty ({(foreign or [file.name])[0]}); name a new folder")
+    say(f"generating a small encyclopaedia ({language}, seed {seed}) in {folder}")
     with atomic_write(file) as out:
         out.write(corpus)
-    draft = workspace.with_name(f"{workspace.name}.draft")
     remove_folder(draft, root=draft.parent)
     made = create_workspace(draft, language="en" if language == "en" else "ko", settings=settings(language, seed))
     database = made.database()

@@ -13,7 +13,8 @@ from db.rows import LabelRow, TrainingRow
 from db.vocabulary import LABEL_KINDS, ROLES
 from labeler.core.convert import shown_passages, to_example
 from labeler.core.errors import ExportRefused, FileError
-from labeler.core.files import atomic_folder, atomic_write
+from labeler.core.files import atomic_folder
+from labeler.core.files.outputs import output_file
 from labeler.labels.browse import TRAINING_ROLES
 from labeler.labels.writers import WRITERS, ExportedLabel, Provenance, write_dataset
 
@@ -41,16 +42,18 @@ def export_labels(
     format: str,
     kinds: Sequence[str] = LABEL_KINDS,
     roles: Sequence[str] = TRAINING_ROLES,
+    force: bool = False,
 ) -> ExportReport:
     """Write live labels of these kinds on questions of these roles to `path`, in question id order.
 
     Of gold and pool questions only released labels are written, and no answer from a passage that belongs to a dev,
     test or calibration question. A question that several files brought is written once. Equal labels give equal bytes.
-    `hf` writes a folder, the other formats one file, atomically.
+    `hf` writes a folder, the other formats one file, atomically; `-` is standard output.
 
     Raises:
         ExportRefused: there is nothing to export, or an answer is not at its offsets.
-        FileError, OSError: the place cannot be written.
+        FileError: the place may not be written, see `core.files.outputs.check_output`; `force` overwrites a foreign file.
+        OSError: the place cannot be written.
     """
     _check_known("format", [format], FORMATS)
     _check_known("kind", kinds, LABEL_KINDS)
@@ -70,7 +73,7 @@ def export_labels(
         with atomic_folder(path) as folder:
             write_dataset(usable, folder)
     else:
-        with atomic_write(path) as file:
+        with output_file(path, force=force, databases=[database.path] if database.path else []) as file:
             WRITERS[format](usable, file)
     return ExportReport(
         labels=len(usable),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.core.files import atomic_write, read_text
+from labeler.core.files.outputs import check_output_folder, note_output
 from labeler.core.progress import bar
 from labeler.core.runtime import LANGUAGE_SAMPLE
 from labeler.core.settings import ReadSection
@@ -43,7 +44,15 @@ class FileAnswers:
 
 
 def answer_file(
-    file: Path, *, readers: ReaderSpec, folder: Path, config: ReadSection, metric: str, device: str, precision: str
+    file: Path,
+    *,
+    readers: ReaderSpec,
+    folder: Path,
+    config: ReadSection,
+    metric: str,
+    device: str,
+    precision: str,
+    force: bool = False,
 ) -> FileAnswers:
     """Answer every question of a SQuAD-format file from its own context; write predictions and n-best into `folder`.
 
@@ -51,8 +60,10 @@ def answer_file(
 
     Raises:
         DataError: the file has no usable question.
+        FileError: the folder holds files of others, unless `force` allows to add to them.
         BadCheckpoint, MembersDisagree: the readers cannot be loaded or combined.
     """
+    check_output_folder(folder, force=force, inputs=[file])
     examples, rejected = read_squad(parse_squad(read_text(file)[0], where=str(file)), where=str(file))
     if not examples:
         raise DataError(f"{file}: no question can be read")
@@ -109,4 +120,5 @@ def _nbest(prediction: Prediction) -> list[dict[str, Any]]:
 def _write(path: Path, content: Any) -> Path:
     with atomic_write(path) as file:
         json.dump(content, file, ensure_ascii=False, indent=1)
+    note_output(path)
     return path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labeler import __version__
-from labeler.core.files import atomic_write
+from labeler.core.files.outputs import output_file
 from labeler.report.data import ErrorCause, Estimate, Report
 from labeler.report.gather import gather
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from db.engine import Database
 
 
-def write_report(database: Database, path: Path, *, title: str, next_step: str | None = None) -> Path:
-    """Write the page, whole or not at all, and return its path. Raises OSError.
+def write_report(
+    database: Database, path: Path, *, title: str, next_step: str | None = None, force: bool = False
+) -> Path:
+    """Write the page, whole or not at all, and return its path; `-` is standard output. Raises FileError, OSError.
 
     Args:
         database: that of the workspace.
         path: the file to write.
         title: of the page.
         next_step: the command that leads on, as `labeler status` names it.
+        force: overwrite a file that this tool did not write.
     """
     page = build(database, title=title, next_step=next_step)
-    with atomic_write(path) as file:
+    with output_file(path, force=force, databases=[database.path] if database.path else []) as file:
         file.write(page)
     return path
 

@@ -1,7 +1,7 @@
 """Where commands may write: never over a file of a workspace, an input, a device, or a file that is not ours.
 
 A file counts as ours if its content is what this tool wrote last to this path; a note of that (path and SHA-256) is
-kept in the user's cache folder. Without the note, an existing file is overwritten only with --force.
+kept in the user's state folder (XDG_STATE_HOME). Without the note, an existing file is overwritten only with --force.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def is_ours(path: Path) -> bool:
 
 
 def _note(path: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return cache / "labeler" / "outputs" / name
+    return state / "labeler" / "outputs" / name
 
 
 def _sha256(path: Path) -> str:
@@ -118,7 +118,9 @@ def _sha256(path: Path) -> str:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise FileError for what is no regular file: a device, a pipe, a socket, a folder."""
+    """Raise FileError for what is no regular file: a device, a pipe, a socket, a folder, an open file by /dev/fd."""
+    if path.absolute().is_relative_to("/dev") or path.absolute().is_relative_to("/proc"):
+        raise FileError(f"{path} is no regular file; write to standard output with -o -")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
