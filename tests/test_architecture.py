@@ -40,8 +40,8 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "mrc": (
-        {"types", "errors", "settings"},
-        {"text", "squad", "metrics", "analyzers", "encoder", "checkpoints", "question_types"},
+        {"types", "errors", "settings", "removal"},
+        {"text", "squad", "metrics", "analyzers", "encoder", "checkpoints"},
         {"decode", "voting", "ranking", "retrieve", "calibration"},
         {"postprocess", "read"},
         {"ensemble"},

@@ -52,7 +52,7 @@ def export_labels(
 
     Raises:
         ExportRefused: there is nothing to export, or an answer is not at its offsets.
-        FileError: the place may not be written, see `core.files.outputs.check_output`; `force` overwrites a foreign file.
+        FileError: `check_output` refuses the path; `force` overwrites a foreign file.
         OSError: the place cannot be written.
     """
     _check_known("format", [format], FORMATS)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _INDEX_FOLDER = re.compile(r"[0-9a-f]{16}")
 _VECTORS_FOLDER = re.compile(r"[0-9a-f]{32}")
 _PRETRAINED_FOLDER = re.compile(rf"{PRETRAIN}-[0-9a-f]{{12}}")
-_ROUND_FOLDER = re.compile(rf"(?:round-[0-9]+|retriever-[0-9]+|{BUILTIN})-(?P<uid>[0-9a-f]{{8}})(?:\.partial)?")
+_ROUND_FOLDER = re.compile(rf"(?:round-[0-9]+|retriever-[0-9]+|{BUILTIN})(?:-(?P<uid>[0-9a-f]{{8}}))?(?:\.partial)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _orphans(runtime: Runtime, session: Session, in_use: Collection[Path]) -> It
     known = {row.uid[:8] for row in queries.rounds(session)}
     for folder in _entries(runtime.workspace.models_folder):
         name = _ROUND_FOLDER.fullmatch(folder.name)
-        if name and name["uid"] not in known and folder.resolve() not in in_use:
+        if name and name["uid"] and name["uid"] not in known and folder.resolve() not in in_use:
             yield folder
 
 

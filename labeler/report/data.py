@@ -10,7 +10,7 @@ from db.rows import Counts
 from labeler.evaluation.pseudo_precision import Checked
 from labeler.review.statistics import ProjectSummary, ReviewStatistics
 from mrc.calibration.selective import ReleaseRule, ReliabilityBin
-from mrc.question_types import QuestionType
+from mrc.text.question_types import QuestionType
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from itertools import accumulate
 from db import queries
 from db.engine import Session
 from labeler.report.data import DatasetFacts
-from mrc.question_types import question_type
+from mrc.text.question_types import question_type
 
 
 def dataset_facts(session: Session) -> DatasetFacts:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from db.rows import AnswerRow, LabelledQuestion, PassageRow, PredictionRow, SpanRow
 from labeler.report.data import ErrorAnalysis, ErrorCause, Excerpt, TypeErrors, WrongAnswer
 from mrc.metrics import Metric, exact_match, recall_at
-from mrc.question_types import QuestionType, question_type
+from mrc.text.question_types import QuestionType, question_type
 
 CONTEXT = 90  # code points shown on each side of a span
 EXAMPLES = 4  # shown for each cause

@@ -12,7 +12,7 @@ from labeler.core.runtime import Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo
 from labeler.rounds.alarms import Drift, churn
 from mrc.metrics import normalize_answer
-from mrc.question_types import question_type
+from mrc.text.question_types import question_type
 
 
 def measure_drift(runtime: Runtime, session: Session, row: RoundRow) -> Drift:

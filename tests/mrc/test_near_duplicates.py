@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.near_duplicates import SIMILARITY, NearDuplicate, fold, identity, jaccard, near_duplicates, shingles
+from mrc.text.near_duplicates import SIMILARITY, NearDuplicate, fold, identity, jaccard, near_duplicates, shingles
 
 PARAGRAPH = (
     "The mill on the Arden was founded in 1746 by Hester Vane, who had it built of grey stone. "

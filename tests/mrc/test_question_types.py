@@ -2,7 +2,7 @@
 
 import pytest
 
-from mrc.question_types import question_type
+from mrc.text.question_types import question_type
 
 
 @pytest.mark.parametrize(

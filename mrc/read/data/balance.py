@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.question_types import question_type
+from mrc.text.question_types import question_type
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -224,7 +224,7 @@ def test_prune_deletes_predictions_and_models_of_a_refused_round_and_counts_the_
     a_round(filled, "loop", promoted=False, predicts=question)  # refused: nothing refers to it
     a_round(filled, "loop", predicts=question)
     told = ok("prune", "-w", filled)
-    nothing = {"freed": 0, "predictions": 0, "models": [], "indexes": [], "retrievers": [], "vectors": []}
+    nothing = {"freed": 0, "predictions": 0, "models": [], "indexes": [], "retrievers": [], "vectors": [], "kept": []}
     assert told == nothing | {"freed": 60 + 40, "predictions": 1, "models": ["models/round-1"]}
     assert sorted(path.name for path in (filled / "models").iterdir()) == ["round-0", "round-2"]
     assert ok("prune", "-w", filled) == nothing
