@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: install services demo test bench lint clean
+.PHONY: install services demo test mutants bench lint clean
 
 install: $(VENV)/.ready
 
@@ -23,6 +23,11 @@ demo: install
 
 test: services
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+
+# Mutants of the core logic that no test notices; the table is docs/mutants.md.
+mutants: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
+	$(BIN)/python -m tests.mutation
 
 lint: install
 	$(BIN)/ruff check .
