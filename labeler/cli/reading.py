@@ -114,10 +114,10 @@ def ask_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, qu
     """
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
-    from labeler.reading.ask import ask
+    from labeler.reading.question_answering import QuestionAnswering
 
     with runtime(workspace, sets) as at:
-        found = ask(at, question, k=k)
+        found = QuestionAnswering(at).ask(question, k)
         passages = at.fetch([each.passage_id for each in found])
     answers = [
         Answer(

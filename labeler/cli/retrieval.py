@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from labeler.core.console import percent
 if TYPE_CHECKING:
     from labeler.retrieval.indexing import IndexSummary
     from labeler.retrieval.tuning import TunedIndex
+    from mrc.corpus import SearchResult
 
 METHODS = ("atire", "okapi", "bm25l", "bm25plus")
 
@@ -98,20 +98,6 @@ def _tuned_text(tuned: TunedIndex) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One hit of `labeler search`; a score that was not computed is None."""
-
-    passage_id: str
-    rank: int  # from 0
-    score: float
-    bm25: float | None
-    dense: float | None
-    rerank: float | None
-    title: str
-    text: str
-
-
 @click.command("search")
 @click.argument("question")
 @click.option("-k", "k", default=5, show_default=True, type=click.IntRange(min=1), help="Passages to show.")
@@ -126,27 +112,15 @@ def search_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     """
     if not question.strip():
         raise click.UsageError("QUESTION is empty.")
+    from labeler.reading.question_answering import QuestionAnswering
+
     with runtime(workspace, sets) as at:
-        index = at.index()
-        hits = index.retrieve([question], k)[0]
-        passages = at.fetch([hit.passage_id for hit in hits])
-    found = [
-        Found(
-            hit.passage_id,
-            hit.rank,
-            hit.score,
-            hit.bm25,
-            hit.dense,
-            hit.rerank,
-            passages[hit.passage_id].title,
-            passages[hit.passage_id].text,
-        )
-        for hit in hits
-    ]
-    show({"hits": found}, as_json=as_json, text=lambda: _hits_text(found, question, index.bm25.analyzer))
+        answering = QuestionAnswering(at)
+        found, analyzer = answering.search(question, k), answering.index.bm25.analyzer
+    show({"hits": found}, as_json=as_json, text=lambda: _hits_text(found, question, analyzer))
 
 
-def _hits_text(found: list[Found], question: str, analyze: Analyze) -> str:
+def _hits_text(found: list[SearchResult], question: str, analyze: Analyze) -> str:
     if not found:
         return "no passage shares a term with the question"
     blocks = []
@@ -157,7 +131,7 @@ def _hits_text(found: list[Found], question: str, analyze: Analyze) -> str:
     return "\n".join(blocks)
 
 
-def _scores(hit: Found) -> str:
+def _scores(hit: SearchResult) -> str:
     parts = [("BM25", hit.bm25), ("dense", hit.dense)] if hit.dense is not None else []
     parts += [("re-ranker", hit.rerank)] if hit.rerank is not None else []
     return ", ".join([f"score {hit.score:.2f}", *(f"{name} {_score(value)}" for name, value in parts)])

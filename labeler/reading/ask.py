@@ -1,7 +1,8 @@
-"""Answers to one question from the corpus, with a calibrated confidence where a round has calibrated the reader."""
+"""Answers to questions from the corpus, with a calibrated confidence where a round has calibrated the reader."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,16 @@ class AskedAnswer:
 
 
 def ask(runtime: Runtime, question: str, *, k: int | None = None) -> list[AskedAnswer]:
-    """The reader's ranked answers from the k best passages; only the first has a confidence.
+    """The reader's ranked answers to one question; see `ask_many`."""
+    return ask_many(runtime, [question], k=k)[0]
+
+
+def ask_many(runtime: Runtime, questions: Sequence[str], *, k: int | None = None) -> list[list[AskedAnswer]]:
+    """The reader's ranked answers to each question from its k best passages; only the first has a confidence.
 
     Args:
         runtime: with an index and a reader.
-        question: its text.
+        questions: their texts.
         k: number of passages; default `read.top_k`.
 
     Raises:
@@ -52,29 +58,34 @@ def ask(runtime: Runtime, question: str, *, k: int | None = None) -> list[AskedA
 
     k = k or runtime.config.read.top_k
     best, index = runtime.best_model(), runtime.index()
-    prediction = next(
-        pipeline.answer(
-            [Question("asked", question)],
-            retriever=index,
-            reader=runtime.answerer(best),
-            fetch=runtime.fetch,
-            k=k,
-            config=runtime.config.read,
-            metric=runtime.metric,
-            hybrid=index.dense is not None,
-            refine=postprocessing.refine_of(runtime, best),
-            stopping=stored_rule(runtime, best, index=index.fingerprint) if k == runtime.config.read.top_k else None,
-        )
+    predictions = pipeline.answer(
+        [Question(str(number), question) for number, question in enumerate(questions)],
+        retriever=index,
+        reader=runtime.answerer(best),
+        fetch=runtime.fetch,
+        k=k,
+        config=runtime.config.read,
+        metric=runtime.metric,
+        hybrid=index.dense is not None,
+        refine=postprocessing.refine_of(runtime, best),
+        stopping=stored_rule(runtime, best, index=index.fingerprint) if k == runtime.config.read.top_k else None,
     )
-    confidence = _confidence(runtime, prediction, index, k=k)
+    calibrator = _calibrator(runtime, index, k=k)
+    return [_asked_answers(prediction, calibrator) for prediction in predictions]
+
+
+def _asked_answers(prediction: Prediction, calibrator: Calibrator | None) -> list[AskedAnswer]:
+    confidence = None
+    if calibrator and prediction.answers and calibrator.features == known_features([prediction]):
+        confidence = float(calibrator.confidence(feature_rows([prediction], calibrator.features))[0])
     return [
         AskedAnswer(a.text, a.passage_id, a.start, a.end, a.score, None if rank else confidence)
         for rank, a in enumerate(prediction.answers)
     ]
 
 
-def _confidence(runtime: Runtime, prediction: Prediction, index: Index, *, k: int) -> float | None:
-    """The confidence by the newest calibrator that applies; None where none does.
+def _calibrator(runtime: Runtime, index: Index, *, k: int) -> Calibrator | None:
+    """The newest calibrator that applies; None where none does.
 
     It must come from a round whose teacher is this reader, that read as many passages with the same settings, and
     whose index has the same encoder: other passages give other scores.
@@ -86,15 +97,12 @@ def _confidence(runtime: Runtime, prediction: Prediction, index: Index, *, k: in
             for row in queries.rounds(session, reverted=False)
             if row.teacher_id == best.id and row.calibrator_id and _reads_alike(runtime, row, k)
         ]
-        if not fitted or not prediction.answers:
+        if not fitted:
             return None
         stored = queries.calibrator(session, fitted[-1].calibrator_id or 0)
-    calibrator = Calibrator.from_state(stored.state)
-    if calibrator.features != known_features([prediction]):
-        return None
     if index.dense is not None and _encoding(index) != _encoding(_stored_index(runtime, fitted[-1].index_fingerprint)):
         return None
-    return float(calibrator.confidence(feature_rows([prediction], calibrator.features))[0])
+    return Calibrator.from_state(stored.state)
 
 
 def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:

@@ -56,3 +56,11 @@ def list_of_texts(texts: Iterable[str], name: str) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"{name} must be a list of strings; item {place} is {type(text).__name__}")
     return found
+
+
+def one_text(text: str, name: str, *, many: str = "") -> str:
+    """The text. Raises TypeError for anything else; `many` is what takes a list."""
+    if not isinstance(text, str):
+        hint = f"; for a list use {many}" if many else ""
+        raise TypeError(f"{name} must be one string, not {type(text).__name__}{hint}")
+    return text

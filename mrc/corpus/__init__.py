@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mrc.analyzers import detect_language
-from mrc.analyzers.base import list_of_texts
+from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex, writing
 from mrc.metrics import resolve_metric
 from mrc.retrieve.dense.vectors import DenseConfig
@@ -121,7 +121,7 @@ class Corpus:
 
     def search(self, question: str, k: int = 5) -> list[SearchResult]:
         """At most k passages for one question, best first."""
-        return self.search_many([_one(question, "search_many")], k)[0]
+        return self.search_many([one_text(question, "question", many="search_many")], k)[0]
 
     def search_many(self, questions: Sequence[str], k: int = 5) -> list[list[SearchResult]]:
         """At most k passages for each question, best first. Raises TypeError for a single string."""
@@ -129,7 +129,7 @@ class Corpus:
 
     def ask(self, question: str, *, reader: Answerer, k: int = 5, metric: str = "auto") -> list[Answer]:
         """The ranked answers to one question, read from the k best passages; see `ask_many`."""
-        return self.ask_many([_one(question, "ask_many")], reader=reader, k=k, metric=metric)[0]
+        return self.ask_many([one_text(question, "question", many="ask_many")], reader=reader, k=k, metric=metric)[0]
 
     def ask_many(
         self, questions: Sequence[str], *, reader: Answerer, k: int = 5, metric: str = "auto"
@@ -232,12 +232,6 @@ def _checked(texts: Sequence[str | Passage]) -> Sequence[str | Passage]:
         if not isinstance(each, str | Passage):
             raise TypeError(f"texts must be a list of strings or passages; item {place} is {type(each).__name__}")
     return texts
-
-
-def _one(question: str, many: str) -> str:
-    if not isinstance(question, str):
-        raise TypeError(f"question must be one string, not {type(question).__name__}; for a list use {many}")
-    return question
 
 
 def _short(text: str) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.analyzers import Analyzer, detect_language, get_analyzer
-from mrc.analyzers.base import list_of_texts
+from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.formulas import METHODS as METHODS
@@ -100,10 +100,8 @@ class BM25:
 
     def scores(self, query: str) -> Floats:
         """(N,) score of every document; rank_bm25's `get_scores` of the analyzer's terms."""
-        if not isinstance(query, str):
-            raise TypeError(f"query must be one string, got {type(query).__name__}")
         scores = np.empty(self.size)
-        self._accumulate(self._term_ids(self.analyzer(query)), scores)
+        self._accumulate(self._term_ids(self.analyzer(one_text(query, "query"))), scores)
         return scores
 
     def search(

@@ -277,7 +277,7 @@ def test_the_package_exports_the_objects_of_a_notebook() -> None:
         (lambda c, r: BM25.build(["a"], method="bm26"), ValueError, "method must be one of atire"),
         (lambda c, r: BM25.build(["a"], analyzer="bigrams"), ValueError, "use one of auto, bigram"),
         (lambda c, r: c.index.bm25.search("one string", 3), TypeError, "queries must be a list of strings"),
-        (lambda c, r: c.index.bm25.scores(["a"]), TypeError, "query must be one string, got list"),
+        (lambda c, r: c.index.bm25.scores(["a"]), TypeError, "query must be one string, not list"),
         (lambda c, r: c.index.retrieve("one string", 3), TypeError, "questions must be a list of strings"),
         (lambda c, r: Corpus.build("abc"), TypeError, "texts must be a list of strings or passages, not str"),
         (lambda c, r: Corpus.build({"a": "b"}), TypeError, "texts must be a list of strings or passages, not dict"),
