@@ -85,10 +85,13 @@ def _parts(folder: Path, root: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _opened(root: Path, parts: tuple[str, ...]) -> Iterator[int | None]:
-    """A descriptor of the directory that `parts` lead to from root; None where one of them does not exist.
+    """A descriptor of the directory that `parts` lead to from root; None where root or one of them does not exist.
 
     Raises: NotRemovable where one of them is a link or no directory.
     """
+    if not root.exists():
+        yield None
+        return
     descriptor: int | None = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for place, name in enumerate(parts):

@@ -42,6 +42,7 @@ def test_a_real_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None
     assert remove_folder(tmp_path / "root" / "models" / "round-1", root=tmp_path / "root")
     assert sorted(path.name for path in (tmp_path / "root").rglob("*")) == ["models"]
     assert not remove_folder(tmp_path / "root" / "models" / "round-1", root=tmp_path / "root")
+    assert not remove_folder(tmp_path / "none" / "round-1", root=tmp_path / "none")
 
 
 @pytest.mark.parametrize("level", ["models", "models/round-1", "models/a/b"])
