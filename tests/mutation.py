@@ -17,6 +17,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -138,9 +139,10 @@ def _mutant(module: str, source: str, mutated: str) -> Mutant | None:
     if first is None:
         return None
     _, start, end, other_start, other_end = first
-    before, after = (
-        " ".join(part.strip() for part in rows) for rows in (lines[start:end], changed[other_start:other_end])
-    )
+    before = " ".join(line.strip() for line in lines[start:end])
+    after = " ".join(line.strip() for line in changed[other_start:other_end])
+    if re.sub(r"\*(?=,)", "/", before) == after:  # keyword-only arguments are no product
+        return None
     return Mutant(module, start + 1, before, after, mutated)
 
 
