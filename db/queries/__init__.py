@@ -7,6 +7,7 @@ from db.queries.corpus import (
     imports,
     iter_passages,
     known_passages,
+    passage_identities,
     passages,
     pool_to_predict,
     question,

@@ -95,7 +95,13 @@ def iter_passages(session: Session, *, batch: int = 2000) -> Iterator[PassageRow
 def passages(session: Session, ids: Iterable[str]) -> dict[str, PassageRow]:
     """Passages by id, active or not; ids that are not stored are absent."""
     statement = select(*_PASSAGE).join(DOCUMENTS, DOCUMENTS.c.id == PASSAGES.c.document_id)
-    return {row.id: PassageRow(*row) for row in select_in(session, statement, PASSAGES.c.id, ids)}
+    return {row.id: PassageRow(**row._mapping) for row in select_in(session, statement, PASSAGES.c.id, ids)}
+
+
+def passage_identities(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The identity of each passage, active or not: the hash that near-equal texts share."""
+    statement = select(PASSAGES.c.id, PASSAGES.c.identity)
+    return {row.id: row.identity for row in select_in(session, statement, PASSAGES.c.id, ids)}
 
 
 def known_passages(session: Session, ids: Iterable[str]) -> set[str]:

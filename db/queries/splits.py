@@ -36,13 +36,22 @@ def passage_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """The side of each passage: "train" (gold, pool), "calibration", "dev" or "test".
 
     A passage is on the side of the questions, inactive ones too, whose context it is or whose gold or human label
-    answers from it. Passages of no question are absent.
+    answers from it, or from a passage of the same identity. Passages of no question are absent.
     """
     wanted = set(ids)
-    contexts = select(QUESTIONS.c.role, QUESTIONS.c.context_id.label("passage_id"))
-    by_context = select_in(session, contexts, QUESTIONS.c.context_id, wanted)
-    by_label = select_in(session, _label_passages(), LABEL_ANSWERS.c.passage_id, wanted)
-    return _sides((*by_context, *by_label))
+    near, same = PASSAGES.alias("near"), PASSAGES.alias("same")
+    contexts = (
+        select(QUESTIONS.c.role, near.c.id.label("passage_id"))
+        .join(same, same.c.id == QUESTIONS.c.context_id)
+        .join(near, near.c.identity == same.c.identity)
+    )
+    labels = (
+        _label_passages()
+        .join(same, same.c.id == LABEL_ANSWERS.c.passage_id)
+        .join(near, near.c.identity == same.c.identity)
+        .with_only_columns(QUESTIONS.c.role, near.c.id)
+    )
+    return _sides(row for each in (contexts, labels) for row in select_in(session, each, near.c.id, wanted))
 
 
 def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
@@ -61,14 +70,17 @@ def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
 
 
 def held_out_passages(session: Session) -> set[str]:
-    """Ids of passages that are the context or an answer's passage of a dev, test or calibration question.
+    """Ids of passages that are the context or an answer's passage of a dev, test or calibration question, or nearly
+    equal one of those (`passages.identity`).
 
     Questions of undone imports count too: their import may come back.
     """
     held_out = QUESTIONS.c.role.in_(HELD_OUT)
     contexts = select(QUESTIONS.c.context_id).where(held_out, QUESTIONS.c.context_id.is_not(None))
     answers = _label_passages().with_only_columns(LABEL_ANSWERS.c.passage_id).where(held_out)
-    return set(session.execute(union(contexts, answers)).scalars())
+    direct = union(contexts, answers).subquery()
+    identities = select(PASSAGES.c.identity).where(PASSAGES.c.id.in_(select(direct)))
+    return set(session.execute(select(PASSAGES.c.id).where(PASSAGES.c.identity.in_(identities))).scalars())
 
 
 def inactive_passages(session: Session) -> set[str]:

@@ -32,6 +32,7 @@ class PassageRow:
     position: int  # in its document, from 0
     text: str
     title: str = ""  # of its document; not read by writes
+    identity: str | None = None  # hash that near-equal texts share; default: the id, shared by equal texts alone
 
 
 @dataclass(frozen=True, slots=True)

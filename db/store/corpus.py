@@ -83,7 +83,11 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
         if text != wanted[passage_id].text:
             raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
         stored[passage_id] = active
-    fresh = [values(row, PASSAGES) for key, row in wanted.items() if key not in stored]
+    fresh = [
+        values(row, PASSAGES) | {"active": True, "identity": row.identity or row.id}
+        for key, row in wanted.items()
+        if key not in stored
+    ]
     insert_all(session, PASSAGES, fresh)
     inactive = [passage_id for passage_id, active in stored.items() if not active]
     update_in(session, PASSAGES.c.id, inactive, active=True)

@@ -55,6 +55,7 @@ PASSAGES = Table(
     required("document_id", ForeignKey("documents.id"), index=True),
     required("position", Integer),  # in its document, from 0
     required("text", Text),
+    required("identity", HASH, index=True),  # shared by texts that differ in spacing, case or the like alone
     required("active", Boolean, default=True, index=True),  # False once every import that brought it is undone
 )
 

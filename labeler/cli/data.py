@@ -67,6 +67,11 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of --split.")
 @click.option(
+    "--dedupe",
+    type=click.Choice(["near"]),
+    help="near: keep paragraphs and questions that differ in a few words on one side of --split.",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(["auto", "squad", "jsonl", "csv", "text", "hf"]),
@@ -93,6 +98,7 @@ def import_command(
     split: str | None,
     split_by: str | None,
     seed: int,
+    dedupe: str | None,
     format_: str,
     reviewers: tuple[str, ...],
     list_: bool,
@@ -122,7 +128,7 @@ def import_command(
     if role is None and split is None:
         raise click.UsageError("Give the role of FILE with --as ROLE, or split it with --split ROLE=N,...")
     if role == REVIEWS:
-        _only_defaults("format_", "seed", "split_by", why="does not apply to --as reviews")
+        _only_defaults("format_", "seed", "split_by", "dedupe", why="does not apply to --as reviews")
         from labeler.cli.review import import_reviews
 
         import_reviews(workspace, sets, as_json, files, reviewers)
@@ -133,7 +139,9 @@ def import_command(
 
     plan = _plan(split)
     with runtime(workspace, sets, write=True) as at:
-        report = import_files(at.database, files, role=role, split=plan, format=format_, seed=seed, split_by=split_by)
+        report = import_files(
+            at.database, files, role=role, split=plan, format=format_, seed=seed, split_by=split_by, dedupe=dedupe
+        )
     show(report, as_json=as_json, text=lambda: report_text(report))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from db.rows import QuestionRow, SpanRow
 from labeler.core.convert import span_row
 from labeler.importing.formats import FileQuestion
-from mrc.text import normalize, passage_id
+from mrc.text.near_duplicates import identity
 from mrc.types import Passage
 
 POOL = "pool"
@@ -28,6 +28,7 @@ class Stored:
     golds: Mapping[str, Sequence[SpanRow]] = field(default_factory=dict)  # live imported answers, by question
     reviewed: Mapping[str, str] = field(default_factory=dict)  # passage with a human answer -> role
     documents: Mapping[str, str] = field(default_factory=dict)  # passage -> document; needed to split by document
+    identities: Mapping[str, str] = field(default_factory=dict)  # passage -> identity; default: its id
     begun: bool = False  # a round has run: roles are final
 
     def may_move(self, row: QuestionRow, role: str) -> bool:
@@ -38,18 +39,25 @@ class Stored:
 
 
 def question_hash(text: str) -> str:
-    """Return the hash of the normalised text, by which equal questions are known."""
-    return passage_id(normalize(text))
+    """Return the hash by which equal questions are known: it survives changes of spacing, case and the like."""
+    return identity(text)
 
 
 def document_id(passage: Passage) -> str:
-    """Return the id of a passage's document: a hash of its title; an untitled passage is its own document."""
-    return passage_id(passage.title) if passage.title else passage.id
+    """Return the id of a passage's document: the identity of its title, or of an untitled passage's text."""
+    return identity(passage.title or passage.text)
 
 
-def place(context: Passage, *, by_document: bool) -> str:
-    """Return the id that may be in one split only: the document, or the paragraph."""
-    return document_id(context) if by_document else context.id
+def places(context: Passage, *, by_document: bool) -> list[tuple[str, str]]:
+    """Return what may be in one split only: the paragraph by its identity, and the document where that is asked for."""
+    found = [("paragraph", identity(context.text))]
+    return [*found, ("document", document_id(context))] if by_document else found
+
+
+def stored_places(passage_id: str, stored: Stored, *, by_document: bool) -> list[tuple[str, str]]:
+    """Return the same for a stored passage."""
+    found = [("paragraph", stored.identities.get(passage_id, passage_id))]
+    return [*found, ("document", stored.documents[passage_id])] if by_document else found
 
 
 def side(role: str) -> str:
@@ -67,13 +75,16 @@ class ConflictFinder:
 
     def __init__(self, roles: Mapping[str, str], stored: Stored, *, by_document: bool) -> None:
         staying = [row for row in stored.questions if not stored.may_move(row, roles.get(row.id, row.role))]
-        documents = stored.documents if by_document else {}
         contexts = ((row.context_id, row.role) for row in staying if row.context_id)
         self._stored = stored
         self._by_document = by_document
         self._by_id = {row.id: row for row in stored.questions}
         self._by_hash = {row.normalized: row for row in staying}
-        self._sides = {documents.get(key, key): side(role) for key, role in (*stored.reviewed.items(), *contexts)}
+        self._sides = {
+            place: side(role)
+            for key, role in (*stored.reviewed.items(), *contexts)
+            for place in stored_places(key, stored, by_document=by_document)
+        }
 
     def __call__(self, question: FileQuestion, role: str) -> str | None:
         """Return the reason in one line, or None."""
@@ -105,8 +116,8 @@ class ConflictFinder:
     def _same_place(self, question: FileQuestion, role: str) -> str | None:
         if question.context is None:
             return None
-        stored = self._sides.get(place(question.context, by_document=self._by_document))
-        if stored is None or stored == side(role):
-            return None
-        name = "document" if self._by_document else "paragraph"
-        return f"its {name} is in the {stored} split and cannot be in the {side(role)} split too"
+        for name, place in places(question.context, by_document=self._by_document):
+            stored = self._sides.get((name, place))
+            if stored not in (None, side(role)):
+                return f"its {name} is in the {stored} split and cannot be in the {side(role)} split too"
+        return None

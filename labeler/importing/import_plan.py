@@ -9,12 +9,24 @@ from typing import Any
 
 from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, PassageRow, QuestionRow
 from labeler.core.convert import span_row
-from labeler.importing.conflicts import POOL, ConflictFinder, Stored, document_id, place, question_hash, side
+from labeler.importing.conflicts import (
+    POOL,
+    ConflictFinder,
+    Stored,
+    document_id,
+    places,
+    question_hash,
+    side,
+    stored_places,
+)
 from labeler.importing.formats import Content, FileQuestion
+from labeler.importing.near import NearPair, NearPairs, StoredTexts, near_pairs
 from labeler.importing.splits import Item, SplitPlan, assign, split_groups
 from mrc.squad import Rejected
+from mrc.text.near_duplicates import identity
 from mrc.types import Passage
 
+SMALL_DEV = 100  # questions, under which a comparison of readers has little power
 SHORT = 0.9  # share of a wanted count below which a note says so; whole split groups seldom fill a count exactly
 
 
@@ -30,6 +42,7 @@ class ImportPlan:
     rejected: tuple[Rejected, ...]
     moved: Mapping[str, str]
     shared_documents: int
+    near_duplicates: tuple[NearPair, ...]  # on two sides of the split
     notes: tuple[str, ...]
 
     def new_import(self, path: str, *, sha256: str, role: str, format: str, options: Mapping[str, Any]) -> NewImport:
@@ -58,19 +71,39 @@ class ImportPlan:
         )
 
 
-def stored_split_groups(questions: Sequence[QuestionRow]) -> dict[str, str]:
-    """Return the split group of each stored question: a later file may have joined two stored groups."""
-    return split_groups(Item(row.id, _stored_keys(row, Stored(), by_document=False)) for row in questions)
+def stored_split_groups(questions: Sequence[QuestionRow], identities: Mapping[str, str]) -> dict[str, str]:
+    """Return the split group of each stored question: a later file may have joined two stored groups.
+
+    Args:
+        identities: of the questions' contexts, by passage id.
+    """
+    stored = Stored(identities=identities)
+    return split_groups(Item(row.id, _stored_keys(row, stored, by_document=False)) for row in questions)
 
 
 def plan_import(
-    content: Content, stored: Stored, *, role: str | SplitPlan, seed: int, split_by: str = "paragraph"
+    content: Content,
+    stored: Stored,
+    *,
+    role: str | SplitPlan,
+    seed: int,
+    split_by: str = "paragraph",
+    texts: StoredTexts | None = None,
+    together: bool = False,
 ) -> ImportPlan:
-    """Plan the import of a file: one role for all questions, or whole split groups by a plan, drawn by `seed`."""
+    """Plan the import of a file: one role for all questions, or whole split groups by a plan, drawn by `seed`.
+
+    Args:
+        texts: of stored questions, which the file's are compared with for near-duplicates.
+        together: put near-duplicates into one split group, so that a plan keeps them on one side.
+    """
     questions, repeated, rejected = _distinct(content.questions)
-    split_group_of = _split_groups(questions, stored, by_document=split_by == "document")
+    near = near_pairs(questions, texts or StoredTexts())
+    split_group_of = _split_groups(
+        questions, stored, by_document=split_by == "document", near=near if together else None
+    )
     roles = _roles(questions, stored, split_group_of, role, seed=seed)
-    find_conflict = ConflictFinder(roles, stored, by_document=split_by == "document")
+    find_conflict = ConflictFinder(roles, stored, by_document=by_document)
     accepted: list[FileQuestion] = []
     for question in questions:
         if question.id not in roles:
@@ -92,6 +125,7 @@ def plan_import(
         rejected=(*content.rejected, *rejected),
         moved={row.id: row.role for row in rows if row.id in known and _is_moved(known[row.id], row)},
         shared_documents=_shared_documents(accepted, roles),
+        near_duplicates=near.across({row.id: row.role for row in (*stored.questions, *rows)}),
         notes=tuple(_split_notes(role, questions, roles, stored)) if isinstance(role, SplitPlan) else (),
     )
 
@@ -99,7 +133,11 @@ def plan_import(
 def _split_notes(
     plan: SplitPlan, questions: Sequence[FileQuestion], roles: Mapping[str, str], stored: Stored
 ) -> Iterator[str]:
-    """Say where the split differs from the plan: counts are maxima, and stored questions keep their split."""
+    """Say where the split differs from the plan: counts are maxima, and stored questions keep their split; warn of a
+    small dev split."""
+    dev = Counter(roles.values())["dev"]
+    if 0 < dev < SMALL_DEV:
+        yield f"dev has {dev} questions: under {SMALL_DEV} the gate has little power; ask for dev={SMALL_DEV} or more"
     if len(roles) < len(questions):
         yield f"{len(questions) - len(roles)} questions were left out: --split has no rest"
     kept = {row.id for row in stored.questions if row.active or stored.begun}
@@ -131,11 +169,19 @@ def _distinct(questions: Sequence[FileQuestion]) -> tuple[list[FileQuestion], in
     return list(first.values()), len(questions) - len(first) - len(rejected), rejected
 
 
-def _split_groups(questions: Sequence[FileQuestion], stored: Stored, *, by_document: bool) -> dict[str, str]:
+def _split_groups(
+    questions: Sequence[FileQuestion], stored: Stored, *, by_document: bool, near: NearPairs | None
+) -> dict[str, str]:
     """Return the split group of each question; a group connected with stored questions takes their name."""
     active = [row for row in stored.questions if row.active]  # those of undone imports may be moved
-    items = [Item(row.id, _stored_keys(row, stored, by_document=by_document)) for row in active]
-    items += [Item(question.id, _keys(question, by_document=by_document)) for question in questions]
+    more = near.keys() if near else {}
+    items = [
+        Item(row.id, (*_stored_keys(row, stored, by_document=by_document), *more.get(row.id, ()))) for row in active
+    ]
+    items += [
+        Item(question.id, (*_keys(question, by_document=by_document), *more.get(question.id, ())))
+        for question in questions
+    ]
     component = split_groups(items)
     joined: dict[str, str] = {}
     for row in active:
@@ -148,14 +194,14 @@ def _keys(question: FileQuestion, *, by_document: bool) -> tuple[Hashable, ...]:
     keys: tuple[Hashable, ...] = (("text", question_hash(question.text)),)
     if question.context is None:
         return keys
-    return (*keys, ("place", place(question.context, by_document=by_document)))
+    return (*keys, *places(question.context, by_document=by_document))
 
 
 def _stored_keys(row: QuestionRow, stored: Stored, *, by_document: bool) -> tuple[Hashable, ...]:
     keys: tuple[Hashable, ...] = (("text", row.normalized), ("split group", row.split_group))
     if row.context_id is None:
         return keys
-    return (*keys, ("place", stored.documents[row.context_id] if by_document else row.context_id))
+    return (*keys, *stored_places(row.context_id, stored, by_document=by_document))
 
 
 def _roles(
@@ -213,13 +259,15 @@ def _originals(questions: Sequence[FileQuestion], stored: Stored) -> dict[tuple[
         key = _duplicate_key(question)
         lowest[key] = min(question.id, lowest.get(key, question.id))
     kept = {
-        (row.normalized, row.context_id): row.id for row in stored.questions if row.active and row.duplicate_of is None
+        (row.normalized, row.context_id and stored.identities.get(row.context_id, row.context_id)): row.id
+        for row in stored.questions
+        if row.active and row.duplicate_of is None
     }
     return lowest | {key: kept[key] for key in lowest if key in kept}
 
 
 def _duplicate_key(question: FileQuestion) -> tuple[str, str | None]:
-    return question_hash(question.text), question.context.id if question.context else None
+    return question_hash(question.text), identity(question.context.text) if question.context else None
 
 
 def _hidden(question: FileQuestion) -> HiddenRow:
@@ -246,6 +294,8 @@ def _passage_rows(passages: Sequence[Passage]) -> tuple[PassageRow, ...]:
     rows = []
     for passage in passages:
         document = document_id(passage)
-        rows.append(PassageRow(passage.id, document, position[document], passage.text, passage.title))
+        rows.append(
+            PassageRow(passage.id, document, position[document], passage.text, passage.title, identity(passage.text))
+        )
         position[document] += 1
     return tuple(rows)

@@ -13,6 +13,7 @@ from labeler.core.errors import ImportRefused
 from labeler.importing.conflicts import Stored
 from labeler.importing.formats import Content, read_content
 from labeler.importing.import_plan import ImportPlan, plan_import
+from labeler.importing.near import LIMIT, NearPair, StoredTexts
 from labeler.importing.splits import ROLES, SplitPlan
 from mrc.squad import Rejected
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CORPUS = "corpus"
 SPLIT = "split"  # role of an import that a plan split
 SPLIT_BY = ("paragraph", "document")
+NEAR = "near"  # value of --dedupe
 SPLIT_BY_KEY = "split_by"  # in meta
 
 
@@ -39,6 +41,7 @@ class ImportReport:
     rejected: tuple[Rejected, ...] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
     shared_documents: int = 0  # documents with paragraphs in more than one split
+    near_duplicates: tuple[NearPair, ...] = ()  # nearly equal paragraphs and questions on two sides of the split
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: ImportReport) -> ImportReport:
@@ -52,6 +55,7 @@ class ImportReport:
             self.rejected + other.rejected,
             dict(Counter(self.splits) + Counter(other.splits)),
             self.shared_documents + other.shared_documents,
+            self.near_duplicates + other.near_duplicates,
             self.notes + other.notes,
         )
 
@@ -65,11 +69,13 @@ def import_files(
     format: str = "auto",
     seed: int = 0,
     split_by: str | None = None,
+    dedupe: str | None = None,
 ) -> ImportReport:
     """Import files, each in its own transaction, under one role or split by a plan; return what was added.
 
     `role`: corpus (passages only), gold, calibration, dev, test or pool. `split_by`: paragraph or document; default:
     that of the first import, else paragraph. A file imported before adds nothing, and the report says so.
+    `dedupe`: "near" keeps near-duplicate paragraphs and questions on one side of a split; they are listed otherwise.
 
     Raises:
         ImportRefused: no row of a file can be imported, or split_by is not that of the workspace.
@@ -85,7 +91,9 @@ def import_files(
     for name in files:
         content = read_content(name, format=format)
         with database.write() as session:
-            report += _import_one(session, name, content, role=role or SPLIT, plan=split, seed=seed, split_by=split_by)
+            report += _import_one(
+                session, name, content, role=role or SPLIT, plan=split, seed=seed, split_by=split_by, dedupe=dedupe
+            )
     return report
 
 
@@ -96,9 +104,18 @@ def undo_import(database: Database, import_id: int) -> Undone:
 
 
 def _import_one(
-    session: Session, name: str, content: Content, *, role: str, plan: SplitPlan | None, seed: int, split_by: str | None
+    session: Session,
+    name: str,
+    content: Content,
+    *,
+    role: str,
+    plan: SplitPlan | None,
+    seed: int,
+    split_by: str | None,
+    dedupe: str | None,
 ) -> ImportReport:
     options = {"seed": seed, "split": str(plan)} if plan else {}
+    options |= {"dedupe": dedupe} if dedupe else {}
     sha256 = hashlib.sha256(f"{content.sha256} {content.format} {options}".encode()).hexdigest()
     known = queries.find_import(session, sha256, role)
     if known is not None:
@@ -106,15 +123,37 @@ def _import_one(
         repeated = known.counts["questions"]
         return ImportReport(duplicates=repeated, splits=known.counts["splits"], notes=(note,))
     _check_usable(name, content, role)
+    if plan:
+        _refuse_other_split(session, name, content)
+    options |= {"content": content.sha256}
     if role == CORPUS and content.questions:
         note = f"{name}: its {len(content.questions)} questions were left out: --as corpus takes passages only"
         content = replace(content, questions=(), notes=(*content.notes, note))
     level = _split_by(session, split_by) if content.questions else SPLIT_BY[0]
-    import_plan = plan_import(content, _stored(session, content, level), role=plan or role, seed=seed, split_by=level)
+    stored = _stored(session, content, level)
+    import_plan = plan_import(
+        content,
+        stored,
+        role=plan or role,
+        seed=seed,
+        split_by=level,
+        texts=_stored_texts(session, stored),
+        together=dedupe == NEAR,
+    )
     if role != CORPUS and not import_plan.questions:
         raise _all_rejected(name, import_plan.rejected or (Rejected(name, "no count holds a whole split group"),))
     new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
     return _write(session, import_plan, new, content.notes)
+
+
+def _refuse_other_split(session: Session, name: str, content: Content) -> None:
+    """Raise ImportRefused if the file was split before by another plan: its questions would keep the first one."""
+    for row in queries.imports(session):
+        if row.undone_at is None and row.role == SPLIT and row.options.get("content") == content.sha256:
+            raise ImportRefused(
+                f"{name}: imported before with --split {row.options.get('split')} --seed {row.options.get('seed')} "
+                f"(import {row.id}); undo that first: labeler import --undo {row.id}"
+            )
 
 
 def _check_usable(name: str, content: Content, role: str) -> None:
@@ -158,8 +197,21 @@ def _stored(session: Session, content: Content, split_by: str) -> Stored:
         golds={label.question_id: label.answers for label in golds},
         reviewed=reviewed,
         documents={key: row.document_id for key, row in queries.passages(session, wanted).items()},
+        identities=queries.passage_identities(
+            session, {*reviewed, *(row.context_id for row in rows if row.context_id)}
+        ),
         begun=queries.last_round(session) is not None,
     )
+
+
+def _stored_texts(session: Session, stored: Stored) -> StoredTexts:
+    """Return the texts of stored questions to compare a file with; none in a workspace of more than `LIMIT`."""
+    active = [row for row in stored.questions if row.active]
+    if len(active) > LIMIT:
+        return StoredTexts()
+    first = {row.context_id: row.id for row in reversed(active) if row.context_id}
+    passages = queries.passages(session, first)
+    return StoredTexts({row.id: row.text for row in active}, {first[key]: row.text for key, row in passages.items()})
 
 
 def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:
@@ -177,5 +229,6 @@ def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tup
         rejected=import_plan.rejected,
         splits=new.counts["splits"],
         shared_documents=import_plan.shared_documents,
+        near_duplicates=import_plan.near_duplicates,
         notes=notes + import_plan.notes,
     )

@@ -22,7 +22,9 @@ def hold_out_roles(session: Session, questions: Sequence[QuestionRow], config: C
     none of them gets a pseudo-label.
     """
     everything = queries.questions(session)
-    split_group_of = stored_split_groups(everything)
+    split_group_of = stored_split_groups(
+        everything, queries.passage_identities(session, (row.context_id for row in everything if row.context_id))
+    )
     movable = [row.id for row in everything if row.role in ("gold", "pool")]
     remaining = [split_group_of[row.id] for row in questions]
     for role, share in (("calibration", config.calibrate.calibration_share), ("dev", config.round.dev_share)):

@@ -489,8 +489,9 @@ def test_a_later_question_joins_two_stored_split_groups(tmp_path: Path, database
         import_files(database, [squad(tmp_path / f"{name}.json", paragraph)], role="gold")
     with database.read() as session:
         rows = queries.questions(session)
+        identities = queries.passage_identities(session, [row.context_id for row in rows if row.context_id])
     assert len({row.split_group for row in rows}) == 2
-    assert len(set(stored_split_groups(rows).values())) == 1
+    assert len(set(stored_split_groups(rows, identities).values())) == 1
 
 
 def test_gold_that_a_round_held_out_stays_held_out_when_its_file_has_grown(tmp_path: Path, database: Database) -> None:
@@ -597,7 +598,12 @@ def test_a_split_that_wants_more_questions_than_the_file_has_says_which_roles_ar
     tmp_path: Path, database: Database
 ) -> None:
     plan = parse_split("gold=1000,dev=500,pool=rest")
-    first, again = (import_files(database, [world(tmp_path / "a.json")], split=plan, seed=seed) for seed in (0, 1))
+    file = Path(world(tmp_path / "a.json"))
+    first = import_files(database, [str(file)], split=plan, seed=0)
+    with pytest.raises(ImportRefused, match=r"imported before with --split .*undo that first: labeler import --undo 1"):
+        import_files(database, [str(file)], split=plan, seed=1)
+    file.write_text(f"{file.read_text(encoding='utf-8')}\n", encoding="utf-8")  # the same questions in another file
+    again = import_files(database, [str(file)], split=plan, seed=1)
     assert first.notes == (
         "fewer questions than --split wants: gold 90 of 1000, dev 0 of 500, pool none; the file has 90",
     )

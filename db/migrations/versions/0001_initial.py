@@ -61,12 +61,13 @@ CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, passage_slo
 
 CREATE TABLE passages (
     id VARCHAR(64) NOT NULL, document_id VARCHAR(64) NOT NULL, position INTEGER NOT NULL, text TEXT NOT NULL,
-    active BOOLEAN NOT NULL,
+    identity VARCHAR(64) NOT NULL, active BOOLEAN NOT NULL,
     CONSTRAINT pk_passages PRIMARY KEY (id),
     CONSTRAINT fk_passages_document_id FOREIGN KEY(document_id) REFERENCES documents (id)
 );
 CREATE INDEX ix_passages_active ON passages (active);
 CREATE INDEX ix_passages_document_id ON passages (document_id);
+CREATE INDEX ix_passages_identity ON passages (identity);
 
 CREATE TABLE rounds (
     number INTEGER NOT NULL, uid VARCHAR(32) NOT NULL, kind VARCHAR(16) NOT NULL, stage VARCHAR(16) NOT NULL,

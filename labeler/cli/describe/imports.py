@@ -11,6 +11,9 @@ from labeler.core.console import table
 if TYPE_CHECKING:
     from db.rows import ImportRow, Undone
     from labeler.importing.ingest import ImportReport
+    from labeler.importing.near import NearPair
+
+NEAR_SHOWN = 5
 
 
 def report_text(report: ImportReport) -> str:
@@ -25,11 +28,28 @@ def report_text(report: ImportReport) -> str:
     if report.hidden:
         lines.append(f"hidden answers: {report.hidden} pool questions")
     if report.shared_documents:
-        lines.append(f"{report.shared_documents} documents have paragraphs in more than one split")
+        lines.append(
+            f"{report.shared_documents} documents have paragraphs in more than one split; to keep documents whole, "
+            "import into a new workspace with --split-by document"
+        )
+    lines += near_lines(report.near_duplicates)
     lines += rejected_lines(report.rejected)
     if report.imports:
         lines.append(f"undo: labeler import --undo {report.imports[-1]}")
     return "\n".join(lines)
+
+
+def near_lines(pairs: Sequence[NearPair]) -> list[str]:
+    """The most similar pairs across the split, and how many there are."""
+    if not pairs:
+        return []
+    shown = [
+        f"  {pair.kind} {pair.a} ({pair.sides[0]}) ~ {pair.b} ({pair.sides[1]}), similarity {pair.similarity:.2f}"
+        for pair in pairs[:NEAR_SHOWN]
+    ]
+    more = [f"  ... and {len(pairs) - NEAR_SHOWN} more; --json lists all"] if len(pairs) > NEAR_SHOWN else []
+    remedy = "undo the import and add --dedupe near to keep them on one side"
+    return [f"{len(pairs)} near-duplicates are on two sides of the split; {remedy}", *shown, *more]
 
 
 def undone_text(undone: Undone) -> str:

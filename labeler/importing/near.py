@@ -1,0 +1,70 @@
+"""Near-duplicate paragraphs and questions of an import, among themselves and with what is stored. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from labeler.importing.conflicts import side
+from labeler.importing.formats import FileQuestion
+from mrc.text.near_duplicates import NearDuplicate, near_duplicates
+
+LIMIT = 20_000  # stored texts that a file is compared with; of a larger workspace, the file alone is compared
+
+
+@dataclass(frozen=True, slots=True)
+class NearPair:
+    """Two texts that share most of their shingles. `similarity`: Jaccard index, 0-1; `sides`: of `a` and of `b`."""
+
+    kind: str  # paragraph or question
+    a: str  # question id whose paragraph, or text, it is
+    b: str
+    sides: tuple[str, str]
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTexts:
+    """Texts of stored questions that a file may nearly repeat: question ids, their texts and paragraphs."""
+
+    questions: Mapping[str, str] = field(default_factory=dict)  # question id -> text
+    paragraphs: Mapping[str, str] = field(default_factory=dict)  # question id -> text, one question a paragraph
+
+
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """Near-duplicates by question ids."""
+
+    paragraphs: Sequence[NearDuplicate]
+    questions: Sequence[NearDuplicate]
+
+    def across(self, roles: Mapping[str, str]) -> tuple[NearPair, ...]:
+        """Return the pairs that are on two sides of the split, given the role of each question."""
+        named = chain(
+            (("paragraph", pair) for pair in self.paragraphs), (("question", pair) for pair in self.questions)
+        )
+        return tuple(
+            NearPair(kind, pair.a, pair.b, (side(roles[pair.a]), side(roles[pair.b])), round(pair.similarity, 4))
+            for kind, pair in named
+            if pair.a in roles and pair.b in roles and side(roles[pair.a]) != side(roles[pair.b])
+        )
+
+    def keys(self) -> dict[str, list[tuple[str, str]]]:
+        """Return for each question the keys that it shares with its near-duplicates, for `splits.split_groups`."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for pair in chain(self.paragraphs, self.questions):
+            for each in (pair.a, pair.b):
+                found.setdefault(each, []).append(("near", f"{pair.a} {pair.b}"))
+        return found
+
+
+def near_pairs(questions: Sequence[FileQuestion], stored: StoredTexts) -> NearPairs:
+    """Find the near-duplicates among a file's questions and stored ones; a paragraph is named by its first question."""
+    texts = {**stored.questions, **{question.id: question.text for question in questions}}
+    first: dict[str, str] = {}
+    for question in sorted(questions, key=lambda each: each.id):
+        if question.context is not None:
+            first.setdefault(question.context.text, question.id)
+    paragraphs = {**stored.paragraphs, **{question_id: text for text, question_id in first.items()}}
+    return NearPairs(near_duplicates(paragraphs), near_duplicates(texts))
