@@ -99,9 +99,8 @@ def plan_import(
     """
     questions, repeated, rejected = _distinct(content.questions)
     near = near_pairs(questions, texts or StoredTexts())
-    split_group_of = _split_groups(
-        questions, stored, by_document=split_by == "document", near=near if together else None
-    )
+    by_document = split_by == "document"
+    split_group_of = _split_groups(questions, stored, by_document=by_document, near=near if together else None)
     roles = _roles(questions, stored, split_group_of, role, seed=seed)
     find_conflict = ConflictFinder(roles, stored, by_document=by_document)
     accepted: list[FileQuestion] = []
