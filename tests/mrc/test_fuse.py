@@ -40,7 +40,7 @@ def first(candidates: Candidates, weight: float = 0.5, k: int = 10) -> dict[int,
     }  # fmt: skip
 
 
-def test_scores_count_by_their_distance_from_the_mean_of_their_list() -> None:
+def test_z_scores_measure_the_distance_from_the_mean_of_a_ranking() -> None:
     # lexical 9, 6, 3: mean 6, deviation sqrt((9 + 0 + 9) / 3) = sqrt(6); dense .9, .5: mean .7, deviation .2
     found = first(both({1: 9, 2: 6, 3: 3}, {3: 0.9, 2: 0.5}), weight=0.25)
     high = 3 / math.sqrt(6)
@@ -50,28 +50,28 @@ def test_scores_count_by_their_distance_from_the_mean_of_their_list() -> None:
     assert list(found) == [1, 2, 3]
 
 
-def test_a_lone_match_stands_out_where_the_others_score_0() -> None:
+def test_a_single_match_stands_out_where_unmatched_documents_score_0() -> None:
     # Of 4 documents one matches: 8, 0, 0, 0 has mean 2 and deviation sqrt((36 + 3 * 4) / 4) = sqrt(12).
     candidates = both({2: 8.0}, {1: 0.5, 2: 0.3}, size=4, unmatched_score_zero=True)
     assert first(candidates, weight=0) == pytest.approx({2: 6 / math.sqrt(12), 1: -2 / math.sqrt(12)})
 
 
-def test_a_list_of_one_says_nothing_where_what_the_others_score_is_not_known() -> None:
+def test_a_ranking_of_one_document_decides_nothing_where_unmatched_scores_are_unknown() -> None:
     assert first(both({2: 8.0}, {1: 0.5, 2: 0.3}), weight=0) == {1: 0, 2: 0}
 
 
-def test_minmax_counts_from_the_lowest_to_the_highest() -> None:
+def test_minmax_scales_from_the_lowest_to_the_highest_score() -> None:
     found = first(both({1: 9, 2: 6, 3: 3}, {4: 0.9, 3: 0.5}, method="minmax"), weight=0.5)
     assert found == pytest.approx({1: 0.5, 4: 0.5, 2: 0.25, 3: 0})
     assert list(found) == [1, 4, 2, 3]
 
 
-def test_rrf_counts_ranks_alone() -> None:
+def test_rrf_depends_on_ranks_alone() -> None:
     found = first(both({1: 9, 2: 6}, {2: 0.9, 3: 0.5}, method="rrf", rrf_constant=60.0))
     assert found == pytest.approx({2: 0.5 / 62 + 0.5 / 61, 1: 0.5 / 61, 3: 0.5 / 62})
 
 
-def test_a_hit_keeps_its_score_in_each_list_and_none_where_it_is_not_in_it() -> None:
+def test_a_fused_document_keeps_its_score_in_each_ranking() -> None:
     top = both({1: 9, 2: 6}, {2: 0.9, 3: 0.5}).top(0.5, 3)
     by_document = {
         document: (lexical, dense)
@@ -86,14 +86,14 @@ def test_equal_sums_go_to_the_lowest_document() -> None:
     assert list(first(both({7: 2, 3: 1}, {3: 2, 7: 1}))) == [3, 7]
 
 
-def test_more_than_there_are_is_padded() -> None:
+def test_rows_are_padded_where_k_exceeds_the_candidates() -> None:
     top = both({1: 2}, {1: 1}).top(0.5, 3)
     assert top.documents.tolist() == [[1, -1, -1]]
     assert np.isneginf(top.scores[0, 1:]).all()
 
 
 @pytest.mark.parametrize("method", ["zscore", "minmax", "rrf"])
-def test_where_one_list_is_empty_the_other_ranks(method: str) -> None:
+def test_an_empty_ranking_leaves_the_order_to_the_other(method: str) -> None:
     rest = {5: 3.0, 2: 2.0, 9: 1.0}
     assert list(first(both({}, rest, method=method, unmatched_score_zero=True))) == [5, 2, 9]
     assert list(first(both(rest, {}, method=method, unmatched_score_zero=True))) == [5, 2, 9]
@@ -102,14 +102,14 @@ def test_where_one_list_is_empty_the_other_ranks(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["zscore", "minmax"])
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6, -3.0])
-def test_equal_scores_say_nothing(method: str, value: float) -> None:
+def test_a_ranking_of_equal_scores_leaves_the_order_to_the_other(method: str, value: float) -> None:
     equal = {number: value + number * abs(value) * 1e-9 for number in range(5)}
     found = first(both(equal, {3: 0.9, 1: 0.5}, method=method))
     assert next(iter(found)) == 3
     assert all(math.isfinite(score) for score in found.values())
 
 
-def test_a_document_twice_in_a_list_counts_at_its_better_place() -> None:
+def test_a_document_twice_in_a_ranking_counts_at_its_better_place() -> None:
     twice = RankedLists(np.array([[4, 1, 4]]), np.array([[3.0, 2.0, 1.0]]))
     candidates = merge(
         twice, ranking({1: 0.5, 4: 0.4}), method="rrf", rrf_constant=1.0, size=9, unmatched_score_zero=False
@@ -117,13 +117,13 @@ def test_a_document_twice_in_a_list_counts_at_its_better_place() -> None:
     assert first(candidates, weight=0) == pytest.approx({4: 1 / 2, 1: 1 / 3})
 
 
-def test_no_question_gives_no_rows() -> None:
+def test_no_questions_give_no_rows() -> None:
     nothing = RankedLists(np.empty((0, 5), dtype=np.int64), np.empty((0, 5)))
     top = merge(nothing, nothing, method="zscore", rrf_constant=1.0, size=3, unmatched_score_zero=True).top(0.5, 2)
     assert top.documents.shape == (0, 2)
 
 
-def test_lists_of_other_questions_are_a_callers_bug() -> None:
+def test_rankings_of_different_questions_are_refused() -> None:
     with pytest.raises(ValueError, match="2 queries and of 1"):
         merge(
             ranking({1: 1}, {1: 1}), ranking({1: 1}), method="rrf", rrf_constant=1.0, size=3, unmatched_score_zero=True
@@ -138,7 +138,7 @@ lists = st.dictionaries(st.integers(0, 30), st.floats(0.01, 100).map(lambda x: r
 @given(
     lexical=lists, dense=lists, method=st.sampled_from(["zscore", "minmax", "rrf"]), unmatched_score_zero=st.booleans()
 )
-def test_every_document_of_either_list_is_there_once_and_the_ends_of_the_weight_keep_each_list(
+def test_candidates_are_the_union_and_a_weight_of_0_or_1_keeps_the_order_of_one_ranking(
     lexical: dict[int, float], dense: dict[int, float], method: str, unmatched_score_zero: bool
 ) -> None:
     candidates = both(lexical, dense, method=method, unmatched_score_zero=unmatched_score_zero)
@@ -151,7 +151,7 @@ def test_every_document_of_either_list_is_there_once_and_the_ends_of_the_weight_
 
 
 @given(lexical=lists, dense=lists, shift=st.floats(-5, 5), scale=st.floats(0.5, 20))
-def test_z_scores_do_not_change_with_the_unit_of_a_list(
+def test_z_scores_do_not_depend_on_scale_and_offset_of_a_ranking(
     lexical: dict[int, float], dense: dict[int, float], shift: float, scale: float
 ) -> None:
     other = {document: scale * score + shift for document, score in dense.items()}
@@ -161,7 +161,7 @@ def test_z_scores_do_not_change_with_the_unit_of_a_list(
     assert first(both(lexical, dense), k=40) == pytest.approx(first(both(lexical, other), k=40), abs=1e-4)
 
 
-def test_what_stands_deep_in_a_list_counts_as_its_hundredth_however_many_are_asked_for() -> None:
+def test_a_document_below_depth_100_scores_as_the_hundredth_however_large_k_is() -> None:
     long = {number: float(1000 - number) for number in range(150)}
     other = {149: 2.0, 5: 1.0}
     deep = both(long, other, size=150)
@@ -171,10 +171,97 @@ def test_what_stands_deep_in_a_list_counts_as_its_hundredth_however_many_are_ask
     assert ours[149] == pytest.approx(theirs[149])
 
 
+def deep_scores(method: str, *, scores: dict[int, float]) -> dict[int, float]:
+    """Document -> normalised lexical score; the dense ranking is empty."""
+    candidates = both(scores, {}, method=method, size=len(scores))
+    return dict(zip(candidates.documents[0].tolist(), candidates.normalized[0][0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["zscore", "minmax"])
+def test_mean_and_lowest_score_are_those_of_the_first_hundred(method: str) -> None:
+    # Scores 1000, 999, …: the first hundred have mean 950.5, deviation sqrt((100^2 - 1) / 12), lowest 901.
+    found = deep_scores(method, scores={number: float(1000 - number) for number in range(130)})
+    deviation = math.sqrt((100**2 - 1) / 12)
+    expected = {"zscore": lambda score: (score - 950.5) / deviation, "minmax": lambda score: (score - 901) / 99}[method]
+    assert [found[0], found[98], found[99]] == pytest.approx([expected(1000), expected(902), expected(901)])
+    assert [found[100], found[129]] == [found[99]] * 2  # below depth 100
+
+
+def test_rrf_ignores_what_is_below_depth_100() -> None:
+    found = deep_scores("rrf", scores={number: float(1000 - number) for number in range(102)})
+    assert [found[0], found[98], found[99], found[100], found[101]] == pytest.approx([1 / 2, 1 / 100, 1 / 101, 0, 0])
+
+
+@pytest.mark.parametrize("method", ["zscore", "minmax"])
+def test_a_document_of_the_dense_ranking_scores_as_the_last_of_the_first_hundred_lexical_ones(method: Any) -> None:
+    lexical = {number: float(1000 - number) for number in range(130)}
+    candidates = both(lexical, {500: 1.0, 501: 0.5}, method=method, size=600)
+    normalized = dict(zip(candidates.documents[0].tolist(), candidates.normalized[0][0].tolist(), strict=True))
+    assert normalized[500] == normalized[501] == normalized[99]
+
+
+def test_padding_does_not_change_normalised_scores() -> None:
+    tiny = {1: 3e-7, 2: 1e-7}
+    merged = merge(
+        ranking(tiny, width=9), ranking({1: 1.0}, width=4), method="zscore", rrf_constant=1.0, size=9,
+        unmatched_score_zero=False,
+    )  # fmt: skip
+    assert merged.documents.tolist() == [[1, 2]]
+    assert merged.normalized[0][0].tolist() == pytest.approx([1, -1])
+
+
+@pytest.mark.parametrize("method", ["zscore", "minmax"])
+def test_a_ranking_of_one_document_is_flat(method: Any) -> None:
+    merged = both({3: 5.0}, {1: 0.9, 2: 0.1}, method=method)
+    assert merged.normalized[0][0].tolist() == [0, 0, 0]
+
+
+def test_unmatched_documents_are_at_most_those_of_a_small_index() -> None:
+    # Three documents, one matches: scores 6, 0, 0 have mean 2 and deviation sqrt((16 + 4 + 4) / 3) = sqrt(8).
+    merged = both({2: 6.0}, {1: 0.5}, size=3, unmatched_score_zero=True)
+    assert merged.normalized[0][0].tolist() == pytest.approx([-2 / math.sqrt(8), 4 / math.sqrt(8)])
+
+
+def test_a_full_ranking_is_not_continued_with_zeros() -> None:
+    merged = both({1: 4.0, 2: 2.0}, {}, size=2, unmatched_score_zero=True)
+    assert merged.normalized[0][0].tolist() == pytest.approx([1, -1])
+    merged = both({1: 4.0, 2: 2.0}, {}, size=2, unmatched_score_zero=True, method="minmax")
+    assert merged.normalized[0][0].tolist() == [1, 0]
+
+
+def test_minmax_of_a_continued_ranking_starts_at_0() -> None:
+    merged = both({1: 4.0, 2: 2.0}, {3: 1.0}, size=5, unmatched_score_zero=True, method="minmax")
+    assert merged.normalized[0][0].tolist() == [1, 0.5, 0]
+
+
 # The weight
 
 
-def test_the_rank_of_the_first_gold_document_is_found() -> None:
+def test_document_0_can_be_gold() -> None:
+    assert reciprocal_ranks(both({1: 3, 0: 2}, {1: 1, 0: 0.5}), [{0}], 0.5).tolist() == [0.5]
+
+
+def test_a_gold_document_that_ties_with_a_lower_one_is_behind_it() -> None:
+    merged = both({1: 1.0, 2: 1.0, 3: 1.0}, {})
+    assert [reciprocal_ranks(merged, [{gold}], 0.0)[0] for gold in (1, 2, 3)] == [1, 1 / 2, 1 / 3]
+
+
+@pytest.mark.parametrize(("outlier", "weight"), [("lexical", 1.0), ("dense", 0.0)])
+def test_the_whole_range_of_weights_is_tried(outlier: str, weight: float) -> None:
+    """Document 1 leads one ranking by far; the gold document 0 leads the other by little, so only its weight counts."""
+    far = {1: 100.0} | {number: 1 - number / 1000 for number in range(2, 60)} | {0: 0.5}
+    near = {0: 1.0, 1: 0.99} | {number: 0.9 - number / 100 for number in range(2, 60)}
+    lexical, dense = (far, near) if outlier == "lexical" else (near, far)
+    count = fuse.MIN_QUESTIONS
+    merged = merge(
+        ranking(*[lexical] * count), ranking(*[dense] * count), method="zscore", rrf_constant=1.0, size=99,
+        unmatched_score_zero=False,
+    )  # fmt: skip
+    tuned = tune_weight(merged, [{0}] * count, list(range(count)), seed=0)
+    assert (tuned.value, tuned.low, tuned.high) == (weight, weight, weight)
+
+
+def test_the_reciprocal_rank_is_that_of_the_first_gold_document() -> None:
     candidates = both({1: 3, 2: 2, 3: 1}, {1: 0.9, 2: 0.8, 3: 0.7})
     for golds, rank in (({1}, 1), ({2}, 2), ({3, 2}, 2), ({8}, 0), (set(), 0)):
         expected = 1 / rank if rank else 0
@@ -182,7 +269,7 @@ def test_the_rank_of_the_first_gold_document_is_found() -> None:
 
 
 def labelled(count: int, *, by_dense: float) -> tuple[Candidates, list[set[int]], list[int]]:
-    """Questions of which a share is answered by the first of the list by dense, the others by that by lexical."""
+    """Questions of which a share has its gold document first in the dense ranking, the others in the lexical one."""
     lexical, dense = [{1: 2.0, 2: 1.0}] * count, [{2: 2.0, 1: 1.0}] * count
     candidates = merge(
         ranking(*lexical), ranking(*dense), method="zscore", rrf_constant=1.0, size=9, unmatched_score_zero=False
@@ -191,7 +278,7 @@ def labelled(count: int, *, by_dense: float) -> tuple[Candidates, list[set[int]]
     return candidates, golds, [number % 7 for number in range(count)]
 
 
-def test_the_weight_goes_where_the_labels_are_found_and_says_how_sure_it_is() -> None:
+def test_the_tuned_weight_favours_the_ranking_that_finds_the_gold_documents() -> None:
     by_lexical = tune_weight(*labelled(60, by_dense=0.1), seed=0)
     by_dense = tune_weight(*labelled(60, by_dense=0.9), seed=0)
     # At .5 all sums are equal and the lower document leads: the nearest weights that decide otherwise are .5 and .55.
@@ -200,9 +287,9 @@ def test_the_weight_goes_where_the_labels_are_found_and_says_how_sure_it_is() ->
     assert by_dense.low == by_dense.high == 0.55  # no resample of whole documents turns nine of ten
 
 
-def test_where_labels_are_of_two_minds_the_interval_is_wide() -> None:
+def test_contradicting_labels_give_a_wide_interval() -> None:
     candidates, golds, _ = labelled(60, by_dense=0.5)
-    # Ten documents, of which five are found by lexical alone.
+    # Ten documents, of which five are found by the lexical ranking alone.
     tuned = tune_weight(candidates, golds, [number // 6 for number in range(60)], seed=0)
     assert (tuned.low, tuned.high) == (0.5, 0.55)
 
@@ -211,7 +298,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert tune_weight(*labelled(60, by_dense=0.5), seed=4) == tune_weight(*labelled(60, by_dense=0.5), seed=4)
 
 
-def test_few_labels_or_one_document_leave_the_weight_untuned() -> None:
+def test_too_few_questions_or_one_document_leave_the_weight_untuned() -> None:
     candidates, golds, clusters = labelled(fuse.MIN_QUESTIONS - 1, by_dense=1)
     assert tune_weight(candidates, golds, clusters, seed=0) == FusionWeight(0.5, 0.0, 1.0, 0, 0)
     candidates, golds, clusters = labelled(fuse.MIN_QUESTIONS, by_dense=1)
@@ -228,7 +315,7 @@ def test_few_labels_or_one_document_leave_the_weight_untuned() -> None:
         (0.9, 0.33, 0.55),  # a weight between the steps is compared too
     ],
 )
-def test_a_weight_that_stood_before_stays_where_no_other_is_clearly_better(
+def test_a_previous_weight_stays_unless_another_is_clearly_better(
     by_dense: float, default: float, value: float
 ) -> None:
     candidates, golds, _ = labelled(60, by_dense=by_dense)
@@ -237,7 +324,7 @@ def test_a_weight_that_stood_before_stays_where_no_other_is_clearly_better(
     assert (found.value, found.questions) == (value, 60)
 
 
-def test_a_weight_that_stood_before_stays_where_there_are_too_few_labels_or_documents() -> None:
+def test_a_previous_weight_stays_with_too_few_questions_or_documents() -> None:
     before = FusionWeight(0.35, 0.2, 0.5, 100, 9)
     for questions, documents, stays in ((30, 10, False), (30, 9, True), (29, 10, True)):
         candidates, golds, _ = labelled(questions, by_dense=1)
