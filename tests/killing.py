@@ -30,7 +30,7 @@ MOMENTS: dict[str, tuple[str, str]] = {
         "labeler.review.studio.api.client:Client",
         "import_tasks",
     ),  # on the server; we do not know their ids
-    "tasks placed": ("db.store", "record_placements"),  # inside the transaction
+    "tasks placed": ("db.store", "record_studio_tasks"),  # inside the transaction
     "ids read": ("labeler.review.studio.api.client:Client", "ids"),
     "annotations settled": ("db.store", "record_annotations"),  # inside the transaction: this page is lost
     "cursor moved": ("db.store", "set_project_cursor"),

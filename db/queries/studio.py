@@ -1,4 +1,7 @@
-"""Reads of what is known of Label Studio servers: projects, pushes, placements of tasks, annotations."""
+"""Reads of what is known of Label Studio servers: projects, pushes, tasks, annotations.
+
+A *studio task* is a task on a server; the same task may be on several, or twice on one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from db.tables import STUDIO_ANNOTATIONS, STUDIO_PROJECTS, STUDIO_PUSHES, STUDIO
 _LIVE_PROJECT = STUDIO_PROJECTS.c.deleted_at.is_(None)
 _LIVE_TASK = STUDIO_TASKS.c.deleted_at.is_(None)
 _PLACED = (_LIVE_TASK, STUDIO_TASKS.c.remote_id.is_not(None))  # on a server, under an id that is known
-_PLACEMENTS = select(STUDIO_TASKS).order_by(STUDIO_TASKS.c.id)
+_IN_ORDER = select(STUDIO_TASKS).order_by(STUDIO_TASKS.c.id)
 
 
 def projects(session: Session, *, url: str | None = None) -> list[StudioProjectRow]:
@@ -66,30 +69,30 @@ def push_ids(session: Session, project_id: int) -> dict[int, str]:
 
 def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, StudioTaskRow]:
     """Placements by their local id, deleted ones too."""
-    return {row.id: row for row in _placements_in(session, STUDIO_TASKS.c.id, ids)}
+    return {row.id: row for row in _studio_tasks_in(session, STUDIO_TASKS.c.id, ids)}
 
 
-def tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
-    """The live placements of a push (its local id), in the order in which tasks are sent."""
-    return fetch_all(session, _PLACEMENTS.where(STUDIO_TASKS.c.push_id == push_id, _LIVE_TASK), StudioTaskRow)
+def studio_tasks_of_push(session: Session, push_id: int) -> list[StudioTaskRow]:
+    """The live studio tasks of a push (its local id), in the order in which tasks are sent."""
+    return fetch_all(session, _IN_ORDER.where(STUDIO_TASKS.c.push_id == push_id, _LIVE_TASK), StudioTaskRow)
 
 
-def live_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] | None = None) -> list[StudioTaskRow]:
-    """The live placements in a project whose server ids are known: all, or those of these ids."""
+def studio_tasks(session: Session, project_id: int, *, remote_ids: Iterable[int] | None = None) -> list[StudioTaskRow]:
+    """The live studio tasks of a project whose server ids are known: all, or those of these ids."""
     mine = (STUDIO_TASKS.c.project_id == project_id, *_PLACED)
     if remote_ids is None:
-        return fetch_all(session, _PLACEMENTS.where(*mine), StudioTaskRow)
-    return _placements_in(session, STUDIO_TASKS.c.remote_id, remote_ids, *mine)
+        return fetch_all(session, _IN_ORDER.where(*mine), StudioTaskRow)
+    return _studio_tasks_in(session, STUDIO_TASKS.c.remote_id, remote_ids, *mine)
 
 
-def placements(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
-    """The live placements of these tasks whose server ids are known, in all projects."""
-    return _placements_in(session, STUDIO_TASKS.c.task_id, task_ids, *_PLACED)
+def studio_tasks_of(session: Session, task_ids: Iterable[int]) -> list[StudioTaskRow]:
+    """The live studio tasks of these tasks whose server ids are known, in all projects."""
+    return _studio_tasks_in(session, STUDIO_TASKS.c.task_id, task_ids, *_PLACED)
 
 
-def repeated_placements(session: Session, project_id: int) -> list[StudioTaskRow]:
-    """The live placements of tasks that a project holds more than once, by task."""
-    rows = live_tasks(session, project_id)
+def repeated_studio_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
+    """The live tasks that a project holds more than once, by task."""
+    rows = studio_tasks(session, project_id)
     times = Counter(row.task_id for row in rows)
     return sorted((row for row in rows if times[row.task_id] > 1), key=lambda row: (row.task_id, row.id))
 
@@ -105,10 +108,10 @@ def servers_of_open_tasks(session: Session) -> set[str]:
     return set(session.execute(statement.distinct()).scalars())
 
 
-def withdrawn_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
-    """The live placements in a project of tasks that were withdrawn."""
+def withdrawn_studio_tasks(session: Session, project_id: int) -> list[StudioTaskRow]:
+    """The live studio tasks of a project whose task was withdrawn."""
     withdrawn = (STUDIO_TASKS.c.project_id == project_id, TASKS.c.state == "withdrawn", *_PLACED)
-    statement = _PLACEMENTS.join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id).where(*withdrawn)
+    statement = _IN_ORDER.join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id).where(*withdrawn)
     return fetch_all(session, statement, StudioTaskRow)
 
 
@@ -135,7 +138,7 @@ def annotation_count(session: Session, project_id: int) -> int:
 
 
 def annotations_of(session: Session, studio_task_ids: Iterable[int]) -> list[StudioAnnotationRow]:
-    """The annotations known of these placements, deleted ones too."""
+    """The annotations known of these studio tasks, deleted ones too."""
     chunks = in_chunks(studio_task_ids)
     statements = (_annotations().where(STUDIO_ANNOTATIONS.c.studio_task_id.in_(ids)) for ids in chunks)
     return [row for statement in statements for row in fetch_all(session, statement, StudioAnnotationRow)]
@@ -151,10 +154,10 @@ def conflicts(session: Session, *, round_number: int | None = None) -> list[Stud
     return fetch_all(session, statement, StudioAnnotationRow)
 
 
-def _placements_in(
+def _studio_tasks_in(
     session: Session, column: ColumnElement[int], ids: Iterable[int], *where: ColumnElement[bool]
 ) -> list[StudioTaskRow]:
-    statements = (_PLACEMENTS.where(column.in_(some), *where) for some in in_chunks(ids))
+    statements = (_IN_ORDER.where(column.in_(some), *where) for some in in_chunks(ids))
     return [row for statement in statements for row in fetch_all(session, statement, StudioTaskRow)]
 
 

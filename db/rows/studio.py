@@ -40,7 +40,7 @@ class StudioPushRow:
 
 @dataclass(frozen=True, slots=True)
 class StudioTaskRow:
-    """A task's place on a Label Studio server."""
+    """A task on a Label Studio server."""
 
     id: int
     task_id: int

@@ -39,8 +39,8 @@ def record_annotations(session: Session, pulled: Mapping[int, Sequence[PulledAnn
     is taken back. Of several by one reviewer of one task the newest counts.
 
     Args:
-        pulled: placement (local id) -> all annotations it has on the server now. A task that is on the server more
-            than once must come with all its placements.
+        pulled: studio task (local id) -> all annotations it has on the server now. A task that is on the server more
+            than once must come with all its studio tasks.
 
     Raises SpanConflict where a stored passage does not contain an answer at its offset.
     """

@@ -1,4 +1,4 @@
-"""Writes of what is known of Label Studio servers: projects, pushes, placements of tasks."""
+"""Writes of what is known of Label Studio servers: projects, pushes, tasks."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def _layout(row: StudioProjectRow) -> tuple[bool, int, int]:
 
 
 def mark_project_deleted(session: Session, project_id: int) -> int:
-    """Mark a project as deleted on its server, and return how many placements it held. Reviews stay."""
+    """Mark a project as deleted on its server, and return how many studio tasks it held. Reviews stay."""
     update_in(session, STUDIO_PROJECTS.c.id, [project_id], deleted_at=utc_now())
     live = (STUDIO_TASKS.c.project_id == project_id, STUDIO_TASKS.c.deleted_at.is_(None))
-    return mark_tasks_deleted(session, session.execute(select(STUDIO_TASKS.c.id).where(*live)).scalars().all())
+    return mark_studio_tasks_deleted(session, session.execute(select(STUDIO_TASKS.c.id).where(*live)).scalars().all())
 
 
 def begin_push(session: Session, project_id: int, round_number: int, task_ids: Sequence[int]) -> StudioPushRow:
@@ -105,19 +105,21 @@ def _add_push(
     return studio_queries.push(session, key)
 
 
-def record_placements(session: Session, push: StudioPushRow, placed: Iterable[tuple[int, int]]) -> int:
+def record_studio_tasks(session: Session, push: StudioPushRow, placed: Iterable[tuple[int, int]]) -> int:
     """Store the (task id, server id) pairs of a push and return how many are new; the same again changes nothing.
 
     A task found twice on the server gets a second row. Servers reuse ids of deleted tasks: another live row of the
     project with the same server id is marked as deleted.
     """
     pairs = list(dict.fromkeys(placed))
-    rows = studio_queries.live_tasks(session, push.project_id, remote_ids=[remote_id for _, remote_id in pairs])
+    rows = studio_queries.studio_tasks(session, push.project_id, remote_ids=[remote_id for _, remote_id in pairs])
     holders = {row.remote_id: row for row in rows}
     known = {(task_id, remote_id) for task_id, remote_id in pairs if _holds(holders.get(remote_id), push, task_id)}
     new = [pair for pair in pairs if pair not in known]
-    mark_tasks_deleted(session, [holders[remote_id].id for _, remote_id in new if remote_id in holders])
-    waiting = {row.task_id: row.id for row in studio_queries.tasks_of_push(session, push.id) if row.remote_id is None}
+    mark_studio_tasks_deleted(session, [holders[remote_id].id for _, remote_id in new if remote_id in holders])
+    waiting = {
+        row.task_id: row.id for row in studio_queries.studio_tasks_of_push(session, push.id) if row.remote_id is None
+    }
     sent, added = [], []
     for task_id, remote_id in new:
         if (key := waiting.pop(task_id, None)) is not None:
@@ -138,13 +140,13 @@ def _holds(row: StudioTaskRow | None, push: StudioPushRow, task_id: int) -> bool
 
 def finish_push(session: Session, push: StudioPushRow) -> int:
     """Finish a push and return how many of its tasks did not arrive: these may be sent again."""
-    rows = studio_queries.tasks_of_push(session, push.id)
+    rows = studio_queries.studio_tasks_of_push(session, push.id)
     update_in(session, STUDIO_PUSHES.c.id, [push.id], finished_at=utc_now())
-    return mark_tasks_deleted(session, [row.id for row in rows if row.remote_id is None])
+    return mark_studio_tasks_deleted(session, [row.id for row in rows if row.remote_id is None])
 
 
-def mark_tasks_deleted(session: Session, studio_task_ids: Iterable[int]) -> int:
-    """Mark live placements as deleted on their server, and return how many.
+def mark_studio_tasks_deleted(session: Session, studio_task_ids: Iterable[int]) -> int:
+    """Mark live studio tasks as deleted on their server, and return how many.
 
     Reviews that came from them stay; their unreadable annotations are no conflict any more.
     """

@@ -107,7 +107,7 @@ STUDIO_PUSHES = Table(
     optional("finished_at", Moment),  # from then on it is known which of its tasks arrived, and their ids there
 )
 
-# A task's place on a server. Servers reuse ids after a deletion, so only the id of a row not deleted counts.
+# A task on a server. Servers reuse ids after a deletion, so only the id of a row not deleted counts.
 STUDIO_TASKS = Table(
     "studio_tasks",
     METADATA,

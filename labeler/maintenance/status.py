@@ -110,7 +110,7 @@ def _review_step(session: Session, row: RoundRow) -> str | None:
     review = f"review {count} question{'s' if count > 1 else ''}"
     if row.reviewer == "people":
         return f"{review} with labeler review, then labeler round"
-    sent = {placement.project_id for placement in queries.placements(session, tasks)}
+    sent = {placement.project_id for placement in queries.studio_tasks_of(session, tasks)}
     urls = [project_url(project) for project in queries.projects(session) if project.id in sent]
     if not urls:
         return f"labeler push, then {review} in Label Studio"

@@ -79,7 +79,7 @@ def studio_projects(session: Session) -> tuple[ProjectSummary, ...]:
             url=project_url(row),
             blind=row.blind,
             reviewers=row.reviewers,
-            tasks=len(queries.live_tasks(session, row.id)),
+            tasks=len(queries.studio_tasks(session, row.id)),
         )
         for row in queries.projects(session)
         if row.remote_id is not None

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from db import queries, store
 from db.engine import Database
-from db.queries.studio import tasks_of_push
+from db.queries.studio import studio_tasks_of_push
 from db.rows import FileReview, NewReview
 from db.tables import STUDIO_ANNOTATIONS
 from tests.db.conftest import open_round, span, task
@@ -97,7 +97,7 @@ def test_an_annotation_already_pulled_is_recognised_by_its_id(database: Database
     with database.write() as session:
         project = store.add_project(session, url="http://x", blind=True, passage_slots=2, reviewers=1, page_sha256="p")
         push = store.begin_push(session, project.id, 1, [annotation.task_id])
-        (status,) = tasks_of_push(session, push.id)
+        (status,) = studio_tasks_of_push(session, push.id)
         values = {"studio_task_id": status.id, "remote_id": 1, "updated_at": "x", "reviewer": "kim", "result": []}
         session.execute(insert(STUDIO_ANNOTATIONS), [values])
     assert file(database, annotation) == "pulled"

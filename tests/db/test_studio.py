@@ -1,4 +1,4 @@
-"""Label Studio: placements of tasks on a server, and reviews made of annotations."""
+"""Label Studio: tasks on a server, and reviews made of annotations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sent(database: Database) -> Database:
         project = store.add_project(session, url=URL, blind=True, passage_slots=2, reviewers=1, page_sha256="page")
         store.set_project_remote_id(session, project.id, remote_id=7)
         push = store.begin_push(session, project.id, number, [1, 2])
-        store.record_placements(session, push, [(1, 11), (2, 12)])
+        store.record_studio_tasks(session, push, [(1, 11), (2, 12)])
         store.finish_push(session, push)
     return database
 
@@ -37,11 +37,11 @@ def last_push(session: Session) -> StudioPushRow:
 
 
 def placed(session: Session) -> list[tuple[int, int | None]]:
-    return [(row.task_id, row.remote_id) for row in queries.live_tasks(session, project(session).id)]
+    return [(row.task_id, row.remote_id) for row in queries.studio_tasks(session, project(session).id)]
 
 
-def placement(session: Session, remote_id: int) -> StudioTaskRow:
-    [row] = queries.live_tasks(session, project(session).id, remote_ids=[remote_id])
+def studio_task(session: Session, remote_id: int) -> StudioTaskRow:
+    [row] = queries.studio_tasks(session, project(session).id, remote_ids=[remote_id])
     return row
 
 
@@ -55,7 +55,7 @@ def annotation(remote_id: int, at: str, verdict: str | None = "no_answer", *, by
 
 def pull(database: Database, *pulled: PulledAnnotation) -> AnnotationChanges:
     with database.write() as session:
-        return store.record_annotations(session, {placement(session, 11).id: pulled})
+        return store.record_annotations(session, {studio_task(session, 11).id: pulled})
 
 
 def verdicts(database: Database) -> dict[str, str]:
@@ -76,7 +76,7 @@ def test_projects_move_with_their_server_unless_the_new_url_has_such_a_project(s
         assert store.move_projects(session, [URL], "http://other") == 0, "again"
 
 
-# --- placements of tasks -------------------------------------------------------------------------
+# --- tasks on a server ---------------------------------------------------------------------------
 
 
 def test_tasks_of_an_unfinished_push_are_neither_unsent_nor_placed(sent: Database) -> None:
@@ -92,13 +92,13 @@ def test_tasks_of_an_unfinished_push_are_neither_unsent_nor_placed(sent: Databas
         assert queries.unfinished_pushes(session, url=URL) == []
 
 
-def test_a_placement_is_stored_once_and_a_second_one_is_a_repetition(sent: Database) -> None:
+def test_a_task_on_a_server_is_stored_once_and_a_second_one_is_a_repetition(sent: Database) -> None:
     with sent.write() as session:
         push = last_push(session)
-        assert store.record_placements(session, push, [(1, 11), (2, 12)]) == 0
-        assert store.record_placements(session, push, [(1, 13)]) == 1
+        assert store.record_studio_tasks(session, push, [(1, 11), (2, 12)]) == 0
+        assert store.record_studio_tasks(session, push, [(1, 13)]) == 1
         assert placed(session) == [(1, 11), (2, 12), (1, 13)]
-        assert [row.remote_id for row in queries.repeated_placements(session, project(session).id)] == [11, 13]
+        assert [row.remote_id for row in queries.repeated_studio_tasks(session, project(session).id)] == [11, 13]
 
 
 def test_a_reused_server_id_belongs_to_the_new_task(sent: Database) -> None:
@@ -106,7 +106,7 @@ def test_a_reused_server_id_belongs_to_the_new_task(sent: Database) -> None:
         number = last_push(session).round_number
         store.add_tasks(session, number, [task("c", 2)])
         push = store.begin_push(session, project(session).id, number, [3])
-        store.record_placements(session, push, [(3, 12)])
+        store.record_studio_tasks(session, push, [(3, 12)])
         assert placed(session) == [(1, 11), (3, 12)]
         assert [row.question_id for row in queries.unsent_tasks(session, number)] == ["b"]
 
@@ -150,10 +150,10 @@ def test_a_renamed_reviewer_keeps_one_review(sent: Database) -> None:
     assert verdicts(sent) == {"kim@new": "no_answer"}
 
 
-def test_of_two_placements_the_newest_annotation_counts_until_it_is_deleted(sent: Database) -> None:
+def test_of_two_tasks_for_one_question_the_newest_annotation_counts_until_it_is_deleted(sent: Database) -> None:
     with sent.write() as session:
-        store.record_placements(session, last_push(session), [(1, 13)])
-        first, second = (placement(session, remote_id).id for remote_id in (11, 13))
+        store.record_studio_tasks(session, last_push(session), [(1, 13)])
+        first, second = (studio_task(session, remote_id).id for remote_id in (11, 13))
         store.record_annotations(session, {first: [annotation(5, "30")], second: [annotation(6, "20", "bad_question")]})
         assert [each.verdict for each in queries.reviews(session)] == ["no_answer"]
         store.record_annotations(session, {first: [], second: [annotation(6, "20", "bad_question")]})
@@ -164,6 +164,6 @@ def test_an_unreadable_annotation_is_no_conflict_after_its_task_was_deleted(sent
     pull(sent, annotation(5, "10", None))
     with sent.write() as session:
         assert [row.state for row in queries.tasks(session)] == ["conflict", "open"]
-        store.mark_tasks_deleted(session, [placement(session, 11).id])
+        store.mark_studio_tasks_deleted(session, [studio_task(session, 11).id])
         assert [row.state for row in queries.tasks(session)] == ["open", "open"]
         assert queries.conflicts(session) == []

@@ -59,6 +59,6 @@ def _urls(session: Session, client: Client, task_ids: Iterable[int]) -> dict[int
     projects = {row.id: row for row in queries.projects(session, url=client.url)}
     return {
         row.task_id: f"{project_url(projects[row.project_id])}?task={row.remote_id}"
-        for row in queries.placements(session, task_ids)
+        for row in queries.studio_tasks_of(session, task_ids)
         if row.project_id in projects
     }

@@ -57,7 +57,7 @@ class ProjectPull:
         counts = Counter(gone=found.gone, foreign=found.foreign)
         since = None if everything else _since(self.project.cursor, self.runtime.config.studio.overlap_seconds)
         with self.runtime.database.read() as session:
-            duplicates = queries.repeated_placements(session, self.project.id)
+            duplicates = queries.repeated_studio_tasks(session, self.project.id)
             known_tasks = _KnownTasks(session, self.project)
         counts.update(self._read(known_tasks, since, duplicates))
         if since is not None and not found.foreign and self._known_annotations() < state.annotation_count:
@@ -74,9 +74,9 @@ class ProjectPull:
         """
         project = self.project
         with self.runtime.database.read() as session:
-            rows = queries.live_tasks(session, project.id)
+            rows = queries.studio_tasks(session, project.id)
             unfinished = queries.unfinished_pushes(session, url=project.url)
-            to_delete = queries.withdrawn_tasks(session, project.id)
+            to_delete = queries.withdrawn_studio_tasks(session, project.id)
             annotations = queries.annotation_count(session, project.id)
         without_duplicates = len({row.task_id for row in rows}) == len(rows)
         return (
@@ -151,7 +151,7 @@ class ProjectPull:
             else:
                 reused.append(row.id)
         with self.runtime.database.write() as session:
-            gone = store.mark_tasks_deleted(session, reused)
+            gone = store.mark_studio_tasks_deleted(session, reused)
             settled = store.record_annotations(session, pulled)
         return {**asdict(settled), "gone": gone}
 
@@ -160,7 +160,7 @@ class ProjectPull:
     ) -> tuple[dict[int | None, StudioTaskRow], Mapping[int, TaskRow], dict[str, str]]:
         """Rows by server id, tasks by id, and the texts of the passages of those with annotations by passage id."""
         with self.runtime.database.read() as session:
-            found = queries.live_tasks(session, self.project.id, remote_ids=[task.id for task in page])
+            found = queries.studio_tasks(session, self.project.id, remote_ids=[task.id for task in page])
             rows = {row.remote_id: row for row in found}
             tasks = queries.tasks_by_id(session, {row.task_id for row in found})
             annotated = {rows[each.id].task_id for each in page if each.id in rows and each.annotations}

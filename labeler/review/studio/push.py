@@ -147,5 +147,5 @@ class _Sender:
                     store.finish_push(session, push)
             raise
         with self.runtime.database.write() as session:
-            store.record_placements(session, push, zip((task.id for task in tasks), ids, strict=True))
+            store.record_studio_tasks(session, push, zip((task.id for task in tasks), ids, strict=True))
             store.finish_push(session, push)

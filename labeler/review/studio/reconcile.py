@@ -67,7 +67,7 @@ def reconcile_project(runtime: Runtime, client: Client, project: StudioProjectRo
 
 
 def _by_remote_id(session: Session, project: StudioProjectRow) -> Iterator[tuple[int, StudioTaskRow]]:
-    for row in queries.live_tasks(session, project.id):
+    for row in queries.studio_tasks(session, project.id):
         assert row.remote_id is not None, "live tasks are those with a known id"
         yield row.remote_id, row
 
@@ -84,7 +84,7 @@ def recover_push(runtime: Runtime, client: Client, project: StudioProjectRow, pu
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
         ours = [(tasks[key].id, each.id) for each in found if (key := each.data.get("task")) in tasks]
-        placed = store.record_placements(session, push, ours)
+        placed = store.record_studio_tasks(session, push, ours)
         store.finish_push(session, push)
     return placed
 
@@ -117,7 +117,7 @@ def adopt(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteTas
         for push_id, group in _by_push(ours).items():
             push = _push(session, project, push_id, round_number=group[0][1].round_number)
             if push is not None:
-                store.record_placements(session, push, [(task.id, each.id) for each, task in group])
+                store.record_studio_tasks(session, push, [(task.id, each.id) for each, task in group])
                 adopted += len(group)
     return adopted
 
@@ -155,7 +155,7 @@ def _mark_gone(runtime: Runtime, client: Client, project: StudioProjectRow, miss
         return 0
     existing = {task.id for task in client.get_tasks(remote_id(project), _remote_ids(missing))}
     with runtime.database.write() as session:
-        return store.mark_tasks_deleted(session, [row.id for row in missing if row.remote_id not in existing])
+        return store.mark_studio_tasks_deleted(session, [row.id for row in missing if row.remote_id not in existing])
 
 
 def _remote_ids(rows: Iterable[StudioTaskRow]) -> list[int]:
@@ -168,14 +168,14 @@ def delete_withdrawn(runtime: Runtime, client: Client, project: StudioProjectRow
     The others stay, so that a late review can arrive.
     """
     with runtime.database.read() as session:
-        rows = queries.withdrawn_tasks(session, project.id)
+        rows = queries.withdrawn_studio_tasks(session, project.id)
     return _delete(runtime, client, project, rows)
 
 
 def _delete_duplicates(runtime: Runtime, client: Client, project: StudioProjectRow) -> int:
     """Delete untouched duplicates of tasks that a project has twice, and return their number; one of each stays."""
     with runtime.database.read() as session:
-        rows = queries.repeated_placements(session, project.id)
+        rows = queries.repeated_studio_tasks(session, project.id)
     existing = {task.id: task for task in client.get_tasks(remote_id(project), _remote_ids(rows))}
     surplus: list[StudioTaskRow] = []
     for _, group in groupby(rows, key=lambda row: row.task_id):
@@ -194,7 +194,7 @@ def _delete(runtime: Runtime, client: Client, project: StudioProjectRow, rows: S
         for some in batched(rows, DELETE_BATCH):
             gone = client.delete_untouched(remote_id(project), _remote_ids(some))
             with runtime.database.write() as session:
-                deleted += store.mark_tasks_deleted(session, [row.id for row in some if row.remote_id in gone])
+                deleted += store.mark_studio_tasks_deleted(session, [row.id for row in some if row.remote_id in gone])
             shown.update(len(some))
     return deleted
 

@@ -93,7 +93,7 @@ def test_status_says_in_which_project_to_review(tmp_path: Path, sent: bool, step
             store.set_project_remote_id(session, project.id, remote_id=7)
             tasks = [task.id for task in queries.tasks(session)]
             push = store.begin_push(session, project.id, row.number, tasks)
-            store.record_placements(session, push, [(task, 100 + task) for task in tasks])
+            store.record_studio_tasks(session, push, [(task, 100 + task) for task in tasks])
             store.finish_push(session, push)
     database.close()
     assert ok("status", "-w", tmp_path / "ws")["next"] == step
