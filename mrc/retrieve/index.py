@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ import numpy.typing as npt
 
 from mrc.analyzers import get_analyzer
 from mrc.analyzers.base import list_of_texts
-from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.bm25 import BM25
 from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.fuse import FusionWeight
-from mrc.retrieve.index_folder import REMEDY, Meta, read_meta
 from mrc.retrieve.index_folder import IndexConfig as IndexConfig
+from mrc.retrieve.index_folder import Meta, check_current, load_dense, load_reranking, read_meta
 from mrc.retrieve.lexical import (
     LEXICAL_FILES,
     SEARCH_FILES,
@@ -248,16 +247,10 @@ class Index:
         """
         meta = read_meta(folder)
         analyzer = get_analyzer(meta.analyzer)
-        if meta.analyzer_version != analyzer.version:
-            versions = f"{meta.analyzer_version}, now it is {analyzer.version}"
-            raise StaleIndex(f"{folder}: built by analyzer {analyzer.name} {versions}; {REMEDY}")
-        if expect_corpus not in (None, meta.corpus):
-            raise StaleIndex(f"{folder}: built from {meta.passages} passages, which have changed since; {REMEDY}")
-        if expect_config not in (None, meta.config):
-            raise StaleIndex(f"{folder}: built with {meta.config}, expected {expect_config}; {REMEDY}")
+        check_current(folder, meta, analyzer, corpus=expect_corpus, config=expect_config)
         part = read_lexical(folder, meta, analyzer, verified=SEARCH_FILES)
-        dense = _load_dense(folder, meta, device) if meta.dense else None
-        reranking = _load_reranking(folder, meta.rerank, device, fetch) if meta.rerank else None
+        dense = load_dense(folder, meta, device, lexical_files=LEXICAL_FILES) if meta.dense else None
+        reranking = load_reranking(folder, meta.rerank, device, fetch) if meta.rerank else None
         return cls(meta.config, meta.corpus, meta.lexical_fingerprint, *part, dense, reranking)
 
     def _meta(self) -> Meta:
@@ -281,23 +274,6 @@ def _reranking(
         return None
     held = {} if fetch else {passage.id: passage for passage in passages}
     return Reranking.build(rerank, device=device, fetch=fetch or (lambda wanted: held))
-
-
-def _load_dense(folder: Path, meta: Meta, device: str) -> Dense:
-    assert meta.dense is not None
-    data, checksums = folder / meta.data, meta.crc32 or {}
-    storage.verify(data, checksums, set(checksums) - set(LEXICAL_FILES), remedy=REMEDY)
-    try:
-        return Dense.load(data, meta.dense, device=device)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{data}: cannot be read ({error}); {REMEDY}") from None
-
-
-def _load_reranking(folder: Path, stored: Mapping[str, Any], device: str, fetch: Fetch | None) -> Reranking:
-    try:
-        return Reranking.load(stored, device=device, fetch=fetch)
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder / storage.META}: broken ({error}); {REMEDY}") from None
 
 
 def _finite(score: float) -> float | None:

@@ -1,17 +1,19 @@
-"""The settings of an index, and `meta.json`, which describes its folder."""
+"""The settings of an index, `meta.json`, which describes its folder, and the parts that are loaded from it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mrc.analyzers import check_name
+from mrc.analyzers import Analyzer, check_name
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
+from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.formulas import METHODS
+from mrc.retrieve.rerank.reranking import Fetch, Reranking
 from mrc.settings import check_settings, setting
 
 FORMAT: Final = 2
@@ -78,3 +80,35 @@ def read_meta(folder: Path) -> Meta:
         raise StaleIndex(f"{folder}: no retrieval index is here yet; {REMEDY}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: broken ({error}); {REMEDY}") from None
+
+
+def check_current(
+    folder: Path, meta: Meta, analyzer: Analyzer, *, corpus: str | None, config: IndexConfig | None
+) -> None:
+    """Raise StaleIndex unless the index is of this analyzer version, corpus and configuration; None: not checked."""
+    if meta.analyzer_version != analyzer.version:
+        versions = f"{meta.analyzer_version}, now it is {analyzer.version}"
+        raise StaleIndex(f"{folder}: built by analyzer {analyzer.name} {versions}; {REMEDY}")
+    if corpus not in (None, meta.corpus):
+        raise StaleIndex(f"{folder}: built from {meta.passages} passages, which have changed since; {REMEDY}")
+    if config not in (None, meta.config):
+        raise StaleIndex(f"{folder}: built with {meta.config}, expected {config}; {REMEDY}")
+
+
+def load_dense(folder: Path, meta: Meta, device: str, *, lexical_files: Collection[str]) -> Dense:
+    """The dense part of an index; all files but the lexical ones are verified. Raises DataError."""
+    assert meta.dense is not None
+    data, checksums = folder / meta.data, meta.crc32 or {}
+    storage.verify(data, checksums, set(checksums) - set(lexical_files), remedy=REMEDY)
+    try:
+        return Dense.load(data, meta.dense, device=device)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{data}: cannot be read ({error}); {REMEDY}") from None
+
+
+def load_reranking(folder: Path, stored: Mapping[str, Any], device: str, fetch: Fetch | None) -> Reranking:
+    """The re-ranking of an index; `stored` is what `meta.json` holds of it. Raises DataError."""
+    try:
+        return Reranking.load(stored, device=device, fetch=fetch)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder / storage.META}: broken ({error}); {REMEDY}") from None
