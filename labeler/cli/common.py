@@ -78,6 +78,14 @@ def _reviewer_name(ctx: click.Context, param: click.Parameter, value: str) -> st
     return name
 
 
+def check_folder(path: Path) -> None:
+    """Raise FileError before any work if the folder of an output file does not exist."""
+    from labeler.core.errors import FileError
+
+    if not path.parent.is_dir():
+        raise FileError(f"folder {path.parent} does not exist")
+
+
 def confirm(action: str) -> None:
     """Ask before something is undone. Raises NotConfirmed for a no, and without a terminal."""
     from labeler.core.errors import NotConfirmed

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from labeler.cli.common import (
+    check_folder,
     force_option,
     in_workspace,
     json_option,
@@ -237,6 +238,7 @@ def export_command(
     refuse_json_to_stdout(output, as_json=as_json)
     if str(output) == "-" and format_ in (LABEL_STUDIO, "hf"):
         raise click.UsageError(f"{format_} writes a folder, which standard output cannot take.")
+    check_folder(output)
     if format_ == LABEL_STUDIO:
         _only_defaults("kinds", "roles", why="selects labels, but label-studio exports tasks")
         from labeler.cli.review import export_tasks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import (
+    check_folder,
     force_option,
     in_workspace,
     json_option,
@@ -147,6 +148,7 @@ def report_command(
     from labeler.report import write_report
 
     refuse_json_to_stdout(output, as_json=as_json)
+    check_folder(output)
     with runtime(workspace, sets) as at:
         next_step = status(at).next
         path = write_report(

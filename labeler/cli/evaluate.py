@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from labeler.cli.common import in_workspace, json_option, on_device, plain, runtime, set_option, show
 from labeler.core.console import log_to_stderr
+
+if TYPE_CHECKING:
+    from labeler.ablation import Design
 
 
 @click.command("evaluate")
@@ -92,29 +96,7 @@ def evaluate_command(
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where the models run.")
 @set_option
 @json_option
-def ablate_command(
-    file: Path,
-    model: str,
-    output: Path,
-    arms: str,
-    own: tuple[str, ...],
-    controls: tuple[str, ...],
-    seeds: int,
-    finalists: int,
-    train: int,
-    screen_dev: int,
-    dev: int,
-    test: int,
-    split_by: str,
-    metric: str,
-    top_k: int,
-    no_test: bool,
-    jobs: int,
-    threads: int,
-    device: str,
-    sets: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def ablate_command(file: Path, as_json: bool, **options: Any) -> None:
     """Train and compare readers on one labelled file.
 
     Every arm is trained once and scored on a part of dev. The base arm and the best arms are then trained on every
@@ -128,32 +110,46 @@ def ablate_command(
     """
     with file.open("rb"):  # before torch is loaded: OSError names a file that is missing or cannot be read
         pass
-    from labeler.ablation import Design, Sizes
-    from labeler.ablation.arms import base_name, chosen_arms
     from labeler.ablation.page import as_json as arms_as_json
     from labeler.ablation.page import format_study
     from labeler.ablation.study import run_study
 
     log_to_stderr()
-    start = str(Path(model).resolve()) if Path(model).is_dir() else model
-    common = (*sets, f"compute.device={device}")
-    study = run_study(
-        Design(
-            file=file,
-            folder=output,
-            start=start,
-            arms=tuple(chosen_arms(arms, own, controls, base=base_name(common, start))),
-            common=common,
-            sizes=Sizes(train, min(screen_dev, dev), dev, test),
-            seeds=seeds,
-            finalists=finalists,
-            split_by=split_by,
-            metric=metric,
-            top_k=top_k,
-            test=not no_test,
-            jobs=jobs,
-            threads=threads,
-        )
-    )
+    study = run_study(_design(file, **options))
     result = {"arms": plain(arms_as_json(study.results)), "choice": plain(study.choice), "folder": str(study.folder)}
     show(result, as_json=as_json, text=lambda: format_study(study))
+
+
+def _design(
+    file: Path,
+    *,
+    model: str,
+    output: Path,
+    arms: str,
+    own: tuple[str, ...],
+    controls: tuple[str, ...],
+    train: int,
+    screen_dev: int,
+    dev: int,
+    test: int,
+    no_test: bool,
+    device: str,
+    sets: tuple[str, ...],
+    **options: Any,
+) -> Design:
+    """The design of a study; the other options are fields of it."""
+    from labeler.ablation import Design, Sizes
+    from labeler.ablation.arms import base_name, chosen_arms
+
+    start = str(Path(model).resolve()) if Path(model).is_dir() else model
+    common = (*sets, f"compute.device={device}")
+    return Design(
+        file=file,
+        folder=output,
+        start=start,
+        arms=tuple(chosen_arms(arms, own, controls, base=base_name(common, start))),
+        common=common,
+        sizes=Sizes(train, min(screen_dev, dev), dev, test),
+        test=not no_test,
+        **options,
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import in_workspace, json_option, runtime, show, workspace_option
+from labeler.cli.common import check_folder, in_workspace, json_option, runtime, show, workspace_option
 from labeler.cli.describe.workspace import prune_plan_text, status_text
 from labeler.core.console import table
 
@@ -141,6 +141,7 @@ def db_backup(workspace: Path | None, sets: tuple[str, ...], as_json: bool, file
     """
     from db import backup, schema
 
+    check_folder(file)
     with _database(workspace, sets, write=False) as database:
         path = backup.backup(database, file)
         found = schema.status(database)

@@ -197,7 +197,9 @@ def rounds_list(workspace: Path | None, sets: tuple[str, ...], as_json: bool) ->
 @click.argument("number", type=int)
 @in_workspace
 def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, number: int) -> None:
-    """Show one round: labels, scores, decision, and the settings that differ from the defaults.
+    """Show one round.
+
+    Labels, scores with intervals, the gate's decision, and the settings that differ from the defaults.
 
     \b
     Example:  labeler rounds show 1
@@ -214,9 +216,10 @@ def rounds_show(workspace: Path | None, sets: tuple[str, ...], as_json: bool, nu
 @click.argument("after", type=int)
 @in_workspace
 def rounds_diff(workspace: Path | None, sets: tuple[str, ...], as_json: bool, before: int, after: int) -> None:
-    """Compare two rounds: scores, label counts, settings, and pseudo-labels that were changed, added or removed.
+    """Compare two rounds.
 
-    Shows up to ten changes of pseudo-labels; --json lists the ids of all.
+    Scores, label counts and settings that differ, and up to ten pseudo-labels that were changed, added or removed;
+    --json lists the ids of all.
 
     \b
     Example:  labeler rounds diff 1 2

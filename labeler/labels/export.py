@@ -12,7 +12,7 @@ from db import queries
 from db.rows import LabelRow, TrainingRow
 from db.vocabulary import LABEL_KINDS, ROLES
 from labeler.core.convert import shown_passages, to_example
-from labeler.core.errors import ExportRefused, FileError
+from labeler.core.errors import ExportRefused
 from labeler.core.files import atomic_folder
 from labeler.core.files.outputs import output_file
 from labeler.labels.browse import TRAINING_ROLES
@@ -58,8 +58,6 @@ def export_labels(
     _check_known("format", [format], FORMATS)
     _check_known("kind", kinds, LABEL_KINDS)
     _check_known("role", roles, ROLES)
-    if not path.parent.is_dir():
-        raise FileError(f"folder {path.parent} does not exist")
     with database.read() as session:
         found = _exported(session, kinds, roles)
         left_out = _left_out(session, found, kinds, roles)

@@ -73,9 +73,11 @@ def test_a_stopped_label_studio_is_to_be_started(tmp_path: Path, monkeypatch: py
     assert text.splitlines()[-1] == "next: labeler studio start"
 
 
-def test_an_export_into_a_missing_folder_names_it_alone(tmp_path: Path) -> None:
-    workspace = new_workspace(tmp_path / "ws")
-    fault = run("export", "--format", "csv", "-o", tmp_path / "nodir" / "x.csv", "-w", workspace).fault
+@pytest.mark.parametrize("command", [("export", "--format", "csv", "-o"), ("report", "-o"), ("db", "backup")])
+def test_an_output_file_in_a_missing_folder_is_refused_before_any_work(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    fault = run(*command, tmp_path / "nodir" / "x", "-w", new_workspace(tmp_path / "ws")).fault
     assert fault == f"folder {tmp_path / 'nodir'} does not exist"
 
 
