@@ -21,6 +21,7 @@ from labeler.cli import cli
 from labeler.core.config import section_types
 from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.rounds.steps import human_review
+from mrc.corpus import Corpus
 from mrc.settings import settings_of
 from tests.labeler.fake_studio import FakeStudio
 from tests.mrc import tiny
@@ -276,3 +277,12 @@ def test_the_quick_start_with_people_runs_on_a_small_corpus(
     small([last])
     rounds = json.loads(CliRunner().invoke(cli, ["rounds", "list", "--json"]).stdout)["rounds"]
     assert [each["stage"] for each in rounds] == ["closed", "closed"]
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = re.findall(r"^```python\n(.*?)^```", read(ROOT / "README.md"), flags=re.MULTILINE | re.DOTALL)[0]
+    monkeypatch.chdir(tmp_path)
+    for folder in re.findall(r'Reader\.load\("(.*?)"\)', example):
+        tiny.bert(tmp_path / folder)
+    exec(compile(example, "README.md", "exec"), {})
+    assert len(Corpus.load("mills")) == 2
