@@ -44,7 +44,7 @@ def _end_to_end(run: Run, reader: Reader, examples: Sequence[Example]) -> Iterat
         [Question(each.id, each.question) for each in examples],
         retriever=Index.build(list(passages.values()), run.config.index),
         reader=reader,
-        fetch=lambda ids: {key: passages[key] for key in ids},
+        fetch=passages,
         k=run.top_k,
         config=run.config.read,
         metric=run.metric,
