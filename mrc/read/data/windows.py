@@ -47,7 +47,7 @@ class Window:
     """A question and a piece of a passage. Positions count in the window, tokens in the passage.
 
     Position p of the passage part, `first <= p < first + count`, shows passage token `token + p - first`; the window
-    owns the positions `own_start <= p < own_end`. The question has the positions `asked[0] <= p < asked[1]`. `null` is
+    owns the positions `own_start <= p < own_end`. The question has the positions `question_range[0] <= p < question_range[1]`. `null` is
     the position of "no answer".
     """
 
@@ -59,7 +59,7 @@ class Window:
     first: int
     count: int
     token: int
-    asked: tuple[int, int]
+    question_range: tuple[int, int]
     own_start: int
     own_end: int
 
@@ -165,15 +165,15 @@ class Windower:
         segments = (template.prefix, question.ids, template.middle, piece, template.suffix)
         ids = np.concatenate([np.asarray(segment, dtype=np.int64) for segment in segments])
         types = np.repeat(np.asarray(template.types, dtype=np.int64), [len(segment) for segment in segments])
-        asked = slice(len(template.prefix), len(template.prefix) + len(question.ids))
-        first = asked.stop + len(template.middle)
+        in_question = slice(len(template.prefix), len(template.prefix) + len(question.ids))
+        first = in_question.stop + len(template.middle)
         read = slice(first, first + len(piece))
         match_levels, word_start = np.zeros_like(ids), np.zeros(len(ids), dtype=np.bool_)
         if near:
-            match_levels[asked], match_levels[read] = near[0], near[1][token:end]
-        word_start[asked], word_start[read] = question.word_start, passage.word_start[token:end]
+            match_levels[in_question], match_levels[read] = near[0], near[1][token:end]
+        word_start[in_question], word_start[read] = question.word_start, passage.word_start[token:end]
         if self._match_types:
-            types[asked] += MATCH * self._shared(question.ids, piece)
+            types[in_question] += MATCH * self._shared(question.ids, piece)
             types[read] += MATCH * self._shared(piece, question.ids)
             wanted = np.setdiff1d(question.ids, self._ignored)
             types[read] += LEVEL * nearness(piece, wanted, reach=NEAR, steps=LEVELS)
@@ -188,7 +188,7 @@ class Windower:
             first=first,
             count=len(piece),
             token=token,
-            asked=(asked.start, asked.stop),
+            question_range=(in_question.start, in_question.stop),
             own_start=own[0] + shift,
             own_end=own[1] + shift,
         )
@@ -236,6 +236,6 @@ def collate(windows: Sequence[Window], *, pad_id: int, limit: int | None = None)
         match_levels[row, :length], word_start[row, :length] = window.match_levels, window.word_start
         starts[row, window.own_start : window.own_end] = True
         context[row, window.first : window.first + window.count] = True
-        question[row, slice(*window.asked)] = True
+        question[row, slice(*window.question_range)] = True
     null = np.array([window.null for window in windows], dtype=np.int64)
     return Batch(ids, types, attention, match_levels, starts, context, question, word_start, null)
