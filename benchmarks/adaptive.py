@@ -68,7 +68,7 @@ def main() -> None:
     work = Path(options.work or tempfile.mkdtemp(prefix="labeler-adaptive-"))
     data = parts(work, smoke=options.smoke)
     folder = Path(options.reader) if options.reader else trained_reader(work, smoke=options.smoke)
-    from mrc.encoder import use_threads
+    from mrc.encoder.compute import use_threads
 
     use_threads(options.threads)
     reader = Reader.load(folder, device=options.device)

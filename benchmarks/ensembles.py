@@ -54,7 +54,7 @@ def main() -> None:
     options = _options()
     work = Path(options.work or tempfile.mkdtemp(prefix="labeler-ensembles-"))
     data = parts(work, smoke=options.smoke)
-    from mrc.encoder import use_threads
+    from mrc.encoder.compute import use_threads
 
     use_threads(options.threads)
     print(f"{machine()}; readers and scores are kept in {work}", flush=True)

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import Tensor, nn
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerFast
 
-from mrc.encoder import load_pretrained, load_tokenizer
+from mrc.encoder.loading import load_pretrained, load_tokenizer
 from mrc.errors import writing
 from mrc.read.data.tokens import Template, pair_template
 from mrc.read.data.windows import MATCH_IGNORED_KEY

@@ -15,7 +15,7 @@ from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
-from mrc.encoder import use_threads
+from mrc.encoder.compute import use_threads
 from tests.state import state
 
 DIVISION = "gold=60,dev=30,test=20,pool=60"

@@ -46,7 +46,7 @@ def base_name(common: Iterable[str], start: str) -> str:
 
 def checkpoint_head(start: str) -> str:
     """The head that `train.head = "auto"` trains from this checkpoint: its own, or the default new one."""
-    from mrc.encoder import load_config as load_checkpoint_config
+    from mrc.encoder.loading import load_config as load_checkpoint_config
     from mrc.read.model.network import HEAD_KEY
     from mrc.read.train_config import NEW_HEAD
 

@@ -229,7 +229,7 @@ class _StudyRun:
 
 def _check_start(start: str) -> None:
     """Raises BadCheckpoint where nothing can be trained from this checkpoint, before anything is recorded."""
-    from mrc.encoder import load_config, load_tokenizer
+    from mrc.encoder.loading import load_config, load_tokenizer
 
     load_config(start)
     load_tokenizer(start)

@@ -235,7 +235,7 @@ class Runtime:
 
 def use_compute(config: ComputeConfig) -> str:
     """Set the CPU threads of torch and return the device on which models run. Raises NoDevice."""
-    from mrc.encoder import pick_device, use_threads
+    from mrc.encoder.compute import pick_device, use_threads
 
     if config.threads:
         use_threads(config.threads)

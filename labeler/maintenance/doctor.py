@@ -78,13 +78,13 @@ def _tried(name: str, probe: Callable[[], str], *, needed: bool) -> Check:
 
 
 def _torch() -> str:
-    from mrc.encoder import pick_device
+    from mrc.encoder.compute import pick_device
 
     return f"{version('torch')}, transformers {version('transformers')}; runs on {pick_device('auto')}"
 
 
 def _bf16() -> str:
-    from mrc.encoder import has_bf16, pick_device
+    from mrc.encoder.compute import has_bf16, pick_device
 
     device = pick_device("auto")
     if not has_bf16(device):
@@ -125,7 +125,7 @@ def _datasets() -> str:
 
 def _onnx() -> str:
     """Whether ONNX Runtime is installed, and whether it is faster here: it computes in float32."""
-    from mrc.encoder import has_bf16, pick_device
+    from mrc.encoder.compute import has_bf16, pick_device
 
     if find_spec("onnxruntime") is None:
         raise NotReady('not installed; faster on machines without bfloat16: pip install "labeler[onnx]"')

@@ -29,7 +29,7 @@ def check_training(runtime: Runtime, start: str) -> None:
     if train.experimental.morphemes:
         morphemes.check_kiwi("experimental.morphemes")
         if start != BUILTIN:
-            from mrc.encoder import load_tokenizer
+            from mrc.encoder.loading import load_tokenizer
 
             morphemes.check_wordpiece(load_tokenizer(runtime.located(start)))
     if train.exact_match_features == "morphemes":

@@ -106,7 +106,7 @@ def _teachers(runtime: Runtime) -> tuple[str, ...]:
 
 def _checkpoint(runtime: Runtime, name: str) -> str:
     """The name of a checkpoint that loads; a folder outside of the workspace by its absolute path."""
-    from mrc.encoder import load_config, load_tokenizer
+    from mrc.encoder.loading import load_config, load_tokenizer
 
     if name == checkpoints.BUILTIN:
         return name

@@ -10,7 +10,7 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.tokens import pair_template
 from mrc.read.data.windows import Windower
 from mrc.read.model.heads import HEADS
-from mrc.read.model.network import load_model
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader
 from mrc.read.pretrain.pretraining import pretrain
 from mrc.read.train_config import PretrainConfig

@@ -22,7 +22,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from mrc.encoder import load_tokenizer
+from mrc.encoder.loading import load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig

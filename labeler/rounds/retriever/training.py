@@ -30,7 +30,7 @@ def resolve_start(runtime: Runtime, fingerprint: str) -> str:
 
     A folder is given by its absolute path. Raises BadCheckpoint where there is no checkpoint.
     """
-    from mrc.encoder import checkpoint_folder, load_config, load_tokenizer
+    from mrc.encoder.loading import checkpoint_folder, load_config, load_tokenizer
 
     named = runtime.config.retriever.start
     if named is None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.encoder import NO_SURROGATES
+from mrc.encoder.loading import NO_SURROGATES
 from mrc.errors import BadCheckpoint
 from mrc.read.data.exact_match import ExactMatch
 from mrc.read.data.morphemes import check_wordpiece

@@ -47,8 +47,8 @@ class Window:
     """A question and a piece of a passage. Positions count in the window, tokens in the passage.
 
     Position p of the passage part, `first <= p < first + count`, shows passage token `token + p - first`; the window
-    owns the positions `own_start <= p < own_end`. The question has the positions `question_range[0] <= p < question_range[1]`. `null` is
-    the position of "no answer".
+    owns the positions `own_start <= p < own_end`. The question has the half-open `question_range`. `null` is the
+    position of "no answer".
     """
 
     ids: Ints  # (T,)

@@ -23,7 +23,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from mrc.encoder import sorted_batches
+from mrc.encoder.compute import sorted_batches
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice, writing
 from mrc.read.data.exact_match import MATCH_LEVELS
 from mrc.read.model.heads import Scores

@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 import torch
 
 from mrc.decode import Logits
-from mrc.encoder import NO_SURROGATES, load_config, load_tokenizer, one_thread_workers, pick_device, pick_dtype
+from mrc.encoder.compute import one_thread_workers, pick_device, pick_dtype
+from mrc.encoder.loading import NO_SURROGATES, load_config, load_tokenizer
 from mrc.errors import BadCheckpoint
 from mrc.metrics import Metric, check_metric, normalize_answer
 from mrc.ranking import Ranked
@@ -32,7 +33,8 @@ from mrc.read.data.windows import (
 )
 from mrc.read.model.backends import Network, check_onnx, onnx_network
 from mrc.read.model.heads import HEADS, pair_band
-from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, check_tokenizer, load_model, to_tensors
+from mrc.read.model.loading import check_tokenizer, load_model
+from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, to_tensors
 from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, Normalize, Refine, read_groups
 from mrc.text import passage_id, question_id

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mrc.decode import Ints, Logits, trimmed
-from mrc.encoder import out_of_memory, sorted_batches
+from mrc.encoder.compute import out_of_memory, sorted_batches
 from mrc.errors import BadCheckpoint, OutOfMemory
 from mrc.read.config import ReadConfig
 from mrc.read.data.tokens import Tokens

@@ -19,22 +19,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
 from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
-from mrc.encoder import (
-    attention_for,
-    first_position,
-    load_config,
-    load_pretrained,
-    load_tokenizer,
-    max_positions,
-    out_of_memory,
-    pick_device,
-    pick_dtype,
-    sorted_batches,
-)
+from mrc.encoder.compute import attention_for, out_of_memory, pick_device, pick_dtype, sorted_batches
+from mrc.encoder.loading import first_position, load_config, load_pretrained, load_tokenizer, max_positions
 from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
-from mrc.read.model.network import ATTENTION_DROPOUTS, HEAD_KEY, check_tokenizer
+from mrc.read.model.loading import ATTENTION_DROPOUTS, check_tokenizer
+from mrc.read.model.network import HEAD_KEY
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.train_config import PretrainConfig
 

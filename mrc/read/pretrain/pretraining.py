@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from mrc.checkpoints import finished_record
-from mrc.encoder import load_config, load_tokenizer
+from mrc.encoder.loading import load_config, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
 from mrc.read.config import WindowConfig
 from mrc.read.model.reader import RECORD_FILE, model_hash

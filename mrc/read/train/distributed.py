@@ -22,7 +22,8 @@ import torch
 from torch import nn
 
 import mrc.errors
-from mrc.encoder import load_config, pick_device, pick_dtype
+from mrc.encoder.compute import pick_device, pick_dtype
+from mrc.encoder.loading import load_config
 from mrc.errors import MrcError, NoDevice, WorkerDied
 from mrc.read.train.job import Job
 from mrc.read.train.loop import Progress

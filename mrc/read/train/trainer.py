@@ -19,11 +19,13 @@ import torch
 from safetensors.torch import load_file
 
 from mrc.checkpoints import finished_record, forget_others
-from mrc.encoder import load_tokenizer, pick_device, pick_dtype
+from mrc.encoder.compute import pick_device, pick_dtype
+from mrc.encoder.loading import load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
 from mrc.metrics import Metric
 from mrc.read.data.tokenized import TokenizedExample, tokenize_examples
-from mrc.read.model.network import SpanModel, check_tokenizer, load_model
+from mrc.read.model.loading import check_tokenizer, load_model
+from mrc.read.model.network import SpanModel
 from mrc.read.model.reader import RECORD_FILE, Reader, model_hash, windower_of
 from mrc.read.train import distributed, update
 from mrc.read.train.distillation import distilled_numbers, teacher_probs
@@ -66,7 +68,7 @@ def train(
         shares: the wanted share of each stratum (`config.balance`), by the names of `mrc.read.data.balance.strata`;
             None: the shares among the human-labelled examples.
         metric: the metric of rewards and dev scores.
-        device, precision: see `mrc.encoder.pick_device` and `pick_dtype`.
+        device, precision: see `mrc.encoder.compute.pick_device` and `pick_dtype`.
 
     Raises: BadCheckpoint for an unusable start or a folder that holds something else; DataError without a usable
     example, or for early stopping without dev questions; TrainingDiverged and OutOfMemory, with the last checkpoint
@@ -76,36 +78,26 @@ def train(
     if names and not distilled_numbers(examples, human_labelled=distill_human_labelled):
         log.warning("all examples are human-labelled: nothing is distilled, this reader trains on labels alone")
         names = ()
-    job = Job(
-        examples,
-        start,
-        config,
-        seed,
-        Path(folder),
-        dev,
-        shares,
-        metric,
-        names,
-        distill_human_labelled,
-        device,
-        precision,
-    )
-    fingerprint = job.fingerprint
+    others = (dev, shares, metric, names, distill_human_labelled, device, precision)
+    return _train(Job(examples, start, config, seed, Path(folder), *others), teachers, progress)
+
+
+def _train(job: Job, teachers: Sequence[Reader], progress: Progress | None) -> TrainResult:
+    fingerprint, patience = job.fingerprint, job.config.early_stopping_patience
     if job.folder.exists():
         return _finished(job.folder, fingerprint)
-    if config.early_stopping_patience and not dev:
+    if patience and not job.dev:
         raise DataError(
-            f"early_stopping_patience = {config.early_stopping_patience} needs dev questions; "
-            "give some or set early_stopping_patience = 0"
+            f"early_stopping_patience = {patience} needs dev questions; give some or set early_stopping_patience = 0"
         )
-    count = distributed.process_count(config, device=device)
+    count = distributed.process_count(job.config, device=job.device)
     forget_others(job.partial, fingerprint)
-    if names:
+    if job.teachers:
         _teacher_probs(job, teachers)
     if count > 1:
         distributed.train_distributed(job, count, progress)
         return _finished(job.folder, fingerprint)
-    return run_job(job, update.SingleProcess(pick_device(device)), progress)
+    return run_job(job, update.SingleProcess(pick_device(job.device)), progress)
 
 
 def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None) -> TrainResult:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mrc.checkpoints import step_seed
-from mrc.encoder import out_of_memory
+from mrc.encoder.compute import out_of_memory
 from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.metrics import Metric
 from mrc.read.data.batches import TrainBatch, masked_words, micro_batches

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 import torch
 
-from mrc.encoder import pick_device
+from mrc.encoder.compute import pick_device
 from mrc.errors import writing
 from mrc.retrieve.dense.vectors import Vectors
 from mrc.retrieve.fuse import Floats, Ints, RankedLists

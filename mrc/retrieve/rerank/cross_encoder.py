@@ -13,17 +13,14 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from mrc.analyzers.base import list_of_texts
-from mrc.encoder import (
-    BATCH_TOKENS,
+from mrc.encoder.compute import BATCH_TOKENS, pick_device, pick_dtype, sorted_batches
+from mrc.encoder.loading import (
     NO_SURROGATES,
     checkpoint_folder,
     load_config,
     load_pretrained,
     load_tokenizer,
     max_positions,
-    pick_device,
-    pick_dtype,
-    sorted_batches,
 )
 from mrc.errors import BadCheckpoint, StaleIndex, writing
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mrc.encoder import sorted_batches
+from mrc.encoder.compute import sorted_batches
 from mrc.retrieve.training.contrastive_batches import Rows
 
 

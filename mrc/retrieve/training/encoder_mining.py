@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mrc.encoder import pick_dtype
+from mrc.encoder.compute import pick_dtype
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.search import VectorSearch
 from mrc.retrieve.training.contrastive_batches import Mined

@@ -29,7 +29,8 @@ from mrc.checkpoints import (
     weight_groups,
     write_checkpoint,
 )
-from mrc.encoder import NO_SURROGATES, checkpoint_folder, pick_device, pick_dtype
+from mrc.encoder.compute import pick_device, pick_dtype
+from mrc.encoder.loading import NO_SURROGATES, checkpoint_folder
 from mrc.errors import TrainingDiverged, writing
 from mrc.removal import remove_folder
 from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash

@@ -356,7 +356,7 @@ def test_doctor_shows_the_device_of_readers(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("bf16", "words"), [(True, "torch is faster here"), (False, "read.backend=onnx")])
 def test_doctor_shows_which_backend_is_faster(monkeypatch: pytest.MonkeyPatch, bf16: bool, words: str) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("mrc.encoder.has_bf16", lambda _: bf16)
+    monkeypatch.setattr("mrc.encoder.compute.has_bf16", lambda _: bf16)
     assert words in doctor._onnx()
 
 

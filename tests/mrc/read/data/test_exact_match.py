@@ -23,7 +23,10 @@ def by_word(kind, question, passage, tokenizer=WORDPIECE, size=128):
     windower = Windower(tokenizer, exact_match=ExactMatch(kind))
     asked, read = windower.questions([question], max_seq_length=size)[0], windower.passages([passage])[0]
     (window,) = windower.windows(asked, read, max_seq_length=size, doc_stride=16)
-    first = window.match_levels[slice(*window.question_range)], window.match_levels[window.first : window.first + window.count]
+    first = (
+        window.match_levels[slice(*window.question_range)],
+        window.match_levels[window.first : window.first + window.count],
+    )
     return [
         [(text[a:b].strip(), int(level)) for (a, b), level in zip(tokens.offsets, found, strict=True)]
         for text, tokens, found in ((question, asked, first[0]), (passage, read, first[1]))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from mrc.encoder import attention_for
+from mrc.encoder.compute import attention_for
 from mrc.read.model.attention import ROW_STEP, attend, dropout_factors, packed_row
-from mrc.read.model.network import load_model
+from mrc.read.model.loading import load_model
 from tests.mrc import tiny
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def pair(folder, monkeypatch, **options):
     """The same network padded and packed; the tiny ones are too narrow to be packed by themselves."""
     options = {"device": CPU, "dtype": torch.float32, "head": "linear", **options}
     padded = load_model(folder, **options)
-    monkeypatch.setattr("mrc.encoder.BF16_PAYS_FROM", 0)
+    monkeypatch.setattr("mrc.encoder.compute.BF16_PAYS_FROM", 0)
     packed = load_model(folder, **options)
     assert (padded.config._attn_implementation, packed.config._attn_implementation) == ("eager", "packed")
     return padded.eval(), packed.eval()

@@ -14,7 +14,7 @@ from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
 from mrc.read.model import backends
 from mrc.read.model.backends import Disagreement, disagreement
 from mrc.read.model.heads import Scores
-from mrc.read.model.network import load_model
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader
 from tests.mrc import tiny
 from tests.mrc.read.model.test_reader import PASSAGE, QUESTION, SMALL, change_config, reader_logits

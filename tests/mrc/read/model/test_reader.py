@@ -18,7 +18,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from mrc.encoder import (
+from mrc.encoder.compute import (
     BF16_PAYS_FROM,
     has_bf16,
     one_thread_workers,
@@ -31,7 +31,7 @@ from mrc.errors import BadCheckpoint
 from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.windows import collate
 from mrc.read.model.heads import new_head
-from mrc.read.model.network import load_model
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader, model_hash
 from tests.mrc import tiny
 
@@ -403,7 +403,7 @@ def test_concurrent_streams_use_the_first_number_of_threads_and_the_last_restore
 
 TWO_WORKERS = """
 import resource, sys, threading, torch
-from mrc.encoder import keep_freed_memory
+from mrc.encoder.compute import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer
 from mrc.errors import BadCheckpoint, OutOfMemory, TrainingDiverged
 from mrc.read.config import ReadConfig
 from mrc.read.model.heads import new_head
-from mrc.read.model.network import load_model
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader, model_hash
 from mrc.read.pretrain import mlm
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mrc.encoder import load_tokenizer
+from mrc.encoder.loading import load_tokenizer
 from mrc.errors import DataError, OutOfMemory, TrainingDiverged
 from mrc.read.config import BuiltinConfig
 from mrc.read.data.batches import masked_words, micro_batches
@@ -17,7 +17,8 @@ from mrc.read.data.tokenized import tokenize_examples
 from mrc.read.data.windows import Windower
 from mrc.read.model import network
 from mrc.read.model.builtin import build_builtin
-from mrc.read.model.network import SpanModel, load_model
+from mrc.read.model.loading import load_model
+from mrc.read.model.network import SpanModel
 from mrc.read.model.reader import Reader, windower_of
 from mrc.read.train import dev, loop, update
 from mrc.read.train.dev import DevScore

@@ -7,7 +7,8 @@ import torch
 from transformers import AlbertConfig, AlbertModel
 
 from mrc.read.model.heads import new_head
-from mrc.read.model.network import SpanModel, load_model
+from mrc.read.model.loading import load_model
+from mrc.read.model.network import SpanModel
 from mrc.read.train.param_groups import param_groups
 from tests.mrc import tiny
 from tests.mrc.read.train.examples import CONFIG

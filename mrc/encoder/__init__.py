@@ -1,0 +1,1 @@
+"""Hugging Face encoders: loading checkpoints; devices, precision, threads and batches."""

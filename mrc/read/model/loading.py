@@ -1,0 +1,153 @@
+"""Loading a network from a checkpoint: encoder, span head, exact-match embedding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import AutoModelForQuestionAnswering
+
+from mrc.encoder.compute import attention_for, keep_freed_memory
+from mrc.encoder.loading import checkpoint_folder, load_config, load_pretrained
+from mrc.errors import BadCheckpoint
+from mrc.read.config import WindowConfig
+from mrc.read.data.windows import FEATURES_KEY, MORPHEMES_KEY, WINDOWS_KEY
+from mrc.read.model.attention import use_cheap_dropout
+from mrc.read.model.heads import new_head
+from mrc.read.model.network import FEATURES_PREFIX, HEAD_KEY, SpanModel
+from mrc.read.train_config import NEW_HEAD
+
+log = logging.getLogger(__name__)
+
+ATTENTION_DROPOUTS: Final = ("attention_probs_dropout_prob", "attention_dropout")  # names in configurations
+
+
+def load_model(
+    source: str | Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    head: str,
+    seed: int = 0,
+    exact_match_features: str = "none",
+    morphemes: bool = False,
+    windows: WindowConfig | None = None,
+    fresh_head: bool = True,
+    attention_dropout: float | None = None,
+) -> SpanModel:
+    """Load the network of a checkpoint, its head in float32; parts that the checkpoint lacks are initialised anew, a
+    head from `seed`.
+
+    The head `auto` is the checkpoint's own, or a new one of the default kind where it has none. Without `fresh_head`
+    the checkpoint must hold this head, as it does once it was trained to answer questions.
+
+    `exact_match_features` and `morphemes` are written into the network's configuration, which `windower_of` reads, and
+    so are the `windows` that it will be trained with, if given; an attention dropout of None is the checkpoint's.
+
+    Raises: BadCheckpoint, also for a checkpoint that lacks the weights of this head, where it names or needs it, or of
+    this embedding, where it names it.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    before = load_config(source)
+    options: dict[str, Any] = {"attn_implementation": attention_for(before, device), "dtype": dtype}
+    dropouts = _dropouts(before, source) if attention_dropout is not None else {}
+    options.update(dict.fromkeys(dropouts, attention_dropout))
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
+        loaded, info = load_pretrained(AutoModelForQuestionAnswering, source, output_loading_info=True, **options)
+    prefix = loaded.base_model_prefix
+    if lost := sorted(name for name in info["missing_keys"] if name.startswith(f"{prefix}.")):
+        raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
+    _set_key(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
+    _set_key(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
+    if windows is not None:
+        _set_key(loaded.config, WINDOWS_KEY, asdict(windows))
+    held = _head_of(before, set(info["missing_keys"]))
+    head = (held or NEW_HEAD) if head == "auto" else head
+    fresh = new_head(head, int(loaded.config.hidden_size), seed=seed)
+    model = SpanModel(loaded.base_model, fresh, prefix=prefix, architecture=type(loaded).__name__, head_name=head)
+    model.stored_dropouts = dropouts
+    _load_parts(model, _stored(source, loaded, set(info["missing_keys"]), model), before, source, fresh_head)
+    if held not in (None, head):
+        log.info("%s: its %s head is replaced by a new %s one", source, held, head)
+    if model.is_packed:
+        use_cheap_dropout(model.encoder)
+    return model.to(device)
+
+
+def _load_parts(
+    model: SpanModel, stored: Mapping[str, Tensor], before: Any, source: str | Path, fresh_head: bool
+) -> None:
+    """Load the stored weights of the head and of the exact-match embedding; `before` is the stored configuration."""
+    head, features = model.head_name, getattr(model.config, FEATURES_KEY, None)
+    named = getattr(before, HEAD_KEY, None) == head
+    if not _load_part(model.head, stored, source, what=f"{head} head", named=named) and not fresh_head:
+        raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
+    if model.match_embedding is not None and getattr(before, FEATURES_KEY, None) == features:
+        what = "exact-match embedding"
+        _load_part(model.match_embedding, stored, source, what=what, named=True, prefix=FEATURES_PREFIX)
+
+
+def _head_of(config: Any, missing: set[str]) -> str | None:
+    """The kind of head in a checkpoint: as its configuration says, or linear where transformers found such weights."""
+    return getattr(config, HEAD_KEY, None if any(name.startswith("qa_outputs.") for name in missing) else "linear")
+
+
+def _dropouts(config: Any, source: str | Path) -> dict[str, float]:
+    """The attention dropouts of a configuration, by name."""
+    found = {name: getattr(config, name) for name in ATTENTION_DROPOUTS if hasattr(config, name)}
+    if not found:
+        log.warning(
+            "%s: attention_dropout has no effect: the configuration has no attention dropout by a known name", source
+        )
+    return found
+
+
+def _set_key(config: Any, key: str, value: Any) -> None:
+    if value is not None:
+        config.update({key: value})
+    elif hasattr(config, key):
+        delattr(config, key)
+
+
+def _stored(source: str | Path, loaded: Any, missing: set[str], model: SpanModel) -> dict[str, Tensor]:
+    """The checkpoint's weights above the encoder; transformers loads only those of a linear head."""
+    found = {name: value for name, value in loaded.state_dict().items() if name not in missing}
+    wanted = set(model.top()) - set(found)
+    if wanted - missing:
+        for path in sorted(checkpoint_folder(source).glob("*.safetensors")):
+            with safe_open(path, framework="pt") as weights:
+                found.update({name: weights.get_tensor(name) for name in wanted & set(weights.keys())})
+    return found
+
+
+def _load_part(
+    part: nn.Module, stored: Mapping[str, Tensor], source: str | Path, *, what: str, named: bool, prefix: str = ""
+) -> bool:
+    """Load the stored weights into the module if all are there; return whether they are.
+
+    Raises: BadCheckpoint if weights are missing though the checkpoint names the module.
+    """
+    own = part.state_dict()
+    if all(prefix + name in stored and stored[prefix + name].shape == value.shape for name, value in own.items()):
+        part.load_state_dict({name: stored[prefix + name].float() for name in own})
+        return True
+    if named:
+        raise BadCheckpoint(f"{source}: its {what} is missing; copy or train the model again")
+    return False
+
+
+def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
+    """Raises: BadCheckpoint where the tokenizer has pieces without an embedding in the encoder."""
+    pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().num_embeddings)
+    if pieces > rows:
+        raise BadCheckpoint(
+            f"{source}: the tokenizer has {pieces:,} pieces, the model {rows:,} rows: they do not belong together; "
+            "copy both from one place"
+        )
