@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from db.engine import Session
 from db.queries import corpus
@@ -24,8 +24,8 @@ def live_labels(
     released: bool | None = None,
 ) -> list[LabelRow]:
     """Live labels of active questions with their answers, in question id order."""
-    active = select(QUESTIONS.c.id).where(QUESTIONS.c.active)
-    where: list[ColumnElement[bool]] = [_LIVE, LABELS.c.question_id.in_(active)]
+    active = exists().where(QUESTIONS.c.id == LABELS.c.question_id, QUESTIONS.c.active)  # looked up, not listed
+    where: list[ColumnElement[bool]] = [_LIVE, active]
     if kinds is not None:
         where.append(LABELS.c.kind.in_(kinds))
     if roles is not None:

@@ -56,7 +56,7 @@ PASSAGES = Table(
     required("position", Integer),  # in its document, from 0
     required("text", Text),
     required("identity", HASH, index=True),  # shared by texts that differ in spacing, case or the like alone
-    required("active", Boolean, default=True, index=True),  # False once every import that brought it is undone
+    required("active", Boolean, default=True),  # False once every import that brought it is undone
 )
 
 # A question and its role in the split.
@@ -73,7 +73,7 @@ QUESTIONS = Table(
     optional("is_impossible", Boolean),  # only where a file gave the context
     optional("duplicate_of", ForeignKey("questions.id")),
     optional("exclusion_reason", Text),  # set: no model labels it again (withdrawn by hand, or a bad question)
-    required("active", Boolean, default=True, index=True),
+    required("active", Boolean, default=True),
     one_of("role", ROLES),
     UniqueConstraint("id", "role"),  # the target of the composite foreign key of labels
     CheckConstraint("is_impossible IS NULL OR context_id IS NOT NULL", name="impossible_needs_context"),

@@ -92,5 +92,8 @@ def _last_cut(text: str, start: int, limit: int) -> int:
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """The range without white space at its ends; empty where there is nothing else."""
-    inner = text[start:end]
-    return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while start < end and text[start].isspace():  # no slice: the rest of a long text would be copied for each piece
+        start += 1
+    return start, end

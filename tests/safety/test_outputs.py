@@ -62,9 +62,9 @@ def test_a_file_of_another_workspace_is_refused_too(workspace: Path, tmp_path: P
 
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/stdout", "/dev/fd/1", "/dev/full"])
 def test_a_device_is_not_replaced(device: str, workspace: Path) -> None:
-    before = os.stat("/dev/null")
+    before = Path("/dev/null").stat()
     assert run("export", "--format", "jsonl", "-w", workspace, "-o", device, "--force").code == 1
-    after = os.stat("/dev/null")
+    after = Path("/dev/null").stat()
     assert stat.S_ISCHR(after.st_mode)
     assert (after.st_rdev, after.st_ino) == (before.st_rdev, before.st_ino)
 

@@ -65,7 +65,6 @@ CREATE TABLE passages (
     CONSTRAINT pk_passages PRIMARY KEY (id),
     CONSTRAINT fk_passages_document_id FOREIGN KEY(document_id) REFERENCES documents (id)
 );
-CREATE INDEX ix_passages_active ON passages (active);
 CREATE INDEX ix_passages_document_id ON passages (document_id);
 CREATE INDEX ix_passages_identity ON passages (identity);
 
@@ -119,7 +118,6 @@ CREATE TABLE questions (
     CONSTRAINT fk_questions_context_id FOREIGN KEY(context_id) REFERENCES passages (id),
     CONSTRAINT fk_questions_duplicate_of FOREIGN KEY(duplicate_of) REFERENCES questions (id)
 );
-CREATE INDEX ix_questions_active ON questions (active);
 CREATE INDEX ix_questions_context_id ON questions (context_id);
 CREATE INDEX ix_questions_normalized ON questions (normalized);
 CREATE INDEX ix_questions_role ON questions (role);

@@ -140,6 +140,16 @@ def text_fault(text: str) -> str | None:
     return None
 
 
+def refuse_outside_links(folder: Path) -> None:
+    """Raise FileError if a link in a folder points out of it: the folder could name any file of the machine."""
+    home = folder.resolve()
+    for base, folders, names in os.walk(folder, followlinks=False):
+        for name in (*folders, *names):
+            entry = Path(base) / name
+            if entry.is_symlink() and not entry.resolve().is_relative_to(home):
+                raise FileError(f"{entry}: a link that leads out of {folder}; replace it by the file itself")
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
     """Write a text file (UTF-8, newlines unchanged) that replaces `path` when the block ends without an error.

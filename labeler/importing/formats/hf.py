@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from labeler.core.errors import ImportRefused
+from labeler.core.files import refuse_outside_links
 from labeler.importing.formats.content import Content, Part, gather
-from labeler.importing.formats.records import parts
+from labeler.importing.formats.records import FIELDS, parts
 
 MARKERS = ("dataset_info.json", "dataset_dict.json")  # files that save_to_disk writes
 
@@ -48,16 +49,66 @@ def _parts(name: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash) 
 
 
 def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
+    if (path / "dataset_dict.json").is_file():
+        splits = sorted(str(name) for name in _described(path / "dataset_dict.json").get("splits", []))
+        shown = ", ".join(splits) or "none"
+        raise ImportRefused(f"{path}: has the splits {shown}; name one, such as {path / (splits or ['train'])[0]}")
+    _check_folder(path)
     datasets = quiet_datasets()
     try:
-        loaded = datasets.load_from_disk(str(path))
-    except (ValueError, FileNotFoundError) as error:
+        return _wanted(path, datasets.load_from_disk(str(path)))
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise ImportRefused(f"{path}: not written by datasets.save_to_disk: {_first_line(error)}") from error
-    if isinstance(loaded, datasets.DatasetDict):
-        splits = sorted(map(str, loaded))
-        raise ImportRefused(f"{path}: has the splits {', '.join(splits)}; name one, such as {path / splits[0]}")
-    rows: Iterable[Mapping[str, Any]] = loaded
+
+
+def _check_folder(path: Path) -> None:
+    """Raise ImportRefused unless the folder names only files in it: its state could name any file of the machine."""
+    refuse_outside_links(path)
+    files = _described(path / "state.json").get("_data_files")
+    if not isinstance(files, list) or not all(isinstance(each, dict) for each in files):
+        raise ImportRefused(f"{path / 'state.json'}: no list of data files; save the dataset again (save_to_disk)")
+    for each in files:
+        name = each.get("filename")
+        if not isinstance(name, str) or not name.strip(".") or Path(name).name != name:
+            raise ImportRefused(f"{path / 'state.json'}: names the file {name!r}, which is not a file of this folder")
+
+
+def _described(file: Path) -> dict[str, Any]:
+    """The JSON object of a file. Raises ImportRefused."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ImportRefused(f"{file}: not written by datasets.save_to_disk: {_first_line(error)}") from error
+    if not isinstance(found, dict):
+        raise ImportRefused(f"{file}: not written by datasets.save_to_disk: no JSON object")
+    return found
+
+
+def _wanted(name: Path | str, loaded: Any) -> Iterable[Mapping[str, Any]]:
+    """The rows with the columns that are imported, as plain values: no column is decoded.
+
+    An image, audio or video column would otherwise open whatever files and addresses its rows name.
+    """
+    datasets = quiet_datasets()
+    columns = [column for column in loaded.column_names if column in FIELDS]
+    typed = [column for column in columns if not _is_plain(loaded.features[column], datasets)]
+    if typed:
+        kind = type(loaded.features[typed[0]]).__name__
+        raise ImportRefused(f"{name}: the column {typed[0]} holds {kind} values; text, numbers or lists are needed")
+    rows: Iterable[Mapping[str, Any]] = loaded.select_columns(columns).with_format(None)
     return rows
+
+
+def _is_plain(feature: Any, datasets: Any) -> bool:
+    """Whether values of a feature are plain JSON values: text, numbers, and lists or objects of such."""
+    if isinstance(feature, dict):
+        return all(_is_plain(part, datasets) for part in feature.values())
+    if isinstance(feature, list):
+        return all(_is_plain(part, datasets) for part in feature)
+    inner = getattr(feature, "feature", None)
+    if inner is not None and type(feature).__name__ in ("List", "LargeList", "Sequence"):
+        return _is_plain(inner, datasets)
+    return isinstance(feature, (datasets.Value, datasets.ClassLabel))
 
 
 def _load_hub(name: str) -> Iterable[Mapping[str, Any]]:
@@ -66,10 +117,9 @@ def _load_hub(name: str) -> Iterable[Mapping[str, Any]]:
     if not path or not split or len(config) > 1:
         raise ImportRefused(f"{name}: no such folder; a dataset on the hub is written NAME:SPLIT or NAME:CONFIG:SPLIT")
     try:
-        hub: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, *config, split=split)
+        return _wanted(name, datasets.load_dataset(path, *config, split=split))
     except (OSError, ValueError) as error:  # no network, no such dataset, no such split or configuration
         raise ImportRefused(f"{name}: cannot be loaded from the hub: {_first_line(error)}") from error
-    return hub
 
 
 def _first_line(error: Exception) -> str:

@@ -24,6 +24,10 @@ from labeler.importing.formats.content import FileQuestion, Part, make_passage, 
 from mrc.squad import Rejected
 from mrc.types import Passage
 
+FIELDS = frozenset(
+    {"question", "context", "text", "title", "id", "guid", "answers", "answer", "answer_start", "is_impossible"}
+)
+
 
 class FieldError(Exception):
     """A field of the wrong type; the message says which and what it must be."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labeler.core.errors import ImportRefused
-from labeler.core.files import read_text
+from labeler.core.files import read_text, refuse_outside_links
 from labeler.importing.formats.content import Content, Part, gather, make_passage
 from labeler.importing.formats.tables import encoding_notes
 from mrc.text import split_passages
@@ -21,9 +21,11 @@ def read_texts(path: Path) -> Content:
     """Read a text file, or every .txt and .md file under a folder in the order of their paths.
 
     A document's title is the first heading of a Markdown file, else the path without its suffix.
-    Raises ImportRefused for a folder without such files; FileError, OSError.
+    Raises ImportRefused for a folder without such files; FileError, also for a link out of the folder; OSError.
     """
     folder = path if path.is_dir() else path.parent
+    if path.is_dir():
+        refuse_outside_links(path)
     files = [path] if path.is_file() else _text_files(path)
     if not files:
         raise ImportRefused(f"{path}: no .txt or .md file in it")
