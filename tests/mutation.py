@@ -37,6 +37,7 @@ TIMEOUT = 300.0  # seconds; a mutant that loops forever is killed
 
 W = "tests/labeler/"
 C = "tests/mrc/calibration/"
+R = "tests/mrc/retrieve/"
 #: module -> its tests, the fastest first
 TARGETS: dict[str, tuple[str, ...]] = {
     "labeler/rounds/select.py": (W + "test_select.py",),
@@ -57,9 +58,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "mrc/calibration/calibrate.py": (C + "test_calibrate.py",),
     "mrc/calibration/scorers.py": (C + "test_scorers.py", C + "test_calibrate.py"),
     "mrc/calibration/features.py": (C + "test_features.py",),
-    "mrc/retrieve/fuse.py": ("tests/mrc/test_fuse.py",),
-    "mrc/retrieve/bounds.py": ("tests/mrc/test_kernel_loops.py", "tests/mrc/test_kernel.py"),
-    "mrc/retrieve/kernel.py": ("tests/mrc/test_kernel_loops.py",),
+    "mrc/retrieve/fuse.py": (R + "test_fuse.py",),
+    "mrc/retrieve/bounds.py": (R + "test_kernel_loops.py", R + "test_kernel.py"),
+    "mrc/retrieve/kernel.py": (R + "test_kernel_loops.py",),
 }
 
 INTRODUCTION = (

@@ -1,4 +1,4 @@
-"""`labeler index --dense`: passages found by meaning too, remembered, weighed on gold questions."""
+"""`labeler index --dense`: the model is remembered, its fusion weight tuned on gold questions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_index_without_a_model_says_so(workspace: Path) -> None:
     assert (built["dense"], built["weight"]) == (None, None)
 
 
-def test_the_weight_is_tuned_on_gold_questions_and_told(workspace: Path) -> None:
+def test_the_weight_is_tuned_on_gold_questions_and_shown(workspace: Path) -> None:
     built = index(workspace, "--dense", "bert")
     assert built["dense"] == str(workspace.parent / "bert")
     weight = built["weight"]
@@ -69,7 +69,7 @@ def test_the_model_is_remembered_until_another_is_named(workspace: Path, monkeyp
     assert index(workspace)["dense"] is None
 
 
-def test_the_setting_goes_before_what_is_remembered(workspace: Path) -> None:
+def test_a_setting_overrides_the_remembered_model(workspace: Path) -> None:
     tiny.bert(workspace.parent / "other", seed=1)
     index(workspace, "--dense", "bert")
     built = index(workspace, "--set", "dense.model=other", "--set", "dense.weight=0.25")
@@ -78,7 +78,7 @@ def test_the_setting_goes_before_what_is_remembered(workspace: Path) -> None:
     assert "weight 0.25 (as set)" in run("index", "--set", "dense.weight=0.25", "-w", str(workspace)).out
 
 
-def test_search_shows_the_scores_of_both_lists(workspace: Path) -> None:
+def test_search_shows_the_scores_of_both_rankings(workspace: Path) -> None:
     index(workspace, "--dense", "bert")
     asked = "Who founded the mill?"
     hits = run("search", asked, "-w", str(workspace), "--json").json["hits"]
@@ -91,14 +91,14 @@ def test_search_shows_the_scores_of_both_lists(workspace: Path) -> None:
     assert re.search(r" \(score \d+\.\d\d\)$", first)
 
 
-def test_a_model_that_is_nowhere_leaves_the_index_as_it_was(workspace: Path) -> None:
+def test_a_missing_model_leaves_the_index_unchanged(workspace: Path) -> None:
     before = index(workspace, "--dense", "bert")
     fault = run("index", "--dense", "nobody/nothing", "-w", str(workspace)).fault
     assert "nobody/nothing: no such folder, and no network to look for the model on the hub" in fault
     assert index(workspace) == before
 
 
-def test_a_model_that_is_gone_is_told_by_one_line(workspace: Path) -> None:
+def test_a_removed_model_is_an_error_of_one_line(workspace: Path) -> None:
     index(workspace, "--dense", "bert")
     shutil.rmtree(workspace.parent / "bert")
     assert "no such folder" in run("search", "mill", "-w", str(workspace)).fault

@@ -61,7 +61,7 @@ def test_every_depth_is_measured_with_its_interval(runtime: Runtime) -> None:
         assert 0 <= low <= value <= high <= 1
 
 
-def test_marks_follow_from_ranks(runtime: Runtime) -> None:
+def test_scores_follow_from_ranks(runtime: Runtime) -> None:
     asked = labelled(runtime, "dev")[:3]
     marks = retrieval_metrics.RetrievalResults(
         asked, [(), (), ()], gold_ranks=[0, 3, -1], answer_ranks=[0, 1, -1]
@@ -73,14 +73,14 @@ def test_marks_follow_from_ranks(runtime: Runtime) -> None:
     assert marks["answer_in_3"] == [1, 1, 0]
 
 
-def test_the_answer_stands_in_the_gold_passage_at_the_latest(runtime: Runtime) -> None:
+def test_the_answer_rank_is_at_most_the_gold_rank(runtime: Runtime) -> None:
     found = searched(runtime)
     assert any(rank >= 0 for rank in found.gold_ranks)
     for gold, answer in zip(found.gold_ranks, found.answer_ranks, strict=True):
         assert gold < 0 or 0 <= answer <= gold
 
 
-def test_the_answer_is_looked_for_in_all_hits(runtime: Runtime) -> None:
+def test_the_answer_is_searched_in_all_hits(runtime: Runtime) -> None:
     entry = labelled(runtime, "dev")[0]
     gold = entry.label.answers[0].passage_id
     with runtime.database.read() as session:
@@ -117,7 +117,7 @@ def test_two_settings_are_compared_question_by_question(runtime: Runtime) -> Non
     assert runtime.current_index() == found.index  # the other one is not kept
 
 
-def test_other_settings_of_terms_leave_what_is_found_by_meaning(runtime: Runtime, tmp_path: Path) -> None:
+def test_other_lexical_settings_keep_the_dense_part(runtime: Runtime, tmp_path: Path) -> None:
     build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
     index = runtime.index()
     same = other_index(runtime, f"k1={index.config.k1}")
@@ -132,12 +132,12 @@ def test_other_settings_of_terms_leave_what_is_found_by_meaning(runtime: Runtime
 @pytest.mark.parametrize(
     ("name", "error"), [("0000", "0 stored indexes begin with '0000'; stored are: [0-9a-f]{16};"), ("../x", "0 stored")]
 )
-def test_an_index_that_is_not_there_is_named_with_those_that_are(runtime: Runtime, name: str, error: str) -> None:
+def test_a_missing_index_is_named_with_the_stored_ones(runtime: Runtime, name: str, error: str) -> None:
     with pytest.raises(NotReady, match=error):
         other_index(runtime, name)
 
 
-def test_other_settings_of_meaning_need_no_other_vectors(runtime: Runtime, tmp_path: Path) -> None:
+def test_other_fusion_settings_reuse_the_vectors(runtime: Runtime, tmp_path: Path) -> None:
     build_index(runtime, dense=str(tiny.bert(tmp_path / "bert")))
     index = runtime.index()
     assert index.dense is not None
@@ -198,7 +198,7 @@ def test_a_question_without_a_known_term_shares_none(runtime: Runtime) -> None:
     assert (miss.rank, miss.first_passage, miss.reasons) == (None, None, (NO_SHARED_TERM,))
 
 
-def test_the_answer_stands_elsewhere_only_in_passages_found_before_the_gold_one(runtime: Runtime) -> None:
+def test_the_answer_counts_as_elsewhere_only_in_higher_ranked_passages(runtime: Runtime) -> None:
     (entry, *_) = labelled(runtime, "dev")
     (hits,) = runtime.index().retrieve([entry.question.text], 1)
     for gold, answer, elsewhere in ((4, 4, False), (4, 3, True), (-1, 3, True), (-1, -1, False)):
@@ -224,7 +224,7 @@ def test_tuning_asks_gold_and_calibration_questions_alone(runtime: Runtime) -> N
     assert len(tuning._labelled(runtime)) == gold
 
 
-def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(runtime: Runtime) -> None:
+def test_tuned_values_are_used_by_later_indexes_until_they_are_discarded(runtime: Runtime) -> None:
     tuned = tuning.tune_index(runtime)
     assert tuned == tuning.last_tuned(runtime)
     assert tuned.mrr_after[0] >= tuned.mrr_before[0]
@@ -246,7 +246,7 @@ def test_what_was_tuned_is_used_by_later_indexes_until_it_is_forgotten(runtime: 
         ({"window_chars": 500}, 1.5),
     ],
 )
-def test_tuned_values_count_only_for_what_they_were_tuned_for(
+def test_tuned_values_apply_only_to_the_method_and_analyzer_they_were_tuned_for(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], k1: float
 ) -> None:
     zero = (0.0, 0.0, 0.0)

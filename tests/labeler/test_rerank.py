@@ -1,4 +1,4 @@
-"""`[rerank]`: the first passages are read once more, told by `search`, and part of what predictions are made with."""
+"""`[rerank]`: hits are re-ranked, `search` shows it, and predictions depend on it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_predictions_are_made_from_re_ranked_passages_and_name_that_index(
     assert all(hit.rerank is not None for hits in found for hit in hits)
 
 
-def test_a_cross_encoder_that_changed_or_is_gone_is_told_by_one_line(workspace: Path) -> None:
+def test_a_changed_or_removed_cross_encoder_is_an_error_of_one_line(workspace: Path) -> None:
     index(workspace, "model=cross")
     tiny.cross_encoder(workspace.parent / "cross", seed=1)
     assert "its files changed since the index was built; run `labeler index`" in (
@@ -91,7 +91,7 @@ def test_a_cross_encoder_that_changed_or_is_gone_is_told_by_one_line(workspace: 
     assert "no such folder" in run("search", QUESTION, "-w", str(workspace)).fault
 
 
-def test_a_model_that_is_none_leaves_the_index_as_it_was(workspace: Path) -> None:
+def test_an_unusable_cross_encoder_leaves_the_index_unchanged(workspace: Path) -> None:
     before = index(workspace)
     tiny.bert(workspace.parent / "reader")
     fault = run("index", "--set", "rerank.model=reader", "-w", str(workspace)).fault

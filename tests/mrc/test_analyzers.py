@@ -1,4 +1,4 @@
-"""The terms under which texts are indexed and searched."""
+"""Analyzers: the terms by which texts are indexed and searched."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mrc.errors import BadAnalyzer, BadCheckpoint, MissingExtra
     [
         ("세종대왕은", ["세종", "종대", "대왕", "왕은"]),
         ("그 왕", ["그", "왕"]),  # a word of one character stays
-        ("1988년", ["1988", "년"]),  # digits whole, cut from the Hangul around them
+        ("1988년", ["1988", "년"]),  # digits stay whole, separated from the Hangul around them
         ("BTS의 MP3", ["bts", "의", "mp3"]),
         ("大韓民國", ["大韓", "韓民", "民國"]),
         ("서울, 부산!", ["서울", "부산"]),  # no bigram across words
@@ -43,7 +43,7 @@ from mrc.errors import BadAnalyzer, BadCheckpoint, MissingExtra
         ("", []),
     ],
 )
-def test_bigrams_are_cut_within_words_of_cjk_scripts_and_other_words_stay_whole(text: str, terms: list[str]) -> None:
+def test_bigrams_stay_within_words_of_cjk_scripts_and_other_words_stay_whole(text: str, terms: list[str]) -> None:
     assert Bigram()(text) == terms
 
 
@@ -68,16 +68,16 @@ def test_english_words_are_stemmed_without_stop_words(text: str, terms: list[str
     assert English()(text) == terms
 
 
-def test_whitespace_leaves_words_as_they_stand() -> None:
+def test_whitespace_leaves_words_unchanged() -> None:
     assert Whitespace()(" The  dogs,\nrunning ") == ["The", "dogs,", "running"]
 
 
-def test_kiwi_gives_content_morphemes_and_behind_them_the_bigrams() -> None:
+def test_kiwi_gives_content_morphemes_followed_by_bigrams() -> None:
     pytest.importorskip("kiwipiepy")
     kiwi = get_analyzer("kiwi")
     assert kiwi("한글을 만들었다") == ["한글", "만들", "한글", "글을", "만들", "들었", "었다"]
     assert list(kiwi.terms(["왕", "", "그는 왕이다"])) == [["왕", "왕"], [], ["왕", "그는", "왕이", "이다"]]
-    assert kiwi("\udcff") == []  # an argument in a broken encoding
+    assert kiwi("\udcff") == []  # wrongly decoded input
 
 
 def test_english_four_grams_follow_the_stems_and_mark_the_ends_of_words() -> None:
@@ -95,7 +95,7 @@ def test_the_short_names_are_the_same_analyzers() -> None:
 
 
 @pytest.mark.parametrize("name", ["bigram", "english", "english+4gram", "whitespace", "kiwi", "mecab-ko"])
-def test_hostile_texts_have_terms(name: str) -> None:
+def test_unusual_texts_have_terms(name: str) -> None:
     try:
         analyzer = get_analyzer(name)
     except MissingExtra as error:
@@ -116,7 +116,7 @@ def test_morphemes_of_a_very_long_text_are_those_of_its_pieces() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 5, 10, 11, 25])
-def test_pieces_end_behind_white_space_and_joined_are_the_text(length: int) -> None:
+def test_pieces_end_after_white_space_and_joined_are_the_text(length: int) -> None:
     for text in ("ab cd efg hij klm nop qrs"[:length], "x" * length):
         pieces = morphemes._pieces(text, 10)
         assert "".join(pieces) == text
@@ -133,7 +133,7 @@ def test_mecab_ko_gives_content_morphemes_inflected_words_by_their_parts() -> No
     assert mecab("왕\x00국") == mecab("왕 국")  # NUL does not end the text
 
 
-def test_without_mecab_ko_the_error_gives_the_line_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mecab_ko_the_error_names_the_command_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)
 
@@ -142,7 +142,7 @@ def test_without_mecab_ko_the_error_gives_the_line_to_run(monkeypatch: pytest.Mo
         get_analyzer("mecab-ko")
 
 
-# Sub-words of a checkpoint
+# Subwords of a checkpoint
 
 
 @pytest.fixture
@@ -159,12 +159,12 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_word_pieces_are_those_of_the_checkpoint_neither_truncated_nor_padded(checkpoint: Path) -> None:
+def test_subwords_are_those_of_the_checkpoint_without_truncation_and_padding(checkpoint: Path) -> None:
     analyzer = get_analyzer(f"wordpiece:{checkpoint}")
     assert list(analyzer.terms(["dogs ran dog", "", "cats ran", "왕\udcff 왕"])) == [
         ["dog", "##s", "ran", "dog"],
         [],
-        ["ran"],  # the unknown piece is no term
+        ["ran"],  # the unknown token is no term
         ["왕", "왕"],
     ]
     assert get_analyzer(analyzer.name).version == analyzer.version
@@ -185,7 +185,7 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         get_analyzer(f"wordpiece:{tmp_path}")
 
 
-# Analyzers of the user's own
+# Analyzers of other packages
 
 
 @pytest.fixture
@@ -245,13 +245,13 @@ def test_an_analyzer_of_an_installed_package_is_found_by_its_name(brought: Any) 
         ("own_terms:Mute", "cannot be called; give it __call__"),
     ],
 )
-def test_an_analyzer_that_is_none_is_named_with_its_place(brought: Any, entry: str, error: str) -> None:
+def test_an_unusable_analyzer_is_named_with_its_entry_point(brought: Any, entry: str, error: str) -> None:
     brought(VOWELS, own=entry)
     with pytest.raises(BadAnalyzer, match=f"^the analyzer own \\({entry}\\) {error}"):
         get_analyzer("own")
 
 
-def test_an_analyzer_that_gives_no_terms_is_named(brought: Any) -> None:
+def test_an_analyzer_that_returns_no_terms_is_named(brought: Any) -> None:
     brought(VOWELS, short="own_terms:Short", words="own_terms:Words")
     with pytest.raises(BadAnalyzer, match=r"short .* returned 0 lists of terms for 2 texts"):
         list(get_analyzer("short").terms(["a", "b"]))
@@ -268,26 +268,26 @@ def test_names_are_checked_without_loading_anything(monkeypatch: pytest.MonkeyPa
             check_name(name)
 
 
-def test_an_analyzer_terms_many_texts_as_it_does_one() -> None:
+def test_many_texts_have_the_terms_of_each_text_alone() -> None:
     texts = ["세종대왕", "", "The dogs 3.14"]
     for name in ("bigram", "english", "english+4gram", "whitespace"):
         analyzer = get_analyzer(name)
         assert list(analyzer.terms(texts)) == [analyzer(text) for text in texts]
 
 
-def test_versions_name_the_library_that_cuts_the_words() -> None:
+def test_versions_name_the_library_of_the_analyzer() -> None:
     assert importlib.metadata.version("PyStemmer") in English().version
     assert unicodedata.unidata_version in Bigram().version
 
 
-def test_auto_goes_by_language_and_takes_kiwi_where_it_is_installed() -> None:
+def test_auto_follows_the_language_and_prefers_kiwi() -> None:
     assert get_analyzer("auto", "en").name == "english"
     pytest.importorskip("kiwipiepy")
     assert get_analyzer("auto", "ko").name == "kiwi+bigram"
     assert importlib.metadata.version("kiwipiepy") in get_analyzer("auto", "ko").version
 
 
-def test_without_kiwi_auto_takes_bigrams_and_says_so_and_kiwi_names_the_extra(
+def test_without_kiwi_auto_falls_back_to_bigrams_and_kiwi_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def missing(package: str) -> str:
@@ -302,7 +302,7 @@ def test_without_kiwi_auto_takes_bigrams_and_says_so_and_kiwi_names_the_extra(
 
 
 @pytest.mark.parametrize(("name", "language"), [("mecab", "ko"), ("auto", None), ("", "en")])
-def test_an_unknown_analyzer_is_a_callers_bug(name: str, language: analyzers.Language | None) -> None:
+def test_an_unknown_analyzer_is_refused(name: str, language: analyzers.Language | None) -> None:
     with pytest.raises(ValueError, match="unknown analyzer"):
         get_analyzer(name, language)
 
@@ -320,5 +320,5 @@ def test_an_unknown_analyzer_is_a_callers_bug(name: str, language: analyzers.Lan
         (["a"] * 200 + ["왕"] * 1000, "en"),  # only the first 200 texts count
     ],
 )
-def test_a_tenth_of_hangul_among_the_letters_makes_a_corpus_korean(texts: list[str], language: str) -> None:
+def test_a_corpus_with_a_tenth_of_hangul_letters_is_korean(texts: list[str], language: str) -> None:
     assert detect_language(texts) == language

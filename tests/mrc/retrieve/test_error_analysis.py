@@ -1,4 +1,4 @@
-"""Why a gold passage was not found first."""
+"""Why a gold passage was not ranked first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mrc.retrieve.error_analysis import (
         ("king", "", False, (OUTWEIGHED,)),
     ],
 )
-def test_a_miss_has_the_reasons_that_hold(gold: str, first: str, elsewhere: bool, expected: tuple[str, ...]) -> None:
+def test_a_miss_has_all_reasons_that_apply(gold: str, first: str, elsewhere: bool, expected: tuple[str, ...]) -> None:
     question = {"king", "palace", "built"}
     assert reasons(question, gold.split(), first.split(), answer_elsewhere=elsewhere) == expected
 
@@ -37,13 +37,13 @@ def test_a_miss_has_the_reasons_that_hold(gold: str, first: str, elsewhere: bool
         ("a party", "art", False),  # within a word
         ("the arts", "art", False),
         ("smart", "art", False),
-        ("a party of art", "art", True),  # the second place is one
+        ("a party of art", "art", True),  # the second occurrence is a word
         ("in 1988 he", "988", False),
-        ("1988년에", "1988", True),  # Hangul behind it
+        ("1988년에", "1988", True),  # followed by Hangul
         ("세종대왕이 만들었다", "세종대왕", True),
         ("anything", "", False),
     ],
 )
-def test_an_answer_stands_in_a_text_as_whole_words(text: str, answer: str, stands: bool) -> None:
+def test_a_text_contains_an_answer_only_as_whole_words(text: str, answer: str, stands: bool) -> None:
     assert contains_answer(text, [answer]) is stands
     assert contains_answer(text, ["zzz", answer]) is stands

@@ -1,4 +1,4 @@
-"""The fast search of BM25: documents and scores are those of scoring every document, to the last bit."""
+"""The pruned search of BM25 returns the documents and scores of an exhaustive search, bit by bit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def index_of(documents: list[list[str]], method: str = "atire") -> BM25:
 def drawn(
     documents: int, *, words: int, longest: int, method: str = "atire", seed: int = 0
 ) -> tuple[BM25, np.random.Generator]:
-    """Documents of 1 to `longest` words, drawn by Zipf's law: many score the same where they are short."""
+    """Documents of 1 to `longest` words, drawn by Zipf's law: short ones have many equal scores."""
     rng = np.random.default_rng(seed)
     share = 1 / np.arange(1, words + 1)
     rows = rng.choice(words, size=(documents, longest), p=share / share.sum()).astype(str).tolist()
@@ -49,7 +49,7 @@ def assert_same(index: BM25, queries: list[str], k: int, *, threads: int | None 
 
 
 def resolved(index: BM25, queries: list[str], k: int) -> list[bool]:
-    """Whether the bounds alone found each query's documents."""
+    """Whether the pruned search resolved each query."""
     assert index._bounds is not None
     columns = [index._term_ids(query.split()) for query in queries]
     answers: list[bool] = index._bounds.search(columns, index.base, k, threads=1)[2].tolist()
@@ -63,7 +63,7 @@ def resolved(index: BM25, queries: list[str], k: int) -> list[bool]:
     queries=st.lists(st.lists(st.sampled_from(WORDS + "x"), max_size=40).map(" ".join), max_size=4),
     k=st.integers(1, 400),
 )
-def test_a_search_is_that_of_scoring_every_document(
+def test_a_search_equals_an_exhaustive_search(
     method: str, documents: list[list[str]], queries: list[str], k: int
 ) -> None:
     assert_same(index_of(documents, method), queries, k)
@@ -75,7 +75,7 @@ def test_a_search_is_that_of_scoring_every_document(
     size=st.integers(1, 2500), words=st.integers(1, 400), longest=st.integers(1, 30), k=st.integers(1, 130),
     length=st.integers(1, 300), seed=st.integers(0, 1000),
 )  # fmt: skip
-def test_drawn_corpora_are_searched_exactly(
+def test_random_corpora_are_searched_exactly(
     method: str, size: int, words: int, longest: int, k: int, length: int, seed: int
 ) -> None:
     index, rng = drawn(size, words=words, longest=longest, method=method, seed=seed)
@@ -105,7 +105,7 @@ def test_the_first_and_the_last_document_of_a_block_are_found() -> None:
     assert index.search(["rare", "rare often"], 7)[0].tolist() == [edges, edges]
 
 
-def test_more_documents_than_there_are_can_be_asked_for(blocks: tuple[BM25, np.random.Generator]) -> None:
+def test_k_may_exceed_the_number_of_documents(blocks: tuple[BM25, np.random.Generator]) -> None:
     index, _ = blocks
     assert_same(index, ["0 1", "1999 5"], index.size + 7)
 
@@ -117,28 +117,30 @@ def test_the_result_does_not_depend_on_the_number_of_threads(blocks: tuple[BM25,
         assert_same(index, queries, 10, threads=threads)
 
 
-def test_common_questions_are_settled_by_the_bounds_alone() -> None:
+def test_ordinary_questions_are_resolved_by_the_pruned_search() -> None:
     index, rng = drawn(5000, words=3000, longest=60)
     queries = [" ".join(rng.integers(3000, size=8).astype(str)) for _ in range(200)]
     assert all(resolved(index, queries, 10))
 
 
-def test_a_repeated_word_counts_as_often_as_it_is_asked() -> None:
-    index = index_of([["a"], ["b"], ["b"], ["c"]])  # idf of a: log(4 / 1), of b: log(4 / 2), so b twice weighs as a
+def test_a_repeated_query_term_counts_repeatedly() -> None:
+    index = index_of(
+        [["a"], ["b"], ["b"], ["c"]]
+    )  # idf of a: log(4 / 1), of b: log(4 / 2), so b twice has the weight of a
     assert index.search(["a b b"], 3)[0].tolist() == [[0, 1, 2]]
     assert index.search(["a b b b"], 3)[0].tolist() == [[1, 2, 0]]
 
 
-def test_ties_without_end_are_left_to_the_plain_search() -> None:
+def test_thousands_of_ties_are_left_to_the_exhaustive_search() -> None:
     index = index_of([["a"]] * 9000 + [["b"]])
     assert resolved(index, ["a"], 3) == [False]
     assert index.search(["a"], 3)[0].tolist() == [[0, 1, 2]]
 
 
-def test_a_query_of_a_whole_book_is_left_to_the_plain_search() -> None:
+def test_a_query_of_forty_thousand_terms_is_left_to_the_exhaustive_search() -> None:
     words = [str(number) for number in range(40_000)]
     index = index_of([words[:20_000], words[20_000:], words[:5]])
-    query = " ".join(words)  # the rounding up of 40,000 terms is more than a sum of 16 bits holds
+    query = " ".join(words)  # rounding up 40,000 terms exceeds a sum of 16 bits
     assert resolved(index, [query], 2) == [False]
     assert_same(index, [query], 2)
 
@@ -151,14 +153,14 @@ def test_sums_of_long_queries_do_not_overflow(length: int) -> None:
         assert_same(index, [query], 10)
 
 
-def test_a_document_with_nothing_but_a_word_of_every_document_is_found_last() -> None:
+def test_a_document_that_matches_only_a_term_of_every_document_is_ranked_last() -> None:
     index = index_of([["a"], ["a", "b"], ["a", "c"], ["a"]])  # idf of a: log(4 / 4) = 0
     assert index.search(["a b c"], 4)[0].tolist() == [[1, 2, 0, 3]]
     assert index.search(["b"], 4)[0].tolist() == [[1, -1, -1, -1]]
 
 
-def test_gains_below_zero_have_no_bounds_and_are_searched_plainly() -> None:
-    # three of four terms stand in more than half of the documents: the mean idf, and so okapi's floor, is below 0
+def test_negative_weights_are_searched_exhaustively() -> None:
+    # three of four terms occur in more than half of the documents: the mean idf, and so okapi's floor, is below 0
     documents = [["a", "b", "c"]] * 5 + [["a", "b", "c", "d"]]
     index = index_of(documents, "okapi")
     assert index.weights.min() < 0
@@ -166,7 +168,7 @@ def test_gains_below_zero_have_no_bounds_and_are_searched_plainly() -> None:
     assert_same(index, ["a b", "d a", "c"], 4)
 
 
-def test_a_level_is_the_share_of_the_largest_gain_rounded_up() -> None:
+def test_a_level_is_the_share_of_the_largest_weight_rounded_up() -> None:
     postings = Postings(np.array([0, 3, 4]), np.array([0, 1, 4, 2], dtype=np.int32), np.array([5.0, 10, 0, 0]))
     bounds = Bounds.of(postings, 5)
     assert bounds is not None
@@ -184,7 +186,7 @@ def test_a_batch_holds_the_terms_of_each_query_once_and_its_tokens_in_order() ->
     assert batch.floors.tolist() == [4.5, 0, 0.5]  # 2 + .5 + 2
 
 
-def test_without_numba_the_search_is_the_plain_one_and_says_so(
+def test_without_numba_the_search_is_exhaustive_and_logs_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def find(name: str) -> ModuleSpec | None:
@@ -199,7 +201,7 @@ def test_without_numba_the_search_is_the_plain_one_and_says_so(
     assert index._bounds is None
 
 
-def test_a_compiled_search_is_kept_where_the_environment_says(tmp_path: Path) -> None:
+def test_compiled_code_is_cached_where_the_environment_says(tmp_path: Path) -> None:
     code = "from mrc.retrieve.kernel import _worse; _worse(1.0, 2, 3.0, 4)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})
     assert list(tmp_path.rglob("*.nbi"))

@@ -1,4 +1,4 @@
-"""Re-ranking: the scores of a cross-encoder, the order they give, and what an index keeps of it."""
+"""Re-ranking: the scores of a cross-encoder, the order of the hits, and the folder of the index."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def by_hand(folder: Path, question: str, text: str) -> list[float]:
     return logits
 
 
-def test_a_score_is_the_output_for_the_question_and_the_passage_read_together(checkpoint: Path) -> None:
+def test_a_score_is_the_output_of_the_model_for_the_pair(checkpoint: Path) -> None:
     scores = load(checkpoint).scores(ASKED[0], TEXTS[:9])
     expected = [by_hand(checkpoint, ASKED[0], text)[0] for text in TEXTS[:9]]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert len({round(score, 3) for score in expected}) > 5  # else this says little
+    assert len({round(score, 3) for score in expected}) > 5  # else the test shows little
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_score_is_the_output_for_the_question_and_the_passage_read_together(ch
     ],
     ids=["bert", "roberta", "distilbert"],
 )
-def test_of_two_outputs_the_score_is_how_far_the_second_is_above_the_first(tmp_path: Path, make: Any) -> None:
+def test_the_score_of_two_outputs_is_their_difference(tmp_path: Path, make: Any) -> None:
     folder = make(tmp_path)
     scores = load(folder).scores(ASKED[1], TEXTS[:3])
     for text, score in zip(TEXTS, scores, strict=False):
@@ -94,7 +94,7 @@ def test_of_two_outputs_the_score_is_how_far_the_second_is_above_the_first(tmp_p
         assert score == pytest.approx(relevant - other, abs=1e-5)
 
 
-def test_no_passage_has_no_score(checkpoint: Path) -> None:
+def test_no_passages_have_no_scores(checkpoint: Path) -> None:
     assert load(checkpoint).scores("who", []).shape == (0,)
 
 
@@ -105,7 +105,7 @@ def test_any_text_and_any_question_has_a_score(checkpoint: Path, text: str) -> N
     assert np.isfinite(encoder.scores(text, ["the mill"])).all()
 
 
-def test_what_does_not_fit_is_cut_off_the_end(checkpoint: Path) -> None:
+def test_a_pair_is_truncated_to_the_maximum_length(checkpoint: Path) -> None:
     short = load(checkpoint, max_seq_length=16)
     one, other = (short.scores("who", [f"{TEXTS[0]} {TEXTS[1]} {TEXTS[2]} {TEXTS[3]} {end}"])[0] for end in "ab")
     assert one == other
@@ -116,17 +116,17 @@ def test_what_does_not_fit_is_cut_off_the_end(checkpoint: Path) -> None:
         load(checkpoint, max_seq_length=200)
 
 
-def test_half_the_bits_give_nearly_the_same_order(checkpoint: Path) -> None:
+def test_bfloat16_gives_nearly_the_same_order(checkpoint: Path) -> None:
     half = load(checkpoint, precision="bf16")
     assert half.scoring.precision == "bf16"
     one, other = (encoder.scores(ASKED[0], TEXTS) for encoder in (half, load(checkpoint)))
     assert np.corrcoef(one, other)[0, 1] > 0.95
 
 
-# Checkpoints that are none
+# Unusable checkpoints
 
 
-def test_a_checkpoint_that_scores_no_pairs_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_score_pairs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         BadCheckpoint, match=r"weights are missing \(.*cannot score a pair of texts; choose a cross-encoder"
     ):
@@ -148,7 +148,7 @@ def test_an_incomplete_checkpoint_is_named(own: Path, lost: str, fault: str) -> 
         load(own)
 
 
-def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(
         BadCheckpoint, match="no such folder, and no network to look for the model on the hub"
@@ -157,7 +157,7 @@ def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_no_numbers_are_refused(own: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(own: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(own)
     with torch.no_grad():
         model.classifier.weight.fill_(float("nan"))
@@ -183,7 +183,7 @@ def test_settings_out_of_range_are_named(values: dict[str, Any], name: str) -> N
 # The order
 
 
-def test_the_first_are_ordered_by_their_scores_and_those_behind_them_stay(checkpoint: Path) -> None:
+def test_the_first_passages_are_re_ranked_and_the_others_keep_their_places(checkpoint: Path) -> None:
     plain = Index.build(PASSAGES, TERMS).retrieve(ASKED, 12)
     found = built(checkpoint, top_n=5).retrieve(ASKED, 12)
     encoder = load(checkpoint)
@@ -191,14 +191,14 @@ def test_the_first_are_ordered_by_their_scores_and_those_behind_them_stay(checkp
     for question, before, after in zip(ASKED[:2], plain, found, strict=False):
         scores = encoder.scores(question, [TEXTS[int(hit.passage_id[1:])] for hit in before[:5]])
         order = np.argsort(-scores, kind="stable").tolist()
-        assert order != [0, 1, 2, 3, 4]  # else this says little
+        assert order != [0, 1, 2, 3, 4]  # else the test shows little
         assert list(after) == [
             *(replace(before[place], rank=rank, rerank=scores[place]) for rank, place in enumerate(order)),
             *before[5:],
         ]
 
 
-def test_equal_scores_leave_the_order_as_it_was(own: Path) -> None:
+def test_equal_scores_keep_the_first_stage_order(own: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(own)
     with torch.no_grad():
         model.classifier.weight.zero_()
@@ -209,14 +209,14 @@ def test_equal_scores_leave_the_order_as_it_was(own: Path) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 5, 8])
-def test_fewer_hits_are_the_first_of_more_and_other_questions_do_not_matter(checkpoint: Path, k: int) -> None:
+def test_a_smaller_k_returns_the_first_hits_and_questions_are_independent(checkpoint: Path, k: int) -> None:
     index = built(checkpoint)
     many = index.retrieve(ASKED, 40)
     assert index.retrieve(ASKED, k) == [hits[:k] for hits in many]
     assert [index.retrieve([question], k)[0] for question in ASKED] == [hits[:k] for hits in many]
 
 
-def test_fewer_passages_than_are_read_are_all_read(checkpoint: Path) -> None:
+def test_fewer_hits_than_top_n_are_all_re_ranked(checkpoint: Path) -> None:
     (hits,) = built(checkpoint, [Passage("only", "the mill")]).retrieve(["mill"], 3)
     assert [hit.passage_id for hit in hits] == ["only"]
     assert hits[0].rerank == pytest.approx(by_hand(checkpoint, "mill", "the mill")[0], abs=1e-5)
@@ -225,7 +225,7 @@ def test_fewer_passages_than_are_read_are_all_read(checkpoint: Path) -> None:
     assert all(hit.rerank is not None for hit in few)
 
 
-def test_what_two_lists_found_is_reranked_too(checkpoint: Path, tmp_path: Path) -> None:
+def test_hits_of_a_hybrid_index_are_re_ranked_too(checkpoint: Path, tmp_path: Path) -> None:
     dense = DenseConfig(model=str(tiny.bert(tmp_path)), precision="fp32")
     index = built(checkpoint, dense=dense)
     plain = replace(index, reranking=None)
@@ -254,7 +254,7 @@ def test_a_loaded_index_retrieves_as_the_saved_one_did(checkpoint: Path, tmp_pat
         Index.load(tmp_path, expect_corpus=None, device="cpu").retrieve(ASKED, 8)
 
 
-def test_only_the_passages_that_are_read_are_fetched(checkpoint: Path, tmp_path: Path) -> None:
+def test_only_re_ranked_passages_are_fetched(checkpoint: Path, tmp_path: Path) -> None:
     built(checkpoint, top_n=3).save(tmp_path)
     asked: list[str] = []
 
@@ -283,7 +283,7 @@ def test_the_fingerprint_changes_with_all_that_the_order_depends_on(checkpoint: 
     assert Index.build(PASSAGES, TERMS, rerank=RerankConfig()).fingerprint == indexes[0].fingerprint
 
 
-def test_a_changed_or_lost_cross_encoder_is_told_when_a_question_is_asked(own: Path, tmp_path: Path) -> None:
+def test_a_changed_or_lost_cross_encoder_is_reported_at_the_first_question(own: Path, tmp_path: Path) -> None:
     built(own).save(tmp_path / "index")
     tiny.cross_encoder(own, seed=5)
     with pytest.raises(StaleIndex, match="its files changed since the index was built; run `labeler index`"):
@@ -294,7 +294,7 @@ def test_a_changed_or_lost_cross_encoder_is_told_when_a_question_is_asked(own: P
 
 
 @pytest.mark.parametrize("stored", [{"config": {}}, {"config": {"top_n": 0}, "scoring": {}}, [1], "x"])
-def test_a_broken_description_is_an_error_that_says_what_to_run(
+def test_broken_meta_values_are_an_error_that_says_what_to_run(
     checkpoint: Path, tmp_path: Path, stored: object
 ) -> None:
     built(checkpoint).save(tmp_path)
@@ -304,15 +304,6 @@ def test_a_broken_description_is_an_error_that_says_what_to_run(
         Index.load(tmp_path, expect_corpus=None)
 
 
-def test_an_index_that_was_saved_before_there_was_re_ranking_is_loaded(tmp_path: Path) -> None:
-    index = Index.build(PASSAGES, TERMS)
-    index.save(tmp_path)
-    meta = json.loads((tmp_path / "meta.json").read_text())
-    del meta["rerank"]
-    (tmp_path / "meta.json").write_text(json.dumps(meta))
-    assert Index.load(tmp_path, expect_corpus=None).retrieve(ASKED, 5) == index.retrieve(ASKED, 5)
-
-
 def test_loading_an_index_loads_no_cross_encoder(checkpoint: Path, tmp_path: Path) -> None:
     built(checkpoint).save(tmp_path)
     code = (
@@ -320,6 +311,6 @@ def test_loading_an_index_loads_no_cross_encoder(checkpoint: Path, tmp_path: Pat
         f"Index.load(Path({str(tmp_path)!r}), expect_corpus=None)\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parent.parent.parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

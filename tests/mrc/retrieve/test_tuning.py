@@ -1,4 +1,4 @@
-"""Settings chosen on labelled questions."""
+"""BM25 settings tuned on labelled questions."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_setting_with_the_best_mean_is_chosen_and_its_gain_is_measured_where_it_was_not() -> None:
-    # BM25Setting 1 is better on every document, so each half chooses it: the gain is the plain difference.
+def test_the_setting_with_the_best_mean_is_selected_and_its_gain_is_cross_fitted() -> None:
+    # Setting 1 is better on every document, so each half chooses it: the gain is the plain difference.
     choice = select([[0, 0.5, 0, 0.5], [1, 0.5, 1, 1]], ["a", "b", "c", "d"], default=0, rng=rng())
     assert (choice.chosen, choice.best) == (1, 1)
     assert choice.gain.mean == pytest.approx((1 + 0 + 1 + 0.5) / 4)
     assert choice.gain.low <= choice.gain.mean <= choice.gain.high
 
 
-def test_a_setting_that_only_fits_the_documents_that_chose_it_is_not_taken() -> None:
-    # Each of the settings 1 and 2 is good on one document and bad on the other: what one half chooses fails the other.
+def test_an_overfitted_setting_is_not_selected() -> None:
+    # Settings 1 and 2 are each good on one document and bad on the other, so the choice of one half fails on the other.
     choice = select([[0.5, 0.5], [1, 0.1], [0, 0.9]], ["a", "b"], default=0, rng=rng())
     assert (choice.chosen, choice.best) == (0, 1)
     assert choice.gain.mean == pytest.approx((0 + 0.1) / 2 - 0.5)
 
 
-def test_equal_settings_leave_the_one_so_far() -> None:
+def test_a_tie_keeps_the_current_setting() -> None:
     assert select([[1, 0], [1, 0]], ["a", "b"], default=0, rng=rng()).chosen == 0
     assert select([[1, 0], [1, 0]], ["a", "b"], default=1, rng=rng()).chosen == 1
 
 
-def test_questions_of_one_document_cannot_tune() -> None:
+def test_tuning_needs_questions_of_two_documents() -> None:
     with pytest.raises(ValueError, match="two documents, got 1"):
         select([[1, 1]], ["a", "a"], default=0, rng=rng())
 
 
-def test_the_grid_starts_with_the_setting_so_far_and_tries_titles_where_there_are_any() -> None:
+def test_the_grid_starts_with_the_current_setting_and_varies_title_weights_only_with_titles() -> None:
     so_far = BM25Setting(1.5, 0.75)
     assert grid(so_far, titles=False)[0] == so_far
     assert len(set(grid(so_far, titles=False))) == len(grid(so_far, titles=False)) == 6 * 4
@@ -52,7 +52,7 @@ def test_the_rank_of_the_first_gold_passage_counts() -> None:
     assert gold_ranks(found, [frozenset({2, 1}), frozenset({1})]).tolist() == [1, -1]
 
 
-def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
+def test_titles_get_a_weight_where_only_they_discriminate() -> None:
     passages = [Passage(str(row), "built in stone", f"name{row}") for row in range(8)]
     steps = []
     tuned = tune(
@@ -65,7 +65,7 @@ def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
         rng=rng(),
         progress=lambda: steps.append(1),
     )
-    assert tuned.setting.title_weight == 1  # the least that does it
+    assert tuned.setting.title_weight == 1  # the smallest that suffices
     # Without titles all are equal and the lowest passage comes first: ranks 0 to 7.
     assert tuned.before.mean == pytest.approx(sum(1 / (rank + 1) for rank in range(8)) / 8)
     assert (tuned.after.mean, tuned.questions, tuned.top_3) == (1.0, 8, (3 / 8, 1.0))
@@ -73,7 +73,7 @@ def test_titles_are_weighted_where_only_they_tell_passages_apart() -> None:
     assert len(steps) == 6 * 4 * 3
 
 
-def test_tuning_folds_windows_into_passages() -> None:
+def test_tuning_ranks_passages_by_their_best_window() -> None:
     tuned = tune(
         CountedPassages([Passage("a", "aa bb cc"), Passage("b", "dd")], Whitespace(), window_chars=6),
         method="atire",

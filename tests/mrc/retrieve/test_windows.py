@@ -1,4 +1,4 @@
-"""Passages as windows: where they are cut, what terms they carry, and how their hits become passages again."""
+"""Passages cut into windows, the term counts of windows, and hits of windows turned into hits of passages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shown(text: str, spans: list[tuple[int, int]]) -> list[str]:
     return [text[start:end] for start, end in spans]
 
 
-def test_sentences_end_behind_their_marks_and_lines() -> None:
+def test_sentences_end_after_punctuation_and_line_breaks() -> None:
     text = '하나다. "둘이다." 3.14는 수다\n넷！다섯。끝'
     assert shown(text, sentences(text)) == ["하나다. ", '"둘이다." ', "3.14는 수다\n", "넷！", "다섯。", "끝"]
     assert sentences("") == []
@@ -44,21 +44,21 @@ def test_short_texts_are_one_window() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 1])
-def test_a_window_that_cannot_move_on_is_a_callers_bug(size: int) -> None:
+def test_a_window_size_that_cannot_advance_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="window_chars"):
         windows("text", window_chars=size)
 
 
 @given(st.text("ab. \n", max_size=200), st.integers(2, 30))
-def test_windows_are_short_enough_move_on_and_leave_nothing_out(text: str, size: int) -> None:
+def test_windows_respect_the_size_advance_and_cover_the_text(text: str, size: int) -> None:
     found = windows(text, window_chars=size)
     assert (found[0][0], found[-1][1]) == (0, len(text))
     assert all(end - start <= size for start, end in found)
     for (start, end), (next_start, next_end) in pairwise(found):
-        assert start < next_start <= end < next_end  # no gap, no standing still
+        assert start < next_start <= end < next_end  # no gap, always advancing
 
 
-def test_a_passage_of_a_megabyte_is_cut_in_a_moment() -> None:
+def test_a_passage_of_a_megabyte_is_split_fast() -> None:
     text = "one two three. " * 70_000
     assert len(windows(text, window_chars=1000)) > 2 * len(text) // 1000 - 100
     assert len(windows("x" * 1_000_000, window_chars=1000)) == 1999  # (1,000,000 - 1,000) / 500 + 1
@@ -71,7 +71,7 @@ def counted(passages: list[Passage], *, window_chars: int = 0, title_weight: int
     return [dict(each) for each in with_titles(plain, starts, titles, title_weight=title_weight).documents()]
 
 
-def test_a_title_counts_as_often_as_its_weight_says() -> None:
+def test_the_terms_of_a_title_count_title_weight_times() -> None:
     passage = Passage("a", "king builds king", "king palace")
     assert counted([passage], title_weight=2) == [{"king": 2 + 2, "builds": 1, "palace": 2}]
     assert counted([passage]) == [{"king": 2, "builds": 1}]
@@ -90,9 +90,7 @@ def test_every_window_has_the_title_of_its_passage() -> None:
     st.lists(st.sampled_from(["a", "b c", "d a a", "z", ""]), max_size=4),
     st.integers(1, 9),
 )
-def test_hits_of_windows_are_passages_by_their_best_window(
-    windowed: list[list[str]], queries: list[str], k: int
-) -> None:
+def test_passages_are_ranked_by_their_best_window(windowed: list[list[str]], queries: list[str], k: int) -> None:
     flat = [text for texts in windowed for text in texts]
     bm25 = BM25.from_counts(
         TermCounts.of(Counter(text.split()) for text in flat), Whitespace(), method="atire", k1=1.5, b=0.75

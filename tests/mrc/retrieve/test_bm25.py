@@ -37,7 +37,7 @@ def searched(index: BM25, query: str, k: int) -> list[int]:
 @pytest.mark.parametrize("method", METHODS)
 @settings(deadline=None)
 @given(texts=DOCUMENTS, query=QUERIES, k1=st.floats(0.1, 3), b=st.floats(0, 0.95))
-def test_scores_are_those_of_rank_bm25(method: str, texts: list[str], query: str, k1: float, b: float) -> None:
+def test_scores_equal_those_of_rank_bm25(method: str, texts: list[str], query: str, k1: float, b: float) -> None:
     expected = METHODS[method]([text.split() for text in texts], k1=k1, b=b).get_scores(query.split())
     assert build(texts, method=method, k1=k1, b=b).scores(query) == pytest.approx(expected, abs=1e-9, rel=1e-12)
 
@@ -45,15 +45,13 @@ def test_scores_are_those_of_rank_bm25(method: str, texts: list[str], query: str
 @pytest.mark.parametrize("method", ["okapi", "atire"])
 @settings(deadline=None)
 @given(texts=DOCUMENTS, query=QUERIES)
-def test_scores_without_a_base_are_those_of_rank_bm25_to_the_last_bit(
-    method: str, texts: list[str], query: str
-) -> None:
+def test_scores_without_a_base_equal_those_of_rank_bm25_in_every_bit(method: str, texts: list[str], query: str) -> None:
     expected = METHODS[method]([text.split() for text in texts]).get_scores(query.split())
     assert build(texts, method=method).scores(query).tolist() == expected.tolist()
 
 
-def test_atire_weighs_a_term_by_the_log_of_documents_over_documents_with_it() -> None:
-    # three documents of two terms, k1 = 1.5: a term that stands once weighs 2.5 / (1 + 1.5) = 1 times its idf
+def test_the_idf_of_atire_is_the_log_of_n_over_df() -> None:
+    # three documents of two terms, k1 = 1.5: a term that occurs once has the weight 2.5 / (1 + 1.5) = 1 times its idf
     index = build(["a b", "a c", "a d"])
     assert index.scores("b").tolist() == pytest.approx([math.log(3 / 1), 0, 0])
     assert index.scores("a").tolist() == [0, 0, 0]  # log(3 / 3): never negative
@@ -117,11 +115,11 @@ def test_a_query_without_a_known_term_finds_nothing(query: str) -> None:
     assert build(["a", "b"]).scores(query).tolist() == [0, 0]
 
 
-def test_a_term_of_every_document_scores_nothing_and_still_finds() -> None:
+def test_a_term_in_every_document_scores_0_and_still_matches() -> None:
     assert searched(build(["a", "a b", "a"]), "a", 4) == [0, 1, 2, -1]  # idf = log(3 / 3) = 0
 
 
-def test_one_document_and_no_query() -> None:
+def test_one_document_or_no_query_is_enough() -> None:
     assert searched(build(["only one"]), "one", 3) == [0, -1, -1]
     documents, scores = build(["only one"]).search([], 3)
     assert documents.shape == scores.shape == (0, 3)
@@ -144,12 +142,12 @@ def test_settings_out_of_range_are_named(settings: dict[str, object], name: str)
         build(["a"], **settings)  # type: ignore[arg-type]
 
 
-def test_k_below_one_is_a_callers_bug() -> None:
+def test_k_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="k must be at least 1"):
         build(["a"]).search(["a"], 0)
 
 
-def test_who_chooses_bm25l_is_warned(caplog: pytest.LogCaptureFixture) -> None:
+def test_bm25l_is_built_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         build(["a"], method="okapi")
         assert caplog.text == ""
@@ -158,7 +156,7 @@ def test_who_chooses_bm25l_is_warned(caplog: pytest.LogCaptureFixture) -> None:
     assert "atire" in caplog.text
 
 
-def test_auto_looks_at_the_language_of_the_texts() -> None:
+def test_the_auto_analyzer_follows_the_language_of_the_texts() -> None:
     assert BM25.build(["The dogs ran"]).analyzer.name == "english"
     assert BM25.build(["개가 달렸다"]).analyzer.name == get_analyzer("auto", "ko").name
 
@@ -179,7 +177,7 @@ def test_scores_do_not_depend_on_how_many_postings_are_weighted_at_a_time(
 
 @pytest.fixture(scope="module")
 def korquad() -> tuple[list[str], list[tuple[str, int]]]:
-    """Its passages in their order, and each question with the number of its passage."""
+    """The passages in their order, and each question with the number of its passage."""
     if "LABELER_DATA" not in os.environ:
         pytest.skip("LABELER_DATA names no folder with KorQuAD_v1.0_dev.json")
     file = Path(os.environ["LABELER_DATA"]) / "KorQuAD_v1.0_dev.json"
@@ -193,7 +191,7 @@ def korquad() -> tuple[list[str], list[tuple[str, int]]]:
 
 
 @pytest.mark.parametrize(("method", "difference"), [("okapi", 0), ("atire", 0), ("bm25l", 1e-9), ("bm25plus", 1e-9)])
-def test_korquad_scores_are_those_of_rank_bm25(
+def test_korquad_scores_equal_those_of_rank_bm25(
     korquad: tuple[list[str], list[tuple[str, int]]], method: str, difference: float
 ) -> None:
     texts, questions = korquad

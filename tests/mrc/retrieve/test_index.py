@@ -50,7 +50,7 @@ def test_hits_are_ranked_passages_that_share_a_term() -> None:
     assert one == (Hit(passage_id(TEXTS[2]), 0, score, bm25=score, dense=None),)
 
 
-def test_passages_are_indexed_in_the_order_of_their_ids_whatever_order_they_come_in() -> None:
+def test_the_order_of_the_passages_does_not_matter() -> None:
     one, other = built(*TEXTS), built(*reversed(TEXTS))
     assert list(one.ids) == sorted(one.ids) == list(other.ids)
     assert one.fingerprint == other.fingerprint
@@ -62,7 +62,7 @@ def test_equal_scores_go_to_the_lower_id() -> None:
     assert [hit.passage_id for hit in index.retrieve(["왕"], k=3)[0]] == ["a", "b"]
 
 
-def test_two_passages_of_one_id_are_a_callers_bug() -> None:
+def test_two_passages_with_one_id_are_refused() -> None:
     with pytest.raises(ValueError, match="different ids"):
         Index.build([Passage("a", "왕"), Passage("a", "성")], BIGRAM)
 
@@ -82,12 +82,12 @@ def test_a_loaded_index_retrieves_as_the_saved_one_did(tmp_path: Path, method: s
     assert (loaded.fingerprint, loaded.config, loaded.corpus) == (index.fingerprint, index.config, index.corpus)
 
 
-def test_the_arrays_of_a_loaded_index_are_mapped_from_their_files(folder: Path) -> None:
+def test_the_arrays_of_a_loaded_index_are_memory_mapped(folder: Path) -> None:
     bm25 = Index.load(folder, expect_corpus=None).bm25
     assert all(isinstance(values.base, np.memmap) for values in (bm25.documents, bm25.weights))
 
 
-def test_auto_is_kept_as_the_setting_and_the_analyzer_it_chose_is_loaded(tmp_path: Path) -> None:
+def test_auto_stays_the_setting_and_the_chosen_analyzer_is_loaded(tmp_path: Path) -> None:
     for texts, language, name in ((["The dogs ran"], "auto", "english"), (["개 dogs"], "en", "english")):
         config = IndexConfig(language=language)  # type: ignore[arg-type]
         built(*texts, config=config).save(tmp_path)
@@ -95,7 +95,7 @@ def test_auto_is_kept_as_the_setting_and_the_analyzer_it_chose_is_loaded(tmp_pat
         assert (loaded.bm25.analyzer.name, loaded.config.analyzer) == (name, "auto")
 
 
-def test_a_corpus_is_known_by_its_set_of_ids() -> None:
+def test_the_fingerprint_of_a_corpus_is_that_of_its_set_of_ids() -> None:
     assert corpus_fingerprint(iter("abc")) == corpus_fingerprint(["c", "a", "b"])
     assert len({corpus_fingerprint(ids) for ids in ([], ["a"], ["ab"], ["a", "b"])}) == 4
 
@@ -115,7 +115,7 @@ def test_the_fingerprint_changes_with_all_that_scores_depend_on() -> None:
 # Stale
 
 
-def test_where_no_index_is_the_error_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_index_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(StaleIndex, match=r"no retrieval index is here yet; run `labeler index`"):
         Index.load(tmp_path / "index", expect_corpus=None)
 
@@ -166,7 +166,7 @@ def test_a_broken_meta_file_is_named(folder: Path, content: str) -> None:
         Index.load(folder, expect_corpus=None)
 
 
-def test_a_broken_index_can_be_built_over(folder: Path) -> None:
+def test_a_broken_index_can_be_rebuilt_in_place(folder: Path) -> None:
     data_file(folder, "weights.npy").write_bytes(b"")
     Index.build(passages(*TEXTS), BIGRAM, reuse=folder).save(folder)
     assert Index.load(folder, expect_corpus=None).retrieve(["BTS"], k=1) == built().retrieve(["BTS"], k=1)
@@ -199,7 +199,7 @@ def test_a_save_that_fails_leaves_the_old_index(folder: Path, monkeypatch: pytes
     assert Index.load(folder, expect_corpus=built().corpus).ids == built().ids
 
 
-def test_what_a_killed_save_left_is_removed_by_the_next_and_other_files_stay(folder: Path) -> None:
+def test_the_next_save_removes_what_a_killed_one_left_and_no_other_files(folder: Path) -> None:
     left = folder / f"{'0' * 32}.0"
     left.mkdir()
     (left / "weights.npy").write_bytes(b"half")
@@ -213,7 +213,7 @@ def test_what_a_killed_save_left_is_removed_by_the_next_and_other_files_stay(fol
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that are cut into terms from now on."""
+    """The texts that are analysed from now on."""
     seen: list[str] = []
 
     def terms(self: analyzers.Bigram, texts: Iterable[str]) -> Iterator[list[str]]:
@@ -225,11 +225,11 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_extending_cuts_only_new_passages_into_terms_and_gives_the_same_index(
+def test_extending_analyses_only_new_passages_and_gives_the_same_index(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = counting(monkeypatch)
-    now = [*TEXTS[1:], "거북선은 배다", "왕은 성에 산다"]  # one passage went, two came
+    now = [*TEXTS[1:], "거북선은 배다", "왕은 성에 산다"]  # one passage removed, two added
     config = IndexConfig(analyzer="bigram", method="okapi", k1=0.6)  # other settings do not matter
     extended = Index.build(passages(*now), config, reuse=folder)
     assert sorted(seen) == sorted(now[-2:])
@@ -241,7 +241,7 @@ def test_extending_cuts_only_new_passages_into_terms_and_gives_the_same_index(
 
 
 @pytest.mark.parametrize("change", ["no index", "broken counts", "analyzer", "version"])
-def test_nothing_is_reused_that_may_differ(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_counts_that_may_differ_are_not_reused(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     if change == "no index":
         folder = folder / "elsewhere"
     elif change == "broken counts":
@@ -302,13 +302,13 @@ def test_an_index_with_titles_and_windows_is_loaded_and_extended_as_it_was_built
     seen = counting(monkeypatch)
     now = IndexConfig(analyzer="bigram", title_weight=3, window_chars=window)
     again = Index.build(titled("배", "배", "궁궐"), now, reuse=tmp_path)
-    assert sorted(seen) == ["궁궐", "배"]  # titles alone, as they were not stored by themselves
+    assert sorted(seen) == ["궁궐", "배"]  # titles only, because their counts are not stored separately
     fresh = Index.build(titled("배", "배", "궁궐"), now)
     assert again.fingerprint == fresh.fingerprint
     assert again.retrieve(["배", "거북선 궁궐"], k=3) == fresh.retrieve(["배", "거북선 궁궐"], k=3)
 
 
-def test_windows_of_another_size_are_cut_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_of_another_size_are_analysed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Index.build(titled("", "", ""), BIGRAM).save(tmp_path)
     seen = counting(monkeypatch)
     Index.build(titled("", "", ""), IndexConfig(analyzer="bigram", window_chars=100), reuse=tmp_path)

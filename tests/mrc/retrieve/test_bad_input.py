@@ -1,4 +1,4 @@
-"""What goes wrong with corpora, questions, indexes and caches: each case for every way in which passages are found."""
+"""Bad corpora, questions, indexes and caches, for every kind of index."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Built:
         return Index.build(passages, how.pop("terms", IndexConfig(analyzer="bigram")), **self.parts(kind), **how)
 
     def parts(self, kind: str) -> dict[str, Any]:
-        """The settings of a kind's index: `dense` gives the list by terms no weight."""
+        """The settings of a kind's index: for `dense` the lexical ranking has no weight."""
         if kind == "bm25":
             return {}
         weight = 1.0 if kind == "dense" else 0.5
@@ -78,13 +78,13 @@ def test_a_corpus_without_a_term_is_an_error_that_says_what_to_do(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 100])
-def test_one_passage_is_a_corpus(build: Built, kind: str, k: int) -> None:
+def test_a_corpus_may_have_one_passage(build: Built, kind: str, k: int) -> None:
     index = build(kind, TEXTS[:1])
     assert ids(index, "the mill", k) == ["p0000000"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_passage_among_others_harms_none(build: Built, kind: str) -> None:
+def test_an_empty_passage_does_not_change_what_else_is_found(build: Built, kind: str) -> None:
     index = build(kind, ["", *TEXTS, " "])
     found = ids(index, TEXTS[0], 10)
     assert found[0] == "p0000001" or kind == "reranked"
@@ -93,7 +93,7 @@ def test_an_empty_passage_among_others_harms_none(build: Built, kind: str) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("window_chars", [0, 500])
-def test_a_passage_of_a_megabyte_is_a_passage(build: Built, kind: str, window_chars: int) -> None:
+def test_a_passage_of_a_megabyte_is_indexed_and_found(build: Built, kind: str, window_chars: int) -> None:
     terms = IndexConfig(analyzer="bigram", window_chars=window_chars)
     index = build(kind, ["거북선 " * 250_000 + "needle", *TEXTS, "x" * 1_000_000], terms=terms)
     assert len(index.ids) == 5
@@ -121,14 +121,14 @@ def test_surrogates_and_control_characters_are_indexed_saved_and_found(build: Bu
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [3, 4, 1000])
-def test_more_than_there_are_gives_all_there_are_each_once(build: Built, kind: str, k: int) -> None:
+def test_a_k_above_the_corpus_size_returns_every_passage_once(build: Built, kind: str, k: int) -> None:
     found = ids(build(kind, TEXTS), "the mill of Tarn", k)
     assert len(found) == len(set(found)) == (2 if kind == "bm25" else 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("question", ["", " \t\n", "\u200b"])
-def test_an_empty_question_finds_nothing_and_one_without_a_known_term_what_means_the_nearest(
+def test_an_empty_question_finds_nothing_and_an_unknown_term_the_nearest_vectors(
     build: Built, kind: str, question: str
 ) -> None:
     index = build(kind, TEXTS)
@@ -142,7 +142,7 @@ def test_an_empty_question_finds_nothing_and_one_without_a_known_term_what_means
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_questions_have_no_hits_and_no_hits_can_not_be_asked_for(build: Built, kind: str) -> None:
+def test_no_questions_have_no_hits_and_k_must_be_positive(build: Built, kind: str) -> None:
     index = build(kind, TEXTS)
     assert index.retrieve([], 3) == []
     with pytest.raises(ValueError, match="k must be at least 1"):
@@ -150,7 +150,7 @@ def test_no_questions_have_no_hits_and_no_hits_can_not_be_asked_for(build: Built
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_question_of_a_megabyte_is_asked(build: Built, kind: str) -> None:
+def test_a_question_of_a_megabyte_is_searched(build: Built, kind: str) -> None:
     index = build(kind, TEXTS)
     assert len(ids(index, "the mill of Tarn " * 60_000, 2)) == 2
 
@@ -166,14 +166,14 @@ def test_an_index_of_another_analyzer_version_is_stale(
     monkeypatch.setattr(analyzers.Bigram, "version", "2")
     with pytest.raises(StaleIndex, match=r"built by analyzer bigram .*, now it is 2; run `labeler index`"):
         Index.load(tmp_path, expect_corpus=None, fetch=fetch)
-    again = build(kind, TEXTS, reuse=tmp_path)  # counts of the other version are not taken over
+    again = build(kind, TEXTS, reuse=tmp_path)  # counts of the other version are not reused
     again.save(tmp_path)
     assert Index.load(tmp_path, expect_corpus=None, fetch=fetch).fingerprint == again.fingerprint
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_save_that_is_killed_leaves_the_index_that_was_there(build: Built, kind: str, tmp_path: Path) -> None:
-    """The process ends by SIGKILL in the middle of writing; what it left goes with the next save."""
+    """The process is killed by SIGKILL while writing; the next save removes what it left."""
     before = build(kind, TEXTS[:2])
     before.save(tmp_path / "index")
     parts = {name: repr(value) for name, value in build.parts(kind).items()}
@@ -202,7 +202,7 @@ def test_a_save_that_is_killed_leaves_the_index_that_was_there(build: Built, kin
     assert len([entry for entry in (tmp_path / "index").iterdir() if entry.is_dir()]) == 1
 
 
-def test_encoding_that_is_killed_goes_on_where_its_last_chunk_ended(
+def test_a_killed_encoding_resumes_after_its_last_chunk(
     build: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"the mill of Tarn {number}" for number in range(2 * CHUNK + 7)]
@@ -214,12 +214,12 @@ def test_encoding_that_is_killed_goes_on_where_its_last_chunk_ended(
         "from mrc.types import Passage\n"
         f"passages = [Passage(f'p{{n:07}}', f'the mill of Tarn {{n}}') for n in range({len(texts)})]\n"
         "seen = []\n"
-        "def told(done):\n"
+        "def report(done):\n"
         "    seen.append(done)\n"
         "    if len(seen) == 2:\n"  # none are cached, one chunk is
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         f"Index.build(passages, IndexConfig(analyzer='bigram'), dense=DenseConfig(model={str(build.encoder)!r}, "
-        f"precision='fp32', weight=0.5), device='cpu', vectors=Path({str(tmp_path)!r}), progress=told)\n"
+        f"precision='fp32', weight=0.5), device='cpu', vectors=Path({str(tmp_path)!r}), progress=report)\n"
     )
     assert alone(code) == -signal.SIGKILL
     encoded: list[str] = []
@@ -239,7 +239,7 @@ def test_encoding_that_is_killed_goes_on_where_its_last_chunk_ended(
     np.testing.assert_array_equal(resumed.dense.vectors, fresh.dense.vectors)
 
 
-def test_vectors_that_another_model_left_are_not_used(build: Built, tmp_path: Path) -> None:
+def test_cached_vectors_of_another_model_are_not_used(build: Built, tmp_path: Path) -> None:
     build("hybrid", TEXTS, vectors=tmp_path / "cache")
     for other in (tiny.bert(tmp_path / "other", seed=1), tiny.distilbert(tmp_path / "narrow", seed=2)):
         settings = DenseConfig(model=str(other), precision="fp32")
@@ -254,8 +254,8 @@ def test_vectors_that_another_model_left_are_not_used(build: Built, tmp_path: Pa
 
 
 def alone(code: str) -> int:
-    """How a process that runs this code ends."""
-    root = Path(__file__).parent.parent.parent
+    """The exit status of a process that runs this code."""
+    root = Path(__file__).parent.parent.parent.parent
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False).returncode
 
@@ -263,9 +263,9 @@ def alone(code: str) -> int:
 # Memory
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells resident memory on Linux only")
-def test_a_loaded_index_takes_memory_only_for_what_is_looked_at(build: Built, tmp_path: Path) -> None:
-    """Its arrays are widened to 120 MB, which loading and a question leave on the disk but for a few pages."""
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is known on Linux only")
+def test_a_loaded_index_uses_memory_only_for_the_pages_it_reads(build: Built, tmp_path: Path) -> None:
+    """Its arrays are enlarged to 120 MB, of which loading and a question read a few pages."""
     index = build("hybrid", TEXTS)
     index.save(tmp_path)
     (data,) = (entry for entry in tmp_path.iterdir() if entry.is_dir())
@@ -279,9 +279,9 @@ def test_a_loaded_index_takes_memory_only_for_what_is_looked_at(build: Built, tm
         "    values = np.load(data / name)\n"
         "    rest = 30_000_000 // (values.itemsize * (values.shape[1] if values.ndim > 1 else 1))\n"
         "    np.save(data / name, np.concatenate([values, np.ones((rest, *values.shape[1:]), values.dtype)]))\n"
-        "told = json.loads(meta.read_text())\n"
-        "told['crc32'] = {name: crc32(data / name) for name in told['crc32']}\n"
-        "meta.write_text(json.dumps(told))\n"
+        "values = json.loads(meta.read_text())\n"
+        "values['crc32'] = {name: crc32(data / name) for name in values['crc32']}\n"
+        "meta.write_text(json.dumps(values))\n"
     )
     assert alone(code) == 0
     assert sum(path.stat().st_size for path in data.iterdir()) > 120_000_000

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.retrieve import bounds
-from mrc.retrieve.bounds import Bounds, Postings, Quantized, QueryBatch, query_batch
+from mrc.retrieve.bounds import Bounds, Postings, Quantized, query_batch
 
 Lists = list[list[tuple[int, float]]]  # term -> (document, weight), ascending
 
@@ -434,7 +434,3 @@ def test_a_batch_is_searched_query_by_query() -> None:
     found, _, resolved = bounds_of(terms, 60).search(queries, np.zeros(2), 2, threads=2)
     assert found[resolved].tolist() == [[3, 40], [4, -1], [3, 4]] * 50
     assert resolved.tolist() == [True, False, True, True] * 50
-
-
-def test_a_batch_type_is_what_the_kernel_expects() -> None:
-    assert QueryBatch._fields == ("starts", "terms", "counts", "token_starts", "tokens", "floors")

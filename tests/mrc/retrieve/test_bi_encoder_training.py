@@ -1,4 +1,4 @@
-"""Training a bi-encoder learns, never from a passage that answers, and can be stopped anywhere."""
+"""Training a bi-encoder: loss and gradients, negatives, mining, and resuming after a stop or kill."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def encoder(folder: Path, **said: Any) -> BiEncoder:
 # Learning
 
 
-def test_a_bi_encoder_learns_eight_questions_by_heart(start: Path, tmp_path: Path) -> None:
+def test_a_bi_encoder_memorises_eight_questions(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, max_steps=60, batch_size=8, learning_rate=3e-3)
     result = run(start, tmp_path / "trained", config=config)
     assert (result.examples, result.steps, result.unusable) == (8, 60, ())
@@ -91,14 +91,14 @@ def test_a_bi_encoder_learns_eight_questions_by_heart(start: Path, tmp_path: Pat
     assert products.argmax(axis=1).tolist() == list(range(8))
 
 
-def test_a_question_of_twice_the_weight_costs_twice(start: Path, tmp_path: Path) -> None:
+def test_a_weight_of_two_doubles_the_loss_of_a_question(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, max_steps=1, batch_size=8, dropout=False)
     full = run(start, tmp_path / "full", config=config).loss
     halves = [replace(example, weight=0.5) for example in EXAMPLES]
     assert run(start, tmp_path / "half", config=config, examples=halves).loss == pytest.approx(full / 2, rel=1e-5)
 
 
-def test_equal_vectors_cost_the_log_of_the_passages_a_question_is_told_apart_from() -> None:
+def test_equal_vectors_have_the_log_of_the_number_of_passages_as_loss() -> None:
     allowed = torch.tensor([[True, True, True, True], [True, True, False, False]])
     contrast = ContrastiveTargets(torch.tensor([0, 1]), allowed, torch.tensor([1.0, 0.5]))
     loss = contrastive_loss(torch.ones(2, 3), torch.ones(4, 3), contrast, temperature=0.05)
@@ -123,7 +123,7 @@ def rows_of(encoder: BiEncoder) -> Rows:
 
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_gradients_of_chunks_are_those_of_all_texts_at_once(start: Path, dropout: bool, pooling: Any) -> None:
+def test_gradients_in_chunks_equal_those_of_one_pass(start: Path, dropout: bool, pooling: Any) -> None:
     network = encoder(start)
     network.model.train(dropout)
     rows = rows_of(network)
@@ -138,7 +138,7 @@ def test_gradients_of_chunks_are_those_of_all_texts_at_once(start: Path, dropout
         return found
 
     embed = Embedder(network.model, pooling, 0, bf16=False)
-    calls: list[tuple[Rows, torch.Tensor]] = []  # each chunk and the state of chance it was encoded in
+    calls: list[tuple[Rows, torch.Tensor]] = []  # each chunk and the random state in which it was encoded
 
     def noting(chunk: Rows) -> torch.Tensor:
         calls.append((chunk, torch.get_rng_state()))
@@ -165,7 +165,7 @@ def test_gradients_of_chunks_are_those_of_all_texts_at_once(start: Path, dropout
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_the_size_of_chunks_does_not_change_what_is_learned(start: Path, tmp_path: Path) -> None:
+def test_the_chunk_size_does_not_change_the_training(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, dropout=False, max_steps=1, batch_size=8)
     one = run(start, tmp_path / "one", config=replace(config, chunk_tokens=10_000))
     many = run(start, tmp_path / "many", config=replace(config, chunk_tokens=1))
@@ -187,8 +187,8 @@ def known() -> Relevance:
     )
 
 
-def test_a_passage_that_answers_is_never_a_negative() -> None:
-    # columns a b c d; c holds Ann's name, and b is right for the same question by another label
+def test_a_relevant_passage_is_never_a_negative() -> None:
+    # columns a b c d; c contains Ann's name, and b is relevant to the same question by another label
     assert softmax_mask(known(), [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]).tolist() == [
         [True, False, False, True],
         [False, True, True, True],
@@ -196,13 +196,13 @@ def test_a_passage_that_answers_is_never_a_negative() -> None:
     ]
 
 
-def test_the_wrong_ones_are_taken_in_the_order_they_rank() -> None:
+def test_non_relevant_passages_are_taken_in_ranked_order() -> None:
     assert known().non_relevant(0, [2, 3, 1, -1, 0], count=4) == (3,)
     assert known().non_relevant(2, [2, 3, 1, -1, 0], count=4) == (2, 0)
     assert known().non_relevant(2, [2, 3, 1, -1, 0], count=1) == (2,)
 
 
-def test_negatives_take_turns_and_both_kinds_come() -> None:
+def test_given_and_mined_negatives_alternate_and_rotate_by_epoch() -> None:
     assert interleave((1, 2, 3), (7, 1)) == (1, 7, 2, 3)
     assert [rotate((1, 2, 3), epoch, 2) for epoch in range(3)] == [(1, 2), (3, 1), (2, 3)]
     assert rotate((1,), 4, 3) == (1,)
@@ -210,7 +210,7 @@ def test_negatives_take_turns_and_both_kinds_come() -> None:
 
 
 @pytest.mark.parametrize(("examples", "batch", "epochs"), [(8, 4, 3), (9, 4, 2), (3, 64, 1), (129, 64, 2.5)])
-def test_every_epoch_shows_every_question_once_in_batches_of_one_size(examples: int, batch: int, epochs: float) -> None:
+def test_every_epoch_has_every_question_once_in_batches_of_equal_size(examples: int, batch: int, epochs: float) -> None:
     config = replace(CONFIG, max_steps=None, epochs=epochs, batch_size=batch)
     plan = plan_epochs([""] * examples, config, seed=0)
     count = -(-examples // batch)
@@ -222,7 +222,7 @@ def test_every_epoch_shows_every_question_once_in_batches_of_one_size(examples: 
     assert len(plan_epochs([""] * examples, replace(config, max_steps=7), seed=0)) == 7
 
 
-def test_questions_of_one_document_meet_in_a_batch() -> None:
+def test_questions_of_one_document_share_a_batch() -> None:
     config = replace(CONFIG, max_steps=None, epochs=2, batch_size=8, questions_per_document=4)
     documents = [f"document {number % 5}" for number in range(40)]  # 8 questions of each
     plan = plan_epochs(documents, config, seed=0)
@@ -235,20 +235,20 @@ def test_questions_of_one_document_meet_in_a_batch() -> None:
     assert max(len({documents[number] for number in numbers}) for _, numbers in apart) > 2
 
 
-# What it costs
+# Cost
 
 
 def idle(count: int, *, length: int = 10) -> list[Passage]:
-    """Passages that no example names."""
+    """Passages that no example refers to."""
     return [Passage(f"idle {number}", f"{number:0{length}}") for number in range(count)]
 
 
 def letters(texts: Sequence[str]) -> Rows:
-    """Tokens as a tokenizer makes them: lists, their numbers mostly not shared."""
+    """Tokens as a tokenizer returns them: lists of separate integers."""
     return [[1000 + number for number, _ in enumerate(text)] for text in texts]
 
 
-def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_passages_that_a_batch_needs_are_tokenised_and_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     from mrc.retrieve.training import mining
 
     cut: list[str] = []
@@ -271,16 +271,16 @@ def test_only_passages_that_are_met_are_read(monkeypatch: pytest.MonkeyPatch) ->
     tokenized = ContrastiveExamples.of(examples, [*idle(5), *passages], letters, noted)
     assert cut == []
     assert sorted(folded) == ["Where?", "Who?"]
-    first = tokenized.batch([0, 1], {1: (11,)}, epoch=0, hard_negatives=1)  # c answers, so d; g is mined
+    first = tokenized.batch([0, 1], {1: (11,)}, epoch=0, hard_negatives=1)  # c contains the answer, so d; g is mined
     assert cut == ["text a", "text b", "text d", "text g"]
     assert {text for text in folded if "?" not in text} == {f"text {name}" for name in "abcdg"}
     assert [list(row) for row in first.texts] == letters(["Who?", "Where?", *cut])
     tokenized.batch([0, 1], {1: (11,)}, epoch=1, hard_negatives=1)
     assert cut == ["text a", "text b", "text d", "text g", "text e"]
-    assert len(folded) == len(set(folded)) == 8  # each once, and f, h and the idle ones never
+    assert len(folded) == len(set(folded)) == 8  # each once, and f, h and the unused ones never
 
 
-def test_a_passage_that_nobody_names_costs_its_place_in_a_list_alone() -> None:
+def test_an_unused_passage_costs_hardly_any_memory() -> None:
     def most(passages: Sequence[Passage]) -> int:
         tracemalloc.start()
         tokenized = ContrastiveExamples.of(EXAMPLES, passages, letters, letters)
@@ -294,10 +294,10 @@ def test_a_passage_that_nobody_names_costs_its_place_in_a_list_alone() -> None:
     assert most(many) - most(few) < 2000 * 200  # bytes; of a thousand letters the tokens alone take 36,000
 
 
-# Negatives mined from the retriever itself
+# Mined negatives
 
 
-def test_what_the_retriever_ranks_high_and_is_wrong_is_told_apart_next(
+def test_mined_negatives_are_the_non_relevant_passages_that_the_encoder_ranks_high(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mrc.retrieve.training import trainer
@@ -312,21 +312,21 @@ def test_what_the_retriever_ranks_high_and_is_wrong_is_told_apart_next(
     monkeypatch.setattr(trainer, "mine", noted)
     config = replace(CONFIG, max_steps=None, epochs=4, mine_every=2, mine_depth=8, mine_skip=1)
     run(start, tmp_path / "trained", config=config)
-    (mined,) = searched  # before the third of four epochs; before the first it knows nothing
+    (mined,) = searched  # before the third of four epochs, never before the first
     assert sorted(mined) == list(range(8))
     assert all(number not in rows and 6 <= len(rows) <= 7 for number, rows in mined.items())
     run(start, tmp_path / "few", config=replace(config, mine_passages=3, mine_depth=8, mine_skip=0))
     assert len({row for rows in searched[-1].values() for row in rows}) <= 3
 
 
-def test_mining_changes_what_is_learned(start: Path, tmp_path: Path) -> None:
+def test_mining_changes_the_trained_weights(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, max_steps=None, epochs=3)
     plain = run(start, tmp_path / "plain", config=config)
     mined = run(start, tmp_path / "mined", config=replace(config, mine_every=1))
     assert plain.hash != mined.hash
 
 
-# Stopping and going on
+# Stopping and resuming
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
@@ -352,7 +352,7 @@ def test_a_training_stopped_anywhere_ends_in_the_same_bits(stop: int, start: Pat
 
 KILLED = """
 import sys
-from tests.mrc.test_retriever_training import CONFIG, run, replace
+from tests.mrc.retrieve.test_bi_encoder_training import CONFIG, run, replace
 from pathlib import Path
 start, folder = map(Path, sys.argv[1:])
 run(start, folder, config=replace(CONFIG, max_steps=60), progress=lambda step, *_: print(step, flush=True))
@@ -361,7 +361,7 @@ run(start, folder, config=replace(CONFIG, max_steps=60), progress=lambda step, *
 
 def test_a_training_killed_with_no_warning_ends_in_the_same_bits(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, max_steps=60)
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parent.parent.parent.parent
     command = [sys.executable, "-c", KILLED, str(start), str(tmp_path / "killed")]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment) as process:
@@ -431,10 +431,10 @@ def test_training_does_not_change_the_callers_random_state(start: Path, tmp_path
     assert torch.equal(torch.rand(2), expected)
 
 
-# What cannot be used
+# Unusable input
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_checkpoint(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mrc.retrieve.training import trainer
@@ -455,7 +455,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     assert run(start, tmp_path / "trained").hash == run(start, tmp_path / "undisturbed").hash
 
 
-def test_broken_weights_are_told_before_anything_is_learned(tmp_path: Path) -> None:
+def test_broken_weights_are_reported_before_the_first_update(tmp_path: Path) -> None:
     broken = tiny.bert(tmp_path / "broken")
     weights = load_file(broken / "model.safetensors")
     weights["bert.embeddings.LayerNorm.weight"][:] = math.nan
@@ -464,7 +464,7 @@ def test_broken_weights_are_told_before_anything_is_learned(tmp_path: Path) -> N
         run(broken, tmp_path / "trained")
 
 
-def test_examples_that_cannot_train_are_named_and_none_at_all_is_an_error(start: Path, tmp_path: Path) -> None:
+def test_unusable_examples_are_listed_and_having_no_usable_one_is_an_error(start: Path, tmp_path: Path) -> None:
     lost = BiEncoderExample("lost", "Where?", ("gone",))
     empty = BiEncoderExample("empty", "  ", (PASSAGES[0].id,))
     result = run(start, tmp_path / "trained", examples=[*EXAMPLES, lost, empty])
@@ -476,7 +476,7 @@ def test_examples_that_cannot_train_are_named_and_none_at_all_is_an_error(start:
         run(start, tmp_path / "alone", passages=PASSAGES[:1])
 
 
-def test_one_question_whose_every_other_passage_answers_it_costs_nothing(start: Path, tmp_path: Path) -> None:
+def test_a_question_without_negatives_has_no_loss(start: Path, tmp_path: Path) -> None:
     example = BiEncoderExample("0", "Where?", (PASSAGES[0].id,), ("stands in",), negatives=(PASSAGES[1].id,))
     assert run(start, tmp_path / "trained", examples=[example]).loss == 0
 
@@ -498,7 +498,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 1.5, math.nan])
-def test_a_weight_outside_0_to_1_is_a_bug_of_the_caller(weight: float) -> None:
+def test_a_weight_outside_0_to_1_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="q: weight must be"):
         BiEncoderExample("q", "Where?", ("a",), weight=weight)
 
@@ -506,14 +506,14 @@ def test_a_weight_outside_0_to_1_is_a_bug_of_the_caller(weight: float) -> None:
 # The folder
 
 
-def test_the_folder_says_how_it_is_used(start: Path, tmp_path: Path) -> None:
+def test_the_trained_folder_holds_pooling_prefixes_and_length(start: Path, tmp_path: Path) -> None:
     said = {"pooling": "cls", "query_prefix": "query: ", "passage_prefix": "passage: ", "max_seq_length": 40}
     folder = run(start, tmp_path / "trained", **said).folder
     found = encoder(folder).encoding
     assert (found.pooling, found.query_prefix, found.passage_prefix, found.max_seq_length) == tuple(said.values())
 
 
-def test_what_the_start_says_of_itself_is_kept(start: Path, tmp_path: Path) -> None:
+def test_files_of_the_starting_checkpoint_are_kept(start: Path, tmp_path: Path) -> None:
     begin = tiny.bert(tmp_path / "begin")
     said = {"1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode": "cls", "include_prompt": True},
             "sentence_bert_config.json": {"max_seq_length": 24, "do_lower_case": False},
@@ -538,7 +538,7 @@ def test_any_encoder_trains_and_is_saved_whole(make: Any, tmp_path: Path) -> Non
     assert np.isfinite(encoder(again.folder).passages(["Tarn"])).all()
 
 
-def test_half_the_bits_learn_too(start: Path, tmp_path: Path) -> None:
+def test_bfloat16_trains_too(start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, max_steps=60, batch_size=8, learning_rate=3e-3, precision="bf16")
     result = run(start, tmp_path / "trained", config=config)
     assert result.loss < 0.3

@@ -1,4 +1,4 @@
-"""An index that finds passages by terms and by meaning: its hits, its weight, its folder."""
+"""A hybrid index: its hits, its fusion weight, its folder."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def index(checkpoint: Path) -> Index:
     return built(checkpoint)
 
 
-def test_an_index_without_a_model_is_the_one_without_a_dense_part() -> None:
+def test_dense_settings_without_a_model_give_a_lexical_index() -> None:
     plain, other = Index.build(PASSAGES, ENGLISH), Index.build(PASSAGES, ENGLISH, dense=DenseConfig())
     assert (other.dense, other.fingerprint) == (None, plain.fingerprint)
     assert other.retrieve(ASKED, 5) == plain.retrieve(ASKED, 5)
     assert {hit.dense for hits in other.retrieve(ASKED, 5) for hit in hits} == {None}
 
 
-def test_hits_have_the_scores_of_both_lists_and_the_one_ranked_by(index: Index) -> None:
+def test_hits_have_the_scores_of_both_rankings_and_the_fused_one(index: Index) -> None:
     plain = {hit.passage_id: hit.score for hit in replace(index, dense=None).retrieve(ASKED, 120)[0]}
     assert index.dense is not None
     cosine = index.dense.vectors @ index.dense.encoder().questions(ASKED)[0]
@@ -62,21 +62,21 @@ def test_hits_have_the_scores_of_both_lists_and_the_one_ranked_by(index: Index) 
     assert hits[0].passage_id == "p003"
 
 
-def test_a_question_without_a_known_term_is_found_by_meaning_and_an_empty_one_not_at_all(index: Index) -> None:
+def test_dense_retrieval_answers_unknown_terms_but_no_empty_question(index: Index) -> None:
     found = index.retrieve(ASKED, 5)
     assert [len(hits) for hits in found] == [5, 5, 5, 0, 0, 5]
     assert {hit.bm25 for hit in found[2]} == {None}
     assert [hit.dense for hit in found[2]] == sorted((hit.dense or 0 for hit in found[2]), reverse=True)
 
 
-def test_the_ends_of_the_weight_rank_as_one_list_does(index: Index) -> None:
+def test_a_weight_of_0_or_1_ranks_as_one_ranking_does(index: Index) -> None:
     assert index.dense is not None
-    by_terms = replace(index, dense=replace(index.dense, weight=FusionWeight(0)))
+    lexical = replace(index, dense=replace(index.dense, weight=FusionWeight(0)))
     plain = replace(index, dense=None).retrieve([TEXTS[3]], 5)[0]
-    assert [hit.passage_id for hit in by_terms.retrieve([TEXTS[3]], 5)[0]] == [hit.passage_id for hit in plain]
-    by_meaning = replace(index, dense=replace(index.dense, weight=FusionWeight(1)))
+    assert [hit.passage_id for hit in lexical.retrieve([TEXTS[3]], 5)[0]] == [hit.passage_id for hit in plain]
+    dense = replace(index, dense=replace(index.dense, weight=FusionWeight(1)))
     cosine = index.dense.vectors @ index.dense.encoder().questions([TEXTS[3]])[0]
-    hits = by_meaning.retrieve([TEXTS[3]], 5)[0]
+    hits = dense.retrieve([TEXTS[3]], 5)[0]
     assert cosine[[int(hit.passage_id[1:]) for hit in hits]] == pytest.approx(np.sort(cosine)[::-1][:5], abs=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_passages_of_several_windows_are_fused_as_passages(checkpoint: Path) -> 
     assert hits[0].passage_id == "q5"
 
 
-def test_one_passage_is_an_index(checkpoint: Path) -> None:
+def test_an_index_may_have_one_passage(checkpoint: Path) -> None:
     hits = built(checkpoint, [Passage("only", "the mill")]).retrieve(["mill", "else"], 3)
     assert [[hit.passage_id for hit in row] for row in hits] == [["only"], ["only"]]
 
@@ -117,7 +117,7 @@ def test_no_passages_are_an_error_that_says_what_to_do(checkpoint: Path) -> None
 # The weight
 
 
-def test_the_weight_is_tuned_on_labelled_questions_and_kept_with_the_index(index: Index, tmp_path: Path) -> None:
+def test_the_weight_is_tuned_on_labelled_questions_and_saved(index: Index, tmp_path: Path) -> None:
     questions = [f"{number}" for number in range(60)]
     golds = [[f"p{number:03}"] for number in range(60)]
     tuned = index.tuned(questions, golds, [number % 9 for number in range(60)], seed=0)
@@ -131,7 +131,7 @@ def test_the_weight_is_tuned_on_labelled_questions_and_kept_with_the_index(index
     assert loaded.dense.weight == weight
 
 
-def test_a_weight_that_is_set_stays(checkpoint: Path) -> None:
+def test_a_weight_given_in_the_settings_is_not_tuned(checkpoint: Path) -> None:
     index = built(checkpoint, weight=0.8)
     golds = [["p003"]] * MIN_QUESTIONS
     same = index.tuned(["3"] * MIN_QUESTIONS, golds, list(range(MIN_QUESTIONS)), seed=0)
@@ -139,7 +139,7 @@ def test_a_weight_that_is_set_stays(checkpoint: Path) -> None:
     assert same.dense.weight == FusionWeight(0.8, 0.8, 0.8)
 
 
-def test_labels_whose_passages_are_gone_do_not_harm(index: Index) -> None:
+def test_labels_of_missing_passages_are_ignored_in_tuning(index: Index) -> None:
     golds = [["gone"]] * MIN_QUESTIONS
     tuned = index.tuned(["3"] * MIN_QUESTIONS, golds, list(range(MIN_QUESTIONS)), seed=0)
     assert tuned.dense is not None
@@ -193,7 +193,7 @@ def test_broken_vectors_are_named(index: Index, tmp_path: Path, damage: str) -> 
 
 
 @pytest.mark.parametrize("stored", [{}, {"config": {}, "encoding": {}, "weight": {}}, [], "x"])
-def test_a_broken_description_is_an_error_that_says_what_to_run(index: Index, tmp_path: Path, stored: object) -> None:
+def test_broken_meta_values_are_an_error_that_says_what_to_run(index: Index, tmp_path: Path, stored: object) -> None:
     index.save(tmp_path)
     meta = json.loads((tmp_path / "meta.json").read_text())
     (tmp_path / "meta.json").write_text(json.dumps(meta | {"dense": stored or {"config": 1}}))
@@ -201,7 +201,7 @@ def test_a_broken_description_is_an_error_that_says_what_to_run(index: Index, tm
         Index.load(tmp_path, expect_corpus=None)
 
 
-def test_a_changed_or_lost_checkpoint_is_told_when_a_question_is_asked(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_changed_or_lost_checkpoint_is_reported_at_the_first_question(checkpoint: Path, tmp_path: Path) -> None:
     own = shutil.copytree(checkpoint, tmp_path / "own")
     built(own, PASSAGES[:3]).save(tmp_path / "index")
     tiny.bert(own, seed=5)
@@ -220,6 +220,6 @@ def test_loading_an_index_loads_no_encoder(index: Index, tmp_path: Path) -> None
         f"Index.load(Path({str(tmp_path)!r}), expect_corpus=None)\n"
         "print([name for name in ('torch', 'transformers', 'faiss') if name in sys.modules])"
     )
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parent.parent.parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -16,7 +16,7 @@ from mrc.retrieve.fuse import Candidates, FusionWeight, RankedLists, merge, reci
 
 
 def ranking(*rows: dict[int, float], width: int = 0) -> RankedLists:
-    """Lists given as document -> score, best first."""
+    """Rankings given as document -> score, best first."""
     width = max([width, *map(len, rows)])
     documents = np.full((len(rows), width), -1, dtype=np.int64)
     scores = np.full((len(rows), width), -np.inf)
@@ -44,7 +44,7 @@ def test_z_scores_measure_the_distance_from_the_mean_of_a_ranking() -> None:
     # lexical 9, 6, 3: mean 6, deviation sqrt((9 + 0 + 9) / 3) = sqrt(6); dense .9, .5: mean .7, deviation .2
     found = first(both({1: 9, 2: 6, 3: 3}, {3: 0.9, 2: 0.5}), weight=0.25)
     high = 3 / math.sqrt(6)
-    # Document 1 is not in the second list: there it counts as its last, -1.
+    # Document 1 is not in the dense ranking: there it scores as the last one, -1.
     expected = {1: 0.75 * high - 0.25, 2: 0.75 * 0 - 0.25, 3: -0.75 * high + 0.25}
     assert found == pytest.approx(expected)
     assert list(found) == [1, 2, 3]
@@ -156,7 +156,7 @@ def test_z_scores_do_not_depend_on_scale_and_offset_of_a_ranking(
 ) -> None:
     other = {document: scale * score + shift for document, score in dense.items()}
     spread = max(dense.values(), default=0) - min(dense.values(), default=0)
-    if spread < 0.01:  # where all are equal but for rounding, the unit decides whether they are
+    if spread < 0.01:  # scores that differ by rounding alone may become equal in another scale
         return
     assert first(both(lexical, dense), k=40) == pytest.approx(first(both(lexical, other), k=40), abs=1e-4)
 
@@ -284,7 +284,7 @@ def test_the_tuned_weight_favours_the_ranking_that_finds_the_gold_documents() ->
     # At .5 all sums are equal and the lower document leads: the nearest weights that decide otherwise are .5 and .55.
     assert (by_lexical.value, by_dense.value) == (0.5, 0.55)
     assert (by_lexical.questions, by_lexical.documents) == (60, 7)
-    assert by_dense.low == by_dense.high == 0.55  # no resample of whole documents turns nine of ten
+    assert by_dense.low == by_dense.high == 0.55  # no bootstrap sample of documents reverses nine of ten
 
 
 def test_contradicting_labels_give_a_wide_interval() -> None:
@@ -331,7 +331,7 @@ def test_a_previous_weight_stays_with_too_few_questions_or_documents() -> None:
         found = tune_weight(
             candidates, golds, [number % documents for number in range(questions)], seed=0, default=before
         )
-        assert (found == FusionWeight(0.35)) is stays  # and says nothing of what it was tuned on before
+        assert (found == FusionWeight(0.35)) is stays  # without the questions of the earlier tuning
 
 
 @pytest.mark.parametrize("values", [(1.5, 0, 1), (-0.1, 0, 1), (0.5, 0.7, 0.6)])
