@@ -68,7 +68,7 @@ def push_ids(session: Session, project_id: int) -> dict[int, str]:
 
 
 def studio_tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, StudioTaskRow]:
-    """Placements by their local id, deleted ones too."""
+    """Studio tasks by their local id, deleted ones too."""
     return {row.id: row for row in _studio_tasks_in(session, STUDIO_TASKS.c.id, ids)}
 
 
