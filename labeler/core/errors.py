@@ -14,6 +14,7 @@ LabelerError
     ├── ServerDown      it does not answer, or with a server error; `unsure`: the request may have been carried out
     ├── NotLabelStudio  another program answers at its address
     ├── BadKey          it does not accept the key, or not for this request
+    ├── AnswerTooLarge  an answer is larger than this tool reads
     ├── ProjectGone     the project no longer exists
     ├── PageChanged     the project's labeling configuration is not ours
     └── Refused         it refuses a request; the message quotes its reason
@@ -81,6 +82,10 @@ class NotLabelStudio(StudioError):
 
 class BadKey(StudioError):
     """The server does not accept the key, or the key's user may not do this."""
+
+
+class AnswerTooLarge(StudioError):
+    """The server sends more than is read: bytes, values, pages or tasks."""
 
 
 class ProjectGone(StudioError):

@@ -94,6 +94,9 @@ class FakeStudio:
         self._up()
         return [self.tasks[remote_id][key] for key in sorted(ids) if key in self.tasks[remote_id]]
 
+    def pages_of(self, remote_id: int, ids: Sequence[int]) -> Iterator[list[RemoteTask]]:
+        yield self.get_tasks(remote_id, ids)
+
     def delete_untouched(self, remote_id: int, ids: Sequence[int]) -> set[int]:
         self._up()
         for key in ids:

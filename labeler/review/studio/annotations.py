@@ -22,9 +22,11 @@ from labeler.review.studio.labeling_config import (
     labels_name,
     text_name,
 )
+from labeler.review.studio.untrusted import MAX_DEPTH, as_id, as_moment, as_text, is_deep
 
 _MAX_NAME = 255  # characters of a reviewer's name, as stored
 _PASSAGE_OF = {labels_name(number): number for number in range(1, MAX_PASSAGES + 1)}
+_NEVER = "1970-01-01T00:00:00+00:00"  # the date of an annotation that cannot be read
 _ORIGINS = {"prediction": "accepted", "prediction-changed": "changed"}
 
 
@@ -51,6 +53,7 @@ def read_annotation(
     *,
     task: TaskRow,
     data: Mapping[str, Any],
+    question: str,
     passages: Mapping[str, str],
     reviewer: str,
     source: str = "studio",
@@ -58,9 +61,10 @@ def read_annotation(
     """The review that an annotation contains, or the problem why it contains none.
 
     Args:
-        annotation: as the server sends it with its task, or as in an export.
+        annotation: as the server sends it with its task, or as in an export, without an `annotation_fault`.
         task: the stored task.
         data: the data of the task on the server.
+        question: the stored question's text.
         passages: id -> stored text, at least of the task's passages.
         reviewer: who made the annotation (`reviewer_name`).
         source: of the review, as `NewReview.source`.
@@ -68,9 +72,11 @@ def read_annotation(
     result = storable(annotation.get("result") or [])
     review, problem = None, None
     try:
-        review = _review(annotation, _entries(result), task, data, passages, reviewer, source)
+        review = _review(annotation, _entries(result), task, reviewer, source, passages)
+        if review.verdict != "skipped":
+            _check_unedited(review, task, data, question, passages)
     except _Unreadable as error:
-        problem = str(error)
+        review, problem = None, str(error)
     return PulledAnnotation(
         remote_id=annotation["id"],
         updated_at=annotation["updated_at"],
@@ -81,13 +87,38 @@ def read_annotation(
     )
 
 
+def annotation_fault(annotation: Any) -> str | None:
+    """Why a value cannot be an annotation, whatever it says; None where it can."""
+    number = annotation.get("id") if isinstance(annotation, Mapping) else None
+    if not isinstance(annotation, Mapping) or as_id(number) is None:
+        return "an annotation without an id"
+    by = annotation.get("completed_by")
+    person = by.get("id") if isinstance(by, Mapping) else by
+    if person is not None and type(person) is not int:
+        return f"annotation {number}: completed_by is not a user"
+    if as_moment(annotation.get("updated_at")) is None:
+        return f"annotation {number}: updated_at is not a time with a time zone"
+    if is_deep(annotation):
+        return f"annotation {number}: is nested deeper than {MAX_DEPTH}"
+    return None
+
+
+def unreadable_annotation(position: int, why: str) -> PulledAnnotation:
+    """The problem of a task's annotation at this position (from 1), of which neither id nor person is known.
+
+    Position 0 is the task itself. The ids are negative: no server gives such ones.
+    """
+    who = f"annotation {position}" if position else "the task"
+    return PulledAnnotation(-1 - position, _NEVER, who, (), None, why)
+
+
 def reviewer_name(completed_by: Any, users: Mapping[int, str]) -> str:
     """The reviewer's e-mail address, from `users` where only an id is given; "user 7" for an unknown one."""
     person = completed_by if isinstance(completed_by, Mapping) else {"id": completed_by}
     user = person.get("id")
-    known = users.get(user) if isinstance(user, int) else None
-    name = person.get("email") or known or ("unknown user" if user is None else f"user {user}")
-    return str(storable(str(name)))[:_MAX_NAME]
+    known = as_text(person.get("email")) or (users.get(user) if type(user) is int else None)
+    name = known or (f"user {user}" if type(user) is int else "unknown user")
+    return str(storable(name))[:_MAX_NAME]
 
 
 def storable(value: Any) -> Any:
@@ -103,15 +134,12 @@ def _review(
     annotation: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
     task: TaskRow,
-    data: Mapping[str, Any],
-    passages: Mapping[str, str],
     reviewer: str,
     source: str,
+    passages: Mapping[str, str],
 ) -> NewReview:
-    verdict = "skipped" if annotation.get("was_cancelled") else _verdict(entries)
+    verdict = "skipped" if _is_skip(annotation) else _verdict(entries)
     region = _answer(entries, verdict)
-    if verdict in ("answerable", "no_answer"):
-        _check_unedited(task, data, passages)
     return NewReview(
         task_id=task.id,
         reviewer=reviewer,
@@ -122,6 +150,13 @@ def _review(
         comment=_comment(entries),
         source=source,
     )
+
+
+def _is_skip(annotation: Mapping[str, Any]) -> bool:
+    cancelled = annotation.get("was_cancelled")
+    if cancelled not in (None, False, True):
+        raise _Unreadable("was_cancelled is neither true nor false")
+    return bool(cancelled)
 
 
 def _entries(result: Any) -> list[Mapping[str, Any]]:
@@ -163,14 +198,14 @@ def _answer_regions(entries: Sequence[Mapping[str, Any]]) -> Iterator[_Region]:
         value = _value(each)
         if ANSWER_LABEL not in _strings(value.get("labels")):
             continue
-        control = str(each.get("from_name"))
+        control = as_text(each.get("from_name")) or ""
         number = _PASSAGE_OF.get(control)
         if number is None or each.get("to_name") != text_name(number):
             raise _Unreadable(f"an answer is marked by {control!r:.40}, which is not on our page")
         start, end = value.get("start"), value.get("end")
         if type(start) is not int or type(end) is not int:
             raise _Unreadable(f"answer outside the text ({text_name(number)}: marked is {start!r:.20}-{end!r:.20})")
-        yield _Region(number, start, end, str(each.get("origin") or "manual"))
+        yield _Region(number, start, end, as_text(each.get("origin")) or "manual")
 
 
 def _final(regions: Sequence[_Region]) -> list[_Region]:
@@ -188,7 +223,14 @@ def _final(regions: Sequence[_Region]) -> list[_Region]:
     return relabelled if replaced else kept
 
 
-def _check_unedited(task: TaskRow, data: Mapping[str, Any], passages: Mapping[str, str]) -> None:
+def _check_unedited(
+    review: NewReview, task: TaskRow, data: Mapping[str, Any], question: str, passages: Mapping[str, str]
+) -> None:
+    """Refuse a review of other texts than the stored ones."""
+    if data.get("question") != question:
+        raise _Unreadable("the question was edited in Label Studio")
+    if review.verdict == "bad_question":
+        return
     for number, passage in enumerate(passage_order(task), start=1):
         if data.get(text_name(number)) != passages[passage]:
             raise _Unreadable(f"the passage was edited in Label Studio ({text_name(number)})")
@@ -209,7 +251,7 @@ def _span(region: _Region, order: Sequence[str], passages: Mapping[str, str]) ->
 
 
 def _seconds(lead_time: Any) -> float | None:
-    known = isinstance(lead_time, (int, float)) and 0 <= lead_time <= sys.float_info.max
+    known = type(lead_time) in (int, float) and 0 <= lead_time <= sys.float_info.max
     return float(lead_time) if known else None
 
 
@@ -230,6 +272,7 @@ def _value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _strings(value: Any) -> list[str]:
     """The strings of a value that should be a list of strings."""
-    if isinstance(value, str):
-        return [value]
-    return [str(each) for each in value] if isinstance(value, list) else []
+    listed = [value] if isinstance(value, str) else value or []
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise _Unreadable("a value is not a list of texts")
+    return listed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from typing import Any
 from db.rows import TaskRow
 from labeler.core.errors import ImportRefused
 from labeler.core.files import read_text, text_fault
-from labeler.review.studio.annotations import reviewer_name
+from labeler.review.studio.annotations import annotation_fault, reviewer_name
+from labeler.review.studio.untrusted import as_moment, as_text, load_json
 from mrc.squad import Rejected
 
 MAX_BYTES = 1 << 30  # of a file that is read: about a hundred thousand tasks
@@ -32,7 +32,7 @@ class ReviewerNames:
 
     def name(self, completed_by: Any) -> tuple[str, bool]:
         """The name of an annotation's reviewer, and whether it is only a number."""
-        if isinstance(completed_by, dict) and str(completed_by.get("email") or "").strip():
+        if isinstance(completed_by, dict) and (as_text(completed_by.get("email")) or "").strip():
             return reviewer_name(completed_by, {}), False
         number = completed_by.get("id") if isinstance(completed_by, dict) else completed_by
         given = self.only if number is None else self.by_number.get(number, self.only)
@@ -100,7 +100,7 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], names: ReviewerNames) 
     ours = 0
     for position, entry in enumerate(entries, start=1):
         where, data = f"{path}: entry {position}", entry.get("data") if isinstance(entry, dict) else None
-        task = tasks.get(str(data.get("task"))) if isinstance(data, dict) else None
+        task = tasks.get(as_text(data.get("task")) or "") if isinstance(data, dict) else None
         if task is None:
             rejected.append(Rejected(where, "not a task of this workspace"))
             continue
@@ -126,8 +126,8 @@ def _read(path: Path) -> list[Any]:
         raise ImportRefused(f"{path}: larger than {MAX_BYTES >> 30} GiB; export fewer tasks per file")
     text, _ = read_text(path)
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = load_json(text)
+    except ValueError:
         found = None
     if isinstance(found, dict) and isinstance(found.get("data"), list):
         raise ImportRefused(f"{path}: contains questions, not reviews; import it with --as gold, pool, dev or test")
@@ -149,39 +149,20 @@ def _annotations(
         yield Rejected(where, "its annotations are not a list")
         return
     for annotation in listed:
-        why = _fault(annotation)
+        why = annotation_fault(annotation)
         if why is not None:
             yield Rejected(where, why)
             continue
+        updated_at = as_moment(annotation["updated_at"])
+        assert updated_at is not None, "an annotation without a fault has its date"
         yield ExportedAnnotation(
             task,
             entry["data"],
             annotation,
             *names.name(annotation.get("completed_by")),
-            datetime.fromisoformat(annotation["updated_at"]),
+            updated_at,
             f"{where}, annotation {annotation['id']}",
         )
-
-
-def _fault(annotation: Any) -> str | None:
-    """Why this cannot be an annotation of an export; None where it can."""
-    number = annotation.get("id") if isinstance(annotation, dict) else None
-    if type(number) is not int or not 0 <= number < 1 << 63:
-        return "an annotation without an id"
-    by = annotation.get("completed_by")
-    person = by.get("id") if isinstance(by, dict) else by
-    if person is not None and type(person) is not int:
-        return f"annotation {annotation['id']}: completed_by is not a user"
-    if not _is_time(annotation.get("updated_at")):
-        return f"annotation {annotation['id']}: updated_at is not a time with a time zone"
-    return None
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def _notes(found: Sequence[ExportedAnnotation]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from labeler.review.studio.labeling_config import MAX_PASSAGES
 from labeler.review.studio.payloads import task_payloads
 from labeler.review.studio.projects import LANGUAGE, ProjectSpec, spec_for
 from labeler.review.studio.reconcile import tasks_by_key
+from labeler.review.studio.stored_texts import StoredTexts, stored_texts
 from mrc.squad import Rejected
 
 PUSH_ID = "file"  # of tasks in files
@@ -157,8 +158,7 @@ def _import_file(runtime: Runtime, name: str, names: ReviewerNames) -> ImportedR
     export = read_export(Path(name), tasks, names)
     newest = {(each.task.id, each.reviewer): each for each in sorted(export.annotations, key=lambda each: each.age)}
     with runtime.database.read() as session:
-        rows = queries.passages(session, {key for each in newest.values() for key in each.task.passages})
-    texts = {key: row.text for key, row in rows.items()}
+        texts = stored_texts(session, [each.task for each in newest.values()])
     filed: list[_Filed] = [(each, *_filed_review(each, texts)) for each in newest.values()]
     with runtime.database.write() as session:
         outcomes = store.record_file_reviews(session, [row for _, row, _ in filed])
@@ -191,13 +191,14 @@ def _imported(export: Export, filed: Sequence[_Filed], outcomes: Sequence[str]) 
     )
 
 
-def _filed_review(found: ExportedAnnotation, texts: Mapping[str, str]) -> tuple[FileReview, str | None]:
+def _filed_review(found: ExportedAnnotation, texts: StoredTexts) -> tuple[FileReview, str | None]:
     """An annotation with its review, or with the problem why it contains none."""
     pulled = read_annotation(
         found.annotation,
         task=found.task,
         data=found.data,
-        passages=texts,
+        question=texts.questions[found.task.question_id],
+        passages=texts.passages,
         reviewer=found.reviewer,
         source="file",
     )

@@ -6,12 +6,13 @@ Changes are found by the server's clock alone, with an overlap; deletions by com
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from db import queries, store
 from db.engine import Session
@@ -20,14 +21,21 @@ from labeler.core.errors import ServerDown
 from labeler.core.progress import Bar
 from labeler.core.runtime import Runtime
 from labeler.review.statistics import project_url
-from labeler.review.studio.annotations import read_annotation, reviewer_name
+from labeler.review.studio.annotations import (
+    annotation_fault,
+    read_annotation,
+    reviewer_name,
+    unreadable_annotation,
+)
 from labeler.review.studio.payloads import task_key
 from labeler.review.studio.projects import remote_id
 from labeler.review.studio.reconcile import reconcile_project
+from labeler.review.studio.stored_texts import StoredTexts, stored_texts
 
 if TYPE_CHECKING:
     from labeler.review.studio.api.client import Client, ProjectState, RemoteTask
 
+FAILING_SECONDS = 3600.0  # after which a server that fails at tasks is given up
 CHUNK = 200  # tasks requested by id together, where the server fails at a whole page
 
 log = logging.getLogger("labeler")
@@ -116,23 +124,27 @@ class ProjectPull:
                 raise
         self.client.check()  # raises where it is really down
         ids = sorted(self.client.ids(remote_id(self.project)))
+        until = time.monotonic() + FAILING_SECONDS
         for start in range(0, len(ids), CHUNK):
-            yield from self._chunk(ids[start : start + CHUNK])
+            yield from self._chunk(ids[start : start + CHUNK], until)
 
-    def _chunk(self, ids: Sequence[int]) -> Iterator[list[RemoteTask]]:
-        """The tasks of these ids, by halving without the one at which the server fails."""
+    def _chunk(self, ids: Sequence[int], until: float) -> Iterator[list[RemoteTask]]:
+        """The tasks of these ids, by halving without the one at which the server fails.
+
+        Raises ServerDown where the server still fails at the moment `until`.
+        """
         try:
             yield self.client.get_tasks(remote_id(self.project), ids)
             return
         except ServerDown as error:
-            if not error.unsure:
+            if not error.unsure or time.monotonic() > until:
                 raise
             if len(ids) == 1:
                 url = project_url(self.project)
                 log.warning("%s?task=%d cannot be read, delete its annotation there: %s", url, ids[0], error)
                 return
-        yield from self._chunk(ids[: len(ids) // 2])
-        yield from self._chunk(ids[len(ids) // 2 :])
+        yield from self._chunk(ids[: len(ids) // 2], until)
+        yield from self._chunk(ids[len(ids) // 2 :], until)
 
     def _store(self, known_tasks: _KnownTasks, page: Sequence[RemoteTask]) -> Mapping[str, int]:
         """Store the annotations of a page of tasks, and return the counts of what changed."""
@@ -142,11 +154,13 @@ class ProjectPull:
         pulled: dict[int, list[PulledAnnotation]] = {}
         reused = []
         for remote in page:
-            row = rows.get(remote.id)
+            row = rows.get(remote.id) or known_tasks.without_id(remote)
             if row is None:
                 continue  # a task of others, or one that came a moment ago: the next pull looks
-            task = tasks[row.task_id]
-            if known_tasks.is_same(remote, row, task):
+            task = tasks.get(row.task_id)
+            if remote.fault is not None:
+                pulled[row.id] = [unreadable_annotation(0, remote.fault)]
+            elif task is not None and known_tasks.is_same(remote, row, task):
                 pulled[row.id] = self._annotations(remote, task, texts)
             else:
                 reused.append(row.id)
@@ -157,27 +171,36 @@ class ProjectPull:
 
     def _rows(
         self, page: Sequence[RemoteTask]
-    ) -> tuple[dict[int | None, StudioTaskRow], Mapping[int, TaskRow], dict[str, str]]:
-        """Rows by server id, tasks by id, and the texts of the passages of those with annotations by passage id."""
+    ) -> tuple[dict[int | None, StudioTaskRow], Mapping[int, TaskRow], StoredTexts]:
+        """Rows by server id, tasks by id, and the texts of those with annotations."""
         with self.runtime.database.read() as session:
             found = queries.studio_tasks(session, self.project.id, remote_ids=[task.id for task in page])
             rows = {row.remote_id: row for row in found}
             tasks = queries.tasks_by_id(session, {row.task_id for row in found})
             annotated = {rows[each.id].task_id for each in page if each.id in rows and each.annotations}
-            passages = queries.passages(session, {key for task_id in annotated for key in tasks[task_id].passages})
-        return rows, tasks, {key: passage.text for key, passage in passages.items()}
+            texts = stored_texts(session, [tasks[task_id] for task_id in annotated])
+        return rows, tasks, texts
 
-    def _annotations(self, remote: RemoteTask, task: TaskRow, texts: Mapping[str, str]) -> list[PulledAnnotation]:
+    def _annotations(self, remote: RemoteTask, task: TaskRow, texts: StoredTexts) -> list[PulledAnnotation]:
         return [
-            read_annotation(
-                each,
-                task=task,
-                data=remote.data,
-                passages=texts,
-                reviewer=reviewer_name(each.get("completed_by"), self.users),
-            )
-            for each in remote.annotations
+            self._annotation(position, each, remote, task, texts)
+            for position, each in enumerate(remote.annotations, start=1)
         ]
+
+    def _annotation(
+        self, position: int, annotation: Any, remote: RemoteTask, task: TaskRow, texts: StoredTexts
+    ) -> PulledAnnotation:
+        fault = annotation_fault(annotation)
+        if fault is not None:
+            return unreadable_annotation(position, fault)
+        return read_annotation(
+            annotation,
+            task=task,
+            data=remote.data,
+            question=texts.questions[task.question_id],
+            passages=texts.passages,
+            reviewer=reviewer_name(annotation.get("completed_by"), self.users),
+        )
 
 
 class _KnownTasks:
@@ -186,12 +209,21 @@ class _KnownTasks:
     def __init__(self, session: Session, project: StudioProjectRow) -> None:
         self._uids = {row.number: row.uid for row in queries.rounds(session)}
         self._push_ids = queries.push_ids(session, project.id)
+        rows = queries.live_tasks(session, project.id)
+        tasks = queries.tasks_by_id(session, {row.task_id for row in rows})
+        self._rows = {self._key(tasks[row.task_id]): row for row in rows}
+
+    def _key(self, task: TaskRow) -> str:
+        return task_key(self._uids[task.round_number], task.question_id, task.attempt)
+
+    def without_id(self, remote: RemoteTask) -> StudioTaskRow | None:
+        """The row of a task of ours that the server sends without a readable id."""
+        return None if remote.id else self._rows.get(remote.key)
 
     def is_same(self, remote: RemoteTask, row: StudioTaskRow, task: TaskRow) -> bool:
         """Whether a task on the server is the one that had this id. People may have edited one of its keys."""
-        carried = remote.data.get("push_id"), remote.data.get("question_id")
-        key = task_key(self._uids[task.round_number], task.question_id, task.attempt)
-        return remote.data.get("task") == key or carried == (self._push_ids.get(row.push_id), task.question_id)
+        carried = remote.push_id, remote.data.get("question_id")
+        return remote.key == self._key(task) or carried == (self._push_ids.get(row.push_id), task.question_id)
 
 
 def _since(cursor: str | None, overlap: float) -> str | None:

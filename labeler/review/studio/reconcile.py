@@ -59,11 +59,13 @@ def reconcile_project(runtime: Runtime, client: Client, project: StudioProjectRo
     with runtime.database.read() as session:
         known = dict(_by_remote_id(session, project))
     gone = _mark_gone(runtime, client, project, [row for key, row in known.items() if key not in existing])
-    unknown = client.get_tasks(remote_id(project), sorted(existing - known.keys()))
-    ours = adopt(runtime, project, unknown)
+    unknown = ours = 0
+    for page in client.pages_of(remote_id(project), sorted(existing - known.keys())):
+        unknown += len(page)
+        ours += adopt(runtime, project, page)
     delete_withdrawn(runtime, client, project)
     _delete_duplicates(runtime, client, project)
-    return Reconciled(adopted=adopted + ours, gone=gone, foreign=len(unknown) - ours)
+    return Reconciled(adopted=adopted + ours, gone=gone, foreign=unknown - ours)
 
 
 def _by_remote_id(session: Session, project: StudioProjectRow) -> Iterator[tuple[int, StudioTaskRow]]:
@@ -83,7 +85,7 @@ def recover_push(runtime: Runtime, client: Client, project: StudioProjectRow, pu
     found = _find_push(client, project, push)
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
-        ours = [(tasks[key].id, each.id) for each in found if (key := each.data.get("task")) in tasks]
+        ours = [(tasks[key].id, each.id) for each in found if (key := each.key) in tasks]
         placed = store.record_studio_tasks(session, push, ours)
         store.finish_push(session, push)
     return placed
@@ -112,7 +114,7 @@ def adopt(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteTas
         return 0
     with runtime.database.write() as session:
         tasks = tasks_by_key(session)
-        ours = [(each, tasks[each.data["task"]]) for each in found if each.data.get("task") in tasks]
+        ours = [(each, tasks[each.key]) for each in found if each.fault is None and each.key in tasks]
         adopted = 0
         for push_id, group in _by_push(ours).items():
             push = _push(session, project, push_id, round_number=group[0][1].round_number)
@@ -125,7 +127,7 @@ def adopt(runtime: Runtime, project: StudioProjectRow, found: Sequence[RemoteTas
 def _by_push(ours: Iterable[tuple[RemoteTask, TaskRow]]) -> dict[str, list[tuple[RemoteTask, TaskRow]]]:
     found: dict[str, list[tuple[RemoteTask, TaskRow]]] = {}
     for each, task in ours:
-        found.setdefault(str(each.data.get("push_id")), []).append((each, task))
+        found.setdefault(each.push_id, []).append((each, task))
     return found
 
 
@@ -150,10 +152,15 @@ def tasks_by_key(session: Session) -> dict[str, TaskRow]:
 
 
 def _mark_gone(runtime: Runtime, client: Client, project: StudioProjectRow, missing: Sequence[StudioTaskRow]) -> int:
-    """Mark those of these tasks that do not exist any more, and return their number."""
+    """Mark those of these tasks that do not exist any more, and return their number.
+
+    None is marked where the server sends a task without a readable id: it may be any of them.
+    """
     if not missing:
         return 0
     existing = {task.id for task in client.get_tasks(remote_id(project), _remote_ids(missing))}
+    if 0 in existing:
+        return 0
     with runtime.database.write() as session:
         return store.mark_studio_tasks_deleted(session, [row.id for row in missing if row.remote_id not in existing])
 
@@ -180,7 +187,7 @@ def _delete_duplicates(runtime: Runtime, client: Client, project: StudioProjectR
     surplus: list[StudioTaskRow] = []
     for _, group in groupby(rows, key=lambda row: row.task_id):
         placed = [(row, existing[row.remote_id]) for row in group if row.remote_id in existing]
-        untouched = [row for row, task in placed if not task.annotations and not task.drafts]
+        untouched = [row for row, task in placed if not (task.annotations or task.drafts or task.fault)]
         surplus += untouched if len(untouched) < len(placed) else untouched[1:]
     return _delete(runtime, client, project, surplus)
 

@@ -192,7 +192,14 @@ class Work:
             time.sleep(0.1)
         (annotation,) = found["annotations"]
         reviewer = reviewer_name(annotation["completed_by"], {})
-        return read_annotation(annotation, task=self.task, data=found["data"], passages=PASSAGES, reviewer=reviewer)
+        return read_annotation(
+            annotation,
+            task=self.task,
+            data=found["data"],
+            question=QUESTION,
+            passages=PASSAGES,
+            reviewer=reviewer,
+        )
 
     def review(self) -> NewReview:
         pulled = self.read()

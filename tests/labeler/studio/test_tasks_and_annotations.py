@@ -64,7 +64,9 @@ def comment(*said: str) -> dict[str, Any]:
 def read(*result: dict[str, Any], **annotation: Any) -> tuple[NewReview | None, str | None]:
     data = annotation.pop("data", SUGGESTED["data"])
     full = {"id": 3, "updated_at": "2024-05-01T00:00:00Z", "was_cancelled": False, "result": list(result)}
-    pulled = read_annotation({**full, **annotation}, task=a_task(), data=data, passages=TEXTS, reviewer="kim@x")
+    pulled = read_annotation(
+        {**full, **annotation}, task=a_task(), data=data, question="어디?", passages=TEXTS, reviewer="kim@x"
+    )
     assert (pulled.review is None) == (pulled.problem is not None)
     return pulled.review, pulled.problem
 
@@ -211,7 +213,12 @@ def test_a_span_survives_the_round_trip_in_any_text(data: st.DataObject, texts: 
         if each["type"] == "labels":
             each["value"]["text"] = each["value"]["text"].replace("\n", "\\n")  # as the page saves it
     pulled = read_annotation(
-        {"id": 1, "updated_at": "t", "result": result}, task=task, data=there["data"], passages=passages, reviewer="kim"
+        {"id": 1, "updated_at": "t", "result": result},
+        task=task,
+        data=there["data"],
+        question="?",
+        passages=passages,
+        reviewer="kim",
     )
     if text[start:end].strip():
         assert pulled.review is not None
@@ -244,7 +251,7 @@ def test_a_blind_answer_belongs_to_the_passage_shown_at_its_position() -> None:
     order = passage_order(task)
     data = sent(task)["data"]
     annotation = {"id": 1, "updated_at": "t", "result": [region(0, 2, place=2), verdict("answerable")]}
-    pulled = read_annotation(annotation, task=task, data=data, passages=TEXTS, reviewer="kim")
+    pulled = read_annotation(annotation, task=task, data=data, question="어디?", passages=TEXTS, reviewer="kim")
     assert pulled.review is not None
     assert pulled.review.answer == SpanRow(TEXTS[order[1]][:2], order[1], 0, 2)
 

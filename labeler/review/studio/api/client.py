@@ -5,28 +5,32 @@ Every method raises an error of the tree under StudioError.
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labeler.core.errors import ServerDown
+from labeler.core.errors import AnswerTooLarge, ServerDown
 from labeler.review.studio.api.connection import Connection
+from labeler.review.studio.api.tasks import LISTING_SECONDS, Filter, RemoteTask, TaskListing, filters
 from labeler.review.studio.api.transport import TIMEOUT, Transport
+from labeler.review.studio.untrusted import as_count, as_id, as_mapping, as_text
+
+__all__ = ["Client", "ProjectState", "RemoteTask"]
 
 PAGE_SIZE = 500  # tasks with their annotations in one answer
 IDS_PAGE = 5000  # ids in one answer
 IN_LIST = 200  # ids in one address: servers take addresses of about 4,000 characters
+PUSH_SIZE = 1000  # tasks of one push, at most
 PROJECTS_PAGE = 100  # projects in one answer
-_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only form that the server's filter takes; any other is answered with 500
+MAX_PROJECT_PAGES = 1000
 # One list names the fields of tasks and of their annotations. Predictions are left out: nothing reads them.
 _FIELDS = (
     "id,updated_at,data,annotations,drafts,"
     "result,was_cancelled,completed_by,lead_time,parent_prediction,parent_annotation,created_at,ground_truth"
 )
 
-_Filter = tuple[str, str, str, Any]  # field, operator, type, value
-_UNTOUCHED: tuple[_Filter, ...] = (
+_UNTOUCHED: tuple[Filter, ...] = (
     ("total_annotations", "equal", "Number", 0),
     ("cancelled_annotations", "equal", "Number", 0),
     ("draft_exists", "equal", "Boolean", False),
@@ -43,17 +47,6 @@ class ProjectState:
     model_version: str
     task_count: int
     annotation_count: int  # skips too
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteTask:
-    """A task on the server. `annotations` include skips; `drafts` counts the unfinished ones."""
-
-    id: int
-    updated_at: str  # by the server's clock; sorts as text
-    data: Mapping[str, Any]
-    annotations: tuple[Mapping[str, Any], ...] = ()
-    drafts: int = 0
 
 
 class Client:
@@ -73,23 +66,41 @@ class Client:
         return self._transport.check()
 
     def users(self) -> dict[int, str]:
-        """User id -> e-mail address."""
-        return {user.id: user.email for user in self._transport.call(lambda sdk: sdk.users.list())}
+        """User id -> e-mail address, of the users that have both."""
+        listed = self._transport.get("api/users/")
+        if not isinstance(listed, list):
+            raise self._transport.failures.unexpected()
+        found = {as_id(each.get("id")): as_text(each.get("email")) for each in map(as_mapping, listed)}
+        return {number: email for number, email in found.items() if number and email}
 
     # --- projects ---------------------------------------------------------------------------------
 
     def find_project(self, uid: str) -> int | None:
         """The id of the project whose description contains our `uid`; the oldest, if there are several."""
         marker = _marker(uid)
-        found = [each.id for each in self._projects() if marker in (each.description or "")]
-        return min(found, default=None)
+        return min((number for number, description in self._projects() if marker in description), default=None)
 
-    def _projects(self, page: int = 1) -> Iterator[Any]:
-        fields = "id,description"
-        listed = self._transport.call(lambda sdk: sdk.projects.list(include=fields, page=page, page_size=PROJECTS_PAGE))
-        yield from listed.items or ()
-        if page * PROJECTS_PAGE < listed.response.count:  # a page after the last one is answered as not found
-            yield from self._projects(page + 1)
+    def _projects(self) -> Iterator[tuple[int, str]]:
+        """Ids and descriptions of the projects. A page after the last one is answered as not found: none is asked for.
+
+        Raises AnswerTooLarge where the list does not end.
+        """
+        until = time.monotonic() + LISTING_SECONDS
+        for page in range(1, MAX_PROJECT_PAGES + 1):
+            fields = {"include": "id,description", "page": page, "page_size": PROJECTS_PAGE}
+            answer = as_mapping(self._transport.get("api/projects/", **fields))
+            listed = answer.get("results")
+            if not isinstance(listed, list):
+                raise self._transport.failures.unexpected()
+            for each in map(as_mapping, listed):
+                number = as_id(each.get("id"))
+                if number is not None:
+                    yield number, as_text(each.get("description")) or ""
+            if not listed or page * PROJECTS_PAGE >= as_count(answer.get("count")):
+                return
+            if time.monotonic() > until:
+                break
+        raise AnswerTooLarge(f"the list of projects of {self.url} does not end")
 
     def make_project(
         self,
@@ -107,37 +118,40 @@ class Client:
 
         Not repeated by itself: after ServerDown ask `find_project`.
         """
-        made = self._transport.call(
-            lambda sdk: sdk.projects.create(
-                title=title,
-                description=f"{summary} ({_marker(uid)})",
-                label_config=label_config,
-                expert_instruction=instruction,
-                show_instruction=bool(instruction),
-                maximum_annotations=reviewers,
-                show_collab_predictions=not blind,
-                model_version=model_version,
-            )
-        )
-        remote_id: int | None = made.id
-        assert remote_id is not None, "the server names what it makes"
-        return remote_id
+        wanted = {
+            "title": title,
+            "description": f"{summary} ({_marker(uid)})",
+            "label_config": label_config,
+            "expert_instruction": instruction,
+            "show_instruction": bool(instruction),
+            "maximum_annotations": reviewers,
+            "show_collab_predictions": not blind,
+            "model_version": model_version,
+        }
+        made = as_id(as_mapping(self._transport.request("POST", "api/projects/", body=wanted)).get("id"))
+        if made is None:
+            raise ServerDown(f"{self.url} made a project and does not name its id; try again", unsure=True)
+        return made
 
     def project(self, remote_id: int) -> ProjectState:
         """A project's state. Raises ProjectGone."""
-        found = self._transport.call(lambda sdk: sdk.projects.get(remote_id), project=remote_id)
+        found = self._transport.request("GET", f"api/projects/{remote_id}/", project=remote_id)
+        if not isinstance(found, Mapping):
+            raise self._transport.failures.unexpected()
+        skipped = as_count(found.get("skipped_annotations_number"))
         return ProjectState(
             remote_id=remote_id,
-            description=found.description or "",
-            label_config=found.label_config or "",
-            model_version=found.model_version or "",
-            task_count=found.task_number or 0,
-            annotation_count=(found.total_annotations_number or 0) + (found.skipped_annotations_number or 0),
+            description=as_text(found.get("description")) or "",
+            label_config=as_text(found.get("label_config")) or "",
+            model_version=as_text(found.get("model_version")) or "",
+            task_count=as_count(found.get("task_number")),
+            annotation_count=as_count(found.get("total_annotations_number")) + skipped,
         )
 
     def set_label_config(self, remote_id: int, label_config: str) -> None:
         """Replace a project's labeling configuration. Raises Refused where existing annotations do not fit it."""
-        self._transport.call(lambda sdk: sdk.projects.update(remote_id, label_config=label_config), project=remote_id)
+        path, body = f"api/projects/{remote_id}/", {"label_config": label_config}
+        self._transport.request("PATCH", path, body=body, project=remote_id)
 
     # --- tasks ------------------------------------------------------------------------------------
 
@@ -146,25 +160,29 @@ class Client:
 
         Raises ServerDown with `unsure` also where the server took the tasks and does not name their ids.
         """
-        done = self._transport.call(
-            lambda sdk: sdk.projects.import_tasks(remote_id, request=tasks, return_task_ids=True),
-            project=remote_id,
-        )
-        ids = list(getattr(done, "task_ids", None) or ())  # an Enterprise server imports in the background
-        if len(ids) != len(tasks):
-            raise ServerDown(f"{self.url} took {len(tasks)} tasks and names {len(ids)}; look again later", unsure=True)
-        return ids
+        path, params = f"api/projects/{remote_id}/import", {"return_task_ids": True}
+        done = self._transport.request("POST", path, params=params, body=tasks, project=remote_id)
+        listed = as_mapping(done).get("task_ids")  # an Enterprise server imports in the background
+        ids = [as_id(each) for each in listed] if isinstance(listed, list) else []
+        known = [each for each in ids if each is not None]
+        if len(set(known)) != len(tasks) or len(ids) != len(tasks):
+            raise ServerDown(
+                f"{self.url} took {len(tasks)} tasks and names {len(set(known))}; look again later", unsure=True
+            )
+        return known
 
     def find_by_push(self, remote_id: int, push_id: str) -> list[RemoteTask]:
         """The tasks of one push, by id; without annotations."""
         where = (("data.push_id", "equal", "String", push_id),)
-        pages = self._pages(remote_id, where, fields="task_only", include="id,data,updated_at", size=1000)
-        return [task for page in pages for task in page]
+        listing = TaskListing(self._transport, remote_id, where, include="id,data,updated_at")
+        pages = listing.pages(PUSH_SIZE, most=2 * PUSH_SIZE)
+        return [task for page in pages for task in page if task.push_id == push_id and task.fault is None]
 
     def newest_change(self, remote_id: int) -> str | None:
         """When a task of the project last changed, by the server's clock; None where there are no tasks."""
-        listed = self._tasks(remote_id, (), order="-tasks:updated_at", size=1, include="id,updated_at")
-        return _moment(listed[0].updated_at) if listed else None
+        listed = TaskListing(self._transport, remote_id, (), include="id,updated_at")
+        newest = listed.first(order="-tasks:updated_at", size=1)
+        return newest[0].updated_at or None if newest else None
 
     def changed_since(
         self, remote_id: int, cursor: str | None, *, page_size: int = PAGE_SIZE
@@ -174,16 +192,20 @@ class Client:
         A task that changes while the pages are read may or may not be among them.
         """
         where = () if cursor is None else (("updated_at", "greater", "Datetime", cursor),)
-        yield from self._pages(remote_id, where, fields="all", include=_FIELDS, size=page_size)
+        yield from TaskListing(self._transport, remote_id, where, _FIELDS, fields="all").pages(page_size)
 
     def ids(self, remote_id: int) -> set[int]:
         """The ids of all tasks of the project."""
-        pages = self._pages(remote_id, (), fields="task_only", include="id", size=IDS_PAGE)
-        return {task.id for page in pages for task in page}
+        pages = TaskListing(self._transport, remote_id, (), include="id").pages(IDS_PAGE)
+        return {task.id for page in pages for task in page if task.id}
 
     def get_tasks(self, remote_id: int, ids: Sequence[int]) -> list[RemoteTask]:
         """Those of these tasks that exist, by id, with annotations and drafts."""
-        return list(self._by_id(remote_id, ids, fields="all", include=_FIELDS))
+        return [task for page in self.pages_of(remote_id, ids) for task in page]
+
+    def pages_of(self, remote_id: int, ids: Sequence[int]) -> Iterator[list[RemoteTask]]:
+        """As `get_tasks`, in pages."""
+        return self._by_id(remote_id, ids, fields="all", include=_FIELDS)
 
     def delete_untouched(self, remote_id: int, ids: Sequence[int]) -> set[int]:
         """Delete the tasks without annotation, skip or draft, and return the ids that do not exist afterwards.
@@ -192,92 +214,27 @@ class Client:
         """
         for some in _chunks(sorted(ids), PAGE_SIZE):
             self._delete_untouched(remote_id, some)
-        return set(ids) - {task.id for task in self._by_id(remote_id, ids, fields="task_only", include="id")}
+        left = [task.id for page in self._by_id(remote_id, ids, fields="task_only", include="id") for task in page]
+        return set() if 0 in left else set(ids).difference(left)
 
     def _delete_untouched(self, remote_id: int, ids: list[int]) -> None:
         assert ids, "an empty list would mean every task"
-        chosen: Any = {"all": False, "included": ids}
-        filters: Any = _filters(_UNTOUCHED)
-        self._transport.call(
-            lambda sdk: sdk.actions.create(
-                id="delete_tasks", project=remote_id, selected_items=chosen, filters=filters
-            ),
-            project=remote_id,
-        )
+        body = {"selectedItems": {"all": False, "included": ids}, "filters": filters(_UNTOUCHED)}
+        params = {"id": "delete_tasks", "project": remote_id}
+        self._transport.request("POST", "api/dm/actions/", params=params, body=body, project=remote_id)
 
-    def _by_id(self, remote_id: int, ids: Sequence[int], *, fields: str, include: str) -> Iterator[RemoteTask]:
+    def _by_id(self, remote_id: int, ids: Sequence[int], *, fields: str, include: str) -> Iterator[list[RemoteTask]]:
+        """The tasks of these ids; others that the server sends are left out, except those without a readable id."""
         for some in _chunks(sorted(ids), IN_LIST):
-            where = (("id", "in_list", "List", some),)
-            for page in self._pages(remote_id, where, fields=fields, include=include, size=IN_LIST):
-                yield from page
-
-    def _pages(
-        self, remote_id: int, where: Sequence[_Filter], *, fields: str, include: str, size: int
-    ) -> Iterator[list[RemoteTask]]:
-        """Tasks by id in pages. Each page starts after the last id seen, so that deletions in between skip nothing."""
-        last = 0
-        while True:
-            after = (*where, ("id", "greater", "Number", last))
-            listed = self._tasks(remote_id, after, order="tasks:id", size=size, include=include, fields=fields)
-            if listed:
-                last = listed[-1].id
-                yield [_remote_task(task) for task in listed]
-            if len(listed) < size:
-                return
-
-    def _tasks(
-        self,
-        remote_id: int,
-        where: Sequence[_Filter],
-        *,
-        order: str,
-        size: int,
-        include: str,
-        fields: str = "task_only",
-    ) -> list[Any]:
-        query: dict[str, Any] = {"ordering": [order]}
-        if where:
-            query["filters"] = _filters(where)
-        listed = self._transport.call(
-            lambda sdk: sdk.tasks.list(
-                project=remote_id,
-                query=json.dumps(query, separators=(",", ":")),
-                fields=fields,
-                include=include,
-                page_size=size,
-                resolve_uri=False,  # texts as they are, also those that look like the address of a file
-            ),
-            project=remote_id,
-        )
-        return listed.items or []
+            asked = {0, *some}
+            listing = TaskListing(self._transport, remote_id, (("id", "in_list", "List", some),), include, fields)
+            for page in listing.pages(IN_LIST, most=2 * IN_LIST):
+                yield [task for task in page if task.id in asked]
 
 
 def _marker(uid: str) -> str:
     """The part of a project's description by which it is found again."""
     return f"labeler:{uid}"
-
-
-def _remote_task(task: Any) -> RemoteTask:
-    return RemoteTask(
-        id=task.id,
-        updated_at=_moment(task.updated_at),
-        data=task.data or {},
-        annotations=tuple(task.annotations or ()),
-        drafts=len(task.drafts or ()),
-    )
-
-
-def _moment(at: Any) -> str:
-    """A moment in the form that the server's filters take; always UTC, of one length."""
-    return "" if at is None else at.strftime(_MOMENT)
-
-
-def _filters(items: Sequence[_Filter]) -> dict[str, Any]:
-    listed = [
-        {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
-        for field, operator, kind, value in items
-    ]
-    return {"conjunction": "and", "items": listed}
 
 
 def _chunks(ids: list[int], size: int) -> Iterator[list[int]]:

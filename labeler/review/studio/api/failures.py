@@ -32,8 +32,6 @@ class Failures:
     def from_answer(self, status: int, body: Any, headers: Mapping[str, str], *, project: int | None) -> StudioError:
         """The error for an HTTP status. `project`: the project that was asked about."""
         url, where = self._url, self.connection.where
-        if 200 <= status < 300:  # the SDK could not read the answer
-            return self.unexpected()
         if 300 <= status < 400:
             target = self._clean(headers.get("location", "elsewhere"))
             return NotLabelStudio(f"{url} redirects to {target}; set {URL_VARIABLE} to the server's own address")
@@ -61,6 +59,8 @@ class Failures:
             )
         if isinstance(error, httpx.TimeoutException):
             return ServerDown(f"{self._url} did not answer within {self.timeout:g} s; try again later", unsure=True)
+        if isinstance(error, httpx.DecodingError):
+            return self.unexpected()
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             return NotLabelStudio(f"{self._url} is not the address of a server; check {URL_VARIABLE}")
         return ServerDown(f"{self._url} closed the connection before it answered; try again", unsure=True)

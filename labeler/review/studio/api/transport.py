@@ -1,30 +1,31 @@
 """Requests to Label Studio: the only module that imports its SDK and sees its exceptions.
 
-The SDK's exceptions are not chained to ours: they contain bodies and headers, and with them the key.
+The SDK sends the requests and renews access tokens. It does not read the answers: its models fail at a whole page of
+tasks where one field of one task is not as expected. The exceptions of the SDK are not chained to ours: they contain
+bodies and headers, and with them the key.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from labeler.core.errors import BadKey, ProjectGone, StudioError
+from labeler.core.errors import AnswerTooLarge, BadKey, ProjectGone, StudioError
 from labeler.review.studio.api.connection import Connection
 from labeler.review.studio.api.failures import Failures
+from labeler.review.studio.untrusted import as_mapping, as_text, load_json
 
 if TYPE_CHECKING:
+    import httpx
     from label_studio_sdk import LabelStudio
 
 TIMEOUT = 300.0  # seconds for an answer: an import of 1,000 tasks takes 1-4 s, more while the server is busy
-CONNECT_TIMEOUT = 10.0  # seconds until a server that is there takes a connection
-
-T = TypeVar("T")
+MAX_VALUES = 2_000_000  # in an answer, about: each takes up to 200 bytes of memory
+MAX_VERSION = 40  # characters
 
 
 class Transport:
-    """Calls the SDK, which is loaded with the first request (1-6 s). No request is repeated by itself."""
+    """Sends requests with the SDK, which is loaded with the first one (1-6 s). No request is repeated by itself."""
 
     def __init__(self, connection: Connection, *, timeout: float = TIMEOUT) -> None:
         self.url = connection.url
@@ -33,44 +34,88 @@ class Transport:
         self._timeout = timeout
         self._opened: LabelStudio | None = None
 
-    def call(self, request: Callable[[LabelStudio], T], *, project: int | None = None) -> T:
-        """The result of a request. `project`: the project that it asks about.
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON that a GET request is answered with. Raises as `request`."""
+        return self.request("GET", path, params=params)
+
+    def request(
+        self, method: str, path: str, *, params: Any = None, body: Any = None, project: int | None = None
+    ) -> Any:
+        """The JSON that a request is answered with; None for an empty answer.
+
+        Args:
+            project: the project that the request asks about.
 
         Raises:
             ProjectGone: the project is not there, and the server is.
+            AnswerTooLarge: the answer is larger than is read.
             StudioError: anything else that went wrong.
         """
+        failure: StudioError | None = None
         for last in (False, True):
-            try:
-                return request(self._sdk())
-            except _sdk_exceptions() as error:
-                failure = self._failure(error, project)
+            answer, failure = self._send(method, path, params, body)
+            if answer is not None:
+                if answer.is_success:
+                    return self._decoded(answer)
+                failure = self.failures.from_answer(
+                    answer.status_code, _reason(answer), answer.headers, project=project
+                )
             if last or not isinstance(failure, BadKey) or not self._renewable():
                 break
             self._opened = None  # the access token has expired by the server's clock: get a new one
         if isinstance(failure, ProjectGone):
             self.check()  # raises if not only the project is gone, but the whole server
+        assert failure is not None, "without an answer there is an error"
         raise failure  # outside of the `except`: the SDK's exception is not chained
 
     def check(self) -> str:
         """The server's version, after a check that it is a Label Studio that accepts the key."""
-        release = self.call(lambda sdk: sdk.versions.get()).release
-        if not isinstance(release, str):
+        release = as_text(as_mapping(self.get("api/version/")).get("release"))
+        if release is None:
             raise self.failures.unexpected()
-        self.call(lambda sdk: sdk.users.whoami())
-        return release
+        self.get("api/current-user/whoami")
+        return release[:MAX_VERSION]
+
+    def _send(self, method: str, path: str, params: Any, body: Any) -> tuple[httpx.Response | None, StudioError | None]:
+        """The answer, or our error for a request without one."""
+        import httpx
+        from label_studio_sdk.core.api_error import ApiError
+
+        try:
+            http = self._sdk()._client_wrapper.httpx_client
+            return http.request(path, method=method, params=params, json=body), None
+        except AnswerTooLarge as error:
+            return None, error
+        except ApiError as error:  # of the renewal of an access token
+            headers = error.headers or {}
+            return None, self.failures.from_answer(error.status_code or 0, error.body, headers, project=None)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return None, self.failures.from_exception(error)
+        except _BAD_TOKEN:
+            return None, self.failures.unexpected()
+
+    def _decoded(self, answer: httpx.Response) -> Any:
+        """The JSON of an answer. Bytes that are no UTF-8 become U+FFFD, so that they spoil one text only."""
+        body = answer.content
+        if not body.strip():
+            return None
+        if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise AnswerTooLarge(f"{self.url} sends more than {MAX_VALUES:,} values in one answer")
+        try:
+            return load_json(body.decode("utf-8", "replace").removeprefix("\ufeff"))
+        except ValueError:
+            pass
+        raise self.failures.unexpected()
 
     def _sdk(self) -> LabelStudio:
         if self._opened is None:
-            import httpx
             from label_studio_sdk import LabelStudio
 
-            http = httpx.Client(
-                timeout=httpx.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout)),
-                follow_redirects=False,  # a POST would become a GET, and the key would go to another server
-                limits=httpx.Limits(max_keepalive_connections=0),  # a request over a dead connection may have arrived
-                trust_env=not _is_loopback(self.url),  # no proxy to this machine
-            )
+            from labeler.review.studio.api.bounded import BoundedClient
+
+            http = BoundedClient(
+                seconds=self._timeout, trust_env=not _is_loopback(self.url)
+            )  # no proxy to this machine
             self._opened = LabelStudio(base_url=f"{self.url}/", api_key=self._key, max_retries=0, httpx_client=http)
         return self._opened
 
@@ -78,26 +123,21 @@ class Transport:
         """Whether the key is a personal access token (three parts), from which access tokens are made."""
         return self._key.count(".") == 2 and self._opened is not None
 
-    def _failure(self, error: Exception, project: int | None) -> StudioError:
-        """Our error for one of `_sdk_exceptions`."""
-        import httpx
-        from label_studio_sdk.core.api_error import ApiError
 
-        if isinstance(error, ApiError):
-            return self.failures.from_answer(error.status_code or 0, error.body, error.headers or {}, project=project)
-        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
-            return self.failures.from_exception(error)
-        return self.failures.unexpected()  # the answer is no JSON, or not what was asked for
+#: What the SDK raises where a server answers a renewal with something else than an access token.
+_BAD_TOKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RecursionError)
 
 
-def _sdk_exceptions() -> tuple[type[Exception], ...]:
-    """The exceptions of the SDK that are no mistakes of the caller."""
-    import httpx
-    import pydantic
-    from label_studio_sdk.core.api_error import ApiError
-    from label_studio_sdk.core.parse_error import ParsingError
+def _reason(answer: httpx.Response) -> Any:
+    """The body of a refusal: JSON if it is, else text."""
+    text = answer.content[:_MAX_REASON].decode("utf-8", "replace")
+    try:
+        return load_json(text)
+    except ValueError:
+        return text
 
-    return ApiError, ParsingError, httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError, pydantic.ValidationError
+
+_MAX_REASON = 1 << 16  # bytes
 
 
 def _is_loopback(url: str) -> bool:
