@@ -24,7 +24,7 @@ from labeler.review.studio.pull import Pulled, pull
 from labeler.review.studio.push import push
 from labeler.review.studio.untrusted import is_deep, load_json
 from tests.labeler.studio.people import says
-from tests.labeler.studio.runtimes import Shape, at, make_desk
+from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.safety.hostile import Hostile, Json, Raw, hostile_server
 
 BAD = 2  # the id of the spoiled task, of four
@@ -44,7 +44,7 @@ def server() -> Iterator[Hostile]:
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with four open tasks. Not to be changed."""
-    return make_desk(tmp_path_factory.mktemp("hostile") / "ws", Shape(tasks=4, blind_every=9, characters=60))
+    return make_runtime(tmp_path_factory.mktemp("hostile") / "ws", Shape(tasks=4, blind_every=9, characters=60))
 
 
 @pytest.fixture

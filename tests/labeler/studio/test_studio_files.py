@@ -448,7 +448,7 @@ def tmp_file(ws: Path, content: Any) -> Path:
         ([7, None], "contains no annotations"),
         ([{"annotations": [], "data": {"task": "x"}}], "none of its 1 tasks belongs to this workspace"),
         ("[" * 100_000, "not a JSON list of tasks"),
-        ("[" + "9" * 5000 + "]", "not a JSON list of tasks"),
+        ("[" + "9" * 5000 + "]", "contains no annotations"),
         ("\x00\x01", "not a JSON list of tasks"),
         ("", "the file is empty"),
     ],
