@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
+import io
 import os
 import sys
+import traceback
 from difflib import get_close_matches
+from types import TracebackType
 from typing import NoReturn
 
 import click
 
 from labeler import __version__
+from labeler.cli.common import say
+from labeler.core.console import json_text, printable
 
 #: command -> (module under labeler.cli, one line for `labeler --help`), in the order of a first day's work
 COMMANDS = {
@@ -92,14 +96,17 @@ def main() -> None:
     With --json, the error is one JSON object on stdout as well.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.excepthook = _print_traceback
     try:
         result = cli.main(prog_name="labeler", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip("\n"), err=True)
         _fail(error.format_message(), code=error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         line = "interrupted; nothing is lost: run the same command to resume"
-        click.echo(f"labeler: {line}", err=True)
+        say(f"labeler: {line}", err=True)
         _fail(line, code=130)
     except BrokenPipeError:  # the reader of our output has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,13 +117,19 @@ def main() -> None:
         explained = explain(error)
         if explained is None:
             raise
-        click.echo(f"labeler: {explained}", err=True)
+        explained = " ".join(printable(explained).split())
+        say(f"labeler: {explained}", err=True)
         _fail(explained, code=1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of a bug; its message may quote any text."""
+    say("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
 def _fail(line: str, *, code: int) -> NoReturn:
     """Exit; with --json, print the error as JSON first. Nothing else is on stdout then: results come last."""
     if "--json" in sys.argv[1:]:
-        click.echo(json.dumps({"error": line}, ensure_ascii=False))
+        say(json_text({"error": line}))
     sys.exit(code)

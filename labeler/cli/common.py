@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import getpass
-import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.core.console import log_to_stderr
+from labeler.core.console import json_text, log_to_stderr, printable
 
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
@@ -142,15 +141,20 @@ def _opened(make: Callable[..., Runtime], opened: Any) -> Iterator[Runtime]:
         database.close()
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text without characters that steer a terminal. Commands print in no other way."""
+    click.echo(printable(text), err=err)
+
+
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print a result: its fields as JSON, or its text."""
-    click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else text())
+    say(json_text(plain(result)) if as_json else text())
 
 
 def show_written(result: Any, output: Path, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print the result of a command that wrote `output`; on stderr where the output itself went to stdout."""
     if str(output) == "-":
-        click.echo(text(), err=True)
+        say(text(), err=True)
     else:
         show(result, as_json=as_json, text=text)
 

@@ -15,6 +15,7 @@ from labeler.cli.common import (
     on_device,
     refuse_json_to_stdout,
     runtime,
+    say,
     show,
     show_written,
 )
@@ -74,7 +75,7 @@ def demo_command(
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)
 
 
 def _text(result: DemoResult) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import check_folder, in_workspace, json_option, runtime, show, workspace_option
+from labeler.cli.common import check_folder, in_workspace, json_option, runtime, say, show, workspace_option
 from labeler.cli.describe.workspace import prune_plan_text, status_text
 from labeler.core.console import table
 
@@ -187,5 +187,5 @@ def doctor_command(workspace: Path | None, as_json: bool) -> None:
     show({"checks": checks}, as_json=as_json, text=lambda: table(("check", "", "detail"), rows))
     failed = [each.name for each in checks if each.needed and not each.ok]
     if failed:
-        click.echo(f"labeler: failed checks: {', '.join(failed)}; the detail of each says how to fix it", err=True)
+        say(f"labeler: failed checks: {', '.join(failed)}; the detail of each says how to fix it", err=True)
         click.get_current_context().exit(1)

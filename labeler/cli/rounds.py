@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import confirm, in_workspace, on_device, plain, runtime, show
+from labeler.cli.common import confirm, in_workspace, on_device, plain, runtime, say, show
 from labeler.cli.describe.rounds import (
     difference_text,
     forecast_text,
@@ -22,6 +21,7 @@ from labeler.cli.describe.rounds import (
     rounds_table,
     summary_text,
 )
+from labeler.core.console import json_text
 
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
@@ -100,7 +100,7 @@ def round_command(
     if dry_run:
         _dry_run(workspace, sets, reviewer, as_json=as_json)
         return
-    runs = _Runs(count, reviewer, (lambda line: None) if as_json else click.echo)
+    runs = _Runs(count, reviewer, (lambda line: None) if as_json else say)
     with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
         runs.run(at, accept_partial=accept_partial)
@@ -108,7 +108,7 @@ def round_command(
         time.sleep(seconds)  # the workspace is unlocked meanwhile: others may review in it
         runs.poll(workspace, sets)
     if as_json:
-        click.echo(json.dumps(runs.done[-1] | {"rounds": runs.done}, ensure_ascii=False))
+        say(json_text(runs.done[-1] | {"rounds": runs.done}))
 
 
 @dataclass
@@ -137,7 +137,7 @@ class _Runs:
             except NotReady as error:
                 if not self.done or machine.current(at) is not None:
                     raise
-                click.echo(f"labeler: ran {len(self.done)} of {self.count} rounds: {error}", err=True)  # no pool left
+                say(f"labeler: ran {len(self.done)} of {self.count} rounds: {error}", err=True)  # no pool left
                 return
             self.done.append(history.summary(at, status))
             if self.done[-1] != waited:
@@ -154,7 +154,7 @@ class _Runs:
             with runtime(workspace, sets, write=True) as at:
                 self.run(at)
         except (ServerDown, WorkspaceBusy) as error:
-            click.echo(f"labeler: {error}; trying again later", err=True)
+            say(f"labeler: {error}; trying again later", err=True)
             if not self.done or self.done[-1] != waited:
                 self.done.append(waited)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.common import in_workspace, runtime, say, show
 from labeler.core.console import log_to_stderr, table
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def pull_command(
         raise click.UsageError("Give --watch without --wait and --json.")
     done = _turn(workspace, sets, everything=everything, send=wait or watch)
     if watch or not as_json:
-        click.echo(_pulled_text(done))
+        say(_pulled_text(done))
     while watch or (wait and done.open):
         from labeler.core.errors import ServerDown, WorkspaceBusy
 
@@ -205,10 +205,10 @@ def pull_command(
         try:
             turn = _turn(workspace, sets, send=True)
         except (ServerDown, WorkspaceBusy) as error:
-            click.echo(f"labeler: {error}; trying again", err=True)
+            say(f"labeler: {error}; trying again", err=True)
             continue
         if turn.changed and not as_json:
-            click.echo(_pulled_text(turn))
+            say(_pulled_text(turn))
         done = done.then(turn)
     if as_json:
         show(done, as_json=True, text=str)

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import sys
 import unicodedata
 from typing import Any
 
 COLUMNS = 40  # of a question or an answer in a table
 
+#: Control characters except tab and line feed, halves of surrogate pairs, line separators, controls of text direction.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+_BEGIN, _END = "\ufdd0", "\ufdd1"  # around emphasised text until it is printed: no characters of any text
+_STYLES = {_BEGIN: "\x1b[1m", _END: "\x1b[0m"}
+
+
+class _Formatter(logging.Formatter):
+    """Formats log records as printable text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
 
 def log_to_stderr() -> None:
     """Send the log lines of the tool and of warnings to stderr."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("labeler").setLevel(logging.INFO)
     logging.getLogger("mrc").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
+
+
+def printable(text: str) -> str:
+    """The text without characters that steer a terminal: each becomes U+FFFD. Emphasis is shown.
+
+    Everything that is printed passes through here, because texts of files, servers and models are part of it.
+    """
+    cleaned = UNPRINTABLE.sub(_REPLACEMENT, text.replace("\r\n", "\n"))
+    if _BEGIN not in cleaned and _END not in cleaned:
+        return cleaned
+    styles = dict.fromkeys(_STYLES, _REPLACEMENT) if _is_plain() else _STYLES
+    for mark, style in styles.items():
+        cleaned = cleaned.replace(mark, style)
+    return cleaned + ("" if _is_plain() else _STYLES[_END])
+
+
+def json_text(value: Any) -> str:
+    """The value as JSON on one line, with every character escaped that `printable` replaces."""
+    text = json.dumps(value, ensure_ascii=False)
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def percent(value: float | None) -> str:
@@ -26,7 +63,7 @@ def percent(value: float | None) -> str:
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     """Align columns: text to the left, numbers to the right. Wide (Korean) characters take two columns."""
-    cells = [tuple(str(cell) for cell in row) for row in rows]
+    cells = [tuple(printable(str(cell)).replace("\n", " ") for cell in row) for row in rows]
     widths = [max(_width(line[place]) for line in [header, *cells]) for place in range(len(header))]
     numeric = [
         all(not isinstance(row[place], str) or _is_number(row[place]) for row in rows) for place in range(len(header))
@@ -53,9 +90,12 @@ def clipped(text: str, columns: int = COLUMNS) -> str:
 
 
 def emphasis() -> tuple[str, str]:
-    """The strings that go around emphasised text on stdout: bold on a terminal, « and » elsewhere."""
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-    return ("«", "»") if plain else ("\x1b[1m", "\x1b[0m")
+    """The strings that go around emphasised text: on a terminal marks that `printable` makes bold, else « and »."""
+    return ("«", "»") if _is_plain() else (_BEGIN, _END)
+
+
+def _is_plain() -> bool:
+    return "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
 
 
 def _width(text: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from db.rows import AnswerRow, PassageRow, SpanRow, TaskRow
+from labeler.core.console import UNPRINTABLE
 
 CONTEXT = 24  # characters shown on either side of a span
 RULE = 72  # columns of the line between tasks
@@ -17,7 +18,6 @@ _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
 _BEST, _OTHER = "\x1b[30;42m", "\x1b[30;43m"  # black on green, on yellow
 _LINE_ENDS = "\n\x0b\x0c\x85\u2028\u2029"
-_BIDI_CONTROLS = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 _REPLACEMENT = "\ufffd"
 
 
@@ -116,7 +116,7 @@ def _printable(text: str) -> Iterator[str]:
             yield "\n"
         elif character == "\t":
             yield " "
-        elif unicodedata.category(character) in ("Cc", "Cs") or character in _BIDI_CONTROLS:
+        elif UNPRINTABLE.match(character):
             yield _REPLACEMENT
         else:
             yield character

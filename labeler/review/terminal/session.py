@@ -199,7 +199,7 @@ class ReviewSession:
                     break
                 except WorkspaceBusy as busy:
                     if not waiting:
-                        self._terminal.say(f"waiting (Ctrl-C discards this answer): {busy}")
+                        self._terminal.say(f"waiting (Ctrl-C discards this answer): {one_line(str(busy))}")
                     waiting = True
                     time.sleep(0.2)
             yield
