@@ -209,7 +209,7 @@ class _KnownTasks:
     def __init__(self, session: Session, project: StudioProjectRow) -> None:
         self._uids = {row.number: row.uid for row in queries.rounds(session)}
         self._push_ids = queries.push_ids(session, project.id)
-        rows = queries.live_tasks(session, project.id)
+        rows = queries.studio_tasks(session, project.id)
         tasks = queries.tasks_by_id(session, {row.task_id for row in rows})
         self._rows = {self._key(tasks[row.task_id]): row for row in rows}
 
