@@ -26,7 +26,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a world, an index and its baseline reader: where round 1 may begin. Not to be changed."""
+    """A workspace with an index and its baseline reader, before round 1. Not to be changed."""
     from labeler.rounds import machine
     from tests.worlds import at, make_workspace
 

@@ -114,7 +114,7 @@ def mutants_of(module: str) -> list[Mutant]:
     from cosmic_ray.plugins import get_operator
 
     source = (ROOT / module).read_text(encoding="utf-8")
-    original, skipped = ast.dump(ast.parse(source)), annotation_lines(source)
+    original, skipped = ast.dump(ast.parse(source)), untested_lines(source)
     found: dict[tuple[str, str, str], Mutant] = {}
     for name in OPERATORS:
         operator = get_operator(f"core/{name}")()
@@ -155,21 +155,20 @@ def _compiles(source: str) -> bool:
     return True
 
 
-def annotation_lines(source: str) -> set[int]:
-    """The lines of annotations, whose values no code reads, and of constants' declarations as such."""
+def untested_lines(source: str) -> set[int]:
+    """The lines of annotations and of decorators, which have no behaviour that a test of the logic could see."""
     lines: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        notes: list[ast.expr | None] = []
+        parts: list[ast.expr | None] = []
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            parts += node.decorator_list
         if isinstance(node, ast.FunctionDef):
-            notes = [node.returns, *(each.annotation for each in [*node.args.args, *node.args.kwonlyargs])]
-            own = {node.lineno}
-        elif isinstance(node, ast.AnnAssign):
-            notes, own = [node.annotation], set()
-        else:
-            continue
-        for note in notes:
-            if note is not None and any(isinstance(part, ast.BinOp) for part in ast.walk(note)):
-                lines |= set(range(note.lineno, (note.end_lineno or note.lineno) + 1)) - (own - {note.lineno})
+            parts += [node.returns, *(each.annotation for each in [*node.args.args, *node.args.kwonlyargs])]
+        if isinstance(node, ast.AnnAssign):
+            parts.append(node.annotation)
+        for part in parts:
+            if part is not None and not isinstance(part, ast.Name):  # a bare name cannot be mutated
+                lines |= set(range(part.lineno, (part.end_lineno or part.lineno) + 1))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Miniature workspaces: the demonstration's own world, a reader of a few thousand weights, rounds in seconds."""
+"""Small workspaces: the demonstration's encyclopaedia, a reader of a few thousand weights, rounds in seconds."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ SMALL_RETRIEVER: Mapping[str, Any] = {
 
 
 def squad_v2() -> dict[str, Any]:
-    """The same world as a SQuAD 2.0 file: the last question of every paragraph of three has no answer in it."""
-    world = make_encyclopaedia("en", seed=5, documents=80).squad()
-    for article in world["data"]:
+    """The same encyclopaedia as a SQuAD 2.0 file: the third question of every paragraph has no answer in it."""
+    squad = make_encyclopaedia("en", seed=5, documents=80).squad()
+    for article in squad["data"]:
         for paragraph in article["paragraphs"]:
             for place, qa in enumerate(paragraph["qas"]):
                 qa["is_impossible"] = place == 2
                 qa["answers"] = [] if place == 2 else qa["answers"]
-    return world | {"version": "v2.0"}
+    return squad | {"version": "v2.0"}
 
 
 def make_workspace(
-    folder: Path, *, division: str = DIVISION, world: Mapping[str, Any] | None = None, **changes: Any
+    folder: Path, *, division: str = DIVISION, squad: Mapping[str, Any] | None = None, **changes: Any
 ) -> Path:
-    """A workspace with an imported, indexed world; `changes` are settings named `section__key`."""
+    """A workspace with an imported and indexed SQuAD file; `changes` are settings named `section__key`."""
     given = dict(SETTINGS) | {tuple(name.split("__")): value for name, value in changes.items()}
     file = folder.with_suffix(".json")
-    file.write_text(json.dumps(world or make_encyclopaedia("en", seed=5, documents=80).squad()), encoding="utf-8")
+    file.write_text(json.dumps(squad or make_encyclopaedia("en", seed=5, documents=80).squad()), encoding="utf-8")
     workspace = create_workspace(folder, language="en", settings=given, environ={})
     database = workspace.database()
     import_files(database, [str(file)], split=parse_split(division), seed=1)

@@ -244,7 +244,7 @@ def _clusters(
 
 
 def _vectors(texts: Sequence[str], *, seed: int) -> NDArray[np.float64]:
-    """Rows (N, at most SVD_DIMENSIONS) of unit length; texts that share words and character n-grams are close."""
+    """Vectors (N, min(SVD_DIMENSIONS, N - 1)) of unit length; texts that share character n-grams are close."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer
 

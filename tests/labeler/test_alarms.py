@@ -44,11 +44,43 @@ def test_no_alarm_is_raised_up_to_its_limit(drift: Drift) -> None:
     assert alarms(drift, CONFIG) == ()
 
 
-def test_alarms_come_in_one_order_with_their_numbers() -> None:
-    drift = Drift(mean_confidence=0.9, review_accuracy=0.5, human_length=10.0, pseudo_length=30.0, churn=0.6)
-    found = alarms(drift, CONFIG)
-    assert [alarm.kind for alarm in found] == ["overconfidence", "length_drift", "churn"]
-    assert found[2] == Alarm("churn", 0.6, 0.3, "60% of pseudo-labels changed since the last round")
+def test_alarms_are_raised_in_one_order_with_their_numbers() -> None:
+    drift = Drift(
+        mean_confidence=0.9,
+        review_accuracy=0.5,
+        pool_types={"who": 50, "when": 50},
+        pseudo_types={"who": 100, "when": 0},
+        human_length=10.0,
+        pseudo_length=30.0,
+        churn=0.6,
+    )
+    p, q = (100.5 / 101, 0.5 / 101), (0.5, 0.5)
+    divergence = sum(one * math.log(one / other) for one, other in zip(p, q, strict=True))
+    assert alarms(drift, CONFIG) == (
+        Alarm(
+            "overconfidence",
+            pytest.approx(0.4),
+            0.05,
+            "confidence is 40 points above the accuracy in review: do not trust the release threshold",
+        ),
+        Alarm(
+            "type_drift",
+            pytest.approx(divergence),
+            0.1,
+            f"pseudo-labels have other question types than the pool (KL divergence {divergence:.2f} nats)",
+        ),
+        Alarm("length_drift", pytest.approx(2.0), 0.2, "pseudo-labels are 200% longer than human answers"),
+        Alarm("churn", 0.6, 0.3, "60% of pseudo-labels changed since the last round"),
+    )
+    (shorter,) = alarms(Drift(human_length=20.0, pseudo_length=5.0), CONFIG)
+    assert (shorter.value, shorter.message) == (0.75, "pseudo-labels are 75% shorter than human answers")
+
+
+def test_unknown_measurements_raise_no_alarm() -> None:
+    assert alarms(Drift(review_accuracy=0.1), CONFIG) == ()
+    assert alarms(Drift(pool_types={"who": 1}, pseudo_types={}), CONFIG) == ()
+    assert alarms(Drift(human_length=10.0), CONFIG) == ()
+    assert alarms(Drift(human_length=0.0, pseudo_length=10.0), CONFIG) == (), "no human answer has a length"
 
 
 def test_divergence_is_in_nats_with_half_a_count_for_each_type() -> None:

@@ -53,7 +53,7 @@ def published(squad: dict[str, Any], predictions: dict[str, str], metric: Metric
 
 
 @pytest.mark.parametrize(("language", "metric"), [("en", "squad"), ("ko", "korquad")])
-def test_marks_equal_an_independent_computation(language: Any, metric: Metric, tmp_path: Path, reader: str) -> None:
+def test_scores_equal_an_independent_computation(language: Any, metric: Metric, tmp_path: Path, reader: str) -> None:
     squad = make_encyclopaedia(language, seed=1, documents=20).squad()
     file = tmp_path / "world.json"
     file.write_text(json.dumps(squad), encoding="utf-8")
@@ -66,7 +66,7 @@ def test_marks_equal_an_independent_computation(language: Any, metric: Metric, t
 
 @data
 @pytest.mark.parametrize(("name", "metric"), [("KorQuAD_v1.0_dev.json", "korquad"), ("new_wiki_v1.0.json", "squad")])
-def test_real_questions_are_marked_as_the_published_rules_say(
+def test_real_questions_are_scored_as_the_official_scripts_do(
     name: str, metric: Metric, tmp_path: Path, reader: str
 ) -> None:
     whole = json.loads(Path(os.environ["LABELER_DATA"], name).read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def test_real_questions_are_marked_as_the_published_rules_say(
     assert (found.exact_match, found.f1) == pytest.approx(published(squad, predictions, metric), abs=1e-12)
 
 
-def test_every_candidate_stands_in_its_own_paragraph(tmp_path: Path, reader: str) -> None:
+def test_every_answer_comes_from_its_own_paragraph(tmp_path: Path, reader: str) -> None:
     squad = make_encyclopaedia("ko", seed=2, documents=6).squad()
     file = tmp_path / "world.json"
     file.write_text(json.dumps(squad), encoding="utf-8")
@@ -102,7 +102,7 @@ def test_candidates_that_the_metric_takes_for_equal_are_one(tmp_path: Path, read
     assert len(texts) == len(set(texts)) > 1
 
 
-def test_a_question_without_golds_is_answered_and_not_marked(tmp_path: Path, reader: str) -> None:
+def test_a_question_without_golds_is_answered_and_not_scored(tmp_path: Path, reader: str) -> None:
     context = "한빛 학당은 1921년에 문을 열었다."
     squad = {"data": [{"paragraphs": [{"context": context, "qas": [{"id": "q", "question": "언제?", "answers": []}]}]}]}
     file = tmp_path / "open.json"
@@ -201,7 +201,7 @@ def test_the_command_takes_several_readers_a_larger_one_and_a_band(
     assert CliRunner().invoke(cli, [*words, "--band", "0.7", "0.2", *out]).exit_code == 2
 
 
-def test_the_command_says_what_it_does_not_use_and_reads_in_the_precision_of_the_settings(
+def test_the_command_logs_unused_settings_and_reads_in_the_configured_precision(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ import pytest
 
 from labeler.core.round_settings import GateConfig
 from labeler.evaluation.scoring import QuestionScore
-from labeler.rounds.gate import compare, minimum_detectable_change
+from labeler.rounds.gate import Verdict, compare, minimum_detectable_change
 
 CONFIG = GateConfig()
 
@@ -58,7 +58,7 @@ def test_a_small_fall_is_refused_where_f1_falls_too() -> None:
     assert not verdict.promoted
 
 
-def test_a_fall_that_may_be_large_is_refused_even_if_mcnemar_cannot_tell() -> None:
+def test_a_fall_that_may_be_large_is_refused_even_if_mcnemar_finds_nothing() -> None:
     """Three losses and no win: EM -1.5 points, while F1 rose."""
     verdict = compare(results(97, 200, f1=0.9), results(100, 200), CONFIG, seed=0)
     assert verdict.exact_match_change == pytest.approx(-3 / 200)
@@ -86,7 +86,7 @@ def test_the_bootstrap_draws_documents_not_questions() -> None:
 
 
 @pytest.mark.parametrize(("questions", "unpowered"), [(99, True), (100, False)])
-def test_a_small_dev_set_promotes_and_says_that_it_is_unpowered(questions: int, unpowered: bool) -> None:
+def test_a_small_dev_set_promotes_and_the_verdict_is_unpowered(questions: int, unpowered: bool) -> None:
     verdict = compare(results(48, questions), results(50, questions), CONFIG, seed=0)
     assert (verdict.unpowered, verdict.promoted) == (unpowered, unpowered)
     assert ("unpowered" in verdict.why) == unpowered
@@ -97,17 +97,53 @@ def test_mcnemar_refuses_even_on_a_small_dev_set() -> None:
     assert (verdict.unpowered, verdict.promoted) == (True, False)
 
 
-def test_no_dev_questions_promote_unseen() -> None:
-    verdict = compare([], [], CONFIG, seed=0)
-    assert (verdict.promoted, verdict.unpowered, verdict.questions, verdict.minimum_detectable_change) == (
-        True,
-        True,
-        0,
-        1.0,
+def test_without_dev_questions_a_student_is_promoted_without_a_test() -> None:
+    assert compare([], [], CONFIG, seed=0) == Verdict(
+        promoted=True,
+        why="no dev questions: promoted without a test",
+        unpowered=True,
+        questions=0,
+        exact_match=0.0,
+        f1=0.0,
+        exact_match_change=0.0,
+        f1_change=0.0,
+        fall_probability=0.0,
+        mcnemar_p=1.0,
+        minimum_detectable_change=1.0,
     )
 
 
-def test_other_marks_are_judged_by_the_same_rule_under_their_own_names() -> None:
+def test_the_verdict_has_the_scores_and_changes_of_the_student() -> None:
+    """100 of 200 right before, 97 now; F1 of wrong answers .5 before, .9 now."""
+    verdict = compare(results(97, 200, f1=0.9), results(100, 200), CONFIG, seed=0)
+    assert (verdict.questions, verdict.exact_match) == (200, 97 / 200)
+    assert verdict.f1 == pytest.approx((97 + 103 * 0.9) / 200)
+    assert verdict.f1_change == pytest.approx((97 + 103 * 0.9) / 200 - (100 + 100 * 0.5) / 200)
+    assert verdict.minimum_detectable_change == minimum_detectable_change(
+        changed=3, questions=200, alpha=CONFIG.refuse_below_p, power=CONFIG.power
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "f1", "questions", "why"),
+    [
+        (96, 0.5, 200, "refused: EM -2.0, F1 -1.0 points on 200 dev questions; worse by McNemar's test, p = 0.062"),
+        (49, 0.5, 99, "promoted, unpowered: EM -1.0, F1 -0.5 points on 99 dev questions; "
+                      "at least 100 are needed to judge"),
+        (102, 0.5, 200, "promoted: EM +1.0, F1 +0.5 points on 200 dev questions; EM did not fall"),
+        (99, 0.5, 200, "refused: EM -0.5, F1 -0.2 points on 200 dev questions; "
+                       "P(EM falls by more than 1 points) = 0.08"),
+        (99, 0.6, 200, "promoted: EM -0.5, F1 +4.8 points on 200 dev questions; "
+                       "P(EM falls by more than 1 points) = 0.08"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_verdict_names_its_numbers(right: int, f1: float, questions: int, why: str) -> None:
+    """With one loss among 40 documents, EM falls beyond a point in the 8% of resamples that draw its document thrice."""
+    best = results(100 if questions == 200 else 50, questions)
+    assert compare(results(right, questions, f1=f1), best, CONFIG, seed=0).why == why
+
+
+def test_other_scores_are_judged_by_the_same_rules_under_their_own_names() -> None:
     """One loss in 1,000 questions, as above."""
     best, student = results(500, 1000, f1=0.4), results(499, 1000, f1=0.5)
     verdict = compare(student, best, CONFIG, seed=0, names=("top-5", "MRR"))

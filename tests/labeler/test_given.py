@@ -26,7 +26,7 @@ from tests.worlds import at, make_workspace, squad_v2
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A workspace whose questions are read in their own passage, after one round."""
-    folder = make_workspace(tmp_path_factory.mktemp("given") / "ws", world=squad_v2(), read__passages="given")
+    folder = make_workspace(tmp_path_factory.mktemp("given") / "ws", squad=squad_v2(), read__passages="given")
     with at(folder) as runtime:
         machine.train(runtime)
         machine.run(runtime, reviewer="simulated")
@@ -36,7 +36,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 @pytest.fixture(scope="module")
 def retrieved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """The same questions answered from retrieved passages, after one round."""
-    with at(make_workspace(tmp_path_factory.mktemp("retrieved") / "ws", world=squad_v2())) as runtime:
+    with at(make_workspace(tmp_path_factory.mktemp("retrieved") / "ws", squad=squad_v2())) as runtime:
         machine.train(runtime)
         machine.run(runtime, reviewer="simulated")
         yield runtime
@@ -60,7 +60,7 @@ def test_each_question_is_read_and_reviewed_in_its_own_passage(given: Runtime) -
     assert all(task.passages == (contexts[task.question_id],) for task in tasks)
 
 
-def test_what_has_no_answer_in_its_passage_is_reviewed_so_and_teaches_so(given: Runtime) -> None:
+def test_a_question_without_an_answer_in_its_passage_is_reviewed_and_trained_on_as_no_answer(given: Runtime) -> None:
     found = reviews(given)
     with given.database.read() as session:
         known = hidden_answers.answers(session, [row.question_id for row in found])
@@ -104,7 +104,7 @@ def test_any_answer_to_an_impossible_question_counts_as_wrong_in_calibration(giv
     assert not any(calibrating.is_correct(row, impossible[row.question_id], given.metric) for row in answered)
 
 
-def test_nobody_looks_for_what_has_no_answer(retrieved: Runtime) -> None:
+def test_impossible_questions_are_not_evaluated_end_to_end(retrieved: Runtime) -> None:
     with retrieved.database.read() as session:
         dev = queries.labelled_questions(session, "dev")
         gate = queries.round_(session, 1).gate
@@ -114,7 +114,7 @@ def test_nobody_looks_for_what_has_no_answer(retrieved: Runtime) -> None:
 
 
 @pytest.mark.parametrize("retrieving", [True, False])
-def test_no_answer_may_be_said_of_a_given_passage_only(
+def test_no_answer_is_predicted_for_given_passages_only(
     retrieving: bool, retrieved: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def doubtful(runtime: Runtime, questions: Sequence[QuestionRow], *_: object, **__: object) -> Iterator[Prediction]:

@@ -27,7 +27,7 @@ ROUND = ("round", "--reviewer", "simulated", "--threads", "1", "-w")
         ("stage written", 5),  # the student is trained
     ],
 )
-def test_a_round_killed_at_a_moment_ends_as_if_nobody_had_disturbed_it(
+def test_a_round_killed_at_any_moment_ends_in_the_same_state(
     moment: str, times: int, baseline: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(baseline, tmp_path / "killed")

@@ -100,7 +100,7 @@ def adjudicated(runtime: Runtime) -> Adjudication:
 # --- by file and terminal -------------------------------------------------------------------------
 
 
-def test_a_round_waits_for_people_and_goes_on_when_all_have_answered(runtime: Runtime) -> None:
+def test_a_round_waits_for_people_and_continues_when_all_have_answered(runtime: Runtime) -> None:
     status = machine.run(runtime, reviewer="people")
     assert (status.round.stage, status.waiting_for) == (
         "in_review",
@@ -118,7 +118,9 @@ def test_a_round_waits_for_people_and_goes_on_when_all_have_answered(runtime: Ru
     assert (label.reviewer, label.train_weight) == ("kim", 1.0)
 
 
-def test_going_on_without_the_rest_withdraws_it_and_a_late_review_counts_next_time(runtime: Runtime) -> None:
+def test_accepting_a_partial_review_withdraws_the_rest_and_a_late_review_counts_in_the_next_round(
+    runtime: Runtime,
+) -> None:
     with pytest.raises(NotReady, match="no round is waiting"):
         machine.run(runtime, accept_partial=True)
     machine.run(runtime, reviewer="people")
@@ -298,7 +300,7 @@ def test_two_who_agree_make_one_label_and_two_who_do_not_need_a_third(pairs: Run
         assert queries.unrecorded_reviews(session) == []
 
 
-def test_a_dispute_that_nobody_can_settle_holds_nothing_up_and_makes_no_label(pairs: Runtime) -> None:
+def test_a_conflict_without_an_adjudicator_does_not_block_the_round_and_makes_no_label(pairs: Runtime) -> None:
     first, *rest = tasks_of(pairs)
     for task in (first, *rest):
         say(pairs, task, "kim", 0)
@@ -329,7 +331,7 @@ def test_one_of_two_reviews_counts_where_the_round_went_on_without_the_other(pai
 
 
 @pytest.mark.parametrize("without", ["nobody", "killed"])
-def test_one_of_two_reviews_counts_however_the_round_goes_on(pairs: Runtime, without: str) -> None:
+def test_one_of_two_reviews_counts_when_the_other_task_is_withdrawn(pairs: Runtime, without: str) -> None:
     first, *_ = tasks_of(pairs)
     say(pairs, first, "kim", 0)
     assert forecast(pairs).reviews == 2 * 4 - 1
@@ -366,7 +368,9 @@ def test_many_disputes_are_settled_in_as_many_statements_as_one(pairs: Runtime) 
 
 
 @pytest.mark.parametrize("verdict", ["no_answer", "bad_question"])
-def test_a_word_that_was_disputed_late_counts_again_once_the_other_is_taken_back(pairs: Runtime, verdict: str) -> None:
+def test_a_review_that_was_contradicted_late_counts_again_once_the_other_is_deleted(
+    pairs: Runtime, verdict: str
+) -> None:
     first, *_ = tasks_of(pairs)
     say(pairs, first, "kim", None, verdict=verdict)
     say(pairs, first, "lee", None, verdict=verdict)
@@ -512,7 +516,7 @@ def test_going_on_without_the_rest_removes_it_from_the_server(runtime: Runtime, 
     assert live(runtime, first[1].data["question_id"]) is not None
 
 
-def test_without_the_server_the_round_can_still_go_on(runtime: Runtime, studio: FakeStudio) -> None:
+def test_without_the_server_the_round_can_continue(runtime: Runtime, studio: FakeStudio) -> None:
     machine.run(runtime, reviewer="studio")
     studio.down = True
     with pytest.raises(ServerDown):
@@ -597,7 +601,7 @@ def _marked(task: dict[str, Any], word: int) -> list[dict[str, Any]]:
 # --- as they are typed ----------------------------------------------------------------------------
 
 
-def test_waiting_leaves_the_workspace_free_and_goes_on_by_itself(
+def test_waiting_leaves_the_workspace_unlocked_and_continues_when_reviews_arrive(
     folder: Path, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -619,7 +623,7 @@ def test_waiting_leaves_the_workspace_free_and_goes_on_by_itself(
     assert "does not answer; trying again later" in ran.err
 
 
-def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path, studio: FakeStudio) -> None:
+def test_a_dry_run_forecasts_the_round_and_changes_nothing(folder: Path, studio: FakeStudio) -> None:
     before = (folder / "labeler.db").read_bytes()
     told = ok("round", "-w", folder, "--dry-run", "--reviewer", "people", "--review-budget", "10",
               "--set", "review.double_annotation=0.5")  # fmt: skip
@@ -637,7 +641,7 @@ def test_a_dry_run_says_what_a_round_would_take_and_changes_nothing(folder: Path
     assert "not known before the first round" in run("round", "-w", folder, "--dry-run").out
 
 
-def test_a_round_under_way_is_forecast_from_where_it_stands_at_the_speed_of_the_last(runtime: Runtime) -> None:
+def test_an_open_round_is_forecast_from_its_stage_at_the_speed_of_the_last_one(runtime: Runtime) -> None:
     machine.run(runtime, reviewer="people")
     found = forecast(runtime)
     assert (found.stage, found.questions, found.tasks, found.reviewer) == ("in_review", 0, 4, "people")
@@ -658,7 +662,7 @@ def test_a_dry_run_does_not_pass_over_what_it_would_not_look_at(folder: Path, mo
     assert run("round", "-w", folder, "--dry-run", *more).code == 2
 
 
-def test_rounds_opened_before_a_setting_existed_go_on_with_its_default(
+def test_a_round_opened_before_a_setting_existed_uses_its_default(
     runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = runtime.config.resolved()

@@ -115,7 +115,9 @@ def test_a_rule_counts_for_one_reader_one_index_and_one_way_of_reading(
     assert stored_rule(fp32, model, index=index) == ALWAYS, "so narrow a reader computes in fp32 anyway"
 
 
-def test_a_rule_is_fitted_on_the_units_that_were_held_out(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_rule_is_fitted_on_the_split_groups_that_were_held_out(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fits = calls(monkeypatch, pipeline, "held_out_rule")
     settings = runtime.workspace.folder / "labeler.toml"
     settings.write_text(settings.read_text() + '[experimental]\nadaptive = "calibrated"\nadaptive_risk = 0.2\n')
@@ -171,9 +173,7 @@ def earned(
         store.set_meta(session, f"{postprocessing.RULES_KEY}{runtime.best_model().hash[:32]}", json.dumps(tuned))
 
 
-def test_what_a_reader_has_earned_is_used_wherever_it_answers(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tuned_rules_are_used_by_every_command_that_reads(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     earned(runtime, "brackets")
     assert postprocessing.rules_of(runtime, runtime.best_model()) == Tuned(("brackets",), questions=30, tuned_on="x")
     seen = calls(monkeypatch, pipeline, "answer")
@@ -184,7 +184,7 @@ def test_what_a_reader_has_earned_is_used_wherever_it_answers(
     assert all(each["refine"] is not None for each in seen)
 
 
-def test_evaluate_tells_what_each_rule_did(runtime: Runtime) -> None:
+def test_evaluate_shows_the_effect_of_each_rule(runtime: Runtime) -> None:
     said = ("evaluate", "--rules", "-w", runtime.workspace.folder)
     assert "no rule was evaluated" not in run(*said).out
     case = {"question": "Who?", "before": "(Mira", "after": "Mira", "was_right": False, "is_right": True}
@@ -356,7 +356,7 @@ def stopped(_: object, *, backend: str, **__: object) -> None:
     raise BadCheckpoint(f"stop here, {backend}")
 
 
-def test_a_member_that_is_gone_is_told_before_a_round_opens(runtime: Runtime) -> None:
+def test_a_missing_member_of_the_ensemble_is_an_error_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match="models/gone: there is no such checkpoint"):
         resolved_settings.resolve(under(runtime, ensemble={"members": ("models/gone",)}))
 
@@ -381,7 +381,7 @@ def test_the_files_of_a_member_are_read_once_for_all_that_asks_who_answers(
     assert under(voting, experimental={"hard_vote": True}).other_readers[1:] == voting.other_readers[1:]
 
 
-def test_a_round_that_goes_on_with_the_same_folders_says_nothing_of_them(
+def test_a_round_that_continues_with_the_same_folders_logs_no_unused_setting(
     runtime: Runtime, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(runtime.workspace.folder / other, tmp_path / "elsewhere")
@@ -473,13 +473,13 @@ def trained_with(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, number: int)
     return keywords
 
 
-def test_by_default_a_student_learns_from_labels_alone(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_a_student_is_trained_on_labels_alone(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     given = trained_with(runtime, monkeypatch, 0)
     assert (given["teachers"], given["dev"], given["shares"], given["metric"]) == ([], [], None, "squad")
     assert all(example.golds for example in given["examples"])
 
 
-def test_with_a_weight_of_distillation_the_student_learns_from_the_rounds_own_teacher(
+def test_with_a_distillation_weight_the_teacher_of_the_round_is_used(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = machine.run(runtime, reviewer="none", until="labelled").round.number
@@ -490,7 +490,7 @@ def test_with_a_weight_of_distillation_the_student_learns_from_the_rounds_own_te
     assert teacher.fingerprint == runtime.reader(runtime.best_model()).fingerprint
 
 
-def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_named_in_the_settings_are_the_teachers(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     other = shutil.copytree(runtime.workspace.folder / runtime.best_model().path, runtime.workspace.folder / "other")
     named = under(runtime, train={"distill_weight": 0.5, "teachers": ("other", str(other))})
     given = trained_with(named, monkeypatch, 0)
@@ -498,21 +498,19 @@ def test_readers_that_are_named_are_the_teachers(runtime: Runtime, monkeypatch: 
     assert given["distill_human_labelled"]
 
 
-def test_teachers_from_whom_nothing_is_learnt_are_refused_before_a_round_opens(runtime: Runtime) -> None:
+def test_teachers_without_a_distillation_weight_are_refused_before_a_round_opens(runtime: Runtime) -> None:
     with pytest.raises(NotReady, match=r"train\.distill_weight is 0; try: --set train\.distill_weight=0\.5"):
         resolved_settings.resolve(under(runtime, train={"teachers": ("other",)}))
 
 
-def test_without_a_teacher_the_first_reader_says_that_it_learns_from_labels(
+def test_without_a_teacher_the_first_reader_logs_that_it_uses_labels_alone(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert trained_with(under(runtime, train={"distill_weight": 0.5}), monkeypatch, 0)["teachers"] == []
     assert "there is no teacher yet" in caplog.text
 
 
-def test_balance_wants_the_mix_of_the_pool_as_it_was_predicted(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_balancing_uses_the_mix_of_the_predicted_pool(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     number = machine.run(runtime, reviewer="none", until="labelled").round.number
     shares = trained_with(under(runtime, train={"balance": "weights"}), monkeypatch, number)["shares"]
     assert sum(shares.values()) == pytest.approx(1)

@@ -75,7 +75,7 @@ def repaired(refine: Refine | None) -> str:
     return "In 1785 it was"[slice(*refine("When?", Passage("p", "In 1785 it was"), 3, 6))]
 
 
-def test_a_rule_that_dev_earns_is_used_and_one_that_changes_nothing_is_not(runtime: Runtime) -> None:
+def test_a_rule_that_helps_on_dev_is_used_and_one_that_changes_nothing_is_not(runtime: Runtime) -> None:
     reader = model("a")
     assert postprocessing.refine_of(runtime, reader) is None, "nothing is tuned yet"
     tuned = postprocessing.tune(runtime, reader, index=runtime.current_index())
@@ -135,7 +135,7 @@ def test_without_dev_questions_nothing_is_tuned_or_read(tmp_path: Path, monkeypa
 def test_the_threshold_of_no_answer_is_tuned_in_the_passages_given_and_a_setting_goes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = make_workspace(tmp_path / "v2", division="gold=60,dev=60,test=20,pool=60", world=squad_v2())
+    workspace = make_workspace(tmp_path / "v2", division="gold=60,dev=60,test=20,pool=60", squad=squad_v2())
     with at(workspace) as runtime:
         # Right answers .5 against "no answer" .6; impossible questions .2 against .3.
         forget_last_digits(monkeypatch, runtime, null=0.6)

@@ -101,7 +101,7 @@ def judging(monkeypatch: pytest.MonkeyPatch, *, promoted: bool) -> None:
 # --- what it learns from --------------------------------------------------------------------------
 
 
-def test_the_retriever_learns_from_exactly_the_labels_that_were_fixed(runtime: Runtime) -> None:
+def test_the_encoder_is_trained_on_exactly_the_labels_that_were_fixed(runtime: Runtime) -> None:
     for number in (0, 1):
         with runtime.database.read() as session:
             rows = queries.training_rows(session, number)
@@ -134,7 +134,7 @@ def test_nothing_of_a_held_out_passage_is_shown_to_it(fresh: Runtime, monkeypatc
     assert [(each.id, each.weight) for each in seen["examples"]] == [(row.question.id, row.weight) for row in taught]
 
 
-def test_what_is_imported_meanwhile_does_not_change_what_it_learns_from(
+def test_a_later_import_does_not_change_the_training_set_of_the_encoder(
     fresh: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a training that was interrupted goes on where it was."""
@@ -209,7 +209,7 @@ def test_what_reviewers_saw_without_the_answer_comes_before_what_shares_terms(ru
         assert len(set(example.negatives)) == len(example.negatives)
 
 
-def test_reviews_of_a_reverted_round_do_not_teach(runtime: Runtime) -> None:
+def test_reviews_of_a_reverted_round_give_no_negatives(runtime: Runtime) -> None:
     with runtime.database.read() as session:
         rows = queries.training_rows(session, 1)
         assert examples.recorded_reviews(session, rows)
@@ -233,7 +233,9 @@ def test_another_start_can_be_named(fresh: Runtime, home: Path) -> None:
     assert trained(other, 0).start == str(home / "other")
 
 
-def test_a_start_that_is_nowhere_is_told_before_a_round_opens(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_starting_checkpoint_is_an_error_before_a_round_opens(
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     nowhere = fresh.with_config(with_settings(fresh.config, retriever={"start": "nobody/nothing"}))
     with pytest.raises(BadCheckpoint, match="nobody/nothing"):
@@ -241,14 +243,16 @@ def test_a_start_that_is_nowhere_is_told_before_a_round_opens(fresh: Runtime, mo
     assert machine.current(fresh) is None
 
 
-def test_an_index_of_terms_alone_trains_none_and_says_so(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lexical_index_trains_no_encoder_and_logs_why(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     build_index(fresh, dense="none")
     caplog.clear()
     assert machine.train(fresh).retriever is None
     assert "retriever.train is on, but the index is lexical only" in caplog.text
 
 
-def test_reading_the_given_passages_trains_none_and_says_so(fresh: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_given_passages_trains_no_encoder_and_logs_why(
+    fresh: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
     given = fresh.with_config(with_settings(fresh.config, read={"passages": "given"}))
     assert machine.train(given).retriever is None
     assert "no retriever is trained" in caplog.text
@@ -264,7 +268,7 @@ def test_without_the_setting_none_is_trained(fresh: Runtime) -> None:
 # --- what takes effect ----------------------------------------------------------------------------
 
 
-def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate_judges_the_index_as_loaded_from_disk(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
 
     def spy(runtime: Runtime, row: RoundRow, after: Index, before: Index) -> dict[str, Any]:
@@ -281,7 +285,7 @@ def test_the_gate_judges_the_index_as_it_lies_on_disk(fresh: Runtime, monkeypatc
         assert isinstance(index.dense.vectors.base, np.memmap)
 
 
-def test_a_promoted_retriever_is_that_of_the_current_index(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promoted_encoder_is_that_of_the_current_index(fresh: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fresh.current_index()
     judging(monkeypatch, promoted=True)
     machine.train(fresh)
@@ -337,7 +341,7 @@ def test_it_is_judged_by_what_is_found_on_dev(runtime: Runtime) -> None:
     assert f"top-{top_k} " in gate["why"]
 
 
-def test_questions_that_taught_it_do_not_weigh_what_it_finds(home: Path, tmp_path: Path) -> None:
+def test_the_fusion_weight_is_not_tuned_on_questions_that_trained_the_encoder(home: Path, tmp_path: Path) -> None:
     settings = SMALL_RETRIEVER | {"calibrate__calibration_share": 0.5}
     with at(make_workspace(tmp_path / "half", **settings)) as runtime:
         build_index(runtime, dense=str(home / "bert"))
@@ -576,7 +580,7 @@ def test_a_retriever_whose_files_changed_is_not_used(fresh: Runtime) -> None:
 # --- what is told, and confidence -----------------------------------------------------------------
 
 
-def test_the_commands_tell_of_it(fresh: Runtime) -> None:
+def test_the_commands_show_the_retriever_of_a_round(fresh: Runtime) -> None:
     at_ws = ("-w", fresh.workspace.folder)
     said = run("train", *at_ws).out
     assert "retriever trained on 48 examples" in said
@@ -639,7 +643,7 @@ def test_an_answer_keeps_its_confidence_where_more_passages_are_encoded_in_the_s
         assert ask(later, "Who built it?")[0].confidence is not None
 
 
-def test_by_terms_alone_an_answer_has_its_confidence_also_without_the_index_of_the_round(tmp_path: Path) -> None:
+def test_with_a_lexical_index_an_answer_has_a_confidence_without_the_index_of_the_round(tmp_path: Path) -> None:
     with at(make_workspace(tmp_path / "terms")) as runtime:
         machine.train(runtime)
         opened_with = machine.run(runtime, reviewer="none", until="predicted").round.index_fingerprint

@@ -92,7 +92,7 @@ def test_calibration_questions_keep_their_out_of_fold_confidences(played: Runtim
     assert [stored[key].confidence for key in sorted(stored)] == state["out_of_fold"]
 
 
-def test_released_are_the_answers_at_or_above_the_threshold_that_nobody_reviewed(played: Runtime) -> None:
+def test_released_are_the_unreviewed_answers_at_or_above_the_threshold(played: Runtime) -> None:
     with played.database.read() as session:
         held_out = queries.held_out_passages(session)
         tasks = {task.question_id for task in queries.tasks(session, round_number=1)}

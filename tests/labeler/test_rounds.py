@@ -64,7 +64,7 @@ def test_the_baseline_holds_out_calibration_questions_and_trains_on_the_other_go
     assert len(taught) == counts["gold"]
 
 
-def test_nothing_held_out_ever_teaches(runtime: Runtime) -> None:
+def test_no_held_out_question_or_passage_trains(runtime: Runtime) -> None:
     with runtime.database.read() as session:
         held = {row.id for role in ("dev", "test", "calibration") for row in queries.questions(session, roles=[role])}
         held_out = queries.held_out_passages(session)
@@ -97,7 +97,7 @@ def test_each_reviewed_question_has_a_human_label_or_a_reason_to_have_none(runti
     assert not human & pseudo
 
 
-def test_a_round_tells_how_many_labels_it_made_whatever_became_of_them(runtime: Runtime) -> None:
+def test_a_round_counts_the_labels_it_wrote_live_or_withdrawn(runtime: Runtime) -> None:
     told = [history.all_rounds(runtime)[1]["written"]]
     with runtime.database.read() as session:
         made = queries.labels(session, round_number=1)
@@ -118,7 +118,7 @@ def test_a_second_run_after_the_round_opens_the_next_one(runtime: Runtime) -> No
     assert machine.run(runtime, reviewer="none").round.number == 2
 
 
-def test_without_a_reviewer_nobody_is_asked(runtime: Runtime) -> None:
+def test_without_a_reviewer_there_are_no_tasks(runtime: Runtime) -> None:
     row = machine.run(runtime, reviewer="none", until="labelled").round
     with runtime.database.read() as session:
         assert queries.tasks(session, round_number=row.number) == []
@@ -144,7 +144,7 @@ def live(runtime: Runtime, kind: str) -> dict[str, str]:
     return {row.question_id: row.answers[0].text if row.answers else "" for row in rows}
 
 
-def test_reverting_a_round_brings_back_the_reader_and_the_labels_before_it(runtime: Runtime, baseline: Path) -> None:
+def test_reverting_a_round_restores_the_reader_and_the_labels_before_it(runtime: Runtime, baseline: Path) -> None:
     told = history.revert(runtime, 1, with_reviews=True)
     assert told["reverted"] == [1]
     assert runtime.best_model().round_number == 0
@@ -153,7 +153,7 @@ def test_reverting_a_round_brings_back_the_reader_and_the_labels_before_it(runti
         assert live(runtime, "gold") == live(before, "gold")
 
 
-def test_history_outlives_a_revert(runtime: Runtime) -> None:
+def test_the_history_of_a_question_survives_a_revert(runtime: Runtime) -> None:
     with runtime.database.read() as session:
         written = len(queries.labels(session))
         question = queries.reviews(session, round_number=1)[0].question_id
@@ -164,7 +164,7 @@ def test_history_outlives_a_revert(runtime: Runtime) -> None:
     assert {"review", "prediction", "task"} <= kinds
 
 
-def test_a_round_goes_on_with_the_settings_it_was_opened_with(runtime: Runtime) -> None:
+def test_a_round_continues_with_the_settings_it_was_opened_with(runtime: Runtime) -> None:
     opening.open_next(runtime, reviewer="none")
     changed = runtime.with_config(resolved_settings.resolve(runtime))
     with runtime.database.write() as session:
@@ -197,12 +197,12 @@ def test_threads_and_studio_settings_of_now_apply_to_an_open_round(runtime: Runt
     assert used.review.review_budget == runtime.config.review.review_budget
 
 
-def test_predicting_again_leaves_a_round_that_is_further_on_where_it_stands(runtime: Runtime) -> None:
+def test_predicting_a_later_stage_again_changes_nothing(runtime: Runtime) -> None:
     machine.run(runtime, reviewer="simulated", until="in_review")
     assert machine.predict(runtime).stage == "in_review"
 
 
-def test_a_round_is_judged_by_its_own_index_whatever_was_imported_since(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_round_is_judged_with_its_own_index_after_a_later_import(runtime: Runtime, tmp_path: Path) -> None:
     machine.run(runtime, reviewer="none", until="trained")
     late = tmp_path / "late.txt"
     late.write_text("A passage that came while the round was open.", encoding="utf-8")
@@ -210,14 +210,14 @@ def test_a_round_is_judged_by_its_own_index_whatever_was_imported_since(runtime:
     assert machine.run(runtime).round.stage == "closed"
 
 
-def test_training_between_rounds_is_a_round_of_its_own_and_judged(runtime: Runtime) -> None:
+def test_training_between_rounds_is_a_round_of_kind_retrain_and_judged(runtime: Runtime) -> None:
     trained = machine.train(runtime)
     with runtime.database.read() as session:
         row = queries.round_(session, trained.round)
     assert (row.kind, row.stage) == ("retrain", "closed")
 
 
-def test_training_in_the_middle_of_a_round_says_what_to_do(runtime: Runtime) -> None:
+def test_training_in_the_middle_of_a_round_names_the_command_to_run(runtime: Runtime) -> None:
     machine.run(runtime, reviewer="none", until="predicted")
     with pytest.raises(NotReady, match="labeler round"):
         machine.train(runtime)
@@ -278,7 +278,7 @@ def test_a_reader_whose_files_changed_is_not_used(runtime: Runtime) -> None:
         runtime.reader(runtime.best_model())
 
 
-def test_a_world_without_gold_starts_with_a_random_blind_sample(tmp_path: Path) -> None:
+def test_a_pool_without_gold_labels_starts_with_a_random_blind_sample(tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "cold", division="test=20,pool=60")
     with at(folder) as runtime:
         row = machine.run(runtime, reviewer="simulated").round
@@ -319,7 +319,7 @@ def test_without_gold_and_without_a_reviewer_no_round_is_opened(unlabelled: Runt
     assert machine.current(unlabelled) is None
 
 
-def test_predicting_without_a_reader_says_what_to_do(unlabelled: Runtime) -> None:
+def test_predicting_without_a_reader_names_the_command_to_run(unlabelled: Runtime) -> None:
     with pytest.raises(NotReady, match="labeler train"):
         machine.predict(unlabelled)
     assert machine.current(unlabelled) is None
@@ -333,7 +333,7 @@ def test_a_cold_start_without_any_answer_waits_for_gold_labels(unlabelled: Runti
     assert (row.kind, row.stage, row.promoted) == ("cold", "closed", True)
 
 
-def test_a_first_round_that_cannot_train_is_given_up_for_another(tmp_path: Path) -> None:
+def test_a_first_round_that_cannot_train_can_be_reverted_and_replaced(tmp_path: Path) -> None:
     with at(make_workspace(tmp_path / "first")) as runtime:
         opening.open_baseline(runtime)
         assert history.revert(runtime, 0, with_reviews=False)["reverted"] == [0]
@@ -342,7 +342,7 @@ def test_a_first_round_that_cannot_train_is_given_up_for_another(tmp_path: Path)
             history.revert(runtime, 1, with_reviews=False)
 
 
-def test_two_plays_of_one_world_end_in_the_same_state(baseline: Path, played: Path, tmp_path: Path) -> None:
+def test_two_runs_on_the_same_data_end_in_the_same_state(baseline: Path, played: Path, tmp_path: Path) -> None:
     again = shutil.copytree(baseline, tmp_path / "again")
     with at(again) as runtime:
         machine.run(runtime, reviewer="simulated")

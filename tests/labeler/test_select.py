@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeler.core.round_settings import SelectConfig
-from labeler.rounds.select import Candidate, Plan, _suspects, doubly_annotated, plan, train_weights
+from labeler.rounds.select import (
+    SVD_DIMENSIONS,
+    Candidate,
+    Plan,
+    _suspects,
+    _vectors,
+    doubly_annotated,
+    plan,
+    train_weights,
+)
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -69,18 +78,18 @@ def test_confidence_decides_between_release_train_and_leave() -> None:
     assert made.choices[4].train_weight is None
 
 
-def test_without_a_threshold_nothing_is_released_but_answers_still_teach() -> None:
+def test_without_a_threshold_nothing_is_released_but_answers_are_still_trained_on() -> None:
     assert set(decisions(planned(pool_of(20)))) == {"train", "leave"}
 
 
-def test_a_released_answer_may_be_one_that_does_not_teach() -> None:
+def test_a_released_answer_may_be_too_uncertain_to_train_on() -> None:
     made = planned(pool_of(11), threshold=0.2)
     by_id = {choice.question_id: choice for choice in made.choices}
     assert (by_id["q0003"].decision, by_id["q0003"].train_weight) == ("release", None)  # confidence .3 is under .35
     assert (by_id["q0009"].decision, by_id["q0009"].train_weight) == ("release", 1.0)
 
 
-def test_a_guarded_answer_is_neither_released_nor_taught_but_may_be_reviewed() -> None:
+def test_an_answer_from_a_held_out_passage_is_neither_released_nor_trained_on_but_may_be_reviewed() -> None:
     held_out = [replace(c, held_out=True) for c in pool_of(10)]
     assert set(decisions(planned(held_out, threshold=0.1))) == {"leave"}
     assert set(decisions(planned(held_out, SelectConfig(review_budget=10), threshold=0.1))) == {"review"}
@@ -100,7 +109,7 @@ def test_weight_is_one_from_the_mean_up_and_falls_like_a_gaussian_below() -> Non
     assert train_weights(pool, min_confidence=0.5)[0] == 0
 
 
-def test_guarded_and_uncalibrated_answers_do_not_move_the_mean() -> None:
+def test_held_out_and_uncalibrated_answers_do_not_change_the_mean() -> None:
     pool = [candidate(0, 0.5), candidate(1, 0.9), candidate(2, 0.0, held_out=True), candidate(3, None)]
     assert train_weights(pool, min_confidence=0.35) == pytest.approx([math.exp(-0.5), 1.0, 0.0, 0.0])  # mu .7, sigma .2
 
@@ -128,7 +137,7 @@ def test_the_budget_is_mixed_and_the_first_round_is_mostly_random(round_number: 
     assert (kinds(made)["random"], kinds(made)["uncertain"], kinds(made)["suspect"]) == mix
 
 
-def test_what_rounding_leaves_over_is_random() -> None:
+def test_the_remainder_of_rounding_is_random() -> None:
     made = planned(pool_of(100) + oddities(20), SelectConfig(review_budget=7))
     assert kinds(made) == {"random": 5, "uncertain": 2}  # 2.8 and .7 rounded down
 
@@ -139,7 +148,7 @@ def test_random_tasks_are_blind_and_others_show_a_suggestion() -> None:
     assert shown == {("random", True), ("uncertain", False), ("suspect", False)}
 
 
-def test_uncertain_tasks_lie_in_the_band_one_a_unit() -> None:
+def test_uncertain_tasks_are_in_the_band_and_one_per_split_group() -> None:
     pool = [replace(c, split_group=f"u{n // 4}") for n, c in enumerate(pool_of(400))]
     made = planned(pool, SelectConfig(review_budget=60))
     chosen = [c for c in pool if c.question_id in ids(made, "uncertain")]
@@ -176,6 +185,28 @@ def test_uncertain_tasks_spread_over_topics() -> None:
     assert min(chosen.values()) >= 2
 
 
+def test_uncertain_tasks_depend_on_the_seed() -> None:
+    """Which question is nearest to a centre depends on where k-means starts."""
+    pool = [candidate(n, 0.5) for n in range(200)]
+    config = SelectConfig(review_budget=12, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    chosen = [ids(planned(pool, config, seed=seed), "uncertain") for seed in (0, 1, 2)]
+    assert all(len(found) == 12 for found in chosen)
+    assert chosen[0] != chosen[1] != chosen[2]
+
+
+def test_texts_without_letters_are_selected_like_others() -> None:
+    pool = [candidate(n, 0.5, question=" ", answer=" ") for n in range(8)] + [candidate(n, 0.5) for n in range(8, 20)]
+    config = SelectConfig(review_budget=6, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    assert len(ids(planned(pool, config), "uncertain")) == 6
+
+
+def test_vectors_have_fewer_dimensions_than_texts_and_length_one() -> None:
+    few, many = (_vectors([f"Which {word} is it?" for word in words], seed=0) for words in ("abc", "abcdefghij" * 10))
+    assert few.shape == (3, 2)
+    assert many.shape == (100, SVD_DIMENSIONS)
+    assert np.linalg.norm(few, axis=1) == pytest.approx(np.ones(3))
+
+
 def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
     pool = [
         candidate(0, 0.99),  # no sign
@@ -191,7 +222,7 @@ def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
     assert ids(planned(pool, config), "suspect") == {"q0003", "q0002", "q0001"}
 
 
-def test_too_few_suspects_and_uncertain_ones_are_filled_up_with_random_ones() -> None:
+def test_missing_suspects_and_uncertain_tasks_are_replaced_by_random_ones() -> None:
     made = planned([*pool_of(100, low=0.8), candidate(500, 0.5), *oddities(2)], SelectConfig(review_budget=40))
     assert sum(kinds(made).values()) == 40
     assert kinds(made)["uncertain"] <= 1
@@ -271,7 +302,7 @@ def test_every_candidate_has_one_decision_and_every_task_is_used(
     assert {c.question_id for c in made.choices if c.decision == "review"} == set(tasks)
 
 
-def test_a_question_that_comes_twice_is_a_bug_of_the_caller() -> None:
+def test_a_question_that_occurs_twice_is_a_bug_of_the_caller() -> None:
     with pytest.raises(ValueError, match="twice"):
         planned([candidate(1, 0.5), candidate(1, 0.6)])
 
@@ -289,7 +320,7 @@ def test_a_setting_out_of_range_is_refused_by_name(setting: dict[str, Any]) -> N
 # --- pages and pairs ------------------------------------------------------------------------------
 
 
-def test_a_share_of_questions_goes_to_two_people_whatever_the_order() -> None:
+def test_a_share_of_questions_is_doubly_annotated_in_any_order() -> None:
     ids = [f"q{number}" for number in range(40)]
     drawn = doubly_annotated(ids, 0.25, seed=7)
     assert len(drawn) == 10

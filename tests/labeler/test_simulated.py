@@ -69,7 +69,7 @@ def reviewed(
     )
 
 
-def test_the_span_of_the_text_stands_where_the_fixture_says() -> None:
+def test_the_fixture_has_the_span_at_its_offset() -> None:
     assert TEXT[YEAR.start : YEAR.end] == YEAR.text
     assert TEXT[BUILDER.start : BUILDER.end] == BUILDER.text
 
@@ -102,7 +102,7 @@ def test_a_question_that_nothing_is_known_of_is_skipped() -> None:
     assert reviewed(None).verdict == "skipped"
 
 
-def test_an_erring_reviewer_marks_other_words_of_the_same_passage() -> None:
+def test_a_simulated_error_is_another_word_of_the_same_passage() -> None:
     found = reviewed(HiddenRow("q1", False, (YEAR,)), simulated_error_rate=1.0)
     assert found.answer is not None
     assert TEXT[found.answer.start : found.answer.end] == found.answer.text
