@@ -61,6 +61,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "mrc/retrieve/fuse.py": (R + "test_fuse.py",),
     "mrc/retrieve/bounds.py": (R + "test_kernel_loops.py", R + "test_kernel.py"),
     "mrc/retrieve/kernel.py": (R + "test_kernel_loops.py",),
+    "mrc/retrieve/tuning.py": (R + "test_tuning.py",),
 }
 
 INTRODUCTION = (

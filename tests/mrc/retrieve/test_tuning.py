@@ -84,3 +84,32 @@ def test_tuning_ranks_passages_by_their_best_window() -> None:
         rng=rng(),
     )
     assert tuned.after.mean == 1.0
+
+
+def test_a_question_whose_gold_passage_is_not_found_scores_0() -> None:
+    passages = [Passage(str(row), f"name{row}") for row in range(4)]
+    tuned = tune(
+        CountedPassages(passages, Whitespace()),
+        method="atire",
+        settings=[BM25Setting(1.5, 0.75)],
+        questions=["name0", "name1", "unknown", "name3"],
+        golds=[[0], [2], [2], [3]],
+        clusters=["a", "b", "c", "d"],
+        rng=rng(),
+    )
+    assert (tuned.before.mean, tuned.after.mean, tuned.top_3) == (0.5, 0.5, (0.5, 0.5))
+    assert tuned.gain.mean == 0
+
+
+def test_each_half_of_the_documents_is_scored_under_the_choice_of_the_other() -> None:
+    """Setting 1 is better on documents a and b, setting 2 on c and d; what is chosen depends on the halves drawn."""
+    scores = np.array([[0.5] * 4, [1, 1, 0.2, 0.2], [0.2, 0.2, 1, 1]])
+    for seed in range(20):
+        found = select(scores, list("abcd"), default=0, rng=np.random.default_rng(seed))
+        drawn = np.random.default_rng(seed).permutation(4)[:2].tolist()
+        half = np.isin(np.arange(4), drawn)
+        expected = np.empty(4)
+        for side in (half, ~half):
+            expected[~side] = scores[int(np.argmax(scores[:, side].mean(axis=1)))][~side]
+        assert found.gain.mean == pytest.approx(expected.mean() - 0.5)
+        assert found.chosen == (1 if found.gain.mean > 0 else 0)
