@@ -39,7 +39,7 @@ GROUPS = [
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory):
-    """Two of one tokenizer and unlike weights, one of another tokenizer."""
+    """Two with one tokenizer and different weights, one with another tokenizer."""
     folder = tmp_path_factory.mktemp("members")
     tiny.bert(folder / "bert", initializer_range=0.3)
     tiny.bert(folder / "other", seed=1, initializer_range=0.3)
@@ -54,7 +54,7 @@ def read(reader, groups=GROUPS, config=CONFIG, **options):
 
 
 class Windowed(RandomNetwork):
-    """Pairs whose end lies past the window cannot be, as a biaffine head says."""
+    """Pair terms of spans past the end of the window are -inf, as of a biaffine head."""
 
     def window(self, ids, band):
         logits = super().window(ids, band)
@@ -239,7 +239,7 @@ def test_the_longest_window_of_an_ensemble_is_the_shortest_of_its_members(reader
 
 
 class Fixed:
-    """Answers every question with its own text at the score it names, and remembers which it was asked."""
+    """Answers every question with its own text at the score it names, and records the questions."""
 
     max_positions = 64
 
@@ -259,7 +259,7 @@ SCORES = ("0.9", "0.2", "0", "0.5", "0.7", "1")
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "doubted"),
+    ("low", "high", "uncertain"),
     [
         (0, 1, SCORES),
         (0.5, 0.5, ()),
@@ -268,15 +268,15 @@ SCORES = ("0.9", "0.2", "0", "0.5", "0.7", "1")
         (0, 0.5, ("0.2", "0", "0.5")),
     ],
 )
-def test_the_large_reader_is_used_only_in_the_band(low, high, doubted):
+def test_the_large_reader_is_used_only_in_the_band(low, high, uncertain):
     small, large = Fixed("small"), Fixed("large")
     found = read(Cascade(small, large, low=low, high=high), [Group(score, ()) for score in SCORES])
     assert tuple(small.asked) == SCORES
-    assert tuple(large.asked) == doubted
-    said = {"small", "large"} if 0 < len(set(doubted) - {"0"}) < 5 else {"large" if doubted else "small"}
+    assert tuple(large.asked) == uncertain
+    said = {"small", "large"} if 0 < len(set(uncertain) - {"0"}) < 5 else {"large" if uncertain else "small"}
     assert {own.answers[0].text for own in found if own.answers} == said
     for score, own in zip(SCORES, found, strict=True):
-        assert not own.answers or own.answers[0].text == ("large" if score in doubted else "small")
+        assert not own.answers or own.answers[0].text == ("large" if score in uncertain else "small")
 
 
 @pytest.mark.parametrize("band", [(-0.1, 0.5), (0.7, 0.2), (0, 1.1)])

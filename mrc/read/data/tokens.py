@@ -55,7 +55,7 @@ class Template:
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
-class Tokeniser:
+class TextTokenizer:
     """A checkpoint's tokenizer, with offsets that no token crosses and terms for exact-match features."""
 
     def __init__(self, tokenizer: Any, *, exact_match: ExactMatch | None = None, cuts: Cuts | None = None) -> None:

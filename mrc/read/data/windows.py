@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrc.read.data.exact_match import ExactMatch, levels, nearness
-from mrc.read.data.tokens import Cuts, Tokeniser, Tokens, pair_template
+from mrc.read.data.tokens import Cuts, TextTokenizer, Tokens, pair_template
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Windower:
         cuts: Cuts | None = None,
     ) -> None:
         """Raises: BadCheckpoint for a tokenizer without pairs, or without WordPiece where `cuts` are given."""
-        self._tokenise = Tokeniser(tokenizer, exact_match=exact_match, cuts=cuts)
+        self._tokenize = TextTokenizer(tokenizer, exact_match=exact_match, cuts=cuts)
         self._template = pair_template(tokenizer)
         self._compares = exact_match is not None
         self._match_types = exact_match_types
@@ -112,18 +112,18 @@ class Windower:
     @property
     def tokenizer_key(self) -> str:
         """64 hexadecimal digits, equal for windowers that tokenize every text alike."""
-        return self._tokenise.key
+        return self._tokenize.key
 
     @property
     def windows_key(self) -> tuple[str, bool, tuple[int, ...], str]:
         """Equal for windowers that make the same windows of every question and text, features of tokens included."""
-        return self.tokenizer_key, self._match_types, tuple(self._ignored.tolist()), self._tokenise.features
+        return self.tokenizer_key, self._match_types, tuple(self._ignored.tolist()), self._tokenize.features
 
     def passages(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokens of each text, cached."""
         known = {text: self._cache[text] for text in texts if text in self._cache}
         new = [text for text in dict.fromkeys(texts) if text not in known]
-        known.update(zip(new, self._tokenise(new), strict=True))
+        known.update(zip(new, self._tokenize(new), strict=True))
         for text, tokens in known.items():
             self._cache[text] = tokens
             self._cache.move_to_end(text)
@@ -135,7 +135,7 @@ class Windower:
     def questions(self, texts: Sequence[str], *, max_seq_length: int) -> list[Tokens]:
         """Tokens of each question, truncated to half a window; truncation is logged."""
         room = max_seq_length // 2 - self._template.size
-        tokens = self._tokenise(texts)
+        tokens = self._tokenize(texts)
         long = sum(len(question.ids) > room for question in tokens)
         if long:
             self.truncated_questions += long

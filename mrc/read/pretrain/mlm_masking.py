@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrc.errors import BadCheckpoint
-from mrc.read.data.tokens import Tokeniser, pair_template
+from mrc.read.data.tokens import TextTokenizer, pair_template
 
 Ints = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ IGNORED: Final = -100  # target of a piece that is not predicted, as in torch
 class WordMasking:
     """Texts as windows with masked words. Each epoch shows another piece of a text that is longer than a window."""
 
-    tokenise: Tokeniser
+    tokenize: TextTokenizer
     prefix: Ints
     suffix: Ints
     mask_id: int
@@ -43,13 +43,13 @@ class WordMasking:
         template = pair_template(tokenizer)
         prefix, suffix = (np.asarray(part, dtype=np.int64) for part in (template.prefix, template.suffix))
         mask_id, pieces = int(tokenizer.mask_token_id), len(tokenizer)
-        return cls(Tokeniser(tokenizer), prefix, suffix, mask_id, pieces, longest, share)
+        return cls(TextTokenizer(tokenizer), prefix, suffix, mask_id, pieces, longest, share)
 
     def windows(self, texts: Sequence[str], rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
         """For each text with tokens the input ids (T,) and the targets (T,), `IGNORED` where nothing is masked."""
         room = self.longest - len(self.prefix) - len(self.suffix)
         made = []
-        for tokens in self.tokenise(texts):
+        for tokens in self.tokenize(texts):
             if len(tokens.ids):
                 begin = int(rng.integers(max(1, len(tokens.ids) - room + 1)))
                 piece = slice(begin, begin + room)

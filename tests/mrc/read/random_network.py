@@ -1,4 +1,4 @@
-"""A network whose logits are drawn, so that every span can be weighed by hand."""
+"""A network with random logits, so that every span can be scored by hand."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from mrc.decode import Logits
 
 
 class RandomNetwork:
-    """Whole-number logits drawn for each window by its tokens and a seed, whatever batch it stands in."""
+    """Random whole-number logits of each window, by its tokens and a seed, independent of the batch."""
 
     max_positions = 128
 

@@ -14,7 +14,7 @@ from tests.mrc import tiny
 
 WORDPIECE = tiny.wordpiece()
 BYTES = tiny.byte_level()
-NEAREST = 2 * NEARNESS  # all words of the question stand near
+NEAREST = 2 * NEARNESS  # all words of the question are near
 needs_kiwi = pytest.mark.skipif(importlib.util.find_spec("kiwipiepy") is None, reason="kiwipiepy is not installed")
 
 
@@ -35,7 +35,7 @@ def by_word(kind, question, passage, tokenizer=WORDPIECE, size=128):
 
 def test_words_are_compared_without_case_and_stop_words_do_not_count():
     question, passage = by_word("words", "Who founded the MILL?", "The mill of Tarn")
-    # asked: founded, mill; "who" and "the" never count. One of two stands near: 2.5 fifths, rounded up 3
+    # asked: founded, mill; "who" and "the" never count. One of two is near: 2.5 fifths, rounded up 3
     assert {level for word, level in question if word not in "MILL"} == {0}
     assert {level for word, level in question if word and word in "MILL"} == {1}
     assert dict(passage)["mill"] == 2 * 3 + 1

@@ -99,9 +99,9 @@ def test_the_share_of_masked_words_is_the_requested_one(option, side, seed):
     words = masks[side].sum()
     spread = 4 * np.sqrt(0.15 * 0.85 / words)  # four standard deviations of a binomial share
     assert (found != ids).sum() / words == pytest.approx(0.15, abs=spread)
-    hidden = (found != ids).sum()
-    masked = (found == -1).sum() / hidden
-    assert masked == pytest.approx(1 - REPLACED, abs=4 * np.sqrt(REPLACED * (1 - REPLACED) / hidden))
+    changed_words = (found != ids).sum()
+    masked = (found == -1).sum() / changed_words
+    assert masked == pytest.approx(1 - REPLACED, abs=4 * np.sqrt(REPLACED * (1 - REPLACED) / changed_words))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -110,10 +110,10 @@ def test_runs_mask_the_requested_share_and_are_longer_than_single_words(seed):
     found = mask_words(
         ids, **masks, config=changed(TrainConfig(), span_masking=0.15), mask_id=-1, rng=np.random.default_rng(seed)
     )
-    hidden = (found != ids)[masks["passage"]]
+    changed_words = (found != ids)[masks["passage"]]
     # a run brings about 4.5 words (geometric, at most 10): the variance of the share is that of fewer, longer draws
-    assert hidden.mean() == pytest.approx(0.15, abs=4 * np.sqrt(0.15 * 0.85 * 10 / hidden.size))
-    runs = np.diff(np.flatnonzero(np.diff(np.r_[0, hidden, 0])))[::2]
+    assert changed_words.mean() == pytest.approx(0.15, abs=4 * np.sqrt(0.15 * 0.85 * 10 / changed_words.size))
+    runs = np.diff(np.flatnonzero(np.diff(np.r_[0, changed_words, 0])))[::2]
     assert 3 < runs.mean() < 7
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mrc.errors import BadCheckpoint, MissingExtra
 from mrc.read.data.morphemes import check_kiwi, kiwi_cuts, spaced
-from mrc.read.data.tokens import Tokeniser, token_span
+from mrc.read.data.tokens import TextTokenizer, token_span
 from mrc.read.data.windows import Windower
 from tests.mrc import tiny
 
@@ -32,7 +32,7 @@ TEXTS = st.builds(
 @given(TEXTS)
 def test_every_token_equals_its_text_and_crosses_no_cut(text):
     (places,) = kiwi_cuts([text])
-    (tokens,) = Tokeniser(WORDPIECE, cuts=kiwi_cuts)([text])
+    (tokens,) = TextTokenizer(WORDPIECE, cuts=kiwi_cuts)([text])
     assert np.all(np.diff(places) > 0)
     assert all(0 < place < len(text) for place in places)
     assert all(0 <= start <= end <= len(text) for start, end in tokens.offsets)
@@ -50,7 +50,7 @@ def test_tokens_keep_to_the_text_for_any_cuts(text, data):
         sorted(data.draw(st.sets(st.integers(1, max(1, len(text) - 1)), max_size=5)) if len(text) > 1 else []),
         dtype=np.int64,
     )
-    (tokens,) = Tokeniser(WORDPIECE, cuts=lambda texts: [places])([text])
+    (tokens,) = TextTokenizer(WORDPIECE, cuts=lambda texts: [places])([text])
     covered = {at for start, end in tokens.offsets for at in range(start, end)}
     assert covered == {at for at, character in enumerate(text) if not character.isspace()}
     assert not any(start < place < end for place in places for start, end in tokens.offsets)
@@ -59,7 +59,7 @@ def test_tokens_keep_to_the_text_for_any_cuts(text, data):
 @needs_kiwi
 def test_a_name_can_be_an_answer_without_its_particle():
     text = "한빛 학당은 1921년에 문을 열었다."
-    (whole,), (cut,) = Tokeniser(WORDPIECE)([text]), Tokeniser(WORDPIECE, cuts=kiwi_cuts)([text])
+    (whole,), (cut,) = TextTokenizer(WORDPIECE)([text]), TextTokenizer(WORDPIECE, cuts=kiwi_cuts)([text])
     start, end = text.index("학당"), text.index("학당") + 2
     first, last = token_span(cut, start, end)
     assert (cut.offsets[first, 0], cut.offsets[last, 1]) == (start, end)
@@ -97,9 +97,9 @@ def test_windows_of_split_tokens_have_another_key():
 
 def test_the_key_does_not_depend_on_truncation_or_padding():
     tokenizer = tiny.wordpiece()
-    before = Tokeniser(tokenizer).key
+    before = TextTokenizer(tokenizer).key
     tokenizer(["a", "b c"], padding=True, truncation=True, max_length=8)
-    assert Tokeniser(tokenizer).key == before
+    assert TextTokenizer(tokenizer).key == before
 
 
 def test_only_wordpiece_tokenizers_can_split_words():

@@ -155,7 +155,7 @@ def test_exact_match_types_mark_shared_pieces_and_how_many_are_near():
     pieces = WORDPIECE.convert_ids_to_tokens(window.ids)
     question, passage = window.types[1 : window.first - 1], window.types[window.first : -1]
     assert question.tolist() == [0, MATCH]  # "the" is ignored, "mill" is shared
-    near = 1 + LEVEL * 5  # all countable pieces of the question stand near
+    near = 1 + LEVEL * 5  # all countable pieces of the question are near
     assert pieces[window.first : window.first + 2] == ["the", "mill"]
     assert passage[:2].tolist() == [near, near + MATCH]
     assert passage[1 + 12] == near

@@ -1,7 +1,6 @@
 """Pretraining: on passages alone, resumable, with an ordinary starting checkpoint as result."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from mrc.read.config import ReadConfig
 from mrc.read.model.heads import new_head
 from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader, model_hash
-from mrc.read.pretrain import mlm
+from mrc.read.pretrain import mlm, pretraining
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.pretrain.pretraining import pretrain
 from mrc.read.train_config import PretrainConfig
@@ -40,9 +39,11 @@ def start(tmp_path):
 def test_the_loss_of_the_masked_language_model_falls_on_a_small_corpus(start, tmp_path):
     losses = []
     config = PretrainConfig(mlm_epochs=12, learning_rate=2e-3, batch_size=4)
-    pretrain(start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *told: losses.append(told))
-    assert [told[0] for told in losses] == list(range(1, 12 * 3 + 1))
-    first, last = (np.mean([told[2] for told in part]) for part in (losses[:6], losses[-6:]))
+    pretrain(
+        start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *reported: losses.append(reported)
+    )
+    assert [reported[0] for reported in losses] == list(range(1, 12 * 3 + 1))
+    first, last = (np.mean([reported[2] for reported in part]) for part in (losses[:6], losses[-6:]))
     assert last < 0.8 * first
 
 
@@ -73,15 +74,15 @@ def test_pretraining_a_reader_drops_its_head_and_exact_match_embedding(start, tm
 
 
 def test_recurring_span_selection_trains_a_span_head_after_the_masked_language_model(start, tmp_path):
-    told = []
+    reported = []
     config = PretrainConfig(
         mlm_epochs=0.5, recurring_span_epochs=1, recurring_span_examples=6, learning_rate=1e-3, batch_size=3
     )
     folder = pretrain(
-        start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *each: told.append(each[:2])
+        start, texts(), tmp_path / "made", config=config, seed=0, progress=lambda *each: reported.append(each[:2])
     )
     # 6 texts in 2 updates of the masked language model, then 6 questions in 2 updates
-    assert told == [(1, 2), (2, 2), (3, 4), (4, 4)]
+    assert reported == [(1, 2), (2, 2), (3, 4), (4, 4)]
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     assert record["start"] == str(start)
     assert record["config"]["recurring_span_examples"] == 6
@@ -136,7 +137,9 @@ def test_a_pretraining_killed_in_its_last_steps_ends_in_the_same_bits(start, tmp
         monkeypatch.setattr(at, name, method)
 
     whole = make("whole")
-    killed(*{"record": (Path, "write_text"), "rename": (Path, "rename"), "sweep": (shutil, "rmtree")}[where])
+    killed(
+        *{"record": (Path, "write_text"), "rename": (Path, "rename"), "sweep": (pretraining, "remove_folder")}[where]
+    )
     with pytest.raises(KeyboardInterrupt):
         make("killed")
     monkeypatch.undo()
@@ -243,9 +246,9 @@ def test_pretraining_without_epochs_and_a_tokenizer_without_a_mask_are_refused(s
 
 def test_whole_words_are_masked_and_everything_else_is_unchanged():
     tokenizer = tiny.wordpiece()
-    blanks = WordMasking.of(tokenizer, longest=40, share=0.3)
-    (plain,) = blanks.tokenise(["Miranda Orlando refounded some mills " * 20])
-    (ids, targets), *rest = blanks.windows(
+    masking = WordMasking.of(tokenizer, longest=40, share=0.3)
+    (plain,) = masking.tokenize(["Miranda Orlando refounded some mills " * 20])
+    (ids, targets), *rest = masking.windows(
         ["Miranda Orlando refounded some mills " * 20, " "], np.random.default_rng(0)
     )
     assert not rest  # a text without tokens has nothing to guess
@@ -261,7 +264,7 @@ def test_whole_words_are_masked_and_everything_else_is_unchanged():
 
 
 def test_at_least_one_word_is_masked():
-    blanks = WordMasking.of(tiny.wordpiece(), longest=40, share=1e-9)
+    masking = WordMasking.of(tiny.wordpiece(), longest=40, share=1e-9)
     for seed in range(5):
-        (_, targets), *_ = blanks.windows(["the mill"], np.random.default_rng(seed))
+        (_, targets), *_ = masking.windows(["the mill"], np.random.default_rng(seed))
         assert (targets != IGNORED).sum() >= 1

@@ -20,7 +20,7 @@ from tests.mrc import tiny
 from tests.mrc.read.train.examples import CONFIG, batch_of, example, impossible
 
 EXAMPLES = [example(number, human_labelled=number < 4) for number in range(8)]
-PUPIL = replace(CONFIG, batch_size=4, distill_weight=0.5)
+STUDENT = replace(CONFIG, batch_size=4, distill_weight=0.5)
 
 
 def words(text, tokenizer):
@@ -32,10 +32,10 @@ def words(text, tokenizer):
 def teachers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teachers")
     config = replace(CONFIG, max_steps=60, batch_size=8, learning_rate=3e-3, head_learning_rate=1e-2)
-    taught = [replace(item, human_labelled=True) for item in EXAMPLES]
+    labelled = [replace(item, human_labelled=True) for item in EXAMPLES]
     for seed, kind in enumerate((tiny.bert, tiny.roberta)):
         start = kind(folder / f"start-{seed}")
-        train(taught, start=start, config=config, seed=seed, folder=folder / f"reader-{seed}")
+        train(labelled, start=start, config=config, seed=seed, folder=folder / f"reader-{seed}")
     return [Reader.load(folder / f"reader-{seed}", device="cpu") for seed in range(2)]
 
 
@@ -49,7 +49,7 @@ def test_a_boundary_goes_to_the_token_that_contains_it_else_to_a_neighbour():
     tokens = words(text, tiny.wordpiece())
     assert tokens.offsets.tolist() == [[0, 4], [6, 7], [9, 13]]
     found = on_tokens(target([0, 5, 6, 13], [1, 4, 5, 9], null=0.2), tokens)
-    assert found.start == pytest.approx([0.2, 0.4, 0.2])  # 5 stands before the comma; 13 behind all: the last token
+    assert found.start == pytest.approx([0.2, 0.4, 0.2])  # 5 is before the comma; 13 behind all: the last token
     assert found.end == pytest.approx([0.6, 0.2, 0])  # 1, 4 and 5 end at the first word or just behind it
     assert found.null_start + found.start.sum() == pytest.approx(1)
 
@@ -71,12 +71,12 @@ def test_a_passage_without_tokens_has_only_no_answer():
 
 @pytest.mark.parametrize("which", [0, 1, slice(0, 2)])
 def test_targets_on_windows_sum_to_1_for_each_question_and_are_in_the_owning_windows(which, teachers):
-    asked = [example(0, negatives=("mill " * 90,)), impossible(1), example(2)]
+    examples = [example(0, negatives=("mill " * 90,)), impossible(1), example(2)]
     members = [teachers[which]] if isinstance(which, int) else teachers[which]
-    told = soft_targets(
-        members, asked, config=ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8), temperature=2.0
+    targets = soft_targets(
+        members, examples, config=ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8), temperature=2.0
     )
-    (batch,) = batch_of(asked, soft=told, batch_tokens=10**6)
+    (batch,) = batch_of(examples, soft=targets, batch_tokens=10**6)
     owned = batch.batch.starts.copy()
     owned[np.arange(len(owned)), batch.batch.null] = True
     assert max(batch.sizes) > 2
@@ -86,19 +86,19 @@ def test_targets_on_windows_sum_to_1_for_each_question_and_are_in_the_owning_win
 
 
 def test_questions_without_a_teacher_are_marked():
-    told = SoftTarget((target([0], [4]),))
-    (batch,) = batch_of([example(0), example(2), example(4)], soft=[None, told, None])
-    marked = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft_targets.has_teacher, strict=True)}
-    assert marked == {("Mira Oland",): False, ("the mill",): True, ("1893",): False}
+    targets = SoftTarget((target([0], [4]),))
+    (batch,) = batch_of([example(0), example(2), example(4)], soft=[None, targets, None])
+    read = {item.golds: bool(flag) for item, flag in zip(batch.items, batch.soft_targets.has_teacher, strict=True)}
+    assert read == {("Mira Oland",): False, ("the mill",): True, ("1893",): False}
 
 
 def test_stored_targets_are_read_back_only_for_the_same_training(tmp_path):
     path = tmp_path / "targets.npz"
-    told = [SoftTarget((target([0, 2], [3]), target([1], [5, 6], null=0.5))), SoftTarget(())]
-    write_targets(path, told, "one")
+    targets = [SoftTarget((target([0, 2], [3]), target([1], [5, 6], null=0.5))), SoftTarget(())]
+    write_targets(path, targets, "one")
     back = read_targets(path, "one")
     assert [len(each.passages) for each in back] == [2, 0]
-    for one, other in zip(told[0].passages, back[0].passages, strict=True):
+    for one, other in zip(targets[0].passages, back[0].passages, strict=True):
         for name in ("starts", "start_mass", "ends", "end_mass"):
             assert np.array_equal(getattr(one, name), getattr(other, name))
         assert (one.null_start, one.null_end) == (other.null_start, other.null_end)
@@ -113,7 +113,7 @@ def test_teachers_read_all_examples_or_only_pseudo_labelled_ones():
 
 
 def test_without_pseudo_labelled_examples_nothing_is_distilled_and_the_log_says_so(teachers, tmp_path, caplog):
-    more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": replace(PUPIL, max_steps=2)}
+    more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": replace(STUDENT, max_steps=2)}
 
     def reader(name, **others):
         return train(EXAMPLES[:4], folder=tmp_path / name, **more | others).hash
@@ -126,7 +126,7 @@ def test_without_pseudo_labelled_examples_nothing_is_distilled_and_the_log_says_
 
 
 def test_human_labelled_examples_use_only_their_labels_where_they_are_not_distilled(teachers, tmp_path):
-    more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": PUPIL, "teachers": teachers[:1]}
+    more = {"start": tiny.bert(tmp_path / "start"), "seed": 0, "config": STUDENT, "teachers": teachers[:1]}
     every, some = (
         train(EXAMPLES, folder=tmp_path / str(flag), distill_human_labelled=flag, **more) for flag in (True, False)
     )
@@ -135,22 +135,22 @@ def test_human_labelled_examples_use_only_their_labels_where_they_are_not_distil
     assert records[0] != records[1]
 
 
-def divergence(members, reader, asked):
-    """Mean KL of the starts that members and a reader believe in, on the tokens of a byte-level tokenizer."""
+def divergence(members, reader, examples):
+    """Mean KL divergence of a reader's starts from the members', on the tokens of a byte-level tokenizer."""
     config = ReadConfig(max_seq_length=96, doc_stride=16, max_answer_length=8)
-    sides = (soft_targets(side, asked, config=config, temperature=1.0) for side in (members, [reader]))
-    found = []
-    for item, wanted, said in zip(asked, *sides, strict=True):
+    sides = (soft_targets(side, examples, config=config, temperature=1.0) for side in (members, [reader]))
+    divergences = []
+    for item, wanted, found in zip(examples, *sides, strict=True):
         tokens = words(item.context, tiny.byte_level())
-        one, other = (on_tokens(side.passages[0], tokens).start for side in (wanted, said))
-        found.append(np.sum(one * np.log((one + 1e-9) / (other + 1e-9))))
-    return np.mean(found)
+        one, other = (on_tokens(side.passages[0], tokens).start for side in (wanted, found))
+        divergences.append(np.sum(one * np.log((one + 1e-9) / (other + 1e-9))))
+    return np.mean(divergences)
 
 
 def test_a_distilled_student_is_closer_to_its_teachers_than_one_trained_on_labels_alone(teachers, tmp_path):
     start = tiny.roberta(tmp_path / "start", seed=9)
     wrong = [item if item.human_labelled else replace(item, start=0, end=8) for item in EXAMPLES]  # "The mill"
-    config = replace(PUPIL, max_steps=50, learning_rate=2e-3, head_learning_rate=1e-2, distill_temperature=1.0)
+    config = replace(STUDENT, max_steps=50, learning_rate=2e-3, head_learning_rate=1e-2, distill_temperature=1.0)
     held_out = [example(number) for number in range(12, 16)]
     far, near = (
         train(
@@ -163,14 +163,14 @@ def test_a_distilled_student_is_closer_to_its_teachers_than_one_trained_on_label
         )
         for weight in (0.0, 0.9)
     )
-    for asked in (EXAMPLES[4:], held_out):
-        distance = [divergence(teachers, Reader.load(each.folder, device="cpu"), asked) for each in (near, far)]
+    for examples in (EXAMPLES[4:], held_out):
+        distance = [divergence(teachers, Reader.load(each.folder, device="cpu"), examples) for each in (near, far)]
         assert distance[0] < distance[1] / 2
 
 
 def test_a_resumed_training_does_not_run_its_teachers_again(teachers, tmp_path, monkeypatch):
     start = tiny.bert(tmp_path / "start")
-    more = {"start": start, "config": PUPIL, "seed": 0, "teachers": teachers[:1]}
+    more = {"start": start, "config": STUDENT, "seed": 0, "teachers": teachers[:1]}
     whole = train(EXAMPLES, folder=tmp_path / "whole", **more)
 
     def interrupt(step, total, loss, seconds_left):
@@ -179,7 +179,7 @@ def test_a_resumed_training_does_not_run_its_teachers_again(teachers, tmp_path, 
 
     with pytest.raises(KeyboardInterrupt):
         train(EXAMPLES, folder=tmp_path / "stopped", progress=interrupt, **more)
-    monkeypatch.setattr("mrc.read.train.teacher.soft_targets", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("mrc.read.train.teacher.soft_targets", lambda *_, **__: pytest.fail("read again"))
     assert train(EXAMPLES, folder=tmp_path / "stopped", **more).hash == whole.hash
     monkeypatch.undo()
     other = train(EXAMPLES, folder=tmp_path / "other", **more | {"teachers": teachers[1:]})

@@ -51,10 +51,12 @@ def test_a_job_is_read_back_as_it_was_written(tmp_path):
 def test_two_processes_train_the_same_reader_as_one(start, tmp_path):
     more = {"start": start, "seed": 0, "dev": DEV}
     config = changed(TWO, rl_epochs=0.5, early_stopping_patience=3)
-    told = []
-    both = train(EXAMPLES, folder=tmp_path / "two", config=config, progress=lambda *step: told.append(step[:2]), **more)
+    reported = []
+    both = train(
+        EXAMPLES, folder=tmp_path / "two", config=config, progress=lambda *step: reported.append(step[:2]), **more
+    )
     alone = train(EXAMPLES, folder=tmp_path / "one", config=changed(config, processes=1), **more)
-    assert told == [(step, 6) for step in range(1, 7)]
+    assert reported == [(step, 6) for step in range(1, 7)]
     assert (both.steps, both.examples) == (alone.steps, alone.examples) == (6, 8)
     assert both.loss == pytest.approx(alone.loss, rel=1e-5)
     one, two = (Reader.load(result.folder, device="cpu", precision="fp32") for result in (alone, both))
@@ -89,10 +91,10 @@ def test_an_error_before_a_worker_joins_the_group_is_raised_too(start, tmp_path,
 
 def test_a_worker_that_dies_gives_one_clear_line(start, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "WORKER", "tests.mrc.read.train.dying_worker")
-    told = []
+    reported = []
     with pytest.raises(WorkerDied, match=r"a training process died; its output is in .*workers\.log; train again"):
-        train(EXAMPLES, start=start, seed=0, folder=tmp_path / "r", config=TWO, progress=lambda *s: told.append(s))
-    assert told in ([], [(1, 6, 0.5, 1.0)])
+        train(EXAMPLES, start=start, seed=0, folder=tmp_path / "r", config=TWO, progress=lambda *s: reported.append(s))
+    assert reported in ([], [(1, 6, 0.5, 1.0)])
     assert "exitcode" in (tmp_path / "r.partial" / "workers.log").read_text()
 
 

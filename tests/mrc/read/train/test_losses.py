@@ -164,8 +164,8 @@ def test_soft_spans_get_their_share_of_the_target_and_none_at_0(rank):
         assert float(found[number]) == pytest.approx(expected, rel=1e-6)
 
 
-def believed(batch, scores, temperature):
-    """The batch with a teacher that believes what the scores say at a temperature, for independent ends."""
+def with_teacher(batch, scores, temperature):
+    """The batch with soft targets from these scores at a temperature, for independent ends."""
     allowed = batch.batch.starts.copy()
     allowed[np.arange(len(allowed)), batch.batch.null] = True
     sides = []
@@ -182,7 +182,7 @@ def believed(batch, scores, temperature):
 def test_an_equal_teacher_gives_no_gradient():
     (batch,) = batch_of([example(0, negatives=(DISTRACTOR,)), impossible(1), example(3)])
     scores = scores_for(batch, seed=2)
-    loss = distillation(scores, believed(batch, scores, 2.0), temperature=2.0)
+    loss = distillation(scores, with_teacher(batch, scores, 2.0), temperature=2.0)
     loss.sum().backward()
     assert loss.detach().numpy() == pytest.approx(np.zeros(3), abs=1e-5)
     assert float(scores.start.grad.abs().max()) == pytest.approx(0, abs=1e-6)
@@ -196,7 +196,7 @@ def test_the_squared_temperature_keeps_the_size_of_the_gradient():
     for temperature in (1.0, 8.0):
         scores = scores_for(batch, seed=4)
         small = Scores(scores.start * 0.01, scores.end * 0.01)
-        distillation(small, believed(batch, teacher, temperature), temperature=temperature).sum().backward()
+        distillation(small, with_teacher(batch, teacher, temperature), temperature=temperature).sum().backward()
         sizes.append(float(scores.start.grad.norm()))
     assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
 
@@ -204,7 +204,7 @@ def test_the_squared_temperature_keeps_the_size_of_the_gradient():
 def test_only_questions_with_a_teacher_are_distilled():
     (batch,) = batch_of([example(0), example(3)])
     scores, other = scores_for(batch, seed=5), scores_for(batch, seed=6)
-    soft = believed(batch, other, 2.0)
+    soft = with_teacher(batch, other, 2.0)
     half = replace(soft, soft_targets=replace(soft.soft_targets, has_teacher=np.array([True, False])))
     plain, found = losses(scores, batch), losses(scores, half, distill_weight=0.25)
     divergence = distillation(scores, half, temperature=2.0).detach()
@@ -216,19 +216,19 @@ def test_only_questions_with_a_teacher_are_distilled():
 def test_a_biaffine_student_is_compared_by_the_marginals_of_its_spans():
     (batch,) = batch_of([example(0, negatives=(DISTRACTOR,))])
     scores = scores_for(batch, seed=7, rank=2)
-    taught = believed(batch, scores_for(batch, seed=8), 2.0)
+    distilled = with_teacher(batch, scores_for(batch, seed=8), 2.0)
     (rows,) = batch.rows()
     spans, nulls = spans_of(
         batch, Scores(*(part / 2 for part in (scores.start, scores.end, scores.left)), scores.right), rows
     )
     total = sum(map(math.exp, [*spans.values(), *nulls.values()]))
     expected = 0.0
-    for side, target in ((1, taught.soft_targets.start), (2, taught.soft_targets.end)):
+    for side, target in ((1, distilled.soft_targets.start), (2, distilled.soft_targets.end)):
         mass = np.zeros(target.shape)
         for span, value in spans.items():
             mass[span[0], span[side]] += math.exp(value) / total
         for row, value in nulls.items():
             mass[row, batch.batch.null[row]] += math.exp(value) / total
-        said = target > 0
-        expected += 4 * (target[said] * np.log(target[said] / mass[said])).sum() / 2
-    assert float(distillation(scores, taught, temperature=2.0).detach()) == pytest.approx(expected, rel=1e-6)
+        present = target > 0
+        expected += 4 * (target[present] * np.log(target[present] / mass[present])).sum() / 2
+    assert float(distillation(scores, distilled, temperature=2.0).detach()) == pytest.approx(expected, rel=1e-6)

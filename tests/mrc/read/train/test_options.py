@@ -15,7 +15,7 @@ from mrc.read.config import BuiltinConfig
 from mrc.read.data.batches import masked_words, micro_batches
 from mrc.read.data.tokenized import tokenize_examples
 from mrc.read.data.windows import Windower
-from mrc.read.model import network
+from mrc.read.model import loading
 from mrc.read.model.builtin import build_builtin
 from mrc.read.model.loading import load_model
 from mrc.read.model.network import SpanModel
@@ -70,11 +70,11 @@ def stopped(start, folder, *, after, **more):
 
 
 def plain_updates(*, seed):
-    """The numbers of six updates of nine examples, every third one trusted: one of these and two of the others each."""
+    """Six updates of nine examples, every third one human-labelled: one of these and two of the others in each."""
     rng = np.random.default_rng(seed)
     for _ in range(2):
-        sure, others = rng.permutation([0, 3, 6]), rng.permutation([1, 2, 4, 5, 7, 8])
-        yield from ([sure[at], *others[2 * at : 2 * at + 2]] for at in range(3))
+        human, others = rng.permutation([0, 3, 6]), rng.permutation([1, 2, 4, 5, 7, 8])
+        yield from ([human[at], *others[2 * at : 2 * at + 2]] for at in range(3))
 
 
 def plain_windows(item, windower):
@@ -113,7 +113,7 @@ def plain_batch(examples, windower):
 
 
 def plain_training(start, examples, *, seed):
-    """The weights after the same updates by the shortest loop there is: no option of today's is known to it."""
+    """The weights after the same updates by the shortest loop there is: without any of the options."""
     model = load_model(start, device=torch.device("cpu"), dtype=torch.float32, head="linear", seed=seed)
     windower = windower_of(load_tokenizer(start), model.config)
     parts = [(model.encoder, 1e-3), (model.head, 5e-4)]
@@ -147,13 +147,13 @@ def test_default_options_equal_a_plain_training_loop_bit_for_bit(tmp_path):
     texts = [item.context for item in EXAMPLES] + [item.question for item in EXAMPLES]
     small = BuiltinConfig(vocab_size=300, hidden_size=32, heads=2, positions=96)
     folder = build_builtin(texts, tmp_path / "builtin", seed=0, config=small)
-    taught = [
+    examples = [
         replace(item, weight=0.5, human_labelled=False, negatives=(EXAMPLES[0].context,)) if number % 3 else item
         for number, item in enumerate([*EXAMPLES, impossible(9)])
     ]
-    result = run(folder, tmp_path / "reader", examples=taught)
+    result = run(folder, tmp_path / "reader", examples=examples)
     found = load_file(result.folder / "model.safetensors")
-    expected = plain_training(folder, taught, seed=0)
+    expected = plain_training(folder, examples, seed=0)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in found)
 
@@ -162,7 +162,7 @@ def test_default_options_equal_a_plain_training_loop_bit_for_bit(tmp_path):
 def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, start, tmp_path):
     some = [replace(item, human_labelled=number % 4 > 0) for number, item in enumerate(EXAMPLES)]
     whole = run(start, tmp_path / "whole", examples=some, config=ALL)
-    assert whole.steps == 4 + 2 + 2  # 6 of the 8 are trusted: two updates for each later phase
+    assert whole.steps == 4 + 2 + 2  # 6 of the 8 are human-labelled: two updates for each later phase
     stopped(start, tmp_path / "stopped", after=after, examples=some, config=ALL)
     assert run(start, tmp_path / "stopped", examples=some, config=ALL).hash == whole.hash
     record = json.loads((tmp_path / "stopped" / "training.json").read_text())
@@ -237,7 +237,7 @@ def test_the_later_phases_mask_no_words_and_the_last_has_no_dropout(start, tmp_p
 
 
 def test_the_reward_is_a_share_of_the_loss_over_the_requested_number_of_samples(start, tmp_path, monkeypatch):
-    asked, told = [], []
+    asked, reported = [], []
 
     def rewarded(scores, batch, *, samples, **more):
         asked.append(samples)
@@ -246,8 +246,8 @@ def test_the_reward_is_a_share_of_the_loss_over_the_requested_number_of_samples(
     monkeypatch.setattr(update, "rl_losses", rewarded)
     monkeypatch.setattr(update, "question_losses", lambda scores, *_: scores.start.sum(dim=1) * 0 + 2)
     config = changed(CONFIG, max_steps=1, batch_size=8, rl_epochs=1, rl_weight=0.05, rl_samples=7)
-    run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: told.append(loss))
-    assert told == pytest.approx([2, 0.95 * 2 + 0.05 * 10])
+    run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: reported.append(loss))
+    assert reported == pytest.approx([2, 0.95 * 2 + 0.05 * 10])
     assert asked == [7]
 
 
@@ -302,8 +302,8 @@ def test_out_of_memory_halves_the_forward_passes_and_the_log_says_so(error, star
     short_of_memory(monkeypatch, error, room=130)
     with caplog.at_level(logging.WARNING):
         halved = run(start, tmp_path / "halved", config=config)
-    told = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
-    assert told == [f"out of memory: forward passes of {tokens} tokens from now on" for tokens in (256, 128)]
+    reported = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
+    assert reported == [f"out of memory: forward passes of {tokens} tokens from now on" for tokens in (256, 128)]
     one, other = (load_file(result.folder / "model.safetensors") for result in (small, halved))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -339,15 +339,17 @@ def test_another_runtime_error_is_not_taken_for_a_lack_of_memory(start, tmp_path
 
 
 def test_training_stops_when_dev_is_no_better_and_the_best_weights_are_saved(start, tmp_path):
-    unheard = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
+    never_right = [
+        DevExample("d", "Who?", "Tarn", ("nobody at all",))
+    ]  # never right: the first evaluation remains the best
     config = changed(CONFIG, max_steps=None, epochs=20, batch_size=8, early_stopping_patience=2, evaluate_every=2.0)
-    found = run(start, tmp_path / "reader", config=config, dev=unheard)
+    found = run(start, tmp_path / "reader", config=config, dev=never_right)
     assert found.steps == 6  # evaluated after updates 2, 4 and 6: two without a better score
     record = json.loads((found.folder / "training.json").read_text())
     assert record["best"] == {"step": 2, "exact_match": 0.0, "f1": 0.0}
-    stopped(start, tmp_path / "second", after=2, config=config, dev=unheard)
+    stopped(start, tmp_path / "second", after=2, config=config, dev=never_right)
     then = load_file(tmp_path / "second.partial" / "best.safetensors")["head.qa_outputs.weight"]
-    stopped(start, tmp_path / "fourth", after=4, config=config, dev=unheard)
+    stopped(start, tmp_path / "fourth", after=4, config=config, dev=never_right)
     later = max((tmp_path / "fourth.partial").glob("step-*")) / "model.safetensors"
     saved = load_file(found.folder / "model.safetensors")["qa_outputs.weight"]
     assert torch.equal(saved, then)
@@ -365,7 +367,9 @@ def test_early_stopping_killed_anywhere_ends_in_the_same_bits(after, start, tmp_
     assert (again.hash, again.steps) == (whole.hash, whole.steps)
 
 
-UNHEARD = [DevExample("d", "Who?", "Tarn", ("nobody at all",))]  # never right: the first evaluation stays the best
+NEVER_RIGHT = [
+    DevExample("d", "Who?", "Tarn", ("nobody at all",))
+]  # never right: the first evaluation remains the best
 PATIENT = changed(
     CONFIG,
     max_steps=None,
@@ -389,9 +393,11 @@ def test_a_main_phase_that_gets_no_better_is_stopped_and_the_later_ones_start_fr
         return gradients(model, ctx, step, **more)
 
     monkeypatch.setattr(update, "compute_gradients", watched)
-    told = []
-    found = run(start, tmp_path / "reader", config=PATIENT, dev=UNHEARD, progress=lambda *each: told.append(each[:2]))
-    assert told == [(step, 44) for step in (*range(1, 7), *range(41, 45))]  # evaluated after 2, 4, 6 of 40
+    reported = []
+    found = run(
+        start, tmp_path / "reader", config=PATIENT, dev=NEVER_RIGHT, progress=lambda *each: reported.append(each[:2])
+    )
+    assert reported == [(step, 44) for step in (*range(1, 7), *range(41, 45))]  # evaluated after 2, 4, 6 of 40
     assert found.steps == 6 + 2 + 2
     record = json.loads((found.folder / "training.json").read_text())
     assert record["best"]["step"] == 2
@@ -405,7 +411,7 @@ def test_a_main_phase_that_gets_no_better_is_stopped_and_the_later_ones_start_fr
 def test_a_later_phase_with_a_better_dev_score_is_saved(start, tmp_path, monkeypatch):
     likes = {2: 0.5, 8: 0.9}  # the gold phase ends with the eighth update
     monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: DevScore(step, likes.get(step, 0.1), 0.0))
-    found = run(start, tmp_path / "reader", config=PATIENT, dev=UNHEARD)
+    found = run(start, tmp_path / "reader", config=PATIENT, dev=NEVER_RIGHT)
     assert json.loads((found.folder / "training.json").read_text())["best"]["step"] == 8
 
 
@@ -418,10 +424,10 @@ def test_a_training_stopped_early_and_killed_anywhere_ends_in_the_same_bits(afte
     }  # the seventh update's weights take the place of those that were gone on from
     monkeypatch.setattr(loop, "dev_score", lambda *_, step, **__: DevScore(step, likes.get(step, 0.1), 0.0))
     config = replace(PATIENT, gold_epochs=2, evaluate_every=0.5, early_stopping_patience=4, checkpoint_every=4)
-    whole = run(start, tmp_path / "whole", config=config, dev=UNHEARD)
+    whole = run(start, tmp_path / "whole", config=config, dev=NEVER_RIGHT)
     assert json.loads((whole.folder / "training.json").read_text())["best"]["step"] == 10
-    stopped(start, tmp_path / "stopped", after=after, config=config, dev=UNHEARD)
-    again = run(start, tmp_path / "stopped", config=config, dev=UNHEARD)
+    stopped(start, tmp_path / "stopped", after=after, config=config, dev=NEVER_RIGHT)
+    again = run(start, tmp_path / "stopped", config=config, dev=NEVER_RIGHT)
     assert (again.hash, again.steps) == (whole.hash, whole.steps) == (whole.hash, 6 + 4 + 2)
 
 
@@ -441,7 +447,7 @@ def test_dev_is_read_in_the_precision_of_the_finished_reader(precision, expected
     assert {value.dtype for value in kept.values()} == {torch.float32}
 
 
-def test_a_reader_trained_without_attention_dropout_keeps_it_in_its_configuration(tmp_path, caplog):
+def test_a_reader_trained_without_attention_dropout_is_saved_with_that_of_its_start(tmp_path, caplog):
     start = tiny.bert(tmp_path / "start", attention_probs_dropout_prob=0.1)
     found = run(start, tmp_path / "reader", config=changed(CONFIG, max_steps=1, attention_dropout=0.0))
     assert json.loads((found.folder / "config.json").read_text())["attention_probs_dropout_prob"] == 0.1
@@ -451,7 +457,7 @@ def test_a_reader_trained_without_attention_dropout_keeps_it_in_its_configuratio
 
 
 def test_an_attention_dropout_unknown_to_the_configuration_is_logged(start, monkeypatch, caplog):
-    monkeypatch.setattr(network, "ATTENTION_DROPOUTS", ("drop_some_attention",))
+    monkeypatch.setattr(loading, "ATTENTION_DROPOUTS", ("drop_some_attention",))
     load_model(start, device=torch.device("cpu"), dtype=torch.float32, head="linear", attention_dropout=0.0)
     assert "attention_dropout has no effect" in caplog.text
 
@@ -484,7 +490,7 @@ def test_balancing_gives_every_stratum_its_wanted_share():
     # shares 1/2 and 1/2 of 6 and 3 among 9 examples: (1/2) / (6/9) and (1/2) / (3/9)
     assert factors == pytest.approx([0.75] * 6 + [1.5] * 3)
     kept, _ = balanced(examples, changed(CONFIG, balance="weights"), None)
-    # the mix of the 8 trusted ones, 6 to 2: (6/8) / (6/9) and (2/8) / (3/9)
+    # the mix of the 8 human-labelled ones, 6 to 2: (6/8) / (6/9) and (2/8) / (3/9)
     assert kept == pytest.approx([1.125] * 6 + [0.75] * 3)
     ones, often = balanced(examples, changed(CONFIG, balance="repeats"), None)
     assert ones.tolist() == [1] * 9

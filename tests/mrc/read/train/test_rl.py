@@ -22,14 +22,14 @@ def test_the_mean_sampled_gradient_is_that_of_the_expected_reward():
     shares = scores.softmax(dim=0).numpy()
     expected = -shares * (rewards - shares @ rewards)  # of -E[reward] by the scores
     draws = 20_000
-    rng, told = np.random.default_rng(0), np.zeros((draws, 10))
+    rng, gradients = np.random.default_rng(0), np.zeros((draws, 10))
     for draw in range(draws):
         leaf = scores.clone().requires_grad_()
         loss, _ = self_critical(leaf, lambda chosen: rewards[chosen], samples=1, rng=rng)
         loss.backward()
-        told[draw] = leaf.grad.numpy()
-    errors = np.abs(told.mean(axis=0) - expected)
-    assert (errors <= 4 * told.std(axis=0) / math.sqrt(draws)).all()
+        gradients[draw] = leaf.grad.numpy()
+    errors = np.abs(gradients.mean(axis=0) - expected)
+    assert (errors <= 4 * gradients.std(axis=0) / math.sqrt(draws)).all()
     assert np.abs(expected).max() > 0.01
 
 
