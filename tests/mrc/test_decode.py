@@ -1,6 +1,7 @@
 """Decoding and ranking: equal to exhaustive search, with and without a pair term, in one softmax."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,31 @@ def test_equal_masses_are_ranked_by_the_most_probable_span():
         [*halves, Candidate("b", "p2", 1, 0, 1, math.log(2))], windows, normalize=str, n_best_size=2, read=2
     )
     assert [(answer.text, answer.score) for answer in found.answers] == [("b", 0.5), ("a", 0.5)]
+
+
+def test_entropies_add_those_within_the_windows_for_starts_and_ends_separately():
+    windows = replace(
+        spans_of([math.log(3), math.log(1)], [-np.inf, -np.inf]),
+        start_entropy=np.array([0.4, 0.8]),
+        end_entropy=np.array([0.1, 0.2]),
+    )
+    ranked = rank_answers([], windows, normalize=str, n_best_size=1, read=2)
+    between = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert ranked.start_entropy == pytest.approx(between + 0.75 * 0.4 + 0.25 * 0.8)
+    assert ranked.end_entropy == pytest.approx(between + 0.75 * 0.1 + 0.25 * 0.2)
+    assert (ranked.answers, ranked.support, ranked.read) == ((), (), 2)
+
+
+def test_only_the_best_answers_are_kept_each_with_its_support():
+    windows = spans_of([math.log(6)], [-np.inf])
+    candidates = [Candidate(text, "p", 0, at, at + 1, math.log(3 - at)) for at, text in enumerate("abc")]
+    candidates.append(Candidate("b", "q", 1, 0, 1, math.log(0.5)))
+    ranked = rank_answers(candidates, windows, normalize=str, n_best_size=2, read=2)
+    assert [(answer.text, answer.score) for answer in ranked.answers] == [
+        ("a", pytest.approx(3 / 6)),
+        ("b", pytest.approx(2.5 / 6)),
+    ]
+    assert ranked.support == (1, 2)
 
 
 def test_texts_that_normalise_to_nothing_are_not_merged():

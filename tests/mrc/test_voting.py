@@ -204,6 +204,15 @@ def test_a_hard_vote_counts_first_answers_and_ties_go_to_the_earlier_member():
     assert tied.answers[0].text == "Tarn"
 
 
+def test_a_hard_vote_averages_no_answer_and_entropies_and_no_probability_exceeds_its_score():
+    one = replace(ranked("Tarn", null=0.5, probability=0.9), start_entropy=1.0, end_entropy=0.0)
+    other = replace(ranked("Mira", null=0.1, probability=0.05), start_entropy=0.0, end_entropy=3.0, read=5)
+    found = hard_vote([one, other], str.lower)
+    assert found.null_score == pytest.approx((0.5 + 0.1) / 2)
+    assert (found.start_entropy, found.end_entropy, found.read) == (0.5, 1.5, 5)
+    assert [answer.probability for answer in found.answers] == pytest.approx([0.7 / 2, 0.05])
+
+
 def test_a_member_without_an_answer_has_no_vote():
     found = hard_vote([ranked(None, null=1.0), ranked("Tarn", null=0.0)], str.lower)
     assert [(answer.text, answer.score) for answer in found.answers] == [("Tarn", 0.5)]
