@@ -116,6 +116,17 @@ def test_hits_of_a_hybrid_index_have_the_features_of_both_lists():
     }
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "rivals"),
+    [(0, 4, True), (0, 5, False), (8, 12, True), (7, 12, False)],  # the best answer is [4, 8)
+)
+def test_a_rival_may_adjoin_the_best_answer_but_not_overlap_it(start, end, rivals):
+    answers = (Answer("best", "a", 4, 8, 0.5, 0.5), Answer("rival", "a", start, end, 0.2, 0.2))
+    ranked = Ranked(answers, 0.1, (1, 1), 0.0, 0.0, 1)
+    features = confidence_features("Who?", (PASSAGES["a"],), ranked, (Hit("a", 0, 8.0),))
+    assert features["margin"] == pytest.approx(0.5 - 0.2 if rivals else 0.5)
+
+
 def test_the_last_passage_has_no_gap_and_the_margin_of_a_single_answer_is_its_mass():
     ranked = Ranked((Answer("1893", "a", 39, 43, 0.4, 0.3),), 0.2, (1,), 0.0, 0.0, 1)
     features = confidence_features("Who?", (PASSAGES["a"],), ranked, (Hit("a", 0, 8.0),))
@@ -127,6 +138,7 @@ def test_the_last_passage_has_no_gap_and_the_margin_of_a_single_answer_is_its_ma
     [
         ("강은 어디?", "그 강은 길다", (4, 6), 1 / 2),
         ("Tarn mill", "tarn" + " " * 60 + "mill 1893", (69, 73), 1 / 2),  # "tarn" is too far away
+        ("가 mill", "가 1893", (2, 6), 1 / 2),  # the first character of the passage counts
         ("?!", "mill", (0, 4), 0.0),
     ],
 )

@@ -62,6 +62,7 @@ def test_the_calibration_error_of_unequal_bins_is_weighted_by_their_items() -> N
     correct = np.array([True, False, *[True] * 14])
     expected = (2 * abs(0.5 - 0.25) + sum(1 - c for c in np.linspace(0.5, 0.9, 14))) / 16
     assert ece(confidence, correct) == pytest.approx(expected)
+    assert ece(conf(0.7), right("+")) == pytest.approx(0.3)
     assert ece(conf(), right("")) == 0
 
 
