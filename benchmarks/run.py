@@ -19,6 +19,7 @@ BENCHMARKS = (
     "studio_push_pull",
     "studio_kills",
     "studio_interleavings",
+    "fuzz_server",
     "demo_seeds",
     "korquad",
     "retrieval_quality",
