@@ -138,7 +138,7 @@ def test_the_verdict_has_the_scores_and_changes_of_the_student() -> None:
     ],
 )  # fmt: skip
 def test_the_reason_of_a_verdict_names_its_numbers(right: int, f1: float, questions: int, why: str) -> None:
-    """With one loss among 40 documents, EM falls beyond a point in the 8% of resamples that draw its document thrice."""
+    """With one loss among 40 documents, EM falls beyond a point in the 8% of resamples that draw that one thrice."""
     best = results(100 if questions == 200 else 50, questions)
     assert compare(results(right, questions, f1=f1), best, CONFIG, seed=0).why == why
 
