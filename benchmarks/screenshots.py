@@ -1,10 +1,11 @@
-"""The pictures of README.md: the report and the review page of the demo, in a headless Chromium.
+"""The pictures of README.md: the report and the review page of a workspace, in a headless Chromium.
 
-    python benchmarks/screenshots.py DEMO [-o docs/images]
+    python benchmarks/screenshots.py WORKSPACE [-o docs/images] [--budget 20]
 
-DEMO is the folder of a finished demo (`labeler demo DEMO`), or a new one, which is made first. The report is written
-again; a local Label Studio is started, the next round is opened there, and the page of a suggested answer is captured.
-Needs Chromium (python -m tests.services). The demo's workspace is left with that round open.
+WORKSPACE is one with a reader, for example DEMO/workspace of a finished `labeler demo DEMO`. Its report is written;
+then a local Label Studio is started, the next round sends its tasks there, and the page of a suggested answer to an
+English question is captured. Needs Chromium (python -m tests.services). The workspace is left with that round open:
+give a copy.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,23 +33,21 @@ COLORS = 64  # of a picture's palette: text and plots need few
 
 def main() -> None:
     options = _options()
-    demo, output = Path(options.demo), Path(options.output)
-    if not (demo / "report.html").is_file():
-        labeler("demo", str(demo))
-    workspace = demo / "workspace"
+    workspace, output = Path(options.workspace).resolve(), Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
-    with _browser() as page:
-        report = (demo / "report.html").resolve()
-        labeler("report", "-o", str(report), "--title", "labeler demo", "-w", str(workspace))
+    where = ("-w", str(workspace))
+    with _browser() as page, tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.html"
+        labeler("report", "-o", str(report), "--title", "labeler", *where)
         page.goto(report.as_uri())
         _save(page.screenshot(), output / "report.png")
-        started = labeler("studio", "start", "-w", str(workspace)).json()
+        started = labeler("studio", "start", *where).json()
         try:
-            labeler("round", "--reviewer", "studio", "--review-budget", "20", "-w", str(workspace))
+            labeler("round", "--reviewer", "studio", "--review-budget", str(options.budget), *where)
             _open_suggestion(page, workspace, started["url"])
             _save(page.screenshot(), output / "review.png")
         finally:
-            labeler("studio", "stop", "-w", str(workspace))
+            labeler("studio", "stop", *where)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _suggested_task(url: str, key: str) -> tuple[int, int]:
             for task in api.get("/api/tasks/", params=query).json()["tasks"]:
                 if task["predictions"] and task["data"]["question"].isascii():
                     return project["id"], task["id"]
-    raise SystemExit("no English task has a suggestion; is the demo finished, and in English or mixed?")
+    raise SystemExit("no English task has a suggestion; is there a reader, and are there English questions?")
 
 
 def _save(png: bytes, path: Path) -> None:
@@ -103,8 +103,9 @@ def _save(png: bytes, path: Path) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("demo", help="folder of the demo")
+    parser.add_argument("workspace")
     parser.add_argument("-o", "--output", default="docs/images", help="folder of the pictures")
+    parser.add_argument("--budget", type=int, default=20, help="tasks of the round")
     return parser.parse_args()
 
 
