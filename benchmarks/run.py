@@ -13,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BENCHMARKS = (
     "help_time",
+    "walks",
     "bulk_predictions",
     "bm25",
     "kills",

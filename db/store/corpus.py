@@ -58,7 +58,9 @@ def add_import(session: Session, new: NewImport) -> Imported:
     passages = _add_passages(session, new.passages)
     _link(session, IMPORT_PASSAGES, import_id, "passage_id", (row.id for row in new.passages))
     questions = _add_questions(session, new.questions)
-    _link(session, IMPORT_QUESTIONS, import_id, "question_id", (row.id for row in new.questions))
+    brought = {row.id: row.imported_role for row in new.questions}
+    rows = [{"import_id": import_id, "question_id": key, "role": role} for key, role in brought.items()]
+    insert_all(session, IMPORT_QUESTIONS, rows)
     labels = _add_gold(session, import_id, new.labels)
     _add_hidden(session, new.hidden)
     return Imported(import_id, passages, questions, labels)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import Exists, exists, func, select
 
 from db.engine import Session
 from db.errors import Conflict, NotFound
@@ -18,6 +18,7 @@ from db.spans import check_spans
 from db.sql import select_in, update_in
 from db.store import writing
 from db.store.question import exclude, lift_exclusions
+from db.store.undo import restore_gold
 from db.store.writing import Origin, add_event
 from db.tables import LABELS, REVIEWS
 from db.vocabulary import BAD_QUESTION
@@ -90,22 +91,27 @@ def _insert_of_round(
     return len(eligible)
 
 
-def withdraw_written(session: Session, number: int, *, reason: str, with_reviews: bool) -> Withdrawn:
+def withdraw_written(session: Session, number: int, *, reason: str, reviewed_in: Iterable[int] = ()) -> Withdrawn:
     """Withdraw the labels that round `number` and later ones wrote, and restore what was live before.
 
-    Pseudo-labels only, and human ones too if `with_reviews`. A question that has a live label keeps it; a pseudo-label
-    is restored only where a new one could be written.
+    Pseudo-labels, and human ones of the rounds `reviewed_in`. A question that has a live label keeps it; a pseudo-label
+    is restored only where a new one could be written, a gold label only where a live import brought it.
     """
-    kinds = ("pseudo", "human") if with_reviews else ("pseudo",)
-    written = select(LABELS.c.id).where(_LIVE, LABELS.c.kind.in_(kinds), LABELS.c.written_by >= number)
-    withdrawn = writing.withdraw(session, session.execute(written).scalars().all(), reason=reason, by=number)
-    before = _live_before(session, number)
+    reviewed_in = list(reviewed_in)
+    written = select(LABELS.c.id, LABELS.c.question_id, LABELS.c.kind)
+    pseudo_written = (LABELS.c.kind == "pseudo") & (LABELS.c.written_by >= number)
+    human_written = (LABELS.c.kind == "human") & LABELS.c.round_number.in_(reviewed_in)
+    rows = session.execute(written.where(_LIVE, pseudo_written | human_written)).all()
+    withdrawn = writing.withdraw(session, [row.id for row in rows], reason=reason, by=number)
+    lost = [row.question_id for row in rows if row.kind == "human"]
+    before = _live_before(session, number, reviewed_in=reviewed_in)
     pseudo = [label for label in before if label.kind == "pseudo"]
-    others = [label for label in before if label.kind != "pseudo"]
+    others = [label for label in before if label.kind == "human"]  # gold: below, if its import is not undone
     taken = writing.live_ids(session, [label.question_id for label in others])
     kept = [*(label for label in others if label.question_id not in taken), *_eligible(session, pseudo)]
     writing.insert_restored(session, kept, written_by=number)
-    return Withdrawn(withdrawn, len(kept))
+    spares = restore_gold(session, lost, written_by=number)
+    return Withdrawn(withdrawn, len(kept) + len(spares))
 
 
 def set_label(
@@ -193,18 +199,33 @@ def _live_reviewed(session: Session, question_ids: Iterable[str]) -> dict[str, i
     return {row.question_id: row.id for row in select_in(session, reviewed, LABELS.c.question_id, question_ids)}
 
 
-def _live_before(session: Session, number: int) -> list[LabelRow]:
-    """Labels that were live just before round `number` wrote any, and were withdrawn by it or a later one.
+def _live_before(session: Session, number: int, *, reviewed_in: Sequence[int]) -> list[LabelRow]:
+    """Labels that were live just before round `number` wrote any, and were withdrawn by it or a later one; human ones
+    of later rounds too, except those of `reviewed_in`: the reviews of a round reverted earlier were kept.
 
     Several of one question differ only by changes made by hand in between: the newest counts.
     """
+    earlier = func.coalesce(LABELS.c.written_by, -1) < number
+    kept = (LABELS.c.kind == "human") & func.coalesce(LABELS.c.round_number, -1).not_in(reviewed_in)
     newest = (
         select(func.max(LABELS.c.id))
-        .where(func.coalesce(LABELS.c.written_by, -1) < number, LABELS.c.withdrawn_by >= number)
+        .where(earlier | kept, ~_review_reverted(), LABELS.c.withdrawn_by >= number)
         .where(LABELS.c.origin != "spare")
         .group_by(LABELS.c.question_id)
     )
     return label_queries.fetch(session, LABELS.c.id.in_(newest))
+
+
+def _review_reverted() -> Exists:
+    """Whether the label's review was reverted with its round: a revert names the label's round or an earlier one as
+    what withdrew it, a replacement a later one."""
+    same = LABELS.alias()
+    return exists().where(
+        same.c.question_id == LABELS.c.question_id,
+        same.c.kind == "human",
+        same.c.round_number == LABELS.c.round_number,
+        same.c.withdrawn_by <= same.c.round_number,
+    )
 
 
 def _restricted(session: Session, human: Sequence[NewLabel]) -> list[NewLabel]:

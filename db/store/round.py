@@ -128,7 +128,7 @@ def _released_sha256(labels: Sequence[LabelRow]) -> str:
 
 def withdraw_round(session: Session, number: int, *, reason: str) -> Withdrawn:
     """Withdraw a refused round's pseudo-labels and restore what they replaced. The round itself does not change."""
-    return withdraw_written(session, number, reason=reason, with_reviews=False)
+    return withdraw_written(session, number, reason=reason)
 
 
 def revert(session: Session, number: int, *, with_reviews: bool = False) -> Withdrawn:
@@ -147,7 +147,9 @@ def revert(session: Session, number: int, *, with_reviews: bool = False) -> With
     if first.kind in FIRST_KINDS and not first.is_open:
         raise Conflict(f"round {number} is the {first.kind} that all others build on: `labeler init` a new workspace")
     numbers = tuple(row.number for row in round_queries.rounds(session, reverted=False) if row.number >= number)
-    done = withdraw_written(session, number, reason=f"round {number} reverted", with_reviews=with_reviews)
+    done = withdraw_written(
+        session, number, reason=f"round {number} reverted", reviewed_in=numbers if with_reviews else ()
+    )
     for each in numbers:
         withdraw_tasks(session, each)
         if with_reviews:

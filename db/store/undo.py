@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Column, Exists, Table, delete, exists, func, select, update
+from sqlalchemy import Column, ColumnElement, Exists, Table, delete, exists, func, select, update
 
 from db.engine import Session
 from db.errors import Conflict, NotFound
@@ -14,6 +14,7 @@ from db.sql import in_chunks, select_in, update_in
 from db.store import writing
 from db.store.question import move_questions
 from db.tables import (
+    EVENTS,
     HIDDEN_ANSWERS,
     HIDDEN_QUESTIONS,
     IMPORT_LABELS,
@@ -33,7 +34,8 @@ def undo_import(session: Session, import_id: int) -> Undone:
 
     Passages and questions that no other live import brought become inactive, gold labels that no other live import
     brought are withdrawn, hidden answers of questions now inactive are deleted. A question that another live import
-    labelled differently gets that label instead; a question that only pool imports are left of returns to the pool.
+    labelled differently gets that label instead; a gold question that only pool imports are left of returns to the
+    pool, with the human label that it may have.
 
     Raises:
         NotFound: no such import.
@@ -45,9 +47,8 @@ def undo_import(session: Session, import_id: int) -> Undone:
     questions = _orphans(session, IMPORT_QUESTIONS.c.question_id, import_id)
     update_in(session, QUESTIONS.c.id, questions, active=False)
     unlabelled = _withdraw_gold(session, import_id)
-    remaining = set(unlabelled) - set(questions)
-    restored = _restore_spares(session, remaining)
-    _return_to_pool(session, remaining - restored)
+    restored = restore_gold(session, set(unlabelled) - set(questions), written_by=None)
+    _return_to_pool(session, import_id)
     hidden = _delete_hidden(session, questions)
     _withdraw_tasks(session, questions)
     _repoint_duplicates(session, questions)
@@ -86,6 +87,42 @@ def _withdraw_gold(session: Session, import_id: int) -> list[str]:
     return [row.question_id for row in lost]
 
 
+def restore_gold(session: Session, question_ids: Iterable[str], *, written_by: int | None) -> set[str]:
+    """Restore a gold label for each question without a live label, and return those questions.
+
+    It is the newest that was live, else the oldest spare, of a live import. A question whose gold label was withdrawn
+    by hand gets none.
+    """
+    wanted = set(question_ids)
+    wanted -= set(writing.live_ids(session, wanted))
+    by_hand = (
+        select(LABELS.c.question_id)
+        .join(EVENTS, EVENTS.c.label_id == LABELS.c.id)
+        .where(EVENTS.c.kind == "label_withdrawn_by_hand", LABELS.c.kind == "gold")
+    )
+    wanted -= {row.question_id for row in select_in(session, by_hand, LABELS.c.question_id, wanted)}
+    spare = LABELS.c.origin == "spare"
+    found = _golds(session, wanted, func.min(LABELS.c.id), spare)
+    found |= _golds(session, wanted, func.max(LABELS.c.id), ~spare)
+    for label_ids in in_chunks(found.values()):
+        golds = label_queries.fetch(session, LABELS.c.id.in_(label_ids))
+        writing.insert_restored(session, golds, written_by=written_by)
+    return set(found)
+
+
+def _golds(
+    session: Session, question_ids: Iterable[str], chosen: ColumnElement[int], where: ColumnElement[bool]
+) -> dict[str, int]:
+    """The gold label of a live import that `chosen` picks, by question."""
+    links = IMPORT_LABELS.alias()
+    live = exists().where(
+        links.c.label_id == LABELS.c.id, links.c.import_id == IMPORTS.c.id, IMPORTS.c.undone_at.is_(None)
+    )
+    statement = select(LABELS.c.question_id, chosen).where(LABELS.c.kind == "gold", live, where)
+    rows = select_in(session, statement.group_by(LABELS.c.question_id), LABELS.c.question_id, question_ids)
+    return dict(tuple(row) for row in rows)
+
+
 def _brought_by_a_live_import(links: Table, column: Column[str]) -> Exists:
     """Whether a live import has a link to the same row."""
     other = links.alias()
@@ -94,35 +131,26 @@ def _brought_by_a_live_import(links: Table, column: Column[str]) -> Exists:
     )
 
 
-def _restore_spares(session: Session, question_ids: Iterable[str]) -> set[str]:
-    """Restore the oldest spare gold label of a live import for each question; return the questions that have one."""
-    oldest = (
-        select(LABELS.c.question_id, func.min(LABELS.c.id))
-        .join(IMPORT_LABELS, IMPORT_LABELS.c.label_id == LABELS.c.id)
-        .join(IMPORTS, IMPORTS.c.id == IMPORT_LABELS.c.import_id)
-        .where(LABELS.c.origin == "spare", IMPORTS.c.undone_at.is_(None))
-        .group_by(LABELS.c.question_id)
+def _return_to_pool(session: Session, import_id: int) -> None:
+    """Make pool questions of the import's active gold questions that live imports brought to the pool alone.
+
+    A question that a round has held out stays held out: what it judged or calibrated is stored.
+    """
+    mine = (
+        select(IMPORT_QUESTIONS.c.question_id)
+        .join(QUESTIONS, QUESTIONS.c.id == IMPORT_QUESTIONS.c.question_id)
+        .where(IMPORT_QUESTIONS.c.import_id == import_id, QUESTIONS.c.active, QUESTIONS.c.role == "gold")
     )
-    found = dict(tuple(row) for row in select_in(session, oldest, LABELS.c.question_id, question_ids))
-    for label_ids in in_chunks(found.values()):
-        spares = label_queries.fetch(session, LABELS.c.id.in_(label_ids))
-        writing.insert_restored(session, spares, written_by=None)
-    return set(found)
-
-
-def _return_to_pool(session: Session, question_ids: Iterable[str]) -> None:
-    """Make pool questions of unlabelled gold questions that only pool imports are left of."""
     left = (
-        select(IMPORT_QUESTIONS.c.question_id, IMPORTS.c.role)
+        select(IMPORT_QUESTIONS.c.question_id, IMPORT_QUESTIONS.c.role)
         .join(IMPORTS, IMPORTS.c.id == IMPORT_QUESTIONS.c.import_id)
         .where(IMPORTS.c.undone_at.is_(None))
     )
     roles: dict[str, set[str]] = {}
-    for question_id, role in select_in(session, left, IMPORT_QUESTIONS.c.question_id, question_ids):
+    for question_id, role in select_in(session, left, IMPORT_QUESTIONS.c.question_id, session.execute(mine).scalars()):
         roles.setdefault(question_id, set()).add(role)
-    move_questions(
-        session, [question_id for question_id, some in roles.items() if some == {"pool"}], "pool", imported=True
-    )
+    pool = [question_id for question_id, some in roles.items() if some == {"pool"}]
+    move_questions(session, pool, "pool", imported=True)
 
 
 def _delete_hidden(session: Session, question_ids: Sequence[str]) -> int:

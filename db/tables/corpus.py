@@ -92,6 +92,7 @@ IMPORT_QUESTIONS = Table(
     METADATA,
     key("import_id", ForeignKey("imports.id")),
     key("question_id", ForeignKey("questions.id"), index=True),
+    required("role", WORD),  # under which the import brought it; an import with a split plan brings several
 )
 
 # A gold label and an import that brought it; the label is withdrawn when the last of them is undone.

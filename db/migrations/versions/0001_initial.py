@@ -181,7 +181,7 @@ CREATE TABLE hidden_questions (
 );
 
 CREATE TABLE import_questions (
-    import_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
+    import_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, role VARCHAR(16) NOT NULL,
     CONSTRAINT pk_import_questions PRIMARY KEY (import_id, question_id),
     CONSTRAINT fk_import_questions_import_id FOREIGN KEY(import_id) REFERENCES imports (id),
     CONSTRAINT fk_import_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
