@@ -106,7 +106,8 @@ def running(folder: Path, cache: Path) -> Iterator[TestServer]:
 @contextmanager
 def stopped_in_the_end(folder: Path) -> Iterator[None]:
     """Stops the server when the block ends, and also when this process is killed: its end closes the pipe."""
-    stop = "import sys, pathlib, labeler.review.studio.server.local as s; sys.stdin.read(); s.stop(pathlib.Path(sys.argv[1]))"
+    server = "labeler.review.studio.server.local"
+    stop = f"import sys, pathlib, {server} as s; sys.stdin.read(); s.stop(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", stop, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True) as watchdog:
         yield

@@ -250,7 +250,7 @@ def _vectors(texts: Sequence[str], *, seed: int) -> NDArray[np.float64]:
 
     hashed = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=HASH_FEATURES).transform(texts)
     dimensions = min(SVD_DIMENSIONS, len(texts) - 1)
-    with np.errstate(invalid="ignore"):  # equal texts have no variance to explain
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal texts have no variance to explain
         vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(hashed)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float64)

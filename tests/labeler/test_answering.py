@@ -183,8 +183,8 @@ def test_no_answer_must_win_by_the_threshold(tmp_path: Path, reader: str) -> Non
     qas = [{"id": "q", "question": "Who founded it?", "answers": [], "is_impossible": True}]
     file = tmp_path / "impossible.json"
     file.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}), encoding="utf-8")
-    assert texts(file, tmp_path, reader, config=replace(CONFIG, null_score_diff_threshold=-50.0)) == {"q": ""}
-    assert texts(file, tmp_path, reader, config=replace(CONFIG, null_score_diff_threshold=50.0))["q"]
+    assert texts(file, tmp_path / "out", reader, config=replace(CONFIG, null_score_diff_threshold=-50.0)) == {"q": ""}
+    assert texts(file, tmp_path / "out", reader, config=replace(CONFIG, null_score_diff_threshold=50.0))["q"]
 
 
 def test_the_command_takes_several_readers_a_larger_one_and_a_band(
