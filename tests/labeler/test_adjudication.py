@@ -218,6 +218,15 @@ def test_reviewers_who_disagree_later_leave_their_label_unsupported_and_wait(run
     assert labelled(adjudicated(runtime)) == {"q2": "Ilvane"}
 
 
+def test_a_late_review_that_disagrees_leaves_the_label_unsupported(runtime: Runtime) -> None:
+    kim = review(runtime, "q2", answer="Ilvane", by="kim")
+    with runtime.database.write() as session:
+        store.withdraw_tasks(session, 0)  # one answer of two counts
+    assert labelled(record(runtime)) == {"q2": "Ilvane"}
+    lee = review(runtime, "q2", answer="Korr", by="lee")
+    assert adjudicated(runtime) == Adjudication(unsupported={"q2": "its reviewers disagree"}, waiting=(kim, lee))
+
+
 def test_a_bad_question_stays_excluded_when_only_its_comment_changes(runtime: Runtime) -> None:
     review(runtime, "q1", "bad_question")
     record(runtime)

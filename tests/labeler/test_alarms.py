@@ -47,7 +47,7 @@ def test_no_alarm_is_raised_up_to_its_limit(drift: Drift) -> None:
 def test_alarms_are_raised_in_one_order_with_their_numbers() -> None:
     drift = Drift(
         mean_confidence=0.9,
-        review_accuracy=0.5,
+        review_accuracy=0.3,
         pool_types={"who": 50, "when": 50},
         pseudo_types={"who": 100, "when": 0},
         human_length=10.0,
@@ -59,9 +59,9 @@ def test_alarms_are_raised_in_one_order_with_their_numbers() -> None:
     assert alarms(drift, CONFIG) == (
         Alarm(
             "overconfidence",
-            pytest.approx(0.4),
+            pytest.approx(0.6),
             0.05,
-            "confidence is 40 points above the accuracy in review: do not trust the release threshold",
+            "confidence is 60 points above the accuracy in review: do not trust the release threshold",
         ),
         Alarm(
             "type_drift",

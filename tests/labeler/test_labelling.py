@@ -12,7 +12,9 @@ from labeler.rounds.steps.labelling import audit
 
 
 def prediction(question_id: str, text: str | None, confidence: float | None) -> PredictionRow:
-    answers = () if text is None else (AnswerRow(text, "p", 0, len(text), 0.5, 0.5),)
+    answers = (
+        () if text is None else (AnswerRow(text, "p", 0, len(text), 0.5, 0.5), AnswerRow("x", "p", 0, 1, 0.1, 0.1))
+    )
     given: dict[str, Any] = {field.name: None for field in dataclasses.fields(PredictionRow)}
     return PredictionRow(**given | {"question_id": question_id, "answers": answers, "confidence": confidence})
 
