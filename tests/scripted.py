@@ -48,7 +48,9 @@ class ScriptedReader:
             answer = _span(holders[0], gold, score)
         else:
             answer = _span(group.passages[0], group.passages[0].text.split()[0], score)
-        return Ranked((answer,), 1 - score, (1 + int(rng.integers(2)),), 1.0, 1.0, len(group.passages))
+        rival = _span(group.passages[0], group.passages[0].text.split()[-1], 0.1 * (1 - score))
+        support = (1 + int(rng.integers(2)), 1)
+        return Ranked((answer, rival), 0.9 * (1 - score), support, 1.0, 1.0, len(group.passages))
 
 
 def _span(passage: Passage, text: str, score: float) -> Answer:
