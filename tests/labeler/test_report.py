@@ -334,7 +334,7 @@ def test_the_report_of_an_empty_workspace_names_what_is_missing(tmp_path: Path) 
 
 def test_a_page_is_written_whole_or_not_at_all(database: Database, tmp_path: Path) -> None:
     assert write_report(database, tmp_path / "report.html", title=TITLE).read_text(encoding="utf-8").endswith("</html>")
-    with pytest.raises(FileError, match="folder .*missing does not exist"):
+    with pytest.raises(FileError, match=r"folder .*missing does not exist"):
         write_report(database, tmp_path / "missing" / "report.html", title=TITLE)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
