@@ -46,7 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "labeler/rounds/adjudication.py": (W + "test_adjudication.py",),
     "labeler/rounds/holdout.py": (W + "test_holdout.py",),
     "labeler/rounds/steps/labelling.py": (W + "test_labelling.py", W + "test_round_wiring.py"),
-    "labeler/rounds/steps/calibrating.py": (W + "test_calibrating.py", W + "test_round_wiring.py"),
+    "labeler/rounds/steps/calibrating.py": (W + "test_calibrating.py",),
     "labeler/rounds/steps/predicting.py": (W + "test_round_wiring.py",),
     "labeler/rounds/steps/reviewing.py": (W + "test_round_wiring.py",),
     "labeler/importing/splits.py": (W + "test_splits.py",),

@@ -12,7 +12,7 @@ import pytest
 from db.rows import AnswerRow, LabelledQuestion, LabelRow, PredictionRow, QuestionRow, SpanRow
 from labeler.core.round_settings import CalibrateConfig
 from labeler.rounds.steps import calibrating
-from labeler.rounds.steps.calibrating import calibrate, confidences, is_correct
+from labeler.rounds.steps.calibrating import Calibration, calibrate, confidences, is_correct
 from mrc.calibration.features import FEATURES
 from mrc.calibration.selective import release_threshold
 
@@ -51,30 +51,30 @@ def questions() -> tuple[list[PredictionRow], list[LabelledQuestion]]:
     return predictions, [gold(number, "1921" if ok else "1922") for number, ok in enumerate(right)]
 
 
+#: 90: no answer was predicted; 91: no answer in the passages shown; 92: impossible; 93: without a label
+OTHERS = [predicted(90, None), predicted(91, 0.5), predicted(92, 0.5), predicted(93, 0.5)]
+LABELS = [gold(90, "1921"), gold(91), gold(92, impossible=True)]
+
+
+@pytest.fixture(scope="module")
+def fitted(questions: tuple[list[PredictionRow], list[LabelledQuestion]]) -> Calibration:
+    """The calibration by all of them; each fit takes seconds."""
+    predictions, golds = questions
+    found = calibrate([*predictions, *OTHERS], [*golds, *LABELS], CONFIG, metric="squad", seed=0)
+    assert found is not None
+    return found
+
+
 def test_the_threshold_comes_from_out_of_fold_confidences(
-    questions: tuple[list[PredictionRow], list[LabelledQuestion]],
+    questions: tuple[list[PredictionRow], list[LabelledQuestion]], fitted: Calibration
 ) -> None:
     predictions, golds = questions
-    found = calibrate(predictions, golds, CONFIG, metric="squad", seed=0)
-    assert found is not None
-    correct = np.array([entry.label.answers[0].text == "1921" for entry in golds])
-    expected = release_threshold(found.calibrator.out_of_fold, correct, target=0.6, min_items=10)
-    assert found.rule == expected
-    assert found.rule.threshold is not None
-    assert list(found.out_of_fold.values()) == found.calibrator.out_of_fold.tolist()
-    assert list(found.out_of_fold) == [row.question_id for row in predictions]
-
-
-def test_questions_without_a_prediction_or_a_gold_do_not_calibrate(
-    questions: tuple[list[PredictionRow], list[LabelledQuestion]],
-) -> None:
-    predictions, golds = questions
-    others = [predicted(90, None), predicted(91, 0.5), predicted(92, 0.5), predicted(93, 0.5)]
-    labels = [gold(90, "1921"), gold(91), gold(92, impossible=True)]  # 91: no answer in the passages shown; 93: none
-    found = calibrate([*predictions, *others], [*golds, *labels], CONFIG, metric="squad", seed=0)
-    assert found is not None
-    assert set(found.out_of_fold) - {row.question_id for row in predictions} == {"q92"}
-    assert found.calibrator.metrics.correct == sum(entry.label.answers[0].text == "1921" for entry in golds)
+    correct = np.array([*(entry.label.answers[0].text == "1921" for entry in golds), False])
+    assert fitted.calibrator.metrics.correct == correct.sum(), "the answer to the impossible question is wrong"
+    assert fitted.rule == release_threshold(fitted.calibrator.out_of_fold, correct, target=0.6, min_items=10)
+    assert fitted.rule.threshold is not None
+    assert list(fitted.out_of_fold.values()) == fitted.calibrator.out_of_fold.tolist()
+    assert list(fitted.out_of_fold) == [*(row.question_id for row in predictions), "q92"]
 
 
 def test_without_calibration_questions_there_is_no_calibration() -> None:
@@ -92,20 +92,21 @@ def test_an_answer_is_right_if_it_equals_any_gold_after_normalisation() -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 5000])
 def test_confidences_are_computed_in_batches_for_every_answer(
-    questions: tuple[list[PredictionRow], list[LabelledQuestion]], batch: int, monkeypatch: pytest.MonkeyPatch
+    questions: tuple[list[PredictionRow], list[LabelledQuestion]],
+    fitted: Calibration,
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    predictions, golds = questions
-    found = calibrate(predictions, golds, CONFIG, metric="squad", seed=0)
-    assert found is not None
+    predictions, _ = questions
     monkeypatch.setattr(calibrating, "BATCH", batch)
     sizes: list[int] = []
 
     class Counting:
-        features = found.calibrator.features
+        features = fitted.calibrator.features
 
         def confidence(self, rows: Any) -> Any:
             sizes.append(len(rows))
-            return found.calibrator.confidence(rows)
+            return fitted.calibrator.confidence(rows)
 
     def stream() -> Iterator[PredictionRow]:
         yield from (*predictions[:3], predicted(90, None), *predictions[3:7])
