@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import ssl
 import textwrap
 import urllib.error
@@ -30,6 +31,7 @@ _LOADING_ERRORS = (
     TypeError,
     AttributeError,
     SafetensorError,
+    pickle.UnpicklingError,  # weights that hold more than tensors: torch reads no code
 )
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -84,7 +86,7 @@ def load_config(source: str | Path) -> Any:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadCheckpoint(f"{source}: no config.json, so this folder is no model; give a folder that holds one")
     with _named(source):
-        return AutoConfig.from_pretrained(str(source))
+        return AutoConfig.from_pretrained(str(source), trust_remote_code=False)
 
 
 def load_tokenizer(source: str | Path) -> Any:
@@ -96,7 +98,7 @@ def load_tokenizer(source: str | Path) -> Any:
     if folder.is_dir() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise BadCheckpoint(f"{source}: no tokenizer in this folder; save tokenizer.json beside the model")
     with _named(source):
-        tokenizer = AutoTokenizer.from_pretrained(str(source), use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), use_fast=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise BadCheckpoint(f"{source}: a slow tokenizer, which gives no offsets; choose a model with tokenizer.json")
     return tokenizer
@@ -110,7 +112,7 @@ def load_pretrained(auto_class: Any, source: str | Path, **options: Any) -> Any:
     for weights in sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else ():
         _check_weights(weights)
     with _named(source), _quiet():
-        return auto_class.from_pretrained(str(source), **options)
+        return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)
 
 
 def _check_weights(path: Path) -> None:
