@@ -157,7 +157,7 @@ def _compiles(source: str) -> bool:
 
 
 def untested_lines(source: str) -> set[int]:
-    """The lines of annotations and of decorators, which have no behaviour that a test of the logic could see."""
+    """The lines of annotations, decorators and imports for types, which are no logic."""
     lines: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         parts: list[ast.expr | None] = []
@@ -167,6 +167,8 @@ def untested_lines(source: str) -> set[int]:
             parts += [node.returns, *(each.annotation for each in [*node.args.args, *node.args.kwonlyargs])]
         if isinstance(node, ast.AnnAssign):
             parts.append(node.annotation)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            lines.add(node.lineno)
         for part in parts:
             if part is not None and not isinstance(part, ast.Name):  # a bare name cannot be mutated
                 lines |= set(range(part.lineno, (part.end_lineno or part.lineno) + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from db import queries
 from db.rows import ReviewRow, StudioProjectRow
+from labeler.core import progress
 from labeler.core.errors import ServerDown
 from labeler.core.runtime import Runtime
 from labeler.review.studio import pull_project
@@ -69,7 +71,8 @@ def runtime(tmp_path: Path, studio: Recording) -> Iterator[Runtime]:
 
 def fetch(runtime: Runtime, studio: Recording, *, everything: bool = False) -> Pulled:
     studio.asked.clear()
-    return pull(runtime, studio, everything=everything)  # type: ignore[arg-type]
+    options = {"everything": True} if everything else {}  # the default reads what changed
+    return pull(runtime, studio, **options)  # type: ignore[arg-type]
 
 
 def task(studio: Recording, question_id: str) -> tuple[int, RemoteTask]:
@@ -253,16 +256,17 @@ def test_where_pages_fail_all_tasks_are_read_in_chunks(
     assert sizes == {1}
 
 
+@pytest.mark.parametrize("question_id", ["q1", "q3", "q4"])  # q3 and q4 are in one project
 def test_one_task_that_cannot_be_sent_does_not_hide_the_others(
-    runtime: Runtime, studio: Recording, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, studio: Recording, caplog: pytest.LogCaptureFixture, question_id: str
 ) -> None:
     for question in ("q1", "q2", "q3", "q4"):
         studio.answer(task(studio, question), "no_answer")
-    _, broken = task(studio, "q1")
+    _, broken = task(studio, question_id)
     studio.pages_fail, studio.broken = True, {broken.id}
     with caplog.at_level(logging.WARNING):
         assert fetch(runtime, studio).reviews == 3
-    assert {row.question_id for row in reviews(runtime)} == {"q2", "q3", "q4"}
+    assert {row.question_id for row in reviews(runtime)} == {"q1", "q2", "q3", "q4"} - {question_id}
     (warning,) = caplog.messages
     assert f"?task={broken.id} cannot be read" in warning
 
@@ -321,6 +325,18 @@ def test_withdrawing_keeps_late_reviews_and_deletes_untouched_tasks(runtime: Run
     assert states(runtime) == {"q1": "done", "q2": "done", "q3": "withdrawn", "q4": "withdrawn"}
     there = {each.data["question_id"] for tasks in studio.tasks.values() for each in tasks.values()}
     assert there == {"q1", "q2"}
+
+
+def test_progress_of_a_pull_has_no_total(
+    runtime: Runtime, studio: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio.answer(task(studio, "q1"), "no_answer")
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO):
+        fetch(runtime, studio)
+    running = [text for text in caplog.messages if text.startswith("pull: ") and " in " not in text]
+    assert running
+    assert all(re.fullmatch(r"pull: \d+ tasks", text.strip()) for text in running), "how many have changed is unknown"
 
 
 def test_progress_counts_the_tasks_read(runtime: Runtime, studio: Recording) -> None:
