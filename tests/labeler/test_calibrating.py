@@ -25,7 +25,8 @@ def row(kind: type[Any], **fields: Any) -> Any:
 
 
 def predicted(number: int, score: float | None, text: str = "1921") -> PredictionRow:
-    answers = () if score is None else (AnswerRow(text, "p", 0, len(text), score, score),)
+    rival = AnswerRow("rival", "p", 0, 5, 0.01, 0.01)
+    answers = () if score is None else (AnswerRow(text, "p", 0, len(text), score, score), rival)
     features = dict.fromkeys(FEATURES, 0.5) | {"mass": score, "max_probability": score}
     found: PredictionRow = row(PredictionRow, question_id=f"q{number:02}", answers=answers, features=features)
     return found
