@@ -219,7 +219,8 @@ def test_a_folder_holds_at_most_fourteen_modules() -> None:
 
 def test_only_reader_encoder_and_retrieval_models_use_torch() -> None:
     dense = ("mrc.retrieve.dense.encoder", "mrc.retrieve.dense.search", "mrc.retrieve.rerank.cross_encoder")
-    models = paths("mrc.checkpoints", "mrc.encoder.compute", "mrc.encoder.loading", *dense)
+    encoder = ("mrc.encoder.compute", "mrc.encoder.configuration", "mrc.encoder.loading")
+    models = paths("mrc.checkpoints", *encoder, *dense)
     training = below("mrc/retrieve/training")
     assert importers("torch", "transformers") - models - training - below("mrc/read") == set()
     assert models - importers("torch", "transformers") == set()

@@ -11,6 +11,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from mrc.analyzers.base import without_surrogates
+from mrc.encoder.files import check_folder
+from mrc.encoder.normalizers import check_tokenizer_json
 from mrc.errors import BadCheckpoint
 
 PREFIX = "wordpiece:"
@@ -28,6 +30,9 @@ class WordPiece:
         """Raises BadCheckpoint: there is no readable `tokenizer.json` in the folder."""
         path = Path(folder).expanduser().resolve() / "tokenizer.json"
         try:
+            path.stat()
+            check_folder(path.parent)
+            check_tokenizer_json(path.parent)
             content = path.read_bytes()
         except OSError as error:
             hint = "name the folder of a checkpoint with a fast tokenizer as wordpiece:FOLDER"

@@ -1,23 +1,35 @@
-"""Loading Hugging Face checkpoints from folders and the hub, with errors of one line."""
+"""Loading Hugging Face checkpoints from folders and the hub, with errors of one line.
+
+A folder is checked before anything in it is loaded: its files (mrc.encoder.files), its configuration and sizes
+(mrc.encoder.configuration) and its tokenizer (mrc.encoder.normalizers).
+"""
 
 from __future__ import annotations
 
+import copy
 import pickle
 import ssl
 import textwrap
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
+from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
+from mrc.encoder.configuration import ROOM, check_sizes, read_config
+from mrc.encoder.files import check_folder, read_json
+from mrc.encoder.normalizers import check_loaded_normalizer, check_tokenizer_json
+from mrc.encoder.weights import StoredWeights, check_weights, stored_weights
 from mrc.errors import BadCheckpoint
 
 HUB_SECONDS = 5.0  # to wait for the hub before it counts as unreachable
@@ -25,12 +37,15 @@ NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.transl
 _LOADING_ERRORS = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
     RuntimeError,
     ImportError,
     TypeError,
     AttributeError,
     SafetensorError,
+    StrictDataclassError,
     pickle.UnpicklingError,  # weights that hold more than tensors: torch reads no code
 )
 _TOKENIZER_FILES = (
@@ -45,20 +60,27 @@ _DESCRIBING = ("*.json", "*.txt", "*.model")
 _OTHER_KINDS = ("onnx/*", "openvino/*", "tf_model*", "flax_model*", "*.onnx")
 
 
-def checkpoint_folder(source: str | Path) -> Path:
-    """The folder of a checkpoint, downloaded from the Hugging Face hub unless it is a folder or in the cache.
+def checkpoint_folder(source: str | Path, *, weights: bool = True) -> Path:
+    """The checked folder of a checkpoint, downloaded from the Hugging Face hub unless it is a folder or in the cache.
 
-    Raises: BadCheckpoint where there is no such folder, and no such model or no connection to the hub.
+    Raises: BadCheckpoint where there is no such folder, it holds what no model folder may hold, and where there is no
+    such model or no connection to the hub.
     """
-    if Path(source).is_dir():
-        return Path(source)
+    folder = Path(source) if Path(source).is_dir() else _downloaded(source, weights=weights)
+    check_folder(folder)
+    return folder
+
+
+def _downloaded(source: str | Path, *, weights: bool) -> Path:
     if Path(source).is_absolute():
         raise BadCheckpoint(f"{source}: there is no such folder")
-    weights = ("*.safetensors", "*.bin")  # the second kind only where the first is missing
+    kinds = ("*.safetensors", "*.bin") if weights else ()  # the second kind only where the first is missing
+    ignored = list(_OTHER_KINDS)
     with _named(source):
-        for kind in weights:
+        folder = Path(snapshot_download(str(source), allow_patterns=list(_DESCRIBING), ignore_patterns=ignored))
+        for kind in kinds:
             wanted = [*_DESCRIBING, kind]
-            folder = Path(snapshot_download(str(source), allow_patterns=wanted, ignore_patterns=list(_OTHER_KINDS)))
+            folder = Path(snapshot_download(str(source), allow_patterns=wanted, ignore_patterns=ignored))
             if any(folder.glob(kind)):
                 break
     return folder
@@ -80,47 +102,91 @@ def first_position(encoder: nn.Module) -> int:
 def load_config(source: str | Path) -> Any:
     """The checkpoint's configuration; `source` is a folder or a name on the Hugging Face hub.
 
-    Raises: BadCheckpoint if there is none or it cannot be read.
+    Raises: BadCheckpoint if there is none, it cannot be read, or it claims sizes that no model has.
     """
     folder = Path(source)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadCheckpoint(f"{source}: no config.json, so this folder is no model; give a folder that holds one")
+    folder = checkpoint_folder(source, weights=False)
     with _named(source):
-        return AutoConfig.from_pretrained(str(source), trust_remote_code=False)
+        return read_config(folder)
 
 
 def load_tokenizer(source: str | Path) -> Any:
-    """The checkpoint's fast tokenizer; only a fast one gives offsets.
+    """The checkpoint's fast tokenizer, which neither pads nor truncates by itself; only a fast one gives offsets.
 
-    Raises: BadCheckpoint if there is none, or only a slow one.
+    Raises: BadCheckpoint if there is none, only a slow one, or one that could make texts much longer.
     """
-    folder = Path(source)
-    if folder.is_dir() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    folder = checkpoint_folder(source, weights=False)
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise BadCheckpoint(f"{source}: no tokenizer in this folder; save tokenizer.json beside the model")
+    config = load_config(folder) if (folder / "config.json").is_file() else None
+    check_tokenizer_json(folder)
+    _check_tokenizer_config(folder / "tokenizer_config.json")
     with _named(source):
-        tokenizer = AutoTokenizer.from_pretrained(str(source), use_fast=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), config=config, use_fast=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise BadCheckpoint(f"{source}: a slow tokenizer, which gives no offsets; choose a model with tokenizer.json")
+    backend = tokenizer.backend_tokenizer
+    check_loaded_normalizer(backend.normalizer, source)
+    backend.no_padding()
+    backend.no_truncation()
     return tokenizer
 
 
-def load_pretrained(auto_class: Any, source: str | Path, **options: Any) -> Any:
-    """`auto_class.from_pretrained(source, **options)` with its failures named.
+def _check_tokenizer_config(path: Path) -> None:
+    """Raises: BadCheckpoint where it names a file to read the tokenizer from: only the folder's own are read."""
+    settings = read_json(path) if path.is_file() else {}
+    for key in ("gguf_file", "init_inputs"):
+        if settings.get(key):
+            raise BadCheckpoint(f"{path}: {key} names another source of the tokenizer; remove it from the file")
 
-    Raises: BadCheckpoint where weights are missing, broken or of another shape, or the hub cannot be reached.
+
+def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
+    """Raises: BadCheckpoint where the tokenizer has pieces without an embedding in the encoder."""
+    pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().num_embeddings)
+    if max(pieces, 1 + max(tokenizer.get_vocab().values(), default=-1)) > rows:
+        raise BadCheckpoint(
+            f"{source}: the tokenizer has {pieces:,} pieces, the model {rows:,} rows: they do not belong together; "
+            "copy both from one place"
+        )
+
+
+def load_pretrained(
+    auto_class: Any, source: str | Path, *, settings: Mapping[str, Any] | None = None, **options: Any
+) -> Any:
+    """`auto_class.from_pretrained(source, **options)` with its failures named; `settings` replace values of the
+    configuration.
+
+    Raises: BadCheckpoint where weights are missing, broken or of another size than the configuration says, or the hub
+    cannot be reached.
     """
-    for weights in sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else ():
-        _check_weights(weights)
-    with _named(source), _quiet():
-        return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)
+    folder, config = checkpoint_folder(source), load_config(source)
+    for name, value in (settings or {}).items():
+        setattr(config, name, value)
+    with _named(source):
+        weights = stored_weights(folder)
+        for path in sorted(folder.glob("*.safetensors")):
+            check_weights(path)
+        check_sizes(config, weights, source)
+        with _quiet():
+            _check_size(auto_class, config, weights, source)
+            return auto_class.from_pretrained(str(folder), config=config, trust_remote_code=False, **options)
 
 
-def _check_weights(path: Path) -> None:
-    try:
-        with safe_open(path, framework="pt"):
-            return
-    except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(f"{path}: broken weights ({_line(error)}); copy or train the model again") from error
+def _check_size(auto_class: Any, config: Any, weights: StoredWeights, source: str | Path) -> None:
+    """Build the network without memory and compare it with the stored numbers.
+
+    Raises: BadCheckpoint where it is larger than they are and a new head.
+    """
+    with torch.device("meta"), no_init_weights():
+        network = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
+    size = sum(part.numel() for part in (*network.parameters(), *network.buffers()))
+    if size > weights.elements + weights.largest + ROOM:
+        raise BadCheckpoint(
+            f"{source}: the configuration describes {size:,} weights, but {weights.elements:,} are stored; "
+            "copy the model again"
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from mrc.errors import BadCheckpoint
 from mrc.read.data.exact_match import ExactMatch
 from mrc.read.data.morphemes import check_wordpiece
 
+LONGEST_TEMPLATE: Final = 64  # tokens of a pair of texts of one letter each
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Cuts = Callable[[Sequence[str]], list[Ints]]  # for each text the sorted offsets that no token crosses
@@ -143,12 +144,16 @@ def pair_template(tokenizer: Any) -> Template:
 
     Raises: BadCheckpoint if it cannot encode a pair of texts.
     """
-    encoded = tokenizer("a", "a", return_token_type_ids=True)
+    encoded = tokenizer("a", "a", return_token_type_ids=True, verbose=False)
     sides = encoded.sequence_ids(0)
     ids = encoded["input_ids"]
     types = encoded["token_type_ids"]
     if 0 not in sides or 1 not in sides:
         raise BadCheckpoint("the tokenizer does not encode a pair of texts; choose a model made for text pairs")
+    if len(ids) > LONGEST_TEMPLATE:
+        raise BadCheckpoint(
+            f"the tokenizer puts {len(ids):,} tokens around two texts of one letter; choose another model"
+        )
     cuts = (sides.index(0), _past(sides, 0), sides.index(1), _past(sides, 1))
     middle_type = types[cuts[1]] if cuts[2] > cuts[1] else 0
     suffix_type = types[cuts[3]] if cuts[3] < len(ids) else types[cuts[2]]

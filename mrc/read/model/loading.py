@@ -17,9 +17,10 @@ from mrc.encoder.compute import attention_for, keep_freed_memory
 from mrc.encoder.loading import checkpoint_folder, load_config, load_pretrained
 from mrc.errors import BadCheckpoint
 from mrc.read.config import WindowConfig
-from mrc.read.data.windows import FEATURES_KEY, MORPHEMES_KEY, WINDOWS_KEY
+from mrc.read.data.exact_match import KINDS
+from mrc.read.data.windows import FEATURES_KEY, MATCH_IGNORED_KEY, MORPHEMES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import use_cheap_dropout
-from mrc.read.model.heads import new_head
+from mrc.read.model.heads import HEADS, new_head
 from mrc.read.model.network import FEATURES_PREFIX, HEAD_KEY, SpanModel
 from mrc.read.train_config import NEW_HEAD
 
@@ -56,11 +57,14 @@ def load_model(
     if device.type == "cpu":
         keep_freed_memory()
     before = load_config(source)
+    check_stored_settings(before, source)
     options: dict[str, Any] = {"attn_implementation": attention_for(before, device), "dtype": dtype}
     dropouts = _dropouts(before, source) if attention_dropout is not None else {}
-    options.update(dict.fromkeys(dropouts, attention_dropout))
+    changed = dict.fromkeys(dropouts, attention_dropout)
     with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
-        loaded, info = load_pretrained(AutoModelForQuestionAnswering, source, output_loading_info=True, **options)
+        loaded, info = load_pretrained(
+            AutoModelForQuestionAnswering, source, settings=changed, output_loading_info=True, **options
+        )
     prefix = loaded.base_model_prefix
     if lost := sorted(name for name in info["missing_keys"] if name.startswith(f"{prefix}.")):
         raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
@@ -79,6 +83,25 @@ def load_model(
     if model.is_packed:
         use_cheap_dropout(model.encoder)
     return model.to(device)
+
+
+def check_stored_settings(config: Any, source: str | Path) -> None:
+    """Raises: BadCheckpoint where what a reader stores in config.json is nothing that a reader would store."""
+    for what, key, known in (
+        ("head", HEAD_KEY, tuple(HEADS)),
+        ("exact_match_features", FEATURES_KEY, ("none", *KINDS)),
+    ):
+        name = getattr(config, key, None)
+        if name is not None and not (isinstance(name, str) and name in known):
+            raise BadCheckpoint(f"{source}: its {what} {name!r} is none of {', '.join(known)}; train it again")
+    ignored, windows = getattr(config, MATCH_IGNORED_KEY, []), getattr(config, WINDOWS_KEY, None)
+    if not (isinstance(ignored, list) and all(type(piece) is int for piece in ignored)):
+        raise BadCheckpoint(f"{source}: {MATCH_IGNORED_KEY} is no list of pieces; train it again")
+    try:
+        if windows is not None:
+            WindowConfig(**windows)
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{source}: {WINDOWS_KEY}: {error}; train it again") from error
 
 
 def _load_parts(
@@ -141,13 +164,3 @@ def _load_part(
     if named:
         raise BadCheckpoint(f"{source}: its {what} is missing; copy or train the model again")
     return False
-
-
-def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
-    """Raises: BadCheckpoint where the tokenizer has pieces without an embedding in the encoder."""
-    pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().num_embeddings)
-    if pieces > rows:
-        raise BadCheckpoint(
-            f"{source}: the tokenizer has {pieces:,} pieces, the model {rows:,} rows: they do not belong together; "
-            "copy both from one place"
-        )

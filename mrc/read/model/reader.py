@@ -14,12 +14,12 @@ import torch
 
 from mrc.decode import Logits
 from mrc.encoder.compute import one_thread_workers, pick_device, pick_dtype
-from mrc.encoder.loading import NO_SURROGATES, load_config, load_tokenizer
+from mrc.encoder.loading import NO_SURROGATES, check_tokenizer, load_config, load_tokenizer
 from mrc.errors import BadCheckpoint
 from mrc.metrics import Metric, check_metric, normalize_answer
 from mrc.ranking import Ranked
 from mrc.read.config import ReadConfig
-from mrc.read.data.exact_match import KINDS, ExactMatch
+from mrc.read.data.exact_match import ExactMatch
 from mrc.read.data.morphemes import kiwi_cuts
 from mrc.read.data.prefetch import prefetch
 from mrc.read.data.windows import (
@@ -32,8 +32,8 @@ from mrc.read.data.windows import (
     Windower,
 )
 from mrc.read.model.backends import Network, check_onnx, onnx_network
-from mrc.read.model.heads import HEADS, pair_band
-from mrc.read.model.loading import check_tokenizer, load_model
+from mrc.read.model.heads import pair_band
+from mrc.read.model.loading import load_model
 from mrc.read.model.network import HEAD_KEY, Inputs, SpanModel, to_tensors
 from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, Normalize, Refine, read_groups
@@ -74,16 +74,12 @@ class Reader:
             precision = "fp32"
         config, chosen = load_config(source), pick_device(device)
         tokenizer = load_tokenizer(source)
-        head, features = getattr(config, HEAD_KEY, "linear"), getattr(config, FEATURES_KEY, "none")
-        for what, name, known in (("head", head, HEADS), ("exact_match_features", features, ("none", *KINDS))):
-            if name not in known:
-                raise BadCheckpoint(f"{source}: its {what} {name!r} is none of {', '.join(known)}; train it again")
         model = load_model(
             source,
             device=chosen,
             dtype=pick_dtype(precision, device=chosen, hidden_size=int(getattr(config, "hidden_size", 0))),
-            head=head,
-            exact_match_features=features,
+            head=getattr(config, HEAD_KEY, "linear"),
+            exact_match_features=getattr(config, FEATURES_KEY, "none"),
             morphemes=hasattr(config, MORPHEMES_KEY),
             fresh_head=False,
         )

@@ -20,11 +20,18 @@ from transformers import AutoModelForMaskedLM
 
 from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
 from mrc.encoder.compute import attention_for, out_of_memory, pick_device, pick_dtype, sorted_batches
-from mrc.encoder.loading import first_position, load_config, load_pretrained, load_tokenizer, max_positions
+from mrc.encoder.loading import (
+    check_tokenizer,
+    first_position,
+    load_config,
+    load_pretrained,
+    load_tokenizer,
+    max_positions,
+)
 from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
-from mrc.read.model.loading import ATTENTION_DROPOUTS, check_tokenizer
+from mrc.read.model.loading import ATTENTION_DROPOUTS
 from mrc.read.model.network import HEAD_KEY
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.train_config import PretrainConfig
@@ -151,7 +158,7 @@ def _load(start: str, tokenizer: Any, device: torch.device, seed: int) -> Any:
             start,
             dtype=torch.float32,
             attn_implementation=attention_for(config, device),
-            **options,
+            settings=options,
         )
     check_tokenizer(tokenizer, model.base_model, start)
     return model.to(device)

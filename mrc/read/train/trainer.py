@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 
 from mrc.checkpoints import finished_record, forget_others
 from mrc.encoder.compute import pick_device, pick_dtype
-from mrc.encoder.loading import load_tokenizer
+from mrc.encoder.loading import check_tokenizer, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
 from mrc.metrics import Metric
 from mrc.read.data.tokenized import TokenizedExample, tokenize_examples
-from mrc.read.model.loading import check_tokenizer, load_model
+from mrc.read.model.loading import load_model
 from mrc.read.model.network import SpanModel
 from mrc.read.model.reader import RECORD_FILE, Reader, model_hash, windower_of
 from mrc.read.train import distributed, update

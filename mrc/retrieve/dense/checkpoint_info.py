@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from mrc.encoder.files import read_json
 from mrc.errors import BadCheckpoint
 from mrc.retrieve.dense.vectors import Encoding
 
@@ -18,6 +19,7 @@ _MODULES: Final = [
     {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
     for number, (kind, path) in enumerate(zip(KNOWN_MODULES, ("", "1_Pooling", "2_Normalize"), strict=True))
 ]
+LONGEST: Final = 1 << 20  # tokens of a text
 HASHED: Final = (
     "config.json",
     "tokenizer.json",
@@ -38,7 +40,8 @@ class CheckpointInfo:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        modules = [str(module.get("type", "")).rpartition(".")[2] for module in self.read("modules.json") or ()]
+        listed = self.read("modules.json", kind=list) or ()
+        modules = [str(each.get("type", "") if isinstance(each, dict) else "").rpartition(".")[2] for each in listed]
         if unknown := [name for name in modules if name not in KNOWN_MODULES]:
             raise BadCheckpoint(
                 f"{folder}: its module {unknown[0]} after the encoder is not supported; choose another checkpoint"
@@ -58,22 +61,24 @@ class CheckpointInfo:
     def prompt(self, *names: str) -> str:
         """The first of these prompts that is set, to be put before a text; empty where none is."""
         prompts = (self.read("config_sentence_transformers.json") or {}).get("prompts") or {}
+        if not isinstance(prompts, dict):
+            raise BadCheckpoint(f"{self._folder}: its prompts are no JSON object; copy the model again")
         return next((str(prompts[name]) for name in names if prompts.get(name)), "")
 
     def max_seq_length(self) -> int | None:
         """The longest text in tokens; None where no file names it."""
         length = (self.read("sentence_bert_config.json") or {}).get("max_seq_length")
-        return int(length) if length else None
+        if length and not (isinstance(length, int) and 0 < length <= LONGEST):
+            raise BadCheckpoint(
+                f"{self._folder}: max_seq_length is {str(length)[:40]}, not a whole number up to {LONGEST:,}; set "
+                "dense.max_seq_length"
+            )
+        return length or None
 
-    def read(self, name: str) -> Any:
-        """The JSON value of a file; None where there is none."""
+    def read(self, name: str, *, kind: type = dict) -> Any:
+        """The JSON object, or list, of a file; None where there is none. Raises BadCheckpoint."""
         path = self._folder / name
-        if not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadCheckpoint(f"{path}: broken ({error}); copy the model again") from error
+        return read_json(path, kind=kind) if path.is_file() else None
 
 
 def copy_info(source: Path, target: Path) -> None:
@@ -103,7 +108,7 @@ def write_info(folder: Path, encoding: Encoding) -> None:
     if info.read("1_Pooling/config.json") is None or info.pooling() != encoding.pooling:
         modes = {f"pooling_mode_{name}": name.startswith(encoding.pooling) for name in ("cls_token", "mean_tokens")}
         _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": encoding.dimension, **modes})
-    if info.read("modules.json") is None:
+    if info.read("modules.json", kind=list) is None:
         _write(folder / "modules.json", _MODULES)
 
 

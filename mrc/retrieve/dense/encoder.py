@@ -20,6 +20,7 @@ from mrc.analyzers.base import list_of_texts
 from mrc.encoder.compute import BATCH_TOKENS, pick_device, pick_dtype, sorted_batches
 from mrc.encoder.loading import (
     NO_SURROGATES,
+    check_tokenizer,
     checkpoint_folder,
     load_config,
     load_pretrained,
@@ -93,12 +94,15 @@ class BiEncoder:
         tokenizer = load_tokenizer(folder)
         dtype = pick_dtype(encoding.precision, device=device, hidden_size=encoding.dimension)
         # On a CPU plain products beat the fused kernel in small batches of bfloat16, and lose in float32.
-        options = {"attn_implementation": "eager"} if device.type == "cpu" and dtype is torch.bfloat16 else {}
+        attention = "eager" if device.type == "cpu" and dtype is torch.bfloat16 else None
         with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
-            model, info = load_pretrained(AutoModel, folder, dtype=dtype, output_loading_info=True, **options)
+            model, info = load_pretrained(
+                AutoModel, folder, dtype=dtype, output_loading_info=True, attn_implementation=attention
+            )
         missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise BadCheckpoint(f"{folder}: {len(missing)} weights are missing ({missing[0]}); copy the model again")
+        check_tokenizer(tokenizer, model, folder)
         positions = max_positions(model)
         if encoding.max_seq_length > positions and not may_shorten:
             raise BadCheckpoint(

@@ -16,6 +16,7 @@ from mrc.analyzers.base import list_of_texts
 from mrc.encoder.compute import BATCH_TOKENS, pick_device, pick_dtype, sorted_batches
 from mrc.encoder.loading import (
     NO_SURROGATES,
+    check_tokenizer,
     checkpoint_folder,
     load_config,
     load_pretrained,
@@ -81,10 +82,14 @@ class CrossEncoder:
         """`may_shorten`: texts may be cut to the positions that the network has."""
         tokenizer = load_tokenizer(folder)
         dtype = pick_dtype(scoring.precision, device=device, hidden_size=_width(folder))
-        options = {"attn_implementation": "eager"} if device.type == "cpu" and dtype is torch.bfloat16 else {}
+        attention = "eager" if device.type == "cpu" and dtype is torch.bfloat16 else None
         with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
             model, info = load_pretrained(
-                AutoModelForSequenceClassification, folder, dtype=dtype, output_loading_info=True, **options
+                AutoModelForSequenceClassification,
+                folder,
+                dtype=dtype,
+                output_loading_info=True,
+                attn_implementation=attention,
             )
         if missing := sorted(info["missing_keys"]):
             raise BadCheckpoint(
@@ -96,6 +101,7 @@ class CrossEncoder:
                 f"{folder}: has {outputs} outputs; a cross-encoder has one, or two of which the second means relevant; "
                 "choose another rerank.model"
             )
+        check_tokenizer(tokenizer, model.base_model, folder)
         positions = max_positions(model.base_model)
         if scoring.max_seq_length > positions and not may_shorten:
             raise BadCheckpoint(

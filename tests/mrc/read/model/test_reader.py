@@ -152,7 +152,7 @@ def unknown_kind(folder):
         (garbage, "broken weights"),
         (other_shape, "holds no usable model"),
         (more_layers, "weights are missing"),
-        (broken_config, "holds no usable model"),
+        (broken_config, "broken"),
         (unknown_kind, "holds no usable model"),
     ],
 )
