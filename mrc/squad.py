@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -121,7 +121,7 @@ def _question(qa: Any, paragraph: _Paragraph, path: str) -> tuple[Example | None
     if problem:
         return None, [Rejected(label, problem)], 0
     passage = passage_id(paragraph.context)
-    spans: Counter[Span] = Counter()
+    spans: list[Span] = []
     rejected: list[Rejected] = []
     moved = 0
     for text, start in answers:
@@ -130,13 +130,24 @@ def _question(qa: Any, paragraph: _Paragraph, path: str) -> tuple[Example | None
         except SpanMismatch as error:
             rejected.append(Rejected(label, str(error)))
             continue
-        spans[span] += 1
+        spans.append(span)
         moved += span.start != start
     if answers and not spans:
         return None, rejected, moved
-    ordered = sorted(spans, key=lambda span: (-spans[span], span.start, span.end))
     key = id_ or question_id(question, paragraph.context)
-    return Example(key, question, paragraph.context, tuple(ordered), paragraph.title, impossible), rejected, moved
+    golds = most_frequent_first(spans), paragraph.title, impossible, as_given(spans)
+    return Example(key, question, paragraph.context, *golds), rejected, moved
+
+
+def most_frequent_first(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """The distinct spans, the most frequent first; ties to the earlier start, then the shorter."""
+    counts = Counter(spans)
+    return tuple(sorted(counts, key=lambda span: (-counts[span], span.start, span.end)))
+
+
+def as_given(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """All spans in their order, repetitions kept; empty where `most_frequent_first` gives the same."""
+    return () if tuple(spans) == most_frequent_first(spans) else tuple(spans)
 
 
 def _answers(qa: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
@@ -189,7 +200,8 @@ def _qa(example: Example, version: SquadVersion) -> dict[str, Any]:
         raise DataError(f"question {example.id} has no label; leave it out of a SQuAD file")
     if not example.answers and version == "squad":
         raise DataError(f"question {example.id} has no answer, which SQuAD 1.1 cannot express; write squad_v2")
-    answers = [{"text": span.text, "answer_start": span.start} for span in example.answers]
+    golds = example.all_answers or example.answers
+    answers = [{"text": span.text, "answer_start": span.start} for span in golds]
     qa: dict[str, Any] = {"id": example.id, "question": example.question, "answers": answers}
     return qa | {"is_impossible": not answers} if version == "squad_v2" else qa
 

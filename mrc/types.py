@@ -79,7 +79,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question of a SQuAD-style file with the context it came with and its gold answers, most frequent first."""
+    """One question of a SQuAD-style file with the context it came with and its gold answers, most frequent first.
+
+    `all_answers` holds them as the file has them: in its order, one given three times three times; empty where
+    `answers` is the same.
+    """
 
     id: str
     question: str
@@ -87,3 +91,4 @@ class Example:
     answers: tuple[Span, ...]
     title: str = ""
     is_impossible: bool | None = None  # None where the format has no such field
+    all_answers: tuple[Span, ...] = ()

@@ -38,7 +38,14 @@ from db.queries.round import (
     rounds,
 )
 from db.queries.search import passage_by_prefix, questions_of_passage, search_labels, search_questions
-from db.queries.splits import document_sides, held_out_passages, inactive_passages, known_roles, passage_sides
+from db.queries.splits import (
+    document_sides,
+    held_out_passages,
+    inactive_passages,
+    known_roles,
+    passage_sides,
+    question_sides,
+)
 from db.queries.studio import (
     annotation_count,
     conflicts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 
 from db.engine import Session
 from db.errors import NotFound
@@ -12,7 +12,8 @@ from db.rows import ImportRow, PassageRow, QuestionRow
 from db.sql import columns, fetch_all, fetch_first, in_chunks, select_in
 from db.tables import DOCUMENTS, IMPORTS, LABELS, META, PASSAGES, QUESTIONS
 
-_PASSAGE = (*columns(PASSAGES, PassageRow), DOCUMENTS.c.title)
+_TITLE = func.coalesce(PASSAGES.c.title, DOCUMENTS.c.title).label("title")
+_PASSAGE = (*(column for column in columns(PASSAGES, PassageRow) if column.name != "title"), _TITLE)
 _QUESTION = columns(QUESTIONS, QuestionRow)
 
 

@@ -105,17 +105,21 @@ def _documents(session: Session, passage_ids: Iterable[str]) -> dict[str, str]:
 def fetch(session: Session, *where: ColumnElement[bool]) -> list[LabelRow]:
     """Labels with their answers, oldest first, in two statements."""
     answers: dict[int, list[SpanRow]] = {}
+    given: dict[int, list[tuple[int, SpanRow]]] = {}
     spans = (
-        select(LABEL_ANSWERS.c.label_id, *columns(LABEL_ANSWERS, SpanRow))
+        select(LABEL_ANSWERS.c.label_id, LABEL_ANSWERS.c.places, *columns(LABEL_ANSWERS, SpanRow))
         .join(LABELS, LABELS.c.id == LABEL_ANSWERS.c.label_id)
         .where(*where)
         .order_by(LABEL_ANSWERS.c.label_id, LABEL_ANSWERS.c.ordinal)
     )
-    for label_id, *span in session.execute(spans):
-        answers.setdefault(label_id, []).append(SpanRow(*span))
+    for label_id, places, *values in session.execute(spans):
+        span = SpanRow(*values)
+        answers.setdefault(label_id, []).append(span)
+        given.setdefault(label_id, []).extend((place, span) for place in places or ())
     rows = session.execute(select(LABELS).where(*where).order_by(LABELS.c.id))
-    return [_label(row, answers.get(row.id, ())) for row in rows]
+    return [_label(row, answers.get(row.id, ()), given.get(row.id, ())) for row in rows]
 
 
-def _label(row: AnyRow, answers: Sequence[SpanRow]) -> LabelRow:
-    return LabelRow(**row._mapping, answers=tuple(answers))
+def _label(row: AnyRow, answers: Sequence[SpanRow], given: Iterable[tuple[int, SpanRow]]) -> LabelRow:
+    in_order = sorted(given, key=lambda placed: placed[0])
+    return LabelRow(**row._mapping, answers=tuple(answers), all_answers=tuple(span for _, span in in_order))

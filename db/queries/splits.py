@@ -69,6 +69,21 @@ def document_sides(session: Session, ids: Iterable[str]) -> dict[str, str]:
     return _sides(row for each in statements for row in select_in(session, each, PASSAGES.c.document_id, wanted))
 
 
+def question_sides(session: Session, normalized: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The strictest side of stored questions by the hash of their normalised text, inactive ones too, and the lowest
+    id of a question there.
+    """
+    statement = select(QUESTIONS.c.role, QUESTIONS.c.normalized, QUESTIONS.c.id)
+    rows = sorted(select_in(session, statement, QUESTIONS.c.normalized, normalized), key=lambda row: row.id)
+    side_of = _sides((row.role, row.normalized) for row in rows)
+    found: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        side = side_of[row.normalized]
+        if side in (row.role, "train"):
+            found.setdefault(row.normalized, (side, row.id))
+    return found
+
+
 def held_out_passages(session: Session) -> set[str]:
     """Ids of passages that are the context or an answer's passage of a dev, test or calibration question, or nearly
     equal one of those (`passages.identity`).
@@ -100,7 +115,7 @@ def _label_passages() -> AnySelect:
     )
 
 
-def _sides(rows: Iterable[AnyRow]) -> dict[str, str]:
+def _sides(rows: Iterable[AnyRow | tuple[str, str]]) -> dict[str, str]:
     """The side by passage or document id, of (role, id) rows; of several, the strictest: test, dev, calibration."""
     found: dict[str, str] = {}
     strict = ("train", *HELD_OUT)

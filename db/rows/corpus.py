@@ -31,7 +31,7 @@ class PassageRow:
     document_id: str
     position: int  # in its document, from 0
     text: str
-    title: str = ""  # of its document; not read by writes
+    title: str = ""  # as its file spells it; written only where its document has another spelling
     identity: str | None = None  # hash that near-equal texts share; default: the id, shared by equal texts alone
 
 

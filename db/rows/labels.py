@@ -12,10 +12,14 @@ from db.rows.values import Json
 
 @dataclass(frozen=True, slots=True)
 class NewLabel:
-    """A label to store; the store adds kind, origin, round and parent."""
+    """A label to store; the store adds kind, origin, round and parent.
+
+    `all_answers` holds the answers in the order of their file, one given several times several times; empty where
+    `answers` is the same.
+    """
 
     question_id: str
-    answers: tuple[SpanRow, ...]  # in file order; empty only with no_answer
+    answers: tuple[SpanRow, ...]  # distinct, the one to train on first; empty only with no_answer
     no_answer: bool = False
     passages: tuple[str, ...] | None = None  # ids shown with a no_answer
     train_weight: float = 1.0
@@ -27,11 +31,12 @@ class NewLabel:
     calibrator_id: int | None = None
     confidence: float | None = None
     threshold: float | None = None
+    all_answers: tuple[SpanRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A stored answer with its provenance."""
+    """A stored answer with its provenance; `answers` and `all_answers` as in `NewLabel`."""
 
     id: int
     question_id: str
@@ -58,6 +63,7 @@ class LabelRow:
     withdrawn_at: datetime | None
     withdrawn_by: int | None  # round; None when by hand or by undoing an import
     withdrawal_reason: str | None
+    all_answers: tuple[SpanRow, ...] = ()
 
     @property
     def live(self) -> bool:

@@ -85,10 +85,14 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
         if text != wanted[passage_id].text:
             raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
         stored[passage_id] = active
+    new = [row for key, row in wanted.items() if key not in stored]
+    titles = select(DOCUMENTS.c.id, DOCUMENTS.c.title)
+    title_of = dict(map(tuple, select_in(session, titles, DOCUMENTS.c.id, (row.document_id for row in new))))
     fresh = [
-        values(row, PASSAGES) | {"active": True, "identity": row.identity or row.id}
-        for key, row in wanted.items()
-        if key not in stored
+        values(row, PASSAGES)
+        | {"active": True, "identity": row.identity or row.id}
+        | {"title": row.title if row.title and row.title != title_of.get(row.document_id) else None}
+        for row in new
     ]
     insert_all(session, PASSAGES, fresh)
     inactive = [passage_id for passage_id, active in stored.items() if not active]
@@ -164,7 +168,9 @@ def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> i
 
 
 def _equal(new: NewLabel, old: LabelRow) -> bool:
-    return old.kind == "gold" and (new.no_answer, set(new.answers)) == (old.no_answer, set(old.answers))
+    """Whether a gold label repeats the live one: the same answers, each given as often."""
+    counts = (Counter(label.all_answers or label.answers) for label in (new, old))
+    return old.kind == "gold" and new.no_answer == old.no_answer and next(counts) == next(counts)
 
 
 def _add_hidden(session: Session, rows: Sequence[HiddenRow]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ def insert_labels(
         }
         for label in labels
     ]
-    return _insert(session, rows, [label.answers for label in labels])
+    return _insert(session, rows, labels)
 
 
 def insert_restored(session: Session, labels: Sequence[LabelRow], *, written_by: int | None) -> list[int]:
@@ -63,7 +63,7 @@ def insert_restored(session: Session, labels: Sequence[LabelRow], *, written_by:
         }
         for label in labels
     ]
-    ids = _insert(session, rows, [label.answers for label in labels])
+    ids = _insert(session, rows, labels)
     _copy_import_links(session, dict(zip((label.id for label in labels), ids, strict=True)))
     return ids
 
@@ -127,15 +127,23 @@ def _copy_import_links(session: Session, copies: Mapping[int, int]) -> None:
     insert_all(session, IMPORT_LABELS, rows)
 
 
-def _insert(session: Session, rows: list[dict[str, Any]], answers: Sequence[Sequence[SpanRow]]) -> list[int]:
+def _insert(session: Session, rows: list[dict[str, Any]], labels: Sequence[NewLabel | LabelRow]) -> list[int]:
     if not rows:
         return []
     statement = insert(LABELS).returning(LABELS.c.id, sort_by_parameter_order=True)
     ids = list(session.execute(statement, rows).scalars())
-    spans = [
-        values(span, LABEL_ANSWERS) | {"label_id": label_id, "ordinal": ordinal}
-        for label_id, some in zip(ids, answers, strict=True)
-        for ordinal, span in enumerate(some)
-    ]
-    insert_all(session, LABEL_ANSWERS, spans)
+    numbered = zip(ids, labels, strict=True)
+    answers = [{"label_id": label_id, **row} for label_id, label in numbered for row in _answer_rows(label)]
+    insert_all(session, LABEL_ANSWERS, answers)
     return ids
+
+
+def _answer_rows(label: NewLabel | LabelRow) -> Iterator[dict[str, Any]]:
+    """The columns of each answer of a label, but its id. Raises ValueError unless both fields have the same answers."""
+    places: dict[SpanRow, list[int]] = {}
+    for place, span in enumerate(label.all_answers):
+        places.setdefault(span, []).append(place)
+    if places and set(places) != set(label.answers):
+        raise ValueError(f"question {label.question_id!r}: all_answers holds other answers than answers")
+    for ordinal, span in enumerate(label.answers):
+        yield values(span, LABEL_ANSWERS) | {"ordinal": ordinal, "places": places.get(span)}

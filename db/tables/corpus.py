@@ -54,6 +54,7 @@ PASSAGES = Table(
     key("id", HASH),  # of the exact text
     required("document_id", ForeignKey("documents.id"), index=True),
     required("position", Integer),  # in its document, from 0
+    optional("title", Text),  # where it is spelled otherwise than that of its document
     required("text", Text),
     required("identity", HASH, index=True),  # shared by texts that differ in spacing, case or the like alone
     required("active", Boolean, default=True),  # False once every import that brought it is undone

@@ -92,7 +92,8 @@ LABEL_ANSWERS = Table(
     "label_answers",
     METADATA,
     key("label_id", ForeignKey("labels.id")),
-    key("ordinal", Integer),  # from 0, in the file's order
+    key("ordinal", Integer),  # from 0, the answer to train on first
+    optional("places", JsonTuple),  # of this answer among all that the file gives, from 0; null: only at `ordinal`
     *span_columns(index_passage=True),
     span_check(),
 )

@@ -18,11 +18,11 @@ from labeler.cli.common import (
     show,
     show_written,
 )
-from labeler.cli.describe import counted
+from labeler.cli.describe.exports import export_text
 from labeler.cli.describe.imports import imports_text, report_text, undone_text
 
 if TYPE_CHECKING:
-    from labeler.importing.splits import SplitPlan
+    from labeler.importing.splits import FileSplit, SplitPlan
 
 ROLES = ("corpus", "gold", "calibration", "pool", "dev", "test")
 REVIEWS = "reviews"
@@ -60,7 +60,12 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 @click.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1)
 @click.option("--as", "role", type=click.Choice((*ROLES, REVIEWS)), help="Role of everything in the files.")
-@click.option("--split", metavar="ROLE=N,...", help="Split one file: gold=1000,dev=500,test=1000,pool=rest.")
+@click.option(
+    "--split",
+    metavar="ROLE=N,...|file",
+    help="Split one file: gold=1000,dev=500,test=1000,pool=rest; file: the split that each question has in its file, "
+    "by its field role or split or the split of a saved dataset.",
+)
 @click.option(
     "--split-by",
     type=click.Choice(["paragraph", "document"]),
@@ -70,7 +75,8 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 @click.option(
     "--dedupe",
     type=click.Choice(["near"]),
-    help="near: keep paragraphs and questions that differ in a few words on one side of --split.",
+    help="near: put paragraphs and questions that differ in a few words into one group; --split, and a round that "
+    "holds out questions, keep a group on one side.",
 )
 @click.option(
     "--format",
@@ -113,6 +119,7 @@ def import_command(
 
     \b
     Example:  labeler import train.json --split gold=1000,dev=500,test=1000,pool=rest --seed 0
+              labeler import exported.jsonl --split file
               labeler import articles/ --as corpus
               labeler import project-1.json --as reviews
               labeler import --undo 2
@@ -154,7 +161,7 @@ def _only_defaults(*names: str, why: str) -> None:
             raise click.UsageError(f"{option.opts[0]} {why}.")
 
 
-def _plan(split: str | None) -> SplitPlan | None:
+def _plan(split: str | None) -> SplitPlan | FileSplit | None:
     from labeler.importing.splits import parse_split
 
     if split is None:
@@ -229,7 +236,9 @@ def export_command(
     """Export labels, or tasks for another Label Studio.
 
     Exports gold and human labels and released pseudo-labels, and counts the labels left out with the reason. Each
-    label has its provenance in extra fields that the official scripts ignore, and its offsets are checked.
+    label has its provenance in extra fields that the official scripts ignore, and its offsets are checked. Nearly
+    equal passages and questions never leave in two of the splits train, calibration, dev and test. What is exported
+    can be imported again with --split file.
 
     \b
     Example:  labeler export --format squad -o labels.json --kinds gold,human
@@ -249,6 +258,4 @@ def export_command(
 
     with runtime(workspace, sets) as at:
         report = export_labels(at.database, output, format=format_, kinds=kinds, roles=roles, force=force)
-    left = "".join(f"\nleft out: {count} {why}" for why, count in report.left_out.items())
-    written = f"{report.labels} labels ({counted(report.kinds)}) written to {report.path}"
-    show_written(report, output, as_json=as_json, text=lambda: written + left)
+    show_written(report, output, as_json=as_json, text=lambda: export_text(report))

@@ -69,8 +69,11 @@ def to_example(row: TrainingRow) -> Example:
     """
     label = row.label
     passage = next(row.passages[key] for key in shown_passages(label) if key in row.passages)
-    spans = tuple(to_span(span) for span in label.answers if span.passage_id == passage.id)
-    return Example(row.question.id, row.question.text, passage.text, spans, passage.title, label.no_answer)
+    spans, given = (
+        tuple(to_span(span) for span in some if span.passage_id == passage.id)
+        for some in (label.answers, label.all_answers)
+    )
+    return Example(row.question.id, row.question.text, passage.text, spans, passage.title, label.no_answer, given)
 
 
 def new_prediction(prediction: Prediction) -> NewPrediction:

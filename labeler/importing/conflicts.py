@@ -54,6 +54,12 @@ def places(context: Passage, *, by_document: bool) -> list[tuple[str, str]]:
     return [*found, ("document", document_id(context))] if by_document else found
 
 
+def keys(question: FileQuestion, *, by_document: bool) -> tuple[tuple[str, str], ...]:
+    """Return what a question shares with those that must be on its side: its text, and its `places`."""
+    found = (("text", question_hash(question.text)),)
+    return found if question.context is None else (*found, *places(question.context, by_document=by_document))
+
+
 def stored_places(passage_id: str, stored: Stored, *, by_document: bool) -> list[tuple[str, str]]:
     """Return the same for a stored passage."""
     found = [("paragraph", stored.identities.get(passage_id, passage_id))]

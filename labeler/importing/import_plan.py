@@ -7,23 +7,22 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, PassageRow, QuestionRow
-from labeler.core.convert import span_row
+from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, QuestionRow
 from labeler.importing.conflicts import (
     POOL,
     ConflictFinder,
     Stored,
     document_id,
-    places,
-    question_hash,
+    keys,
     side,
     stored_places,
 )
+from labeler.importing.file_split import ROLE_OF, roles_of_file
 from labeler.importing.formats import Content, FileQuestion
+from labeler.importing.import_rows import gold_label, hidden_row, passage_rows, question_rows
 from labeler.importing.near import NearPair, NearPairs, StoredTexts, near_pairs
-from labeler.importing.splits import Item, SplitPlan, assign, split_groups
+from labeler.importing.splits import FileSplit, Item, SplitPlan, assign, split_groups
 from mrc.squad import Rejected
-from mrc.text.near_duplicates import identity
 from mrc.types import Passage
 
 SMALL_DEV = 100  # questions, under which a comparison of readers has little power
@@ -64,7 +63,7 @@ class ImportPlan:
             options,
             counts,
             documents=tuple(DocumentRow(*pair) for pair in titles.items()),
-            passages=_passage_rows(self.passages),
+            passages=passage_rows(self.passages),
             questions=self.questions,
             labels=self.labels,
             hidden=self.hidden,
@@ -81,27 +80,44 @@ def stored_split_groups(questions: Sequence[QuestionRow], identities: Mapping[st
     return split_groups(Item(row.id, _stored_keys(row, stored, by_document=False)) for row in questions)
 
 
+def sides_of(role: str | SplitPlan | FileSplit) -> set[str]:
+    """Return the sides that an import may put questions on."""
+    if isinstance(role, FileSplit):
+        return set(map(side, ROLE_OF.values()))
+    if isinstance(role, SplitPlan):
+        return {side(name) for name in (*dict(role.counts), role.rest) if name}
+    return {side(role)}
+
+
 def plan_import(
     content: Content,
     stored: Stored,
     *,
-    role: str | SplitPlan,
+    role: str | SplitPlan | FileSplit,
     seed: int,
     split_by: str = "paragraph",
     texts: StoredTexts | None = None,
     together: bool = False,
 ) -> ImportPlan:
-    """Plan the import of a file: one role for all questions, or whole split groups by a plan, drawn by `seed`.
+    """Plan the import of a file: one role for all questions, whole split groups by a plan, or the file's own split.
 
     Args:
-        texts: of stored questions, which the file's are compared with for near-duplicates.
+        seed: of the draw by a plan.
+        texts: of stored questions, which the file's are compared with for near-duplicates; None: nothing is compared,
+            because all questions are on one side.
         together: put near-duplicates into one split group, so that a plan keeps them on one side.
     """
     questions, repeated, rejected = _distinct(content.questions)
-    near = near_pairs(questions, texts or StoredTexts())
+    wanted: str | SplitPlan | Mapping[str, str]
     by_document = split_by == "document"
+    if isinstance(role, FileSplit):
+        wanted, questions, leaking = roles_of_file(questions, by_document=by_document)
+        rejected += leaking
+    else:
+        wanted = role
+    near = NearPairs() if texts is None else near_pairs(questions, texts)
     split_group_of = _split_groups(questions, stored, by_document=by_document, near=near if together else None)
-    roles = _roles(questions, stored, split_group_of, role, seed=seed)
+    roles = _roles(questions, stored, split_group_of, wanted, seed=seed)
     find_conflict = ConflictFinder(roles, stored, by_document=by_document)
     accepted: list[FileQuestion] = []
     for question in questions:
@@ -112,31 +128,50 @@ def plan_import(
             accepted.append(question)
         else:
             rejected.append(Rejected(question.where, conflict))
-    rows = _rows(accepted, stored, split_group_of, roles)
+    rows = question_rows(accepted, stored, split_group_of, roles)
     known = {row.id: row for row in stored.questions}
     repeats = sum((row.id in known and known[row.id].active) or row.duplicate_of is not None for row in rows)
     return ImportPlan(
         content.passages,
         rows,
-        labels=tuple(_label(one) for one in accepted if roles[one.id] != POOL),
-        hidden=tuple(_hidden(one) for one in accepted if roles[one.id] == POOL and (one.answers or one.is_impossible)),
+        labels=tuple(gold_label(one) for one in accepted if roles[one.id] != POOL),
+        hidden=tuple(
+            hidden_row(one) for one in accepted if roles[one.id] == POOL and (one.answers or one.is_impossible)
+        ),
         duplicates=repeated + repeats,
         rejected=(*content.rejected, *rejected),
         moved={row.id: row.role for row in rows if row.id in known and _is_moved(known[row.id], row)},
         shared_documents=_shared_documents(accepted, roles),
         near_duplicates=near.across({row.id: row.role for row in (*stored.questions, *rows)}),
-        notes=tuple(_split_notes(role, questions, roles, stored)) if isinstance(role, SplitPlan) else (),
+        notes=(
+            *(_split_notes(role, questions, roles, stored) if isinstance(role, SplitPlan) else ()),
+            *_notes(rows, accepted, stored, planned=isinstance(role, SplitPlan)),
+        ),
     )
+
+
+def _notes(
+    rows: Sequence[QuestionRow], accepted: Sequence[FileQuestion], stored: Stored, *, planned: bool
+) -> Iterator[str]:
+    """Warn of a dev split that the import leaves small, and of pseudo-labels that it makes gold."""
+    dev = {row.id for row in rows if row.role == "dev"}
+    all_dev = dev | {row.id for row in stored.questions if row.active and row.role == "dev"}
+    if dev and len(all_dev) < SMALL_DEV:
+        remedy = f"ask for dev={SMALL_DEV} or more" if planned else "import more of them"
+        yield f"dev has {len(all_dev)} questions: under {SMALL_DEV} the gate has little power; {remedy}"
+    labelled = {row.id for row in rows if row.role != POOL}
+    pseudo = sum(one.kind == "pseudo" and one.id in labelled for one in accepted)
+    if pseudo:
+        yield (
+            f"{pseudo} labels were made by a model (kind pseudo) and are imported as gold; "
+            "export with --kinds gold,human to leave them out"
+        )
 
 
 def _split_notes(
     plan: SplitPlan, questions: Sequence[FileQuestion], roles: Mapping[str, str], stored: Stored
 ) -> Iterator[str]:
-    """Say where the split differs from the plan: counts are maxima, and stored questions keep their split; warn of a
-    small dev split."""
-    dev = Counter(roles.values())["dev"]
-    if 0 < dev < SMALL_DEV:
-        yield f"dev has {dev} questions: under {SMALL_DEV} the gate has little power; ask for dev={SMALL_DEV} or more"
+    """Say where the split differs from the plan: counts are maxima, and stored questions keep their split."""
     if len(roles) < len(questions):
         yield f"{len(questions) - len(roles)} questions were left out: --split has no rest"
     kept = {row.id for row in stored.questions if row.active or stored.begun}
@@ -178,7 +213,7 @@ def _split_groups(
         Item(row.id, (*_stored_keys(row, stored, by_document=by_document), *more.get(row.id, ()))) for row in active
     ]
     items += [
-        Item(question.id, (*_keys(question, by_document=by_document), *more.get(question.id, ())))
+        Item(question.id, (*keys(question, by_document=by_document), *more.get(question.id, ())))
         for question in questions
     ]
     component = split_groups(items)
@@ -187,13 +222,6 @@ def _split_groups(
         name = component[row.id]
         joined[name] = min(row.split_group, joined.get(name, row.split_group))
     return {question.id: joined.get(component[question.id], component[question.id]) for question in questions}
-
-
-def _keys(question: FileQuestion, *, by_document: bool) -> tuple[Hashable, ...]:
-    keys: tuple[Hashable, ...] = (("text", question_hash(question.text)),)
-    if question.context is None:
-        return keys
-    return (*keys, *places(question.context, by_document=by_document))
 
 
 def _stored_keys(row: QuestionRow, stored: Stored, *, by_document: bool) -> tuple[Hashable, ...]:
@@ -207,77 +235,21 @@ def _roles(
     questions: Sequence[FileQuestion],
     stored: Stored,
     split_group_of: Mapping[str, str],
-    role: str | SplitPlan,
+    role: str | SplitPlan | Mapping[str, str],
     *,
     seed: int,
 ) -> dict[str, str]:
-    """Return the role of each question. Stored questions keep theirs, also those that a round held out of gold."""
+    """Return the role of each question: the one role of all, by a plan, or as wanted for each.
+
+    Stored questions keep theirs, also those that a round held out of gold.
+    """
     kept = {row.id: row for row in stored.questions if row.active or stored.begun}
     if isinstance(role, SplitPlan):
         fresh = {one.id: split_group_of[one.id] for one in questions if one.id not in kept}
         return assign(fresh, role, seed=seed) | {one.id: kept[one.id].role for one in questions if one.id in kept}
-    held_out = {key: row.role for key, row in kept.items() if row.imported_role == role}
-    return {one.id: held_out.get(one.id, role) for one in questions}
-
-
-def _rows(
-    questions: Sequence[FileQuestion], stored: Stored, split_group_of: Mapping[str, str], roles: Mapping[str, str]
-) -> tuple[QuestionRow, ...]:
-    known = {row.id: row for row in stored.questions}
-    originals = _originals(questions, stored)
-    rows = []
-    for question in questions:
-        original, role = originals[_duplicate_key(question)], roles[question.id]
-        duplicate_of = None if original == question.id else original
-        old = known.get(question.id)
-        if old is not None and old.role == role:
-            rows.append(replace(old, active=True, duplicate_of=duplicate_of))
-        else:
-            rows.append(_row(question, role, split_group=split_group_of[question.id], duplicate_of=duplicate_of))
-    return tuple(rows)
-
-
-def _row(question: FileQuestion, role: str, *, split_group: str, duplicate_of: str | None) -> QuestionRow:
-    return QuestionRow(
-        question.id,
-        question.text,
-        question_hash(question.text),
-        role,
-        role,
-        split_group,
-        context_id=question.context.id if question.context else None,
-        is_impossible=question.is_impossible if role != POOL else None,
-        duplicate_of=duplicate_of,
-    )
-
-
-def _originals(questions: Sequence[FileQuestion], stored: Stored) -> dict[tuple[str, str | None], str]:
-    """Return the original of questions with equal text and context: the stored one, else the lowest id."""
-    lowest: dict[tuple[str, str | None], str] = {}
-    for question in questions:
-        key = _duplicate_key(question)
-        lowest[key] = min(question.id, lowest.get(key, question.id))
-    kept = {
-        (row.normalized, row.context_id and stored.identities.get(row.context_id, row.context_id)): row.id
-        for row in stored.questions
-        if row.active and row.duplicate_of is None
-    }
-    return lowest | {key: kept[key] for key in lowest if key in kept}
-
-
-def _duplicate_key(question: FileQuestion) -> tuple[str, str | None]:
-    return question_hash(question.text), identity(question.context.text) if question.context else None
-
-
-def _hidden(question: FileQuestion) -> HiddenRow:
-    return HiddenRow(question.id, bool(question.is_impossible), tuple(span_row(span) for span in question.answers))
-
-
-def _label(question: FileQuestion) -> NewLabel:
-    answers = tuple(span_row(span) for span in question.answers)
-    if answers or question.context is None:
-        return NewLabel(question.id, answers)
-    return NewLabel(question.id, (), no_answer=True, passages=(question.context.id,))
+    wanted = {one.id: role if isinstance(role, str) else role[one.id] for one in questions}
+    held_out = {key: row.role for key, row in kept.items() if row.imported_role == wanted.get(key)}
+    return wanted | {key: held_out[key] for key in wanted if key in held_out}
 
 
 def _shared_documents(questions: Sequence[FileQuestion], roles: Mapping[str, str]) -> int:
@@ -286,15 +258,3 @@ def _shared_documents(questions: Sequence[FileQuestion], roles: Mapping[str, str
         if question.context is not None:
             sides[document_id(question.context)].add(side(roles[question.id]))
     return sum(len(found) > 1 for found in sides.values())
-
-
-def _passage_rows(passages: Sequence[Passage]) -> tuple[PassageRow, ...]:
-    position: Counter[str] = Counter()
-    rows = []
-    for passage in passages:
-        document = document_id(passage)
-        rows.append(
-            PassageRow(passage.id, document, position[document], passage.text, passage.title, identity(passage.text))
-        )
-        position[document] += 1
-    return tuple(rows)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from db import queries, store
 from labeler.core.errors import ImportRefused
-from labeler.importing.conflicts import Stored
+from labeler.importing.conflicts import Stored, side
 from labeler.importing.formats import Content, read_content
-from labeler.importing.import_plan import ImportPlan, plan_import
+from labeler.importing.import_plan import ImportPlan, plan_import, sides_of
 from labeler.importing.near import LIMIT, NearPair, StoredTexts
-from labeler.importing.splits import ROLES, SplitPlan
+from labeler.importing.splits import ROLES, FileSplit, SplitPlan
 from mrc.squad import Rejected
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ SPLIT = "split"  # role of an import that a plan split
 SPLIT_BY = ("paragraph", "document")
 NEAR = "near"  # value of --dedupe
 SPLIT_BY_KEY = "split_by"  # in meta
+TOO_MANY = (
+    f"the workspace has more than {LIMIT:,} questions: near-duplicates were searched within the file alone, "
+    "not among stored questions"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class ImportReport:
     splits: Mapping[str, int] = field(default_factory=dict)
     shared_documents: int = 0  # documents with paragraphs in more than one split
     near_duplicates: tuple[NearPair, ...] = ()  # nearly equal paragraphs and questions on two sides of the split
+    stored_compared: bool = True  # whether near-duplicates were searched among stored questions too, where they matter
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: ImportReport) -> ImportReport:
@@ -56,6 +61,7 @@ class ImportReport:
             dict(Counter(self.splits) + Counter(other.splits)),
             self.shared_documents + other.shared_documents,
             self.near_duplicates + other.near_duplicates,
+            self.stored_compared and other.stored_compared,
             self.notes + other.notes,
         )
 
@@ -65,17 +71,19 @@ def import_files(
     files: Sequence[str],
     *,
     role: str | None = None,
-    split: SplitPlan | None = None,
+    split: SplitPlan | FileSplit | None = None,
     format: str = "auto",
     seed: int = 0,
     split_by: str | None = None,
     dedupe: str | None = None,
 ) -> ImportReport:
-    """Import files, each in its own transaction, under one role or split by a plan; return what was added.
+    """Import files, each in its own transaction, under one role, by a plan or by their own split.
 
-    `role`: corpus (passages only), gold, calibration, dev, test or pool. `split_by`: paragraph or document; default:
-    that of the first import, else paragraph. A file imported before adds nothing, and the report says so.
-    `dedupe`: "near" keeps near-duplicate paragraphs and questions on one side of a split; they are listed otherwise.
+    Returns what was added. `role`: corpus (passages only), gold, calibration, dev, test or pool. `split_by`: paragraph
+    or document; default: that of the first import, else paragraph. A file imported before adds nothing, and the report
+    says so.
+    `dedupe`: "near" puts near-duplicate paragraphs and questions into one split group, which a split and a round that
+    holds out questions keep on one side; otherwise those on two sides are listed.
 
     Raises:
         ImportRefused: no row of a file can be imported, or split_by is not that of the workspace.
@@ -85,11 +93,11 @@ def import_files(
         raise ValueError("either role or split is needed")
     if role is not None and role not in (CORPUS, *ROLES):
         raise ValueError(f"role must be one of {', '.join((CORPUS, *ROLES))}, not {role!r}")
-    if split is not None and len(files) != 1:
+    if isinstance(split, SplitPlan) and len(files) != 1:
         raise ImportRefused("--split takes one file: its counts are questions of one file")
     report = ImportReport()
     for name in files:
-        content = read_content(name, format=format)
+        content = read_content(name, format=format, all_splits=isinstance(split, FileSplit))
         with database.write() as session:
             report += _import_one(
                 session, name, content, role=role or SPLIT, plan=split, seed=seed, split_by=split_by, dedupe=dedupe
@@ -109,7 +117,7 @@ def _import_one(
     content: Content,
     *,
     role: str,
-    plan: SplitPlan | None,
+    plan: SplitPlan | FileSplit | None,
     seed: int,
     split_by: str | None,
     dedupe: str | None,
@@ -131,28 +139,32 @@ def _import_one(
         content = replace(content, questions=(), notes=(*content.notes, note))
     level = _split_by(session, split_by) if content.questions else SPLIT_BY[0]
     stored = _stored(session, content, level)
+    wanted = _stored_texts(session, stored, plan or role, together=dedupe == NEAR) if content.questions else None
+    texts, compared = wanted or (None, True)
     import_plan = plan_import(
         content,
         stored,
         role=plan or role,
         seed=seed,
         split_by=level,
-        texts=_stored_texts(session, stored),
+        texts=texts,
         together=dedupe == NEAR,
     )
     if role != CORPUS and not import_plan.questions:
         raise _all_rejected(name, import_plan.rejected or (Rejected(name, "no count holds a whole split group"),))
     new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
-    return _write(session, import_plan, new, content.notes)
+    notes = content.notes if compared else (*content.notes, TOO_MANY)
+    return replace(_write(session, import_plan, new, notes), stored_compared=compared)
 
 
 def _refuse_other_split(session: Session, name: str, content: Content) -> None:
-    """Raise ImportRefused if the file was split before by another plan: its questions would keep the first one."""
+    """Raise ImportRefused if the file's questions were imported before: they would keep the roles that they have."""
     for row in queries.imports(session):
-        if row.undone_at is None and row.role == SPLIT and row.options.get("content") == content.sha256:
+        if row.undone_at is None and row.role != CORPUS and row.options.get("content") == content.sha256:
+            given = row.options
+            how = f"--split {given['split']} --seed {given['seed']}" if row.role == SPLIT else f"--as {row.role}"
             raise ImportRefused(
-                f"{name}: imported before with --split {row.options.get('split')} --seed {row.options.get('seed')} "
-                f"(import {row.id}); undo that first: labeler import --undo {row.id}"
+                f"{name}: imported before with {how} (import {row.id}); undo that first: labeler import --undo {row.id}"
             )
 
 
@@ -204,14 +216,23 @@ def _stored(session: Session, content: Content, split_by: str) -> Stored:
     )
 
 
-def _stored_texts(session: Session, stored: Stored) -> StoredTexts:
-    """Return the texts of stored questions to compare a file with; none in a workspace of more than `LIMIT`."""
+def _stored_texts(
+    session: Session, stored: Stored, role: str | SplitPlan | FileSplit, *, together: bool
+) -> tuple[StoredTexts | None, bool]:
+    """Return the texts of stored questions to compare a file with, and whether all that matter are among them.
+
+    None where near-duplicates do not matter: all questions are on one side, and nobody wants them `together`. In a
+    workspace of more than `LIMIT` questions no stored text is compared.
+    """
     active = [row for row in stored.questions if row.active]
+    if not together and len({side(row.role) for row in active} | sides_of(role)) < 2:
+        return None, True
     if len(active) > LIMIT:
-        return StoredTexts()
+        return StoredTexts(), False
     first = {row.context_id: row.id for row in reversed(active) if row.context_id}
     passages = queries.passages(session, first)
-    return StoredTexts({row.id: row.text for row in active}, {first[key]: row.text for key, row in passages.items()})
+    paragraphs = {first[key]: row.text for key, row in passages.items()}
+    return StoredTexts({row.id: row.text for row in active}, paragraphs), True
 
 
 def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:

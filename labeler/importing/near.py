@@ -10,7 +10,7 @@ from labeler.importing.conflicts import side
 from labeler.importing.formats import FileQuestion
 from mrc.text.near_duplicates import NearDuplicate, near_duplicates
 
-LIMIT = 20_000  # stored texts that a file is compared with; of a larger workspace, the file alone is compared
+LIMIT = 20_000  # stored questions that a file is compared with; in a larger workspace the file alone is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class StoredTexts:
 class NearPairs:
     """Near-duplicates by question ids."""
 
-    paragraphs: Sequence[NearDuplicate]
-    questions: Sequence[NearDuplicate]
+    paragraphs: Sequence[NearDuplicate] = ()
+    questions: Sequence[NearDuplicate] = ()
 
     def across(self, roles: Mapping[str, str]) -> tuple[NearPair, ...]:
         """Return the pairs that are on two sides of the split, given the role of each question."""

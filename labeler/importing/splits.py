@@ -15,6 +15,7 @@ import numpy as np
 
 ROLES = ("gold", "calibration", "dev", "test", "pool")
 REST = "rest"
+FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,24 @@ class SplitPlan:
         return ",".join([*parts, f"{self.rest}={REST}"] if self.rest else parts)
 
 
-def parse_split(text: str) -> SplitPlan:
-    """Parse `gold=1000,dev=500,test=1500,pool=rest`. Raises ValueError that says what is wrong."""
+@dataclass(frozen=True, slots=True)
+class FileSplit:
+    """The split that the file itself names for each question."""
+
+    def __str__(self) -> str:
+        return FILE
+
+
+def parse_split(text: str) -> SplitPlan | FileSplit:
+    """Parse `gold=1000,dev=500,test=1500,pool=rest` or `file`. Raises ValueError that says what is wrong."""
+    if text.strip() == FILE:
+        return FileSplit()
     counts: list[tuple[str, int]] = []
     rest: str | None = None
     for part in text.split(","):
         role, sign, count = (piece.strip() for piece in part.partition("="))
         if not sign or role not in ROLES:
-            raise ValueError(f"{part.strip()!r} is not ROLE=COUNT with a role of {', '.join(ROLES)}")
+            raise ValueError(f"{part.strip()!r} is not ROLE=COUNT with a role of {', '.join(ROLES)}, nor {FILE}")
         if role == rest or role in dict(counts):
             raise ValueError(f"{role} is named twice")
         if count == REST:

@@ -36,17 +36,27 @@ class ExportedLabel:
     provenance: Provenance
 
 
+SPLITS = {"gold": "train", "pool": "train", "dev": "validation", "test": "test", "calibration": "calibration"}
+NO_TEXT, NO_NUMBER = "", -1  # in JSON lines, in place of a part of the provenance that a label does not have
+
+
+def split_of(label: ExportedLabel) -> str:
+    """Return the name of the split that a label is exported in."""
+    return SPLITS[label.provenance.role]
+
+
 def _record(label: ExportedLabel) -> dict[str, Any]:
     """Return one label as a flat record, which `labeler import` reads."""
     example = label.example
+    golds = example.all_answers or example.answers
     return {
         "id": example.id,
         "title": example.title,
         "context": example.context,
         "question": example.question,
         "answers": {
-            "text": [span.text for span in example.answers],
-            "answer_start": [span.start for span in example.answers],
+            "text": [span.text for span in golds],
+            "answer_start": [span.start for span in golds],
         },
         "is_impossible": not example.answers,
         **asdict(label.provenance),
@@ -65,13 +75,32 @@ def _write_squad(labels: Sequence[ExportedLabel], file: TextIO, version: Literal
 
 
 def _write_jsonl(labels: Sequence[ExportedLabel], file: TextIO) -> None:
-    for label in labels:
-        file.write(json.dumps(_record(label), ensure_ascii=False) + "\n")
+    """Write one record a line, each column of one type from the first line on.
+
+    Readers such as `datasets` take the types of the columns from the first megabytes of a file. So no value is null,
+    and a label with an answer comes first: a list that is empty so far has no type.
+    """
+    first = next((number for number, label in enumerate(labels) if label.example.answers), 0)
+    for label in (labels[first], *labels[:first], *labels[first + 1 :]):
+        file.write(json.dumps(_typed(_record(label)), ensure_ascii=False) + "\n")
+
+
+def _typed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with `NO_TEXT` or `NO_NUMBER` in place of None, and rates as numbers with a point."""
+    missing = {"round": NO_NUMBER, "threshold": float(NO_NUMBER), "confidence": float(NO_NUMBER)}
+    return {
+        name: missing.get(name, NO_TEXT) if value is None else float(value) if name in _RATES else value
+        for name, value in record.items()
+    }
+
+
+_RATES = ("threshold", "confidence")
 
 
 def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
     rows = [_record(label) for label in labels]
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    # Quoted throughout: before Python 3.13, a lone carriage return in a cell does not make the writer quote it.
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for row in rows:
         answers = [
@@ -82,12 +111,25 @@ def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
 
 
 def write_dataset(labels: Sequence[ExportedLabel], folder: Path) -> None:
-    """Write the labels as a dataset of the `datasets` package."""
+    """Write the labels as a `DatasetDict` of the `datasets` package, one dataset for each split."""
     from labeler.importing.formats.hf import quiet_datasets
 
     datasets = quiet_datasets()
+    records: dict[str, list[dict[str, Any]]] = {}
+    for label in labels:
+        records.setdefault(split_of(label), []).append(_record(label))
+    features = _features(datasets)
+    splits = {
+        name: datasets.Dataset.from_list(records[name], features=features)
+        for name in dict.fromkeys(SPLITS.values())
+        if name in records
+    }
+    datasets.DatasetDict(splits).save_to_disk(str(folder))
+
+
+def _features(datasets: Any) -> Any:
     text, number = datasets.Value("string"), datasets.Value("float64")
-    features = datasets.Features(
+    return datasets.Features(
         {
             **dict.fromkeys(("id", "title", "context", "question"), text),
             "answers": {"text": datasets.Sequence(text), "answer_start": datasets.Sequence(datasets.Value("int32"))},
@@ -99,7 +141,6 @@ def write_dataset(labels: Sequence[ExportedLabel], folder: Path) -> None:
             "reviewer": text,
         }
     )
-    datasets.Dataset.from_list([_record(label) for label in labels], features=features).save_to_disk(str(folder))
 
 
 #: writers of the formats that are one file

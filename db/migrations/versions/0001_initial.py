@@ -60,8 +60,8 @@ CREATE TABLE studio_projects (
 CREATE UNIQUE INDEX one_live_project ON studio_projects (url, blind, passage_slots, reviewers) WHERE deleted_at IS NULL;
 
 CREATE TABLE passages (
-    id VARCHAR(64) NOT NULL, document_id VARCHAR(64) NOT NULL, position INTEGER NOT NULL, text TEXT NOT NULL,
-    identity VARCHAR(64) NOT NULL, active BOOLEAN NOT NULL,
+    id VARCHAR(64) NOT NULL, document_id VARCHAR(64) NOT NULL, position INTEGER NOT NULL, title TEXT,
+    text TEXT NOT NULL, identity VARCHAR(64) NOT NULL, active BOOLEAN NOT NULL,
     CONSTRAINT pk_passages PRIMARY KEY (id),
     CONSTRAINT fk_passages_document_id FOREIGN KEY(document_id) REFERENCES documents (id)
 );
@@ -352,8 +352,8 @@ CREATE TABLE import_labels (
 CREATE INDEX ix_import_labels_label_id ON import_labels (label_id);
 
 CREATE TABLE label_answers (
-    label_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64) NOT NULL,
-    start INTEGER NOT NULL, "end" INTEGER NOT NULL,
+    label_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, places JSON, text TEXT NOT NULL,
+    passage_id VARCHAR(64) NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL,
     CONSTRAINT pk_label_answers PRIMARY KEY (label_id, ordinal),
     CONSTRAINT ck_label_answers_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start),
     CONSTRAINT fk_label_answers_label_id FOREIGN KEY(label_id) REFERENCES labels (id),

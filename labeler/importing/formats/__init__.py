@@ -38,13 +38,16 @@ def detect_format(name: str) -> str:
     return known
 
 
-def read_content(name: str, *, format: str = "auto") -> Content:
-    """Read a file, folder or hub dataset. Raises ImportRefused, FileError, mrc.errors.DataError, OSError."""
+def read_content(name: str, *, format: str = "auto", all_splits: bool = False) -> Content:
+    """Read a file, folder or hub dataset, with `all_splits` every split of a saved dataset.
+
+    Raises ImportRefused, FileError, mrc.errors.DataError, OSError.
+    """
     format = detect_format(name) if format == "auto" else format
     if format == "hf":
         from labeler.importing.formats.hf import read_dataset
 
-        return read_dataset(name)
+        return read_dataset(name, all_splits=all_splits)
     from labeler.importing.formats import squad, tables, texts
 
     path = Path(name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from labeler.core.files import text_fault
 from mrc.errors import SpanMismatch
-from mrc.squad import Rejected, anchor
+from mrc.squad import Rejected, anchor, as_given, most_frequent_first
 from mrc.text import passage_id, question_id
 from mrc.types import Example, Passage, Span
 
@@ -19,7 +19,11 @@ MAX_ID = 255  # characters of the database column
 
 @dataclass(frozen=True, slots=True)
 class FileQuestion:
-    """A question with its place in the file. `answers` are spans of `context`, the most frequent first."""
+    """A question with its place in the file. `answers` are spans of `context`, the most frequent first.
+
+    `all_answers`: as in `mrc.types.Example`, in the order of the file with repetitions. `split` and `kind` are what the
+    file says: the split that the question belongs to, and how its label was made; empty where it says nothing.
+    """
 
     where: str
     id: str
@@ -27,6 +31,9 @@ class FileQuestion:
     context: Passage | None
     answers: tuple[Span, ...] = ()
     is_impossible: bool | None = None
+    all_answers: tuple[Span, ...] = ()
+    split: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,20 @@ def make_passage(text: str, title: str = "") -> Passage:
 def from_example(example: Example, where: str) -> FileQuestion:
     """Return the question of a SQuAD-style example."""
     context = make_passage(example.context, example.title)
-    return FileQuestion(where, example.id, example.question, context, example.answers, example.is_impossible)
+    golds = example.answers, example.is_impossible, example.all_answers
+    return FileQuestion(where, example.id, example.question, context, *golds)
+
+
+def with_origin(part: Part, fields: Mapping[str, Any]) -> Part:
+    """Return a question with what the fields say of its split (`role`, else `split`) and of its label (`kind`)."""
+    if not isinstance(part, FileQuestion):
+        return part
+    split, kind = (str(value) if isinstance(value, str) else "" for value in _origin(fields))
+    return replace(part, split=split, kind=kind)
+
+
+def _origin(fields: Mapping[str, Any]) -> tuple[Any, Any]:
+    return fields.get("role") or fields.get("split"), fields.get("kind")
 
 
 def make_question(
@@ -113,7 +133,7 @@ def make_question(
     An answer without an offset, or not at its offset, gets the offset of its text if that occurs exactly once.
     """
     given = list(answers)
-    spans: Counter[Span] = Counter()
+    spans: list[Span] = []
     if given and context is None:
         yield Rejected(where, "an answer needs its context")
         return
@@ -123,12 +143,11 @@ def make_question(
     for answer, start in given:
         try:
             assert context is not None
-            spans[anchor(context.text, answer, -1 if start is None else start, passage=context.id)] += 1
+            spans.append(anchor(context.text, answer, -1 if start is None else start, passage=context.id))
         except SpanMismatch as error:
             yield Rejected(where, str(error))
     if given and not spans:
         return
-    ordered = sorted(spans, key=lambda span: (-spans[span], span.start, span.end))
     encodable = text_fault(text) is None and (context is None or context.id)
     key = id or (question_id(text, context.text if context else "") if encodable else "-")
-    yield FileQuestion(where, key, text, context, tuple(ordered), is_impossible)
+    yield FileQuestion(where, key, text, context, most_frequent_first(spans), is_impossible, as_given(spans))

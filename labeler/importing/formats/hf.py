@@ -12,7 +12,7 @@ from typing import Any
 from labeler.core.errors import ImportRefused
 from labeler.core.files import refuse_outside_links
 from labeler.importing.formats.content import Content, Part, gather
-from labeler.importing.formats.records import FIELDS, parts
+from labeler.importing.formats.records import FIELDS, ORIGIN, parts
 
 MARKERS = ("dataset_info.json", "dataset_dict.json")  # files that save_to_disk writes
 
@@ -31,28 +31,59 @@ def is_saved_dataset(path: Path) -> bool:
     return any((path / name).is_file() for name in MARKERS)
 
 
-def read_dataset(name: str) -> Content:
+def read_dataset(name: str, *, all_splits: bool = False) -> Content:
     """Read a saved folder, or `NAME:SPLIT` or `NAME:CONFIG:SPLIT` on the hub.
 
-    Raises ImportRefused without such a dataset or a network, and for several splits.
+    Args:
+        all_splits: read every split of a folder that has several; each question keeps the name of its split.
+
+    Raises ImportRefused without such a dataset or a network, and for several splits unless `all_splits`.
     """
-    rows = _load_folder(Path(name)) if Path(name).exists() else _load_hub(name)
     digest = hashlib.sha256()
-    found = list(_parts(name, rows, digest))
+    found = [
+        (where, part)
+        for place, split, rows in _splits(name, all_splits=all_splits)
+        for where, part in _parts(place, split, rows, digest)
+    ]
     return gather(found, sha256=digest.hexdigest(), format="hf")
 
 
-def _parts(name: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash) -> Iterator[tuple[str, Part]]:
+def _splits(name: str, *, all_splits: bool) -> Iterator[tuple[str, str, Iterable[Mapping[str, Any]]]]:
+    """Yield the place, the name and the rows of each split to read."""
+    path = Path(name)
+    if not path.exists():
+        yield name, "", _load_hub(name)
+    elif not (path / "dataset_dict.json").is_file():
+        yield name, "", _load_folder(path)
+    else:
+        refuse_outside_links(path)
+        for split in _named_splits(path, all_splits=all_splits):
+            yield f"{name}: {split}", split, _load_folder(path / split)
+
+
+def _named_splits(path: Path, *, all_splits: bool) -> list[str]:
+    """Return the splits of a folder to read: the only one, or all. Raises ImportRefused."""
+    found = _described(path / "dataset_dict.json").get("splits")
+    splits = sorted(str(split) for split in found) if isinstance(found, list) else []
+    wrong = [split for split in splits if not split.strip(".") or Path(split).name != split]
+    if wrong:
+        raise ImportRefused(f"{path / 'dataset_dict.json'}: names the split {wrong[0]!r}, no folder beside it")
+    if len(splits) != 1 and not (splits and all_splits):
+        hint = f"name one, such as {path / (splits or ['train'])[0]}"
+        more = ", or import all with --split file" if splits else ""
+        raise ImportRefused(f"{path}: has the splits {', '.join(splits) or 'none'}; {hint}{more}")
+    return splits
+
+
+def _parts(
+    name: str, split: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash
+) -> Iterator[tuple[str, Part]]:
     for number, row in enumerate(rows):
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
-        yield from parts(f"{name}: row {number}", row)
+        digest.update(json.dumps([split, row] if split else row, sort_keys=True, default=str).encode())
+        yield from parts(f"{name}: row {number}", {"split": split, **row})
 
 
 def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
-    if (path / "dataset_dict.json").is_file():
-        splits = sorted(str(name) for name in _described(path / "dataset_dict.json").get("splits", []))
-        shown = ", ".join(splits) or "none"
-        raise ImportRefused(f"{path}: has the splits {shown}; name one, such as {path / (splits or ['train'])[0]}")
     _check_folder(path)
     datasets = quiet_datasets()
     try:
@@ -90,7 +121,8 @@ def _wanted(name: Path | str, loaded: Any) -> Iterable[Mapping[str, Any]]:
     An image, audio or video column would otherwise open whatever files and addresses its rows name.
     """
     datasets = quiet_datasets()
-    columns = [column for column in loaded.column_names if column in FIELDS]
+    known = [column for column in loaded.column_names if column in FIELDS]
+    columns = [each for each in known if each not in ORIGIN or _is_plain(loaded.features[each], datasets)]
     typed = [column for column in columns if not _is_plain(loaded.features[column], datasets)]
     if typed:
         kind = type(loaded.features[typed[0]]).__name__

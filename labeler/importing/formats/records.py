@@ -10,6 +10,8 @@
 | `answers`       | `[{"text", "answer_start"}]`, `{"text": […], "answer_start": […]}`, or a list of texts      |
 | `answer`        | instead of `answers`: one text, with its offset `answer_start` in code points              |
 | `is_impossible` | the context does not answer the question                                                   |
+| `role`, `split` | the split of the question, for `--split file`                                              |
+| `kind`          | how its label was made; pseudo: by a model                                                 |
 
 Other fields are ignored. In CSV a cell of `answers` is JSON, and an empty cell is a missing field.
 """
@@ -20,11 +22,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from labeler.importing.formats.content import FileQuestion, Part, make_passage, make_question
+from labeler.importing.formats.content import FileQuestion, Part, make_passage, make_question, with_origin
 from mrc.squad import Rejected
 from mrc.types import Passage
 
-FIELDS = frozenset(
+ORIGIN = frozenset({"role", "split", "kind"})
+FIELDS = ORIGIN | frozenset(
     {"question", "context", "text", "title", "id", "guid", "answers", "answer", "answer_start", "is_impossible"}
 )
 
@@ -39,7 +42,7 @@ def parts(where: str, record: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
         id_ = _text(record, "id" if record.get("id") not in (None, "") else "guid")
         where = f"{where} (id {id_})" if id_ else where
         found = _question(where, id_, record) if _text(record, "question") else iter([_passage(record)])
-        yield from ((where, part) for part in found)
+        yield from ((where, with_origin(part, record)) for part in found)
     except FieldError as error:
         yield where, Rejected(where, str(error))
 

@@ -1,0 +1,70 @@
+"""The split that a file itself names: roles of its questions, and those that its own split leaks. Pure.
+
+Exports of this tool name the role of each question (`role`), other files often a `split`; a saved dataset has folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from labeler.importing.conflicts import keys, side
+from labeler.importing.formats import FileQuestion
+from mrc.squad import Rejected
+
+#: names of splits in files -> role. Every question of a training split has a label, whatever role it was exported from.
+ROLE_OF = {
+    **dict.fromkeys(("train", "training", "gold", "pool"), "gold"),
+    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
+    "test": "test",
+    "calibration": "calibration",
+}
+_STRICTNESS = ("train", "calibration", "dev", "test")
+
+
+def roles_of_file(
+    questions: Sequence[FileQuestion], *, by_document: bool
+) -> tuple[dict[str, str], list[FileQuestion], list[Rejected]]:
+    """Return the role of each usable question, those questions, and the rejected others.
+
+    Rejected are questions without a known split, and those whose text, paragraph or document the file has on a stricter
+    side too: test before dev before calibration before training.
+    """
+    roles = {one.id: ROLE_OF.get(one.split.strip().lower(), "") for one in questions}
+    strictest = _strictest(questions, roles, by_document=by_document)
+    kept, rejected = [], []
+    for question in questions:
+        why = _fault(question, roles[question.id], strictest, by_document=by_document)
+        if why is None:
+            kept.append(question)
+        else:
+            rejected.append(Rejected(question.where, why))
+    return {one.id: roles[one.id] for one in kept}, kept, rejected
+
+
+def _strictest(
+    questions: Sequence[FileQuestion], roles: Mapping[str, str], *, by_document: bool
+) -> dict[tuple[str, str], str]:
+    """Return the strictest side on which the file has each text, paragraph and document."""
+    found: dict[tuple[str, str], str] = {}
+    for question in questions:
+        if roles[question.id]:
+            here = side(roles[question.id])
+            for key in keys(question, by_document=by_document):
+                found[key] = max(here, found.get(key, here), key=_STRICTNESS.index)
+    return found
+
+
+def _fault(
+    question: FileQuestion, role: str, strictest: Mapping[tuple[str, str], str], *, by_document: bool
+) -> str | None:
+    """Return why a question cannot have the split that its file names, or None."""
+    if not role and not question.split:
+        return "the file names no split for it (a field role or split); give --split ROLE=N,... or --as ROLE"
+    if not role:
+        return f"the file puts it into the split {question.split!r}; known are {', '.join(ROLE_OF)}"
+    for name, key in keys(question, by_document=by_document):
+        stricter = strictest[name, key]
+        if stricter != side(role):
+            what = "question" if name == "text" else name
+            return f"the file has its {what} in the {stricter} split too; it cannot be in the {side(role)} split"
+    return None

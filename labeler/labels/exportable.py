@@ -1,0 +1,142 @@
+"""Which labels may be exported, and which are left out and why: nothing leaves on two sides of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from db import queries
+from db.rows import LabelRow, TrainingRow
+from db.vocabulary import HELD_OUT
+from labeler.core.convert import shown_passages
+from labeler.labels.browse import TRAINING_ROLES
+
+if TYPE_CHECKING:
+    from db.engine import Session
+
+PURPOSE = {"calibration": "calibration", "dev": "evaluation", "test": "evaluation"}  # of a held-out role
+IN_HELD_OUT = "labels in passages of calibration, dev or test questions"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A label that is not exported, and why. `conflict`: the passage or the question it would meet on another side."""
+
+    question_id: str
+    why: str
+    conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The side of each passage, of each question by its near-equal identity, and the passages of undone imports."""
+
+    passages: Mapping[str, str]
+    questions: Mapping[str, tuple[str, str]]  # identity -> side, a question id
+    inactive: frozenset[str]
+
+
+def exportable_rows(
+    session: Session, kinds: Sequence[str], roles: Sequence[str]
+) -> tuple[list[TrainingRow], list[LeftOut]]:
+    """Return the live released labels of these kinds and roles to export, by question id, and those left out.
+
+    A label stays on the side of its question: one whose passage, or whose question, nearly equals one on a stricter
+    side (test before dev before calibration before training) is left out.
+    """
+    training = [role for role in roles if role in TRAINING_ROLES]
+    rows = [row for row in queries.exportable_labels(session, kinds=kinds) if row.question.role in training]
+    live = queries.live_labels(session, kinds=kinds, roles=training)
+    rows += _held_out_rows(session, kinds, [role for role in roles if role not in TRAINING_ROLES])
+    sides = _sides(session, [*live, *(row.label for row in rows)], {row.question.normalized for row in rows})
+    candidates = {row.question.id for row in rows}
+    left_out = [_missing(label, sides) for label in live if label.question_id not in candidates]
+    kept = []
+    for row in sorted(rows, key=lambda row: row.question.id):
+        usable = _on_its_side(row, sides)
+        fault = _fault(usable, sides)
+        if fault is None:
+            kept.append(usable)
+        else:
+            left_out.append(fault)
+    return kept, left_out
+
+
+def of_other_roles(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> Iterator[LeftOut]:
+    """Yield the labels of held-out questions whose role is not wanted."""
+    labels = queries.live_labels(session, kinds=kinds, roles=[role for role in HELD_OUT if role not in roles])
+    questions = {row.id: row for row in queries.questions(session, ids=[label.question_id for label in labels])}
+    for label in labels:
+        role, imported = label.question_role, questions[label.question_id].imported_role
+        whose = f"{role} questions" if imported == role else f"{imported} questions now used for {PURPOSE[role]}"
+        yield LeftOut(label.question_id, f"labels of {whose} (--role {role} exports them)")
+
+
+def _held_out_rows(session: Session, kinds: Sequence[str], roles: Sequence[str]) -> list[TrainingRow]:
+    """Return the labels of questions that do not train, with training weight 0."""
+    found = [one for role in roles for one in queries.labelled_questions(session, role) if one.label.kind in kinds]
+    shown = [shown_passages(one.label) for one in found]
+    passages = queries.passages(session, {key for keys in shown for key in keys})
+    return [
+        TrainingRow(one.question, one.label, 0.0, {key: passages[key] for key in keys})
+        for one, keys in zip(found, shown, strict=True)
+    ]
+
+
+def _sides(session: Session, labels: Iterable[LabelRow], questions: Iterable[str]) -> Sides:
+    passages = {key for label in labels for key in shown_passages(label)}
+    return Sides(
+        queries.passage_sides(session, passages),
+        queries.question_sides(session, questions),
+        frozenset(queries.inactive_passages(session)),
+    )
+
+
+def _side(label: LabelRow) -> str:
+    return "train" if label.question_role in TRAINING_ROLES else label.question_role
+
+
+def _missing(label: LabelRow, sides: Sides) -> LeftOut:
+    """Return why `queries.exportable_labels` leaves out a live label."""
+    if label.kind == "pseudo" and not label.released:
+        return LeftOut(label.question_id, "pseudo-labels that are not released")
+    return _place_fault(label, sides) or LeftOut(label.question_id, IN_HELD_OUT)
+
+
+def _on_its_side(row: TrainingRow, sides: Sides) -> TrainingRow:
+    """Return the row without the passages shown with a no_answer that are on another side, or inactive."""
+    if not row.label.no_answer:
+        return row
+    usable = {key: each for key, each in row.passages.items() if _why_not(row.label, key, sides) is None}
+    return replace(row, passages=usable)
+
+
+def _fault(row: TrainingRow, sides: Sides) -> LeftOut | None:
+    """Return why a label cannot be exported, or None."""
+    mine = _side(row.label)
+    side, other = sides.questions.get(row.question.normalized, (mine, ""))
+    if side != mine:
+        why = f"labels of {row.question.role} questions that nearly equal {side} questions"
+        return LeftOut(row.question.id, why, other)
+    if row.label.no_answer and row.passages:
+        return None
+    if not shown_passages(row.label):
+        return LeftOut(row.question.id, "labels without a passage")
+    return _place_fault(row.label, sides)
+
+
+def _place_fault(label: LabelRow, sides: Sides) -> LeftOut | None:
+    """Return the first passage in which a label cannot be exported, and why, or None."""
+    whys = ((key, _why_not(label, key, sides)) for key in shown_passages(label))
+    return next((LeftOut(label.question_id, why, key) for key, why in whys if why is not None), None)
+
+
+def _why_not(label: LabelRow, passage_id: str, sides: Sides) -> str | None:
+    """Return why a label in this passage cannot be exported, or None."""
+    if passage_id in sides.inactive:
+        return "labels in passages whose import was undone"
+    mine, side = _side(label), sides.passages.get(passage_id)
+    if side in (None, mine):
+        return None
+    return IN_HELD_OUT if mine == "train" else f"labels of {mine} questions in passages of {side} questions"
