@@ -15,12 +15,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from mrc.text.graphemes import blank, code_points
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SLAB = 16  # windows whose span scores (T, L) are held at once
-_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # no character after these is white space
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,10 +175,10 @@ def logsumexp(values: Floats, axis: int = -1) -> Floats:
 
 
 def trimmed(text: str, offsets: Ints) -> Ints:
-    """Token offsets (N, 2) without white space at their ends: a start moves to the next other character, an end behind
-    the previous one. A token of white space alone gets an end before its start."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    solid = ~_SPACE[np.minimum(codes, len(_SPACE) - 1)]
+    """Token offsets (N, 2) without white space and invisible characters at their ends: a start moves to the next other
+    character, an end behind the previous one. A token without any other gets an end before its start."""
+    codes = code_points(text)
+    solid = ~blank(codes)
     places = np.arange(len(codes))
     following = np.append(np.where(solid, places, len(codes)), len(codes))
     following = np.minimum.accumulate(following[::-1])[::-1]

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from mrc.errors import DataError, SpanMismatch
 from mrc.text import passage_id, question_id
+from mrc.text.anchoring import anchor as anchor
 from mrc.types import Example, Passage, Span
 
 logger = logging.getLogger(__name__)
@@ -157,23 +158,6 @@ def _answers(qa: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
         yield _field(fields, "text", str, at), _field(fields, "answer_start", int, at)
 
 
-def anchor(context: str, text: str, start: int, *, passage: str) -> Span:
-    """The span of the answer, at its offset or else at the only place where it occurs.
-
-    Raises: SpanMismatch where the text is empty, occurs nowhere, or more than once but not at `start`.
-    """
-    if not text.strip():
-        raise SpanMismatch("the answer is empty")
-    if start >= 0 and context[start : start + len(text)] == text:
-        return Span(passage, start, start + len(text), text)
-    first = context.find(text)
-    if first < 0:
-        raise SpanMismatch(f"the answer {_short(text)} does not occur in the context")
-    if context.find(text, first + 1) >= 0:
-        raise SpanMismatch(f"the answer {_short(text)} is not at offset {start} and occurs more than once")
-    return Span(passage, first, first + len(text), text)
-
-
 def write_squad(examples: Iterable[Example], *, version: SquadVersion) -> dict[str, Any]:
     """The JSON object that the official scripts of SQuAD 1.1 (`squad`) or 2.0 (`squad_v2`) load.
 
@@ -235,7 +219,3 @@ def _text_problem(text: str, name: str) -> str | None:
     except UnicodeEncodeError as error:
         return f"the {name} has half a surrogate pair at character {error.start}; write the character itself"
     return None
-
-
-def _short(text: str, limit: int = 40) -> str:
-    return repr(text if len(text) <= limit else f"{text[:limit]}…")

@@ -21,6 +21,7 @@ from mrc.metrics import Metric, normalize_answer, score
 from mrc.postprocess import RULES
 from mrc.postprocess.trimming import with_paired_brackets, without_josa
 from mrc.postprocess.units import to_unit_boundary
+from mrc.text.graphemes import whole_graphemes
 from mrc.types import Answer, Passage
 
 Refine = Callable[[str, Passage, int, int], tuple[int, int]]  # question, passage, start, end -> start, end
@@ -49,7 +50,7 @@ def refiner(names: Sequence[str], *, language: Language) -> Refine | None:
                     start, end = to_unit_boundary(question, passage.text, start, end, language=language)
                 case "brackets":
                     start, end = with_paired_brackets(passage.text, start, end)
-        return start, end
+        return whole_graphemes(passage.text, start, end)
 
     return refine
 

@@ -17,6 +17,7 @@ from mrc.encoder.loading import NO_SURROGATES
 from mrc.errors import BadCheckpoint
 from mrc.read.data.exact_match import ExactMatch
 from mrc.read.data.morphemes import check_wordpiece
+from mrc.read.data.offsets import Mender, proven_tokenizer
 
 LONGEST_TEMPLATE: Final = 64  # tokens of a pair of texts of one letter each
 Ints = NDArray[np.int64]
@@ -57,21 +58,24 @@ class Template:
 
 
 class TextTokenizer:
-    """A checkpoint's tokenizer, with offsets that no token crosses and terms for exact-match features."""
+    """A checkpoint's tokenizer, with proven offsets, cuts that no token crosses and terms for exact-match features."""
 
     def __init__(self, tokenizer: Any, *, exact_match: ExactMatch | None = None, cuts: Cuts | None = None) -> None:
-        """Raises: BadCheckpoint for a tokenizer that cannot split words where `cuts` are given."""
+        """Raises: BadCheckpoint for a tokenizer with wrong offsets, or one that cannot split words where `cuts` are
+        given."""
         if cuts is not None:
             check_wordpiece(tokenizer)
-        self._tokenizer = tokenizer
+        self._tokenizer = proven_tokenizer(tokenizer, _encode)
+        self._mend = Mender(self._tokenizer, stretch=cuts is None)  # a stretched token might cross a cut
         self._exact_match, self._cuts = exact_match, cuts
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text; a lone surrogate, which UTF-8 cannot encode, is read as U+FFFD."""
         if not texts:
             return []
-        texts = [text if text.isascii() else text.translate(NO_SURROGATES) for text in texts]
+        given, texts = texts, [text if text.isascii() else text.translate(NO_SURROGATES) for text in texts]
         encoded = self._between(texts, self._cuts(texts)) if self._cuts else self._whole(texts)
+        encoded = self._mend(given, encoded)
         offsets = [places for _, places in encoded]
         terms = (
             self._exact_match.terms(texts, offsets) if self._exact_match else [np.zeros_like(ids) for ids, _ in encoded]
@@ -94,7 +98,7 @@ class TextTokenizer:
         return self._exact_match.kind if self._exact_match else "none"
 
     def _whole(self, texts: Sequence[str]) -> list[tuple[Ints, Ints]]:
-        encoded = self._encode(list(texts))
+        encoded = _encode(self._tokenizer, texts)
         return [
             (_array(ids), _array(offsets).reshape(-1, 2))
             for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
@@ -104,7 +108,7 @@ class TextTokenizer:
         """Ids and offsets; each piece of a text between two cuts is tokenized separately."""
         edges = [[0, *places.tolist(), len(text)] for text, places in zip(texts, cuts, strict=True)]
         pieces = [[text[start:end] for start, end in pairwise(at)] for text, at in zip(texts, edges, strict=True)]
-        encoded = self._encode(pieces, is_split_into_words=True)
+        encoded = _encode(self._tokenizer, pieces, is_split_into_words=True)
         found = []
         for row, at in enumerate(edges):
             piece = _array(encoded.word_ids(row))  # of each token the number of its piece
@@ -112,10 +116,11 @@ class TextTokenizer:
             found.append((_array(encoded["input_ids"][row]), offsets + _array(at)[piece][:, None]))
         return found
 
-    def _encode(self, texts: list[Any], **options: Any) -> Any:
-        return self._tokenizer(
-            texts, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False, **options
-        )
+
+def _encode(tokenizer: Any, texts: Sequence[Any], **options: Any) -> Any:
+    return tokenizer(
+        list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False, **options
+    )
 
 
 def _array(values: Sequence[Any]) -> Ints:
