@@ -22,6 +22,7 @@ from labeler.cli.describe.exports import export_text
 from labeler.cli.describe.imports import imports_text, report_text, undone_text
 
 if TYPE_CHECKING:
+    from labeler.importing.formats import ReadOptions
     from labeler.importing.splits import FileSplit, SplitPlan
 
 ROLES = ("corpus", "gold", "calibration", "pool", "dev", "test")
@@ -81,10 +82,22 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["auto", "squad", "jsonl", "csv", "text", "hf"]),
+    type=click.Choice(["auto", "squad", "json", "jsonl", "csv", "text", "parquet", "hf"]),
     default="auto",
     show_default=True,
-    help="squad: also KorQuAD and KLUE-MRC; text: plain text and Markdown, folders too.",
+    help="squad: KorQuAD, KLUE-MRC, AI Hub too; text: plain text and Markdown, folders too. All may be packed (.gz).",
+)
+@click.option("--id-prefix", default="", metavar="TEXT", help="Put before the question ids, for files that share ids.")
+@click.option(
+    "--empty",
+    type=click.Choice(["none", "reject"]),
+    help="An empty answer without is_impossible: no answer, or rejected. [default: none; --as pool: not labelled]",
+)
+@click.option(
+    "--label-studio-map",
+    "studio_map",
+    metavar="NAME=FIELD,...",
+    help="Where annotations made in Label Studio are: question=FIELD,context=FIELD,label=ANSWER,id=FIELD,title=FIELD.",
 )
 @click.option(
     "--reviewer-name",
@@ -107,6 +120,9 @@ def import_command(
     seed: int,
     dedupe: str | None,
     format_: str,
+    id_prefix: str,
+    empty: str | None,
+    studio_map: str | None,
     reviewers: tuple[str, ...],
     list_: bool,
     undo: int | None,
@@ -121,6 +137,7 @@ def import_command(
     Example:  labeler import train.json --split gold=1000,dev=500,test=1000,pool=rest --seed 0
               labeler import exported.jsonl --split file
               labeler import articles/ --as corpus
+              labeler import annotated.json --as gold --label-studio-map question=q,context=passage
               labeler import project-1.json --as reviews
               labeler import --undo 2
     """
@@ -136,7 +153,10 @@ def import_command(
     if role is None and split is None:
         raise click.UsageError("Give the role of FILE with --as ROLE, or split it with --split ROLE=N,...")
     if role == REVIEWS:
-        _only_defaults("format_", "seed", "split_by", "dedupe", why="does not apply to --as reviews")
+        _only_defaults(
+            *("format_", "seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map"),
+            why="does not apply to --as reviews",
+        )
         from labeler.cli.review import import_reviews
 
         import_reviews(workspace, sets, as_json, files, reviewers)
@@ -146,11 +166,30 @@ def import_command(
     from labeler.importing.ingest import import_files
 
     plan = _plan(split)
+    reading = _read_options(role, id_prefix, empty, studio_map)
     with runtime(workspace, sets, write=True) as at:
         report = import_files(
-            at.database, files, role=role, split=plan, format=format_, seed=seed, split_by=split_by, dedupe=dedupe
+            at.database,
+            files,
+            role=role,
+            split=plan,
+            format=format_,
+            seed=seed,
+            split_by=split_by,
+            dedupe=dedupe,
+            reading=reading,
         )
     show(report, as_json=as_json, text=lambda: report_text(report))
+
+
+def _read_options(role: str | None, id_prefix: str, empty: str | None, studio_map: str | None) -> ReadOptions:
+    from labeler.importing.formats import UNLABELLED, ReadOptions, StudioMap, parse_studio_map
+
+    try:
+        studio = parse_studio_map(studio_map) if studio_map else StudioMap()
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--label-studio-map") from error
+    return ReadOptions(empty or (UNLABELLED if role == "pool" else "none"), id_prefix, studio)
 
 
 def _only_defaults(*names: str, why: str) -> None:

@@ -94,6 +94,8 @@ class ConflictFinder:
 
     def __call__(self, question: FileQuestion, role: str) -> str | None:
         """Return the reason in one line, or None."""
+        if role != POOL and question.texts:
+            return "an answer needs its context: import the question --as pool, or with the passage that answers it"
         if role != POOL and not question.answers and not question.is_impossible:
             return f"a {role} question needs an answer, or is_impossible with its context"
         return self._same_id(question, role) or self._same_text(question, role) or self._same_place(question, role)
@@ -104,13 +106,13 @@ class ConflictFinder:
             return None
         contexts = {row.context_id, question.context.id if question.context else None} - {None}
         if row.text != question.text or len(contexts) > 1:
-            return f"the id {question.id} is stored with different content; give the question another id"
+            return f"the id {question.id} is stored with different content; give the question another id (--id-prefix)"
         if row.role != role and not self._stored.may_move(row, role):
             remedy = "undo that import first" if row.active else "its import was undone, but rounds have run since"
             return f"it is stored as {row.role} and cannot be {role}: {remedy}"
         golds = self._stored.golds.get(question.id)
         if golds is not None and set(golds) != {span_row(span) for span in question.answers}:
-            return f"the id {question.id} is stored with different answers; give the question another id"
+            return f"the id {question.id} is stored with different answers; give the question another id (--id-prefix)"
         return None
 
     def _same_text(self, question: FileQuestion, role: str) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from db import queries, store
 from labeler.core.errors import ImportRefused
-from labeler.importing.conflicts import Stored, side
-from labeler.importing.formats import Content, read_content
+from labeler.importing.conflicts import POOL, Stored, side
+from labeler.importing.formats import UNLABELLED, Content, ReadOptions, StudioMap, read_content
 from labeler.importing.import_plan import ImportPlan, plan_import, sides_of
 from labeler.importing.near import LIMIT, NearPair, StoredTexts
 from labeler.importing.splits import ROLES, FileSplit, SplitPlan
@@ -76,6 +76,7 @@ def import_files(
     seed: int = 0,
     split_by: str | None = None,
     dedupe: str | None = None,
+    reading: ReadOptions | None = None,
 ) -> ImportReport:
     """Import files, each in its own transaction, under one role, by a plan or by their own split.
 
@@ -84,6 +85,7 @@ def import_files(
     says so.
     `dedupe`: "near" puts near-duplicate paragraphs and questions into one split group, which a split and a round that
     holds out questions keep on one side; otherwise those on two sides are listed.
+    `reading`: choices for files that leave something open; by default an empty answer means "no answer", but of a pool.
 
     Raises:
         ImportRefused: no row of a file can be imported, or split_by is not that of the workspace.
@@ -96,11 +98,21 @@ def import_files(
     if isinstance(split, SplitPlan) and len(files) != 1:
         raise ImportRefused("--split takes one file: its counts are questions of one file")
     report = ImportReport()
+    chosen = reading or ReadOptions(empty=UNLABELLED if role == POOL else "none")
+    chosen = replace(chosen, texts_are_passages=role == CORPUS, all_splits=isinstance(split, FileSplit))
     for name in files:
-        content = read_content(name, format=format, all_splits=isinstance(split, FileSplit))
+        content = read_content(name, format=format, options=chosen)
         with database.write() as session:
             report += _import_one(
-                session, name, content, role=role or SPLIT, plan=split, seed=seed, split_by=split_by, dedupe=dedupe
+                session,
+                name,
+                content,
+                role=role or SPLIT,
+                plan=split,
+                seed=seed,
+                split_by=split_by,
+                dedupe=dedupe,
+                reading=chosen,
             )
     return report
 
@@ -121,9 +133,11 @@ def _import_one(
     seed: int,
     split_by: str | None,
     dedupe: str | None,
+    reading: ReadOptions,
 ) -> ImportReport:
-    options = {"seed": seed, "split": str(plan)} if plan else {}
+    options: dict[str, object] = {"seed": seed, "split": str(plan)} if plan else {}
     options |= {"dedupe": dedupe} if dedupe else {}
+    options |= _reading_options(reading)
     sha256 = hashlib.sha256(f"{content.sha256} {content.format} {options}".encode()).hexdigest()
     known = queries.find_import(session, sha256, role)
     if known is not None:
@@ -155,6 +169,13 @@ def _import_one(
     new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
     notes = content.notes if compared else (*content.notes, TOO_MANY)
     return replace(_write(session, import_plan, new, notes), stored_compared=compared)
+
+
+def _reading_options(reading: ReadOptions) -> dict[str, object]:
+    """The choices of reading that change what a file is read as, for the row of the import."""
+    chosen: dict[str, object] = {"id_prefix": reading.id_prefix} if reading.id_prefix else {}
+    chosen |= {"empty": reading.empty} if reading.empty == "reject" else {}
+    return chosen | ({"label_studio_map": asdict(reading.studio)} if reading.studio != StudioMap() else {})
 
 
 def _refuse_other_split(session: Session, name: str, content: Content) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from labeler.core.errors import FileError
+from labeler.core.files.compressed import open_bytes
 
 BLOCK = 1 << 20  # bytes read at a time
 SAMPLE = 1 << 18  # bytes given to the detector: with more it gets slower, not better
@@ -33,7 +35,7 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A file that decodes as a whole; `sha256` is of its bytes. `guessed`: it has no BOM and is not UTF-8."""
+    """A file that decodes as a whole; `sha256` is of its unpacked bytes. `guessed`: no BOM, and not UTF-8."""
 
     path: Path
     encoding: str
@@ -49,14 +51,14 @@ def detect_encoding(path: Path) -> TextFile:
 
     Raises FileError, with the byte position, for an empty, binary, mixed or undecodable file.
     """
-    if path.stat().st_size == 0:
-        raise FileError(f"{path}: the file is empty")
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         head = file.read(4)
+    if not head:
+        raise FileError(f"{path}: the file is empty")
     bom = next((name for mark, name in _BOMS if head.startswith(mark)), None)
     failure = _undecodable(path, bom or "utf-8")
     if failure is None:
-        return TextFile(path, bom or "utf-8", guessed=False, sha256=_sha256(path))
+        return TextFile(path, bom or "utf-8", guessed=False, sha256=sha256_of(path))
     if bom is not None:
         raise FileError(
             f"{path}: byte {failure} is not {bom}, which its byte order mark announces; save it again as UTF-8"
@@ -65,14 +67,14 @@ def detect_encoding(path: Path) -> TextFile:
     second = _undecodable(path, encoding)
     if second is not None:
         raise FileError(f"{path}: byte {failure} is not UTF-8, byte {second} not {encoding}; save it again as UTF-8")
-    return TextFile(path, encoding, guessed=True, sha256=_sha256(path))
+    return TextFile(path, encoding, guessed=True, sha256=sha256_of(path))
 
 
 def _undecodable(path: Path, encoding: str) -> int | None:
     """The position of the first byte that does not decode, or None."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
     read = 0
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         while True:
             block = file.read(BLOCK)
             pending = len(decoder.getstate()[0])
@@ -85,17 +87,23 @@ def _undecodable(path: Path, encoding: str) -> int | None:
             read += len(block)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of the unpacked content of a file."""
+    digest = hashlib.sha256()
+    with open_bytes(path) as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _guess(path: Path, failure: int) -> str:
     """The likely encoding of a file that is not UTF-8 from byte `failure` on."""
     import charset_normalizer
 
-    with path.open("rb") as file:
-        file.seek(max(0, failure - SAMPLE // 2))
+    with open_bytes(path) as file:
+        skip = max(0, failure - SAMPLE // 2)
+        while skip and (block := file.read(min(skip, BLOCK))):
+            skip -= len(block)
         sample = file.read(SAMPLE)
     valid = sum(len(match) for match in _UTF8_SEQUENCE.findall(sample))
     if 2 * valid >= len(_HIGH.findall(sample)):  # CP949 is UTF-8 by chance in about a tenth of its bytes
@@ -117,8 +125,8 @@ def _mostly_hangul(sample: bytes) -> bool:
 
 
 def open_text(file: TextFile) -> TextIO:
-    """Open the file for reading, newlines unchanged. The byte order mark is not part of the text."""
-    return file.path.open(encoding=file.encoding, newline="")
+    """Open the file for reading, unpacked, newlines unchanged. The byte order mark is not part of the text."""
+    return io.TextIOWrapper(open_bytes(file.path), encoding=file.encoding, newline="")
 
 
 def read_text(path: Path) -> tuple[str, TextFile]:

@@ -1,18 +1,33 @@
-"""Read files of every format as `Content`: squad, jsonl, csv, text (folders too), hf; auto goes by the name."""
+"""Read files of every format as `Content`; `auto` goes by the name and the first lines. See docs/formats.md."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
-from labeler.core.errors import ImportRefused
+from labeler.core.errors import FileError, ImportRefused
+from labeler.core.files import detect_encoding, open_text
 from labeler.importing.formats.content import Content, FileQuestion
+from labeler.importing.formats.reading import EMPTY, UNLABELLED, Reading, ReadOptions, StudioMap, parse_studio_map
 
-__all__ = ["FORMATS", "Content", "FileQuestion", "detect_format", "read_content"]
+__all__ = [
+    "EMPTY",
+    "FORMATS",
+    "UNLABELLED",
+    "Content",
+    "FileQuestion",
+    "ReadOptions",
+    "StudioMap",
+    "detect_format",
+    "parse_studio_map",
+    "read_content",
+]
 
-FORMATS = ("auto", "squad", "jsonl", "csv", "text", "hf")
+FORMATS = ("auto", "squad", "json", "jsonl", "csv", "text", "parquet", "hf")
 
 _SUFFIXES = {
-    ".json": "squad",
+    ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -20,11 +35,13 @@ _SUFFIXES = {
     ".txt": "text",
     ".md": "text",
     ".markdown": "text",
+    ".parquet": "parquet",
 }
+_SNIFFED = 1 << 20  # characters of a line that are looked at; longer ones go by the name
 
 
 def detect_format(name: str) -> str:
-    """Return the format of a file by its name, of a folder by its files. Raises ImportRefused."""
+    """Return the format of a file by its name and first lines, of a folder by its files. Raises ImportRefused."""
     from labeler.importing.formats.hf import is_saved_dataset
 
     path = Path(name)
@@ -32,31 +49,57 @@ def detect_format(name: str) -> str:
         return "hf" if is_saved_dataset(path) else "text"
     if not path.exists():
         raise ImportRefused(f"{name}: no such file or folder; a dataset on the hub needs --format hf")
-    known = _SUFFIXES.get(path.suffix.lower())
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    known = _SUFFIXES.get(plain.suffix.lower())
     if known is None:
         raise ImportRefused(f"{name}: the name does not show the format; give --format {'|'.join(FORMATS[1:])}")
-    return known
+    return _json_format(path, known) if known in ("json", "jsonl") else known
 
 
-def read_content(name: str, *, format: str = "auto", all_splits: bool = False) -> Content:
-    """Read a file, folder or hub dataset, with `all_splits` every split of a saved dataset.
+def _json_format(path: Path, named: str) -> str:
+    """Return json or jsonl: many files of records, one a line, are called .json, and the other way round."""
+    try:
+        with open_text(detect_encoding(path)) as file:
+            first = next((line for line in iter(lambda: file.readline(_SNIFFED), "") if line.strip()), "")
+            second = next((line for line in iter(lambda: file.readline(_SNIFFED), "") if line.strip()), "")
+    except (FileError, UnicodeError):
+        return named  # its reader says what is wrong
+    if len(first) >= _SNIFFED:
+        return named
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return "json" if first.strip() in ("[", "{") or first.lstrip().startswith("[") else named
+    if isinstance(value, list):
+        return "json" if not second and value and isinstance(value[0], dict) else named
+    return "jsonl" if second.lstrip().startswith("{") and isinstance(value, dict) else named
 
-    Raises ImportRefused, FileError, mrc.errors.DataError, OSError.
+
+def read_content(name: str, *, format: str = "auto", options: ReadOptions | None = None) -> Content:
+    """Read a file, folder or hub dataset.
+
+    Raises ImportRefused, FileError, mrc.errors.DataError, mrc.errors.MissingExtra, OSError.
     """
-    format = detect_format(name) if format == "auto" else format
-    if format == "hf":
-        from labeler.importing.formats.hf import read_dataset
+    reading = Reading(options or ReadOptions())
+    content = _read(name, detect_format(name) if format == "auto" else format, reading)
+    return replace(content, notes=(*content.notes, *reading.notes(name)))
 
-        return read_dataset(name, all_splits=all_splits)
-    from labeler.importing.formats import squad, tables, texts
+
+def _read(name: str, format: str, reading: Reading) -> Content:
+    from labeler.importing.formats import documents, hf, parquet, tables, texts
 
     path = Path(name)
-    if path.is_dir() and format != "text":
+    if path.is_dir() and format not in ("text", "hf"):
         raise ImportRefused(f"{name}: is a folder, a {format} file is needed")
-    readers = {
-        "squad": squad.read_squad_file,
-        "jsonl": tables.read_jsonl,
-        "csv": tables.read_csv,
-        "text": texts.read_texts,
-    }
-    return readers[format](path)
+    match format:
+        case "hf":
+            return hf.read_dataset(name, reading)
+        case "squad" | "json":
+            return documents.read_json(path, reading, squad=format == "squad")
+        case "jsonl":
+            return tables.read_jsonl(path, reading)
+        case "csv":
+            return tables.read_csv(path, reading)
+        case "parquet":
+            return parquet.read_parquet(path, reading)
+    return texts.read_texts(path)

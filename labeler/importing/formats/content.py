@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labeler.core.files import text_fault
+from labeler.core.errors import ImportRefused
+from labeler.core.files import TextFile, text_fault
 from mrc.errors import SpanMismatch
 from mrc.squad import Rejected, anchor, as_given, most_frequent_first
 from mrc.text import passage_id, question_id
-from mrc.types import Example, Passage, Span
+from mrc.types import Passage, Span
 
 MAX_PASSAGE = 1_000_000  # code points; a longer one is a book, not a passage
 MAX_QUESTION = 10_000
+MAX_REJECTED = 100_000
 MAX_ID = 255  # characters of the database column
 
 
@@ -22,7 +24,8 @@ class FileQuestion:
     """A question with its place in the file. `answers` are spans of `context`, the most frequent first.
 
     `all_answers`: as in `mrc.types.Example`, in the order of the file with repetitions. `split` and `kind` are what the
-    file says: the split that the question belongs to, and how its label was made; empty where it says nothing.
+    file says: the split that the question belongs to, and how its label was made; empty where it says nothing. `texts`:
+    answers as text alone, of a question without a context.
     """
 
     where: str
@@ -34,6 +37,7 @@ class FileQuestion:
     all_answers: tuple[Span, ...] = ()
     split: str = ""
     kind: str = ""
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +56,32 @@ Part = FileQuestion | Passage | Rejected
 
 
 def gather(parts: Iterable[tuple[str, Part]], *, sha256: str, format: str, notes: tuple[str, ...] = ()) -> Content:
-    """Collect parts, each with its place, as content; parts that fail a check are rejected."""
+    """Collect parts, each with its place, as content; parts that fail a check are rejected.
+
+    Raises ImportRefused for a file of which very much is rejected and less accepted: it is of another kind.
+    """
     passages: dict[str, Passage] = {}
     questions: list[FileQuestion] = []
     rejected: list[Rejected] = []
     for where, part in parts:
         why = fault(part)
-        if isinstance(part, Rejected):
-            rejected.append(part)
-        elif why is not None:
-            rejected.append(Rejected(where, why))
+        if isinstance(part, Rejected) or why is not None:
+            rejected.append(part if isinstance(part, Rejected) else Rejected(where, why or ""))
+            if len(rejected) > max(MAX_REJECTED, len(questions) + len(passages)):
+                raise ImportRefused(f"{where}: {len(rejected):,} rows cannot be imported so far; {rejected[0].why}")
         elif isinstance(part, Passage):
             passages.setdefault(part.id, part)
-        else:
+        elif part.context is None:
             questions.append(part)
-            if part.context is not None:
-                passages.setdefault(part.context.id, part.context)
+        else:  # equal contexts are held once
+            context = passages.setdefault(part.context.id, part.context)
+            questions.append(part if context != part.context else replace(part, context=context))
     return Content(sha256, format, tuple(passages.values()), tuple(questions), tuple(rejected), notes)
+
+
+def encoding_notes(file: TextFile) -> tuple[str, ...]:
+    """Return a note if the encoding of the file was guessed."""
+    return (f"{file.path}: not UTF-8, read as {file.encoding}",) if file.guessed else ()
 
 
 def fault(part: Part) -> str | None:
@@ -100,13 +113,6 @@ def make_passage(text: str, title: str = "") -> Passage:
     return Passage(passage_id(text) if text_fault(text) is None else "", text, title)
 
 
-def from_example(example: Example, where: str) -> FileQuestion:
-    """Return the question of a SQuAD-style example."""
-    context = make_passage(example.context, example.title)
-    golds = example.answers, example.is_impossible, example.all_answers
-    return FileQuestion(where, example.id, example.question, context, *golds)
-
-
 def with_origin(part: Part, fields: Mapping[str, Any]) -> Part:
     """Return a question with what the fields say of its split (`role`, else `split`) and of its label (`kind`)."""
     if not isinstance(part, FileQuestion):
@@ -127,27 +133,28 @@ def make_question(
     context: Passage | None,
     answers: Iterable[tuple[str, int | None]],
     is_impossible: bool | None,
+    place: str = "",
 ) -> Iterator[FileQuestion | Rejected]:
-    """Yield the rejected answers, then the question if it is usable.
+    """Yield the rejected answers, then the question if it is usable; `place`: where it is, default: `where`.
 
     An answer without an offset, or not at its offset, gets the offset of its text if that occurs exactly once.
     """
     given = list(answers)
     spans: list[Span] = []
-    if given and context is None:
-        yield Rejected(where, "an answer needs its context")
-        return
     if given and is_impossible:
         yield Rejected(where, "is_impossible is true, but it has answers")
         return
     for answer, start in given:
+        if context is None:
+            break
         try:
-            assert context is not None
             spans.append(anchor(context.text, answer, -1 if start is None else start, passage=context.id))
         except SpanMismatch as error:
             yield Rejected(where, str(error))
-    if given and not spans:
+    if given and not spans and context is not None:
         return
     encodable = text_fault(text) is None and (context is None or context.id)
     key = id or (question_id(text, context.text if context else "") if encodable else "-")
-    yield FileQuestion(where, key, text, context, most_frequent_first(spans), is_impossible, as_given(spans))
+    texts = tuple(dict.fromkeys(text for text, _ in given)) if context is None else ()
+    ordered, given_spans = most_frequent_first(spans), as_given(spans)
+    yield FileQuestion(place or where, key, text, context, ordered, is_impossible, given_spans, texts=texts)

@@ -11,9 +11,13 @@ from typing import Any
 
 from labeler.core.errors import ImportRefused
 from labeler.core.files import refuse_outside_links
+from labeler.importing.fields.names import ORIGIN, is_known, looks_like_id
 from labeler.importing.formats.content import Content, Part, gather
-from labeler.importing.formats.records import FIELDS, ORIGIN, parts
+from labeler.importing.formats.nested import is_nested, node_parts
+from labeler.importing.formats.reading import Reading
+from labeler.importing.formats.records import parts
 
+FLOOR, RATIO = 1 << 26, 100  # bytes that any folder may unpack to; larger ones: times their size
 MARKERS = ("dataset_info.json", "dataset_dict.json")  # files that save_to_disk writes
 
 
@@ -31,34 +35,33 @@ def is_saved_dataset(path: Path) -> bool:
     return any((path / name).is_file() for name in MARKERS)
 
 
-def read_dataset(name: str, *, all_splits: bool = False) -> Content:
+def read_dataset(name: str, reading: Reading) -> Content:
     """Read a saved folder, or `NAME:SPLIT` or `NAME:CONFIG:SPLIT` on the hub.
 
-    Args:
-        all_splits: read every split of a folder that has several; each question keeps the name of its split.
+    With `all_splits`, every split of a folder that has several; each question keeps the name of its split.
 
     Raises ImportRefused without such a dataset or a network, and for several splits unless `all_splits`.
     """
     digest = hashlib.sha256()
     found = [
         (where, part)
-        for place, split, rows in _splits(name, all_splits=all_splits)
-        for where, part in _parts(place, split, rows, digest)
+        for place, split, rows in _splits(name, reading)
+        for where, part in _parts(place, split, rows, digest, reading)
     ]
     return gather(found, sha256=digest.hexdigest(), format="hf")
 
 
-def _splits(name: str, *, all_splits: bool) -> Iterator[tuple[str, str, Iterable[Mapping[str, Any]]]]:
+def _splits(name: str, reading: Reading) -> Iterator[tuple[str, str, Iterable[Mapping[str, Any]]]]:
     """Yield the place, the name and the rows of each split to read."""
     path = Path(name)
     if not path.exists():
-        yield name, "", _load_hub(name)
+        yield name, "", _load_hub(name, reading)
     elif not (path / "dataset_dict.json").is_file():
-        yield name, "", _load_folder(path)
+        yield name, "", _load_folder(path, reading)
     else:
         refuse_outside_links(path)
-        for split in _named_splits(path, all_splits=all_splits):
-            yield f"{name}: {split}", split, _load_folder(path / split)
+        for split in _named_splits(path, all_splits=reading.options.all_splits):
+            yield f"{name}: {split}", split, _load_folder(path / split, reading)
 
 
 def _named_splits(path: Path, *, all_splits: bool) -> list[str]:
@@ -76,20 +79,34 @@ def _named_splits(path: Path, *, all_splits: bool) -> list[str]:
 
 
 def _parts(
-    name: str, split: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash
+    name: str, split: str, rows: Iterable[Mapping[str, Any]], digest: hashlib._Hash, reading: Reading
 ) -> Iterator[tuple[str, Part]]:
     for number, row in enumerate(rows):
         digest.update(json.dumps([split, row] if split else row, sort_keys=True, default=str).encode())
-        yield from parts(f"{name}: row {number}", {"split": split, **row})
+        if is_nested(row):
+            yield from node_parts(name, f"row {number}", row, reading)
+        else:
+            yield from parts(f"{name}: row {number}", {"split": split, **row} if split else row, reading)
 
 
-def _load_folder(path: Path) -> Iterable[Mapping[str, Any]]:
+def _load_folder(path: Path, reading: Reading) -> Iterable[Mapping[str, Any]]:
     _check_folder(path)
     datasets = quiet_datasets()
     try:
-        return _wanted(path, datasets.load_from_disk(str(path)))
+        rows = _wanted(path, datasets.load_from_disk(str(path)), reading)
+        return _bounded(path, rows)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise ImportRefused(f"{path}: not written by datasets.save_to_disk: {_first_line(error)}") from error
+
+
+def _bounded(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows, as long as they do not take very much more than their files."""
+    room = max(FLOOR, RATIO * sum(each.stat().st_size for each in path.iterdir()))
+    for row in rows:
+        room -= len(str(row))
+        if room < 0:
+            raise ImportRefused(f"{path}: unpacks to over {RATIO} times its size; save it without repetitions")
+        yield row
 
 
 def _check_folder(path: Path) -> None:
@@ -115,14 +132,15 @@ def _described(file: Path) -> dict[str, Any]:
     return found
 
 
-def _wanted(name: Path | str, loaded: Any) -> Iterable[Mapping[str, Any]]:
+def _wanted(name: Path | str, loaded: Any, reading: Reading) -> Iterable[Mapping[str, Any]]:
     """The rows with the columns that are imported, as plain values: no column is decoded.
 
     An image, audio or video column would otherwise open whatever files and addresses its rows name.
     """
     datasets = quiet_datasets()
-    known = [column for column in loaded.column_names if column in FIELDS]
+    known = [column for column in loaded.column_names if is_known(column)]
     columns = [each for each in known if each not in ORIGIN or _is_plain(loaded.features[each], datasets)]
+    reading.ignore(column for column in loaded.column_names if column not in columns and looks_like_id(column))
     typed = [column for column in columns if not _is_plain(loaded.features[column], datasets)]
     if typed:
         kind = type(loaded.features[typed[0]]).__name__
@@ -143,13 +161,13 @@ def _is_plain(feature: Any, datasets: Any) -> bool:
     return isinstance(feature, (datasets.Value, datasets.ClassLabel))
 
 
-def _load_hub(name: str) -> Iterable[Mapping[str, Any]]:
+def _load_hub(name: str, reading: Reading) -> Iterable[Mapping[str, Any]]:
     datasets = quiet_datasets()
     path, *config, split = ["", *name.split(":")] if ":" not in name else name.split(":")
     if not path or not split or len(config) > 1:
         raise ImportRefused(f"{name}: no such folder; a dataset on the hub is written NAME:SPLIT or NAME:CONFIG:SPLIT")
     try:
-        return _wanted(name, datasets.load_dataset(path, *config, split=split))
+        return _wanted(name, datasets.load_dataset(path, *config, split=split), reading)
     except (OSError, ValueError) as error:  # no network, no such dataset, no such split or configuration
         raise ImportRefused(f"{name}: cannot be loaded from the hub: {_first_line(error)}") from error
 

@@ -1,142 +1,204 @@
-"""Read flat records (a JSON line, a CSV row, a row of a Hugging Face dataset) as questions and passages.
+"""Read flat records (a JSON line, a CSV row, a row of a dataset) as questions and passages.
 
-| field           | meaning                                                                                    |
-|-----------------|--------------------------------------------------------------------------------------------|
-| `question`      | the question; a record without one is a passage                                            |
-| `context`       | the passage that the question was asked on; optional                                       |
-| `text`          | the passage, in a record without a question                                                |
-| `title`         | title of the document that the passage belongs to                                          |
-| `id`            | id of the question (or `guid`); default: a hash of question and context                    |
-| `answers`       | `[{"text", "answer_start"}]`, `{"text": […], "answer_start": […]}`, or a list of texts      |
-| `answer`        | instead of `answers`: one text, with its offset `answer_start` in code points              |
-| `is_impossible` | the context does not answer the question                                                   |
-| `role`, `split` | the split of the question, for `--split file`                                              |
-| `kind`          | how its label was made; pseudo: by a model                                                 |
+| field           | meaning                                                                                     |
+|-----------------|---------------------------------------------------------------------------------------------|
+| `question`      | the question; a record without one is a passage                                             |
+| `context`       | the passage that the question was asked on; optional                                        |
+| `text`          | the passage, in a record without a question or context; the answer, in one with both        |
+| `title`         | title of the document that the passage belongs to; default: the document's id or file name  |
+| `id`            | id of the question; default: a hash of question and context                                 |
+| `answers`       | `[{"text", "answer_start"}]`, `{"text": […], "answer_start": […]}`, or a list of texts       |
+| `answer`        | instead of `answers`: one text, with its offset `answer_start` in code points, or as above  |
+| `is_impossible` | the context does not answer the question                                                    |
+| `role`, `split` | the split of the question, for `--split file`                                               |
+| `kind`          | how its label was made; pseudo: by a model                                                  |
 
-Other fields are ignored. In CSV a cell of `answers` is JSON, and an empty cell is a missing field.
+Other names of these fields are in fields/names.py, records of other shapes in shapes.py. In CSV a cell of `answers` is
+JSON or what Python prints, and an empty cell is a missing field.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from labeler.importing.formats.content import FileQuestion, Part, make_passage, make_question, with_origin
+from labeler.importing.fields.names import Fields
+from labeler.importing.fields.values import Answer, FieldError, answers_of, as_flag, as_id, as_text, is_missing
+from labeler.importing.formats.content import Part, make_passage, make_question, with_origin
+from labeler.importing.formats.reading import UNLABELLED, Reading
+from labeler.importing.formats.shapes import expand
 from mrc.squad import Rejected
 from mrc.types import Passage
 
-ORIGIN = frozenset({"role", "split", "kind"})
-FIELDS = ORIGIN | frozenset(
-    {"question", "context", "text", "title", "id", "guid", "answers", "answer", "answer_start", "is_impossible"}
-)
+_YES_NO = frozenset(("yes", "no", "예", "네", "아니요", "아니오"))
+_TYPES = ("question_type", "qa_type", "answer_type", "classtype", "type")
+_EMPTY_TAKEN = "{n} questions with an empty answer and without is_impossible were taken as unanswerable (--empty none)"
+_EMPTY_REFUSED = "the answer is empty, and no is_impossible says why; --empty none takes it as unanswerable"
+_TITLED = "documents have no title; their ids or file names are used as titles"
+_SHOWN_ID = 60  # characters of an id in a place
 
 
-class FieldError(Exception):
-    """A field of the wrong type; the message says which and what it must be."""
-
-
-def parts(where: str, record: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
-    """Yield the passage or question of one record and its rejected parts, each with its place."""
+def parts(where: str, record: Mapping[str, Any], reading: Reading) -> Iterator[tuple[str, Part]]:
+    """Yield the passages and questions of one record and its rejected parts, each with its place."""
     try:
-        id_ = _text(record, "id" if record.get("id") not in (None, "") else "guid")
-        where = f"{where} (id {id_})" if id_ else where
-        found = _question(where, id_, record) if _text(record, "question") else iter([_passage(record)])
-        yield from ((where, with_origin(part, record)) for part in found)
+        for each in expand(record, reading):
+            yield from _parts(where, each, reading)
     except FieldError as error:
         yield where, Rejected(where, str(error))
 
 
-def _passage(record: Mapping[str, Any]) -> Passage:
-    text = _text(record, "text") or _text(record, "context")
+def _parts(where: str, record: Mapping[str, Any], reading: Reading) -> Iterator[tuple[str, Part]]:
+    fields = Fields(record)
+    where = labelled(where, id_of(fields, ""))
+    try:
+        if as_text("question", fields.get("question")):
+            found = question_parts(where, fields, reading, context=_context(fields, reading))
+            yield from ((where, with_origin(part, record)) for part in found)
+        else:
+            yield where, _passage(fields, reading)
+    except FieldError as error:
+        yield where, Rejected(where, str(error))
+    reading.ignore(fields.unused())
+
+
+def labelled(where: str, id_: str) -> str:
+    """Return a place with the id of its question."""
+    shown = id_ if len(id_) <= _SHOWN_ID else f"{id_[:_SHOWN_ID]}…"
+    return f"{where} (id {' '.join(shown.split())})" if shown else where
+
+
+def id_of(fields: Fields, prefix: str) -> str:
+    """Return the id that a record gives its question, with a prefix; empty where it gives none."""
+    found = as_id("id", fields.get("id"))
+    return f"{prefix}{found}" if found else ""
+
+
+def title_of(fields: Fields, reading: Reading) -> str:
+    """Return the title of a record's document, or else its file name or id."""
+    title = as_id("title", fields.get("title"))
+    if title:
+        return title
+    meta = fields.other("meta")
+    if isinstance(meta, Mapping):
+        title = as_id("title", Fields(meta).get("title")) or as_id("meta.name", meta.get("name"))
+    name = title or as_id("document", fields.get("document"))
+    if name and not title:
+        reading.counts[_TITLED] = 1
+    return name
+
+
+def _passage(fields: Fields, reading: Reading) -> Passage:
+    text = as_text("text", fields.get("text")) or as_text("context", fields.get("context"))
     if not text:
         raise FieldError("neither a question nor a text; see the documented field names")
-    return make_passage(text, _text(record, "title"))
+    return make_passage(text, title_of(fields, reading))
 
 
-def _question(where: str, id_: str, record: Mapping[str, Any]) -> Iterator[FileQuestion | Rejected]:
-    context = _text(record, "context")
-    return make_question(
-        where,
-        id=id_,
-        text=_text(record, "question"),
-        context=make_passage(context, _text(record, "title")) if context else None,
-        answers=list(_answers(record)),
-        is_impossible=_flag(record, "is_impossible"),
+def _context(fields: Fields, reading: Reading) -> Passage | None:
+    """The passage of a question: its context, or the text of a record that has no context."""
+    text = as_text("context", fields.get("context")) or as_text("text", fields.get("text"))
+    return make_passage(text, title_of(fields, reading)) if text else None
+
+
+def question_parts(
+    where: str, fields: Fields, reading: Reading, *, context: Passage | None, place: str = ""
+) -> Iterator[Part]:
+    """Yield the question of a record and its rejected answers.
+
+    Args:
+        where: the place of the record, for what is rejected.
+        place: the place of the question; default: `where`.
+
+    Raises: FieldError.
+    """
+    given = _given(fields)
+    impossible = _impossible(fields)
+    if given is not None:
+        kind = _other_kind(fields, given, context)
+        if kind:
+            reading.kinds[kind] += 1
+            yield Rejected(where, f"a {kind} question: its answer is no span of the context")
+            return
+        impossible, why = _without_answer(given, impossible, context, reading)
+        if why:
+            yield Rejected(where, why)
+            return
+    texts = [answer for answer in given or () if answer[0].strip() or (not impossible and answer[0])]
+    found = list(
+        make_question(
+            where,
+            id=id_of(fields, reading.options.id_prefix),
+            text=as_text("question", fields.get("question")),
+            context=context,
+            answers=texts,
+            is_impossible=impossible,
+            place=place,
+        )
     )
+    kind = _named_kind(fields) if texts and all(isinstance(each, Rejected) for each in found) else ""
+    if kind:
+        reading.kinds[kind] += 1
+    yield from found
 
 
-def _answers(record: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    value = record.get("answers")
-    if isinstance(value, str) and value:
-        value = _json("answers", value)
-    if value is None or value == "":
-        if _text(record, "answer"):
-            yield _text(record, "answer"), _offset(record.get("answer_start"))
-    elif isinstance(value, Mapping):
-        yield from _columns(value)
-    elif isinstance(value, list):
-        for item in value:
-            yield _answer(item)
-    else:
-        raise FieldError(f"answers must be a list or an object, not {_kind(value)}")
+def _given(fields: Fields) -> list[Answer] | None:
+    """The answers of a record; None where it has no field for them, or null."""
+    start = fields.get("answer_start")
+    for role in ("answers", "answer"):
+        key, value = fields.find(role)
+        if key and value is not None:
+            return answers_of(role, value, start, strict=role == "answers")
+    if fields.has("context") and fields.has("answer_start") and not is_missing(fields.get("text")):
+        return answers_of("text", fields.get("text"), start, strict=False)
+    return None
 
 
-def _columns(value: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    texts, starts = value.get("text"), value.get("answer_start")
-    if not isinstance(texts, list):
-        raise FieldError(f"answers.text must be a list, not {_kind(texts)}")
-    if starts is None:
-        starts = [None] * len(texts)
-    if not isinstance(starts, list) or len(starts) != len(texts):
-        raise FieldError("answers.text and answers.answer_start must be lists of equal length")
-    for text, start in zip(texts, starts, strict=True):
-        yield _answer({"text": text, "answer_start": start})
+def _impossible(fields: Fields) -> bool | None:
+    flag = as_flag("is_impossible", fields.get("is_impossible"))
+    if flag is None:
+        answerable = as_flag("is_answerable", fields.get("is_answerable"))
+        return None if answerable is None else not answerable
+    return flag
 
 
-def _answer(item: Any) -> tuple[str, int | None]:
-    if isinstance(item, str):
-        return item, None
-    if isinstance(item, Mapping) and isinstance(item.get("text"), str):
-        return item["text"], _offset(item.get("answer_start"))
-    raise FieldError('an answer must be a text or {"text": …, "answer_start": …}')
+def _without_answer(
+    given: list[Answer], impossible: bool | None, context: Passage | None, reading: Reading
+) -> tuple[bool | None, str]:
+    """Whether the question is unanswerable, where its file may say so by an empty answer; or why it is rejected."""
+    if impossible is not None or context is None or any(text for text, _ in given):
+        return impossible, ""
+    if reading.options.empty == UNLABELLED:
+        return None, ""
+    if reading.options.empty == "reject":
+        return None, _EMPTY_REFUSED
+    reading.counts[_EMPTY_TAKEN] += 1
+    return True, ""
 
 
-def _offset(value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise FieldError(f"answer_start must be a whole number, not {value!r}")
+def _other_kind(fields: Fields, given: list[Answer], context: Passage | None) -> str:
+    """The kind of a question that is not answered by a span; empty where it may be."""
+    if context is None or any(_stands(context.text, *answer) for answer in given):
+        return ""
+    texts = {text.strip().casefold() for text, _ in given}
+    if _options(fields):
+        return "multiple-choice"
+    return "yes/no" if texts and texts <= _YES_NO and not all(text in context.text for text, _ in given) else ""
 
 
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name)
-    if name in ("id", "guid") and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise FieldError(f"{name} must be text, not {_kind(value)}")
+def _stands(context: str, text: str, start: int | None) -> bool:
+    return bool(text) and start is not None and start >= 0 and context.startswith(text, start)
 
 
-def _flag(record: Mapping[str, Any], name: str) -> bool | None:
-    value = record.get(name)
-    if isinstance(value, str):
-        value = {"": None, "true": True, "1": True, "false": False, "0": False}.get(value.strip().lower(), value)
-    if value is None or isinstance(value, bool):
-        return value
-    raise FieldError(f"{name} must be true or false, not {value!r}")
+def _options(fields: Fields) -> bool:
+    answers = fields.get("answers")
+    inner = answers.get("options") if isinstance(answers, Mapping) else None
+    return any(isinstance(each, list) and each for each in (fields.other("options"), inner))
 
 
-def _json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FieldError(f"{name} is not JSON: {error}") from error
-
-
-def _kind(value: Any) -> str:
-    known = {type(None): "null", dict: "an object", list: "a list", str: "text", bool: "true or false"}
-    return known.get(type(value), "a number")
+def _named_kind(fields: Fields) -> str:
+    """The kind that a record names itself, such as `question_type 3`."""
+    for name in _TYPES:
+        value = fields.other(name)
+        if isinstance(value, str | int) and not is_missing(value):
+            return f"{name} {str(value)[:_SHOWN_ID]}"
+    return ""

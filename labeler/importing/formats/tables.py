@@ -6,42 +6,47 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from labeler.core.errors import ImportRefused
 from labeler.core.files import TextFile, detect_encoding, open_text
-from labeler.importing.formats.content import Content, Part, gather
+from labeler.core.files.json_stream import bounded_integer, bounded_real
+from labeler.importing.fields.names import Fields
+from labeler.importing.formats.content import Content, Part, encoding_notes, gather
+from labeler.importing.formats.nested import is_nested, node_parts
+from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
 
 MAX_LINE = 1 << 24  # characters; a longer line is not a record
 
 
-def read_jsonl(path: Path) -> Content:
+def read_jsonl(path: Path, reading: Reading) -> Content:
     """Read a file with one JSON object per line. Raises ImportRefused (line, column), FileError, OSError."""
-    return _read(path, "jsonl", _json_lines)
+    return _read(path, "jsonl", _json_lines, reading)
 
 
-def read_csv(path: Path) -> Content:
+def read_csv(path: Path, reading: Reading) -> Content:
     """Read a comma-, semicolon- or tab-separated file whose first row names the fields.
 
     Raises ImportRefused (line), FileError, OSError.
     """
-    return _read(path, "csv", _csv_rows)
+    return _read(path, "csv", _csv_rows, reading)
 
 
-def _read(path: Path, format: str, records: Any) -> Content:
+def _read(path: Path, format: str, records: Any, reading: Reading) -> Content:
     file = detect_encoding(path)
-    return gather(_parts(records(file)), sha256=file.sha256, format=format, notes=encoding_notes(file))
+    return gather(_parts(records(file), reading), sha256=file.sha256, format=format, notes=encoding_notes(file))
 
 
-def encoding_notes(file: TextFile) -> tuple[str, ...]:
-    """Return a note if the encoding of the file was guessed."""
-    return (f"{file.path}: not UTF-8, read as {file.encoding}",) if file.guessed else ()
-
-
-def _parts(records: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Part]]:
+def _parts(records: Iterator[tuple[str, Mapping[str, Any]]], reading: Reading) -> Iterator[tuple[str, Part]]:
     for where, record in records:
-        yield from parts(where, record)
+        if set(record) == {"header"}:  # the first line of MRQA
+            continue
+        if is_nested(record):
+            file, _, place = where.rpartition(": ")
+            yield from node_parts(file, place, record, reading)
+        else:
+            yield from parts(where, record, reading)
 
 
 def _json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -58,9 +63,10 @@ def _json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _json_object(line: str, where: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_int=bounded_integer, parse_float=bounded_real)
     except json.JSONDecodeError as error:
-        raise ImportRefused(f"{where} column {error.colno}: not JSON: {error.msg}") from error
+        cut = "" if line.endswith("\n") else "; the file ends within it: get the file again"
+        raise ImportRefused(f"{where} column {error.colno}: not JSON: {error.msg}{cut}") from error
     except RecursionError as error:
         raise ImportRefused(f"{where}: nested too deeply") from error
     if not isinstance(record, dict):
@@ -72,10 +78,15 @@ def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
     csv.field_size_limit(MAX_LINE)
     with open_text(file) as lines:
         head = lines.readline(MAX_LINE)
-        lines.seek(0)
-        rows = csv.reader(lines, delimiter=max(",;\t", key=head.count), strict=True)
+    delimiter = "\t" if _is_dpr(head.rstrip("\r\n").split("\t")) else max(",;\t", key=head.count)
+    with open_text(file) as lines:
+        rows = csv.reader(_bounded_lines(lines, file), delimiter=delimiter, strict=True)
         try:
-            names = [name.strip() for name in next(rows)]
+            first = next(rows)
+            names = [name.strip() for name in first]
+            if delimiter == "\t" and _is_dpr(first):
+                names = ["question", "answers"]
+                yield f"{file.path}: line 1", dict(zip(names, first, strict=True))
             _check_header(names, f"{file.path}: line 1")
             for row in rows:
                 where = f"{file.path}: line {rows.line_num}"
@@ -83,13 +94,31 @@ def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     raise ImportRefused(f"{where}: {len(row)} cells, but {len(names)} field names")
                 if row:
                     yield where, dict(zip(names, row, strict=True))
+        except StopIteration:
+            raise ImportRefused(f"{file.path}: line 1: the first row must name the fields; the file has none") from None
         except csv.Error as error:
             raise ImportRefused(f"{file.path}: line {rows.line_num}: not CSV: {error}") from error
 
 
+def _bounded_lines(lines: TextIO, file: TextFile) -> Iterator[str]:
+    """The lines of a file. A cell may have several; one of twice the longest cell is no row."""
+    number = 0
+    while line := lines.readline(2 * MAX_LINE + 1):
+        number += 1
+        if len(line) > 2 * MAX_LINE:
+            raise ImportRefused(f"{file.path}: line {number}: over {2 * MAX_LINE:,} characters long; is it CSV?")
+        yield line
+
+
+def _is_dpr(row: list[str]) -> bool:
+    """Whether a row is one of DPR's qa.csv, which names no fields: a question and the list of its answers."""
+    return len(row) == 2 and row[1].startswith("[") and row[1].rstrip().endswith("]")
+
+
 def _check_header(names: list[str], where: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise ImportRefused(f"{where}: the field {twice[0]!r} is named twice")
-    if not {"question", "text", "context"} & set(names):
+        raise ImportRefused(f"{where}: the field {twice[0][:40]!r} is named twice")
+    fields = Fields(dict.fromkeys(names))
+    if not any(fields.has(role) for role in ("question", "text", "context")):
         raise ImportRefused(f"{where}: the first row must name the fields, one of them question, text or context")

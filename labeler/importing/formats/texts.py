@@ -9,16 +9,18 @@ from pathlib import Path
 
 from labeler.core.errors import ImportRefused
 from labeler.core.files import read_text, refuse_outside_links
-from labeler.importing.formats.content import Content, Part, gather, make_passage
-from labeler.importing.formats.tables import encoding_notes
+from labeler.importing.formats.content import Content, Part, encoding_notes, gather, make_passage
+from mrc.squad import Rejected
 from mrc.text import split_passages
 
-SUFFIXES = frozenset({".txt", ".md", ".markdown"})
+SUFFIXES = (".txt", ".md", ".markdown")
+_SHOWN = 5  # names of files in a message
+_NOT_TAKEN = "not a text file: of a folder, .txt and .md files are imported; name other files to import them"
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*\r?$", flags=re.MULTILINE)
 
 
 def read_texts(path: Path) -> Content:
-    """Read a text file, or every .txt and .md file under a folder in the order of their paths.
+    """Read a text file, or every .txt and .md file under a folder in the order of their paths; others are rejected.
 
     A document's title is the first heading of a Markdown file, else the path without its suffix.
     Raises ImportRefused for a folder without such files; FileError, also for a link out of the folder; OSError.
@@ -26,9 +28,10 @@ def read_texts(path: Path) -> Content:
     folder = path if path.is_dir() else path.parent
     if path.is_dir():
         refuse_outside_links(path)
-    files = [path] if path.is_file() else _text_files(path)
+    files, others = ([path], []) if path.is_file() else _text_files(path)
     if not files:
-        raise ImportRefused(f"{path}: no .txt or .md file in it")
+        held = f"; it has {_names(others, path)}: name the files to import" if others else ""
+        raise ImportRefused(f"{path}: no .txt or .md file in it{held}")
     found: list[tuple[str, Part]] = []
     notes: list[str] = []
     digest = hashlib.sha256()
@@ -41,11 +44,28 @@ def read_texts(path: Path) -> Content:
         digest.update(f"{name}\n{known.sha256}\n".encode("utf-8", "surrogateescape"))
         notes += encoding_notes(known)
         found += _passages(file, text, name)
+    found += [(str(file), Rejected(str(file), _NOT_TAKEN)) for file in others]
     return gather(found, sha256=digest.hexdigest(), format="text", notes=tuple(notes))
 
 
-def _text_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
+def _text_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder that are texts, packed or not, and the others but hidden ones."""
+    texts, others = [], []
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        if _plain_name(file).endswith(SUFFIXES):
+            texts.append(file)
+        elif not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            others.append(file)
+    return texts, others
+
+
+def _plain_name(file: Path) -> str:
+    return file.name.lower().removesuffix(".gz")
+
+
+def _names(files: list[Path], folder: Path) -> str:
+    shown = ", ".join(file.relative_to(folder).as_posix() for file in files[:_SHOWN])
+    return f"{shown} and {len(files) - _SHOWN} more" if len(files) > _SHOWN else shown
 
 
 def _passages(file: Path, text: str, name: str) -> Iterator[tuple[str, Part]]:
@@ -55,5 +75,5 @@ def _passages(file: Path, text: str, name: str) -> Iterator[tuple[str, Part]]:
 
 
 def _title(file: Path, text: str, name: str) -> str:
-    heading = _HEADING.search(text) if file.suffix.lower() != ".txt" else None
-    return heading.group(1) if heading else name.removesuffix(file.suffix)
+    heading = None if _plain_name(file).endswith(".txt") else _HEADING.search(text)
+    return heading.group(1) if heading else name.removesuffix(".gz").rpartition(".")[0] or name
