@@ -24,6 +24,7 @@ BENCHMARKS = (
     "demo_seeds",
     "korquad",
     "retrieval_quality",
+    "languages",
     "hybrid",
     "encoding",
     "dense_training",

@@ -18,7 +18,7 @@ METHODS = ("atire", "okapi", "bm25l", "bm25plus")
 
 @click.command("index")
 @click.option("--method", type=click.Choice(METHODS), help="BM25 variant; default: the setting, atire.")
-@click.option("--analyzer", help="auto, bigram, kiwi+bigram, english+4gram, ..., wordpiece:FOLDER.")
+@click.option("--analyzer", help="auto, bigram, kiwi+bigram, english+4gram, german, ..., wordpiece:FOLDER.")
 @click.option(
     "--tune/--no-tune",
     default=None,

@@ -50,15 +50,20 @@ class Runtime:
         return runtime
 
     @cached_property
-    def language(self) -> Language:
-        """The language of the passages: the setting, or the one that most of a sample are written in."""
-        from mrc.analyzers import detect_language
+    def text_language(self) -> str:
+        """The language of the passages, one of `mrc.analyzers.LANGUAGES`: the setting, or that of a sample."""
+        from mrc.analyzers import text_language
 
         if self.config.workspace.language != "auto":
             return self.config.workspace.language
         with self.database.read() as session:
             sample = [row.text for row, _ in zip(queries.iter_passages(session), range(LANGUAGE_SAMPLE), strict=False)]
-        return detect_language(sample)
+        return text_language(sample)
+
+    @property
+    def language(self) -> Language:
+        """Korean or not, which counts as English: metrics and rules of post-processing know these two."""
+        return "ko" if self.text_language == "ko" else "en"
 
     @property
     def metric(self) -> Metric:

@@ -49,7 +49,7 @@ def index_config(runtime: Runtime) -> IndexConfig:
 
     A tuning for another method, analyzer or window size is ignored. Raises MissingExtra, BadAnalyzer.
     """
-    config = dataclasses.replace(runtime.config.index, language=runtime.language)
+    config = dataclasses.replace(runtime.config.index, language=runtime.text_language)
     tuned = last_tuned(runtime)
     if tuned is None or _setting(config) != _setting(IndexConfig()):
         return config

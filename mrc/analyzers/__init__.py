@@ -7,20 +7,27 @@ All of them except `whitespace` and `wordpiece:FOLDER` first apply compatibility
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable
-from itertools import islice
-from typing import Literal
 
 from mrc.analyzers import plugins
 from mrc.analyzers.base import Analyzer
 from mrc.analyzers.characters import Bigram, English, EnglishGrams, Whitespace
+from mrc.analyzers.languages import (
+    LANGUAGES,
+    UNDETERMINED_LATIN,
+    Language,
+    detect_language,
+    has_analyzer,
+    text_language,
+)
 from mrc.analyzers.morphemes import Kiwi, MecabKo
+from mrc.analyzers.stemming import STEMMING, Snowball
+from mrc.analyzers.stop_words import STEMMERS
 from mrc.analyzers.wordpiece import PREFIX, WordPiece
 from mrc.errors import MissingExtra
 
 __all__ = [
     "ANALYZERS",
+    "LANGUAGES",
     "Analyzer",
     "Bigram",
     "English",
@@ -28,24 +35,22 @@ __all__ = [
     "Kiwi",
     "Language",
     "MecabKo",
+    "Snowball",
     "Whitespace",
     "WordPiece",
     "check_name",
     "detect_language",
     "get_analyzer",
+    "text_language",
 ]
 
 logger = logging.getLogger(__name__)
 
-Language = Literal["ko", "en"]
-
 _SHORT = {"kiwi": "kiwi+bigram", "mecab-ko": "mecab-ko+bigram"}
-ANALYZERS = ("auto", "bigram", "kiwi+bigram", "mecab-ko+bigram", "english", "english+4gram", "whitespace", *_SHORT)
-
-_HANGUL = re.compile(r"[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
-_LETTER = re.compile(r"[^\W\d_]")
-_LANGUAGE_SAMPLE = 200  # texts from which the language is detected
-_HANGUL_SHARE = 0.1  # Korean texts hold many Latin letters, English texts hardly any Hangul
+ANALYZERS = (
+    *("auto", "bigram", "kiwi+bigram", "mecab-ko+bigram", "english", "english+4gram", "whitespace", *_SHORT),
+    *STEMMING,
+)
 
 
 def check_name(name: str) -> None:
@@ -55,8 +60,10 @@ def check_name(name: str) -> None:
         raise ValueError(f"analyzer must be one of {_known()}, got {name!r}")
 
 
-def get_analyzer(name: str, language: Language | None = None) -> Analyzer:
-    """The analyzer of this name; `auto` is the best installed one for `language`.
+def get_analyzer(name: str, language: str | None = None) -> Analyzer:
+    """The analyzer of this name; `auto` is the best installed one for `language`, one of `LANGUAGES`.
+
+    For a language without one, `auto` logs a warning that says what to choose, and indexes words whole.
 
     `wordpiece:FOLDER` is the tokenizer of a checkpoint; other names are looked up among the entry points of the group
     `labeler.analyzers`.
@@ -81,19 +88,36 @@ def get_analyzer(name: str, language: Language | None = None) -> Analyzer:
         case "whitespace":
             return Whitespace()
         case "auto" if language is not None:
-            return English() if language == "en" else _best_korean()
+            return _best(language)
+        case stemmer if stemmer in STEMMING:
+            return Snowball(stemmer)
     if name.startswith(PREFIX):
         return WordPiece(name.removeprefix(PREFIX))
     if name in plugins.names():
         return plugins.PluginAnalyzer(name)
-    raise ValueError(f"unknown analyzer {name!r} for language {language!r}; use one of {_known()}; auto needs ko or en")
+    raise ValueError(
+        f"unknown analyzer {name!r} for language {language!r}; use one of {_known()}; auto needs a language"
+    )
 
 
-def detect_language(texts: Iterable[str]) -> Language:
-    """`ko` if at least a tenth of the letters in the first 200 texts is Hangul, else `en`."""
-    sample = "\n".join(islice(texts, _LANGUAGE_SAMPLE))
-    hangul = len(_HANGUL.findall(sample))
-    return "ko" if hangul and hangul >= _HANGUL_SHARE * len(_LETTER.findall(sample)) else "en"
+def _best(language: str) -> Analyzer:
+    """What `auto` chooses for a language."""
+    if language not in LANGUAGES:
+        raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
+    if not has_analyzer(language):
+        logger.warning(
+            "the language of the passages (%s) has no analyzer of its own: their words are indexed %s; choose another "
+            "one with --analyzer: bigram, whitespace, wordpiece:FOLDER, or a stemmer: %s",
+            language,
+            "by English stems" if language == UNDETERMINED_LATIN else "whole",
+            ", ".join(STEMMING),
+        )
+    if language in ("en", UNDETERMINED_LATIN):
+        return English()
+    if language == "ko":
+        return _best_korean()
+    stemmer = STEMMERS.get(language)
+    return Snowball(stemmer) if stemmer in STEMMING else Bigram()
 
 
 def _best_korean() -> Analyzer:

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import Stemmer
 
 from mrc.analyzers.base import PerTextAnalyzer, folded
 
-# Scripts whose words become bigrams: Hangul (syllables and letters), kana, Han.
-_CJK = r"\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
-_CJK_START = re.compile(rf"[{_CJK}]")
+# Character classes of scripts, letters and marks without digits and punctuation.
+HANGUL = r"\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb"
+KANA = r"\u3041-\u30ff\u31f0-\u31ff"
+HAN = r"\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+THAI = r"\u0e01-\u0e3a\u0e40-\u0e4e"
+LAO = r"\u0e81-\u0ece\u0edc-\u0edf"
+KHMER = r"\u1780-\u17d3\u17d7\u17dc\u17dd"
+MYANMAR = r"\u1000-\u103f\u1050-\u108f\u109a-\u109f\ua9e0-\ua9ef\uaa60-\uaa7f"
+UNSPACED = {"kana": KANA, "han": HAN, "th": THAI, "lo": LAO, "km": KHMER, "my": MYANMAR}  # written without spaces
+
+
+def _marks() -> str:
+    """The combining marks, for a character class: vowel signs and accents are part of a word, though no letters.
+
+    Those beyond the BMP belong to scripts that are hardly written, and make the class twenty times as slow.
+    """
+    return "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char)[0] == "M")
+
+
+MARKS = _marks()
+_BIGRAMS = HANGUL + "".join(UNSPACED.values())
+# Words of these scripts, and others: letters and digits, with the marks on them where a text has any.
+_WORD = re.compile(rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+")
+_MARKED_WORD = re.compile(
+    rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+(?:[{re.sub(f'[{_BIGRAMS}]', '', MARKS)}]+[^\W_{_BIGRAMS}]*)*"
+)
+_BIGRAMS_START = re.compile(f"[{_BIGRAMS}]")
+_MARK = re.compile(f"[{MARKS}]")
+_CHARACTER = re.compile(rf".[{MARKS}]*", flags=re.DOTALL)
 _ENGLISH_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _GRAM = 4
 
@@ -38,22 +64,30 @@ class Whitespace(PerTextAnalyzer):
 
 
 class Bigram(PerTextAnalyzer):
-    """Character bigrams within words of Hangul, kana and Han; other words and numbers whole.
+    """Character bigrams within words of Hangul, kana, Han, Thai, Lao, Khmer and Myanmar; other words whole.
 
-    A word of one character is one term. A particle attached to a Korean word changes one bigram, not all of them.
+    A character is a letter with its vowel signs and tone marks. A word of one character is one term. A particle
+    attached to a Korean word changes one bigram, not all of them.
     """
 
     name = "bigram"
-    version = f"1+unicode{unicodedata.unidata_version}"
+    version = f"2+unicode{unicodedata.unidata_version}"
 
     def __call__(self, text: str) -> list[str]:
         terms: list[str] = []
-        for word in _WORD.findall(folded(text)):
-            if len(word) > 1 and _CJK_START.match(word):
-                terms += map("".join, pairwise(word))
+        text = folded(text)
+        marked = _MARK.search(text) is not None
+        for word in (_MARKED_WORD if marked else _WORD).findall(text):
+            if len(word) > 1 and _BIGRAMS_START.match(word):
+                terms += _bigrams(_CHARACTER.findall(word) if marked else word)
             else:
                 terms.append(word)
         return terms
+
+
+def _bigrams(characters: Sequence[str]) -> Iterable[str]:
+    """The pairs of neighbouring characters; a single one is returned whole."""
+    return map("".join, pairwise(characters)) if len(characters) > 1 else characters
 
 
 class English(PerTextAnalyzer):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mrc.analyzers import Analyzer, detect_language, get_analyzer
+from mrc.analyzers import Analyzer, get_analyzer, text_language
 from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
@@ -78,7 +78,7 @@ class BM25:
         """
         check_parameters(method=method, k1=k1, b=b)
         texts = list_of_texts(texts, "texts")
-        chosen = get_analyzer(analyzer, detect_language(texts))
+        chosen = get_analyzer(analyzer, text_language(texts))
         return cls.from_counts(TermCounts.of(map(Counter, chosen.terms(texts))), chosen, method=method, k1=k1, b=b)
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mrc.analyzers import Analyzer, detect_language, get_analyzer
+from mrc.analyzers import Analyzer, get_analyzer, text_language
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.bm25 import ARRAYS, BM25, VOCABULARY
@@ -57,7 +57,7 @@ def corpus_fingerprint(ids: Iterable[str]) -> str:
 def build_lexical(passages: Sequence[Passage], config: IndexConfig, *, reuse: Path | None) -> LexicalPart:
     """The lexical part for passages in the order of their ids; arguments and errors as for `Index.build`."""
     texts = (passage.text for passage in passages)
-    analyzer = get_analyzer(config.analyzer, detect_language(texts) if config.language == "auto" else config.language)
+    analyzer = get_analyzer(config.analyzer, text_language(texts) if config.language == "auto" else config.language)
     known = _known_counts(reuse, analyzer, config) if reuse else {}
     starts = window_starts(passages, window_chars=config.window_chars)
     plain = TermCounts.of(count_passages(passages, analyzer, known, window_chars=config.window_chars))
