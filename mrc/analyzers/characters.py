@@ -71,7 +71,7 @@ class Bigram(PerTextAnalyzer):
     """
 
     name = "bigram"
-    version = f"2+unicode{unicodedata.unidata_version}"
+    version = f"1+unicode{unicodedata.unidata_version}+marks"
 
     def __call__(self, text: str) -> list[str]:
         terms: list[str] = []
