@@ -49,12 +49,12 @@ def index_config(runtime: Runtime) -> IndexConfig:
 
     A tuning for another method, analyzer or window size is ignored. Raises MissingExtra, BadAnalyzer.
     """
-    config = dataclasses.replace(runtime.config.index, language=runtime.text_language)
+    config = dataclasses.replace(runtime.config.index, language=runtime.config.workspace.language)
     tuned = last_tuned(runtime)
     if tuned is None or _setting(config) != _setting(IndexConfig()):
         return config
     tuned_for = (tuned.method, tuned.analyzer, tuned.window_chars)
-    if tuned_for != (config.method, _analyzer(config).name, config.window_chars):
+    if tuned_for != (config.method, _analyzer(runtime, config).name, config.window_chars):
         return config
     return dataclasses.replace(config, k1=tuned.k1, b=tuned.b, title_weight=tuned.title_weight)
 
@@ -87,7 +87,7 @@ def tune_index(runtime: Runtime) -> TunedIndex:
         passages = [convert.to_passage(row) for row in queries.iter_passages(session)]
     rows = {passage.id: row for row, passage in enumerate(passages)}
     golds = [[rows[place.passage_id] for place in entry.label.answers if place.passage_id in rows] for entry in asked]
-    analyzer = _analyzer(config)
+    analyzer = _analyzer(runtime, config)
     counted = CountedPassages(passages, analyzer, window_chars=config.window_chars)
     settings = grid(_setting(config), titles=counted.titled)
     with bar("tune", total=len(settings), unit="settings") as shown:
@@ -146,6 +146,5 @@ def _setting(config: IndexConfig) -> BM25Setting:
     return BM25Setting(config.k1, config.b, config.title_weight)
 
 
-def _analyzer(config: IndexConfig) -> Analyzer:
-    assert config.language != "auto"
-    return get_analyzer(config.analyzer, config.language)
+def _analyzer(runtime: Runtime, config: IndexConfig) -> Analyzer:
+    return get_analyzer(config.analyzer, runtime.text_language)

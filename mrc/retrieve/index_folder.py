@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from mrc.analyzers import LANGUAGES, Analyzer, check_name
+from mrc.analyzers import Analyzer, check_name
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.dense.hybrid import Dense
@@ -39,13 +39,13 @@ class IndexConfig:
         unit="characters",
         low=0,
     )
-    language: str = "auto"  # of the passages: one of `mrc.analyzers.LANGUAGES`; auto: detected
+    language: Literal["auto", "ko", "en"] = "auto"  # of the passages; auto: detected, as one of many
 
     def __post_init__(self) -> None:
         check_settings(self)
         check_name(self.analyzer)
-        if self.language not in ("auto", *LANGUAGES):
-            raise ValueError(f"language must be auto or one of {', '.join(LANGUAGES)}, not {self.language!r}")
+        if self.language not in ("auto", "ko", "en"):
+            raise ValueError(f"language must be auto, ko or en, not {self.language!r}")
         if self.window_chars != 0 and self.window_chars < 100:
             raise ValueError(f"window_chars must be 0 or at least 100, not {self.window_chars}")
 

@@ -12,7 +12,6 @@ from mrc.analyzers import Bigram, get_analyzer, text_language
 from mrc.analyzers.stemming import STEMMING
 from mrc.analyzers.stop_words import STEMMERS
 from mrc.retrieve.bm25 import BM25
-from mrc.retrieve.index_folder import IndexConfig
 from tests.commands import new_workspace, ok, run
 
 # fmt: off
@@ -147,9 +146,6 @@ def test_auto_takes_bigrams_or_the_stemmer_of_the_language(caplog: pytest.LogCap
     for language, stemmer in STEMMERS.items():
         assert get_analyzer("auto", language).name == stemmer
     assert caplog.records == []
-    assert IndexConfig(language="de").language == "de"
-    with pytest.raises(ValueError, match="language must be"):
-        IndexConfig(language="tlh")
     with pytest.raises(ValueError, match="language must be"):
         get_analyzer("auto", "tlh")
 
