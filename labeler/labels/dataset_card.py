@@ -5,10 +5,12 @@ The front matter follows the dataset cards of the Hugging Face hub.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from labeler.labels.writers import SPLITS, ExportedLabel, split_of
+from mrc.analyzers import text_language
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MADE = {
@@ -24,10 +26,10 @@ task_categories:
 - question-answering
 task_ids:
 - extractive-qa
-pretty_name: {name}
+pretty_name: {quoted}
 size_categories:
 - {size}
----
+{language}---
 
 # {name}
 
@@ -73,12 +75,20 @@ def dataset_card(labels: Sequence[ExportedLabel], *, name: str) -> str:
     kinds = sorted({label.provenance.kind for label in labels})
     return CARD.format(
         name=name,
+        quoted=json.dumps(name, ensure_ascii=False),
+        language=_language(label.example.context for label in labels),
         size=next((size for limit, size in SIZES if len(labels) < limit), "n>1M"),
         made="\n".join(f"- **{kind}**: {MADE[kind]}." for kind in kinds),
         counts=_counts(labels, kinds),
         impossible=sum(not label.example.answers for label in labels),
         kinds=", ".join(kinds),
     )
+
+
+def _language(texts: Iterable[str]) -> str:
+    """Return the lines of the front matter that name the language, if it is known."""
+    found = text_language(texts)
+    return "" if found.startswith("und") else f"language:\n- {found}\n"
 
 
 def _counts(labels: Sequence[ExportedLabel], kinds: Sequence[str]) -> str:

@@ -97,9 +97,9 @@ def _spaced(counts: Counter[str]) -> str:
     """The language of words, with how often each occurs."""
     scripts: dict[str, Counter[str]] = {}
     for word, count in counts.items():
-        script = _SCRIPT_OF_WORD.search(word)
-        if script is not None:
-            scripts.setdefault(str(script.lastgroup), Counter())[word] = count
+        letter = _SCRIPT_OF_WORD.search(word)
+        if letter is not None:
+            scripts.setdefault(str(letter.lastgroup), Counter())[word] = count
     if not scripts:
         return "en" if not any(_LETTER.search(word) for word in counts) else UNDETERMINED
     script, mine = max(scripts.items(), key=lambda item: (item[1].total(), item[0]))

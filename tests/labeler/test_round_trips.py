@@ -219,6 +219,16 @@ def test_a_hugging_face_export_has_splits_and_a_card(databases: list[Database], 
     impossible_rows = sum(row["is_impossible"] for part in loaded.values() for row in part)
     assert f"(`is_impossible`): {impossible_rows}." in card
     assert huggingface_hub.DatasetCard(card).data.license == "unknown"
+    assert huggingface_hub.DatasetCard(card).data.language is None  # made words
+
+
+def test_the_card_names_the_language_of_the_passages(databases: list[Database], tmp_path: Path) -> None:
+    text = "Die Brücke wurde 1830 gebaut, und sie ist die älteste der Stadt."
+    records = [{"id": "q", "question": "Wann wurde sie gebaut?", "context": text, "answers": ["1830"]}]
+    import_files(databases[0], [lines(tmp_path / "a.jsonl", records)], role="gold")
+    export_labels(databases[0], tmp_path / "a: b", format="hf")
+    card = huggingface_hub.DatasetCard((tmp_path / "a: b" / "README.md").read_text(encoding="utf-8"))
+    assert (card.data.language, card.data.pretty_name) == (["de"], "a: b")
 
 
 def test_a_dataset_of_several_splits_is_imported_by_the_names_of_its_splits(
