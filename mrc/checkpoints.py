@@ -75,14 +75,24 @@ def write_checkpoint(
         if parameter in optimizer.state
         for moment in MOMENTS
     }
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, draft / "model.safetensors")
+    save_file(_apart(model.state_dict()), draft / "model.safetensors")
     save_file(moments, draft / "optimizer.safetensors")
     (draft / "state.json").write_text(json.dumps(record), encoding="utf-8")
     draft.rename(target)
     for older in partial.glob("step-*"):
         if older != target:
             remove_folder(older, root=older.parent)
+
+
+def _apart(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights on the CPU, shared ones copied: a file holds no shared weights, and a network loads all names."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in weights.items():
+        own = value.detach().cpu().contiguous()
+        found[name] = own.clone() if value.data_ptr() in seen else own
+        seen.add(value.data_ptr())
+    return found
 
 
 def _free(target: Path) -> Path:

@@ -69,6 +69,14 @@ def test_generated_pages_are_up_to_date(page: str, module: str) -> None:
     assert read(ROOT / "docs" / page) == made.stdout, f"write it again: python -m {module} > docs/{page}"
 
 
+def test_the_table_of_architectures_is_up_to_date() -> None:
+    module = "mrc.read.model.architectures"
+    made = subprocess.run([sys.executable, "-m", module], check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
+    page = read(ROOT / "docs" / "reading.md")
+    found = page.partition(f"<!-- python -m {module} -->")[2].partition("<!-- end -->")[0]
+    assert found.strip() == made.stdout.strip(), f"copy it again: python -m {module}"
+
+
 # --- links and paths ---------------------------------------------------------------------------------
 
 

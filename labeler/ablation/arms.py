@@ -52,7 +52,7 @@ def checkpoint_head(start: str) -> str:
 
     checkpoint = load_checkpoint_config(start)
     architectures = getattr(checkpoint, "architectures", None) or ()
-    has_linear = any(name.endswith("ForQuestionAnswering") for name in architectures)
+    has_linear = any("ForQuestionAnswering" in str(name) for name in architectures)
     return str(getattr(checkpoint, HEAD_KEY, "linear" if has_linear else NEW_HEAD))
 
 

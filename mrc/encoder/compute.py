@@ -121,7 +121,8 @@ def attention_for(config: Any, device: torch.device) -> str | None:
     if device.type != "cpu":
         return None
     wide = int(getattr(config, "hidden_size", 0) or 0) >= BF16_PAYS_FROM
-    return "packed" if wide and getattr(config, "model_type", "") in PACKED_KINDS else "eager"
+    causal = bool(getattr(config, "is_decoder", False))
+    return "packed" if wide and not causal and getattr(config, "model_type", "") in PACKED_KINDS else "eager"
 
 
 def sorted_batches(lengths: Sequence[int], *, budget: int) -> list[list[int]]:

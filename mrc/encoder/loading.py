@@ -56,6 +56,12 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+_POSITIONS = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "max_decoder_position_embeddings",
+    "max_seq_len",
+)
 _DESCRIBING = ("*.json", "*.txt", "*.model")
 _OTHER_KINDS = ("onnx/*", "openvino/*", "tf_model*", "flax_model*", "*.onnx")
 
@@ -89,13 +95,14 @@ def _downloaded(source: str | Path, *, weights: bool) -> Path:
 def max_positions(encoder: nn.Module) -> int:
     """Number of tokens that an encoder has positions for."""
     config: Any = encoder.config
-    return int(getattr(config, "max_position_embeddings", None) or 10**6) - first_position(encoder)
+    limits = [limit for name in _POSITIONS if (limit := getattr(config, name, None) or 0) > 0]  # XLNet says -1
+    return min(limits, default=10**6) - first_position(encoder)
 
 
 def first_position(encoder: nn.Module) -> int:
     """The position of a text's first token; RoBERTa's table starts after its padding index."""
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
-    padding = table.padding_idx if isinstance(table, nn.Embedding) else None
+    padding = getattr(table, "padding_idx", None)
     return 0 if padding is None else padding + 1
 
 
@@ -144,7 +151,7 @@ def _check_tokenizer_config(path: Path) -> None:
 
 def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
     """Raises: BadCheckpoint where the tokenizer has pieces without an embedding in the encoder."""
-    pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().num_embeddings)
+    pieces, rows = len(tokenizer), int(encoder.get_input_embeddings().weight.shape[0])
     if max(pieces, 1 + max(tokenizer.get_vocab().values(), default=-1)) > rows:
         raise BadCheckpoint(
             f"{source}: the tokenizer has {pieces:,} pieces, the model {rows:,} rows: they do not belong together; "

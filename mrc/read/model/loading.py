@@ -19,9 +19,11 @@ from mrc.errors import BadCheckpoint
 from mrc.read.config import WindowConfig
 from mrc.read.data.exact_match import KINDS
 from mrc.read.data.windows import FEATURES_KEY, MATCH_IGNORED_KEY, MORPHEMES_KEY, WINDOWS_KEY
+from mrc.read.model.architectures import Architecture, architecture_of
 from mrc.read.model.attention import use_cheap_dropout
-from mrc.read.model.heads import HEADS, new_head
-from mrc.read.model.network import FEATURES_PREFIX, HEAD_KEY, SpanModel
+from mrc.read.model.heads import HEADS, Head, new_head
+from mrc.read.model.network import FEATURES_PREFIX, HEAD_KEY, HEAD_PREFIX, SpanModel
+from mrc.read.model.own_heads import OWN_HEADS, OwnHead
 from mrc.read.train_config import NEW_HEAD
 
 log = logging.getLogger(__name__)
@@ -58,26 +60,43 @@ def load_model(
         keep_freed_memory()
     before = load_config(source)
     check_stored_settings(before, source)
+    kind = architecture_of(before, source)
     options: dict[str, Any] = {"attn_implementation": attention_for(before, device), "dtype": dtype}
     dropouts = _dropouts(before, source) if attention_dropout is not None else {}
     changed = dict.fromkeys(dropouts, attention_dropout)
-    with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint then replaces
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint or a new head replaces
+        torch.manual_seed(seed)
         loaded, info = load_pretrained(
-            AutoModelForQuestionAnswering, source, settings=changed, output_loading_info=True, **options
+            AutoModelForQuestionAnswering,
+            source,
+            settings=changed,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
         )
-    prefix = loaded.base_model_prefix
-    if lost := sorted(name for name in info["missing_keys"] if name.startswith(f"{prefix}.")):
-        raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
+    prefix, missing = loaded.base_model_prefix, _missing(loaded, info, source)
     _set_key(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
     _set_key(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
     if windows is not None:
         _set_key(loaded.config, WINDOWS_KEY, asdict(windows))
-    held = _head_of(before, set(info["missing_keys"]))
+    held = _head_of(before, loaded, missing)
+    if held is None and not fresh_head:
+        raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
     head = (held or NEW_HEAD) if head == "auto" else head
-    fresh = new_head(head, int(loaded.config.hidden_size), seed=seed)
-    model = SpanModel(loaded.base_model, fresh, prefix=prefix, architecture=type(loaded).__name__, head_name=head)
+    model = SpanModel(
+        loaded.base_model,
+        _new_head(head, loaded, kind, seed=seed),
+        prefix=prefix,
+        architecture=type(loaded).__name__,
+        head_name=head,
+        top_weight=_top_weight(loaded),
+        kind=kind,
+    )
     model.stored_dropouts = dropouts
-    _load_parts(model, _stored(source, loaded, set(info["missing_keys"]), model), before, source, fresh_head)
+    _check_own_head(model, source)
+    _load_parts(model, _stored(source, loaded, missing, model), before, source, fresh_head)
+    if kind.sparse:
+        use_full_attention(loaded.base_model)
     if held not in (None, head):
         log.info("%s: its %s head is replaced by a new %s one", source, held, head)
     if model.is_packed:
@@ -104,22 +123,80 @@ def check_stored_settings(config: Any, source: str | Path) -> None:
         raise BadCheckpoint(f"{source}: {WINDOWS_KEY}: {error}; train it again") from error
 
 
+def _missing(loaded: Any, info: Mapping[str, Any], source: str | Path) -> set[str]:
+    """The names of the head's weights that the checkpoint lacks or holds in another shape.
+
+    Raises: BadCheckpoint where the encoder's are.
+    """
+    inside = f"{loaded.base_model_prefix}."
+    other = {name: (stored, wanted) for name, stored, wanted in info["mismatched_keys"]}
+    if broken := sorted(name for name in other if name.startswith(inside)):
+        stored, wanted = (tuple(shape) for shape in other[broken[0]])
+        raise BadCheckpoint(
+            f"{source}: this folder holds no usable model ({broken[0]} is {stored}, its configuration says {wanted})"
+        )
+    if lost := sorted(name for name in info["missing_keys"] if name.startswith(inside)):
+        raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
+    return {*info["missing_keys"], *other}
+
+
+def _tops(loaded: Any) -> list[str]:
+    """The names of the weights above the encoder in transformers' network."""
+    return [name for name in loaded.state_dict() if not name.startswith(f"{loaded.base_model_prefix}.")]
+
+
+def _top_weight(loaded: Any) -> str:
+    """A weight of transformers' head that has more than one number."""
+    weights = loaded.state_dict()
+    return next(name for name in reversed(_tops(loaded)) if weights[name].dim() > 1)
+
+
+def _new_head(name: str, loaded: Any, kind: Architecture, *, seed: int) -> Head | OwnHead:
+    if name == "linear" and kind.own_head:
+        return OWN_HEADS[loaded.config.model_type](loaded, loaded.base_model)
+    return new_head(name, int(loaded.config.hidden_size), seed=seed)
+
+
+def _check_own_head(model: SpanModel, source: str | Path) -> None:
+    """Raises: BadCheckpoint for exact-match features under a head that transformers alone defines."""
+    if isinstance(model.head, OwnHead) and model.match_embedding is not None:
+        raise BadCheckpoint(
+            f"{source}: its own head takes no exact-match features; set train.head = cnn, or leave them out"
+        )
+
+
+def use_full_attention(encoder: Any) -> None:
+    """Let BigBird's kinds read every window with full attention, as transformers does up to the limit of windows.
+
+    transformers changes to it at the first short window and stays there; so would longer windows read after it.
+    """
+    part = encoder if hasattr(encoder, "set_attention_type") else encoder.encoder
+    part.set_attention_type("original_full")
+
+
 def _load_parts(
     model: SpanModel, stored: Mapping[str, Tensor], before: Any, source: str | Path, fresh_head: bool
 ) -> None:
     """Load the stored weights of the head and of the exact-match embedding; `before` is the stored configuration."""
-    head, features = model.head_name, getattr(model.config, FEATURES_KEY, None)
-    named = getattr(before, HEAD_KEY, None) == head
-    if not _load_part(model.head, stored, source, what=f"{head} head", named=named) and not fresh_head:
+    head, features, held = model.head_name, getattr(model.config, FEATURES_KEY, None), getattr(before, HEAD_KEY, None)
+    loaded = held in (None, head) and any(_load_part(model.head, stored, prefix=prefix) for prefix in (HEAD_PREFIX, ""))
+    if held == head and not loaded:
+        raise BadCheckpoint(f"{source}: its {head} head is missing; copy or train the model again")
+    if not loaded and not fresh_head:
         raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
-    if model.match_embedding is not None and getattr(before, FEATURES_KEY, None) == features:
-        what = "exact-match embedding"
-        _load_part(model.match_embedding, stored, source, what=what, named=True, prefix=FEATURES_PREFIX)
+    if model.match_embedding is None or getattr(before, FEATURES_KEY, None) != features:
+        return
+    if not _load_part(model.match_embedding, stored, prefix=FEATURES_PREFIX):
+        raise BadCheckpoint(f"{source}: its exact-match embedding is missing; copy or train the model again")
 
 
-def _head_of(config: Any, missing: set[str]) -> str | None:
-    """The kind of head in a checkpoint: as its configuration says, or linear where transformers found such weights."""
-    return getattr(config, HEAD_KEY, None if any(name.startswith("qa_outputs.") for name in missing) else "linear")
+def _head_of(config: Any, loaded: Any, missing: set[str]) -> str | None:
+    """The kind of head in a checkpoint: as its configuration says, or linear where transformers found its weights and
+    the configuration names no class for another task."""
+    classes = [str(name) for name in getattr(config, "architectures", None) or ()]
+    other_task = bool(classes) and not any("ForQuestionAnswering" in name or name.endswith("Model") for name in classes)
+    found = not other_task and not missing & set(_tops(loaded))
+    return getattr(config, HEAD_KEY, "linear" if found else None)
 
 
 def _dropouts(config: Any, source: str | Path) -> dict[str, float]:
@@ -140,27 +217,20 @@ def _set_key(config: Any, key: str, value: Any) -> None:
 
 
 def _stored(source: str | Path, loaded: Any, missing: set[str], model: SpanModel) -> dict[str, Tensor]:
-    """The checkpoint's weights above the encoder; transformers loads only those of a linear head."""
+    """The checkpoint's weights above the encoder; transformers loads only those of its own head."""
     found = {name: value for name, value in loaded.state_dict().items() if name not in missing}
-    wanted = set(model.top()) - set(found)
-    if wanted - missing:
-        for path in sorted(checkpoint_folder(source).glob("*.safetensors")):
-            with safe_open(path, framework="pt") as weights:
-                found.update({name: weights.get_tensor(name) for name in wanted & set(weights.keys())})
+    wanted = {f"{HEAD_PREFIX}{name}" for name in model.head.state_dict()}
+    wanted |= {name for name in model.top() if name.startswith(FEATURES_PREFIX)}
+    for path in sorted(checkpoint_folder(source).glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            found.update({name: weights.get_tensor(name) for name in wanted & set(weights.keys())})
     return found
 
 
-def _load_part(
-    part: nn.Module, stored: Mapping[str, Tensor], source: str | Path, *, what: str, named: bool, prefix: str = ""
-) -> bool:
-    """Load the stored weights into the module if all are there; return whether they are.
-
-    Raises: BadCheckpoint if weights are missing though the checkpoint names the module.
-    """
+def _load_part(part: nn.Module, stored: Mapping[str, Tensor], *, prefix: str) -> bool:
+    """Load the stored weights into the module if all are there; return whether they are."""
     own = part.state_dict()
-    if all(prefix + name in stored and stored[prefix + name].shape == value.shape for name, value in own.items()):
-        part.load_state_dict({name: stored[prefix + name].float() for name in own})
-        return True
-    if named:
-        raise BadCheckpoint(f"{source}: its {what} is missing; copy or train the model again")
-    return False
+    if any(prefix + name not in stored or stored[prefix + name].shape != value.shape for name, value in own.items()):
+        return False
+    part.load_state_dict({name: stored[prefix + name].float() for name in own})
+    return True

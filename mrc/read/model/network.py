@@ -1,7 +1,8 @@
 """The network: an encoder, a span head, optionally an embedding of exact-match levels; saving.
 
-A folder is an ordinary Hugging Face checkpoint: config.json, model.safetensors, tokenizer files. With the linear head
-`AutoModelForQuestionAnswering.from_pretrained` loads it and computes the same logits.
+A folder is a Hugging Face checkpoint: config.json, model.safetensors, tokenizer files. With the linear head and without
+exact-match features, `AutoModelForQuestionAnswering.from_pretrained` loads it and computes the same logits. It refuses
+all other readers, whose scores it could not compute: they store a weight of its head in a shape that does not fit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import copy
 import inspect
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +22,17 @@ from torch import Tensor, nn
 from mrc.encoder.loading import first_position, max_positions
 from mrc.read.data.exact_match import MATCH_LEVELS
 from mrc.read.data.windows import FEATURES_KEY, Batch
+from mrc.read.model.architectures import PLAIN, Architecture, sparse_limit
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.heads import Head, Scores
+from mrc.read.model.own_heads import OwnHead, up_to_separator
 
 log = logging.getLogger(__name__)
 
 HEAD_KEY: Final = "labeler_head"  # in config.json
 FEATURES_PREFIX: Final = "match_embedding."  # of its weights in a checkpoint
+HEAD_PREFIX: Final = "span_head."  # of the weights of a head that transformers does not have
+REFUSING: Final = torch.full((1,), torch.nan)  # in place of a weight of transformers' head, which is larger
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match levels, each (B, T)
 
@@ -34,10 +40,21 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match l
 class SpanModel(nn.Module):
     """An encoder, a head and optionally an embedding of exact-match levels, added to the hidden states.
 
-    `prefix` and `architecture` are Hugging Face's names of the encoder's question-answering model.
+    `prefix` and `architecture` are Hugging Face's names of the encoder's question-answering model, `top_weight` that of
+    a weight of its head; `kind` says how the encoder is read.
     """
 
-    def __init__(self, encoder: nn.Module, head: Head, *, prefix: str, architecture: str, head_name: str) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: Head | OwnHead,
+        *,
+        prefix: str,
+        architecture: str,
+        head_name: str,
+        top_weight: str = "qa_outputs.weight",
+        kind: Architecture = PLAIN,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
@@ -47,10 +64,14 @@ class SpanModel(nn.Module):
             nn.init.zeros_(self.match_embedding.weight)
         self.stored_dropouts: dict[str, float] = {}  # those of the checkpoint, where training uses others
         self.head_name = head_name
-        self._prefix = prefix
-        self._names = {"architectures": [architecture], HEAD_KEY: head_name}
-        accepts_types = "token_type_ids" in inspect.signature(encoder.forward).parameters
-        self._uses_types = accepts_types and int(getattr(self.config, "type_vocab_size", 0) or 0) > 1
+        self.kind = kind
+        self._prefix, self._top_weight = prefix, top_weight
+        self._accepted = frozenset(inspect.signature(encoder.forward).parameters)
+        self._uses_types = "token_type_ids" in self._accepted and (
+            kind.types or int(getattr(self.config, "type_vocab_size", 0) or 0) > 1
+        )
+        known = architecture if self.fits_transformers else type(encoder).__name__
+        self._names = {"architectures": [known], HEAD_KEY: head_name}
 
     def __repr__(self) -> str:
         config, extra = self.config, ", exact-match embedding" if self.match_embedding is not None else ""
@@ -66,8 +87,14 @@ class SpanModel(nn.Module):
 
     @property
     def max_positions(self) -> int:
-        """Tokens that the encoder has positions for."""
-        return max_positions(self.encoder)
+        """Tokens that the encoder has positions for, and reads as transformers does."""
+        limit = sparse_limit(self.config) if self.kind.sparse else None
+        return min(max_positions(self.encoder), limit or max_positions(self.encoder))
+
+    @property
+    def fits_transformers(self) -> bool:
+        """Whether transformers' question-answering class computes the same scores."""
+        return self.head_name == "linear" and self.match_embedding is None
 
     @property
     def is_packed(self) -> bool:
@@ -79,17 +106,48 @@ class SpanModel(nn.Module):
         hidden = self.hidden(ids, types, attention).to(next(self.head.parameters()).dtype)
         if self.match_embedding is not None:
             hidden = hidden + self.match_embedding(match_levels)
-        scores: Scores = self.head(hidden, attention.bool())
+        scores: Scores
+        if isinstance(self.head, OwnHead):
+            scores = self.head(hidden, attention.bool(), ids)
+        else:
+            scores = self.head(hidden, attention.bool())
         return scores
 
     def hidden(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
         """The encoder's last hidden states, (B, T, H); values at padding are arbitrary. Inputs (B, T)."""
         if self.is_packed:
             return self._packed(ids, types, attention)
-        inputs = {"input_ids": ids, "attention_mask": attention}
+        if self.kind.alone:
+            return self._by_length(ids, types, attention)
+        return self._encoded(ids, types, attention)
+
+    def _encoded(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
+        inputs: dict[str, Any] = {"input_ids": ids}
+        if "attention_mask" in self._accepted:
+            inputs["attention_mask"] = attention
         if self._uses_types:
             inputs["token_type_ids"] = types
+        if "use_cache" in self._accepted:
+            inputs["use_cache"] = False
+        if self.kind.marked_question:
+            inputs["token_type_ids"] = (~up_to_separator(ids, int(self.config.sep_token_id))).long()
+        if self.kind.global_question:
+            separators = ids == int(self.config.sep_token_id)
+            inputs["global_attention_mask"] = (separators.cumsum(dim=1) == 0).long()
         return torch.as_tensor(self.encoder(**inputs).last_hidden_state)
+
+    def _by_length(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
+        """The hidden states of windows read with those of the same length only, without padding."""
+        lengths = attention.sum(dim=1)
+        found = []
+        for length in sorted(set(lengths.tolist())):
+            rows = (lengths == length).nonzero()[:, 0]
+            part = self._encoded(ids[rows, :length], types[rows, :length], attention[rows, :length])
+            found.append((rows, part))
+        hidden = found[0][1].new_zeros((*ids.shape, found[0][1].shape[-1]))
+        for rows, part in found:
+            hidden[rows, : part.shape[1]] = part
+        return hidden
 
     def _packed(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
         row = packed_row(attention)
@@ -104,11 +162,14 @@ class SpanModel(nn.Module):
         """All weights by the names of the Hugging Face checkpoint, on the CPU."""
         named = {f"{self._prefix}.{name}": value for name, value in self.encoder.state_dict().items()}
         named.update(self.top())
-        return {name: value.detach().cpu().contiguous() for name, value in named.items()}
+        if not self.fits_transformers:
+            named[self._top_weight] = REFUSING
+        return unshared(named)
 
     def top(self) -> dict[str, Tensor]:
         """The weights that are not the encoder's, by their names in the checkpoint."""
-        own = dict(self.head.state_dict())
+        before = "" if self.fits_transformers else HEAD_PREFIX
+        own = {f"{before}{name}": value for name, value in self.head.state_dict().items()}
         if self.match_embedding is not None:
             own.update({f"{FEATURES_PREFIX}{name}": value for name, value in self.match_embedding.state_dict().items()})
         return own
@@ -125,6 +186,14 @@ class SpanModel(nn.Module):
         shutil.copymode(
             folder / "config.json", folder / "model.safetensors"
         )  # safetensors makes files private to their owner
+
+
+def unshared(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each weight under its first name only, on the CPU: a checkpoint file holds no shared weights."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    for name, value in weights.items():
+        first.setdefault((value.data_ptr(), value.shape), name)
+    return {name: weights[name].detach().cpu().contiguous() for name in first.values()}
 
 
 def to_tensors(batch: Batch, device: torch.device) -> Inputs:

@@ -31,6 +31,7 @@ from mrc.read.data.windows import (
     Batch,
     Windower,
 )
+from mrc.read.model.architectures import architecture_of
 from mrc.read.model.backends import Network, check_onnx, onnx_network
 from mrc.read.model.heads import pair_band
 from mrc.read.model.loading import load_model
@@ -73,6 +74,7 @@ class Reader:
             check_onnx(pick_device(device), precision)
             precision = "fp32"
         config, chosen = load_config(source), pick_device(device)
+        architecture_of(config, source)
         tokenizer = load_tokenizer(source)
         model = load_model(
             source,

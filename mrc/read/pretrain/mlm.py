@@ -32,7 +32,7 @@ from mrc.errors import OutOfMemory, TrainingDiverged
 from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.loading import ATTENTION_DROPOUTS
-from mrc.read.model.network import HEAD_KEY
+from mrc.read.model.network import HEAD_KEY, unshared
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.train_config import PretrainConfig
 
@@ -141,7 +141,7 @@ def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, 
             delattr(config, key)
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    save_file(_once(weights), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(unshared(weights), folder / "model.safetensors", metadata={"format": "pt"})
     shutil.copymode(
         folder / "config.json", folder / "model.safetensors"
     )  # safetensors makes files private to their owner
@@ -172,14 +172,6 @@ def _unshared(module: nn.Module, weights: dict[str, Tensor], prefix: str, metada
     """Copy the weights: the output layer and the embeddings share some, and checkpoint files hold no shared ones."""
     for name, value in weights.items():
         weights[name] = value.clone()
-
-
-def _once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each weight under its first name only, on the CPU."""
-    first: dict[int, str] = {}
-    for name, value in weights.items():
-        first.setdefault(value.data_ptr(), name)
-    return {name: weights[name].cpu().contiguous() for name in first.values()}
 
 
 def _train(job: MlmJob, model: Any, tokenizer: Any, progress: Progress | None) -> None:
