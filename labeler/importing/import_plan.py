@@ -142,7 +142,9 @@ def plan_import(
         rejected=(*content.rejected, *rejected),
         moved={row.id: row.role for row in rows if row.id in known and _is_moved(known[row.id], row)},
         shared_documents=_shared_documents(accepted, roles),
-        near_duplicates=near.across({row.id: row.role for row in (*stored.questions, *rows)}),
+        near_duplicates=near.across(
+            {row.id: row.role for row in (*stored.questions, *rows)}, of={row.id for row in rows}
+        ),
         notes=(
             *(_split_notes(role, questions, roles, stored) if isinstance(role, SplitPlan) else ()),
             *_notes(rows, accepted, stored, planned=isinstance(role, SplitPlan)),

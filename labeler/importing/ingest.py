@@ -27,9 +27,11 @@ SPLIT_BY = ("paragraph", "document")
 NEAR = "near"  # value of --dedupe
 SPLIT_BY_KEY = "split_by"  # in meta
 TOO_MANY = (
-    f"the workspace has more than {LIMIT:,} questions: near-duplicates were searched within the file alone, "
+    "the workspace has more than {limit:,} questions: near-duplicates were searched within the file alone, "
     "not among stored questions"
 )
+DEDUPE_REMEDY = "undo the import and add --dedupe near to keep them on one side"
+FIXED_REMEDY = "the split that they have is kept; to have them on one side, leave one of each pair out of the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ImportReport:
     splits: Mapping[str, int] = field(default_factory=dict)
     shared_documents: int = 0  # documents with paragraphs in more than one split
     near_duplicates: tuple[NearPair, ...] = ()  # nearly equal paragraphs and questions on two sides of the split
+    near_remedy: str = ""  # what to do about them
     stored_compared: bool = True  # whether near-duplicates were searched among stored questions too, where they matter
     notes: tuple[str, ...] = ()
 
@@ -61,6 +64,7 @@ class ImportReport:
             dict(Counter(self.splits) + Counter(other.splits)),
             self.shared_documents + other.shared_documents,
             self.near_duplicates + other.near_duplicates,
+            self.near_remedy or other.near_remedy,
             self.stored_compared and other.stored_compared,
             self.notes + other.notes,
         )
@@ -167,8 +171,14 @@ def _import_one(
     if role != CORPUS and not import_plan.questions:
         raise _all_rejected(name, import_plan.rejected or (Rejected(name, "no count holds a whole split group"),))
     new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
-    notes = content.notes if compared else (*content.notes, TOO_MANY)
-    return replace(_write(session, import_plan, new, notes), stored_compared=compared)
+    notes = content.notes if compared else (*content.notes, f"{name}: {TOO_MANY.format(limit=LIMIT)}")
+    drawn = isinstance(plan, SplitPlan) and dedupe != NEAR
+    remedy = DEDUPE_REMEDY if drawn else FIXED_REMEDY
+    return replace(
+        _write(session, import_plan, new, notes),
+        stored_compared=compared,
+        near_remedy=remedy if import_plan.near_duplicates else "",
+    )
 
 
 def _reading_options(reading: ReadOptions) -> dict[str, object]:

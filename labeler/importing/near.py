@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -39,15 +39,21 @@ class NearPairs:
     paragraphs: Sequence[NearDuplicate] = ()
     questions: Sequence[NearDuplicate] = ()
 
-    def across(self, roles: Mapping[str, str]) -> tuple[NearPair, ...]:
-        """Return the pairs that are on two sides of the split, given the role of each question."""
+    def across(self, roles: Mapping[str, str], *, of: Collection[str]) -> tuple[NearPair, ...]:
+        """Return the pairs that are on two sides of the split, given the role of each question.
+
+        At least one of a pair is a question of the file, `of`: pairs of stored questions were listed before.
+        """
         named = chain(
             (("paragraph", pair) for pair in self.paragraphs), (("question", pair) for pair in self.questions)
         )
         return tuple(
             NearPair(kind, pair.a, pair.b, (side(roles[pair.a]), side(roles[pair.b])), round(pair.similarity, 4))
             for kind, pair in named
-            if pair.a in roles and pair.b in roles and side(roles[pair.a]) != side(roles[pair.b])
+            if pair.a in roles
+            and pair.b in roles
+            and side(roles[pair.a]) != side(roles[pair.b])
+            and (pair.a in of or pair.b in of)
         )
 
     def keys(self) -> dict[str, list[tuple[str, str]]]:

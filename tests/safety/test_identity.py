@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from db import queries
 from db.engine import Database
+from labeler.importing import ingest
+from labeler.importing import near as near_module
 from labeler.importing.ingest import ImportReport, import_files
 from labeler.importing.splits import parse_split
-from tests.commands import ok, run
+from mrc.text.near_duplicates import NearDuplicate, near_duplicates
+from tests.commands import new_workspace, ok, run
 
 EDITS: dict[str, Callable[[str], str]] = {
     "trailing space": lambda text: f"{text} ",
@@ -179,3 +182,83 @@ def test_the_command_says_what_it_found_and_what_to_do(tmp_path: Path) -> None:
     refused = run("import", near(tmp_path), "--split", "gold=10,pool=rest", "-w", tmp_path / "ws")
     assert "undo that first: labeler import --undo 1" in refused.fault
     assert "dev has 20 questions: under 100" in text
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of texts in each search for near-duplicates."""
+    searched: list[int] = []
+
+    def search(texts: Mapping[str, str]) -> list[NearDuplicate]:
+        searched.append(len(texts))
+        return near_duplicates(texts)
+
+    monkeypatch.setattr(near_module, "near_duplicates", search)
+    return searched
+
+
+def test_near_duplicates_are_searched_only_where_two_sides_exist(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = counted(monkeypatch)
+    files = [squad(tmp_path / f"{n}.json", [paragraph(n, original(n), f"Who built {n}?")]) for n in range(4)]
+    import_files(database, [files[0]], role="gold")
+    import_files(database, [files[1]], role="pool")  # gold and pool are one side
+    assert searched == []
+    import_files(database, [files[2]], role="dev")
+    assert searched == [3, 3]  # paragraphs and questions, stored ones too
+    import_files(database, [files[3]], role="gold")
+    assert searched == [3, 3, 4, 4]
+
+
+def test_dedupe_near_joins_groups_of_one_side_too(database: Database, tmp_path: Path) -> None:
+    import_files(database, [near(tmp_path, 2)], role="gold", dedupe="near")
+    with database.read() as session:
+        groups = {row.id: row.split_group for row in queries.questions(session)}
+    assert groups["q0"] == groups["q1"] != groups["q2"] == groups["q3"]  # a round holds out whole groups
+
+
+def test_the_report_says_that_stored_texts_were_not_compared(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "LIMIT", 1)
+    texts = [LONG.format(n=n) for n in range(3)]
+    two = [paragraph(n, original(n), f"What of {n}?") for n in range(2)]
+    assert import_files(database, [squad(tmp_path / "gold.json", two)], role="gold").stored_compared
+    report = import_files(database, [squad(tmp_path / "dev.json", [paragraph(5, texts[0], "Who?")])], role="dev")
+    assert not report.stored_compared
+    assert [note for note in report.notes if "near-duplicates" in note] == [
+        f"{tmp_path / 'dev.json'}: the workspace has more than 1 questions: near-duplicates were searched within the "
+        "file alone, not among stored questions"
+    ]
+
+
+def test_pairs_of_stored_questions_are_not_listed_again_and_the_remedy_fits(database: Database, tmp_path: Path) -> None:
+    import_files(database, [squad(tmp_path / "dev.json", [paragraph(0, LONG.format(n=1), "Who?")])], role="dev")
+    again = LONG.format(n=1).replace("grey", "gray")
+    report = import_files(database, [squad(tmp_path / "g.json", [paragraph(1, again, "When?")])], role="gold")
+    assert (len(report.near_duplicates), report.near_remedy) == (1, ingest.FIXED_REMEDY)
+    later = import_files(database, [squad(tmp_path / "h.json", [paragraph(3, original(4), "Which?")])], role="gold")
+    assert (later.near_duplicates, later.near_remedy) == ((), "")
+
+
+@pytest.mark.parametrize("first", [("--as", "gold"), ("--split", "gold=1,dev=rest"), ("--split", "gold=1,pool=rest")])
+def test_a_file_imported_before_is_not_split_and_nothing_changes(first: tuple[str, str], tmp_path: Path) -> None:
+    at = ("-w", new_workspace(tmp_path / "ws"))
+    file = squad(tmp_path / "a.json", [paragraph(n, original(n), f"Who built {n}?") for n in range(5)])
+    ok("import", file, *first, *at)
+    before = ok("status", *at)["questions"]
+    refused = run("import", file, "--split", "gold=2,dev=1,pool=rest", *at).fault
+    assert f"imported before with {' '.join(first)}" in refused
+    assert refused.endswith("undo that first: labeler import --undo 1")
+    assert ok("status", *at)["questions"] == before
+    ok("import", "--undo", "1", *at)
+    assert ok("import", file, "--split", "gold=2,dev=1,pool=rest", *at)["splits"] == {"gold": 2, "dev": 1, "pool": 2}
+
+
+def test_a_small_dev_split_is_warned_of_however_it_is_made(database: Database, tmp_path: Path) -> None:
+    few = squad(tmp_path / "dev.json", [paragraph(n, original(n), f"Who built {n}?") for n in range(3)])
+    assert "dev has 3 questions: under 100 the gate has little power; import more of them" in (
+        import_files(database, [few], role="dev").notes
+    )
+    more = squad(tmp_path / "more.json", [paragraph(n, original(n), f"Who built {n}?") for n in range(3, 103)])
+    assert not [note for note in import_files(database, [more], role="dev").notes if "power" in note]

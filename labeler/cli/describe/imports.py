@@ -32,14 +32,14 @@ def report_text(report: ImportReport) -> str:
             f"{report.shared_documents} documents have paragraphs in more than one split; to keep documents whole, "
             "import into a new workspace with --split-by document"
         )
-    lines += near_lines(report.near_duplicates)
+    lines += near_lines(report.near_duplicates, report.near_remedy)
     lines += rejected_lines(report.rejected)
     if report.imports:
         lines.append(f"undo: labeler import --undo {report.imports[-1]}")
     return "\n".join(lines)
 
 
-def near_lines(pairs: Sequence[NearPair]) -> list[str]:
+def near_lines(pairs: Sequence[NearPair], remedy: str) -> list[str]:
     """The most similar pairs across the split, and how many there are."""
     if not pairs:
         return []
@@ -48,7 +48,6 @@ def near_lines(pairs: Sequence[NearPair]) -> list[str]:
         for pair in pairs[:NEAR_SHOWN]
     ]
     more = [f"  ... and {len(pairs) - NEAR_SHOWN} more; --json lists all"] if len(pairs) > NEAR_SHOWN else []
-    remedy = "undo the import and add --dedupe near to keep them on one side"
     return [f"{len(pairs)} near-duplicates are on two sides of the split; {remedy}", *shown, *more]
 
 
