@@ -9,15 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from labeler.importing.conflicts import keys, side
 from labeler.importing.formats import FileQuestion
+from labeler.importing.formats.content import ROLE_OF
 from mrc.squad import Rejected
 
-#: names of splits in files -> role. Every question of a training split has a label, whatever role it was exported from.
-ROLE_OF = {
-    **dict.fromkeys(("train", "training", "gold", "pool"), "gold"),
-    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
-    "test": "test",
-    "calibration": "calibration",
-}
 _STRICTNESS = ("train", "calibration", "dev", "test")
 
 
@@ -29,7 +23,7 @@ def roles_of_file(
     Rejected are questions without a known split, and those whose text, paragraph or document the file has on a stricter
     side too: test before dev before calibration before training.
     """
-    roles = {one.id: ROLE_OF.get(one.split.strip().lower(), "") for one in questions}
+    roles = {one.id: role_of(one) for one in questions}
     strictest = _strictest(questions, roles, by_document=by_document)
     kept, rejected = [], []
     for question in questions:
@@ -39,6 +33,11 @@ def roles_of_file(
         else:
             rejected.append(Rejected(question.where, why))
     return {one.id: roles[one.id] for one in kept}, kept, rejected
+
+
+def role_of(question: FileQuestion) -> str:
+    """Return the role that a question's file gives it, or an empty text."""
+    return ROLE_OF.get(question.split.lower(), "")
 
 
 def _strictest(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, QuestionRow
+from db.vocabulary import HELD_OUT
 from labeler.importing.conflicts import (
     POOL,
     ConflictFinder,
@@ -17,7 +18,7 @@ from labeler.importing.conflicts import (
     side,
     stored_places,
 )
-from labeler.importing.file_split import ROLE_OF, roles_of_file
+from labeler.importing.file_split import role_of, roles_of_file
 from labeler.importing.formats import Content, FileQuestion
 from labeler.importing.import_rows import gold_label, hidden_row, passage_rows, question_rows
 from labeler.importing.near import NearPair, NearPairs, StoredTexts, near_pairs
@@ -83,7 +84,7 @@ def stored_split_groups(questions: Sequence[QuestionRow], identities: Mapping[st
 def sides_of(role: str | SplitPlan | FileSplit) -> set[str]:
     """Return the sides that an import may put questions on."""
     if isinstance(role, FileSplit):
-        return set(map(side, ROLE_OF.values()))
+        return {"train", *HELD_OUT}
     if isinstance(role, SplitPlan):
         return {side(name) for name in (*dict(role.counts), role.rest) if name}
     return {side(role)}
@@ -147,6 +148,7 @@ def plan_import(
         ),
         notes=(
             *(_split_notes(role, questions, roles, stored) if isinstance(role, SplitPlan) else ()),
+            *(_other_split_notes(role, accepted) if isinstance(role, str) else ()),
             *_notes(rows, accepted, stored, planned=isinstance(role, SplitPlan)),
         ),
     )
@@ -168,6 +170,14 @@ def _notes(
             f"{pseudo} labels were made by a model (kind pseudo) and are imported as gold; "
             "export with --kinds gold,human to leave them out"
         )
+
+
+def _other_split_notes(role: str, accepted: Sequence[FileQuestion]) -> Iterator[str]:
+    """Say how many questions get another side than the split that their file names."""
+    others = Counter(one.split for one in accepted if (own := role_of(one)) and side(own) != side(role))
+    if others:
+        listed = ", ".join(f"{count} {split}" for split, count in sorted(others.items()))
+        yield f"the file has questions of other splits ({listed}), imported as {role}; --split file keeps their splits"
 
 
 def _split_notes(

@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +31,14 @@ PARTS = (
 )  # fmt: skip
 ROLES = ("gold", "calibration", "dev", "test")
 SUFFIX = {"squad": "a.json", "squad_v2": "a.json", "jsonl": "a.jsonl", "csv": "a.csv", "hf": "hf"}
-TITLES = ("Or\rsk", "Orsk", "orsk", "Café", "Cafe\u0301", "등대, 나루", '=SUM(A1) "q"', " spaced ", "", "NA", "Füße\t№")
+TITLES = (
+    *("Or\rsk", "Orsk", "orsk", "Café", "Cafe\u0301", "등대, 나루", '=SUM(A1) "q"', " spaced ", "", "Füße\t№"),
+    *("NA", "NaN", "nan", "None", "null", "True", "007", "46.0", "[]", "{'a': 1}"),  # texts that look like values
+)
+IDS = ("NaN", "null", "None", "007", "7", "46.0", "46", "1e3", "True", "[]", "q 1", " q", "q,2", "아이디", "a/b", "=1")
 ODD = (
-    "\r",
-    "\r\n",
-    "\n\n",
-    "\u2028",
-    "\x85",
-    "\x1c",
-    "\u200b",
-    "👩\u200d👩\u200d👧 ",
-    "한글 ",
-    "가 ",
-    '", "',
-    "\ufeff",
-    "\\n",
-    "'",
-    "\t",
+    *("\r", "\r\n", "\n\n", "\u2028", "\x85", "\x1c", "\u200b", "👩\u200d👩\u200d👧 ", "한글 ", "가 ", '", "'),
+    *("\ufeff", "\\n", "'", "\t"),
 )
 
 
@@ -66,6 +57,7 @@ def answers(rng: random.Random, text: str) -> list[dict[str, Any]]:
 
 def squad_file(path: Path, *, impossible: bool, paragraphs: int = 24) -> str:
     rng = random.Random(0)
+    ids = chain(IDS, (f"{rng.random():.12f}" for _ in count()))
     data = []
     for number in range(paragraphs):
         text = context(rng, number)
@@ -73,11 +65,9 @@ def squad_file(path: Path, *, impossible: bool, paragraphs: int = 24) -> str:
         for place in range(3):
             none = impossible and rng.random() < 0.3
             golds = [] if none else answers(rng, text)
-            qa: dict[str, Any] = {
-                "id": f"{rng.random():.12f}",
-                "question": f"What is {number} {place}, {rng.choice(ODD)}?",
-            }
-            qas.append({**qa, "answers": golds, **({"is_impossible": none} if impossible else {})})
+            asked = f"What is {number} {place}, {rng.choice(ODD)}?"
+            qa = {"id": next(ids), "question": asked, "answers": golds}
+            qas.append({**qa, "is_impossible": none} if impossible else qa)
         data.append({"title": TITLES[number % len(TITLES)], "paragraphs": [{"context": text, "qas": qas}]})
     path.write_text(json.dumps({"version": "v2.0", "data": data}), encoding="utf-8")
     return str(path)
@@ -265,6 +255,21 @@ def test_a_split_named_by_the_file_may_not_leak(databases: list[Database], tmp_p
         "test, calibration",
         "the file names no split for it (a field role or split); give --split ROLE=N,... or --as ROLE",
     ]
+
+
+def test_questions_of_another_split_are_counted_and_a_speaker_is_no_split(
+    databases: list[Database], tmp_path: Path
+) -> None:
+    roles = [{"role": "test"}, {"role": "user", "split": "validation"}, {"role": "gold"}, {"split": "extra"}]
+    records = [{**answered(number, f"Tarn{number}"), **role} for number, role in enumerate(roles)]
+    report = import_files(databases[0], [lines(tmp_path / "a.jsonl", records)], role="gold")
+    assert report.splits == {"gold": 4}
+    assert [note for note in report.notes if "other splits" in note] == [
+        "the file has questions of other splits (1 test, 1 validation), imported as gold; --split file keeps their "
+        "splits"
+    ]
+    kept = import_files(databases[1], [lines(tmp_path / "b.jsonl", records)], split=parse_split("file"))
+    assert (kept.splits, len(kept.rejected)) == ({"gold": 1, "dev": 1, "test": 1}, 1)
 
 
 def test_pseudo_labels_that_become_gold_are_counted(databases: list[Database], tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ from mrc.types import Passage, Span
 MAX_PASSAGE = 1_000_000  # code points; a longer one is a book, not a passage
 MAX_QUESTION = 10_000
 MAX_REJECTED = 100_000
+#: names of splits in files -> role; every question that an export has in its training split has a label
+ROLE_OF = {
+    **dict.fromkeys(("train", "training", "gold", "pool"), "gold"),
+    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
+    "test": "test",
+    "calibration": "calibration",
+}
 MAX_ID = 255  # characters of the database column
 
 
@@ -114,15 +121,18 @@ def make_passage(text: str, title: str = "") -> Passage:
 
 
 def with_origin(part: Part, fields: Mapping[str, Any]) -> Part:
-    """Return a question with what the fields say of its split (`role`, else `split`) and of its label (`kind`)."""
+    """Return a question with what the fields say of its split (`role`, else `split`) and of its label (`kind`).
+
+    A `role` that names no split, such as the role of a speaker, is not one.
+    """
     if not isinstance(part, FileQuestion):
         return part
-    split, kind = (str(value) if isinstance(value, str) else "" for value in _origin(fields))
-    return replace(part, split=split, kind=kind)
+    role, split, kind = (_word(fields.get(name)) for name in ("role", "split", "kind"))
+    return replace(part, split=role if role.lower() in ROLE_OF or not split else split, kind=kind)
 
 
-def _origin(fields: Mapping[str, Any]) -> tuple[Any, Any]:
-    return fields.get("role") or fields.get("split"), fields.get("kind")
+def _word(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def make_question(
