@@ -17,7 +17,7 @@ from mrc.errors import MembersDisagree
 from mrc.postprocess.rules import Refine
 from mrc.ranking import Candidate, Ranked, rank_answers
 from mrc.read.config import ReadConfig
-from mrc.read.data.windows import Batch
+from mrc.read.data.windows import Batch, Windower
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.char_probs import read_char_probs
@@ -73,6 +73,11 @@ class Ensemble:
     def max_positions(self) -> int:
         """The longest window that every member has positions for."""
         return min(member.max_positions for member in self._members)
+
+    @property
+    def windower(self) -> Windower:
+        """That of the first member."""
+        return self._members[0].windower
 
     @property
     def default_config(self) -> ReadConfig:
@@ -250,6 +255,11 @@ class Cascade:
     def max_positions(self) -> int:
         """The longest window that both have positions for."""
         return min(self._small.max_positions, self._large.max_positions)
+
+    @property
+    def windower(self) -> Windower:
+        """That of the small reader."""
+        return self._small.windower
 
     @property
     def default_config(self) -> ReadConfig:

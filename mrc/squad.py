@@ -46,13 +46,17 @@ class _Paragraph:
 
 def parse_squad(text: str, *, where: str) -> Mapping[str, Any]:
     """The JSON object in the text. Raises: DataError naming line and column, or the type found instead."""
+    return _typed(parse_json(text, where=where), dict, where, "the file")
+
+
+def parse_json(text: str, *, where: str) -> Any:
+    """The JSON value in the text. Raises: DataError naming line and column."""
     try:
-        data = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: line {error.lineno} column {error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise DataError(f"{where}: not SQuAD JSON: nested too deeply") from error
-    return _typed(data, dict, where, "the file")
 
 
 def read_squad(data: Mapping[str, Any], *, where: str) -> tuple[list[Example], list[Rejected]]:

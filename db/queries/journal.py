@@ -188,6 +188,7 @@ def _label_detail(label: LabelRow) -> dict[str, Any]:
         "live": label.live,
         "no_answer": label.no_answer,
         "answers": [[span.text, span.passage_id, span.start, span.end] for span in label.answers],
+        "texts": label.texts,
         "train_weight": label.train_weight,
         "released": label.released,
         "index_fingerprint": label.index_fingerprint,

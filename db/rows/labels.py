@@ -15,11 +15,12 @@ class NewLabel:
     """A label to store; the store adds kind, origin, round and parent.
 
     `all_answers` holds the answers in the order of their file, one given several times several times; empty where
-    `answers` is the same.
+    `answers` is the same. `texts` holds golds of an imported file that do not stand in its context: they are scored and
+    never trained on.
     """
 
     question_id: str
-    answers: tuple[SpanRow, ...]  # distinct, the one to train on first; empty only with no_answer
+    answers: tuple[SpanRow, ...]  # distinct, the one to train on first; empty only with no_answer or texts
     no_answer: bool = False
     passages: tuple[str, ...] | None = None  # ids shown with a no_answer
     train_weight: float = 1.0
@@ -32,11 +33,12 @@ class NewLabel:
     confidence: float | None = None
     threshold: float | None = None
     all_answers: tuple[SpanRow, ...] = ()
+    texts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A stored answer with its provenance; `answers` and `all_answers` as in `NewLabel`."""
+    """A stored answer with its provenance; `answers`, `all_answers` and `texts` as in `NewLabel`."""
 
     id: int
     question_id: str
@@ -64,6 +66,12 @@ class LabelRow:
     withdrawn_by: int | None  # round; None when by hand or by undoing an import
     withdrawal_reason: str | None
     all_answers: tuple[SpanRow, ...] = ()
+    texts: tuple[str, ...] | None = None
+
+    @property
+    def gold_texts(self) -> tuple[str, ...]:
+        """The texts that count as right: those of the answers, and those that do not stand in the context."""
+        return (*(answer.text for answer in self.answers), *(self.texts or ()))
 
     @property
     def live(self) -> bool:

@@ -170,7 +170,8 @@ def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> i
 def _equal(new: NewLabel, old: LabelRow) -> bool:
     """Whether a gold label repeats the live one: the same answers, each given as often."""
     counts = (Counter(label.all_answers or label.answers) for label in (new, old))
-    return old.kind == "gold" and new.no_answer == old.no_answer and next(counts) == next(counts)
+    same = new.no_answer == old.no_answer and (new.texts or ()) == (old.texts or ())
+    return old.kind == "gold" and same and next(counts) == next(counts)
 
 
 def _add_hidden(session: Session, rows: Sequence[HiddenRow]) -> None:

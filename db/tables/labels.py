@@ -36,6 +36,7 @@ LABELS = Table(
     required("kind", WORD),
     required("no_answer", Boolean, default=False),  # "not in these passages", or impossible in its context
     optional("passages", JsonTuple),  # ids shown with a no_answer; they serve as negatives
+    optional("texts", JsonTuple),  # golds of the file that do not stand in its context: scored, never trained on
     required("train_weight", Double),  # 0: not trained on
     required("released", Boolean),  # may be exported as a label
     required("origin", WORD),

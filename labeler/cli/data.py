@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,7 @@ def import_command(
         return
     if reviewers:
         raise click.UsageError("--reviewer-name applies to --as reviews only.")
+    from labeler.evaluation.reach import reach_of_imports
     from labeler.importing.ingest import import_files
 
     plan = _plan(split)
@@ -179,6 +181,7 @@ def import_command(
             dedupe=dedupe,
             reading=reading,
         )
+        report = replace(report, out_of_reach=reach_of_imports(at, report.imports))
     show(report, as_json=as_json, text=lambda: report_text(report))
 
 

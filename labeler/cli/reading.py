@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import force_option, in_workspace, json_option, on_device, runtime, set_option, show
+from labeler.cli.describe import reach_lines, rejected_lines
 from labeler.cli.describe.rounds import scores_table
 from labeler.cli.describe.snippets import answer_sentence
 from labeler.core.console import percent
+from mrc.squad import Rejected
 
 if TYPE_CHECKING:
     from labeler.core.config import Config
@@ -199,8 +201,9 @@ def answer_command(
 ) -> None:
     """Answer a SQuAD-format file with a reader; needs no workspace.
 
-    Reads each question in its own paragraph. Writes predictions.json (id to text, for the official scripts) and
-    nbest_predictions.json.
+    Reads every question in its own paragraph, whatever its golds are. Writes predictions.json (id to text, for the
+    official scripts) and nbest_predictions.json. EM and F1 are those of the scripts. Golds that do not stand in their
+    context, or are too long to be answered, are counted and listed. Two questions of one id are refused.
 
     \b
     Example:  labeler answer dev.json --model models/round-2 -o out
@@ -248,5 +251,14 @@ def _warn_of_unused(config: Config) -> None:
 
 
 def _file_text(found: FileAnswers, output: Path) -> str:
+    lines = [_summary(found, output), *reach_lines(found.out_of_reach)]
+    if found.unanchored:
+        lines.append(
+            f"{found.unanchored} questions have golds that do not stand in their context, scored by their text:"
+        )
+    return "\n".join([*lines, *rejected_lines([Rejected(*each) for each in found.rejected])])
+
+
+def _summary(found: FileAnswers, output: Path) -> str:
     scores = "" if found.exact_match is None else f"; EM {percent(found.exact_match)} %, F1 {percent(found.f1)} %"
     return f"{found.questions} questions in {found.seconds:.1f} s ({found.per_second:.1f}/s){scores}: {output}"

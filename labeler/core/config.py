@@ -33,6 +33,7 @@ from labeler.core.settings import (
     WorkspaceConfig,
 )
 from mrc.read import BuiltinConfig, ExperimentalTrainConfig, PretrainConfig, TrainConfig, TrainSettings
+from mrc.read.config import grown
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import IndexConfig
 from mrc.retrieve.rerank.config import RerankConfig
@@ -41,6 +42,7 @@ from mrc.settings import settings_of
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
 RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA"})
+READ = "read"  # the section in which windows grow with max_answer_length
 GIVEN = "given"  # in a stored configuration, beside the sections
 
 Source = Literal["file", "environment", "command line"]
@@ -204,6 +206,8 @@ def _build(entries: Iterable[_Entry]) -> Config:
         values.setdefault(entry.section, {})[entry.key] = value
         places.setdefault(entry.section, []).append(entry.where)
         given[f"{entry.section}.{entry.key}"] = entry.source
+    if "max_answer_length" in values.get(READ, {}):
+        values[READ] = grown(values[READ]["max_answer_length"]) | values[READ]
     built: dict[str, Any] = {}
     for section, keys in values.items():
         try:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from db import queries
-from db.rows import LabelledQuestion
+from db.rows import LabelledQuestion, ModelRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.evaluation.index_comparison import Comparison, compare_indexes
 from labeler.evaluation.misses import Miss, count_reasons, find_misses
+from labeler.evaluation.reach import reach_of_labels
 from labeler.evaluation.reader_metrics import ReaderScores, reader_scores
-from labeler.evaluation.retrieval_metrics import search, summarize
+from labeler.evaluation.retrieval_metrics import gold_passages, search, summarize
 from labeler.reading import postprocessing
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import RuleEffect
+    from mrc.read.predict.reach import OutOfReach
+
+
+@dataclass(frozen=True, slots=True)
+class Unanchored:
+    """A question with its golds that do not stand in its context; they are scored by their text."""
+
+    id: str
+    golds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Evaluation:
     misses: tuple[Miss, ...] | None = None
     reasons: Mapping[str, int] | None = None  # reason -> number of misses that have it
     rules: tuple[RuleEffect, ...] | None = None  # the effect of each post-processing rule on dev
+    unanchored: tuple[Unanchored, ...] = ()  # questions with golds that do not stand in their context
+    out_of_reach: OutOfReach | None = None  # questions whose golds are longer than the answers that are considered
 
 
 def evaluate(
@@ -56,7 +68,7 @@ def evaluate(
     with runtime.database.read() as session:
         model = queries.best_model(session)
     fingerprint = runtime.current_index() if not runtime.given else None
-    answerable = [entry for entry in entries if entry.label.answers]
+    answerable = [entry for entry in entries if gold_passages(entry)]
     if (compare or misses) and not (fingerprint and answerable):
         raise NotReady(f"retrieval is not measured: no {split} question has an answer to find in retrieved passages")
     retrieval: Mapping[str, float] | None = None
@@ -84,7 +96,13 @@ def evaluate(
         misses=missed,
         reasons=count_reasons(missed) if missed is not None else None,
         rules=postprocessing.rules_of(runtime, model).table if rules and model else None,
+        unanchored=tuple(Unanchored(each.question.id, each.label.texts) for each in entries if each.label.texts),
+        out_of_reach=_out_of_reach(runtime, model, entries) if model else None,
     )
+
+
+def _out_of_reach(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion]) -> OutOfReach | None:
+    return reach_of_labels(runtime, [entry.label for entry in entries], runtime.workspace.folder / model.path)
 
 
 def labelled(runtime: Runtime, split: str) -> list[LabelledQuestion]:

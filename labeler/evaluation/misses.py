@@ -52,7 +52,7 @@ def _miss(results: RetrievalResults, row: int, question: set[str], terms: Mappin
     return Miss(
         id=entry.question.id,
         question=entry.question.text,
-        answer=entry.label.answers[0].text,
+        answer=entry.label.gold_texts[0],
         rank=rank if rank >= 0 else None,
         reasons=reasons(
             question,

@@ -18,7 +18,7 @@ from labeler.core.runtime import Runtime
 from labeler.evaluation.retrieval_metrics import gold_passages
 from labeler.evaluation.scoring import QuestionScore, score_prediction
 from labeler.reading import answering, postprocessing
-from mrc.metrics import Interval, bootstrap_interval
+from mrc.metrics import Interval, Metric, bootstrap_interval, resolve_metric
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine
@@ -88,11 +88,15 @@ def stored_evaluation(runtime: Runtime, model: ModelRow, split: str, *, index: s
 def scorable(runtime: Runtime, split: str, *, index: str | None) -> list[LabelledQuestion]:
     """The questions of a split that can be scored: those with golds, and on the gold passage also impossible ones.
 
-    End to end, a question without an answer in the passages that reviewers saw may have one elsewhere.
+    End to end, a question without an answer in the passages that reviewers saw may have one elsewhere. A question of
+    which no passage is known has no gold passage to be read in.
     """
     with runtime.database.read() as session:
         entries = queries.labelled_questions(session, split)
-    return [entry for entry in entries if entry.label.answers or (index is None and entry.question.is_impossible)]
+    if index is not None:
+        return [entry for entry in entries if entry.label.gold_texts]
+    read = (entry for entry in entries if postprocessing.in_gold_passage(entry).context_id)
+    return [entry for entry in read if entry.label.gold_texts or entry.question.is_impossible]
 
 
 def compute_scores(
@@ -106,16 +110,16 @@ def compute_scores(
 ) -> list[QuestionScore]:
     """The score of each question, in order. `refine`: post-processing; `null_threshold`: see `best_text`."""
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
-    scores = []
+    scores, metric = [], metric_of(runtime, entries)
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as progress:
         found = answering.answers(runtime, questions, reader, index, refine=refine)
         for entry, prediction in zip(entries, found, strict=True):
             each = score_prediction(
                 prediction,
-                golds=[answer.text for answer in entry.label.answers],
+                golds=entry.label.gold_texts,
                 gold_passages=gold_passages(entry),
                 cluster=entry.document_id,
-                metric=runtime.metric,
+                metric=metric,
                 # End to end only answerable questions are scored, so a reader always has to answer.
                 may_abstain=not index and entry.question.is_impossible is not None,
                 null_threshold=null_threshold,
@@ -123,6 +127,12 @@ def compute_scores(
             scores.append(each)
             progress.update()
     return scores
+
+
+def metric_of(runtime: Runtime, entries: Sequence[LabelledQuestion]) -> Metric:
+    """The workspace's metric, in the version that its questions call for: SQuAD 2.0 where some may be unanswerable."""
+    impossible = any(entry.question.is_impossible is not None for entry in entries)
+    return resolve_metric(runtime.config.workspace.metric, language=runtime.language, impossible=impossible)
 
 
 def summarize(scores: Sequence[QuestionScore], *, index: str | None) -> dict[str, Any]:
@@ -143,7 +153,12 @@ def summarize(scores: Sequence[QuestionScore], *, index: str | None) -> dict[str
 def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion], index: str | None) -> str:
     """Hash of everything that the scores depend on, apart from model and split."""
     questions = [
-        [entry.question.id, entry.question.is_impossible, [asdict(answer) for answer in entry.label.answers]]
+        [
+            entry.question.id,
+            entry.question.is_impossible,
+            [asdict(answer) for answer in entry.label.answers],
+            entry.label.texts,
+        ]
         for entry in entries
     ]
     parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]

@@ -65,7 +65,7 @@ def answer_ranks(runtime: Runtime, entries: Sequence[LabelledQuestion], hits: Se
         missing = [row for row, rank in enumerate(ranks) if rank < 0]
         texts = _texts(runtime, {hit.passage_id for row in missing for hit in hits[row][part]})
         for row in missing:
-            answers = normalized(given.text for given in entries[row].label.answers)
+            answers = normalized(text for text in entries[row].label.gold_texts if text.strip())
             ranks[row] = next(
                 (hit.rank for hit in hits[row][part] if contains_answer(texts[hit.passage_id], answers)), -1
             )
@@ -73,8 +73,9 @@ def answer_ranks(runtime: Runtime, entries: Sequence[LabelledQuestion], hits: Se
 
 
 def gold_passages(entry: LabelledQuestion) -> set[str]:
-    """The ids of the passages of the gold answers."""
-    return {answer.passage_id for answer in entry.label.answers}
+    """The ids of the passages of the gold answers; the context of a question whose answers do not stand in it."""
+    found = {answer.passage_id for answer in entry.label.answers}
+    return found or ({entry.question.context_id} if entry.label.texts and entry.question.context_id else set())
 
 
 def summarize(results: RetrievalResults) -> tuple[dict[str, float], dict[str, Bounds]]:

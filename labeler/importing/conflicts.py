@@ -94,9 +94,9 @@ class ConflictFinder:
 
     def __call__(self, question: FileQuestion, role: str) -> str | None:
         """Return the reason in one line, or None."""
-        if role != POOL and question.texts:
+        if role != POOL and question.texts and question.context is None:
             return "an answer needs its context: import the question --as pool, or with the passage that answers it"
-        if role != POOL and not question.answers and not question.is_impossible:
+        if role != POOL and not (question.answers or question.texts or question.is_impossible):
             return f"a {role} question needs an answer, or is_impossible with its context"
         return self._same_id(question, role) or self._same_text(question, role) or self._same_place(question, role)
 

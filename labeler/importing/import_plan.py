@@ -26,6 +26,7 @@ from labeler.importing.splits import FileSplit, Item, SplitPlan, assign, split_g
 from mrc.squad import Rejected
 from mrc.types import Passage
 
+GOLD = "gold"
 SMALL_DEV = 100  # questions, under which a comparison of readers has little power
 SHORT = 0.9  # share of a wanted count below which a note says so; whole split groups seldom fill a count exactly
 
@@ -44,6 +45,7 @@ class ImportPlan:
     shared_documents: int
     near_duplicates: tuple[NearPair, ...]  # on two sides of the split
     notes: tuple[str, ...]
+    unanchored: int  # questions that are stored with answers that do not stand in their context
 
     def new_import(self, path: str, *, sha256: str, role: str, format: str, options: Mapping[str, Any]) -> NewImport:
         """Return the plan as the rows of one import."""
@@ -122,7 +124,7 @@ def plan_import(
     find_conflict = ConflictFinder(roles, stored, by_document=by_document)
     accepted: list[FileQuestion] = []
     for question in questions:
-        if question.id not in roles:
+        if question.id not in roles or _cannot_train(question, roles[question.id]):
             continue
         conflict = find_conflict(question, roles[question.id])
         if conflict is None:
@@ -151,7 +153,14 @@ def plan_import(
             *(_other_split_notes(role, accepted) if isinstance(role, str) else ()),
             *_notes(rows, accepted, stored, planned=isinstance(role, SplitPlan)),
         ),
+        unanchored=sum(bool(one.texts) and one.context is not None and roles[one.id] != POOL for one in accepted),
     )
+
+
+def _cannot_train(question: FileQuestion, role: str) -> bool:
+    """Whether a question is left out because none of its answers stands in its context; each is rejected already."""
+    unplaced = question.texts and not question.answers and question.context is not None
+    return role == GOLD and bool(unplaced)
 
 
 def _notes(

@@ -72,8 +72,8 @@ def hidden_row(question: FileQuestion) -> HiddenRow:
 def gold_label(question: FileQuestion) -> NewLabel:
     """Return the gold label of a question; without answers it is a no_answer for its context."""
     answers, given = (tuple(map(span_row, spans)) for spans in (question.answers, question.all_answers))
-    if answers or question.context is None:
-        return NewLabel(question.id, answers, all_answers=given)
+    if answers or question.texts or question.context is None:
+        return NewLabel(question.id, answers, all_answers=given, texts=question.texts or None)
     return NewLabel(question.id, (), no_answer=True, passages=(question.context.id,))
 
 

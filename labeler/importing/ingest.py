@@ -20,6 +20,7 @@ from mrc.squad import Rejected
 if TYPE_CHECKING:
     from db.engine import Database, Session
     from db.rows import NewImport, Undone
+    from mrc.read.predict.reach import OutOfReach
 
 CORPUS = "corpus"
 SPLIT = "split"  # role of an import that a plan split
@@ -51,6 +52,8 @@ class ImportReport:
     near_remedy: str = ""  # what to do about them
     stored_compared: bool = True  # whether near-duplicates were searched among stored questions too, where they matter
     notes: tuple[str, ...] = ()
+    unanchored: int = 0  # questions with answers that do not stand in their context: scored by their text
+    out_of_reach: OutOfReach | None = None  # questions whose golds are longer than the answers that are considered
 
     def __add__(self, other: ImportReport) -> ImportReport:
         return ImportReport(
@@ -67,6 +70,7 @@ class ImportReport:
             self.near_remedy or other.near_remedy,
             self.stored_compared and other.stored_compared,
             self.notes + other.notes,
+            self.unanchored + other.unanchored,
         )
 
 
@@ -283,4 +287,5 @@ def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tup
         shared_documents=import_plan.shared_documents,
         near_duplicates=import_plan.near_duplicates,
         notes=notes + import_plan.notes,
+        unanchored=import_plan.unanchored,
     )

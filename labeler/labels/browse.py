@@ -40,6 +40,7 @@ class StoredLabel:
     created_at: datetime
     withdrawn_at: datetime | None
     withdrawal_reason: str | None
+    texts: tuple[str, ...] | None = None  # golds that do not stand in the context
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
             created_at=label.created_at,
             withdrawn_at=label.withdrawn_at,
             withdrawal_reason=label.withdrawal_reason,
+            texts=label.texts,
         )
         for label in labels
     ]
@@ -193,7 +195,7 @@ def _stored_question(row: QuestionRow, label: LabelRow | None) -> StoredQuestion
         question=row.text,
         role=row.role,
         label=label.kind if label else None,
-        answers=tuple(dict.fromkeys(answer.text for answer in label.answers)) if label else (),
+        answers=tuple(dict.fromkeys(label.gold_texts)) if label else (),
         no_answer=label.no_answer if label else False,
         context_id=row.context_id,
         duplicate_of=row.duplicate_of,

@@ -58,6 +58,8 @@ def exportable_rows(
         fault = _fault(usable, sides)
         if fault is None:
             kept.append(usable)
+            if row.label.texts:
+                left_out.append(LeftOut(row.question.id, "golds that do not stand in their context"))
         else:
             left_out.append(fault)
     return kept, left_out
@@ -122,7 +124,8 @@ def _fault(row: TrainingRow, sides: Sides) -> LeftOut | None:
     if row.label.no_answer and row.passages:
         return None
     if not shown_passages(row.label):
-        return LeftOut(row.question.id, "labels without a passage")
+        nowhere = "labels whose golds do not stand in their context" if row.label.texts else "labels without a passage"
+        return LeftOut(row.question.id, nowhere)
     return _place_fault(row.label, sides)
 
 

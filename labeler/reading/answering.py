@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from db.rows import QuestionRow
 from labeler.core.runtime import Runtime
 from mrc.metrics import Metric
 from mrc.postprocess.rules import null_margin
 from mrc.read.config import ReadConfig
-from mrc.text import passage_id
-from mrc.types import Example, Passage, Prediction, Question
+from mrc.text import passage_id, valid_text
+from mrc.types import Passage, Prediction, Question
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine
     from mrc.read.predict.adaptive import StoppingRule
     from mrc.read.predict.groups import Answerer
+
+
+class InContext(Protocol):
+    """A question with the passage that it is asked on."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def context(self) -> str: ...
 
 
 def answers(
@@ -63,13 +76,13 @@ def answers(
 
 
 def read_in_context(
-    examples: Sequence[Example], reader: Answerer, *, config: ReadConfig, metric: Metric, refine: Refine | None = None
+    examples: Sequence[InContext], reader: Answerer, *, config: ReadConfig, metric: Metric, refine: Refine | None = None
 ) -> Iterator[Prediction]:
     """A reader's predictions for the questions of a file, in order, each from its own context."""
     from mrc import pipeline
 
     asked = [Question(each.id, each.question) for each in examples]
-    passages = [[Passage(passage_id(each.context), each.context)] for each in examples]
+    passages = [[Passage(passage_id(valid_text(each.context)), each.context)] for each in examples]
     return pipeline.read(asked, passages, reader=reader, config=config, metric=metric, refine=refine)
 
 

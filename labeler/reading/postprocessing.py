@@ -80,10 +80,10 @@ def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
     """
     with runtime.database.read() as session:
         entries = queries.labelled_questions(session, "dev")
-    entries = [entry for entry in entries if entry.label.answers or entry.question.is_impossible]
+    entries = [entry for entry in entries if entry.label.gold_texts or entry.question.is_impossible]
     tuned_on = _fingerprint(runtime, entries, index)
     known = rules_of(runtime, model)
-    answered = [entry for entry in entries if entry.label.answers and runtime.config.read.rules == AUTO]
+    answered = [entry for entry in entries if entry.label.gold_texts and runtime.config.read.rules == AUTO]
     uncertain = [entry for entry in entries if entry.question.is_impossible is not None]
     if runtime.config.read.null_score_diff_threshold is not None:
         uncertain = []
@@ -130,7 +130,7 @@ def _judged(
     predictions = list(answering.answers(runtime, questions, reader, index))
     shown = {answer.passage_id for prediction in predictions for answer in prediction.answers}
     passages = runtime.fetch(sorted(shown))
-    golds = [tuple(answer.text for answer in entry.label.answers) for entry in entries]
+    golds = [entry.label.gold_texts for entry in entries]
     return [
         (AnsweredQuestion(question.text, prediction.answers, passages, own), prediction.null_score)
         for question, prediction, own in zip(questions, predictions, golds, strict=True)
@@ -152,10 +152,7 @@ def _key(runtime: Runtime, model: ModelRow) -> str:
 
 def _fingerprint(runtime: Runtime, entries: Sequence[LabelledQuestion], index: str | None) -> str:
     """Hash of everything that the tuning depends on, apart from the reader."""
-    asked = [
-        [entry.question.id, entry.question.is_impossible, [answer.text for answer in entry.label.answers]]
-        for entry in entries
-    ]
+    asked = [[entry.question.id, entry.question.is_impossible, list(entry.label.gold_texts)] for entry in entries]
     parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

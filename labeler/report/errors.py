@@ -20,7 +20,7 @@ Wrong = tuple[ErrorCause, Judged]
 def analyse(judged: Iterable[Judged], *, metric: Metric, round_number: int) -> tuple[ErrorAnalysis, list[Wrong]]:
     """The analysis without its examples, and the wrong answers to show, the most confident of each cause first."""
     everything = list(judged)
-    answerable = [pair for pair in everything if not pair[0].label.no_answer]
+    answerable = [pair for pair in everything if pair[0].label.answers]
     wrong = [
         (error_cause(labelled.label.answers, prediction), (labelled, prediction))
         for labelled, prediction in answerable
@@ -45,7 +45,7 @@ def is_correct(judged: Judged, *, metric: Metric) -> bool:
     if not prediction.answers:
         return False
     text = prediction.answers[0].text
-    return any(exact_match(text, gold.text, metric) == 1 for gold in labelled.label.answers)
+    return any(exact_match(text, gold, metric) == 1 for gold in labelled.label.gold_texts)
 
 
 def error_cause(golds: Sequence[SpanRow], prediction: PredictionRow) -> ErrorCause:

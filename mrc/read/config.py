@@ -47,8 +47,9 @@ class ReadConfig(WindowConfig):
     """
 
     max_answer_length: int = setting(
-        30, "of the longest answer considered; at most half of doc_stride", unit="tokens", low=1, shown=True
-    )
+        30, "of the longest answer considered; doc_stride, at least twice as long, grows with it where it is not set",
+        unit="tokens", low=1, shown=True,
+    )  # fmt: skip
     n_best_size: int = setting(
         20, "kept for a question, after equal texts were merged", unit="answers", low=1, high=1000
     )
@@ -81,12 +82,29 @@ class ReadConfig(WindowConfig):
         return WindowConfig(self.max_seq_length, self.doc_stride)
 
     def fitted(self, positions: int) -> Self:
-        """The same settings with windows, stride and answers shortened to an encoder of this many positions."""
+        """The same settings with windows, stride and answers shortened to an encoder of this many positions.
+
+        Windows share at most a third of their tokens, or as much as they do before.
+        """
         if self.max_seq_length <= positions:
             return self
-        stride = min(self.doc_stride, positions // 3, positions // 2 - SPECIAL_TOKENS - 1)
+        share = max(positions // 3, positions * self.doc_stride // self.max_seq_length)
+        stride = min(self.doc_stride, share, positions // 2 - SPECIAL_TOKENS - 1)
         longest = min(self.max_answer_length, stride // 2)
         return replace(self, max_seq_length=positions, doc_stride=stride, max_answer_length=longest)
+
+
+def longest_answer(positions: int) -> int:
+    """The largest max_answer_length, in tokens, with windows of this many."""
+    return (positions // 2 - SPECIAL_TOKENS - 1) // 2
+
+
+def grown(max_answer_length: int) -> dict[str, int]:
+    """The smallest settings of windows, from the defaults up, that take answers of this length."""
+    default = ReadConfig()
+    stride = max(default.doc_stride, 2 * max_answer_length)
+    length = max(default.max_seq_length, 2 * (stride + SPECIAL_TOKENS + 1))
+    return {"doc_stride": stride, "max_seq_length": length}
 
 
 @dataclass(frozen=True, slots=True)

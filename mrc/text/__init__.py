@@ -28,6 +28,11 @@ def passage_id(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def valid_text(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which UTF-8 cannot encode."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def question_id(question: str, context: str) -> str:
     """The id of a question without one in its file: a hash of the exact question and its context."""
     return passage_id(f"{passage_id(context)}\n{question}")

@@ -206,3 +206,18 @@ def test_settings_load_neither_torch_nor_a_database() -> None:
     heavy = "('torch', 'transformers', 'faiss', 'pandas', 'sklearn', 'sqlalchemy', 'label_studio_sdk')"
     code = f"import sys, labeler.core.config; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_windows_grow_with_the_answers_that_they_must_hold() -> None:
+    def sizes(*given: str) -> tuple[int, int, int]:
+        read = load_config(environ={}, overrides=given).read
+        return read.max_answer_length, read.doc_stride, read.max_seq_length
+
+    assert sizes() == sizes("read.max_answer_length=30") == (30, 128, 384)
+    assert sizes("read.max_answer_length=64") == (64, 128, 384)
+    assert sizes("read.max_answer_length=65") == (65, 130, 384)
+    assert sizes("read.max_answer_length=100") == (100, 200, 2 * (200 + 9))
+    assert sizes("read.max_answer_length=65", "read.doc_stride=140") == (65, 140, 384)
+    assert sizes("read.max_answer_length=12", "read.max_seq_length=96", "read.doc_stride=24") == (12, 24, 96)
+    with pytest.raises(ConfigError, match="max_answer_length must be at most 50, half of doc_stride, not 65"):
+        sizes("read.max_answer_length=65", "read.doc_stride=100")

@@ -280,11 +280,11 @@ CREATE UNIQUE INDEX one_live_remote ON studio_tasks (project_id, remote_id) WHER
 
 CREATE TABLE labels (
     id {serial} NOT NULL, question_id VARCHAR(255) NOT NULL, question_role VARCHAR(16) NOT NULL,
-    kind VARCHAR(16) NOT NULL, no_answer BOOLEAN NOT NULL, passages JSON, train_weight {double} NOT NULL,
-    released BOOLEAN NOT NULL, origin VARCHAR(16) NOT NULL, import_id INTEGER, round_number INTEGER,
-    written_by INTEGER, review_id INTEGER, model_id INTEGER, index_fingerprint VARCHAR(64), calibrator_id INTEGER,
-    confidence {double}, threshold {double}, reviewer VARCHAR(255), parent_id INTEGER, created_at {moment} NOT NULL,
-    withdrawn_at {moment}, withdrawn_by INTEGER, withdrawal_reason TEXT,
+    kind VARCHAR(16) NOT NULL, no_answer BOOLEAN NOT NULL, passages JSON, texts JSON,
+    train_weight {double} NOT NULL, released BOOLEAN NOT NULL, origin VARCHAR(16) NOT NULL, import_id INTEGER,
+    round_number INTEGER, written_by INTEGER, review_id INTEGER, model_id INTEGER, index_fingerprint VARCHAR(64),
+    calibrator_id INTEGER, confidence {double}, threshold {double}, reviewer VARCHAR(255), parent_id INTEGER,
+    created_at {moment} NOT NULL, withdrawn_at {moment}, withdrawn_by INTEGER, withdrawal_reason TEXT,
     CONSTRAINT pk_labels PRIMARY KEY (id),
     CONSTRAINT fk_labels_question FOREIGN KEY
         (question_id, question_role) REFERENCES questions (id, role) ON UPDATE CASCADE,

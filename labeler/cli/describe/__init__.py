@@ -9,6 +9,7 @@ from labeler.core.console import clipped, percent, table
 
 if TYPE_CHECKING:
     from labeler.labels.browse import LabelList, QuestionList, StoredLabel, StoredPassage, StoredQuestion
+    from mrc.read.predict.reach import OutOfReach
     from mrc.squad import Rejected
 
 SHOWN = 10  # rejected rows printed as text; --json lists all
@@ -24,7 +25,7 @@ def labels_table(found: LabelList) -> str:
             each.question_id,
             each.role,
             clipped(each.question),
-            answer_text(answer.text for answer in each.answers),
+            answer_text([*(answer.text for answer in each.answers), *(each.texts or ())]),
             each.kind,
             number(each.round),
             percent(each.confidence),
@@ -90,6 +91,26 @@ def answer_text(texts: Iterable[str]) -> str:
 def counted(counts: Mapping[str, int]) -> str:
     """Counts in one line: `60 gold, 12 human`."""
     return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def reach_lines(found: OutOfReach | None) -> list[str]:
+    """The questions whose golds are longer than the answers that are considered, and what reaches them."""
+    if found is None:
+        return []
+    lines = [f"{found.questions} questions have no gold that is short enough to be answered"]
+    if found.ids:
+        remedy = f"--set read.max_answer_length={found.max_answer_length}"
+        lines.append(f"  {remedy} reaches {len(found.ids)} of them: {_some(found.ids)}")
+    if found.beyond:
+        lines.append(
+            f"  {len(found.beyond)} are longer than the {found.longest} tokens that this model can be set to: "
+            f"{_some(found.beyond)}"
+        )
+    return lines
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
 
 
 def rejected_lines(rejected: Sequence[Rejected]) -> list[str]:

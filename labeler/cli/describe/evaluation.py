@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labeler.cli.describe import SHOWN, answer_text, reach_lines
 from labeler.core.console import percent, table
 
 if TYPE_CHECKING:
-    from labeler.evaluation.evaluate import Evaluation
+    from labeler.evaluation.evaluate import Evaluation, Unanchored
     from labeler.evaluation.index_comparison import Comparison
     from labeler.evaluation.misses import Miss
     from mrc.postprocess.rules import RuleEffect
@@ -24,6 +25,7 @@ def evaluation_text(found: Evaluation) -> str:
             rows.append((part, "exact match", percent(reading.exact_match), _bounds(found, f"{key}.exact_match")))
             rows.append((part, "F1", percent(reading.f1), _bounds(found, f"{key}.f1")))
     parts = [f"{found.questions} {found.split} questions", table(("what", "measure", "%", "95% interval"), rows)]
+    parts += [*_unanchored_lines(found.unanchored), *reach_lines(found.out_of_reach)]
     if found.comparison is not None:
         parts += ["", _comparison_text(found.comparison)]
     if found.misses is not None:
@@ -31,6 +33,19 @@ def evaluation_text(found: Evaluation) -> str:
     if found.rules is not None:
         parts += ["", _rules_text(found.rules)]
     return "\n".join(parts)
+
+
+def _unanchored_lines(found: Sequence[Unanchored]) -> list[str]:
+    """The questions whose golds are scored by their text alone."""
+    if not found:
+        return []
+    shown = [f"  {each.id}: {answer_text(each.golds)}" for each in found[:SHOWN]]
+    more = [f"  ... and {len(found) - SHOWN} more; --json lists all"] if len(found) > SHOWN else []
+    return [
+        f"{len(found)} questions have golds that do not stand in their context, scored by their text:",
+        *shown,
+        *more,
+    ]
 
 
 def _comparison_text(found: Comparison) -> str:

@@ -48,8 +48,9 @@ def _review(detail: Mapping[str, Any]) -> str:
 
 
 def _label(detail: Mapping[str, Any]) -> str:
+    texts = [*(answer[0] for answer in detail["answers"]), *(detail.get("texts") or ())]
     parts = [
-        f"{detail['label_kind']} label {detail['label_id']}: {answer_text(answer[0] for answer in detail['answers'])}",
+        f"{detail['label_kind']} label {detail['label_id']}: {answer_text(texts)}",
         f"by {detail['reviewer']}" if detail["reviewer"] else "",
         f"confidence {percent(detail['confidence'])} %" if detail["confidence"] is not None else "",
         f"threshold {percent(detail['threshold'])} %" if detail["threshold"] is not None else "",

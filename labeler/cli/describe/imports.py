@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from labeler.cli.describe import rejected_lines
+from labeler.cli.describe import reach_lines, rejected_lines
 from labeler.core.console import table
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ def report_text(report: ImportReport) -> str:
             "import into a new workspace with --split-by document"
         )
     lines += near_lines(report.near_duplicates, report.near_remedy)
+    if report.unanchored:
+        lines.append(
+            f"{report.unanchored} questions have answers that do not stand in their context, listed below: they are "
+            "scored by their text and never trained on"
+        )
+    lines += reach_lines(report.out_of_reach)
     lines += rejected_lines(report.rejected)
     if report.imports:
         lines.append(f"undo: labeler import --undo {report.imports[-1]}")

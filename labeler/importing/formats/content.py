@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ class FileQuestion:
 
     `all_answers`: as in `mrc.types.Example`, in the order of the file with repetitions. `split` and `kind` are what the
     file says: the split that the question belongs to, and how its label was made; empty where it says nothing. `texts`:
-    answers as text alone, of a question without a context.
+    answers as text alone, which stand nowhere in the context, or of a question without a context.
     """
 
     where: str
@@ -83,7 +83,20 @@ def gather(parts: Iterable[tuple[str, Part]], *, sha256: str, format: str, notes
         else:  # equal contexts are held once
             context = passages.setdefault(part.context.id, part.context)
             questions.append(part if context != part.context else replace(part, context=context))
-    return Content(sha256, format, tuple(passages.values()), tuple(questions), tuple(rejected), notes)
+    return Content(sha256, format, tuple(passages.values()), _flagged(questions), tuple(rejected), notes)
+
+
+def _flagged(questions: Sequence[FileQuestion]) -> tuple[FileQuestion, ...]:
+    """Return the questions, answered ones marked as possible if the file has impossible ones.
+
+    A flag on the impossible ones alone would tell a reader which questions to answer.
+    """
+    if not any(each.is_impossible for each in questions):
+        return tuple(questions)
+    known = (each.is_impossible is not None or each.context is None for each in questions)
+    return tuple(
+        each if flagged else replace(each, is_impossible=False) for each, flagged in zip(questions, known, strict=True)
+    )
 
 
 def encoding_notes(file: TextFile) -> tuple[str, ...]:
@@ -145,12 +158,14 @@ def make_question(
     is_impossible: bool | None,
     place: str = "",
 ) -> Iterator[FileQuestion | Rejected]:
-    """Yield the rejected answers, then the question if it is usable; `place`: where it is, default: `where`.
+    """Yield the rejected answers, then the question; `place`: where it is, default: `where`.
 
-    An answer without an offset, or not at its offset, gets the offset of its text if that occurs exactly once.
+    An answer without an offset, or not at its offset, gets the offset of its text if that occurs exactly once. One that
+    cannot be placed is rejected and kept as a text, by which a dev or test question is scored.
     """
     given = list(answers)
     spans: list[Span] = []
+    unplaced: list[str] = []
     if given and is_impossible:
         yield Rejected(where, "is_impossible is true, but it has answers")
         return
@@ -160,11 +175,12 @@ def make_question(
         try:
             spans.append(anchor(context.text, answer, -1 if start is None else start, passage=context.id))
         except SpanMismatch as error:
+            unplaced.extend([answer] if text_fault(answer) is None else [])
             yield Rejected(where, str(error))
-    if given and not spans and context is not None:
+    if given and not spans and not unplaced and context is not None:
         return
     encodable = text_fault(text) is None and (context is None or context.id)
     key = id or (question_id(text, context.text if context else "") if encodable else "-")
-    texts = tuple(dict.fromkeys(text for text, _ in given)) if context is None else ()
+    texts = tuple(dict.fromkeys(unplaced if context is not None else (text for text, _ in given)))
     ordered, given_spans = most_frequent_first(spans), as_given(spans)
     yield FileQuestion(place or where, key, text, context, ordered, is_impossible, given_spans, texts=texts)

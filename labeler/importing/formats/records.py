@@ -24,7 +24,7 @@ from typing import Any
 
 from labeler.importing.fields.names import Fields
 from labeler.importing.fields.values import Answer, FieldError, answers_of, as_flag, as_id, as_text, is_missing
-from labeler.importing.formats.content import Part, make_passage, make_question, with_origin
+from labeler.importing.formats.content import FileQuestion, Part, make_passage, make_question, with_origin
 from labeler.importing.formats.reading import UNLABELLED, Reading
 from labeler.importing.formats.shapes import expand
 from mrc.squad import Rejected
@@ -111,8 +111,8 @@ def question_parts(
 
     Raises: FieldError.
     """
-    given = _given(fields)
-    impossible = _impossible(fields)
+    given = given_answers(fields)
+    impossible = impossible_flag(fields)
     if given is not None:
         kind = _other_kind(fields, given, context)
         if kind:
@@ -123,7 +123,8 @@ def question_parts(
         if why:
             yield Rejected(where, why)
             return
-    texts = [answer for answer in given or () if answer[0].strip() or (not impossible and answer[0])]
+    empty_counts = impossible is False or any(text.strip() for text, _ in given or ())  # as a gold of a scored question
+    texts = [answer for answer in given or () if answer[0].strip() or (not impossible and (answer[0] or empty_counts))]
     found = list(
         make_question(
             where,
@@ -135,14 +136,16 @@ def question_parts(
             place=place,
         )
     )
-    kind = _named_kind(fields) if texts and all(isinstance(each, Rejected) for each in found) else ""
+    lost = texts and context is not None and not any(isinstance(each, FileQuestion) and each.answers for each in found)
+    kind = _named_kind(fields) if lost else ""
     if kind:
         reading.kinds[kind] += 1
+        found = [each for each in found if isinstance(each, Rejected)]
     yield from found
 
 
-def _given(fields: Fields) -> list[Answer] | None:
-    """The answers of a record; None where it has no field for them, or null."""
+def given_answers(fields: Fields) -> list[Answer] | None:
+    """Return the answers of a record; None where it has no field for them, or null. Raises FieldError."""
     start = fields.get("answer_start")
     for role in ("answers", "answer"):
         key, value = fields.find(role)
@@ -153,7 +156,8 @@ def _given(fields: Fields) -> list[Answer] | None:
     return None
 
 
-def _impossible(fields: Fields) -> bool | None:
+def impossible_flag(fields: Fields) -> bool | None:
+    """Return whether a record says that its question has no answer; None where it says nothing. Raises FieldError."""
     flag = as_flag("is_impossible", fields.get("is_impossible"))
     if flag is None:
         answerable = as_flag("is_answerable", fields.get("is_answerable"))

@@ -40,7 +40,7 @@ def calibrate(
     are left out: other passages may hold one. The release threshold is taken from out-of-fold confidences, because
     in-sample ones are too high.
     """
-    labelled = {entry.question.id: entry for entry in golds if entry.label.answers or entry.question.is_impossible}
+    labelled = {entry.question.id: entry for entry in golds if entry.label.gold_texts or entry.question.is_impossible}
     usable = [row for row in predictions if row.answers and row.question_id in labelled]
     if not usable:
         return None
@@ -56,7 +56,7 @@ def calibrate(
 
 def is_correct(prediction: PredictionRow, gold: LabelledQuestion, metric: Metric) -> bool:
     """Whether the best answer equals a gold after normalisation, in whatever passage; without golds none is correct."""
-    texts = [answer.text for answer in gold.label.answers]
+    texts = gold.label.gold_texts
     return bool(texts) and score(prediction.answers[0].text, texts, metric).exact_match == 1
 
 

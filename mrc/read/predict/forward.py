@@ -13,7 +13,7 @@ import numpy as np
 from mrc.decode import Ints, Logits, trimmed
 from mrc.encoder.compute import out_of_memory, sorted_batches
 from mrc.errors import BadCheckpoint, OutOfMemory
-from mrc.read.config import ReadConfig
+from mrc.read.config import ReadConfig, longest_answer
 from mrc.read.data.tokens import Tokens
 from mrc.read.data.windows import PAD_TO, Batch, Window, Windower, collate
 from mrc.types import Passage
@@ -57,6 +57,12 @@ class Budget:
 
 def check_positions(network: Network, config: ReadConfig) -> None:
     """Raises: BadCheckpoint if the windows are longer than the network has positions for."""
+    longest = longest_answer(network.max_positions)
+    if config.max_answer_length > longest:
+        raise BadCheckpoint(
+            f"max_answer_length {config.max_answer_length} needs longer windows than the model's "
+            f"{network.max_positions} positions; set max_answer_length = {longest} or less"
+        )
     if config.max_seq_length > network.max_positions:
         raise BadCheckpoint(
             f"max_seq_length {config.max_seq_length} is more than the model's {network.max_positions} positions; "

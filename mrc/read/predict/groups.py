@@ -24,6 +24,7 @@ from mrc.decode import Picked, WindowSpans, best_of_passages, decode_windows
 from mrc.postprocess.rules import Refine as Refine
 from mrc.ranking import Candidate, Ranked, rank_answers
 from mrc.read.config import ReadConfig
+from mrc.read.data.windows import Windower
 from mrc.read.predict.adaptive import Masses, StoppingRule, masses, stops
 from mrc.read.predict.forward import Budget, Network, Placed, check_positions, forward, place
 from mrc.types import Passage
@@ -42,6 +43,11 @@ class Group:
 
 class Answerer(Protocol):
     """Answers questions from passages: a reader, an ensemble or a cascade."""
+
+    @property
+    def windower(self) -> Windower:
+        """What makes windows of texts; of several readers, that of the first."""
+        ...
 
     @property
     def max_positions(self) -> int: ...
