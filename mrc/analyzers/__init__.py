@@ -13,6 +13,7 @@ from mrc.analyzers.base import Analyzer
 from mrc.analyzers.characters import Bigram, English, EnglishGrams, Whitespace
 from mrc.analyzers.languages import (
     LANGUAGES,
+    UNDETERMINED,
     UNDETERMINED_LATIN,
     Language,
     detect_language,
@@ -106,11 +107,12 @@ def _best(language: str) -> Analyzer:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
     if not has_analyzer(language):
         logger.warning(
-            "the language of the passages (%s) has no analyzer of its own: their words are indexed %s; choose another "
-            "one with --analyzer: bigram, whitespace, wordpiece:FOLDER, or a stemmer: %s",
-            language,
+            "%s; their words are indexed %s: choose another one with --analyzer: bigram, whitespace, wordpiece:FOLDER, "
+            "or a stemmer such as german (`labeler index --analyzer x` lists all)",
+            "the language of the passages is not recognised"
+            if language.startswith(UNDETERMINED)
+            else f"there is no analyzer for the language of the passages ({language})",
             "by English stems" if language == UNDETERMINED_LATIN else "whole",
-            ", ".join(STEMMING),
         )
     if language in ("en", UNDETERMINED_LATIN):
         return English()

@@ -9,7 +9,8 @@ import pytest
 from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
-from db.rows import HiddenRow, NewLabel, PassageRow, SpanRow
+from db.rows import HiddenRow, NewImport, NewLabel, PassageRow, SpanRow
+from db.store.undo import restore_gold
 from tests.db.conftest import EXAMPLE, an_import, open_round, passages, play_round, pseudo, question, span, task
 
 
@@ -227,3 +228,69 @@ def test_facts_about_the_workspace_are_stored_and_replaced(database: Database) -
         store.set_meta(session, "index", "one")
         store.set_meta(session, "index", "two")
         assert queries.get_meta(session, "index") == "two"
+
+
+# --- golds with their counts ---------------------------------------------------------------------
+
+
+TWICE = (span("p0", 4, 9), span("p0"), span("p0", 4, 9))  # wrote, Ada, wrote
+
+
+def golds(database: Database, question_id: str = "g1") -> tuple[list[str], list[str]]:
+    """The answers of a live label, distinct and as its file gave them."""
+    with database.read() as session:
+        (label,) = queries.live_labels(session, question_ids=[question_id])
+    return [one.text for one in label.answers], [one.text for one in label.all_answers]
+
+
+def gold_import(name: str, *given: SpanRow) -> NewImport:
+    ranked = tuple(sorted(set(given), key=lambda one: (-given.count(one), one.start)))
+    label = NewLabel("g1", ranked, all_answers=given)
+    asked = (question("g1", "gold", context="p0"),)
+    return an_import(name, "gold", passages=passages("p0"), questions=asked, labels=(label,))
+
+
+def test_answers_are_stored_as_often_and_in_the_order_that_their_file_gives_them(database: Database) -> None:
+    with database.write() as session:
+        store.add_import(session, gold_import("one", *TWICE))
+    assert golds(database) == (["wrote", "Ada"], ["wrote", "Ada", "wrote"])
+    assert golds(database, "g0") == (["Ada"], [])  # given once: nothing more to know
+
+
+def test_another_number_of_times_is_another_label_in_reserve(database: Database) -> None:
+    with database.write() as session:
+        first = store.add_import(session, gold_import("one", *TWICE)).import_id
+        store.add_import(session, gold_import("two", *TWICE[1:]))
+        store.add_import(session, gold_import("three", *reversed(TWICE)))  # the same counts: linked to the first
+    assert golds(database)[1] == ["wrote", "Ada", "wrote"]
+    with database.write() as session:
+        store.undo_import(session, first)
+    assert golds(database)[1] == ["wrote", "Ada", "wrote"]  # the third brought it too
+    with database.write() as session:
+        store.undo_import(session, 4)
+    assert golds(database)[1] == ["Ada", "wrote"]
+
+
+def test_a_restored_label_keeps_the_counts_of_its_answers(database: Database) -> None:
+    with database.write() as session:
+        store.add_import(session, gold_import("one", *TWICE))
+        store.set_label(session, "g1", [span("p0")], reviewer="ann")
+        store.withdraw_label(session, "g1", reviewer="ann", reason="no")
+        assert restore_gold(session, ["g1"], written_by=None) == {"g1"}
+    assert golds(database) == (["wrote", "Ada"], ["wrote", "Ada", "wrote"])
+
+
+def test_other_answers_in_order_than_distinct_are_a_bug_of_the_caller(database: Database) -> None:
+    label = NewLabel("g1", (span("p0"),), all_answers=TWICE)
+    new = replace(gold_import("one", *TWICE), labels=(label,))
+    with pytest.raises(ValueError, match="other answers"), database.write() as session:
+        store.add_import(session, new)
+
+
+def test_a_passage_keeps_the_spelling_of_its_title(database: Database) -> None:
+    rows = (replace(passages("p0")[0], id="px", text="New.", title="title 0"), replace(passages("p1")[0], id="py"))
+    with database.write() as session:
+        store.add_import(session, an_import("one", "corpus", passages=rows))
+    with database.read() as session:
+        found = queries.passages(session, ["p0", "px", "py"])
+    assert {key: row.title for key, row in found.items()} == {"p0": "Title 0", "px": "title 0", "py": "Title 0"}

@@ -150,14 +150,21 @@ def test_auto_takes_bigrams_or_the_stemmer_of_the_language(caplog: pytest.LogCap
         get_analyzer("auto", "tlh")
 
 
-@pytest.mark.parametrize(("language", "analyzer", "how"), [("vi", "bigram", "whole"), ("und-Latn", "english", "stems")])
+@pytest.mark.parametrize(
+    ("language", "analyzer", "named", "how"),
+    [
+        ("vi", "bigram", "(vi)", "whole"),
+        ("und", "bigram", "not recognised", "whole"),
+        ("und-Latn", "english", "not recognised", "stems"),
+    ],
+)
 def test_auto_warns_of_a_language_without_analyzer(
-    language: str, analyzer: str, how: str, caplog: pytest.LogCaptureFixture
+    language: str, analyzer: str, named: str, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert get_analyzer("auto", language).name == analyzer
     (record,) = caplog.records
-    assert language in record.getMessage()
+    assert named in record.getMessage()
     assert how in record.getMessage()
     assert "choose another one with --analyzer: bigram" in record.getMessage()
 
