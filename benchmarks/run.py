@@ -21,6 +21,7 @@ BENCHMARKS = (
     "studio_kills",
     "studio_interleavings",
     "fuzz_server",
+    "fuzz_importers",
     "demo_seeds",
     "korquad",
     "retrieval_quality",

@@ -19,6 +19,7 @@ from mrc.errors import DataError
 BLOCK = 1 << 20  # characters read at a time
 MAX_VALUE = 1 << 27  # bytes of one value's text
 MAX_TOKENS = 1 << 22  # numbers, texts, lists and objects in one value
+MAX_DEPTH = 200_000  # of a value that is given as text
 _DENSE = 1 << 22  # characters from which tokens are counted
 _MAX_DIGITS = 20  # of an integer; a longer one stays text, as no id or offset is one
 _NUMBER = frozenset(("", *".eE+-0123456789"))
@@ -40,16 +41,19 @@ class Item:
         return self.key if self.index is None else f"{self.key}[{self.index}]"
 
 
-def json_items(file: TextFile, *, deep: Callable[[str], Any] | None = None) -> Iterator[Item]:
+def json_items(
+    file: TextFile, *, deep: Callable[[str], Any] | None = None, constant: Callable[[str], Any] = float
+) -> Iterator[Item]:
     """Yield the values of a JSON file. An empty array is one item without an index.
 
     Args:
         deep: makes a value of the text of one that is nested too deeply to be parsed; without it, that is an error.
+        constant: makes a value of NaN and Infinity.
 
     Raises: DataError (file, line and column) where it is no JSON, a value is too large, or more text follows.
     """
     with open_text(file) as stream:
-        reader = _Reader(stream, str(file.path), deep)
+        reader = _Reader(stream, str(file.path), deep, constant)
         match reader.peek():
             case "[":
                 yield from reader.array("")
@@ -65,11 +69,13 @@ def json_items(file: TextFile, *, deep: Callable[[str], Any] | None = None) -> I
 class _Reader:
     """A window on the document: `text` from its position in the file on, `at` the next character in it."""
 
-    def __init__(self, stream: TextIO, where: str, deep: Callable[[str], Any] | None) -> None:
+    def __init__(
+        self, stream: TextIO, where: str, deep: Callable[[str], Any] | None, constant: Callable[[str], Any]
+    ) -> None:
         self._stream, self._where, self._deep = stream, where, deep
         self._text, self._at, self._ended = "", 0, False
         self._line, self._column = 1, 1  # of the first character of the text
-        self._decoder = json.JSONDecoder(parse_int=bounded_integer, parse_float=bounded_real)
+        self._decoder = json.JSONDecoder(parse_int=bounded_integer, parse_float=bounded_real, parse_constant=constant)
 
     def array(self, key: str) -> Iterator[Item]:
         """Yield the elements of the array that starts here."""
@@ -156,6 +162,8 @@ class _Reader:
                 quoted = not quoted
             elif not quoted and match[0][0] != "\\":
                 depth += 1 if match[0] in "[{" else -1
+                if depth > MAX_DEPTH:
+                    raise self.error("not JSON that can be read: nested too deeply")
                 if depth == 0:
                     text, self._at = self._text[self._at : at], at
                     return text

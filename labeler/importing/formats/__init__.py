@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from labeler.core.errors import FileError, ImportRefused
@@ -37,6 +38,7 @@ _SUFFIXES = {
     ".markdown": "text",
     ".parquet": "parquet",
 }
+_LINES = 1000  # of which two with content are looked at
 _SNIFFED = 1 << 20  # characters of a line that are looked at; longer ones go by the name
 
 
@@ -60,8 +62,8 @@ def _json_format(path: Path, named: str) -> str:
     """Return json or jsonl: many files of records, one a line, are called .json, and the other way round."""
     try:
         with open_text(detect_encoding(path)) as file:
-            first = next((line for line in iter(lambda: file.readline(_SNIFFED), "") if line.strip()), "")
-            second = next((line for line in iter(lambda: file.readline(_SNIFFED), "") if line.strip()), "")
+            lines = (line for line in islice(iter(lambda: file.readline(_SNIFFED), ""), _LINES) if line.strip())
+            first, second = next(lines, ""), next(lines, "")
     except (FileError, UnicodeError):
         return named  # its reader says what is wrong
     if len(first) >= _SNIFFED:

@@ -41,6 +41,7 @@ class _Document:
         self._file, self._reading, self._squad = file, reading, squad
         self.nested = False
         self._kept: dict[str, Any] = {}
+        self._members = 0  # that were kept, those of equal names too
         self._found = False
 
     def parts(self, items: Iterator[Item]) -> Iterator[tuple[str, Part]]:
@@ -89,7 +90,8 @@ class _Document:
 
     def _keep(self, item: Item) -> None:
         """Keep a member that may be a field of the one record that the document is."""
-        if len(self._kept) > MAX_KEPT:
+        self._members += 1
+        if self._members > MAX_KEPT:
             raise self._unknown()
         if item.index is None:
             self._kept[item.key] = item.value
@@ -97,8 +99,6 @@ class _Document:
         listed = self._kept.setdefault(item.key, [])
         if isinstance(listed, list):
             listed.append(item.value)
-            if len(listed) > MAX_KEPT:
-                raise self._unknown()
 
     def _single(self) -> Iterator[tuple[str, Part]]:
         if self._squad or not (_is_record(self._kept) or is_nested(self._kept)):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,11 @@ def read_dataset(name: str, reading: Reading) -> Content:
     Raises ImportRefused without such a dataset or a network, and for several splits unless `all_splits`.
     """
     digest = hashlib.sha256()
-    found = [
-        (where, part)
-        for place, split, rows in _splits(name, reading)
-        for where, part in _parts(place, split, rows, digest, reading)
-    ]
-    return gather(found, sha256=digest.hexdigest(), format="hf")
+    found = (
+        part for place, split, rows in _splits(name, reading) for part in _parts(place, split, rows, digest, reading)
+    )
+    content = gather(found, sha256="", format="hf")
+    return replace(content, sha256=digest.hexdigest())
 
 
 def _splits(name: str, reading: Reading) -> Iterator[tuple[str, str, Iterable[Mapping[str, Any]]]]:
@@ -93,7 +93,9 @@ def _load_folder(path: Path, reading: Reading) -> Iterable[Mapping[str, Any]]:
     _check_folder(path)
     datasets = quiet_datasets()
     try:
-        rows = _wanted(path, datasets.load_from_disk(str(path)), reading)
+        loaded = datasets.load_from_disk(str(path))
+        loaded.data.validate(full=True)  # a damaged file is mapped into memory as it is
+        rows = _wanted(path, loaded, reading)
         return _bounded(path, rows)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise ImportRefused(f"{path}: not written by datasets.save_to_disk: {_first_line(error)}") from error
@@ -102,11 +104,21 @@ def _load_folder(path: Path, reading: Reading) -> Iterable[Mapping[str, Any]]:
 def _bounded(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Yield the rows, as long as they do not take very much more than their files."""
     room = max(FLOOR, RATIO * sum(each.stat().st_size for each in path.iterdir()))
-    for row in rows:
+    for row in _readable(path, rows):
         room -= len(str(row))
         if room < 0:
             raise ImportRefused(f"{path}: unpacks to over {RATIO} times its size; save it without repetitions")
         yield row
+
+
+def _readable(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows. Raises ImportRefused where their data is broken."""
+    try:
+        yield from rows
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise ImportRefused(
+            f"{path}: its rows cannot be read ({_first_line(error)}); save the dataset again"
+        ) from error
 
 
 def _check_folder(path: Path) -> None:

@@ -16,7 +16,7 @@ from labeler.importing.formats.records import parts
 from mrc.errors import MissingExtra
 
 BATCH = 500  # rows
-BATCH_BYTES = 1 << 28  # that a batch may take
+_TEXT = "BYTE_ARRAY"
 FLOOR, RATIO = 1 << 28, 100  # bytes that any file may unpack to; larger ones: times the size of the file
 
 
@@ -28,11 +28,15 @@ def read_parquet(path: Path, reading: Reading) -> Content:
     except ImportError as error:
         raise MissingExtra(f"{path}: parquet files need pyarrow; install it: pip install 'labeler[hf]'") from error
     try:
-        found = list(_parts(path, pyarrow.parquet.ParquetFile(path, memory_map=False), reading))
-    except (pyarrow.ArrowException, ValueError, OverflowError, UnicodeDecodeError) as error:
+        file = pyarrow.parquet.ParquetFile(path, memory_map=False)
+        texts = [leaf.path for leaf in map(file.schema.column, range(len(file.schema))) if leaf.physical_type == _TEXT]
+        file = pyarrow.parquet.ParquetFile(path, memory_map=False, read_dictionary=texts)
+        return gather(_parts(path, file, reading), sha256=sha256_of(path), format="parquet")
+    except (pyarrow.ArrowException, ValueError, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system; those of pyarrow have no number
         why = str(error).partition("\n")[0][:200]
         raise ImportRefused(f"{path}: not a parquet file that can be read ({why}); write it again") from error
-    return gather(found, sha256=sha256_of(path), format="parquet")
 
 
 def _parts(path: Path, file: Any, reading: Reading) -> Iterator[tuple[str, Part]]:
@@ -49,26 +53,28 @@ def _parts(path: Path, file: Any, reading: Reading) -> Iterator[tuple[str, Part]
 
 
 def _rows(path: Path, file: Any, wanted: list[str]) -> Iterator[Mapping[str, Any]]:
-    size = path.stat().st_size
+    """Yield the rows, one at a time: a long text that all share is held once, as the file does."""
+    size, metadata = path.stat().st_size, file.metadata
     room = max(FLOOR, RATIO * size)
-    if file.metadata.num_rows > size:
-        raise ImportRefused(f"{path}: {file.metadata.num_rows:,} rows in {size:,} bytes; write it again")
-    for batch in file.iter_batches(batch_size=_batch_size(path, file.metadata, room), columns=wanted):
-        room -= batch.nbytes
-        if room < 0:
-            raise ImportRefused(f"{path}: unpacks to over {RATIO} times its size; write it again without repetitions")
-        yield from batch.to_pylist()
+    if metadata.num_rows > size:
+        raise ImportRefused(f"{path}: {metadata.num_rows:,} rows in {size:,} bytes; write it again")
+    if sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)) > room:
+        raise _too_large(path)
+    for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
+        for number in range(len(batch)):
+            (row,) = batch.slice(number, 1).to_pylist()
+            room -= _size(row)
+            if room < 0:
+                raise _too_large(path)
+            yield row
 
 
-def _batch_size(path: Path, metadata: Any, room: int) -> int:
-    """The rows of a batch: few where a dictionary could repeat one long text in every row."""
-    largest = 1
-    for group in range(metadata.num_row_groups):
-        columns = metadata.row_group(group)
-        for column in range(columns.num_columns):
-            chunk = columns.column(column)
-            if chunk.total_uncompressed_size > room:
-                raise ImportRefused(f"{path}: unpacks to over {RATIO} times its size; is it what it should be?")
-            if chunk.has_dictionary_page:
-                largest = max(largest, chunk.total_uncompressed_size)
-    return max(1, min(BATCH, BATCH_BYTES // largest))
+def _too_large(path: Path) -> ImportRefused:
+    return ImportRefused(f"{path}: unpacks to over {RATIO} times its size; write it again without repetitions")
+
+
+def _size(value: Any) -> int:
+    """About the bytes that a value of a row takes."""
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list) else len(value) if isinstance(value, str | bytes) else 8

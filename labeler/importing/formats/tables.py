@@ -17,6 +17,7 @@ from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
 
+MAX_BLANK = 1_000_000  # empty lines of a file
 MAX_LINE = 1 << 24  # characters; a longer line is not a record
 
 
@@ -51,7 +52,7 @@ def _parts(records: Iterator[tuple[str, Mapping[str, Any]]], reading: Reading) -
 
 def _json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with open_text(file) as lines:
-        number = 0
+        number = blank = 0
         while line := lines.readline(MAX_LINE + 1):
             number += 1
             where = f"{file.path}: line {number}"
@@ -59,6 +60,8 @@ def _json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 raise ImportRefused(f"{where}: over {MAX_LINE:,} characters long; is it a SQuAD file (--format squad)?")
             if line.strip():
                 yield where, _json_object(line, where)
+            else:
+                blank = _one_more_blank(blank, where)
 
 
 def _json_object(line: str, where: str) -> Mapping[str, Any]:
@@ -88,16 +91,26 @@ def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 names = ["question", "answers"]
                 yield f"{file.path}: line 1", dict(zip(names, first, strict=True))
             _check_header(names, f"{file.path}: line 1")
+            blank = 0
             for row in rows:
                 where = f"{file.path}: line {rows.line_num}"
                 if row and len(row) != len(names):
                     raise ImportRefused(f"{where}: {len(row)} cells, but {len(names)} field names")
                 if row:
                     yield where, dict(zip(names, row, strict=True))
+                else:
+                    blank = _one_more_blank(blank, where)
         except StopIteration:
             raise ImportRefused(f"{file.path}: line 1: the first row must name the fields; the file has none") from None
         except csv.Error as error:
             raise ImportRefused(f"{file.path}: line {rows.line_num}: not CSV: {error}") from error
+
+
+def _one_more_blank(blank: int, where: str) -> int:
+    """Return the number of empty lines. Raises ImportRefused where there are very many."""
+    if blank >= MAX_BLANK:
+        raise ImportRefused(f"{where}: over {MAX_BLANK:,} empty lines; is it what it should be?")
+    return blank + 1
 
 
 def _bounded_lines(lines: TextIO, file: TextFile) -> Iterator[str]:

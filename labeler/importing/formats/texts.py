@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from labeler.core.errors import ImportRefused
@@ -14,6 +15,8 @@ from mrc.squad import Rejected
 from mrc.text import split_passages
 
 SUFFIXES = (".txt", ".md", ".markdown")
+MANY, SHORT = 200_000, 20  # paragraphs, and characters of one on average, from which a file is no running text
+_BREAK = re.compile(r"\n[^\S\n]*\n")
 _SHOWN = 5  # names of files in a message
 _NOT_TAKEN = "not a text file: of a folder, .txt and .md files are imported; name other files to import them"
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*\r?$", flags=re.MULTILINE)
@@ -70,6 +73,9 @@ def _names(files: list[Path], folder: Path) -> str:
 
 def _passages(file: Path, text: str, name: str) -> Iterator[tuple[str, Part]]:
     title = _title(file, text, name)
+    many = next(islice(_BREAK.finditer(text), MANY, None), None)
+    if many is not None and many.end() < MANY * SHORT:
+        raise ImportRefused(f"{file}: over {MANY:,} paragraphs of under {SHORT} characters; is it running text?")
     for start, end in split_passages(text):
         yield f"{file}: characters {start}-{end}", make_passage(text[start:end], title)
 

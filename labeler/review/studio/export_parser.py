@@ -11,12 +11,16 @@ from typing import Any
 
 from db.rows import TaskRow
 from labeler.core.errors import ImportRefused
-from labeler.core.files import read_text, text_fault
+from labeler.core.files import detect_encoding, text_fault
+from labeler.core.files.json_stream import json_items
 from labeler.review.studio.annotations import annotation_fault, reviewer_name
 from labeler.review.studio.untrusted import as_moment, as_text, load_json
+from mrc.errors import DataError
 from mrc.squad import Rejected
 
 MAX_BYTES = 1 << 30  # of a file that is read: about a hundred thousand tasks
+MAX_MEMBERS = 1000  # of an object, which is no list of tasks, that are searched for `data`
+MAX_REJECTED = 100_000  # entries of others, after which a file is no export of ours
 MAX_NAME = 255
 MAX_ID = 64
 _NUMBERED = re.compile(r"(\d{1,18})=(.+)")
@@ -94,22 +98,26 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], names: ReviewerNames) 
         ImportRefused: it is no JSON export, none of its tasks is ours, or one name is given for several reviewers.
         FileError, OSError: the file cannot be read.
     """
-    entries = _read(path)
+    kind = _Kind()
     found: list[ExportedAnnotation] = []
     rejected: list[Rejected] = []
-    ours = 0
-    for position, entry in enumerate(entries, start=1):
+    ours = position = 0
+    for position, entry in enumerate(_entries(path), start=1):
+        kind.see(entry)
         where, data = f"{path}: entry {position}", entry.get("data") if isinstance(entry, dict) else None
         task = tasks.get(as_text(data.get("task")) or "") if isinstance(data, dict) else None
         if task is None:
             rejected.append(Rejected(where, "not a task of this workspace"))
+            if len(rejected) > max(MAX_REJECTED, ours):
+                raise ImportRefused(f"{path}: over {MAX_REJECTED:,} entries are no tasks of this workspace; {_HOW}")
             continue
         ours += 1
         for each in _annotations(entry, task, where=f"{where} (question {task.question_id})", names=names):
             found.append(each) if isinstance(each, ExportedAnnotation) else rejected.append(each)
+    kind.check(path)
     if not ours:
         raise ImportRefused(
-            f"{path}: none of its {len(entries)} tasks belongs to this workspace; was it exported for another one?"
+            f"{path}: none of its {position} tasks belongs to this workspace; was it exported for another one?"
         )
     numbers = sorted({number for one in found if type(number := one.annotation.get("completed_by")) is int})
     if names.only is not None and len(numbers) > 1:
@@ -120,25 +128,47 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], names: ReviewerNames) 
     return Export(tuple(found), tuple(rejected), _notes(found))
 
 
-def _read(path: Path) -> list[Any]:
-    """The list of tasks in a file. Raises ImportRefused."""
+def _entries(path: Path) -> Iterator[Any]:
+    """Yield the entries of the list in a file, one at a time. Raises ImportRefused, FileError."""
     if path.stat().st_size > MAX_BYTES:
         raise ImportRefused(f"{path}: larger than {MAX_BYTES >> 30} GiB; export fewer tasks per file")
-    text, _ = read_text(path)
+    members = 0
     try:
-        found = load_json(text)
-    except ValueError:
-        found = None
-    if isinstance(found, dict) and isinstance(found.get("data"), list):
-        raise ImportRefused(f"{path}: contains questions, not reviews; import it with --as gold, pool, dev or test")
-    if not isinstance(found, list):
+        for item in json_items(detect_encoding(path), deep=load_json, constant=str):
+            if item.key == "data" and (item.index is not None or item.value == []):
+                raise ImportRefused(
+                    f"{path}: contains questions, not reviews; import it with --as gold, pool, dev or test"
+                )
+            members += item.key != ""
+            if members > MAX_MEMBERS:
+                break
+            if item.key == "" and item.index is not None:
+                yield item.value
+    except DataError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise ImportRefused(f"{path}: not a JSON list of tasks; {_HOW} ({why})") from error
+    if members:
         raise ImportRefused(f"{path}: not a JSON list of tasks; {_HOW}")
-    entries = [each for each in found if isinstance(each, dict)]
-    if any("annotation_id" in each and "annotations" not in each for each in entries):
-        raise ImportRefused(f"{path}: a JSON-MIN export, which has no task data; {_HOW}")
-    if not any("annotations" in each for each in entries):
-        raise ImportRefused(f"{path}: contains no annotations; {_HOW}")
-    return found
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What the entries of a file are."""
+
+    has_annotations: bool = False
+    is_min: bool = False  # a row of a JSON-MIN export
+
+    def see(self, entry: Any) -> None:
+        if isinstance(entry, dict):
+            self.has_annotations |= "annotations" in entry
+            self.is_min |= "annotation_id" in entry and "annotations" not in entry
+
+    def check(self, path: Path) -> None:
+        """Raise ImportRefused unless they are tasks with annotations."""
+        if self.is_min:
+            raise ImportRefused(f"{path}: a JSON-MIN export, which has no task data; {_HOW}")
+        if not self.has_annotations:
+            raise ImportRefused(f"{path}: contains no annotations; {_HOW}")
 
 
 def _annotations(
