@@ -8,7 +8,7 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from db import backup_postgresql
+from db import backup_postgresql, sqlite
 from db.driver_errors import translate
 from db.engine import Database, check_known, read_revision
 from db.errors import Conflict, DbError, NotADatabase, StorageError, Unsupported
@@ -35,6 +35,7 @@ def backup(database: Database, target: Path) -> Path:
             backup_postgresql.dump(database, partial)
             _flush(partial)
         partial.replace(target)
+        _flush(target.parent)
     finally:
         partial.unlink(missing_ok=True)
     return target
@@ -61,6 +62,7 @@ def restore(database: Database, source: Path) -> Path | None:
     database.close()
     aside = _put_aside(path) if path.exists() else None
     partial.replace(path)
+    _flush(path.parent)
     return aside
 
 
@@ -83,7 +85,7 @@ def _existing(source: Path) -> None:
 def _copy(source: Path, partial: Path) -> None:
     partial.unlink(missing_ok=True)
     try:
-        with closing(sqlite3.connect(source)) as reader, closing(sqlite3.connect(partial)) as writer:
+        with closing(sqlite.connect(source, wal=False)) as reader, closing(sqlite3.connect(partial)) as writer:
             reader.backup(writer)
             writer.execute("PRAGMA journal_mode = DELETE")  # one file, without -wal and -shm beside it
         _flush(partial)

@@ -7,6 +7,7 @@ from db.errors import Busy, Conflict, DbError, NotADatabase, StorageError, Unrea
 # Phrases of SQLite's messages: the first one found decides.
 _SQLITE: tuple[tuple[str, type[DbError], str], ...] = (
     ("file is not a database", NotADatabase, "is not a database: name another file, or `labeler db restore` a backup"),
+    ("could not decode to utf-8", NotADatabase, "holds text that is not UTF-8: `labeler db restore` a backup"),
     ("malformed", NotADatabase, "is damaged: `labeler db restore` a backup"),
     ("locked", Busy, "is being written by another process: wait for it, then run again"),
     ("disk is full", StorageError, "cannot grow, the disk is full: free some space, then run again"),

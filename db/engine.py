@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from db import postgres
+from db import postgres, sqlite
 from db.driver_errors import translate
-from db.errors import NotADatabase, SchemaTooOld, UnknownSchema
+from db.errors import Conflict, DbError, NotADatabase, NotFound, SchemaTooOld, UnknownSchema
 from db.urls import without_password
 
 REVISIONS = ("0001",)  # of db/migrations/versions, oldest first
@@ -52,6 +52,7 @@ class Database:
             raise NotADatabase(f'{self}: its driver is missing: pip install "labeler[postgres]" ({error})') from error
         except ArgumentError as error:
             raise NotADatabase(f"{self}: SQLite cannot use this URL: write sqlite:///FILE") from error
+        self._identity: sqlite.Identity | None = None  # of the file at its first use
         snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._readers = self.engine.execution_options(**snapshot)
         self._writers = self.engine.execution_options(immediate=True)
@@ -80,8 +81,10 @@ class Database:
         Raises:
             Busy: another process holds the write lock for longer than `busy_seconds`.
             StorageError: the disk is full, or the file or its folder cannot be written.
+            NotADatabase: the file was deleted, or replaced by another one, since its first use.
         """
         with self.named_errors(), self._writers.begin() as session:  # locks now, not at the first statement
+            self._check_same()
             yield session
 
     def check_schema(self) -> None:
@@ -120,8 +123,19 @@ class Database:
             yield
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; the next use may be of another file."""
         self.engine.dispose()
+        self._identity = None
+
+    def _check_same(self) -> None:
+        """Raise NotADatabase where the file is not the one that was opened: what is written would be lost."""
+        if self.path is None or self._identity is None:
+            return
+        now = sqlite.Identity.of(self.path)
+        if now is None:
+            raise NotADatabase(f"{self} was deleted while this command ran: restore a backup, then run again")
+        if not self._identity.may_be(now):
+            raise NotADatabase(f"{self} was replaced by another file while this command ran; it was not written")
 
     @contextmanager
     def named_errors(self, *, where: str | None = None) -> Iterator[None]:
@@ -133,14 +147,41 @@ class Database:
             if named is None:
                 raise
             raise named from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise _unstorable(error, where=where or str(self)) from error
 
     def connect_engine(self, *, foreign_keys: bool) -> Engine:
         """A new engine for this database; migrations that rebuild SQLite tables need one without foreign keys."""
         if self.is_sqlite:
-            engine = create_engine(self._url, json_serializer=_dumps)
+            opened = {} if self.path is None else {"creator": self._connect}
+            engine = create_engine(self._url, json_serializer=_dumps, json_deserializer=_loads, **opened)
             _use_real_transactions(engine, foreign_keys=foreign_keys, busy_seconds=self._busy_seconds)
             return engine
         return postgres.make_engine(self._url, json_serializer=_dumps, busy_seconds=self._busy_seconds)
+
+    def _connect(self) -> sqlite3.Connection:
+        assert self.path is not None
+        self._check_same()  # a new file would be made in place of a deleted one
+        connection = sqlite.connect(self.path)
+        self._identity = self._identity or sqlite.Identity.of(self.path)
+        return connection
+
+
+def _loads(text: str) -> Any:
+    """The value of a stored JSON text. Raises NotADatabase for one that this tool did not write."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NotADatabase(f"the database holds broken JSON ({error}): `labeler db restore` a backup") from None
+
+
+def _unstorable(error: Exception, *, where: str) -> DbError:
+    """The named error for a value that no database takes. Other errors of these kinds are bugs and raised again."""
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return Conflict(f"{where} cannot hold {ascii(error.object)[:80]}: it is not UTF-8; write it in UTF-8")
+    if isinstance(error, OverflowError) and "SQLite" in str(error):
+        return NotFound(f"{where} has no number as large as the one that was given; correct it")
+    raise error
 
 
 def _parse(url: str | Path) -> URL:
@@ -162,7 +203,6 @@ def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: 
     def on_connect(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
@@ -174,15 +214,20 @@ def _use_real_transactions(engine: Engine, *, foreign_keys: bool, busy_seconds: 
 def read_revision(connection: Connection, *, where: str) -> str | None:
     """The schema's revision, or None without tables.
 
-    Raises NotADatabase: another program's tables, or a PostgreSQL database that does not store text as UTF-8.
+    Raises NotADatabase: another program's tables, triggers or views; tables that are missing; or a PostgreSQL database
+    that does not store text as UTF-8.
     """
     if connection.dialect.name == "postgresql":
         postgres.check_encoding(connection, where=where)
-    tables = inspect(connection).get_table_names()
+    tables = set(inspect(connection).get_table_names())
     if "alembic_version" in tables:
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        found = connection.execute(text("SELECT * FROM alembic_version")).scalar()
+        if found == HEAD:
+            sqlite.check_tables(connection, tables, where=where)
+        sqlite.check_schema_objects(connection, where=where)
+        return str(found)
     if tables:
-        raise NotADatabase(f"{where} holds the tables of another program ({tables[0]} ...): name another database")
+        raise NotADatabase(f"{where} holds the tables of another program ({min(tables)} ...): name another database")
     return None
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from db.engine import HEAD, Database, check_known, read_revision
 from db.errors import NotADatabase
 from db.rows import SchemaStatus
+from db.sqlite import give_number
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -36,6 +37,7 @@ def upgrade(database: Database) -> SchemaStatus:
                 check_known(found, where=str(database))
             command.upgrade(_config(connection), "head")
             if database.is_sqlite:
+                give_number(connection)
                 _check_foreign_keys(connection, where=str(database))
     finally:
         engine.dispose()

@@ -6,6 +6,7 @@ resumed training ends in the same bits as an uninterrupted one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -15,15 +16,21 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mrc.errors import BadCheckpoint
+from mrc.files import crc32, read_object
 from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
 
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+_WEIGHTS_FILE: Final = "model.safetensors"
+_MOMENTS_FILE: Final = "optimizer.safetensors"
+_STATE_FILE: Final = "state.json"
+_SEAL: Final = "seal"
 
 
 def weight_groups(parameters: Iterable[nn.Parameter], *, rate: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -75,9 +82,11 @@ def write_checkpoint(
         if parameter in optimizer.state
         for moment in MOMENTS
     }
-    save_file(_apart(model.state_dict()), draft / "model.safetensors")
-    save_file(moments, draft / "optimizer.safetensors")
-    (draft / "state.json").write_text(json.dumps(record), encoding="utf-8")
+    save_file(_apart(model.state_dict()), draft / _WEIGHTS_FILE)
+    save_file(moments, draft / _MOMENTS_FILE)
+    checksums = {name: crc32(draft / name) for name in (_WEIGHTS_FILE, _MOMENTS_FILE)}
+    state = {**record, "crc32": checksums}
+    (draft / _STATE_FILE).write_text(json.dumps({**state, _SEAL: _seal(state)}), encoding="utf-8")
     draft.rename(target)
     for older in partial.glob("step-*"):
         if older != target:
@@ -102,15 +111,42 @@ def _free(target: Path) -> Path:
 
 def forget_others(partial: Path, fingerprint: str) -> Path | None:
     """The newest checkpoint of this training, or None; checkpoints of another training are removed."""
-    newest = max(partial.glob("step-*"), default=None)
+    newest = newest_checkpoint(partial)
     if newest is None:
         return None
-    record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    if record["fingerprint"] == fingerprint:
-        return newest
-    log.warning("%s holds a checkpoint of another training; starting again", partial)
+    try:
+        if checkpoint_record(newest)["fingerprint"] == fingerprint:
+            return newest
+        log.warning("%s holds a checkpoint of another training; starting again", partial)
+    except BadCheckpoint as error:
+        log.warning("%s; starting again", error)
     remove_folder(partial, root=partial.parent)
     return None
+
+
+def newest_checkpoint(partial: Path) -> Path | None:
+    """The folder of the newest checkpoint, or None."""
+    return max(partial.glob("step-*"), default=None)
+
+
+def checkpoint_record(checkpoint: Path) -> dict[str, Any]:
+    """The record of a checkpoint. Raises BadCheckpoint unless all its files are as they were written."""
+    try:
+        state = read_object(checkpoint / _STATE_FILE)
+        seal = state.pop(_SEAL, None)
+        whole = seal == _seal(state) and all(
+            crc32(checkpoint / name) == expected for name, expected in state["crc32"].items()
+        )
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        raise BadCheckpoint(f"{checkpoint}: the checkpoint is incomplete or was altered")
+    return state
+
+
+def _seal(state: Mapping[str, Any]) -> str:
+    """The hash of a checkpoint's record: one that was written in half, or edited, has another."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def read_checkpoint(
@@ -120,9 +156,9 @@ def read_checkpoint(
     newest = forget_others(partial, fingerprint)
     if newest is None:
         return None
-    record: dict[str, Any] = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    model.load_state_dict(load_file(newest / "model.safetensors"))
-    moments = load_file(newest / "optimizer.safetensors")
+    record = checkpoint_record(newest)
+    model.load_state_dict(load_file(newest / _WEIGHTS_FILE))
+    moments = load_file(newest / _MOMENTS_FILE)
     for name, parameter in model.named_parameters():
         if f"{MOMENTS[0]}/{name}" in moments:
             stored = {moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
@@ -130,13 +166,25 @@ def read_checkpoint(
     return record
 
 
+def load_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The weights in a file of an unfinished training. Raises BadCheckpoint where it is missing or broken."""
+    try:
+        found: dict[str, torch.Tensor] = load_file(file)
+        return found
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"{file}: broken ({error}); remove {file.parent} and run the command again") from error
+
+
 def finished_record(path: Path, fingerprint: str) -> dict[str, Any]:
     """The record that the same training stored with its result; left-over checkpoints are removed.
 
     Raises: BadCheckpoint if the folder holds something else.
     """
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     folder = path.parent
+    try:
+        record = read_object(path) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{path}: broken ({error}); remove {folder} and run the command again") from None
     if record.get("fingerprint") != fingerprint:
         raise BadCheckpoint(f"{folder}: this folder holds something else; remove it or choose another folder")
     remove_folder(folder.with_name(f"{folder.name}.partial"), root=folder.parent)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from mrc import files
 from mrc.errors import DataError, SpanMismatch
 from mrc.text import passage_id, question_id
 from mrc.text.anchoring import anchor as anchor
@@ -52,11 +53,11 @@ def parse_squad(text: str, *, where: str) -> Mapping[str, Any]:
 def parse_json(text: str, *, where: str) -> Any:
     """The JSON value in the text. Raises: DataError naming line and column."""
     try:
-        return json.loads(text)
+        return files.parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: line {error.lineno} column {error.colno}: not JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise DataError(f"{where}: not SQuAD JSON: nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{where}: not SQuAD JSON: {error}") from error
 
 
 def read_squad(data: Mapping[str, Any], *, where: str) -> tuple[list[Example], list[Rejected]]:

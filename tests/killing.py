@@ -10,7 +10,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from labeler.cli import main
@@ -34,6 +35,10 @@ MOMENTS: dict[str, tuple[str, str]] = {
     "ids read": ("labeler.review.studio.api.client:Client", "ids"),
     "annotations settled": ("db.store", "record_annotations"),  # inside the transaction: this page is lost
     "cursor moved": ("db.store", "set_project_cursor"),
+    "round closed": ("labeler.rounds.steps.promotion", "close"),  # after the commit: nothing is printed yet
+    "committed": ("db.engine:Database", "write"),  # after a transaction of any kind
+    "read": ("db.engine:Database", "read"),  # after reading
+    "file written": ("labeler.core.files.outputs", "note_output"),
 }
 
 
@@ -42,14 +47,26 @@ def dying(function: Callable[..., Any], times: int, by: signal.Signals) -> Calla
     left = times
 
     def call(*args: Any, **keywords: Any) -> Any:
-        nonlocal left
         result = function(*args, **keywords)
+        if hasattr(result, "__exit__"):  # a context: the moment is its end
+            return _ended(result, count)
+        count()
+        return result
+
+    def count() -> None:
+        nonlocal left
         left -= 1
         if left == 0:
             os.kill(os.getpid(), by)
-        return result
 
     return call
+
+
+@contextmanager
+def _ended(inner: AbstractContextManager[Any], count: Callable[[], None]) -> Iterator[Any]:
+    with inner as value:
+        yield value
+    count()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "mrc": (
-        {"types", "errors", "settings", "removal"},
+        {"types", "errors", "settings", "removal", "files"},
         {"text", "squad", "metrics", "analyzers", "encoder", "checkpoints"},
         {"decode", "voting", "ranking", "retrieve", "calibration"},
         {"postprocess", "read"},
@@ -58,7 +58,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
     ),
     "db": (
         {"errors", "urls", "vocabulary"},
-        {"tables", "rows", "driver_errors", "postgres"},
+        {"tables", "rows", "driver_errors", "postgres", "sqlite"},
         {"engine"},
         {"sql", "spans"},
         {"queries"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,10 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeEngine
+
+from db.errors import NotADatabase
 
 # Every constraint has a name, so that migrations can alter it in any database.
 METADATA = MetaData(
@@ -45,11 +50,30 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class _SqliteMoment(sqlite.DATETIME):
+    """A moment in an SQLite file, in which a column may hold anything."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        parsed = super().result_processor(dialect, coltype)
+
+        def read(value: Any) -> datetime | None:
+            try:
+                return parsed(value) if parsed else value
+            except (ValueError, TypeError):
+                problem = f"the database holds {value!r:.40} for a date: `labeler db restore` a backup"
+                raise NotADatabase(problem) from None
+
+        return read
+
+
 class Moment(TypeDecorator[datetime]):
     """A timezone-aware moment, stored in UTC without its zone: SQLite would drop the zone anyway."""
 
     impl = DateTime
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(_SqliteMoment() if dialect.name == "sqlite" else DateTime())  # type: ignore[no-untyped-call]
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.core.files import atomic_write
+from labeler.core.files.locks import file_lock
 
 
 def write_json(path: Path, content: Any) -> Path:
@@ -21,7 +22,5 @@ def write_json(path: Path, content: Any) -> Path:
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Wait for the lock file at `path` and hold it in the block."""
-    import filelock
-
-    with filelock.FileLock(path):
+    with file_lock(path):
         yield

@@ -8,7 +8,7 @@ import getpass
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,19 +126,12 @@ def runtime(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool =
 
     log_to_stderr()
     opened = open_workspace(workspace, overrides=sets)
-    if not write:
-        yield from _opened(Runtime, opened)
-        return
-    with opened.lock():
-        yield from _opened(Runtime, opened)
-
-
-def _opened(make: Callable[..., Runtime], opened: Any) -> Iterator[Runtime]:
-    database = opened.database()
-    try:
-        yield make(opened, database)
-    finally:
-        database.close()
+    with opened.lock() if write else nullcontext() as interrupted:
+        database = opened.database()
+        try:
+            yield Runtime(opened, database, interrupted=interrupted)
+        finally:
+            database.close()
 
 
 def say(text: str, *, err: bool = False) -> None:

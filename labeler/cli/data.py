@@ -254,6 +254,7 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     help="File, or - for standard output; for hf and label-studio a new folder.",
 )
 @force_option
+@click.option("--safe-csv", is_flag=True, help="In CSV, put ' before cells that a spreadsheet would run as formulas.")
 @click.option("--kinds", default=",".join(KINDS), show_default=True, callback=_kinds, help="Kinds of labels to export.")
 @click.option(
     "--role",
@@ -272,6 +273,7 @@ def export_command(
     format_: str,
     output: Path,
     force: bool,
+    safe_csv: bool,
     kinds: tuple[str, ...],
     roles: tuple[str, ...],
 ) -> None:
@@ -282,6 +284,9 @@ def export_command(
     equal passages and questions never leave in two of the splits train, calibration, dev and test. What is exported
     can be imported again with --split file.
 
+    With --safe-csv, cells that begin with = + - @, a tab or a carriage return get a leading apostrophe. Importing such
+    a file keeps the apostrophes, so use it for spreadsheets alone.
+
     \b
     Example:  labeler export --format squad -o labels.json --kinds gold,human
               labeler export --format label-studio -o tasks
@@ -289,6 +294,8 @@ def export_command(
     refuse_json_to_stdout(output, as_json=as_json)
     if str(output) == "-" and format_ in (LABEL_STUDIO, "hf"):
         raise click.UsageError(f"{format_} writes a folder, which standard output cannot take.")
+    if safe_csv and format_ != "csv":
+        raise click.UsageError("--safe-csv needs --format csv.")
     check_folder(output)
     if format_ == LABEL_STUDIO:
         _only_defaults("kinds", "roles", why="selects labels, but label-studio exports tasks")
@@ -299,5 +306,7 @@ def export_command(
     from labeler.labels.export import export_labels
 
     with runtime(workspace, sets) as at:
-        report = export_labels(at.database, output, format=format_, kinds=kinds, roles=roles, force=force)
+        report = export_labels(
+            at.database, output, format=format_, kinds=kinds, roles=roles, force=force, safe_csv=safe_csv
+        )
     show_written(report, output, as_json=as_json, text=lambda: export_text(report))

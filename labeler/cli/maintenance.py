@@ -55,7 +55,7 @@ def prune_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
     """
     from labeler.maintenance.prune import plan_prune, prune
 
-    with runtime(workspace, sets, write=True) as at:
+    with runtime(workspace, sets, write=not dry_run) as at:
         if dry_run:
             plan = plan_prune(at, keep=keep)
             show(plan, as_json=as_json, text=lambda: prune_plan_text(plan))

@@ -71,7 +71,7 @@ def train_command(
         sets = (*sets, f"train.teachers={json.dumps(teachers)}")
     with runtime(workspace, sets, write=True) as at:
         trained = machine.train(at)
-    show(trained, as_json=as_json, text=lambda: _trained_text(trained))
+        show(trained, as_json=as_json, text=lambda: _trained_text(trained))
 
 
 def _trained_text(trained: Trained) -> str:

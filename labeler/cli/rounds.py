@@ -103,12 +103,17 @@ def round_command(
     runs = _Runs(count, reviewer, (lambda line: None) if as_json else say)
     with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
+        runs.resume(at)
         runs.run(at, accept_partial=accept_partial)
+        if as_json and not (wait and runs.waiting):
+            runs.show()
+    if not (wait and runs.waiting):
+        return
     while wait and runs.waiting:
         time.sleep(seconds)  # the workspace is unlocked meanwhile: others may review in it
         runs.poll(workspace, sets)
     if as_json:
-        say(json_text(runs.done[-1] | {"rounds": runs.done}))
+        runs.show()
 
 
 @dataclass
@@ -124,6 +129,18 @@ class _Runs:
     def waiting(self) -> bool:
         """Whether the last round waits for reviews."""
         return bool(self.done and self.done[-1]["waiting_for"])
+
+    def resume(self, at: Runtime) -> None:
+        """Count, and print, the rounds that this command closed before it was killed."""
+        from labeler.rounds import history, machine
+
+        for row in machine.finished_unreported(at, "round")[: self.count]:
+            self.done.append(history.summary(at, machine.RoundStatus(row, None)))
+            self.say(summary_text(self.done[-1]))
+
+    def show(self) -> None:
+        """Print all rounds as JSON."""
+        say(json_text(self.done[-1] | {"rounds": self.done}))
 
     def run(self, at: Runtime, *, accept_partial: bool = False) -> None:
         """Run until `count` rounds are closed or one waits for reviews. Resumes a round that waited."""

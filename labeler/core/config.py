@@ -161,8 +161,10 @@ def _from_file(file: Path) -> list[_Entry]:
         tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save it again as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"{file}: a number is too long: {error}") from error
     return _flat(tables, where=str(file))
 
 

@@ -14,6 +14,7 @@ COLUMNS = 40  # of a question or an answer in a table
 
 #: Control characters except tab and line feed, halves of surrogate pairs, line separators, controls of text direction.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 _BEGIN, _END = "\ufdd0", "\ufdd1"  # around emphasised text until it is printed: no characters of any text
 _STYLES = {_BEGIN: "\x1b[1m", _END: "\x1b[0m"}
@@ -48,6 +49,16 @@ def printable(text: str) -> str:
     for mark, style in styles.items():
         cleaned = cleaned.replace(mark, style)
     return cleaned + ("" if _is_plain() else _STYLES[_END])
+
+
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: a byte of a name that is not UTF-8 is written as in `na\\xffme`."""
+    return _SURROGATE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    is_byte = "\udc80" <= found[0] <= "\udcff"  # as Python reads names of files that are not UTF-8
+    return f"\\x{ord(found[0]) - 0xDC00:02x}" if is_byte else _REPLACEMENT
 
 
 def json_text(value: Any) -> str:

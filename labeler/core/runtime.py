@@ -15,7 +15,7 @@ from labeler.core import convert
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.settings import ComputeConfig
-from labeler.core.workspace import Workspace
+from labeler.core.workspace import Interrupted, Workspace
 from mrc.metrics import Metric, resolve_metric
 from mrc.types import Passage
 
@@ -33,8 +33,16 @@ LANGUAGE_SAMPLE = 200  # passages from which the language of a workspace is dete
 class Runtime:
     """An open workspace with its database and settings. Indexes and readers are loaded on first use and kept."""
 
-    def __init__(self, workspace: Workspace, database: Database, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        database: Database,
+        config: Config | None = None,
+        *,
+        interrupted: Interrupted | None = None,
+    ) -> None:
         self.workspace = workspace
+        self.interrupted = interrupted  # the last command in this workspace, if it did not come to its end
         self.database = database
         self.config = config or workspace.config
         self._indexes: dict[str, Index] = {}

@@ -7,6 +7,9 @@ import types
 import typing
 from typing import Any
 
+from labeler.core.console import clipped
+
+_LARGEST = (1 << 63) - 1  # of a whole number
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "none"}
 
 
@@ -24,7 +27,7 @@ def value_in(given: Any, wanted: Any, *, raw: bool) -> Any:
         fits, converted = _fit(value, choice)
         if fits:
             return converted
-    raise TypeError(f"must be {' or '.join(map(type_name, choices))}, not {value!r}")
+    raise TypeError(f"must be {' or '.join(map(type_name, choices))}, not {_shown(value)}")
 
 
 def _parsed(text: str, choices: tuple[Any, ...]) -> Any:
@@ -33,8 +36,16 @@ def _parsed(text: str, choices: tuple[Any, ...]) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):  # ValueError: a number of thousands of digits
         return text
+
+
+def _shown(value: Any) -> str:
+    """The value as it is written, cut where it is long."""
+    try:
+        return clipped(repr(value))
+    except ValueError:  # an integer of thousands of digits
+        return "one this long"
 
 
 def _fit(value: Any, wanted: Any) -> tuple[bool, Any]:
@@ -47,6 +58,8 @@ def _fit(value: Any, wanted: Any) -> tuple[bool, Any]:
     if typing.get_origin(wanted) is typing.Literal:
         return value in typing.get_args(wanted), value
     if isinstance(value, bool) and wanted is not bool:  # a bool is an int to Python, not to people
+        return False, None
+    if isinstance(value, int) and abs(value) > _LARGEST:
         return False, None
     if wanted is float and isinstance(value, int):
         return True, float(value)

@@ -21,12 +21,21 @@ from labeler.core.config import FILE_NAME, Config, load_config
 from labeler.core.errors import WorkspaceBusy, WorkspaceError
 from labeler.core.files import atomic_write, folder_lock
 from labeler.core.settings_text import template, toml
+from mrc.files import read_object
 
 if TYPE_CHECKING:
     from db.engine import Database
 
 VARIABLE = "LABELER_WORKSPACE"
 _SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A command that was killed, or interrupted, while it held the workspace."""
+
+    name: str  # of the subcommand, such as `train`
+    since: datetime  # when it was run first, if it was killed several times
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +74,10 @@ class Workspace:
         return database
 
     @contextlib.contextmanager
-    def lock(self, command: str | None = None) -> Iterator[None]:
+    def lock(self, command: str | None = None) -> Iterator[Interrupted | None]:
         """Hold the workspace for this process, and a PostgreSQL database against other machines, until the block ends.
+
+        Yields the last command that held it, if that one did not come to its end.
 
         Args:
             command: what other processes are told is running; default: this process's command line.
@@ -76,13 +87,18 @@ class Workspace:
         shown = without_password(command or _command_line())
         note = self.folder / ".lock.json"
         with folder_lock(self.folder, self._busy):
+            left, now = _left(note), datetime.now(UTC)
+            began = left.since if left and left.name == _subcommand(shown) else now
+            with atomic_write(note) as file:
+                held = {"pid": os.getpid(), "command": shown, "since": f"{now:%Y-%m-%d %H:%M:%S UTC}"}
+                json.dump(held | {"began": began.isoformat()}, file)
             try:
-                with atomic_write(note) as file:
-                    json.dump({"pid": os.getpid(), "command": shown, "since": _now()}, file)
                 with self._hold_database(shown):
-                    yield
-            finally:
+                    yield left
+            except Exception:
                 note.unlink(missing_ok=True)
+                raise
+            note.unlink(missing_ok=True)  # it stays when the process is interrupted or killed
 
     def _busy(self) -> WorkspaceBusy:
         return WorkspaceBusy(f"{self.folder} is in use by {self._holder()}; wait for it or stop it")
@@ -97,7 +113,7 @@ class Workspace:
 
     def _holder(self) -> str:
         try:
-            holder = json.loads((self.folder / ".lock.json").read_text(encoding="utf-8"))
+            holder = read_object(self.folder / ".lock.json")
             return f"process {holder['pid']} ({holder['command']}) since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):  # just taken, just released, or edited
             return "another process"
@@ -204,5 +220,18 @@ def _command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _subcommand(command: str) -> str:
+    """`train` of `labeler train --seed 3`. Raises ValueError."""
+    return [*shlex.split(command), "", ""][1]
+
+
+def _left(note: Path) -> Interrupted | None:
+    """The command of which a note is left over; None where there is none that can be read."""
+    try:
+        if not note.is_file() or note.is_symlink():
+            return None
+        found = read_object(note)
+        began = datetime.fromisoformat(found["began"]).astimezone(UTC)
+        return Interrupted(_subcommand(found["command"]), began)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None

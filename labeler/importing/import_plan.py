@@ -9,6 +9,7 @@ from typing import Any
 
 from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, QuestionRow
 from db.vocabulary import HELD_OUT
+from labeler.core.console import storable
 from labeler.importing.conflicts import (
     POOL,
     ConflictFinder,
@@ -59,7 +60,7 @@ class ImportPlan:
             "splits": dict(sorted(Counter(row.role for row in self.questions).items())),
         }
         return NewImport(
-            path,
+            storable(path),
             sha256,
             role,
             format,

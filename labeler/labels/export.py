@@ -18,7 +18,7 @@ from labeler.core.files.outputs import output_file
 from labeler.labels.browse import TRAINING_ROLES
 from labeler.labels.dataset_card import dataset_card
 from labeler.labels.exportable import LeftOut, exportable_rows, of_other_roles
-from labeler.labels.writers import WRITERS, ExportedLabel, Provenance, split_of, write_dataset
+from labeler.labels.writers import SAFE_CSV, WRITERS, ExportedLabel, Provenance, split_of, write_dataset
 
 if TYPE_CHECKING:
     from db.engine import Database, Session
@@ -49,12 +49,14 @@ def export_labels(
     kinds: Sequence[str] = LABEL_KINDS,
     roles: Sequence[str] = TRAINING_ROLES,
     force: bool = False,
+    safe_csv: bool = False,
 ) -> ExportReport:
     """Write live labels of these kinds on questions of these roles to `path`, in question id order.
 
     Of gold and pool questions only released labels are written. No passage and no question is written on two sides of
     the split, nor nearly equal ones; see `exportable_rows`. A question that several files brought is written once.
     Equal labels give equal bytes. `hf` writes a folder, the other formats one file, atomically; `-` is standard output.
+    `safe_csv`: no cell of CSV is a formula in a spreadsheet.
 
     Raises:
         ExportRefused: there is nothing to export, or an answer is not at its offsets.
@@ -78,7 +80,8 @@ def export_labels(
         reasons = "".join(f"; left out: {count} {reason}" for reason, count in counts.items())
         wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
         raise ExportRefused(f"no live label to export: {wanted}{reasons}")
-    _write(found, path, format=format, force=force, databases=[database.path] if database.path else [])
+    written = SAFE_CSV if safe_csv and format == "csv" else format
+    _write(found, path, format=written, force=force, databases=[database.path] if database.path else [])
     return ExportReport(
         labels=len(found),
         path=str(path),

@@ -12,6 +12,9 @@ from typing import Any, Literal, TextIO
 from mrc.squad import write_squad
 from mrc.types import Example
 
+SAFE_CSV = "safe_csv"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of a cell that spreadsheets take for a formula
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -97,7 +100,9 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
 _RATES = ("threshold", "confidence")
 
 
-def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
+def _write_csv(
+    labels: Sequence[ExportedLabel], file: TextIO, *, cell: Callable[[Any], Any] = lambda value: value
+) -> None:
     rows = [_record(label) for label in labels]
     # Quoted throughout: before Python 3.13, a lone carriage return in a cell does not make the writer quote it.
     writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -107,7 +112,17 @@ def _write_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
             {"text": text, "answer_start": start}
             for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
         ]
-        writer.writerow(row | {"answers": json.dumps(answers, ensure_ascii=False)})
+        cells = row | {"answers": json.dumps(answers, ensure_ascii=False)}
+        writer.writerow({name: cell(value) for name, value in cells.items()})
+
+
+def _write_safe_csv(labels: Sequence[ExportedLabel], file: TextIO) -> None:
+    """Write CSV whose cells no spreadsheet runs: an apostrophe precedes what could begin a formula."""
+    _write_csv(labels, file, cell=_inert)
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def write_dataset(labels: Sequence[ExportedLabel], folder: Path) -> None:
@@ -149,4 +164,5 @@ WRITERS: Mapping[str, Callable[[Sequence[ExportedLabel], TextIO], None]] = {
     "squad_v2": lambda labels, file: _write_squad(labels, file, "squad_v2"),
     "jsonl": _write_jsonl,
     "csv": _write_csv,
+    SAFE_CSV: _write_safe_csv,
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labeler import __version__
+from labeler.core.console import storable
 from labeler.core.files.outputs import output_file
 from labeler.report.data import ErrorCause, Estimate, Report
 from labeler.report.gather import gather
@@ -31,7 +32,7 @@ def write_report(
     """
     page = build(database, title=title, next_step=next_step)
     with output_file(path, force=force, databases=[database.path] if database.path else []) as file:
-        file.write(page)
+        file.write(storable(page))
     return path
 
 

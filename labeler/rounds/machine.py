@@ -6,6 +6,7 @@ that is killed anywhere and started again ends in the same state; see `docs/arch
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from labeler.core.runtime import Runtime
 from labeler.rounds.resolved_settings import of_round, warn_of_unused
 from labeler.rounds.retriever.promotion import retriever_summary
 from labeler.rounds.steps import human_review, labelling, opening, predicting, promotion, reviewing, training
+
+log = logging.getLogger(__name__)
 
 Step = Callable[[Runtime, RoundRow], RoundRow]
 
@@ -131,13 +134,35 @@ def train(runtime: Runtime) -> Trained:
     An interrupted training is resumed. Raises NotReady while a loop round is open.
     """
     row = current(runtime)
+    if row is None and (done := finished_unreported(runtime, "train")):
+        return _trained(runtime, done[-1])
     if row is None:
         with runtime.database.read() as session:
             begun = queries.last_round(session) is not None
         row = opening.open_retrain(runtime) if begun else opening.open_baseline(runtime)
     elif row.kind not in ("baseline", "retrain"):
         opening.refuse_while_open(row)
-    closed = run(runtime).round
+    return _trained(runtime, run(runtime).round)
+
+
+def finished_unreported(runtime: Runtime, command: str) -> list[RoundRow]:
+    """The rounds that this command closed before it was killed: run again, it reports them instead of making more.
+
+    Empty where the last command in the workspace was another one, or came to its end.
+    """
+    killed = runtime.interrupted
+    if killed is None or killed.name != command:
+        return []
+    with runtime.database.read() as session:
+        rounds = queries.rounds(session, reverted=False)
+    found = [row for row in rounds if row.closed_at is not None and row.closed_at >= killed.since]
+    for row in found:
+        log.info("round %d was closed when the last `labeler %s` was killed; it is not run again", row.number, command)
+    return found
+
+
+def _trained(runtime: Runtime, closed: RoundRow) -> Trained:
+    """The result of a round that trained a reader."""
     with runtime.database.read() as session:
         student = queries.model_of_round(session, closed.number)
         encoder = retriever_summary(session, closed.number)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mrc.analyzers import detect_language
 from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex, writing
+from mrc.files import parse_json
 from mrc.metrics import resolve_metric
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig, corpus_fingerprint
@@ -185,7 +186,7 @@ class Corpus:
         """
         path = Path(folder) / _PASSAGES
         try:
-            rows = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+            rows = [parse_json(line) for line in path.read_text(encoding="ascii").splitlines()]
             passages = {row["id"]: Passage(row["id"], row["text"], row["title"]) for row in rows}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}: no corpus can be read here ({error}); build and save it again") from None

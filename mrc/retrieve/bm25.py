@@ -9,7 +9,6 @@ A query adds the stored weights in float64 and in the order of its terms, as ran
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from mrc.analyzers import Analyzer, get_analyzer, text_language
 from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex
+from mrc.files import read_object
 from mrc.retrieve import storage
 from mrc.retrieve.formulas import METHODS as METHODS
 from mrc.retrieve.formulas import check_parameters, weighted_postings
@@ -147,14 +147,15 @@ class BM25:
         """
         path = Path(folder) / storage.META
         try:
-            meta = json.loads(path.read_text(encoding="ascii"))
+            meta = read_object(path)
             if meta["format"] != _FORMAT:
                 raise DataError(f"{path}: format {meta['format']!r}, not that of a BM25 index; {_REMEDY}")
             size, name, version, data = (meta[key] for key in ("size", "analyzer", "analyzer_version", "data"))
             checksums = dict(meta["crc32"])
+            storage.check_entries(data, checksums)
+            analyzer = get_analyzer(name)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}: no BM25 index can be read here ({error}); {_REMEDY}") from None
-        analyzer = get_analyzer(name)
         if analyzer.version != version:
             raise StaleIndex(f"{folder}: built by analyzer {name} {version}, now it is {analyzer.version}; {_REMEDY}")
         storage.verify(Path(folder) / data, checksums, (VOCABULARY, *ARRAYS), remedy=_REMEDY)

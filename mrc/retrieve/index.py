@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrc.analyzers import get_analyzer
 from mrc.analyzers.base import list_of_texts
 from mrc.retrieve import storage
 from mrc.retrieve.bm25 import BM25
@@ -20,7 +19,7 @@ from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.fuse import FusionWeight
 from mrc.retrieve.index_folder import IndexConfig as IndexConfig
-from mrc.retrieve.index_folder import Meta, check_current, load_dense, load_reranking, read_meta
+from mrc.retrieve.index_folder import Meta, analyzer_of, check_current, load_dense, load_reranking, read_meta
 from mrc.retrieve.lexical import (
     LEXICAL_FILES,
     SEARCH_FILES,
@@ -246,7 +245,7 @@ class Index:
             MissingExtra: the analyzer's package is not installed any more.
         """
         meta = read_meta(folder)
-        analyzer = get_analyzer(meta.analyzer)
+        analyzer = analyzer_of(folder, meta)
         check_current(folder, meta, analyzer, corpus=expect_corpus, config=expect_config)
         part = read_lexical(folder, meta, analyzer, verified=SEARCH_FILES)
         dense = load_dense(folder, meta, device, lexical_files=LEXICAL_FILES) if meta.dense else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mrc.analyzers import Analyzer, check_name
+from mrc.analyzers import Analyzer, check_name, get_analyzer
 from mrc.errors import DataError, StaleIndex
+from mrc.files import read_object
 from mrc.retrieve import storage
 from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.formulas import METHODS
@@ -72,14 +72,26 @@ def read_meta(folder: Path) -> Meta:
     """The `meta.json` of an index. Raises StaleIndex where there is none or of another format, DataError if broken."""
     path = folder / storage.META
     try:
-        values = json.loads(path.read_text(encoding="ascii"))
+        values = read_object(path)
         if values["format"] != FORMAT:
             raise StaleIndex(f"{path}: format {values['format']}, this version reads {FORMAT}; {REMEDY}")
-        return Meta(**{**values, "config": IndexConfig(**values["config"])})
+        meta = Meta(**{**values, "config": IndexConfig(**values["config"])})
+        storage.check_entries(meta.data, meta.crc32)
+        if not all(isinstance(text, str) for text in (meta.fingerprint, meta.corpus, meta.analyzer)):
+            raise TypeError("fingerprint, corpus and analyzer must be text")
+        return meta
     except FileNotFoundError:
         raise StaleIndex(f"{folder}: no retrieval index is here yet; {REMEDY}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: broken ({error}); {REMEDY}") from None
+
+
+def analyzer_of(folder: Path, meta: Meta) -> Analyzer:
+    """The analyzer that an index was built with. Raises DataError for one that this installation does not know."""
+    try:
+        return get_analyzer(meta.analyzer)
+    except ValueError as error:
+        raise DataError(f"{folder}: {error}; {REMEDY}") from None
 
 
 def check_current(
@@ -102,7 +114,7 @@ def load_dense(folder: Path, meta: Meta, device: str, *, lexical_files: Collecti
     storage.verify(data, checksums, set(checksums) - set(lexical_files), remedy=REMEDY)
     try:
         return Dense.load(data, meta.dense, device=device)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{data}: cannot be read ({error}); {REMEDY}") from None
 
 
@@ -110,5 +122,5 @@ def load_reranking(folder: Path, stored: Mapping[str, Any], device: str, fetch: 
     """The re-ranking of an index; `stored` is what `meta.json` holds of it. Raises DataError."""
     try:
         return Reranking.load(stored, device=device, fetch=fetch)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{folder / storage.META}: broken ({error}); {REMEDY}") from None

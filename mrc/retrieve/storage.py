@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.errors import DataError, writing
+from mrc.files import crc32, parse_json, sync, sync_folder
 from mrc.removal import remove_folder
 
 META: Final = "meta.json"
@@ -42,9 +42,21 @@ def save_folder(folder: Path, fingerprint: str, write: Callable[[Path], Mapping[
         checksums = {path.name: crc32(path) for path in sorted(data.iterdir())}
         partial = folder / f"{META}.partial"
         partial.write_text(json.dumps({**values, "data": data.name, "crc32": checksums}, indent=2), encoding="ascii")
+        sync_folder(data)
+        sync(partial)
         partial.replace(folder / META)
         undo.pop_all()
+        sync(folder)
+        sync(folder.parent)
     _remove_others(folder, data.name)
+
+
+def check_entries(data: object, checksums: object) -> None:
+    """Raise ValueError unless a `meta.json` names a data folder as we name them, and checksums of its files."""
+    if not isinstance(data, str) or not _DATA_FOLDER.fullmatch(data):
+        raise ValueError(f"{data!r} is no name of a data folder")
+    if not isinstance(checksums, dict) or not all(Path(name).name == name for name in checksums):
+        raise ValueError("crc32 is not a checksum for each file")
 
 
 def verify(data: Path, checksums: Mapping[str, int], names: Iterable[str], *, remedy: str) -> None:
@@ -76,17 +88,8 @@ def save_strings(path: Path, strings: Iterable[str]) -> None:
 
 def load_strings(path: Path) -> list[str]:
     """The list that `save_strings` wrote."""
-    strings: list[str] = json.loads(path.read_text(encoding="ascii"))
+    strings: list[str] = parse_json(path.read_text(encoding="ascii"))
     return strings
-
-
-def crc32(path: Path) -> int:
-    """The CRC-32 of a file's bytes."""
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
 
 
 def _new_data_folder(parent: Path, fingerprint: str) -> Path:

@@ -17,6 +17,8 @@ from typing import TextIO
 
 from labeler.core.errors import FileError
 from labeler.core.files.compressed import open_bytes
+from labeler.core.files.locks import file_lock
+from mrc.files import sync, sync_folder
 
 BLOCK = 1 << 20  # bytes read at a time
 SAMPLE = 1 << 18  # bytes given to the detector: with more it gets slower, not better
@@ -176,6 +178,7 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[TextIO]:
             if not private:  # mkstemp makes private files
                 partial.chmod(0o666 & ~_umask())
             partial.replace(path)
+            sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -193,7 +196,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         try:
             partial.chmod(0o777 & ~_umask())
             yield partial
+            sync_folder(partial)
             partial.replace(path)
+            sync(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -219,16 +224,7 @@ def _umask() -> int:
 def folder_lock(folder: Path, refusal: Callable[[], Exception]) -> Iterator[None]:
     """Hold the folder's `.lock` for this process; the operating system releases it if the process is killed.
 
-    Raises: the refusal where another process holds it.
+    Raises: the refusal where another process holds it; FileError where `.lock` is a link or no file.
     """
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise refusal() from None
-    try:
+    with file_lock(folder / ".lock", refusal=refusal):
         yield
-    finally:
-        lock.release()

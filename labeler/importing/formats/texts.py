@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from labeler.core.console import storable
 from labeler.core.errors import ImportRefused
 from labeler.core.files import read_text, refuse_outside_links
 from labeler.importing.formats.content import Content, Part, encoding_notes, gather, make_passage
@@ -82,4 +83,4 @@ def _passages(file: Path, text: str, name: str) -> Iterator[tuple[str, Part]]:
 
 def _title(file: Path, text: str, name: str) -> str:
     heading = None if _plain_name(file).endswith(".txt") else _HEADING.search(text)
-    return heading.group(1) if heading else name.removesuffix(".gz").rpartition(".")[0] or name
+    return heading.group(1) if heading else storable(name.removesuffix(".gz").rpartition(".")[0] or name)

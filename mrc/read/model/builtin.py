@@ -23,6 +23,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mrc.errors import writing
+from mrc.files import publish_folder
 from mrc.read.config import BuiltinConfig
 from mrc.read.data.windows import MATCH_IGNORED_KEY, MATCH_TYPES_KEY, TOKEN_TYPES
 from mrc.read.model.heads import new_head
@@ -57,7 +58,7 @@ def build_builtin(texts: Sequence[str], folder: str | Path, *, seed: int, config
     remove_folder(draft, root=draft.parent)
     with writing(draft):
         model.save(draft, tokenizer)
-        draft.rename(final)
+        publish_folder(draft, final)
     return final
 
 

@@ -29,6 +29,7 @@ from mrc.encoder.loading import (
     max_positions,
 )
 from mrc.errors import OutOfMemory, TrainingDiverged
+from mrc.files import publish_folder
 from mrc.read.data.windows import FEATURES_KEY, WINDOWS_KEY
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.loading import ATTENTION_DROPOUTS
@@ -128,7 +129,8 @@ def train_mlm(job: MlmJob, folder: Path, progress: Progress | None) -> Path:
     model.config.architectures = [type(model).__name__]
     draft = job.partial / "finished"
     save_checkpoint(model.config, model.state_dict(), tokenizer, draft)
-    return draft.rename(folder)
+    publish_folder(draft, folder)
+    return folder
 
 
 def save_checkpoint(config: Any, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from mrc.checkpoints import finished_record
 from mrc.encoder.loading import load_config, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.files import publish_folder
 from mrc.read.config import WindowConfig
 from mrc.read.model.reader import RECORD_FILE, model_hash
 from mrc.read.pretrain.mlm import LONGEST, MlmJob, Progress, plan, train_mlm
@@ -75,7 +76,7 @@ def pretrain(
         shutil.copytree(made, ready)
         record = {"fingerprint": fingerprint, "start": str(start), "config": asdict(config), "seed": seed}
         (ready / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        ready.rename(final)
+        publish_folder(ready, final)
         remove_folder(partial, root=partial.parent)
     return final
 

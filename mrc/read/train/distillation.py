@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 
+from mrc.files import sync
 from mrc.read.train_config import PassageTarget, SoftTarget, TrainConfig, TrainingExample
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -
         null=np.array([[passage.null_start, passage.null_end] for passage in passages]).reshape(-1, 2),
         **arrays,
     )
+    sync(draft)
     draft.replace(path)
 
 
@@ -71,10 +74,13 @@ def read_targets(path: Path, fingerprint: str) -> list[SoftTarget] | None:
     """The targets that `write_targets` stored for the same training; None where there are none."""
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        if str(stored["fingerprint"]) != fingerprint:
-            return None
-        held = {name: stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            held = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, BadZipFile):  # written in half: computed again
+        return None
+    if str(held.get("fingerprint")) != fingerprint:
+        return None
     starts, ends = (np.cumsum([0, *held["counts"][:, side]]) for side in (0, 1))
     passages = [
         PassageTarget(

@@ -6,7 +6,6 @@ moments and a few numbers, and a resumed training ends in the same bits as an un
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,9 +14,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from mrc.checkpoints import read_checkpoint, set_rates, write_checkpoint
+from mrc.checkpoints import (
+    checkpoint_record,
+    load_weights,
+    newest_checkpoint,
+    read_checkpoint,
+    set_rates,
+    write_checkpoint,
+)
+from mrc.files import sync
 from mrc.read.model.network import SpanModel
 from mrc.read.train import update
 from mrc.read.train.dev import DevScore, dev_score
@@ -116,7 +123,7 @@ def _skip_to_next_phase(state: State, ctx: update.TrainContext, partial: Path) -
     state.skipped += begin - state.step
     state.step, state.stale = begin, 0
     if begin < len(ctx.plan.updates):
-        state.model.load_state_dict(load_file(partial / BEST_FILE))
+        state.model.load_state_dict(load_weights(partial / BEST_FILE))
 
 
 def _evaluate_dev(state: State, ctx: update.TrainContext, job: Job, tokenizer: Any) -> None:
@@ -132,6 +139,7 @@ def _evaluate_dev(state: State, ctx: update.TrainContext, job: Job, tokenizer: A
             draft = job.partial / f"{BEST_FILE}.draft"
             weights = state.model.state_dict()
             save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, draft)
+            sync(draft)
             draft.replace(job.partial / BEST_FILE)
     state.stale = state.stale + 1 if ctx.processes.any(not new) else 0
 
@@ -156,11 +164,10 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
 
 def _kept(partial: Path) -> str:
     """Describe the checkpoint that a failed training leaves."""
-    newest = max(partial.glob("step-*"), default=None)
+    newest = newest_checkpoint(partial)
     if newest is None:
         return "there is no checkpoint yet"
-    record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    return f"the checkpoint of update {record['step']} is kept in {partial}"
+    return f"the checkpoint of update {checkpoint_record(newest)['step']} is kept in {partial}"
 
 
 def resume(partial: Path, fingerprint: str, fresh: State) -> State:

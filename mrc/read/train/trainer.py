@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from mrc.checkpoints import finished_record, forget_others
+from mrc.checkpoints import finished_record, forget_others, load_weights
 from mrc.encoder.compute import pick_device, pick_dtype
 from mrc.encoder.loading import check_tokenizer, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
+from mrc.files import publish_folder
 from mrc.metrics import Metric
 from mrc.read.data.tokenized import TokenizedExample, tokenize_examples
 from mrc.read.model.loading import load_model
@@ -177,7 +177,7 @@ def _check_positions(model: SpanModel, config: TrainConfig) -> None:
 def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, origin: dict[str, Any]) -> TrainResult:
     """Save the reader and its record, rename their folder to the final one, remove the checkpoints."""
     if state.best:
-        state.model.load_state_dict(load_file(partial / BEST_FILE))
+        state.model.load_state_dict(load_weights(partial / BEST_FILE))
     ready = partial / "finished"
     remove_folder(ready, root=ready.parent)
     state.model.save(ready, tokenizer)
@@ -185,7 +185,7 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     outcome = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **outcome, **origin}, indent=1), encoding="utf-8")
-    ready.rename(result.folder)
+    publish_folder(ready, result.folder)
     remove_folder(partial, root=partial.parent)
     return result
 

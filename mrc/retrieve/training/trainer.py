@@ -32,6 +32,7 @@ from mrc.checkpoints import (
 from mrc.encoder.compute import pick_device, pick_dtype
 from mrc.encoder.loading import NO_SURROGATES, checkpoint_folder
 from mrc.errors import TrainingDiverged, writing
+from mrc.files import publish_folder
 from mrc.removal import remove_folder
 from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash
 from mrc.retrieve.dense.encoder import BiEncoder
@@ -234,7 +235,7 @@ def _finish(
     result = replace(result, hash=checkpoint_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **origin}, indent=1), encoding="utf-8")
-    ready.rename(result.folder)
+    publish_folder(ready, result.folder)
     remove_folder(unfinished, root=unfinished.parent)
     return result
 

@@ -273,7 +273,7 @@ def test_a_loaded_index_uses_memory_only_for_the_pages_it_reads(build: Built, tm
         "import json, os, sys\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from mrc.retrieve.storage import crc32\n"
+        "from mrc.files import crc32\n"
         f"data, meta = Path({str(data)!r}), Path({str(tmp_path / 'meta.json')!r})\n"
         "for name in ('documents.npy', 'weights.npy', 'count_term_ids.npy', 'vectors.npy'):\n"
         "    values = np.load(data / name)\n"

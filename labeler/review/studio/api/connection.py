@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
+import logging
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +15,8 @@ from labeler.core.errors import ConfigError, NotReady
 
 if TYPE_CHECKING:
     from labeler.core.workspace import Workspace
+
+log = logging.getLogger("labeler.review.studio")
 
 URL_VARIABLE = "LABEL_STUDIO_URL"
 KEY_VARIABLE = "LABEL_STUDIO_API_KEY"
@@ -37,6 +43,7 @@ def find_connection(workspace: Workspace, environ: Mapping[str, str]) -> Connect
 
     url, key = environ.get(URL_VARIABLE, "").strip(), environ.get(KEY_VARIABLE, "").strip()
     if url and key:
+        _warn_of_plain_text(normal_url(url))
         return Connection(normal_url(url), checked_key(key), where=f"the variable {KEY_VARIABLE}")
     if url or key:
         missing, given = (KEY_VARIABLE, URL_VARIABLE) if url else (URL_VARIABLE, KEY_VARIABLE)
@@ -48,6 +55,25 @@ def find_connection(workspace: Workspace, environ: Mapping[str, str]) -> Connect
             f"{KEY_VARIABLE} to use one that runs already"
         )
     return Connection(own.url, own.key(), where=str(own.key_file))
+
+
+@functools.cache
+def _warn_of_plain_text(url: str) -> None:
+    """Warn once of a key and texts that travel unencrypted to another machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_here(str(parts.hostname)):
+        log.warning("%s: http sends the key and all texts unencrypted to another machine; use https", url)
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this machine: localhost, a loopback address, or its own name."""
+    if host == "localhost" or host.endswith(".localhost") or host == socket.gethostname().lower():
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def normal_url(text: str) -> str:

@@ -11,6 +11,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from labeler.core.errors import StudioError
+from labeler.core.files.locks import file_lock
 
 VERSION = "1.23.2"
 
@@ -22,25 +23,19 @@ def installed() -> Path:
 
     An interrupted installation starts again, without downloading twice. Raises StudioError.
     """
-    import filelock
-
     known = found()
     if known is not None:
         return known
     venv = folder()
     venv.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(venv.with_name(f"{venv.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        log.info("waiting: another process installs Label Studio %s", VERSION)
-        lock.acquire()
-    try:
+    with file_lock(venv.with_name(f"{venv.name}.lock"), waiting=_say_waiting):
         if not _ready(venv):
             _install(venv)
-    finally:
-        lock.release()
     return _program(venv)
+
+
+def _say_waiting() -> None:
+    log.info("waiting: another process installs Label Studio %s", VERSION)
 
 
 def found() -> Path | None:
