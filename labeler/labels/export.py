@@ -87,7 +87,7 @@ def export_labels(
         path=str(path),
         kinds=_counted(label.provenance.kind for label in found),
         splits=_counted(split_of(label) for label in found),
-        left_out=dict(counts),
+        left_out=dict(counts.most_common()),
         conflicts=tuple(one for one in left_out if one.conflict),
     )
 
