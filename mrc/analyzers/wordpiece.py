@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from mrc.analyzers.base import without_surrogates
 from mrc.encoder.files import check_folder
-from mrc.encoder.normalizers import check_tokenizer_json
+from mrc.encoder.tokenizer_files import check_tokenizer_json
 from mrc.errors import BadCheckpoint
 
 PREFIX = "wordpiece:"

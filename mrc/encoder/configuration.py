@@ -115,6 +115,9 @@ def _without_ignored(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_values(given: Mapping[str, Any], path: Path) -> None:
+    classes = given.get("architectures")
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise BadCheckpoint(f"{path}: architectures is no list of names; copy the model again")
     for key, value in _values(given):
         if isinstance(value, float) and not math.isfinite(value):
             raise BadCheckpoint(f"{path}: {key} is {value}, not a finite number; copy the model again")

@@ -1,7 +1,7 @@
 """Loading Hugging Face checkpoints from folders and the hub, with errors of one line.
 
 A folder is checked before anything in it is loaded: its files (mrc.encoder.files), its configuration and sizes
-(mrc.encoder.configuration) and its tokenizer (mrc.encoder.normalizers).
+(mrc.encoder.configuration) and its tokenizer (mrc.encoder.tokenizer_files).
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
 from mrc.encoder.configuration import ROOM, check_sizes, read_config
-from mrc.encoder.files import check_folder, read_json
-from mrc.encoder.normalizers import check_loaded_normalizer, check_tokenizer_json
+from mrc.encoder.files import check_folder
+from mrc.encoder.tokenizer_files import check_loaded_normalizer, check_tokenizer_config, check_tokenizer_json
 from mrc.encoder.weights import StoredWeights, check_weights, stored_weights
-from mrc.errors import BadCheckpoint
+from mrc.errors import BadCheckpoint, MrcError
 
+TRIED = 16  # pieces
 HUB_SECONDS = 5.0  # to wait for the hub before it counts as unreachable
 NO_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # for str.translate: tokenizers accept only valid UTF-8
 _LOADING_ERRORS = (
@@ -82,7 +83,7 @@ def _downloaded(source: str | Path, *, weights: bool) -> Path:
         raise BadCheckpoint(f"{source}: there is no such folder")
     kinds = ("*.safetensors", "*.bin") if weights else ()  # the second kind only where the first is missing
     ignored = list(_OTHER_KINDS)
-    with _named(source):
+    with named(source):
         folder = Path(snapshot_download(str(source), allow_patterns=list(_DESCRIBING), ignore_patterns=ignored))
         for kind in kinds:
             wanted = [*_DESCRIBING, kind]
@@ -115,7 +116,7 @@ def load_config(source: str | Path) -> Any:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadCheckpoint(f"{source}: no config.json, so this folder is no model; give a folder that holds one")
     folder = checkpoint_folder(source, weights=False)
-    with _named(source):
+    with named(source):
         return read_config(folder)
 
 
@@ -129,9 +130,11 @@ def load_tokenizer(source: str | Path) -> Any:
         raise BadCheckpoint(f"{source}: no tokenizer in this folder; save tokenizer.json beside the model")
     config = load_config(folder) if (folder / "config.json").is_file() else None
     check_tokenizer_json(folder)
-    _check_tokenizer_config(folder / "tokenizer_config.json")
-    with _named(source):
+    check_tokenizer_config(folder / "tokenizer_config.json")
+    with named(source):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), config=config, use_fast=True, trust_remote_code=False)
+        if tokenizer.is_fast:
+            _try(tokenizer)
     if not tokenizer.is_fast:
         raise BadCheckpoint(f"{source}: a slow tokenizer, which gives no offsets; choose a model with tokenizer.json")
     backend = tokenizer.backend_tokenizer
@@ -141,12 +144,10 @@ def load_tokenizer(source: str | Path) -> Any:
     return tokenizer
 
 
-def _check_tokenizer_config(path: Path) -> None:
-    """Raises: BadCheckpoint where it names a file to read the tokenizer from: only the folder's own are read."""
-    settings = read_json(path) if path.is_file() else {}
-    for key in ("gguf_file", "init_inputs"):
-        if settings.get(key):
-            raise BadCheckpoint(f"{path}: {key} names another source of the tokenizer; remove it from the file")
+def _try(tokenizer: Any) -> None:
+    """Use a tokenizer, so that a broken one fails here."""
+    tokenizer("a", "a", verbose=False)
+    tokenizer.convert_ids_to_tokens(tokenizer.all_special_ids)
 
 
 def check_tokenizer(tokenizer: Any, encoder: Any, source: str | Path) -> None:
@@ -171,14 +172,25 @@ def load_pretrained(
     folder, config = checkpoint_folder(source), load_config(source)
     for name, value in (settings or {}).items():
         setattr(config, name, value)
-    with _named(source):
+    with named(source):
         weights = stored_weights(folder)
         for path in sorted(folder.glob("*.safetensors")):
             check_weights(path)
         check_sizes(config, weights, source)
         with _quiet():
             _check_size(auto_class, config, weights, source)
-            return auto_class.from_pretrained(str(folder), config=config, trust_remote_code=False, **options)
+            loaded = auto_class.from_pretrained(str(folder), config=config, trust_remote_code=False, **options)
+            _try_network(loaded[0] if isinstance(loaded, tuple) else loaded)
+            return loaded
+
+
+def _try_network(network: Any) -> None:
+    """Compute a few pieces, so that a network that cannot compute fails here."""
+    config = network.config
+    pieces = torch.full((1, TRIED), int(not getattr(config, "pad_token_id", 0)))  # 0, or 1 where 0 is the padding
+    packed = config._attn_implementation == "packed"
+    with torch.no_grad():
+        network.base_model(input_ids=pieces, **({"cu_seq_lens_q": [0, TRIED]} if packed else {}))
 
 
 def _check_size(auto_class: Any, config: Any, weights: StoredWeights, source: str | Path) -> None:
@@ -197,16 +209,25 @@ def _check_size(auto_class: Any, config: Any, weights: StoredWeights, source: st
 
 
 @contextmanager
-def _named(source: str | Path) -> Iterator[None]:
+def named(source: str | Path) -> Iterator[None]:
     """Raise what transformers, tokenizers and safetensors raise for a bad checkpoint as BadCheckpoint, in one line."""
     try:
         if not Path(source).is_dir() and not _in_cache(str(source)) and not _hub_reachable():
             raise BadCheckpoint(f"{source}: no such folder, and no network to look for the model on the hub")
         yield
-    except _LOADING_ERRORS as error:
+    except MrcError:
+        raise
+    except BaseException as error:
+        if not (isinstance(error, _LOADING_ERRORS) or _of_tokenizers(error)):
+            raise
         here = Path(source).is_dir()
         where = "this folder holds no usable model" if here else "no such folder, and no such model on the hub"
         raise BadCheckpoint(f"{source}: {where} ({_line(error)})") from error
+
+
+def _of_tokenizers(error: BaseException) -> bool:
+    """Whether an error is of tokenizers: it raises plain exceptions, and panics that are not even those."""
+    return type(error) is Exception or type(error).__name__ == "PanicException"
 
 
 def _in_cache(name: str) -> bool:

@@ -136,6 +136,8 @@ SIZES = [
     {"num_labels": 10**9},
     {"chunk_size_feed_forward": 1 << 60},
     {"pad_token_id": 10**7},
+    {"architectures": 7},
+    {"architectures": [None]},
     {"model_type": ["bert"]},
     {"model_type": None},
 ]
@@ -215,6 +217,7 @@ def test_a_configuration_nested_very_deeply_is_refused(reader: Path, tmp_path: P
         {"labeler_windows": 384},
         {"labeler_windows": {"max_seq_length": "long", "doc_stride": 1}},
         {"labeler_windows": {"max_seq_length": 64, "doc_stride": 16, "more": 1}},
+        {"labeler_exact_match_types": True},
     ],
 )
 def test_what_a_reader_stores_of_itself_is_checked(values: dict[str, Any], reader: Path, tmp_path: Path) -> None:

@@ -110,6 +110,11 @@ class Windower:
         self.truncated_questions = 0
 
     @property
+    def token_types(self) -> int:
+        """The number of token types that windows may have."""
+        return TOKEN_TYPES if self._match_types else 1 + max(self._template.types)
+
+    @property
     def tokenizer_key(self) -> str:
         """64 hexadecimal digits, equal for windowers that tokenize every text alike."""
         return self._tokenize.key

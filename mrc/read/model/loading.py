@@ -28,6 +28,7 @@ from mrc.read.train_config import NEW_HEAD
 
 log = logging.getLogger(__name__)
 
+LEAST_POSITIONS: Final = 32  # tokens of the shortest window that is worth reading
 ATTENTION_DROPOUTS: Final = ("attention_probs_dropout_prob", "attention_dropout")  # names in configurations
 
 
@@ -94,6 +95,11 @@ def load_model(
     )
     model.stored_dropouts = dropouts
     _check_own_head(model, source)
+    if model.max_positions < LEAST_POSITIONS:
+        raise BadCheckpoint(
+            f"{source}: it has positions for {model.max_positions} tokens, too few for a question and a passage; "
+            "choose another model"
+        )
     _load_parts(model, _stored(source, loaded, missing, model), before, source, fresh_head)
     if kind.sparse:
         use_full_attention(loaded.base_model)

@@ -61,7 +61,7 @@ class Reader:
         self._tokenizer = tokenizer
         self._device = device
         self._source = source
-        self.windower = windower_of(tokenizer, model.config)
+        self.windower = windower_of(tokenizer, model.config, source)
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "auto", precision: str = "auto", backend: str = "torch") -> Self:
@@ -207,19 +207,28 @@ def _shown(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else f'{text[:60]}…'}"
 
 
-def windower_of(tokenizer: Any, config: Any) -> Windower:
+def windower_of(tokenizer: Any, config: Any, source: str | Path) -> Windower:
     """The windower that a checkpoint's config.json asks for: token types, exact-match features, morphemes.
 
-    Raises: MissingExtra where kiwi is needed and not installed.
+    Raises: MissingExtra where kiwi is needed and not installed; BadCheckpoint for token types that the network lacks.
     """
-    kind = getattr(config, FEATURES_KEY, None)
-    return Windower(
-        tokenizer,
-        exact_match_types=bool(getattr(config, MATCH_TYPES_KEY, False)),
-        ignored=getattr(config, MATCH_IGNORED_KEY, ()),
-        exact_match=ExactMatch(kind) if kind else None,
-        cuts=kiwi_cuts if hasattr(config, MORPHEMES_KEY) else None,
-    )
+    kind, types = getattr(config, FEATURES_KEY, None), int(getattr(config, "type_vocab_size", 0) or 0)
+    try:
+        windower = Windower(
+            tokenizer,
+            exact_match_types=bool(getattr(config, MATCH_TYPES_KEY, False)),
+            ignored=getattr(config, MATCH_IGNORED_KEY, ()),
+            exact_match=ExactMatch(kind) if kind else None,
+            cuts=kiwi_cuts if hasattr(config, MORPHEMES_KEY) else None,
+        )
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{source}: {error}") from error
+    if 1 < types < windower.token_types:
+        raise BadCheckpoint(
+            f"{source}: the windows have {windower.token_types} token types, the model {types}: they do not belong "
+            "together; copy both from one place"
+        )
+    return windower
 
 
 def normalizer(metric: Metric) -> Callable[[str], str]:

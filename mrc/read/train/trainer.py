@@ -120,7 +120,7 @@ def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None)
     _check_positions(model, config)
     if config.checkpoint_activations:
         model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
-    windower = windower_of(tokenizer, model.config)
+    windower = windower_of(tokenizer, model.config, job.start)
     items, numbers, unusable = tokenize_examples(job.examples, windower, config)
     if not items:
         raise DataError(f"none of {len(job.examples)} examples can train: no answer has a token or fits into a window")

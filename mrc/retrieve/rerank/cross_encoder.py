@@ -22,6 +22,7 @@ from mrc.encoder.loading import (
     load_pretrained,
     load_tokenizer,
     max_positions,
+    named,
 )
 from mrc.errors import BadCheckpoint, StaleIndex, writing
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
@@ -109,7 +110,10 @@ class CrossEncoder:
                 f"set rerank.max_seq_length = {positions} or less"
             )
         scoring = replace(scoring, max_seq_length=min(scoring.max_seq_length, positions))
-        return cls(scoring, model.to(device), tokenizer, device=device)
+        loaded = cls(scoring, model.to(device), tokenizer, device=device)
+        with named(folder):
+            loaded.scores("a", ["a"])  # a broken one fails here
+        return loaded
 
     def __repr__(self) -> str:
         return f"CrossEncoder({self.scoring.source!r}, device={self._device.type!r})"

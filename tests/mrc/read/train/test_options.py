@@ -115,7 +115,7 @@ def plain_batch(examples, windower):
 def plain_training(start, examples, *, seed):
     """The weights after the same updates by the shortest loop there is: without any of the options."""
     model = load_model(start, device=torch.device("cpu"), dtype=torch.float32, head="linear", seed=seed)
-    windower = windower_of(load_tokenizer(start), model.config)
+    windower = windower_of(load_tokenizer(start), model.config, start)
     parts = [(model.encoder, 1e-3), (model.head, 5e-4)]
     groups = [
         {"params": [p for p in part.parameters() if (p.dim() > 1) == decays], "peak": rate, "weight_decay": decay}

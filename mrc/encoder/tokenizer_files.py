@@ -1,4 +1,7 @@
-"""How much longer a tokenizer's normaliser may make a text: a few replacements in a row can double it at every step."""
+"""What a tokenizer's files may say: no other sources, and no normaliser that fills the memory.
+
+A few replacements in a row can make a text twice as long at every step.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,17 @@ def check_tokenizer_json(folder: Path) -> None:
     path = folder / TOKENIZER_FILE
     if path.is_file() and any(mark in path.read_bytes() for mark in GROWING):
         check_normalizer(read_json(path).get("normalizer"), path)
+
+
+def check_tokenizer_config(path: Path) -> None:
+    """Raises: BadCheckpoint where it names a file to read the tokenizer from: only the folder's own are read."""
+    settings = read_json(path) if path.is_file() else {}
+    for key in ("gguf_file", "init_inputs"):
+        if settings.get(key):
+            raise BadCheckpoint(f"{path}: {key} names another source of the tokenizer; remove it from the file")
+    longest = settings.get("model_max_length")
+    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int | float)):
+        raise BadCheckpoint(f"{path}: model_max_length is {str(longest)[:40]}, not a number; copy the model again")
 
 
 def check_loaded_normalizer(normalizer: Any, source: str | Path) -> None:
