@@ -6,6 +6,7 @@ import json
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from labeler.core.settings import ReadSection
 from labeler.evaluation.evaluate import evaluate
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
+from labeler.labels.export import export_labels
 from labeler.reading.answer_file import FileAnswers, answer_file
 from labeler.reading.question_file import read_questions
 from labeler.reading.reader_spec import ReaderSpec
 from labeler.retrieval.indexing import build_index
 from mrc.errors import BadCheckpoint, DataError
+from mrc.text.graphemes import graphemes
 from tests import official
 from tests.mrc import tiny
 from tests.worlds import at
@@ -266,6 +269,16 @@ def test_a_gold_in_another_normal_form_is_right_and_anchored(tmp_path: Path, rea
     )
 
 
+@pytest.mark.parametrize("rules", [(), ("units", "brackets")])
+def test_no_candidate_starts_or_ends_inside_a_grapheme(rules: tuple[str, ...], tmp_path: Path, reader: str) -> None:
+    text = unicodedata.normalize("NFD", f"{SCHOOL} 👩‍🚀 5 m\u0302 🇰🇷 été (한빛")
+    found = answered(squad_file((text, [qa("k", "How far in m?")])), tmp_path, reader, rules=rules, n_best_size=500)
+    edges = {0, *accumulate(map(len, graphemes(text)))}
+    nbest = json.loads(found.nbest.read_text(encoding="utf-8"))["k"]
+    assert len(nbest) > 50
+    assert {each[side] for each in nbest for side in ("start", "end")} <= edges
+
+
 # --- golds that are too long --------------------------------------------------------------------------
 
 
@@ -366,6 +379,50 @@ def test_a_pool_question_is_read_whatever_its_golds_are(runtime: Runtime, tmp_pa
     assert (report.questions, report.hidden, len(report.rejected)) == (1, 0, 1)
 
 
+def test_retrieval_is_measured_by_the_context_of_golds_that_stand_nowhere(runtime: Runtime, tmp_path: Path) -> None:
+    file = tmp_path / "more.json"
+    context = "Zyx qwv kjh. The city of New\nYork."
+    file.write_text(json.dumps(squad_file((context, [qa("z", "Zyx qwv kjh?", ("York New", 3))]))), encoding="utf-8")
+    import_files(runtime.database, [str(file)], role="calibration")
+    build_index(runtime)
+    with runtime.database.read() as session:
+        others = {row.question.id for row in queries.labelled_questions(session, "calibration")} - {"z"}
+    found = evaluate(runtime, "calibration", misses=1)
+    assert found.misses is not None
+    assert "z" not in {each.id for each in found.misses}
+    assert found.questions == len(others) + 1
+    assert found.unanchored[0].golds == ("York New",)
+
+
+def test_exports_count_golds_that_stand_nowhere(runtime: Runtime, tmp_path: Path) -> None:
+    file = tmp_path / "more.json"
+    qas = [qa("c1", "Which city?", ("New York", 12)), qa("c5", "By what?", ("an odd rule", 90), ("rule", 0))]
+    file.write_text(json.dumps(squad_file((CITY, qas))), encoding="utf-8")
+    import_files(runtime.database, [str(file)], role="test")
+    report = export_labels(runtime.database, tmp_path / "out.json", format="squad", roles=["test"])
+    assert report.left_out["labels whose golds do not stand in their context"] == 1
+    assert report.left_out["golds that do not stand in their context"] == 1
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    golds = {each["id"]: [answer["text"] for answer in each["answers"]] for each in official.questions(written["data"])}
+    assert golds["c5"] == ["rule"]
+    assert "c1" not in golds
+
+
+def test_of_a_file_with_impossible_questions_the_others_are_stored_as_possible(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "context": CITY, "question": "Which city?", "answers": {"text": ["York"], "answer_start": [16]}},
+        {"id": "b", "context": CITY, "question": "Who sank it?", "answers": {"text": [], "answer_start": []}},
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    import_files(runtime.database, [str(file)], role="test")
+    with runtime.database.read() as session:
+        flags = {row.id: row.is_impossible for row in queries.questions(session, ids=["a", "b"])}
+    assert flags == {"a": False, "b": True}
+
+
 def test_labels_list_and_history_show_golds_that_stand_nowhere(runtime: Runtime, tmp_path: Path) -> None:
     file = tmp_path / "more.json"
     file.write_text(json.dumps(squad_file((CITY, [qa("c1", "Which city?", ("New York", 12))]))), encoding="utf-8")
@@ -398,5 +455,5 @@ def test_an_answer_length_that_no_window_takes_names_the_longest(reader: str) ->
     from mrc.read.model.reader import Reader
 
     loaded = Reader.load(reader, precision="fp32")
-    with pytest.raises(BadCheckpoint, match="set max_answer_length = 28 or less"):
+    with pytest.raises(BadCheckpoint, match=r"= 130 or less, max_answer_length = 28 or less$"):
         loaded.answer([("Who?", MILL)], ReadSection(max_answer_length=100, doc_stride=200, max_seq_length=418))

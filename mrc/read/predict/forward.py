@@ -57,17 +57,14 @@ class Budget:
 
 def check_positions(network: Network, config: ReadConfig) -> None:
     """Raises: BadCheckpoint if the windows are longer than the network has positions for."""
+    if config.max_seq_length <= network.max_positions:
+        return
     longest = longest_answer(network.max_positions)
-    if config.max_answer_length > longest:
-        raise BadCheckpoint(
-            f"max_answer_length {config.max_answer_length} needs longer windows than the model's "
-            f"{network.max_positions} positions; set max_answer_length = {longest} or less"
-        )
-    if config.max_seq_length > network.max_positions:
-        raise BadCheckpoint(
-            f"max_seq_length {config.max_seq_length} is more than the model's {network.max_positions} positions; "
-            f"set max_seq_length = {network.max_positions} or less"
-        )
+    answers = f", max_answer_length = {longest} or less" if config.max_answer_length > longest else ""
+    raise BadCheckpoint(
+        f"max_seq_length {config.max_seq_length} is more than the model's {network.max_positions} positions; "
+        f"set max_seq_length = {network.max_positions} or less{answers}"
+    )
 
 
 def place(
