@@ -12,6 +12,7 @@ from functools import cache
 from itertools import islice
 from typing import Final, Literal
 
+from mrc.analyzers.base import folded
 from mrc.analyzers.characters import HANGUL, STOP_WORDS, UNSPACED
 from mrc.analyzers.stemming import STEMMING, function_words, words
 from mrc.analyzers.stop_words import FUNCTION_WORDS, STEMMERS
@@ -65,7 +66,7 @@ def text_language(texts: Iterable[str]) -> str:
     sample = list(islice(texts, _LANGUAGE_SAMPLE))
     if _is_korean("\n".join(sample)):
         return "ko"
-    text = "\n".join(each[:_TEXT_SAMPLE] for each in sample)
+    text = folded("\n".join(each[:_TEXT_SAMPLE] for each in sample))
     spaced = Counter(words(_UNSPACED_RUN.sub(" ", text)))
     unspaced = {name: len(found.findall(text)) / _LETTERS_OF_A_WORD[name] for name, found in _UNSPACED.items()}
     total = sum(count for word, count in spaced.items() if not word.isdigit())

@@ -78,7 +78,7 @@ class BM25:
         """
         check_parameters(method=method, k1=k1, b=b)
         texts = list_of_texts(texts, "texts")
-        chosen = get_analyzer(analyzer, text_language(texts))
+        chosen = get_analyzer(analyzer, text_language(texts) if analyzer == "auto" else None)
         return cls.from_counts(TermCounts.of(map(Counter, chosen.terms(texts))), chosen, method=method, k1=k1, b=b)
 
     @classmethod

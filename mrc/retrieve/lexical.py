@@ -56,8 +56,9 @@ def corpus_fingerprint(ids: Iterable[str]) -> str:
 
 def build_lexical(passages: Sequence[Passage], config: IndexConfig, *, reuse: Path | None) -> LexicalPart:
     """The lexical part for passages in the order of their ids; arguments and errors as for `Index.build`."""
-    texts = (passage.text for passage in passages)
-    analyzer = get_analyzer(config.analyzer, text_language(texts) if config.language == "auto" else config.language)
+    detected = config.analyzer == config.language == "auto"
+    language = text_language(passage.text for passage in passages) if detected else config.language
+    analyzer = get_analyzer(config.analyzer, language)
     known = _known_counts(reuse, analyzer, config) if reuse else {}
     starts = window_starts(passages, window_chars=config.window_chars)
     plain = TermCounts.of(count_passages(passages, analyzer, known, window_chars=config.window_chars))

@@ -120,6 +120,8 @@ def test_the_language_of_a_text_is_found_by_its_script_and_function_words(langua
         ([], "en"),
         (["alpha beta"], "en"),  # too few words to tell
         (["1988 2024 " * 30], "en"),
+        (["ｱｲｳｴｵ ｶｷｸｹｺ"], "ja"),  # half-width kana
+        (["Ｔｈｅ ｄｏｇ ｉｓ ｉｎ ｔｈｅ ｈｏｕｓｅ"], "en"),  # full-width letters
         ([LATIN], "und-Latn"),
         (["ঢাকা বাংলাদেশের রাজধানী ও বৃহত্তম শহর।"], "und"),
         (["Berlin: München, Köln. Hamburg? Das ist es, und der Rest ist alt."], "de"),
