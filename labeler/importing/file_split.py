@@ -23,16 +23,17 @@ def roles_of_file(
     Rejected are questions without a known split, and those whose text, paragraph or document the file has on a stricter
     side too: test before dev before calibration before training.
     """
-    roles = {one.id: role_of(one) for one in questions}
-    strictest = _strictest(questions, roles, by_document=by_document)
+    strictest = _strictest(questions, by_document=by_document)
+    roles: dict[str, str] = {}
     kept, rejected = [], []
     for question in questions:
-        why = _fault(question, roles[question.id], strictest, by_document=by_document)
+        why = _fault(question, strictest, by_document=by_document)
         if why is None:
             kept.append(question)
+            roles.setdefault(question.id, role_of(question))
         else:
             rejected.append(Rejected(question.where, why))
-    return {one.id: roles[one.id] for one in kept}, kept, rejected
+    return roles, kept, rejected
 
 
 def role_of(question: FileQuestion) -> str:
@@ -40,23 +41,20 @@ def role_of(question: FileQuestion) -> str:
     return ROLE_OF.get(question.split.lower(), "")
 
 
-def _strictest(
-    questions: Sequence[FileQuestion], roles: Mapping[str, str], *, by_document: bool
-) -> dict[tuple[str, str], str]:
+def _strictest(questions: Sequence[FileQuestion], *, by_document: bool) -> dict[tuple[str, str], str]:
     """Return the strictest side on which the file has each text, paragraph and document."""
     found: dict[tuple[str, str], str] = {}
     for question in questions:
-        if roles[question.id]:
-            here = side(roles[question.id])
+        if role := role_of(question):
+            here = side(role)
             for key in keys(question, by_document=by_document):
                 found[key] = max(here, found.get(key, here), key=_STRICTNESS.index)
     return found
 
 
-def _fault(
-    question: FileQuestion, role: str, strictest: Mapping[tuple[str, str], str], *, by_document: bool
-) -> str | None:
+def _fault(question: FileQuestion, strictest: Mapping[tuple[str, str], str], *, by_document: bool) -> str | None:
     """Return why a question cannot have the split that its file names, or None."""
+    role = role_of(question)
     if not role and not question.split:
         return "the file names no split for it (a field role or split); give --split ROLE=N,... or --as ROLE"
     if not role:

@@ -111,14 +111,15 @@ def plan_import(
             because all questions are on one side.
         together: put near-duplicates into one split group, so that a plan keeps them on one side.
     """
-    questions, repeated, rejected = _distinct(content.questions)
     wanted: str | SplitPlan | Mapping[str, str]
     by_document = split_by == "document"
+    given, leaking = list(content.questions), list[Rejected]()
     if isinstance(role, FileSplit):
-        wanted, questions, leaking = roles_of_file(questions, by_document=by_document)
-        rejected += leaking
+        wanted, given, leaking = roles_of_file(given, by_document=by_document)
     else:
         wanted = role
+    questions, repeated, twice = _distinct(given)
+    rejected = [*leaking, *twice]
     near = NearPairs() if texts is None else near_pairs(questions, texts)
     split_group_of = _split_groups(questions, stored, by_document=by_document, near=near if together else None)
     roles = _roles(questions, stored, split_group_of, wanted, seed=seed)
@@ -220,7 +221,7 @@ def _distinct(questions: Sequence[FileQuestion]) -> tuple[list[FileQuestion], in
     rejected = []
     for question in questions:
         same = first.setdefault(question.id, question)
-        if replace(question, where=same.where) != same:
+        if replace(question, where=same.where, split=same.split, kind=same.kind) != same:
             rejected.append(Rejected(question.where, f"the id {question.id} occurs twice with different content"))
     return list(first.values()), len(questions) - len(first) - len(rejected), rejected
 

@@ -257,6 +257,20 @@ def test_a_split_named_by_the_file_may_not_leak(databases: list[Database], tmp_p
     ]
 
 
+def test_a_question_in_two_splits_of_a_dataset_is_in_the_stricter_one(
+    databases: list[Database], tmp_path: Path
+) -> None:
+    one = {**answered(1, "Tarn"), "split": "train"}
+    records = [one, {**one, "split": "validation"}, {**one, "kind": "human"}, {**answered(2, "Orsk"), "split": "train"}]
+    report = import_files(databases[0], [lines(tmp_path / "a.jsonl", records)], split=parse_split("file"))
+    assert report.splits == {"dev": 1, "gold": 1}
+    assert [row.why for row in report.rejected] == [
+        "the file has its question in the dev split too; it cannot be in the train split"
+    ] * 2
+    again = import_files(databases[1], [lines(tmp_path / "b.jsonl", records)], role="gold")
+    assert (again.splits, again.duplicates, again.rejected) == ({"gold": 2}, 2, ())
+
+
 def test_questions_of_another_split_are_counted_and_a_speaker_is_no_split(
     databases: list[Database], tmp_path: Path
 ) -> None:
