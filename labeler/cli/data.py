@@ -166,6 +166,7 @@ def import_command(
         raise click.UsageError("--reviewer-name applies to --as reviews only.")
     from labeler.evaluation.reach import reach_of_imports
     from labeler.importing.ingest import import_files
+    from labeler.retrieval.placing import passage_finder
 
     plan = _plan(split)
     reading = _read_options(role, id_prefix, empty, studio_map)
@@ -180,6 +181,7 @@ def import_command(
             split_by=split_by,
             dedupe=dedupe,
             reading=reading,
+            retrieve=passage_finder(at),
         )
         report = replace(report, out_of_reach=reach_of_imports(at, report.imports))
     show(report, as_json=as_json, text=lambda: report_text(report))

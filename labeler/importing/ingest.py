@@ -14,6 +14,7 @@ from labeler.importing.conflicts import POOL, Stored, side
 from labeler.importing.formats import UNLABELLED, Content, ReadOptions, StudioMap, read_content
 from labeler.importing.import_plan import ImportPlan, plan_import, sides_of
 from labeler.importing.near import LIMIT, NearPair, StoredTexts
+from labeler.importing.open_answers import Retrieve, place_answers
 from labeler.importing.splits import ROLES, FileSplit, SplitPlan
 from mrc.squad import Rejected
 
@@ -85,6 +86,7 @@ def import_files(
     split_by: str | None = None,
     dedupe: str | None = None,
     reading: ReadOptions | None = None,
+    retrieve: Retrieve = lambda questions: None,
 ) -> ImportReport:
     """Import files, each in its own transaction, under one role, by a plan or by their own split.
 
@@ -94,6 +96,7 @@ def import_files(
     `dedupe`: "near" puts near-duplicate paragraphs and questions into one split group, which a split and a round that
     holds out questions keep on one side; otherwise those on two sides are listed.
     `reading`: choices for files that leave something open; by default an empty answer means "no answer", but of a pool.
+    `retrieve`: finds passages for questions whose answers are texts alone.
 
     Raises:
         ImportRefused: no row of a file can be imported, or split_by is not that of the workspace.
@@ -110,6 +113,8 @@ def import_files(
     chosen = replace(chosen, texts_are_passages=role == CORPUS, all_splits=isinstance(split, FileSplit))
     for name in files:
         content = read_content(name, format=format, options=chosen)
+        if role != CORPUS:
+            content = place_answers(name, content, retrieve)
         with database.write() as session:
             report += _import_one(
                 session,

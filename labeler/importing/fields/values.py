@@ -141,7 +141,7 @@ def _columns(name: str, texts: list[Any], starts: Any) -> Iterator[Answer]:
     if not isinstance(starts, list) or len(starts) != len(texts):
         raise FieldError(f"{name}.text and {name}.answer_start must be lists of equal length")
     for text, at in zip(texts, starts, strict=True):
-        yield from _item(name, {"text": text, "answer_start": at}, None)
+        yield as_text(f"{name}.text", text), as_offset("answer_start", at)
 
 
 def _mrqa_starts(spans: Any) -> Any:
@@ -179,5 +179,8 @@ def kind_name(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """Return the beginning of a value for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = kind_name(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -97,7 +97,7 @@ def _load_folder(path: Path, reading: Reading) -> Iterable[Mapping[str, Any]]:
         loaded.data.validate(full=True)  # a damaged file is mapped into memory as it is
         rows = _wanted(path, loaded, reading)
         return _bounded(path, rows)
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise ImportRefused(f"{path}: not written by datasets.save_to_disk: {_first_line(error)}") from error
 
 
@@ -115,7 +115,7 @@ def _readable(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping
     """Yield the rows. Raises ImportRefused where their data is broken."""
     try:
         yield from rows
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise ImportRefused(
             f"{path}: its rows cannot be read ({_first_line(error)}); save the dataset again"
         ) from error

@@ -18,6 +18,7 @@ from labeler.importing.formats.reading import Reading, StudioMap
 Record = Mapping[str, Any]
 _ANSWER = frozenset(("answer", "answers", "정답", "답"))
 _NO_ANSWER = frozenset(["no_answer", "no answer", "unanswerable", "impossible", "답 없음", "정답 없음"])
+_LABELS = ("labels", "hypertextlabels", "paragraphlabels")  # by the tag that made the region
 _SKIPPED = "{n} tasks were skipped by their annotators and have no answer"
 _OTHERS = "regions with other labels than those of the answer were left out: {n}"
 
@@ -95,7 +96,7 @@ def from_min(record: Record, reading: Reading) -> Record:
 def _record(data: Record, results: list[Record], reading: Reading, *, task_id: Any, annotated: bool) -> dict[str, Any]:
     given = reading.options.studio
     values = [(each.get("to_name"), each["value"]) for each in results if isinstance(each.get("value"), Mapping)]
-    regions = [(to, value) for to, value in values if value.get("labels") and value.get("start") is not None]
+    regions = [(to, value) for to, value in values if _labels(value) and value.get("start") is not None]
     question, field = _question(data, results, given)
     chosen = answer_labels({label for _, value in regions for label in _labels(value)}, given)
     marked = [(to, value) for to, value in regions if chosen & set(_labels(value))]
@@ -119,12 +120,14 @@ def _record(data: Record, results: list[Record], reading: Reading, *, task_id: A
 
 def _answer(context: str, value: Record) -> Record:
     text = value.get("text")
+    if isinstance(value.get("start"), str) and isinstance(text, str):
+        return {"text": text}  # of an HTML page: the place is a path in it
     start, end = as_offset("start", value.get("start")), as_offset("end", value.get("end"))
     return span_answer(context, start, end, text if isinstance(text, str) else None)
 
 
 def _labels(value: Record) -> list[str]:
-    labels = value.get("labels")
+    labels = next((value[name] for name in _LABELS if value.get(name)), [])
     return [str(label) for label in labels] if isinstance(labels, list) else [str(labels)]
 
 

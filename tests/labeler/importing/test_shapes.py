@@ -275,6 +275,16 @@ def test_a_cell_with_a_shortened_or_broken_array_says_what_is_wrong(tmp_path: Pa
         assert why in rejected.why
 
 
+def test_answers_nested_in_answers_are_refused_at_any_depth(tmp_path: Path) -> None:
+    value: Any = "Oda Brin"
+    for depth in range(400):
+        value = {"text": [value]} if depth % 2 else {"text": value}
+    for answer in (value, [value], {"text": [[value]]}, [[[[1]]]]):
+        record = {"id": "q", "question": ASKED, "context": EN, "answers": answer, "answer_start": value}
+        found = read_content(written(tmp_path, "a.jsonl", lines(record)))
+        assert (len(found.questions), len(found.rejected)) == (0, 1)
+
+
 SQUAD_ROW = {
     "id": "h1",
     "title": "V",
@@ -483,6 +493,18 @@ def test_a_typed_question_newlines_skips_and_empty_annotations(tmp_path: Path) -
     none = {"from_name": "v", "to_name": "text", "type": "choices", "value": {"choices": ["No answer"]}}
     flagged = read_content(written(tmp_path, "e.json", [task(none)]), options=ReadOptions(empty="reject"))
     assert answers(flagged) == {"12": True}
+
+
+def test_a_region_on_an_html_page_is_placed_by_its_text(tmp_path: Path) -> None:
+    page = "<p>The harbour was founded by <b>Oda Brin</b>.</p>"
+    value = {"start": "/p[1]/b[1]/text()[1]", "end": "/p[1]/b[1]/text()[1]", "startOffset": 0, "endOffset": 8}
+    region = {
+        "to_name": "page",
+        "type": "hypertextlabels",
+        "value": {**value, "text": "Oda Brin", "hypertextlabels": ["Answer"]},
+    }
+    found = read_content(written(tmp_path, "a.json", [task(region, data={"page": page, "question": ASKED})]))
+    assert answers(found) == {"12": [("Oda Brin", page.index("Oda Brin"))]}
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 3), (5, 5), (9, 3), (0, 10_000), (10**30, 10**30 + 1)])
