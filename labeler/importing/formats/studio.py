@@ -127,7 +127,7 @@ def _answer(context: str, value: Record) -> Record:
 
 
 def _labels(value: Record) -> list[str]:
-    labels = next((value[name] for name in _LABELS if value.get(name)), [])
+    labels: Any = next((value[name] for name in _LABELS if value.get(name)), [])
     return [str(label) for label in labels] if isinstance(labels, list) else [str(labels)]
 
 
