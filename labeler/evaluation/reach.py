@@ -75,7 +75,8 @@ def _windower(checkpoint: str | Path) -> tuple[Windower, int]:
 
     config = load_config(checkpoint)
     positions = int(getattr(config, "max_position_embeddings", None) or 0)
-    return windower_of(load_tokenizer(checkpoint), config), positions - EDGE_POSITIONS if positions > 0 else 10**6
+    windower = windower_of(load_tokenizer(checkpoint), config, checkpoint)
+    return windower, positions - EDGE_POSITIONS if positions > 0 else 10**6
 
 
 def _shortest(label: LabelRow) -> int:
