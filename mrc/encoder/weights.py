@@ -6,6 +6,7 @@ import json
 import math
 import os
 import textwrap
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,11 +56,26 @@ def stored_weights(folder: Path) -> StoredWeights:
     if not files:
         raise BadCheckpoint(f"{folder}: this folder holds no usable model (no {' and no '.join(WHOLE)})")
     if files[0].suffix == ".bin":
+        for path in files:
+            _check_pickled(path)
         return StoredWeights(elements=sum(path.stat().st_size for path in files))
     shapes = [shape for path in files for shape in _shapes(path)]
     sizes = frozenset(size for shape in shapes for size in shape)
     elements = [math.prod(shape) for shape in shapes]
     return StoredWeights(sum(elements), max(elements, default=0), len(shapes), sizes)
+
+
+def _check_pickled(path: Path) -> None:
+    """Raises: BadCheckpoint for an archive whose parts are compressed: torch writes none, and reads them whole."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise BadCheckpoint(f"{path}: broken weights ({str(error)[:100]}); copy or train the model again") from error
+    if any(part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size for part in parts):
+        raise BadCheckpoint(f"{path}: compressed weights, whose size nothing bounds; save the model as safetensors")
 
 
 def check_weights(path: Path) -> None:

@@ -32,6 +32,7 @@ DECODED: Final = {
     "max_position_embeddings": POSITIONS,
 }
 XLM: Final = {"emb_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": POSITIONS}
+T5: Final = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
 GPT: Final = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": POSITIONS, "n_inner": 64, "rotary_dim": 8}
 EXPERTS: Final = {
     "num_experts": 4,
@@ -66,6 +67,7 @@ WHOLE: Final[dict[str, dict[str, Any]]] = {  # architectures with names of their
     "mpt": {"d_model": 32, "n_heads": 2, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": POSITIONS},
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2, "max_position_embeddings": POSITIONS},
     **dict.fromkeys(("flaubert", "xlm"), XLM),
+    **dict.fromkeys(("mt5", "t5", "umt5"), T5),
     "funnel": {"block_sizes": [1, 1], "d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64, "num_decoder_layers": 1},
     "xlnet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
     "falcon": {key: value for key, value in BASE.items() if key not in ("head_dim", "num_key_value_heads")},
@@ -125,6 +127,8 @@ def build(kind: str, folder: Path, **changes: Any) -> Path:
     given = {**ids, "vocab_size": len(tokenizer), **sizes, **changes}
     if kind in ("flaubert", "xlm"):
         given |= {"n_words": len(tokenizer), "pad_index": 0, "unk_index": 1, "bos_index": 2, "eos_index": 3}
+    if kind in ("mt5", "t5", "umt5"):
+        given["decoder_start_token_id"] = tokenizer.pad_token_id
     if kind == "splinter":
         given["question_token_id"] = tokenizer.convert_tokens_to_ids("[MASK]")
     with torch.random.fork_rng(devices=[]):
@@ -147,7 +151,11 @@ def tokenizer_of(kind: str) -> PreTrainedTokenizerFast:
         return _arranged("[CLS] $A [SEP] $B:1 [SEP]:1", types=False)
     tokenizer = tiny.byte_level()
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    if kind not in LIKE_ROBERTA.split():  # a decoder: question and passage without marks
+    if kind in ("mt5", "t5", "umt5"):
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", tokenizer.eos_token_id)]
+        )
+    elif kind not in LIKE_ROBERTA.split():  # a decoder: question and passage without marks
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
     return tokenizer
 

@@ -6,6 +6,7 @@ import json
 import math
 import resource
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,20 @@ def test_pickled_weights_bound_the_network_by_their_bytes(reader: Path, tmp_path
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     assert "the configuration describes" in refusal(Reader.load, folder)
+
+
+def test_compressed_pickled_weights_are_refused(reader: Path, tmp_path: Path) -> None:
+    folder = changed(reader, tmp_path / "copy")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    assert Reader.load(folder).fingerprint == Reader.load(reader).fingerprint
+    with zipfile.ZipFile(folder / "pytorch_model.bin") as archive:
+        parts = {part.filename: archive.read(part) for part in archive.infolist()}
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert "compressed weights" in refusal(Reader.load, folder)
 
 
 def test_a_folder_without_weights_is_refused(reader: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Architecture:
         global_question: the tokens before the first separator attend to all, and all attend to them.
         sparse: it attends to blocks where a window is longer than its limit; windows up to the limit are read.
         marked_question: token types are computed, 0 up to the first separator.
+        text_to_text: its class has no base model, and its decoder reads the window once more, a piece later.
         refused: why it is not read.
     """
 
@@ -39,6 +40,7 @@ class Architecture:
     global_question: bool = False
     sparse: bool = False
     marked_question: bool = False
+    text_to_text: bool = False
     refused: str = ""
 
     @property
@@ -50,9 +52,7 @@ class Architecture:
 PLAIN: Final = Architecture()
 ALONE: Final = Architecture(alone=True)
 PAGES: Final = Architecture(refused="it reads the layout or the pictures of pages, which a text does not have")
-TEXT_TO_TEXT: Final = Architecture(
-    refused="it reads text to write text, and no token of its windows stands for 'no answer'"
-)
+TEXT_TO_TEXT: Final = Architecture(text_to_text=True)
 
 _PLAIN: Final = """
     albert arcee bart bert bloom camembert data2vec-text deberta deberta-v2 diffllama distilbert electra ernie exaone4
@@ -136,6 +136,7 @@ def _description(how: Architecture) -> str:
         (how.types, "with token types"),
         (how.marked_question, "with token types that mark the question"),
         (how.global_question, "with global attention on the question"),
+        (how.text_to_text, "by encoder and decoder"),
         (how.sparse, "with full attention, in windows up to the length from which transformers reads sparsely"),
     ]
     return "; ".join(text for holds, text in parts if holds) or "as it is, padded or packed"

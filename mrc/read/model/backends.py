@@ -72,7 +72,7 @@ def onnx_network(model: SpanModel, *, key: str, source: str | Path) -> Network:
     """
     import onnxruntime
 
-    if model.kind.alone or model.kind.global_question:
+    if model.kind.alone or model.kind.global_question or model.kind.text_to_text:
         raise BadCheckpoint(f"{source}: ONNX cannot express how {model.config.model_type} is read; set backend torch")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labeler" / "onnx"
     versions = (torch.__version__, transformers.__version__, onnxruntime.__version__)

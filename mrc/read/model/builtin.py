@@ -122,7 +122,7 @@ def _model(tokenizer: Any, texts: Sequence[str], settings: BuiltinConfig, *, see
         waves = sinusoids(settings.positions, settings.hidden_size)
         embeddings.position_embeddings.weight.copy_(torch.from_numpy(POSITION_SCALE * waves))
     head = new_head("linear", settings.hidden_size, seed=seed)
-    return SpanModel(encoder, head, prefix="bert", architecture="BertForQuestionAnswering", head_name="linear")
+    return SpanModel(encoder, head, prefix="bert.", architecture="BertForQuestionAnswering", head_name="linear")
 
 
 def _bert_config(tokenizer: Any, encoded: Sequence[NDArray[np.int64]], settings: BuiltinConfig) -> BertConfig:

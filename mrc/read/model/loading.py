@@ -23,7 +23,7 @@ from mrc.read.model.architectures import Architecture, architecture_of
 from mrc.read.model.attention import use_cheap_dropout
 from mrc.read.model.heads import HEADS, Head, new_head
 from mrc.read.model.network import FEATURES_PREFIX, HEAD_KEY, HEAD_PREFIX, SpanModel
-from mrc.read.model.own_heads import OWN_HEADS, OwnHead
+from mrc.read.model.own_heads import OWN_HEADS, OwnHead, TextToText
 from mrc.read.train_config import NEW_HEAD
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def load_model(
             ignore_mismatched_sizes=True,
             **options,
         )
-    prefix, missing = loaded.base_model_prefix, _missing(loaded, info, source)
+    missing = _missing(loaded, info, source)
     _set_key(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
     _set_key(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
     if windows is not None:
@@ -85,9 +85,9 @@ def load_model(
         raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
     head = (held or NEW_HEAD) if head == "auto" else head
     model = SpanModel(
-        loaded.base_model,
+        TextToText(loaded) if kind.text_to_text else loaded.base_model,
         _new_head(head, loaded, kind, seed=seed),
-        prefix=prefix,
+        prefix=_prefix(loaded),
         architecture=type(loaded).__name__,
         head_name=head,
         top_weight=_top_weight(loaded),
@@ -134,21 +134,28 @@ def _missing(loaded: Any, info: Mapping[str, Any], source: str | Path) -> set[st
 
     Raises: BadCheckpoint where the encoder's are.
     """
-    inside = f"{loaded.base_model_prefix}."
+    tops = set(_tops(loaded))
     other = {name: (stored, wanted) for name, stored, wanted in info["mismatched_keys"]}
-    if broken := sorted(name for name in other if name.startswith(inside)):
+    if broken := sorted(name for name in other if name not in tops):
         stored, wanted = (tuple(shape) for shape in other[broken[0]])
         raise BadCheckpoint(
             f"{source}: this folder holds no usable model ({broken[0]} is {stored}, its configuration says {wanted})"
         )
-    if lost := sorted(name for name in info["missing_keys"] if name.startswith(inside)):
+    if lost := sorted(name for name in info["missing_keys"] if name not in tops):
         raise BadCheckpoint(f"{source}: {len(lost)} weights are missing ({lost[0]}); copy or train the model again")
     return {*info["missing_keys"], *other}
 
 
+def _prefix(loaded: Any) -> str:
+    """What stands before the names of the encoder's weights: the encoder's name, nothing for a network without one."""
+    return "" if loaded.base_model is loaded else f"{loaded.base_model_prefix}."
+
+
 def _tops(loaded: Any) -> list[str]:
     """The names of the weights above the encoder in transformers' network."""
-    return [name for name in loaded.state_dict() if not name.startswith(f"{loaded.base_model_prefix}.")]
+    inside = _prefix(loaded)
+    top = (lambda name: not name.startswith(inside)) if inside else (lambda name: name.startswith("qa_outputs."))
+    return list(filter(top, loaded.state_dict()))
 
 
 def _top_weight(loaded: Any) -> str:

@@ -40,8 +40,8 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # ids, types, attention, match l
 class SpanModel(nn.Module):
     """An encoder, a head and optionally an embedding of exact-match levels, added to the hidden states.
 
-    `prefix` and `architecture` are Hugging Face's names of the encoder's question-answering model, `top_weight` that of
-    a weight of its head; `kind` says how the encoder is read.
+    `architecture` is Hugging Face's name of the encoder's question-answering model, `prefix` begins the names of the
+    encoder's weights in it, `top_weight` is the name of a weight of its head; `kind` says how the encoder is read.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class SpanModel(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """All weights by the names of the Hugging Face checkpoint, on the CPU."""
-        named = {f"{self._prefix}.{name}": value for name, value in self.encoder.state_dict().items()}
+        named = {f"{self._prefix}{name}": value for name, value in self.encoder.state_dict().items()}
         named.update(self.top())
         if not self.fits_transformers:
             named[self._top_weight] = REFUSING

@@ -1,4 +1,5 @@
-"""Question-answering heads of transformers that are more than one linear layer, with their own modules and weights.
+"""Question-answering heads of transformers that are more than one linear layer, and T5's networks below the head, with
+their own modules and weights.
 
 They compute what transformers' classes compute above the encoder; `mrc.read.model.architectures` lists which have one.
 """
@@ -74,6 +75,37 @@ OWN_HEADS: Final[Mapping[str, type[OwnHead]]] = {
     "modernbert": ModernBertHead,
     "splinter": SplinterHead,
 }
+
+
+class TextToText(nn.Module):
+    """Encoder and decoder of T5's kinds: the decoder reads the window again, a piece later, and the head its states.
+
+    transformers' classes without a head do not read like that.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.shared, self.encoder, self.decoder = network.shared, network.encoder, network.decoder
+        self.config = network.config
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        """An output with the `last_hidden_state` of pieces (B, T) whose mask is (B, T)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        later = torch.full_like(input_ids, int(self.config.decoder_start_token_id))
+        later[:, 1:] = input_ids[:, :-1]
+        return self.decoder(
+            input_ids=later, encoder_hidden_states=hidden, encoder_attention_mask=attention_mask, use_cache=False
+        )
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The embeddings of the pieces."""
+        embeddings: nn.Module = self.shared
+        return embeddings
+
+    def activation_checkpointing_enable(self) -> None:
+        """Compute activations again in the backward pass."""
+        for part in (self.encoder, self.decoder):
+            part.activation_checkpointing_enable()
 
 
 def up_to_separator(ids: Tensor, separator: int) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from mrc.decode import Logits
 from mrc.encoder.compute import one_thread_workers, pick_device, pick_dtype
+from mrc.encoder.files import check_folder
 from mrc.encoder.loading import NO_SURROGATES, check_tokenizer, load_config, load_tokenizer
 from mrc.errors import BadCheckpoint
 from mrc.metrics import Metric, check_metric, normalize_answer
@@ -243,6 +244,7 @@ def model_hash(folder: str | Path) -> str:
     """
     if not (Path(folder) / "config.json").is_file():
         raise BadCheckpoint(f"{folder}: no config.json, so this folder is no model; give a folder that holds one")
+    check_folder(Path(folder))
     digest = hashlib.sha256()
     files = [path for path in Path(folder).iterdir() if path.suffix in HASHED_SUFFIXES and path.name != RECORD_FILE]
     for path in sorted(files):

@@ -169,7 +169,7 @@ def test_an_architecture_without_a_head_in_transformers_is_refused(kind: str, tm
     assert kind in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["bart", "big_bird", "funnel", "longformer", "modernbert", "splinter", "xlnet"])
+@pytest.mark.parametrize("kind", ["bart", "big_bird", "funnel", "longformer", "modernbert", "splinter", "t5", "xlnet"])
 def test_every_way_of_reading_trains_and_is_saved_for_transformers(kind: str, folder: Path, tmp_path: Path) -> None:
     config = TrainConfig(
         head="linear", max_steps=4, batch_size=3, learning_rate=1e-2, windows=WindowConfig(96, 16), checkpoint_every=2
@@ -259,7 +259,7 @@ def test_the_positions_of_encoder_and_decoder_both_bound_a_window(tmp_path: Path
     assert load(folder).max_positions == 64
 
 
-@pytest.mark.parametrize("kind", ["convbert", "longformer"])
+@pytest.mark.parametrize("kind", ["convbert", "longformer", "t5"])
 def test_onnx_refuses_what_it_cannot_express(kind: str, folder: Path) -> None:
     pytest.importorskip("onnxruntime", reason='needs pip install "labeler[onnx]"')
     pytest.importorskip("onnxscript", reason='needs pip install "labeler[onnx]"')

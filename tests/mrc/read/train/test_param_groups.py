@@ -44,7 +44,7 @@ def test_each_layer_has_the_rate_of_the_one_above_times_the_decay(kind, tmp_path
 def test_an_encoder_whose_layers_have_unknown_names_has_one_rate_and_the_log_says_so(caplog):
     encoder = AlbertModel(AlbertConfig(vocab_size=8, embedding_size=4, hidden_size=4, num_attention_heads=1))
     head = new_head("linear", 4, seed=0)
-    model = SpanModel(encoder, head, prefix="albert", architecture="AlbertForQuestionAnswering", head_name="linear")
+    model = SpanModel(encoder, head, prefix="albert.", architecture="AlbertForQuestionAnswering", head_name="linear")
     found = rates(model, replace(RATES, layer_decay=0.5))
     assert {rate for name, rate in found.items() if name.startswith("encoder.")} == {1e-3}
     assert "layer_decay 0.5: the encoder has no layers by a known name" in caplog.text
