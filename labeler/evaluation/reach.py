@@ -70,13 +70,12 @@ def _known_checkpoint(runtime: Runtime) -> str | Path | None:
 
 def _windower(checkpoint: str | Path) -> tuple[Windower, int]:
     """What makes windows of texts for a checkpoint, and the positions that a window may surely have."""
-    from mrc.encoder.loading import load_config, load_tokenizer
+    from mrc.encoder.loading import configured_positions, load_config, load_tokenizer
     from mrc.read.model.reader import windower_of
 
     config = load_config(checkpoint)
-    positions = int(getattr(config, "max_position_embeddings", None) or 0)
     windower = windower_of(load_tokenizer(checkpoint), config, checkpoint)
-    return windower, positions - EDGE_POSITIONS if positions > 0 else 10**6
+    return windower, configured_positions(config) - EDGE_POSITIONS
 
 
 def _shortest(label: LabelRow) -> int:

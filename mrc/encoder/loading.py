@@ -95,9 +95,13 @@ def _downloaded(source: str | Path, *, weights: bool) -> Path:
 
 def max_positions(encoder: nn.Module) -> int:
     """Number of tokens that an encoder has positions for."""
-    config: Any = encoder.config
+    return configured_positions(encoder.config) - first_position(encoder)
+
+
+def configured_positions(config: Any) -> int:
+    """Number of positions by a configuration, those that an encoder keeps for padding included."""
     limits = [limit for name in _POSITIONS if (limit := getattr(config, name, None) or 0) > 0]  # XLNet says -1
-    return min(limits, default=10**6) - first_position(encoder)
+    return min(limits, default=10**6)
 
 
 def first_position(encoder: nn.Module) -> int:
