@@ -63,9 +63,18 @@ def _known_checkpoint(runtime: Runtime) -> str | Path | None:
     start = runtime.config.train.start
     if start is None or start == BUILTIN:
         return None
-    from huggingface_hub import try_to_load_from_cache
+    return start if Path(start).is_dir() or _in_cache(start) else None
 
-    return start if Path(start).is_dir() or isinstance(try_to_load_from_cache(start, "config.json"), str) else None
+
+def _in_cache(name: str) -> bool:
+    """Whether a model of the hub was downloaded before: an import does not wait for the network."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:  # the name of a folder that is gone
+        return False
 
 
 def _windower(checkpoint: str | Path) -> tuple[Windower, int]:

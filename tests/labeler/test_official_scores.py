@@ -457,3 +457,20 @@ def test_an_answer_length_that_no_window_takes_names_the_longest(reader: str) ->
     loaded = Reader.load(reader, precision="fp32")
     with pytest.raises(BadCheckpoint, match=r"= 130 or less, max_answer_length = 28 or less$"):
         loaded.answer([("Who?", MILL)], ReadSection(max_answer_length=100, doc_stride=200, max_seq_length=418))
+
+
+def test_an_import_counts_golds_out_of_reach_of_the_checkpoint_that_training_starts_from(
+    reader: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "long.json"
+    file.write_text(json.dumps(long_golds()), encoding="utf-8")
+    workspace = tmp_path / "ws"
+    assert run("init", workspace, "--language", "en").exit_code == 0
+    words = ("import", file, "--as", "gold", "--json", "-w", workspace, *SIZES)
+    assert json.loads(run(*words).stdout)["out_of_reach"] is None  # no reader is known
+    assert run("import", "--undo", 1, "-w", workspace).exit_code == 0
+    known = json.loads(run(*words, "--set", f"train.start={reader}").stdout)["out_of_reach"]
+    assert (known["questions"], known["ids"], known["max_answer_length"]) == (2, ["long"], 14)
+    file.write_text(json.dumps(long_golds() | {"version": "2"}), encoding="utf-8")
+    gone = run(*words, "--set", f"train.start={tmp_path / 'gone'}")
+    assert gone.exit_code == 0
