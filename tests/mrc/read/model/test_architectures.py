@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,13 @@ def load(folder: Path) -> Reader:
 
 @pytest.mark.parametrize("kind", READ)
 def test_logits_equal_those_of_transformers(kind: str, folder: Path) -> None:
-    assert_equal_logits(load(folder), folder)
+    reader = load(folder)
+    assert_equal_logits(reader, folder)
+    for passage, found in zip(PASSAGES, reader.answer([(QUESTION, passage) for passage in PASSAGES]), strict=True):
+        best = found.answers[0]
+        assert passage[best.start : best.end] == best.text
+        assert math.isfinite(best.score)
+        assert best.text
 
 
 @pytest.mark.parametrize("kind", sorted(PACKED_KINDS))
