@@ -34,6 +34,7 @@ _YES_NO = frozenset(("yes", "no", "예", "네", "아니요", "아니오"))
 _TYPES = ("question_type", "qa_type", "answer_type", "classtype", "type")
 _EMPTY_TAKEN = "{n} questions with an empty answer and without is_impossible were taken as unanswerable (--empty none)"
 _EMPTY_REFUSED = "the answer is empty, and no is_impossible says why; --empty none takes it as unanswerable"
+_PLAUSIBLE = "{n} unanswerable questions of KLUE-MRC have plausible answers, which were left out"
 _TITLED = "documents have no title; their ids or file names are used as titles"
 _SHOWN_ID = 60  # characters of an id in a place
 
@@ -113,6 +114,8 @@ def question_parts(
     """
     given = given_answers(fields)
     impossible = impossible_flag(fields)
+    if _is_plausible(fields):
+        reading.counts[_PLAUSIBLE] += 1
     if given is not None:
         kind = _other_kind(fields, given, context)
         if kind:
@@ -140,13 +143,15 @@ def question_parts(
     kind = _named_kind(fields) if lost else ""
     if kind:
         reading.kinds[kind] += 1
-        found = [each for each in found if isinstance(each, Rejected)]
+        found = [each for each in found if isinstance(each, Rejected) or kind.rpartition(" ")[2].isdigit()]
     yield from found
 
 
 def given_answers(fields: Fields) -> list[Answer] | None:
     """Return the answers of a record; None where it has no field for them, or null. Raises FieldError."""
     start = fields.get("answer_start")
+    if _is_plausible(fields):
+        return []
     for role in ("answers", "answer"):
         key, value = fields.find(role)
         if key and value is not None:
@@ -154,6 +159,14 @@ def given_answers(fields: Fields) -> list[Answer] | None:
     if fields.has("context") and fields.has("answer_start") and not is_missing(fields.get("text")):
         return answers_of("text", fields.get("text"), start, strict=False)
     return None
+
+
+def _is_plausible(fields: Fields) -> bool:
+    """Whether the answers are plausible ones of an unanswerable question, as in KLUE-MRC of the Hugging Face hub."""
+    klue = fields.other("guid") is not None and fields.other("question_type") is not None
+    if not klue or impossible_flag(fields) is not True or fields.get("answers") is None:
+        return False
+    return any(text.strip() for text, _ in answers_of("answers", fields.get("answers")))
 
 
 def impossible_flag(fields: Fields) -> bool | None:

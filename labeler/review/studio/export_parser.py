@@ -84,7 +84,7 @@ class ExportedAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export's annotations of our tasks; `rejected`: tasks of others, and what is no annotation."""
+    """The newest annotation of each of our tasks by each reviewer; `rejected`: other tasks and faulty annotations."""
 
     annotations: tuple[ExportedAnnotation, ...]
     rejected: tuple[Rejected, ...]
@@ -99,7 +99,7 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], names: ReviewerNames) 
         FileError, OSError: the file cannot be read.
     """
     kind = _Kind()
-    found: list[ExportedAnnotation] = []
+    found = _Newest()
     rejected: list[Rejected] = []
     ours = position = 0
     for position, entry in enumerate(_entries(path), start=1):
@@ -108,24 +108,41 @@ def read_export(path: Path, tasks: Mapping[str, TaskRow], names: ReviewerNames) 
         task = tasks.get(as_text(data.get("task")) or "") if isinstance(data, dict) else None
         if task is None:
             rejected.append(Rejected(where, "not a task of this workspace"))
-            if len(rejected) > max(MAX_REJECTED, ours):
-                raise ImportRefused(f"{path}: over {MAX_REJECTED:,} entries are no tasks of this workspace; {_HOW}")
-            continue
-        ours += 1
-        for each in _annotations(entry, task, where=f"{where} (question {task.question_id})", names=names):
-            found.append(each) if isinstance(each, ExportedAnnotation) else rejected.append(each)
+        else:
+            ours += 1
+            for each in _annotations(entry, task, where=f"{where} (question {task.question_id})", names=names):
+                found.add(each) if isinstance(each, ExportedAnnotation) else rejected.append(each)
+        if len(rejected) > max(MAX_REJECTED, ours):
+            raise ImportRefused(f"{path}: over {MAX_REJECTED:,} entries are no reviews for this workspace; {_HOW}")
     kind.check(path)
     if not ours:
         raise ImportRefused(
             f"{path}: none of its {position} tasks belongs to this workspace; was it exported for another one?"
         )
-    numbers = sorted({number for one in found if type(number := one.annotation.get("completed_by")) is int})
-    if names.only is not None and len(numbers) > 1:
-        known = ", ".join(map(str, numbers))
+    if names.only is not None and len(found.numbers) > 1:
+        known = ", ".join(map(str, sorted(found.numbers)))
         raise ImportRefused(
             f"{path}: has annotations of several reviewers ({known}); give --reviewer-name NUMBER=NAME for each"
         )
-    return Export(tuple(found), tuple(rejected), _notes(found))
+    annotations = tuple(found.by_reviewer.values())
+    return Export(annotations, tuple(rejected), _notes(annotations))
+
+
+class _Newest:
+    """The newest annotation of each task by each reviewer: only those count, and only those are kept."""
+
+    def __init__(self) -> None:
+        self.by_reviewer: dict[tuple[int, str], ExportedAnnotation] = {}
+        self.numbers: set[int] = set()  # by which reviewers are known, as far as they are
+
+    def add(self, found: ExportedAnnotation) -> None:
+        number = found.annotation.get("completed_by")
+        if type(number) is int and len(self.numbers) < MAX_MEMBERS:
+            self.numbers.add(number)
+        key = found.task.id, found.reviewer
+        known = self.by_reviewer.get(key)
+        if known is None or known.age <= found.age:
+            self.by_reviewer[key] = found
 
 
 def _entries(path: Path) -> Iterator[Any]:

@@ -189,6 +189,20 @@ def test_spans_of_ai_hub_are_imported_and_other_kinds_are_counted_by_name(tmp_pa
     assert any("doc_id, context_id" in note for note in found.notes)
 
 
+def test_klue_mrc_of_the_hub_has_plausible_answers_that_are_none(tmp_path: Path) -> None:
+    columns = {"text": ["Oda Brin"], "answer_start": [START]}
+    row = {"guid": "klue-mrc-v1_train_1", "title": "T", "context": EN, "question": ASKED, "answers": columns}
+    known = {**row, "question_type": 1, "is_impossible": False}
+    none = {**row, "guid": "klue-mrc-v1_train_2", "question": "Who?", "question_type": 3, "is_impossible": True}
+    lost = {**known, "guid": "klue-mrc-v1_dev_3", "answers": {"text": ["nobody"], "answer_start": [0]}}
+    bare = {**none, "guid": "klue-mrc-v1_train_4", "question": "When?", "answers": []}
+    found = read_content(written(tmp_path, "a.jsonl", lines(known, none, lost, bare)))
+    assert answers(found) == {known["guid"]: ODA, none["guid"]: True, lost["guid"]: None, bare["guid"]: True}
+    assert found.questions[2].texts == ("nobody",)
+    assert "1 unanswerable questions of KLUE-MRC have plausible answers" in found.notes[0]
+    assert "1 question_type 1" in found.notes[1]
+
+
 def test_the_first_ai_hub_files_have_one_paragraph_an_article(tmp_path: Path) -> None:
     answer = {"text": "오다 브린", "answer_start": KO.index("오다 브린")}
     qas = [{"id": "9_f2_wiki_2822-1", "question": "누가?", "answers": [answer], "classtype": "work_who"}]
