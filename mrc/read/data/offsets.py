@@ -119,7 +119,7 @@ class Mender:
 
         No token starts or ends inside a grapheme; of tokens that share a grapheme all have it, but one that goes on
         behind it starts there. A token of unknown text is inserted where the tokenizer dropped characters that can be
-        seen; dropped ones that cannot, such as U+200B, belong to the token beside them.
+        seen; dropped ones that cannot, such as U+200B, belong to the token that they follow.
 
         Raises: BadCheckpoint for offsets outside of a text.
         """
@@ -202,12 +202,12 @@ def _runs(marked: Bools) -> list[tuple[int, int]]:
 
 
 def _stretched(text: str, starts: Ints, ends: Ints, open_: Bools) -> tuple[Ints, Ints]:
-    """Offsets stretched over open characters, other than white space, beside a token: the one before, else the next."""
+    """Offsets stretched over open characters, other than white space, behind a token, or before the text's first."""
     starts, ends = starts.copy(), ends.copy()
     solid = np.array([not character.isspace() for character in text])
     for first, last in _runs(open_ & solid):
         if first and not open_[first - 1]:
             ends[(ends == first) & (starts < first)] = last
-        elif last < len(text) and not open_[last]:
+        elif not first and last < len(text) and not open_[last]:
             starts[starts == last] = first
     return starts, np.maximum(starts, ends)

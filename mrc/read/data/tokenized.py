@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mrc.read.data.tokens import Tokens, token_span
+from mrc.read.data.tokens import Tokens, answer_span
 from mrc.read.data.windows import Window, Windower
 from mrc.read.train_config import SoftTarget, TrainConfig, TrainingExample
 
@@ -53,7 +53,7 @@ def _tokenized(example: TrainingExample, question: Tokens, windower: Windower) -
     texts = (example.context, *example.negatives)
     passages = tuple(windower.passages(texts))
     asked = [(example.start, example.end), *example.also] if example.start >= 0 else []
-    spans = [token_span(passages[0], start, end) for start, end in asked]
+    spans = [answer_span(example.context, passages[0], start, end) for start, end in asked]
     golds = example.golds or tuple(example.context[start:end] for start, end in asked)
     found = tuple(dict.fromkeys(span for span in spans if span))
     return TokenizedExample(question, passages, found, example.weight, example.human_labelled, texts, golds)

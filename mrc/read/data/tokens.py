@@ -144,6 +144,12 @@ def token_span(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
     return int(touching[0]), int(touching[-1])
 
 
+def answer_span(text: str, tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
+    """The `token_span` of an answer without white space at its ends: a token may begin with the space before a word."""
+    answer = text[start:end]
+    return token_span(tokens, end - len(answer.lstrip()), start + len(answer.rstrip()))
+
+
 def pair_template(tokenizer: Any) -> Template:
     """The special tokens that a tokenizer puts around a pair of texts, taken from an encoded pair.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mrc.read.config import ReadConfig, longest_answer
-from mrc.read.data.tokens import token_span
+from mrc.read.data.tokens import answer_span
 from mrc.read.data.windows import Windower
 from mrc.read.predict.groups import batched
 
@@ -74,6 +74,6 @@ def _lengths(chunk: Sequence[GoldSpans], windower: Windower) -> list[int]:
     """The tokens of the shortest gold of each question; 0 where no token touches any."""
     found = []
     for gold, tokens in zip(chunk, windower.passages([gold.passage for gold in chunk]), strict=True):
-        spans = (token_span(tokens, start, end) for start, end in gold.spans)
+        spans = (answer_span(gold.passage, tokens, start, end) for start, end in gold.spans)
         found.append(min((last - first + 1 for first, last in filter(None, spans)), default=0))
     return found

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mrc.errors import BadCheckpoint
 from mrc.read.config import ReadConfig
-from mrc.read.data.tokens import pair_template, token_span
+from mrc.read.data.tokens import answer_span, pair_template, token_span
 from mrc.read.data.windows import LEVEL, MATCH, Windower, collate, owned_ranges, window_spans
 from mrc.read.train_config import TrainConfig
 from tests.mrc import tiny
@@ -89,6 +89,14 @@ def test_the_tokens_of_an_answer_cover_its_characters(text, answer, tokenizer):
     assert answer in text[tokens.offsets[first, 0] : tokens.offsets[last, 1]]
     assert tokens.offsets[first, 1] > start
     assert tokens.offsets[last, 0] < start + len(answer)
+
+
+@pytest.mark.parametrize("tokenizer", [WORDPIECE, BYTES], ids=["wordpiece", "bytes"])
+def test_white_space_around_an_answer_does_not_reach_for_another_word(tokenizer):
+    text = "The mill of Tarn in 1893"
+    (tokens,) = Windower(tokenizer).passages([text])
+    assert answer_span(text, tokens, 11, 17) == answer_span(text, tokens, 12, 16) == token_span(tokens, 12, 16)
+    assert answer_span(text, tokens, 3, 4) is None
 
 
 def test_characters_without_a_token_have_no_span():
