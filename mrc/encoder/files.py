@@ -19,6 +19,7 @@ TOKENIZER_FILE: Final = "tokenizer.json"
 INDEXES: Final = {"model.safetensors.index.json": ".safetensors", "pytorch_model.bin.index.json": ".bin"}
 MOST_BYTES: Final = {  # of the files that describe a model, by the end of their names
     "config.json": 4 * MIB,
+    "added_tokens.json": 4 * MIB,
     ".index.json": 16 * MIB,
     ".json": 64 * MIB,
     ".txt": 64 * MIB,
@@ -45,7 +46,7 @@ DESCRIBING: Final = (  # the files that loading reads whole
     "1_Pooling/config.json",
 )
 PATTERNS: Final = ("*.model", "*.tiktoken", "*.jinja", "additional_chat_templates/*")
-MOST_ITEMS: Final = 3_000_000  # commas, brackets or lines: pieces and merges of a tokenizer
+MOST_ITEMS: Final = 1_600_000  # commas, brackets or lines: pieces and merges of a tokenizer
 OTHER_FORMATS: Final = {  # files that transformers prefers to ordinary weights
     "adapter_config.json": "an adapter, not a whole model; merge it into its model",
     ".metadata": "a distributed checkpoint; save it as safetensors",

@@ -15,14 +15,18 @@ from typing import Any, Final
 from mrc.encoder.files import TOKENIZER_FILE, read_json
 from mrc.errors import BadCheckpoint
 
+MOST_ADDED: Final = 50_000  # tokens outside of the vocabulary, which are slow to load
 MOST_GROWTH: Final = 4096  # characters for one; published tokenizers stay below 100
 GROWING: Final = (b'"Replace"', b'"Prepend"', b'"Precompiled"')
 
 
 def check_tokenizer_json(folder: Path) -> None:
-    """Check the normaliser in the folder's tokenizer.json, if there is one. Raises BadCheckpoint."""
+    """Check added tokens and normaliser in the folder's tokenizer.json, if there is one. Raises BadCheckpoint."""
     path = folder / TOKENIZER_FILE
-    if path.is_file() and any(mark in path.read_bytes() for mark in GROWING):
+    data = path.read_bytes() if path.is_file() else b""
+    if (added := data.count(b'"single_word"')) > MOST_ADDED:
+        raise BadCheckpoint(f"{path}: {added:,} added tokens, more than the {MOST_ADDED:,} of any known model")
+    if any(mark in data for mark in GROWING):
         check_normalizer(read_json(path).get("normalizer"), path)
 
 

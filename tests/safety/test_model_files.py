@@ -251,6 +251,12 @@ def test_a_normaliser_that_could_fill_the_memory_is_refused(normalizer: dict[str
         WordPiece(str(folder))
 
 
+def test_a_great_many_added_tokens_are_refused(folder: Path) -> None:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    edited(folder, added_tokens=[{"id": 1000 + number, "content": f"<{number}>", **flags} for number in range(60_000)])
+    assert "added tokens" in refusal(load_tokenizer, folder)
+
+
 def test_ordinary_replacements_are_allowed(folder: Path) -> None:
     steps = [replace("``", '"'), replace("''", '"'), {"type": "NFKC"}, {"type": "Lowercase"}, charsmap(b"a" * 33)]
     sequence = {"type": "Sequence", "normalizers": steps[:4]}
