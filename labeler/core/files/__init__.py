@@ -48,8 +48,9 @@ class TextFile:
 def detect_encoding(path: Path) -> TextFile:
     """The encoding and hash of a text file, after decoding every byte of it once.
 
-    Tried in this order: byte order mark; UTF-8; CP949 (a superset of EUC-KR) if most of the decoded text is Hangul; the
-    choice of charset_normalizer. A file that is mostly UTF-8 with other bytes in it is refused.
+    Tried in this order: byte order mark; UTF-16 that shows in the first bytes; UTF-8; CP949 (a superset of EUC-KR) if
+    most of the decoded text is Hangul; the choice of charset_normalizer. A file that is mostly UTF-8 with other bytes in
+    it is refused.
 
     Raises FileError, with the byte position, for an empty, binary, mixed or undecodable file.
     """
@@ -58,6 +59,9 @@ def detect_encoding(path: Path) -> TextFile:
     if not head:
         raise FileError(f"{path}: the file is empty")
     bom = next((name for mark, name in _BOMS if head.startswith(mark)), None)
+    wide = _utf16_of(head)
+    if wide is not None and _undecodable(path, wide) is None:
+        return TextFile(path, wide, guessed=True, sha256=sha256_of(path))
     failure = _undecodable(path, bom or "utf-8")
     if failure is None:
         return TextFile(path, bom or "utf-8", guessed=False, sha256=sha256_of(path))
@@ -70,6 +74,12 @@ def detect_encoding(path: Path) -> TextFile:
     if second is not None:
         raise FileError(f"{path}: byte {failure} is not UTF-8, byte {second} not {encoding}; save it again as UTF-8")
     return TextFile(path, encoding, guessed=True, sha256=sha256_of(path))
+
+
+def _utf16_of(head: bytes) -> str | None:
+    """The UTF-16 of a text without a byte order mark whose first two characters are ASCII; None for other bytes."""
+    zeros = tuple(byte == 0 for byte in head)
+    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(zeros)
 
 
 def _undecodable(path: Path, encoding: str) -> int | None:

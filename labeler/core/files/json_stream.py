@@ -60,7 +60,7 @@ def json_items(
             case "{":
                 yield from reader.object()
             case _:
-                kind = type(reader.value()).__name__
+                kind = json.dumps(reader.value())[:20]
                 raise DataError(f"{file.path}: the file must be an object or a list, not {kind}")
         if reader.peek():
             raise reader.error("more text after the end; one record a line is read with --format jsonl")

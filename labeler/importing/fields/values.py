@@ -119,6 +119,7 @@ def _first_offset(start: Any) -> int | None:
 
 def _object(name: str, value: Mapping[str, Any], start: Any) -> Iterator[Answer]:
     """One answer, or columns of texts and offsets; TriviaQA's value and aliases; Haystack's start and end."""
+    value = {str(key).lower(): inner for key, inner in value.items()}
     texts = value.get("text", value.get("answer_text", value.get("answer", value.get("value"))))
     starts = value.get("answer_start", value.get("start", start))
     if "char_spans" in value:
@@ -129,7 +130,8 @@ def _object(name: str, value: Mapping[str, Any], start: Any) -> Iterator[Answer]
         raise FieldError(f"{name} has no text; {{'text': …, 'answer_start': …}} is needed")
     else:
         yield as_text(f"{name}.text", texts), _first_offset(starts)
-        for alias in value.get("aliases") or ():
+        aliases = value.get("aliases")
+        for alias in aliases if isinstance(aliases, list) else ():
             yield as_text(f"{name}.aliases", alias), None
 
 

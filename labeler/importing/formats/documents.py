@@ -9,9 +9,9 @@ from typing import Any
 
 from labeler.core.files import detect_encoding
 from labeler.core.files.json_stream import Item, json_items
-from labeler.importing.fields.names import Fields
+from labeler.importing.fields.names import Fields, is_known
 from labeler.importing.fields.values import kind_name
-from labeler.importing.formats.content import Content, Part, encoding_notes, gather
+from labeler.importing.formats.content import ROLE_OF, Content, Part, encoding_notes, gather
 from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
@@ -19,7 +19,7 @@ from mrc.errors import DataError
 from mrc.squad import Rejected
 
 MAX_KEPT = 100_000  # values of an object that may still turn out to be a record
-_LISTS = ("data", "documents", "rows", "records", "examples", "items")
+_LISTS = ("data", "documents", "rows", "records", "examples", "items", "Data")
 _ROLES = ("question", "context", "text")
 
 
@@ -48,7 +48,7 @@ class _Document:
         """Yield the parts of all records, wherever they are in the document."""
         for item in items:
             yield from self._item(item)
-        if not self._found:
+        if not self._found or isinstance(Fields(self._kept).get("question"), str):
             yield from self._single()
 
     def _item(self, item: Item) -> Iterator[tuple[str, Part]]:
@@ -58,7 +58,7 @@ class _Document:
             raise DataError(f"{self._file}: data: it must be a list, not {kind_name(item.value)}")
         if self._squad and item.key != "data":
             return
-        if item.key == "data" or (item.key in _LISTS and isinstance(item.value, (Mapping, list))):
+        if item.key == "data" or (item.key in _LISTS and isinstance(item.value, (Mapping, list))) or _is_listed(item):
             yield from self._element(item, strict=item.key == "data")
         elif item.key == "":
             yield from self._element(item, strict=False)
@@ -83,7 +83,7 @@ class _Document:
                 )
             yield from node_parts(self._file, item.place, value, self._reading)
         elif isinstance(value, Mapping):
-            yield from parts(f"{self._file}: {item.place}", value, self._reading)
+            yield from parts(f"{self._file}: {item.place}", _with_split(value, item.key), self._reading)
         else:
             where = f"{self._file}: {item.place}"
             yield where, Rejected(where, f"an object with named fields is needed, not {kind_name(value)}")
@@ -125,6 +125,18 @@ def _is_record(value: Mapping[str, Any]) -> bool:
 def _is_readable(value: Mapping[str, Any]) -> bool:
     fields = Fields(value)
     return any(fields.has(role) for role in _ROLES) or "header" in value or "data" in value or "paragraphs" in value
+
+
+def _is_listed(item: Item) -> bool:
+    """Whether a value is an element of a list of records under a name of its own, such as `train` and `dev`."""
+    if item.index is None or not isinstance(item.value, Mapping) or is_known(item.key):
+        return False
+    return _is_record(item.value) or is_nested(item.value)
+
+
+def _with_split(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The record with the split whose list it is in, for `--split file`, if it names none."""
+    return {"split": key, **value} if key.lower() in ROLE_OF else value
 
 
 def _with_id(item: Item) -> Mapping[str, Any]:

@@ -413,7 +413,8 @@ def test_passages_and_questions_of_dpr(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("answer", [["Oda Brin", "Brin"], {"value": "Oda Brin", "aliases": ["Brin"], "type": "x"}])
+@pytest.mark.parametrize("answer", [["Oda Brin", "Brin"], {"value": "Oda Brin", "aliases": ["Brin"], "type": "x"},
+                                    {"Value": "Oda Brin", "Aliases": ["Brin"]}])  # fmt: skip
 def test_open_questions_have_answers_as_text(tmp_path: Path, answer: Any) -> None:
     file = written(tmp_path, "NQ-open.dev.jsonl", lines({"question": "who founded the harbour", "answer": answer}))
     (question,) = read_content(file).questions
@@ -568,13 +569,28 @@ def test_a_prefix_keeps_files_that_share_ids_apart(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_json_lines_arrays_and_tables_are_told_apart_packed_or_not(
     tmp_path: Path, name: str, content: str, packed: bool, encoding: str
 ) -> None:
     data = content.encode(encoding)
     file = written(tmp_path, name + ".gz" * packed, gzip.compress(data) if packed else data)
     assert answers(read_content(file))["q1"] == ODA
+
+
+def test_lists_of_records_under_names_of_splits(tmp_path: Path) -> None:
+    record = {**QA, "context": EN}
+    splits = {"version": 1, "train": [record], "dev": [{**record, "id": "q2"}], "test": []}
+    found = read_content(written(tmp_path, "a.json", splits))
+    assert [(question.id, question.split) for question in found.questions] == [("q1", "train"), ("q2", "dev")]
+    assert found.rejected == ()
+    one = {**record, "answers": [{"text": "Oda Brin", "answer_start": START}, {"text": "Oda"}]}
+    assert answers(read_content(written(tmp_path, "b.json", one))) == {"q1": [("Oda", START), *ODA]}
+
+
+def test_a_record_with_a_list_of_other_records_keeps_its_question(tmp_path: Path) -> None:
+    record = {**QA, "context": EN, "similar": [{"id": "s1", "question": "Who built it?"}]}
+    assert answers(read_content(written(tmp_path, "a.json", record))) == {"s1": None, "q1": ODA}
 
 
 def test_a_packed_file_is_the_same_import_as_the_plain_one(tmp_path: Path) -> None:
