@@ -49,8 +49,8 @@ def detect_encoding(path: Path) -> TextFile:
     """The encoding and hash of a text file, after decoding every byte of it once.
 
     Tried in this order: byte order mark; UTF-16 that shows in the first bytes; UTF-8; CP949 (a superset of EUC-KR) if
-    most of the decoded text is Hangul; the choice of charset_normalizer. A file that is mostly UTF-8 with other bytes in
-    it is refused.
+    most of the decoded text is Hangul; the choice of charset_normalizer. A file that is mostly UTF-8 with other bytes
+    in it is refused.
 
     Raises FileError, with the byte position, for an empty, binary, mixed or undecodable file.
     """
@@ -78,8 +78,10 @@ def detect_encoding(path: Path) -> TextFile:
 
 def _utf16_of(head: bytes) -> str | None:
     """The UTF-16 of a text without a byte order mark whose first two characters are ASCII; None for other bytes."""
-    zeros = tuple(byte == 0 for byte in head)
-    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(zeros)
+    zeros = [byte == 0 for byte in head]
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False, True, False] else None
 
 
 def _undecodable(path: Path, encoding: str) -> int | None:
