@@ -1,4 +1,5 @@
-"""Random walks over imports, labels, rounds, reverts and undos: every question's label as a small model says.
+"""Random walks over imports, labels, pseudo-labels, rounds, refusals, reverts and undos: every
+question's label as a small model says.
 
 python benchmarks/walks.py --walks 5000
 """
@@ -6,14 +7,14 @@ python benchmarks/walks.py --walks 5000
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.safety.walks import Walk, make_template
+from tests.safety.walks import Walks
 
 
 def main() -> None:
@@ -23,17 +24,16 @@ def main() -> None:
     given = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        template = make_template(Path(folder) / "template.db")
+        walks = Walks(Path(folder))
         for seed in range(given.walks):
-            path = Path(folder) / "walk.db"
             try:
-                Walk(template, path, random.Random(seed)).run(given.length)
+                walks.walk(seed).run(given.length)
             except AssertionError as error:
                 failed += 1
                 print(f"seed {seed}: {error}")
-            for left in Path(folder).glob("walk.db*"):
-                left.unlink()
-    print(f"{given.walks - failed} of {given.walks} walks of {given.length} steps end as the model says")
+        walks.close()
+    ended = f"{given.walks - failed} of {given.walks} walks of {given.length} steps end as the model says"
+    print(f"{ended} ({time.process_time():.0f} CPU s)")
     sys.exit(failed > 0)
 
 

@@ -20,7 +20,7 @@ from db.store import writing
 from db.store.question import exclude, lift_exclusions
 from db.store.undo import restore_gold
 from db.store.writing import Origin, add_event
-from db.tables import LABELS, REVIEWS
+from db.tables import LABELS, REVIEWS, ROUNDS
 from db.vocabulary import BAD_QUESTION
 
 AnyLabel = TypeVar("AnyLabel", NewLabel, LabelRow)
@@ -124,17 +124,20 @@ def set_label(
 ) -> int:
     """Set a human label by hand and return its id; it replaces the live label and lifts an exclusion.
 
-    Without answers it is a no_answer for `passages`.
+    Without answers it is a no_answer for `passages`. Where this person set the same label last, it stays as it is.
 
     Raises:
         NotFound: no such question.
         Conflict: the question is a duplicate.
         SpanConflict: a stored passage does not contain an answer at its offset.
     """
-    _refuse_duplicate(corpus.question(session, question_id))
+    question = corpus.question(session, question_id)
+    _refuse_duplicate(question)
     shown = None if answers else tuple(passages or ())
     label = NewLabel(question_id, tuple(answers), no_answer=not answers, passages=shown, reviewer=reviewer)
     _check_new(session, [label])
+    if question.exclusion_reason is None and (same := _set_before(session, label)) is not None:
+        return same
     parents = {key: live_id for key, (live_id, _) in writing.live_ids(session, [question_id]).items()}
     writing.withdraw(session, parents.values(), reason=f"replaced by hand ({reviewer})", by=None)
     manual = Origin("human", "manual")
@@ -142,6 +145,15 @@ def set_label(
     exclude(session, [question_id], reason=None)
     add_event(session, "label_set", detail={"reviewer": reviewer}, question_id=question_id, label_id=label_id)
     return label_id
+
+
+def _set_before(session: Session, label: NewLabel) -> int | None:
+    """The live label of the question, if it was set by hand and says the same: a command that was killed runs twice."""
+    for live in label_queries.live_labels(session, question_ids=[label.question_id]):
+        said = (live.origin, live.answers, live.no_answer, live.passages or (), live.reviewer)
+        if said == ("manual", label.answers, label.no_answer, label.passages or (), label.reviewer):
+            return live.id
+    return None
 
 
 def withdraw_label(session: Session, question_id: str, *, reviewer: str, reason: str) -> int:
@@ -217,14 +229,19 @@ def _live_before(session: Session, number: int, *, reviewed_in: Sequence[int]) -
 
 
 def _review_reverted() -> Exists:
-    """Whether the label's review was reverted with its round: a revert names the label's round or an earlier one as
-    what withdrew it, a replacement a later one."""
-    same = LABELS.alias()
+    """Whether the label's review was reverted with its round, though a later review had replaced the label by then.
+
+    A revert names the label's round or an earlier one as what withdrew it, a replacement a later one. All rounds of one
+    revert have the same moment.
+    """
+    last, own, other = LABELS.alias(), ROUNDS.alias(), ROUNDS.alias()
     return exists().where(
-        same.c.question_id == LABELS.c.question_id,
-        same.c.kind == "human",
-        same.c.round_number == LABELS.c.round_number,
-        same.c.withdrawn_by <= same.c.round_number,
+        last.c.question_id == LABELS.c.question_id,
+        last.c.kind == "human",
+        last.c.withdrawn_by <= last.c.round_number,
+        own.c.number == LABELS.c.round_number,
+        other.c.number == last.c.round_number,
+        (own.c.number == other.c.number) | (own.c.reverted_at == other.c.reverted_at),
     )
 
 

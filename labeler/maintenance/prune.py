@@ -88,7 +88,10 @@ def prune(runtime: Runtime, *, keep: int) -> Pruned:
     with runtime.database.read() as session:
         folders, kept = _folders_to_delete(runtime, session, use)
     freed = sum(_delete(folder, runtime.workspace.folder) for some in folders.values() for folder in some)
-    empty_trash(runtime.workspace.folder)
+    home = runtime.workspace.folder
+    for folder in (home, runtime.workspace.models_folder, runtime.workspace.index_folder):
+        if folder == home or is_real_folder(folder, root=home):
+            empty_trash(folder)
     named = {kind: _named(runtime, some) for kind, some in folders.items()}
     return Pruned(freed, done.predictions, kept=kept, **named)
 

@@ -75,7 +75,7 @@ def run(
         NotReady: something must be done first; the message names the command.
     """
     row = current(runtime)
-    if accept_partial and (row is None or row.stage != "in_review"):
+    if accept_partial and (row is None or not _reached(row, "in_review")):
         raise NotReady("no round is waiting for reviews; run: labeler round")
     if row is None:
         row = opening.open_next(runtime, reviewer=reviewer)
@@ -84,7 +84,7 @@ def run(
     runtime = of_round(runtime, row)
     if reviewer is not None and row.reviewer != reviewer:
         row = reviewing.change_reviewer(runtime, row, reviewer)
-    if accept_partial:
+    if accept_partial and row.stage == "in_review":  # else this command was interrupted after it
         row = human_review.accept_partial(runtime, row)
     while row.is_open and not _reached(row, until):
         after = STEPS[row.kind][row.stage](runtime, row)

@@ -65,3 +65,12 @@ def test_a_round_that_trains_a_retriever_ends_the_same_when_killed(
     assert row.stage == ("labelled" if moment == "retriever checkpoint written" else "trained")
     assert after_round(folder) == hybrid_undisturbed
     assert hybrid_undisturbed["index"] != before
+
+
+def test_a_round_that_went_on_with_few_reviews_may_be_told_so_again(baseline: Path, tmp_path: Path) -> None:
+    """`--accept-partial`, killed after it had taken effect, refused to be run again."""
+    folder = shutil.copytree(baseline, tmp_path / "partial")
+    with at(folder) as runtime:
+        machine.run(runtime, reviewer="people")
+        assert machine.run(runtime, accept_partial=True, until="labelled").round.stage == "labelled"
+        assert machine.run(runtime, accept_partial=True, until="labelled").round.stage == "labelled"

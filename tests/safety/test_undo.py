@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests.safety.walks import FILES, Walk, make_template
+from tests.safety.walks import FILES, Walks
 
-WALKS = 200  # more by benchmarks/walks.py
+WALKS = 200  # 5,000 by benchmarks/walks.py
 LENGTH = 14
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_template(tmp_path_factory.mktemp("walks") / "template.db")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walks]:
+    made = Walks(tmp_path_factory.mktemp("walks"))
+    yield made
+    made.close()
 
 
-def test_random_walks_end_as_the_model_says(template: Path, tmp_path: Path) -> None:
+def test_random_walks_end_as_the_model_says(walks: Walks) -> None:
     for seed in range(WALKS):
-        Walk(template, tmp_path / f"{seed}.db", random.Random(seed)).run(LENGTH)
+        walks.walk(seed).run(LENGTH)
 
 
-def test_a_pool_question_imported_as_gold_and_undone_is_a_pool_question_again(template: Path, tmp_path: Path) -> None:
+def test_a_pool_question_imported_as_gold_and_undone_is_a_pool_question_again(walks: Walks) -> None:
     """It stayed gold without a label, as its first import was split by a plan and named no role."""
-    walk = Walk(template, tmp_path / "walk.db", random.Random(0))
+    walk = walks.walk(0)
     walk.add(FILES[0])
     walk.set("q0")
     walk.add(FILES[1])
@@ -35,11 +36,10 @@ def test_a_pool_question_imported_as_gold_and_undone_is_a_pool_question_again(te
     assert walk.model.roles["q0"] == "pool"
     walk.add(FILES[1])
     walk.check()
-    walk.database.close()
 
 
-def test_a_spare_gold_label_comes_back_with_the_revert_of_its_rounds_reviews(template: Path, tmp_path: Path) -> None:
-    walk = Walk(template, tmp_path / "walk.db", random.Random(0))
+def test_a_spare_gold_label_comes_back_with_the_revert_of_its_rounds_reviews(walks: Walks) -> None:
+    walk = walks.walk(0)
     walk.add(FILES[0])
     walk.round(["q0"])
     walk.add(FILES[1])  # the question has a human label: its gold label is kept in reserve
@@ -47,4 +47,16 @@ def test_a_spare_gold_label_comes_back_with_the_revert_of_its_rounds_reviews(tem
     walk.revert(walk.rounds[0], with_reviews=True)
     walk.check()
     assert walk.model.label("q0") == ("gold", "ada")
-    walk.database.close()
+
+
+def test_a_review_that_a_later_one_replaced_stays_reverted_with_its_round(walks: Walks) -> None:
+    """It came back when an earlier round was reverted without its reviews."""
+    walk = walks.walk(0)
+    walk.add(FILES[0])
+    for reviewed in ([], ["q2"], ["q2"]):
+        walk.round(reviewed)
+    walk.revert(walk.rounds[1], with_reviews=True)
+    walk.check()
+    walk.revert(walk.rounds[0], with_reviews=False)
+    walk.check()
+    assert walk.model.human["q2"] == []
