@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mrc.calibration.features import confidence_features
 from mrc.metrics import Metric
 from mrc.postprocess.rules import Refine
-from mrc.ranking import Ranked
+from mrc.ranking import Candidate, Ranked
 from mrc.read.config import ReadConfig
 from mrc.read.model.reader import normalizer
 from mrc.read.predict.adaptive import Masses, StoppingRule, fit_stopping
@@ -52,6 +52,8 @@ def answer(
     hybrid: bool = False,
     refine: Refine | None = None,
     stopping: StoppingRule | None = None,
+    retrieval_weight: float = 0.0,
+    read: int | None = None,
 ) -> Iterator[Prediction]:
     """A prediction for each question, in order, from the k passages retrieved for it.
 
@@ -67,13 +69,16 @@ def answer(
         hybrid: the retriever has a dense part, so every prediction gets the features of both lists.
         refine: moves the ends of spans (`mrc.postprocess`).
         stopping: reads a question's passages only until its answer is settled.
+        retrieval_weight: nats that every span gains for each standard deviation of its passage's retrieval score
+            (`Hit.standardized`); 0: how well a passage was found plays no part.
+        read: how many of the k passages are read, the best-ranked ones; None: all.
 
     Raises: TypeError for a single string, or where the texts of the hits are not known; ValueError for an unknown
     metric.
     """
     asked = _questions(questions)
     retrieve, normalize, settings = _retrieval(retriever, fetch), normalizer(metric), config or reader.default_config
-    return _answered(asked, retrieve, reader, k, settings, normalize, hybrid, refine, stopping)
+    return _answered(asked, retrieve, reader, k, settings, normalize, hybrid, refine, stopping, retrieval_weight, read)
 
 
 def _answered(
@@ -86,12 +91,35 @@ def _answered(
     hybrid: bool,
     refine: Refine | None,
     stopping: StoppingRule | None,
+    weight: float,
+    read: int | None,
 ) -> Iterator[Prediction]:
     for chunk in batched(questions, config.chunk_size):
-        hits, passages = retrieve(chunk, k)
-        groups = [Group(question.text, own) for question, own in zip(chunk, passages, strict=True)]
+        hits, groups = retrieve.groups(chunk, k, weight=weight, read=read)
         found = reader.read(groups, config=config, normalize=normalize, refine=refine, stopping=stopping)
         yield from _predictions(chunk, groups, found, hits, hybrid=hybrid)
+
+
+def read_candidates(
+    questions: Iterable[Question],
+    *,
+    retriever: Retriever,
+    reader: Answerer,
+    fetch: Fetch,
+    k: int,
+    config: ReadConfig,
+    metric: Metric = "squad",
+    refine: Refine | None = None,
+) -> Iterator[tuple[tuple[Candidate, ...], tuple[Hit, ...]]]:
+    """The spans of each question, in order, scored by the reader alone, and its hits, for `fit_retrieval_weight`.
+
+    A reader that ranks answers without spans, a hard vote, gives none.
+    """
+    retrieve, normalize = _Retrieval(retriever, fetch), normalizer(metric)
+    for chunk in batched(questions, config.chunk_size):
+        hits, groups = retrieve.groups(chunk, k, weight=0.0)
+        found = reader.read(groups, config=config, normalize=normalize, refine=refine)
+        yield from ((ranked.candidates, own) for ranked, own in zip(found, hits, strict=True))
 
 
 def held_out_rule(
@@ -106,6 +134,8 @@ def held_out_rule(
     config: ReadConfig,
     metric: Metric = "squad",
     refine: Refine | None = None,
+    retrieval_weight: float = 0.0,
+    passages: int | None = None,
 ) -> StoppingRule:
     """Fit the rule that stops reading at this risk on held-out questions, each read in all its k passages; questions
     for which nothing is retrieved are left out.
@@ -118,10 +148,10 @@ def held_out_rule(
     retrieve, normalize = _retrieval(retriever, fetch), normalizer(metric)
     by_group: dict[str, list[Masses]] = {}
     for chunk in batched(held_out, config.chunk_size):
-        found = [(question, own) for question, own in zip(chunk, retrieve(chunk, k)[1], strict=True) if own]
-        groups = [Group(question.text, own) for question, own in found]
+        groups = retrieve.groups(chunk, k, weight=retrieval_weight, read=passages)[1]
+        found = [question for question, group in zip(chunk, groups, strict=True) if group.passages]
         masses = read_masses(reader, groups, config=config, normalize=normalize, refine=refine)
-        for (question, _), mass in zip(found, masses, strict=True):
+        for question, mass in zip(found, masses, strict=True):
             by_group.setdefault(split_group_of[question.id], []).append(mass)
     return fit_stopping(list(by_group.values()), risk=risk)
 
@@ -157,6 +187,17 @@ class _Retrieval:
         hits = self.retriever.retrieve([question.text for question in questions], k)
         passages = self.fetch(list(dict.fromkeys(hit.passage_id for found in hits for hit in found)))
         return hits, [tuple(passages[hit.passage_id] for hit in found) for found in hits]
+
+    def groups(
+        self, questions: Sequence[Question], k: int, *, weight: float, read: int | None = None
+    ) -> tuple[Sequence[tuple[Hit, ...]], list[Group]]:
+        """The k hits and the first `read` of them to read, with the weight times their standardized score as priors."""
+        hits, passages = self(questions, k)
+        priors = [tuple(weight * hit.standardized for hit in own[:read]) if weight else () for own in hits]
+        return hits, [
+            Group(question.text, own[:read], prior)
+            for question, own, prior in zip(questions, passages, priors, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class Span:
 class Hit:
     """A retrieved passage. `rank` counts from 0; passages are ranked by `score`; unused component scores are None.
 
-    Hits with a `rerank` score come first, ranked by it; their `score` is that of the retrieval before.
+    Hits with a `rerank` score come first, ranked by it; their `score` is that of the retrieval before. `standardized`
+    is how far a passage stands out: its score in standard deviations above the mean of the question's ranking, so that
+    questions and retrievers compare; a re-ranked passage has that of its new place; 0 where passages were given.
     """
 
     passage_id: str
@@ -44,6 +46,7 @@ class Hit:
     bm25: float | None = None
     dense: float | None = None
     rerank: float | None = None
+    standardized: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ keeps the probability of the start and its last piece that of the end, p_s, p_e 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,11 +67,24 @@ class CharProbs:
     null: float
 
 
-def char_probs(question: Sequence[TokenScores]) -> list[CharProbs]:
-    """The character probabilities of all passages of a question, normalised over all of them."""
-    start_total = logsumexp(np.concatenate([part for own in question for part in (own.start, own.null_start)]))
-    end_total = logsumexp(np.concatenate([part for own in question for part in (own.end, own.null_end)]))
-    return [_of_passage(own, float(start_total), float(end_total)) for own in question]
+def char_probs(question: Sequence[TokenScores], priors: Sequence[float] = ()) -> list[CharProbs]:
+    """The character probabilities of all passages of a question, normalised over all of them.
+
+    `priors`: what is added to the score of every span of each passage, in nats; one half falls to its start and one to
+    its end, so that a single reader's spans keep their probabilities. Empty: nothing.
+    """
+    raised = [_raised(own, prior / 2) for own, prior in zip(question, priors or (0.0,) * len(question), strict=True)]
+    start_total = logsumexp(np.concatenate([part for own in raised for part in (own.start, own.null_start)]))
+    end_total = logsumexp(np.concatenate([part for own in raised for part in (own.end, own.null_end)]))
+    return [_of_passage(own, float(start_total), float(end_total)) for own in raised]
+
+
+def _raised(own: TokenScores, by: float) -> TokenScores:
+    """The same with all scores of starts and ends raised."""
+    if not by:
+        return own
+    names = ("start", "end", "null_start", "null_end")
+    return replace(own, **{name: getattr(own, name) + by for name in names})
 
 
 def _of_passage(own: TokenScores, start_total: float, end_total: float) -> CharProbs:

@@ -66,8 +66,12 @@ class ReadSection(ReadConfig):
         choices=("retrieved", "given"), shown=True,
     )  # fmt: skip
     top_k: int = setting(
-        5, "retrieved and read for each question; more find more answers and take longer",
+        5, "retrieved for each question; fewer are read where held-out questions show that they suffice",
         unit="passages", low=1, high=100, shown=True,
+    )  # fmt: skip
+    retrieval_weight: float | None = setting(
+        None, "of a span's score for each standard deviation of its passage's retrieval score; none: fitted on dev",
+        unit="nats", low=0, high=100,
     )  # fmt: skip
 
 

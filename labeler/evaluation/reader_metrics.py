@@ -21,7 +21,7 @@ from labeler.reading import answering, postprocessing
 from mrc.metrics import Interval, Metric, bootstrap_interval, resolve_metric
 
 if TYPE_CHECKING:
-    from mrc.postprocess.rules import Refine
+    from labeler.reading.answering import ReadingPlan
     from mrc.read.predict.groups import Answerer
 
 BOOTSTRAP_SEED = 0
@@ -74,7 +74,7 @@ def stored_evaluation(runtime: Runtime, model: ModelRow, split: str, *, index: s
         runtime.answerer(model),
         entries,
         index=index,
-        refine=postprocessing.refine_of(runtime, model),
+        plan=postprocessing.plan_of(runtime, model),
         null_threshold=postprocessing.null_threshold_of(runtime, model),
     )
     summary, rows = summarize(scores, index=index), [list(astuple(each)) for each in scores]
@@ -105,14 +105,14 @@ def compute_scores(
     entries: Sequence[LabelledQuestion],
     *,
     index: str | None,
-    refine: Refine | None = None,
+    plan: ReadingPlan = answering.UNTUNED,
     null_threshold: float = 0.0,
 ) -> list[QuestionScore]:
-    """The score of each question, in order. `refine`: post-processing; `null_threshold`: see `best_text`."""
+    """The score of each question, in order. `plan`: how the reader reads; `null_threshold`: see `best_text`."""
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
     scores, metric = [], metric_of(runtime, entries)
     with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as progress:
-        found = answering.answers(runtime, questions, reader, index, refine=refine)
+        found = answering.answers(runtime, questions, reader, index, plan=plan)
         for entry, prediction in zip(entries, found, strict=True):
             each = score_prediction(
                 prediction,
@@ -162,7 +162,7 @@ def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion],
         for entry in entries
     ]
     parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]
-    parts += [runtime.config.compute.precision, questions, list(postprocessing.names_of(runtime, model))]
+    parts += [runtime.config.compute.precision, questions, postprocessing.identity_of(runtime, model)]
     parts += [postprocessing.null_threshold_of(runtime, model), *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

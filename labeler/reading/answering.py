@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from db.rows import QuestionRow
 from labeler.core.runtime import Runtime
@@ -32,13 +33,26 @@ class InContext(Protocol):
     def context(self) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingPlan:
+    """What was tuned for a reader: post-processing of spans, the weight of the retrieval score of a passage
+    (`mrc.calibration.retrieval_weight`), and how many of the retrieved passages are read; None: all."""
+
+    refine: Refine | None = None
+    retrieval_weight: float = 0.0
+    passages: int | None = None
+
+
+UNTUNED: Final = ReadingPlan()
+
+
 def answers(
     runtime: Runtime,
     questions: Sequence[QuestionRow],
     reader: Answerer,
     fingerprint: str | None,
     *,
-    refine: Refine | None = None,
+    plan: ReadingPlan = UNTUNED,
     stopping: StoppingRule | None = None,
 ) -> Iterator[Prediction]:
     """A reader's predictions, in the order of the questions.
@@ -48,7 +62,7 @@ def answers(
         questions: stored questions.
         reader: a reader, an ensemble or a cascade.
         fingerprint: of the index to retrieve from; None: each question is read in the passage it came with.
-        refine: post-processing of spans.
+        plan: how the reader reads; without an index only its post-processing applies.
         stopping: a rule that skips further passages of a question.
     """
     from mrc import pipeline
@@ -58,7 +72,7 @@ def answers(
         given = runtime.fetch([row.context_id for row in questions if row.context_id])
         passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
         return pipeline.read(
-            asked, passages, reader=reader, config=runtime.config.read, metric=runtime.metric, refine=refine
+            asked, passages, reader=reader, config=runtime.config.read, metric=runtime.metric, refine=plan.refine
         )
     index = runtime.index(fingerprint)
     return pipeline.answer(
@@ -70,8 +84,10 @@ def answers(
         config=runtime.config.read,
         metric=runtime.metric,
         hybrid=index.dense is not None,
-        refine=refine,
+        refine=plan.refine,
         stopping=stopping,
+        retrieval_weight=plan.retrieval_weight,
+        read=plan.passages,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from db import queries
 from db.rows import RoundRow
@@ -56,21 +56,24 @@ def ask_many(runtime: Runtime, questions: Sequence[str], *, k: int | None = None
     """
     from mrc import pipeline
 
-    k = k or runtime.config.read.top_k
+    default = runtime.config.read.top_k
     best, index = runtime.best_model(), runtime.index()
+    plan = postprocessing.plan_of(runtime, best)
     predictions = pipeline.answer(
         [Question(str(number), question) for number, question in enumerate(questions)],
         retriever=index,
         reader=runtime.answerer(best),
         fetch=runtime.fetch,
-        k=k,
+        k=k or default,
         config=runtime.config.read,
         metric=runtime.metric,
         hybrid=index.dense is not None,
-        refine=postprocessing.refine_of(runtime, best),
-        stopping=stored_rule(runtime, best, index=index.fingerprint) if k == runtime.config.read.top_k else None,
+        refine=plan.refine,
+        stopping=stored_rule(runtime, best, index=index.fingerprint) if k in (None, default) else None,
+        retrieval_weight=plan.retrieval_weight,
+        read=plan.passages if k in (None, default) else None,
     )
-    calibrator = _calibrator(runtime, index, k=k)
+    calibrator = _calibrator(runtime, index, k=k or default)
     return [_asked_answers(prediction, calibrator) for prediction in predictions]
 
 
@@ -113,7 +116,7 @@ def _reads_alike(runtime: Runtime, row: RoundRow, k: int) -> bool:
     then = runtime.with_config(Config.from_resolved(row.config))
     if then.config.compute.precision != runtime.config.compute.precision:
         return False
-    if _rules_of_round(runtime, row) != postprocessing.names_of(runtime, runtime.best_model()):
+    if _tuning_of_round(runtime, row) != postprocessing.identity_of(runtime, runtime.best_model()):
         return False
     now = runtime.config.read
     ignored = {name: getattr(now, name) for name in NO_SCORE}
@@ -130,11 +133,11 @@ def _adaptive(runtime: Runtime) -> tuple[str, float]:
     return runtime.config.experimental.adaptive, runtime.config.experimental.adaptive_risk
 
 
-def _rules_of_round(runtime: Runtime, row: RoundRow) -> tuple[str, ...]:
-    """The post-processing rules of a round's predictions."""
+def _tuning_of_round(runtime: Runtime, row: RoundRow) -> list[Any]:
+    """What was tuned for the reader of a round's predictions, see `postprocessing.identity_of`."""
     with runtime.database.read() as session:
         events = [event for event in queries.events(session, round_number=row.number) if event.kind == "predicted"]
-    return tuple(events[-1].detail.get("rules", ())) if events else ()
+    return list(events[-1].detail.get("tuned", ())) if events else []
 
 
 def _encoding(index: Index | None) -> Encoding | None:

@@ -62,6 +62,7 @@ def _held_out(runtime: Runtime) -> list[QuestionRow]:
 def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> StoppingRule:
     from mrc import pipeline
 
+    plan = postprocessing.plan_of(runtime, model)
     return pipeline.held_out_rule(
         [Question(row.id, row.text) for row in held_out],
         retriever=runtime.index(index),
@@ -72,7 +73,9 @@ def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: list[Questi
         risk=runtime.config.experimental.adaptive_risk,
         config=runtime.config.read,
         metric=runtime.metric,
-        refine=postprocessing.refine_of(runtime, model),
+        refine=plan.refine,
+        retrieval_weight=plan.retrieval_weight,
+        passages=plan.passages,
     )
 
 
@@ -88,10 +91,10 @@ def _stored(runtime: Runtime, model: ModelRow, index: str, held_out: list[Questi
 
 
 def _key(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> str:
-    rules = postprocessing.names_of(runtime, model)
+    tuned = postprocessing.identity_of(runtime, model)
     asked = sorted((row.id, row.split_group) for row in held_out)
     computed = [runtime.device, runtime.reader(model).precision]
-    parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), list(rules)]
+    parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), tuned]
     parts += [
         runtime.config.experimental.adaptive_risk,
         runtime.metric,

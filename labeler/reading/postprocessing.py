@@ -1,36 +1,29 @@
-"""Post-processing rules and "no answer" threshold of a reader, tuned on dev and stored in the database.
+"""What is tuned for a reader (`labeler.reading.tuning`) and stored in the database: the weight of retrieval in its
+answers, the number of passages read, post-processing rules, and the threshold of "no answer".
 
-They are tuned when a round closes, on the reader's answers without rules, and then fixed for this reader: a round that
-is killed and resumed predicts with the same ones.
+It is tuned when a round closes and then fixed for this reader: a round that is killed and resumed predicts alike.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from db import queries, store
+from db import queries
 from db.rows import LabelledQuestion, ModelRow, QuestionRow
 from labeler.core.runtime import Runtime
-from labeler.reading import answering
-from mrc.postprocess.rules import (
-    AnsweredQuestion,
-    Change,
-    Refine,
-    RuleEffect,
-    abstention,
-    chosen_rules,
-    null_threshold,
-    refined,
-    refiner,
-    rule_effects,
+from labeler.reading.answering import ReadingPlan
+from mrc.calibration.retrieval_weight import (
+    RetrievalWeight,
+    fewest_passages,
 )
-
-if TYPE_CHECKING:
-    from mrc.read.predict.groups import Answerer
+from mrc.postprocess.rules import (
+    Change,
+    RuleEffect,
+    refiner,
+)
 
 RULES_KEY: Final = "rules:"  # in meta, followed by the hashes of the reader and of its ensemble or cascade
 AUTO: Final = ("auto",)
@@ -38,25 +31,46 @@ AUTO: Final = ("auto",)
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The outcome of tuning on dev."""
+    """The outcome of tuning: rules and threshold on dev, the rest on dev and calibration questions."""
 
     rules: tuple[str, ...] = ()  # those that are on
     null_threshold: float = 0.0  # a reader that may abstain does so above it, see `best_text`
     table: tuple[RuleEffect, ...] = ()  # the effect of every rule
     questions: int = 0
     tuned_on: str = ""  # hash of the questions and settings; empty where nothing was tuned
+    retrieval: RetrievalWeight = field(default_factory=RetrievalWeight)
+    right_by_passages: tuple[float, ...] = ()  # share of right answers from the first 1, 2, … passages, 0-1
+
+    @property
+    def passages(self) -> int | None:
+        """How many of the retrieved passages are read; None: all."""
+        return fewest_passages(self.right_by_passages) if self.right_by_passages else None
 
 
 def rules_of(runtime: Runtime, model: ModelRow) -> Tuned:
     """The tuning of a reader; no rule and a threshold of 0 where nothing was tuned."""
     with runtime.database.read() as session:
-        stored = queries.get_meta(session, _key(runtime, model))
+        stored = queries.get_meta(session, key_of(runtime, model))
     return _parsed(stored) if stored else Tuned()
 
 
-def refine_of(runtime: Runtime, model: ModelRow) -> Refine | None:
-    """The reader's rules as one function; None without rules."""
-    return refiner(names_of(runtime, model), language=runtime.language)
+def plan_of(runtime: Runtime, model: ModelRow) -> ReadingPlan:
+    """How the reader reads: by the settings, else as tuned."""
+    tuned = rules_of(runtime, model)
+    refine = refiner(names_of(runtime, model), language=runtime.language)
+    return ReadingPlan(refine, weight_of(runtime, tuned), tuned.passages)
+
+
+def identity_of(runtime: Runtime, model: ModelRow) -> list[Any]:
+    """All of the plan that scores depend on, as JSON values."""
+    plan = plan_of(runtime, model)
+    return [list(names_of(runtime, model)), plan.retrieval_weight, plan.passages]
+
+
+def weight_of(runtime: Runtime, tuned: Tuned) -> float:
+    """The weight of the settings, else the tuned one."""
+    named = runtime.config.read.retrieval_weight
+    return tuned.retrieval.value if named is None else named
 
 
 def names_of(runtime: Runtime, model: ModelRow) -> tuple[str, ...]:
@@ -71,70 +85,17 @@ def null_threshold_of(runtime: Runtime, model: ModelRow) -> float:
     return rules_of(runtime, model).null_threshold if named is None else named
 
 
-def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
-    """Tune the rules and the threshold of a reader on dev, once for the same questions and settings, and store them.
-
-    Rules are tuned on answers from the passages that the index retrieves; without an index, on answers from each
-    question's own passage. The threshold is always tuned on the latter, where alone a reader may abstain. Rules or a
-    threshold named in the settings are not tuned, and without dev questions nothing is.
-    """
-    with runtime.database.read() as session:
-        entries = queries.labelled_questions(session, "dev")
-    entries = [entry for entry in entries if entry.label.gold_texts or entry.question.is_impossible]
-    tuned_on = _fingerprint(runtime, entries, index)
-    known = rules_of(runtime, model)
-    answered = [entry for entry in entries if entry.label.gold_texts and runtime.config.read.rules == AUTO]
-    uncertain = [entry for entry in entries if entry.question.is_impossible is not None]
-    if runtime.config.read.null_score_diff_threshold is not None:
-        uncertain = []
-    if not (answered or uncertain) or known.tuned_on == tuned_on:
-        return known
-    found = replace(_tuned(runtime, model, known, answered, uncertain, index), tuned_on=tuned_on)
-    with runtime.database.write() as session:
-        store.set_meta(session, _key(runtime, model), json.dumps(asdict(found), ensure_ascii=False))
-    return found
-
-
-def _tuned(
-    runtime: Runtime,
-    model: ModelRow,
-    known: Tuned,
-    answered: Sequence[LabelledQuestion],
-    uncertain: Sequence[LabelledQuestion],
-    index: str | None,
-) -> Tuned:
-    """The known tuning, with rules from the `answered` questions and the threshold from the `uncertain` ones."""
-    reader, found = runtime.answerer(model), known
-    if answered:
-        judged = [each for each, _ in _judged(runtime, reader, answered, index)]
-        effects = rule_effects(judged, metric=runtime.metric, language=runtime.language)
-        found = replace(found, rules=chosen_rules(effects), table=tuple(effects), questions=len(answered))
-    names = found.rules if runtime.config.read.rules == AUTO else runtime.config.read.rules
-    refine = refiner(names, language=runtime.language)
-    threshold = null_threshold(
-        [
-            abstention(refined(each, refine, runtime.metric), null, each.golds, runtime.metric)
-            for each, null in _judged(runtime, reader, uncertain, None)
-        ]
+def described(tuned: Tuned) -> str:
+    """The weight of retrieval and the passages read, in words."""
+    weight = tuned.retrieval
+    how = (
+        f"95% {weight.low:.1f} to {weight.high:.1f}, {weight.questions} questions" if weight.questions else "not tuned"
     )
-    return replace(found, null_threshold=threshold) if uncertain else found
-
-
-def _judged(
-    runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str | None
-) -> list[tuple[AnsweredQuestion, float]]:
-    """Each question with its answers without rules, and the mass of "no answer"."""
-    if not entries:
-        return []
-    questions = [entry.question if index else in_gold_passage(entry) for entry in entries]
-    predictions = list(answering.answers(runtime, questions, reader, index))
-    shown = {answer.passage_id for prediction in predictions for answer in prediction.answers}
-    passages = runtime.fetch(sorted(shown))
-    golds = [entry.label.gold_texts for entry in entries]
-    return [
-        (AnsweredQuestion(question.text, prediction.answers, passages, own), prediction.null_score)
-        for question, prediction, own in zip(questions, predictions, golds, strict=True)
-    ]
+    text = f"retrieval weight {weight.value:.2f} ({how})"
+    if not tuned.right_by_passages:
+        return f"{text}; reads all retrieved passages"
+    shares = ", ".join(f"{100 * share:.1f}" for share in tuned.right_by_passages)
+    return f"{text}; reads {tuned.passages} of {len(tuned.right_by_passages)} passages (EM with 1, 2, …: {shares})"
 
 
 def in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
@@ -143,18 +104,11 @@ def in_gold_passage(entry: LabelledQuestion) -> QuestionRow:
     return replace(entry.question, context_id=passage)
 
 
-def _key(runtime: Runtime, model: ModelRow) -> str:
+def key_of(runtime: Runtime, model: ModelRow) -> str:
     """One key for each reader and its ensemble or cascade, which answer differently."""
     others = runtime.other_readers
     beside = hashlib.sha256(json.dumps(others).encode()).hexdigest()[:32] if others else ""
     return ":".join([RULES_KEY.rstrip(":"), model.hash[:32], *filter(None, [beside])])
-
-
-def _fingerprint(runtime: Runtime, entries: Sequence[LabelledQuestion], index: str | None) -> str:
-    """Hash of everything that the tuning depends on, apart from the reader."""
-    asked = [[entry.question.id, entry.question.is_impossible, list(entry.label.gold_texts)] for entry in entries]
-    parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.other_readers]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _parsed(stored: str) -> Tuned:
@@ -163,4 +117,6 @@ def _parsed(stored: str) -> Tuned:
         RuleEffect(**effect | {"examples": tuple(Change(**change) for change in effect["examples"])})
         for effect in values["table"]
     )
-    return Tuned(**values | {"rules": tuple(values["rules"]), "table": effects})
+    retrieval = RetrievalWeight(**values.get("retrieval", {}))
+    lists = {name: tuple(values.get(name, ())) for name in ("rules", "right_by_passages")}
+    return Tuned(**values | lists | {"table": effects, "retrieval": retrieval})

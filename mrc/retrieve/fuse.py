@@ -46,13 +46,15 @@ class RankedLists:
 class FusedLists:
     """The first k of both rankings, best first, padded with document -1 and scores -inf.
 
-    `lexical` and `dense` are the scores in the two rankings, -inf where a ranking does not hold the document.
+    `lexical` and `dense` are the scores in the two rankings, -inf where a ranking does not hold the document;
+    `standardized`: see the function of this name.
     """
 
     documents: Ints  # (Q, k)
     scores: Floats  # (Q, k)
     lexical: Floats  # (Q, k)
     dense: Floats  # (Q, k)
+    standardized: Floats  # (Q, k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,26 @@ class Candidates:
     def top(self, weight: float, k: int) -> FusedLists:
         """The best k of each query."""
         sums = self.weighted(weight)
-        order = np.argsort(-sums, axis=1, kind="stable")[:, :k]
+        order = np.argsort(-sums, axis=1, kind="stable")[:, : max(k, DEPTH)]
+        ranking = RankedLists(
+            np.take_along_axis(self.documents, order, axis=1), np.take_along_axis(sums, order, axis=1)
+        )
+        order = order[:, :k]
         parts = [np.take_along_axis(values, order, axis=1) for values in (sums, *self.scores)]
+        parts.append(standardized(ranking)[:, :k])
         documents = np.take_along_axis(self.documents, order, axis=1)
         missing = ((0, 0), (0, k - order.shape[1]))
         padded = [np.pad(values, missing, constant_values=-np.inf) for values in parts]
         return FusedLists(np.pad(documents, missing, constant_values=-1), *padded)
+
+
+def standardized(ranking: RankedLists, *, filled: int = 0) -> Floats:
+    """(Q, D) the scores in standard deviations above the mean of the ranking's first `DEPTH`; 0 where all are equal.
+
+    A lexical ranking of fewer than `filled` documents is continued with zeros, the score of documents that it does not
+    hold, so that a single match stands out.
+    """
+    return _normalized(ranking, "zscore", 0.0, filled=filled)[0]
 
 
 def merge(

@@ -17,7 +17,7 @@ from mrc.retrieve import storage
 from mrc.retrieve.bm25 import BM25
 from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.fuse import FusionWeight
+from mrc.retrieve.fuse import DEPTH, FusionWeight, RankedLists, standardized
 from mrc.retrieve.index_folder import IndexConfig as IndexConfig
 from mrc.retrieve.index_folder import Meta, analyzer_of, check_current, load_dense, load_reranking, read_meta
 from mrc.retrieve.lexical import (
@@ -182,14 +182,17 @@ class Index:
     def _first_stage(self, questions: Sequence[str], k: int) -> list[tuple[Hit, ...]]:
         if self.dense is not None:
             return list(self._fused(self.dense, questions, k))
-        documents, scores = self._lexical(questions, k)
+        documents, scores = self._lexical(questions, max(k, DEPTH))
+        filled = min(DEPTH, len(self.ids)) if self._unmatched_score_zero else 0
+        prominence = standardized(RankedLists(documents, scores.astype(np.float64)), filled=filled)
+        columns = (values[:, :k].tolist() for values in (documents, scores, prominence))
         return [
             tuple(
-                Hit(self.ids[document], rank, score, bm25=score)
-                for rank, (document, score) in enumerate(zip(row, row_scores, strict=True))
+                Hit(self.ids[document], rank, score, bm25=score, standardized=deviations)
+                for rank, (document, score, deviations) in enumerate(zip(*row, strict=True))
                 if document >= 0
             )
-            for row, row_scores in zip(documents.tolist(), scores.tolist(), strict=True)
+            for row in zip(*columns, strict=True)
         ]
 
     def _lexical(self, questions: Sequence[str], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -202,11 +205,11 @@ class Index:
 
     def _fused(self, dense: Dense, questions: Sequence[str], k: int) -> Iterator[tuple[Hit, ...]]:
         for found in dense.search(questions, self._lexical, k, unmatched_score_zero=self._unmatched_score_zero):
-            columns = (found.documents, found.scores, found.lexical, found.dense)
+            columns = (found.documents, found.scores, found.lexical, found.dense, found.standardized)
             for row in zip(*(values.tolist() for values in columns), strict=True):
                 yield tuple(
-                    Hit(self.ids[document], rank, score, bm25=_finite(bm25), dense=_finite(cosine))
-                    for rank, (document, score, bm25, cosine) in enumerate(zip(*row, strict=True))
+                    Hit(self.ids[document], rank, score, _finite(bm25), _finite(cosine), standardized=deviations)
+                    for rank, (document, score, bm25, cosine, deviations) in enumerate(zip(*row, strict=True))
                     if document >= 0
                 )
 

@@ -18,7 +18,8 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation import reader_metrics
 from labeler.maintenance.prune import prune
-from labeler.reading import answering, postprocessing
+from labeler.reading import answering, postprocessing, tuning
+from labeler.reading.answering import ReadingPlan
 from labeler.reading.ask import ask
 from labeler.reading.early_exit import fitted_rule, stored_rule
 from labeler.reading.postprocessing import Tuned
@@ -247,7 +248,7 @@ def test_rules_tuned_for_one_reader_are_not_those_of_its_ensemble(runtime: Runti
     earned(runtime, "brackets")
     voting = under(runtime, ensemble={"members": (other,)})
     assert postprocessing.rules_of(voting, runtime.best_model()) == Tuned()
-    tuned = postprocessing.tune(voting, runtime.best_model(), index=runtime.current_index())
+    tuned = tuning.tune(voting, runtime.best_model(), index=runtime.current_index())
     assert tuned.tuned_on
     assert postprocessing.rules_of(voting, runtime.best_model()) == tuned
     assert postprocessing.rules_of(runtime, runtime.best_model()).rules == ("brackets",), "it stays its own"
@@ -257,7 +258,7 @@ def test_closing_a_round_tunes_the_rules_of_the_student_and_of_the_best(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned: list[str] = []
-    monkeypatch.setattr(postprocessing, "tune", lambda _, model, index: tuned.append(model.hash))
+    monkeypatch.setattr(tuning, "tune", lambda _, model, index: tuned.append(model.hash))
     best = runtime.best_model()
     row = machine.run(runtime, reviewer="none").round
     with runtime.database.read() as session:
@@ -282,7 +283,8 @@ def test_spans_go_through_the_rules_that_are_handed_in(runtime: Runtime) -> None
     def first(*_: object) -> tuple[int, int]:
         return 0, 1
 
-    found = answering.answers(runtime, questions, reader, runtime.current_index(), refine=first)
+    plan = ReadingPlan(refine=first)
+    found = answering.answers(runtime, questions, reader, runtime.current_index(), plan=plan)
     assert {len(answer.text) for each in found for answer in each.answers} == {1}
     assert refiner((), language="en") is None
 

@@ -7,9 +7,10 @@ import pytest
 
 from mrc.calibration.features import FEATURES
 from mrc.ensemble import Cascade, Ensemble
-from mrc.pipeline import answer, held_out_rule, read
+from mrc.pipeline import answer, held_out_rule, read, read_candidates
+from mrc.ranking import rank_candidates
 from mrc.read.config import ReadConfig
-from mrc.read.model.reader import Reader
+from mrc.read.model.reader import Reader, normalizer
 from mrc.retrieve.bm25 import BM25
 from mrc.text import passage_id, question_id
 from mrc.types import Hit, Passage, Question
@@ -185,3 +186,47 @@ def test_a_single_question_and_an_unknown_metric_are_refused(reader):
         answer(QUESTIONS, metric="sqad", **options)
     with pytest.raises(ValueError, match="unknown metric"):
         next(read(QUESTIONS[:1], [()], reader=reader, metric="sqad"))
+
+
+# --- retrieval in the answer ------------------------------------------------------------------------
+
+
+class Prominent(Retriever):
+    """The same with standardized scores: the first passage stands out by 4 deviations."""
+
+    @staticmethod
+    def hits(text):
+        return tuple(replace(hit, standardized=4.0 * (hit.rank == 0)) for hit in Retriever.hits(text))
+
+
+def test_the_weight_of_retrieval_moves_the_answer_to_the_passage_that_stands_out(reader):
+    kinds = [Prominent(), Retriever()]
+    found, given = (
+        list(answer(QUESTIONS, retriever=kind, reader=reader, fetch=fetch, k=2, config=CONFIG, retrieval_weight=50.0))
+        for kind in kinds
+    )
+    plain = list(answer(QUESTIONS, retriever=Prominent(), reader=reader, fetch=fetch, k=2, config=CONFIG))
+    assert [each.answers for each in given] == [each.answers for each in plain], "scores of 0 change nothing"
+    for each in (prediction for prediction in found if prediction.answers):
+        assert {a.passage_id for a in each.answers if a.score > 1e-9} == {each.hits[0].passage_id}
+
+
+def test_fewer_passages_are_read_than_retrieved(reader):
+    options = {"reader": reader, "fetch": fetch, "config": CONFIG}
+    found = list(answer(QUESTIONS, retriever=Retriever(), k=2, read=1, **options))
+    alone = list(answer(QUESTIONS, retriever=Retriever(), k=1, **options))
+    assert [each.answers for each in found] == [each.answers for each in alone]
+    assert {len(each.hits) for each in found} == {0, 2}, "the others are kept as hits"
+    assert {each.features.get("passages_read", 1.0) for each in found} == {1.0}
+    gap = {each.question_id: each.features["retrieval_gap"] for each in found if each.answers}
+    assert set(gap.values()) == {2.0}, "the next passage counts, though it was not read"
+
+
+def test_candidates_are_those_of_the_reader_alone_with_the_hits(reader):
+    options = {"reader": reader, "fetch": fetch, "k": 2, "config": CONFIG}
+    plain = list(answer(QUESTIONS, retriever=Prominent(), **options))
+    found = list(read_candidates(QUESTIONS, retriever=Prominent(), **options))
+    for (spans, hits), prediction in zip(found, plain, strict=True):
+        assert hits == prediction.hits
+        ranked = rank_candidates(spans, priors=[0.0] * len(hits), normalize=normalizer("squad"), n_best_size=20)
+        assert [a.text for a in ranked] == [a.text for a in prediction.answers]

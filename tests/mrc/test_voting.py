@@ -223,3 +223,17 @@ def test_fewer_spans_than_requested_leave_empty_places():
     found = decode_char_probs([probs()], keep=2)
     assert isinstance(found, WindowSpans)
     assert found.score.tolist() == [[-np.inf, -np.inf]]
+
+
+@given(passage(), passage(), st.floats(-4, 4))
+def test_a_prior_is_added_to_every_span_of_its_passage(one, other, prior):
+    """As in `read_groups`: a single member answers as without voting, also with priors."""
+    members = [by_words(*one), replace(by_words(*other), passage_id="q")]
+    plain, raised = (decode_char_probs(char_probs(members, priors), keep=40) for priors in ((), (0.0, prior)))
+    kept = np.isfinite(plain.score)
+    lifts = np.where(kept, raised.score, 0) - np.where(kept, plain.score, 0)
+    for row in (0, 1):
+        own = lifts[row][kept[row]]
+        assert own == pytest.approx(np.full(len(own), own[0]), abs=1e-9)
+    assert lifts[1, 0] - lifts[0, 0] == pytest.approx(prior, abs=1e-9)
+    assert raised.null[1] - plain.null[1] - (raised.null[0] - plain.null[0]) == pytest.approx(prior, abs=1e-9)

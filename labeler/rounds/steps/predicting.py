@@ -65,8 +65,8 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
     """Predict and store the missing chunks of the round.
 
     Returns:
-        `sequences`, the question-passage pairs that were read; `seconds` without loading the reader; `rules`, the
-        post-processing rules.
+        `sequences`, the question-passage pairs that were read; `seconds` without loading the reader; `tuned`, what was
+        tuned for the reader.
     """
     with runtime.database.read() as session:
         chunks = queries.round_chunks(session, row.number, predicted=False)
@@ -74,15 +74,13 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
         teacher = queries.model(session, row.teacher_id)
     reader = runtime.answerer(teacher)
     stopping = fitted_rule(runtime, teacher, index=row.index_fingerprint) if chunks else None
-    refine = postprocessing.refine_of(runtime, teacher)
+    plan = postprocessing.plan_of(runtime, teacher)
     began, sequences = time.perf_counter(), 0
     with bar("predict", total=sum(map(len, chunks)), unit="questions") as progress:
         for ids in chunks:
             with runtime.database.read() as session:
                 questions = queries.questions(session, ids=ids, active=False)
-            found = answering.answers(
-                runtime, questions, reader, row.index_fingerprint, refine=refine, stopping=stopping
-            )
+            found = answering.answers(runtime, questions, reader, row.index_fingerprint, plan=plan, stopping=stopping)
             rows = [convert.new_prediction(prediction) for prediction in found]
             with runtime.database.write() as session:
                 store.add_predictions(
@@ -90,5 +88,5 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
                 )
             sequences += sum(int(each.features.get("passages_read", len(each.hits))) for each in rows)
             progress.update(len(ids))
-    rules = list(postprocessing.names_of(runtime, teacher))
-    return {"sequences": sequences, "seconds": time.perf_counter() - began, "rules": rules}
+    tuned = postprocessing.identity_of(runtime, teacher)
+    return {"sequences": sequences, "seconds": time.perf_counter() - began, "tuned": tuned}

@@ -12,7 +12,7 @@ from db import queries, store
 from db.rows import ModelRow, RoundRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation import reader_metrics
-from labeler.reading import postprocessing
+from labeler.reading import tuning
 from labeler.rounds.alarms import alarms
 from labeler.rounds.drift import measure_drift
 from labeler.rounds.gate import Verdict, compare
@@ -54,7 +54,7 @@ def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | N
         return compare((), (), runtime.config.gate, seed=row.seed)
     for model in (student, best):
         if model is not None:
-            postprocessing.tune(runtime, model, index=index)
+            tuning.tune(runtime, model, index=index)
     after = reader_metrics.question_scores(runtime, student, "dev", index=index)
     before = reader_metrics.question_scores(runtime, best, "dev", index=index) if best else after
     verdict = compare(after, before, runtime.config.gate, seed=row.seed)

@@ -38,12 +38,11 @@ def read_char_probs(
                 own = passages[item.group, item.rank]
                 own.nulls[row] = (float(null_start[at]), float(null_end[at]))
                 own.add(item.window, start[at], end[at], width=width, biaffine=logits.pair is not None)
-    return [
-        char_probs([passages[at, rank].token_scores(passage) for rank, passage in enumerate(group.passages)])
-        if group.passages
-        else []
+    scores = [
+        [passages[at, rank].token_scores(passage) for rank, passage in enumerate(group.passages)]
         for at, group in enumerate(groups)
     ]
+    return [char_probs(own, group.priors) if own else [] for own, group in zip(scores, groups, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

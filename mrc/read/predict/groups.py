@@ -35,10 +35,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A question's text and the passages to read for it, best-ranked first."""
+    """A question's text and the passages to read for it, best-ranked first.
+
+    `priors`: what is added to the score of every span and "no answer" of each passage, in nats; empty: nothing.
+    """
 
     question: str
     passages: tuple[Passage, ...]
+    priors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.priors and len(self.priors) != len(self.passages):
+            raise ValueError(f"{len(self.priors)} priors for {len(self.passages)} passages")
 
 
 class Answerer(Protocol):
@@ -181,6 +189,7 @@ class _Chunk:
         passages = [(at, rank, self._groups[at].passages[rank]) for at, rank in wanted]
         placed = place(self._network.windower, self._questions, passages, self._config)
         spans = _decoded(self._network, placed, self._config, self._budget)
+        _add_priors(placed, spans, self._groups)
         _add(placed, spans, self.readings)
         picked = _pick(placed, spans, keep=self._config.n_best_size)
         for at, candidate in candidates(self._groups, picked, self._refine):
@@ -216,6 +225,15 @@ def _decoded(network: Network, placed: Sequence[Placed], config: ReadConfig, bud
             found.total[rows], found.null[rows] = decoded.total, decoded.null
             found.start_entropy[rows], found.end_entropy[rows] = decoded.start_entropy, decoded.end_entropy
     return found
+
+
+def _add_priors(placed: Sequence[Placed], spans: WindowSpans, groups: Sequence[Group]) -> None:
+    """Add the prior of its passage to all scores of every window."""
+    if not any(group.priors for group in groups):
+        return
+    priors = np.array([groups[item.group].priors[item.rank] if groups[item.group].priors else 0.0 for item in placed])
+    for scores in (spans.score.T, spans.total, spans.null):
+        scores += priors
 
 
 def _add(placed: Sequence[Placed], spans: WindowSpans, readings: Sequence[_Reading]) -> None:

@@ -85,7 +85,10 @@ class Reranking:
             return hits
         scores = self.encoder().scores(question, [passages[hit.passage_id].text for hit in first]).tolist()
         order = sorted(range(len(first)), key=lambda place: (-scores[place], place))
-        best = (replace(first[place], rank=rank, rerank=scores[place]) for rank, place in enumerate(order))
+        best = (
+            replace(first[place], rank=rank, rerank=scores[place], standardized=first[rank].standardized)
+            for rank, place in enumerate(order)
+        )
         return (*best, *rest)
 
 

@@ -47,7 +47,9 @@ def test_hits_are_ranked_passages_that_share_a_term() -> None:
     assert none == ()
     # idf = log(4 / 1); its 7 terms are just the mean of 11, 9, 7 and 1, so the weight is 2.5 / (1 + 1.5) = 1
     score = pytest.approx(np.log(4), rel=1e-6)
-    assert one == (Hit(passage_id(TEXTS[2]), 0, score, bm25=score, dense=None),)
+    # The others score 0: mean log(4) / 4, standard deviation log(4) * sqrt(3) / 4.
+    assert one == (Hit(passage_id(TEXTS[2]), 0, score, bm25=score, standardized=pytest.approx(np.sqrt(3))),)
+    assert [hit.standardized for hit in built().retrieve(["BTS"], k=1)[0]] == [one[0].standardized], "whatever k is"
 
 
 def test_the_order_of_the_passages_does_not_matter() -> None:

@@ -358,3 +358,43 @@ def test_passages_without_a_token_give_all_the_mass_to_no_answer(reader):
         reader, [Group("Who?", (Passage("a", ""),))], config=CONFIG, normalize=str.lower, stopping=NEVER
     )
     assert found.answers == ()
+
+
+# --- priors of passages -----------------------------------------------------------------------------
+
+
+def test_a_prior_multiplies_the_odds_of_a_passage_and_changes_nothing_within_it(reader):
+    passages = (Passage("a", "Mira Oland"), Passage("b", "the mill of Tarn"))
+    config = replace(CONFIG, n_best_size=50)
+    (plain,) = ranked(reader, [Group("Who?", passages)], config)
+    (raised,) = ranked(reader, [Group("Who?", passages, (0.0, 2.0))], config)
+    before, after = ({(a.passage_id, a.start, a.end): a.probability for a in each.answers} for each in (plain, raised))
+    assert before.keys() == after.keys()
+    lifts = {key: math.log(after[key] / before[key]) for key in before}
+    of_a, of_b = ([lift for (passage, *_), lift in lifts.items() if passage == name] for name in "ab")
+    assert np.ptp(of_a) == pytest.approx(0, abs=1e-6)
+    assert np.ptp(of_b) == pytest.approx(0, abs=1e-6)
+    assert of_b[0] - of_a[0] == pytest.approx(2, abs=1e-6)
+    assert sum(a.score for a in raised.answers) + raised.null_score == pytest.approx(1)
+
+
+def test_equal_priors_change_no_probability(reader):
+    passages = (Passage("a", "Mira Oland"), Passage("b", "the mill of Tarn"))
+    (plain,) = ranked(reader, [Group("Who?", passages)])
+    (raised,) = ranked(reader, [Group("Who?", passages, (3.0, 3.0))])
+    assert [a.text for a in raised.answers] == [a.text for a in plain.answers]
+    assert [a.score for a in raised.answers] == pytest.approx([a.score for a in plain.answers])
+
+
+def test_questions_with_and_without_priors_are_read_together(reader):
+    passages = (Passage("a", "Mira Oland"), Passage("b", "the mill of Tarn"))
+    groups = [Group("Who?", passages), Group("Who?", passages, (0.0, 5.0)), Group("Who?", ())]
+    plain, raised, nothing = ranked(reader, groups, replace(CONFIG, chunk_size=10))
+    assert plain.answers == ranked(reader, groups[:1])[0].answers
+    assert raised.answers[0].passage_id == "b"
+    assert nothing.answers == ()
+
+
+def test_a_prior_for_each_passage_is_required():
+    with pytest.raises(ValueError, match="1 priors for 2 passages"):
+        Group("Who?", (Passage("a", "x"), Passage("b", "y")), (1.0,))
