@@ -9,6 +9,7 @@ from labeler.ablation.cost import CostMeter
 from labeler.ablation.data import contexts_of, part_examples, passages_of
 from labeler.ablation.lock import exclusive
 from labeler.reading.pretrained import PretrainedStart
+from mrc.calibration.retrieval_weight import UNTUNED
 from mrc.read import DevExample, TrainingExample
 from mrc.read.data.examples import dev_example, training_example
 from mrc.read.data.negatives import with_negatives
@@ -43,8 +44,9 @@ def train_run(run: Run) -> TrainingCost:
 def _examples(run: Run) -> list[TrainingExample]:
     """The questions of the training part, with hard negatives from the passages of that part alone."""
     labelled = part_examples(run.data, "train")
-    examples = [training_example(each) for each in labelled]
-    count = run.config.train.negatives
+    examples = [training_example(each, golds=run.config.train.golds) for each in labelled]
+    count, named = run.config.train.negatives, run.config.read.retrieval_weight
+    weight = UNTUNED if named is None else named
     if not count:
         return examples
     from mrc.retrieve.index import Index
@@ -57,6 +59,7 @@ def _examples(run: Run) -> list[TrainingExample]:
         fetch=lambda ids: {key: passages[key] for key in ids},
         count=count,
         metric=run.metric,
+        retrieval_weight=weight,
     )
 
 

@@ -27,18 +27,20 @@ def span_row(span: Span) -> SpanRow:
     return SpanRow(span.text, span.passage_id, span.start, span.end)
 
 
-def training_examples(rows: Iterable[TrainingRow]) -> list[TrainingExample]:
+def training_examples(rows: Iterable[TrainingRow], *, golds: str = "all") -> list[TrainingExample]:
     """The training examples of these labels, in order; labels whose passages are all left out give none."""
-    return [training_example(row) for row in rows if row.passages]
+    return [training_example(row, golds=golds) for row in rows if row.passages]
 
 
-def training_example(row: TrainingRow) -> TrainingExample:
+def training_example(row: TrainingRow, *, golds: str = "all") -> TrainingExample:
     """One label as a training example.
 
-    Of several golds the first is the target: imports store the most frequent first, ties by the earliest offset. Of the
-    passages that were shown for a no_answer the first is the context, the others are its negatives.
+    Of several golds the first gives the passage: imports store the most frequent first, ties by the earliest offset.
+    The others in this passage are right too, unless `golds` is `first`. Of the passages that were shown for a no_answer
+    the first is the context, the others are its negatives.
     """
     from mrc.read import TrainingExample
+    from mrc.read.data.examples import other_spans
 
     label = row.label
     first = label.answers[0] if label.answers else None
@@ -54,6 +56,7 @@ def training_example(row: TrainingRow) -> TrainingExample:
         weight=row.weight,
         human_labelled=label.kind != "pseudo",
         golds=tuple(answer.text for answer in label.answers),
+        also=other_spans([to_span(answer) for answer in label.answers]) if golds == "all" else (),
     )
 
 

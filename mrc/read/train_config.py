@@ -15,6 +15,7 @@ from mrc.settings import check_settings, setting
 HEADS: Final = ("linear", "cnn", "lstm", "biaffine")
 NEW_HEAD: Final = "cnn"  # of a start that has none
 EXACT_MATCH_FEATURES: Final = ("none", "words", "stems", "morphemes")
+GOLDS: Final = ("all", "first")
 BALANCES: Final = ("none", "weights", "repeats", "both")
 MAX_RL_WEIGHT: Final = 0.1
 LONGEST_SPAN: Final = 30  # tokens of a span that takes part in a softmax over spans; more where the right one has more
@@ -80,6 +81,10 @@ class TrainSettings:
         below=1,
     )
     question_dropout: float = setting(0.0, "of the question's words masked in training", unit="share", low=0, below=1)
+    golds: str = setting(
+        "all", "spans that count as right where people gave several answers; first: only the most frequent one",
+        choices=GOLDS,
+    )  # fmt: skip
     soft_spans: float = setting(
         0.0, "of the target probability given to spans that overlap the right one", unit="share", low=0, below=1
     )
@@ -183,7 +188,8 @@ class TrainingExample:
 
     `negatives` are passages that do not answer it; they share the question's softmax. `weight` scales its loss
     (pseudo-labels weigh less than 1). `human_labelled`: gold or human, not pseudo. `golds` are all texts that count as
-    right (for the reward; empty: the span's text), `also` further right spans of the same context.
+    right (for the reward; empty: the span's text), `also` further right spans of the same context. `priors`: what every
+    span gains by its passage, the context first, in nats, as in reading; empty: nothing.
     """
 
     id: str
@@ -196,6 +202,7 @@ class TrainingExample:
     human_labelled: bool = True
     golds: tuple[str, ...] = ()
     also: tuple[tuple[int, int], ...] = ()
+    priors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         answerable = 0 <= self.start < self.end <= len(self.context)
@@ -203,6 +210,8 @@ class TrainingExample:
             raise ValueError(f"{self.id}: span {self.start}-{self.end} is not in a context of {len(self.context)}")
         if not all(0 <= start < end <= len(self.context) for start, end in self.also):
             raise ValueError(f"{self.id}: a span of {self.also} is not in a context of {len(self.context)}")
+        if self.priors and len(self.priors) != 1 + len(self.negatives):
+            raise ValueError(f"{self.id}: {len(self.priors)} priors for {1 + len(self.negatives)} passages")
         if not self.weight > 0:
             raise ValueError(f"{self.id}: weight must be above 0, not {self.weight}")
 

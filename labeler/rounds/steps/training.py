@@ -18,8 +18,10 @@ from labeler.core import convert
 from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import Runtime
+from labeler.reading import postprocessing
 from labeler.rounds.checkpoints import pretrained_checkpoint, starting_checkpoint
 from labeler.rounds.retriever.training import is_enabled, store_encoder, train_encoder
+from mrc.calibration.retrieval_weight import UNTUNED
 from mrc.errors import BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied
 from mrc.read.data.negatives import with_negatives
 from mrc.types import Passage
@@ -100,7 +102,7 @@ def training_examples(
     runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], held_out: set[str]
 ) -> list[TrainingExample]:
     """The examples of these labels, with hard negatives that belong to no held-out question."""
-    found = convert.training_examples(rows)
+    found = convert.training_examples(rows, golds=runtime.config.train.golds)
     count = runtime.config.train.negatives
     if not count or row.index_fingerprint is None:
         return found
@@ -109,7 +111,19 @@ def training_examples(
         return runtime.fetch([key for key in ids if key not in held_out])
 
     search = runtime.index(row.index_fingerprint).retrieve
-    return with_negatives(found, search=search, fetch=fetch, count=count, metric=runtime.metric)
+    weight = _retrieval_weight(runtime, row)
+    return with_negatives(
+        found, search=search, fetch=fetch, count=count, metric=runtime.metric, retrieval_weight=weight
+    )
+
+
+def _retrieval_weight(runtime: Runtime, row: RoundRow) -> float:
+    """The weight of retrieval that the round's teacher reads with; that of the settings, else untuned, without one."""
+    if row.teacher_id is None:
+        named = runtime.config.read.retrieval_weight
+        return UNTUNED if named is None else named
+    with runtime.database.read() as session:
+        return postprocessing.plan_of(runtime, queries.model(session, row.teacher_id)).retrieval_weight
 
 
 def early_stopping_examples(runtime: Runtime) -> list[DevExample]:

@@ -39,7 +39,8 @@ class TrainBatch:
     `sizes` are the numbers of windows of the questions, `weights` (G,), `limits` (G,) the longest spans in tokens.
     `spans` (M, 3) are the right spans as row, first position, length - 1; `soft_spans` (N, 3) overlap them and get the
     shares `soft_span_shares` (N,) of the soft target. `items` are the questions, `members` their numbers in the update,
-    `places` the passage number and window of every row.
+    `places` the passage number and window of every row. `priors` (B,) is what every span of a window gains by its
+    passage, in nats.
     """
 
     batch: Batch
@@ -56,6 +57,7 @@ class TrainBatch:
     items: tuple[TokenizedExample, ...]
     members: tuple[int, ...]
     places: tuple[tuple[int, Window], ...]
+    priors: Floats
 
     def rows(self) -> list[slice]:
         """The rows of each question."""
@@ -127,6 +129,13 @@ def _train_batch(
         items,
         tuple(members),
         places,
+        np.array(
+            [
+                item.priors[rank] if item.priors else 0.0
+                for item, member in zip(items, members, strict=True)
+                for rank, _ in groups[member]
+            ]
+        ),
     )
 
 

@@ -19,18 +19,31 @@ Fetch = Callable[[Sequence[str]], Mapping[str, Passage]]  # passages by id; miss
 
 
 def with_negatives(
-    examples: Sequence[TrainingExample], *, search: Search, fetch: Fetch, count: int, metric: Metric
+    examples: Sequence[TrainingExample],
+    *,
+    search: Search,
+    fetch: Fetch,
+    count: int,
+    metric: Metric,
+    retrieval_weight: float = 0.0,
 ) -> list[TrainingExample]:
-    """The examples, each answered one with its `count` best-ranked passages that contain no gold answer."""
+    """The examples, each answered one with its `count` best-ranked passages that contain no gold answer.
+
+    Their priors are the weight times the standardized retrieval score, as in reading (`mrc.pipeline.answer`); a context
+    that is not found has that of the last passage found.
+    """
     answered = [each for each in examples if each.golds]
     found = search([each.question for each in answered], SEARCHED)
     passages = fetch(sorted({hit.passage_id for hits in found for hit in hits}))
-    mined: dict[str, tuple[str, ...]] = {}
+    mined: dict[str, TrainingExample] = {}
     for each, hits in zip(answered, found, strict=True):
-        texts = [passages[hit.passage_id].text for hit in hits if hit.passage_id in passages]
-        others = [text for text in texts if text != each.context]
-        mined[each.id] = tuple(without_answer(each.golds, others, metric))[:count]
-    return [replace(each, negatives=each.negatives + mined.get(each.id, ())) for each in examples]
+        scores = {passages[hit.passage_id].text: hit.standardized for hit in hits if hit.passage_id in passages}
+        others = [text for text in scores if text != each.context]
+        negatives = each.negatives + tuple(without_answer(each.golds, others, metric))[:count]
+        lowest = min((hit.standardized for hit in hits), default=0.0)
+        priors = tuple(retrieval_weight * scores.get(text, lowest) for text in (each.context, *negatives))
+        mined[each.id] = replace(each, negatives=negatives, priors=priors if retrieval_weight else ())
+    return [mined.get(each.id, each) for each in examples]
 
 
 def without_answer(golds: Iterable[str], texts: Iterable[str], metric: Metric) -> Iterator[str]:

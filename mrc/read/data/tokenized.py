@@ -29,6 +29,7 @@ class TokenizedExample:
     texts: tuple[str, ...]
     golds: tuple[str, ...]
     soft_target: SoftTarget | None = None
+    priors: tuple[float, ...] = ()
 
 
 def tokenize_examples(
@@ -56,7 +57,9 @@ def _tokenized(example: TrainingExample, question: Tokens, windower: Windower) -
     spans = [answer_span(example.context, passages[0], start, end) for start, end in asked]
     golds = example.golds or tuple(example.context[start:end] for start, end in asked)
     found = tuple(dict.fromkeys(span for span in spans if span))
-    return TokenizedExample(question, passages, found, example.weight, example.human_labelled, texts, golds)
+    return TokenizedExample(
+        question, passages, found, example.weight, example.human_labelled, texts, golds, priors=example.priors
+    )
 
 
 def _shown_spans(item: TokenizedExample, windower: Windower, config: TrainConfig) -> tuple[tuple[int, int], ...]:

@@ -78,5 +78,5 @@ def _config(stored: Mapping[str, Any]) -> TrainConfig:
 
 
 def _example(stored: Mapping[str, Any]) -> TrainingExample:
-    lists = {name: tuple(stored[name]) for name in ("negatives", "golds")}
+    lists = {name: tuple(stored[name]) for name in ("negatives", "golds", "priors")}
     return TrainingExample(**{**stored, **lists, "also": tuple((start, end) for start, end in stored["also"])})

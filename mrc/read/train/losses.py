@@ -36,6 +36,14 @@ def question_losses(scores: Scores, batch: TrainBatch, config: TrainConfig) -> T
     return losses
 
 
+def with_priors(scores: Scores, batch: TrainBatch) -> Scores:
+    """The scores with the prior of each window's passage: half of it on starts, half on ends."""
+    if not batch.priors.any():
+        return scores
+    half = _like(batch.priors, scores.start).to(scores.start.dtype)[:, None] / 2
+    return Scores(scores.start + half, scores.end + half, scores.left, scores.right)
+
+
 def weighted_sum(losses: Tensor, batch: TrainBatch) -> Tensor:
     """The sum of the losses (G,) times the weights of the questions: a scalar."""
     return torch.as_tensor((losses * torch.tensor(batch.weights, device=losses.device)).sum())

@@ -23,7 +23,7 @@ def soft_targets(
     members: Sequence[Network], examples: Sequence[TrainingExample], *, config: ReadConfig, temperature: float
 ) -> list[SoftTarget]:
     """The members' mean probabilities for each example: of starts and of ends, in a softmax at this temperature over
-    its context, its negatives and the "no answer" of every window; each side sums to 1.
+    its context, its negatives and the "no answer" of every window, with their priors; each side sums to 1.
 
     Raises: ValueError without members or for a temperature that is not above 0; BadCheckpoint; OutOfMemory.
     """
@@ -34,7 +34,10 @@ def soft_targets(
     budgets = [Budget(config.batch_tokens) for _ in members]
     targets: list[SoftTarget] = []
     for chunk in batched(examples, config.chunk_size):
-        groups = [Group(example.question, _passages(example)) for example in chunk]
+        groups = [
+            Group(example.question, _passages(example), tuple(prior / temperature for prior in example.priors))
+            for example in chunk
+        ]
         read = [
             read_char_probs(member, groups, config=config, budget=budget, temperature=temperature)
             for member, budget in zip(members, budgets, strict=True)

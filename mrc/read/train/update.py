@@ -20,7 +20,7 @@ from mrc.read.data.batches import TrainBatch, masked_words, micro_batches
 from mrc.read.data.tokenized import TokenizedExample
 from mrc.read.data.windows import Windower
 from mrc.read.model.network import SpanModel, to_tensors
-from mrc.read.train.losses import full_precision, question_losses, weighted_sum
+from mrc.read.train.losses import full_precision, question_losses, weighted_sum, with_priors
 from mrc.read.train.rl import RlRewards, rl_losses
 from mrc.read.train.schedule import Plan, Update
 from mrc.read.train_config import TrainConfig
@@ -153,7 +153,7 @@ def _loss(
         batch = masked_words(batch, config, mask_id=mask_id, rng_of=lambda member: rng_of(member, MASKING))
     with processes.autocast(ctx.bf16):
         scores = model(*to_tensors(batch.batch, processes.device))
-    scores = full_precision(scores)
+    scores = with_priors(full_precision(scores), batch)
     losses = question_losses(scores, batch, config)
     rewards: list[RlRewards] = []
     if update.phase == "rl":
