@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from mrc.calibration.features import FEATURES
 from mrc.calibration.scorers import (
@@ -103,3 +104,16 @@ def test_the_logistic_scorer_uses_only_its_own_features() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(DataError, match="unknown kind of calibrator 'oracle'"):
         fit_scorer("oracle", rows_of(3), np.array([True, False, True]), seed=0)
+
+
+def test_the_trees_are_those_that_the_documentation_names() -> None:
+    """300 trees of leaves of 10; 150 boosting rounds of depth 3, rate .05, leaves of 20, never stopped early."""
+    rows = rows_of(240)
+    right = right_with(np.clip(rows[:, 0], 0, 1), seed=3)
+    forest = RandomForestClassifier(n_estimators=300, min_samples_leaf=10, random_state=7)
+    boosting = HistGradientBoostingClassifier(
+        max_depth=3, learning_rate=0.05, max_iter=150, min_samples_leaf=20, early_stopping=False, random_state=7
+    )
+    for kind, model in (("forest", forest), ("boosting", boosting)):
+        expected = model.fit(rows, right).predict_proba(rows)[:, 1]
+        assert np.array_equal(fit_scorer(kind, rows, right, seed=7)(rows), expected), kind
