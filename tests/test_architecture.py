@@ -36,6 +36,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"maintenance"},
         {"report"},
         {"ablation"},
+        {"replay"},
         {"demo"},
         {"cli"},
     ),
@@ -246,7 +247,7 @@ def test_tables_and_sql_stay_inside_db() -> None:
 
 
 def test_only_the_simulated_reviewer_and_the_measurement_of_pseudo_labels_read_hidden_answers() -> None:
-    readers = paths("labeler.rounds.simulated_reviewer", "labeler.evaluation.pseudo_precision")
+    readers = paths("labeler.rounds.simulated_reviewer", "labeler.evaluation.pseudo_precision", "labeler.replay.play")
     assert importers("db.hidden_answers") == readers
     tables = ("db.tables.HIDDEN_ANSWERS", "db.tables.HIDDEN_QUESTIONS")
     assert importers(*tables) == paths("db.hidden_answers", "db.store.corpus", "db.store.undo")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from labeler.ablation import Arm
@@ -65,7 +65,7 @@ def chosen_arms(names: str, own: Iterable[str], controls: Sequence[str], *, base
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in ARMS]
     if unknown:
-        raise ConfigError(_unknown(unknown[0]))
+        raise ConfigError(unknown_arm(unknown[0]))
     others = [name for name in dict.fromkeys(wanted) if name != base]
     arms = [Arm(base, ()), *(Arm(name, ARMS[name]) for name in others), *defined]
     taken = [arm.name for arm in arms]
@@ -78,7 +78,7 @@ def chosen_arms(names: str, own: Iterable[str], controls: Sequence[str], *, base
     return [replace(arm, control=arm.name in controls) for arm in arms]
 
 
-def parse_arm(text: str) -> Arm:
+def parse_arm(text: str, known: Mapping[str, tuple[str, ...]] = ARMS) -> Arm:
     """The arm written as `NAME=section.key=value,section.key=value`. The name of a known arm among them adds its
     settings, which those written out override. Raises ConfigError."""
     name, sign, rest = text.partition("=")
@@ -90,10 +90,10 @@ def parse_arm(text: str) -> Arm:
     for part in (piece.strip() for piece in _COMMA.split(rest)):
         if "=" in part:
             written.append(part)
-        elif part in ARMS:
-            named.extend(ARMS[part])
+        elif part in known:
+            named.extend(known[part])
         else:
-            raise ConfigError(f"--arm {name}: {_unknown(part)}")
+            raise ConfigError(f"--arm {name}: {unknown_arm(part, known)}")
     for settings in (named, written):  # a setting written out may override that of a named arm
         keys = [setting.partition("=")[0].strip() for setting in settings]
         twice = next((key for key in keys if keys.count(key) > 1), None)
@@ -102,10 +102,11 @@ def parse_arm(text: str) -> Arm:
     return Arm(name, (*named, *written))
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, list(ARMS), n=1)
+def unknown_arm(name: str, known: Iterable[str] = ARMS) -> str:
+    """The message for a name that is no arm."""
+    close = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"there is no arm {name!r}; {hint}known are {', '.join(ARMS)}"
+    return f"there is no arm {name!r}; {hint}known are {', '.join(known)}"
 
 
 def config_of(arm: Arm, common: Iterable[str]) -> Config:

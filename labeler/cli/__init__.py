@@ -44,6 +44,7 @@ COMMANDS = {
     "export": ("data", "Export labels, or tasks for another Label Studio."),
     "answer": ("reading", "Answer a SQuAD-format file with a reader; needs no workspace."),
     "ablate": ("evaluate", "Train and compare readers on one labelled file."),
+    "simulate": ("replay", "Play rounds on a labelled file with hidden answers."),
     "prune": ("maintenance", "Delete predictions and models that nothing uses."),
     "db": ("maintenance", "Upgrade, back up and restore the database."),
     "doctor": ("maintenance", "Check this machine and the workspace."),

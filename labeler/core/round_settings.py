@@ -78,9 +78,16 @@ class SelectConfig:
     suspect_margin: float = setting(
         0.2, "by which an answer must lead the next one not to be suspect", unit="probability", low=0, high=1
     )
+    train_share: float = setting(
+        0.5, "of the pool's answers, the most confident, that train as pseudo-labels; 0: none does",
+        unit="share", low=0, high=1, shown=True,
+    )  # fmt: skip
     min_train_confidence: float = setting(
-        0.35, "below which a pseudo-label does not train: it is wrong more often than right",
-        unit="confidence", low=0, high=1, shown=True,
+        0.2, "below which a pseudo-label does not train whatever its rank", unit="confidence", low=0, high=1
+    )
+    weighting: str = setting(
+        "confidence", "of a pseudo-label in training: its confidence, or softmatch: 1 above the mean confidence",
+        choices=("confidence", "softmatch"),
     )  # fmt: skip
 
     def __post_init__(self) -> None:

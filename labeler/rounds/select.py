@@ -87,7 +87,7 @@ def plan(
     rng = np.random.default_rng([seed, round_number])
     tasks = _tasks(pool, config, first_round=round_number <= 1, rng=rng)
     in_review = {task.question_id for task in tasks}
-    weights = train_weights(pool, min_confidence=config.min_train_confidence)
+    weights = train_weights(pool, config)
     choices = tuple(
         Choice(candidate.question_id, "review", None)
         if candidate.question_id in in_review
@@ -119,31 +119,34 @@ def _usable(candidate: Candidate) -> float | None:
     return None if candidate.held_out or candidate.answer is None else candidate.confidence
 
 
-def train_weights(candidates: Sequence[Candidate], *, min_confidence: float) -> list[float]:
+def train_weights(candidates: Sequence[Candidate], config: SelectConfig) -> list[float]:
     """The training weight of each candidate's answer, 0-1, in the order given; 0: not trained on.
 
-    With mu and sigma the mean and standard deviation of the confidence c over the answers that may be trained on:
+    The most confident `train_share` of the answers that may be trained on get a weight, those below
+    `min_train_confidence` none; equal confidences: by question id. The weight is the confidence c, or with mu and
+    sigma the mean and standard deviation of c over all answers that may be trained on:
 
-        w(c) = 1                                     for c >= mu
-        w(c) = exp(-(c - mu)^2 / (2 sigma^2))        for min_confidence <= c < mu
-        w(c) = 0                                     for c < min_confidence
+        softmatch    1 for c >= mu, else exp(-(c - mu)^2 / (2 sigma^2))
 
-    Source: SoftMatch (Chen et al. 2023), equation 5, over the whole pool rather than a moving average of batches;
-    the floor `min_confidence` is an addition.
+    Source: SoftMatch (Chen et al. 2023), equation 5, over the whole pool rather than a moving average of batches.
     """
-    usable = [_usable(candidate) for candidate in candidates]
-    known = np.array([confidence for confidence in usable if confidence is not None])
-    if not len(known):
-        return [0.0] * len(usable)
-    mean, sigma = float(known.mean()), float(known.std())
+    usable = {c.question_id: c.confidence for c in candidates if c.confidence is not None and _usable(c) is not None}
+    ranked = sorted(usable, key=lambda question_id: (-usable[question_id], question_id))
+    taught = {
+        question_id
+        for question_id in ranked[: round(config.train_share * len(ranked))]
+        if usable[question_id] >= config.min_train_confidence
+    }
+    known = np.array(list(usable.values()))
+    mean, sigma = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
 
-    def weight(confidence: float | None) -> float:
-        if confidence is None or confidence < min_confidence:
-            return 0.0
+    def weight(confidence: float) -> float:
+        if config.weighting == "confidence":
+            return confidence
         below = min(0.0, confidence - mean)
         return math.exp(-(below**2) / (2 * sigma**2)) if sigma > 1e-9 else 1.0  # equal confidences: rounding alone
 
-    return [weight(confidence) for confidence in usable]
+    return [weight(usable[c.question_id]) if c.question_id in taught else 0.0 for c in candidates]
 
 
 def _tasks(

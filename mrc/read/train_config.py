@@ -39,7 +39,10 @@ class TrainSettings:
         "none", "mark the passage's words, stems or morphemes that the question has too", choices=EXACT_MATCH_FEATURES
     )
     epochs: float = setting(
-        4.0, "over the training examples; ignored when max_steps is given", unit="epochs", above=0, shown=True
+        4.0, "over gold and human labels; ignored when max_steps is given", unit="epochs", above=0, shown=True
+    )
+    pseudo_epochs: float = setting(
+        2.0, "over pseudo-labels beside them; with max_steps only their share of the updates", unit="epochs", above=0
     )
     max_steps: int | None = setting(
         None, "in all, for equal cost on unequal data; none: by epochs",

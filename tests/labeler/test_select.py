@@ -27,6 +27,11 @@ from labeler.rounds.select import (
 NO_REVIEW = SelectConfig(review_budget=0)
 
 
+#: every answer of confidence .35 or more trains; it is reviewed if there is a budget
+WHOLE = SelectConfig(review_budget=0, train_share=1.0, min_train_confidence=0.35)
+SOFTMATCH = replace(WHOLE, weighting="softmatch")
+
+
 def candidate(number: int, confidence: float | None, **more: Any) -> Candidate:
     """A question about one of seven topics in a paragraph of its own."""
     topic = ["river", "king", "battle", "novel", "planet", "bridge", "tax"][number % 7]
@@ -73,7 +78,8 @@ def decisions(made: Plan) -> list[str]:
 
 
 def test_confidence_decides_between_release_train_and_leave() -> None:
-    made = planned([candidate(n, c) for n, c in enumerate([0.95, 0.9, 0.89, 0.35, 0.34])], threshold=0.9)
+    pool = [candidate(n, c) for n, c in enumerate([0.95, 0.9, 0.89, 0.35, 0.34])]
+    made = planned(pool, WHOLE, threshold=0.9)
     assert decisions(made) == ["release", "release", "train", "train", "leave"]
     assert made.choices[4].train_weight is None
 
@@ -83,10 +89,10 @@ def test_without_a_threshold_nothing_is_released_but_answers_are_still_trained_o
 
 
 def test_a_released_answer_may_be_too_uncertain_to_train_on() -> None:
-    made = planned(pool_of(11), threshold=0.2)
+    made = planned(pool_of(11), WHOLE, threshold=0.2)
     by_id = {choice.question_id: choice for choice in made.choices}
     assert (by_id["q0003"].decision, by_id["q0003"].train_weight) == ("release", None)  # confidence .3 is under .35
-    assert (by_id["q0009"].decision, by_id["q0009"].train_weight) == ("release", 1.0)
+    assert (by_id["q0009"].decision, by_id["q0009"].train_weight) == ("release", pytest.approx(0.9))
 
 
 def test_an_answer_from_a_held_out_passage_is_neither_released_nor_trained_on_but_may_be_reviewed() -> None:
@@ -102,28 +108,48 @@ def test_a_question_in_review_is_no_pseudo_label_of_this_round() -> None:
     assert all(c.train_weight is None for c in reviewed)
 
 
-def test_weight_is_one_from_the_mean_up_and_falls_like_a_gaussian_below() -> None:
+def test_the_most_confident_share_of_the_answers_trains_with_its_confidence() -> None:
+    pool = [candidate(n, c) for n, c in enumerate([0.4, 0.9, 0.3, 0.6])]
+    assert train_weights(pool, SelectConfig(train_share=0.5)) == [0.0, 0.9, 0.0, 0.6]
+    assert train_weights(pool, SelectConfig(train_share=0.75)) == [0.4, 0.9, 0.0, 0.6]
+    assert train_weights(pool, SelectConfig(train_share=1.0, min_train_confidence=0.35)) == [0.4, 0.9, 0.0, 0.6]
+    assert train_weights(pool, SelectConfig(train_share=0.0)) == [0.0] * 4
+
+
+def test_answers_that_may_not_train_do_not_count_for_the_share() -> None:
+    pool = [candidate(0, 0.9, held_out=True), candidate(1, None), candidate(2, 0.6), candidate(3, 0.5)]
+    assert train_weights(pool, SelectConfig(train_share=0.5)) == [0.0, 0.0, 0.6, 0.0]
+
+
+def test_equal_confidences_are_taken_in_the_order_of_ids() -> None:
+    pool = [candidate(n, 0.7) for n in (3, 1, 2, 0)]
+    assert train_weights(pool, SelectConfig(train_share=0.5)) == [0.0, 0.7, 0.0, 0.7]
+
+
+def test_a_softmatch_weight_is_one_from_the_mean_up_and_falls_like_a_gaussian_below() -> None:
     pool = [candidate(n, c) for n, c in enumerate([0.4, 0.6, 0.8, 1.0])]  # mean .7, variance (.09 + .01) / 2 = .05
-    weights = train_weights(pool, min_confidence=0.35)
+    weights = train_weights(pool, SOFTMATCH)
     assert weights == pytest.approx([math.exp(-0.09 / 0.1), math.exp(-0.01 / 0.1), 1.0, 1.0])
-    assert train_weights(pool, min_confidence=0.5)[0] == 0
+    higher = SelectConfig(train_share=1.0, min_train_confidence=0.5, weighting="softmatch")
+    assert train_weights(pool, higher)[0] == 0
 
 
 def test_held_out_and_uncalibrated_answers_do_not_change_the_mean() -> None:
     pool = [candidate(0, 0.5), candidate(1, 0.9), candidate(2, 0.0, held_out=True), candidate(3, None)]
-    assert train_weights(pool, min_confidence=0.35) == pytest.approx([math.exp(-0.5), 1.0, 0.0, 0.0])  # mu .7, sigma .2
+    assert train_weights(pool, SOFTMATCH) == pytest.approx([math.exp(-0.5), 1.0, 0.0, 0.0])  # mu .7, sigma .2
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_weights_are_shares_and_rise_with_confidence(confidences: list[float]) -> None:
-    weights = train_weights([candidate(n, c) for n, c in enumerate(sorted(confidences))], min_confidence=0.35)
+@pytest.mark.parametrize("config", [WHOLE, SOFTMATCH])
+@given(confidences=st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_weights_are_shares_and_rise_with_confidence(config: SelectConfig, confidences: list[float]) -> None:
+    weights = train_weights([candidate(n, c) for n, c in enumerate(sorted(confidences))], config)
     assert all(0 <= weight <= 1 for weight in weights)
     assert weights == sorted(weights)
-    assert max(confidences) < 0.35 or weights[-1] == 1
+    assert (max(confidences) >= 0.35) == (weights[-1] > 0)
 
 
-def test_equal_confidences_weigh_one() -> None:
-    assert train_weights([candidate(n, 0.7) for n in range(3)], min_confidence=0.35) == [1.0, 1.0, 1.0]
+def test_equal_confidences_have_a_softmatch_weight_of_one() -> None:
+    assert train_weights([candidate(n, 0.7) for n in range(3)], SOFTMATCH) == [1.0, 1.0, 1.0]
 
 
 def oddities(count: int, *, start: int = 1000) -> list[Candidate]:

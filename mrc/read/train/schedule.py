@@ -7,6 +7,7 @@ which falls to 0. The list depends only on the settings and the seed, so that a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -23,6 +24,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Phase = Literal["main", "gold", "rl"]
 
+LEAST_PASSES: Final = 2.0  # over human-labelled examples, however many pseudo-labelled ones there are
+MOST_HUMAN: Final = 0.75  # of the batches filled for that, at most
 LATER_RATE: Final = 0.1  # share of the peak rate at which the phases after the main one start
 
 
@@ -53,9 +56,8 @@ def plan(
 ) -> Plan:
     """All updates of a training on these examples, shuffled in every epoch.
 
-    Every example occurs once per epoch, or as often as `repeats` (N,) says; where pseudo-labelled examples are many,
-    human-labelled ones occur more often, so that they fill at least `human_labelled_share` of each batch. `answered`
-    examples have a span.
+    Every example occurs once per epoch, or as often as `repeats` (N,) says; see `_mixture` for how often human- and
+    pseudo-labelled ones are passed over where there are both. `answered` examples have a span.
     """
     often = np.ones(len(human_labelled), dtype=np.int64) if repeats is None else repeats
     human = np.asarray(human_labelled, dtype=np.bool_)
@@ -104,27 +106,54 @@ def _main(
 ) -> tuple[int, list[list[int]]]:
     """The number of updates of one epoch, and the examples of every update of the main phase."""
     numbers = np.repeat(np.arange(len(human_labelled)), often)
-    sides = numbers[human_labelled[numbers]], numbers[~human_labelled[numbers]]
-    batches = _epoch(*sides, config, rng)
-    length = len(batches)
+    human, pseudo = numbers[human_labelled[numbers]], numbers[~human_labelled[numbers]]
+    if not len(human) or not len(pseudo):
+        return _alone(numbers, config, rng)
+    steps, drawn = _mixture(len(human), len(pseudo), config)
+    both = _cycled(human, drawn, rng), _cycled(pseudo, steps * config.batch_size - drawn, rng)
+    ends = np.round(np.arange(steps + 1) * drawn / steps).astype(np.int64)  # of the human-labelled ones of each update
+    rest = np.arange(steps + 1) * config.batch_size - ends
+    batches = [
+        [*both[0][ends[at] : ends[at + 1]].tolist(), *both[1][rest[at] : rest[at + 1]].tolist()] for at in range(steps)
+    ]
+    return max(1, round(steps / config.epochs)), batches
+
+
+def _alone(numbers: Ints, config: TrainConfig, rng: np.random.Generator) -> tuple[int, list[list[int]]]:
+    """The same for examples of one kind: whole epochs, each in another order."""
+    length = -(-len(numbers) // config.batch_size)
     total = config.max_steps or max(1, round(config.epochs * length))
+    batches: list[list[int]] = []
     while len(batches) < total:
-        batches = batches + _epoch(*sides, config, rng)
+        order = rng.permutation(numbers)
+        batches += [order[at : at + config.batch_size].tolist() for at in range(0, len(order), config.batch_size)]
     return length, batches[:total]
 
 
-def _epoch(human_labelled: Ints, others: Ints, config: TrainConfig, rng: np.random.Generator) -> list[list[int]]:
-    size = config.batch_size
-    if not len(human_labelled) or not len(others):
-        order = rng.permutation(np.concatenate([human_labelled, others]))
-        return [order[at : at + size].tolist() for at in range(0, len(order), size)]
-    proportional = round(size * len(human_labelled) / (len(human_labelled) + len(others)))
-    quota = min(max(proportional, int(np.ceil(config.human_labelled_share * size)), 1), max(size - 1, 1))
-    count = max(-(-len(others) // max(size - quota, 1)), -(-len(human_labelled) // quota))
-    rounds = -(-count * quota // len(human_labelled))
-    repeated = np.concatenate([rng.permutation(human_labelled) for _ in range(rounds)])[: count * quota]
-    chunks = np.array_split(rng.permutation(others), count)
-    return [repeated[at * quota : (at + 1) * quota].tolist() + chunk.tolist() for at, chunk in enumerate(chunks)]
+def _mixture(human: int, pseudo: int, config: TrainConfig) -> tuple[int, int]:
+    """The number of updates, and how many of their examples are human-labelled.
+
+    Human-labelled examples are passed over `epochs` times and pseudo-labelled ones `pseudo_epochs` times. Where
+    `max_steps` leaves less room, both are cut alike, but human-labelled ones not below `LEAST_PASSES` while they fill
+    at most `MOST_HUMAN` of the batches. They fill `human_labelled_share` of every batch, and one place at least.
+    """
+    size, wanted = config.batch_size, (config.epochs * human, config.pseudo_epochs * pseudo)
+    least = max(1, math.ceil(config.human_labelled_share * size)) / size if size > 1 else config.human_labelled_share
+    share = max(min(least, (size - 1) / size) if size > 1 else least, wanted[0] / sum(wanted))
+    if config.max_steps is None:
+        total = wanted[1] / (1 - share) if share < 1 else wanted[0]
+        steps = max(1, math.ceil(total / size - 1e-9))
+    else:
+        steps = config.max_steps
+        share = max(share, min(LEAST_PASSES * human / (steps * size), MOST_HUMAN))
+    return steps, round(share * steps * size)
+
+
+def _cycled(numbers: Ints, count: int, rng: np.random.Generator) -> Ints:
+    """`count` of the numbers: all of them in one order, then in another, and so on."""
+    rounds = -(-count // len(numbers))
+    drawn: Ints = np.concatenate([rng.permutation(numbers) for _ in range(rounds)] or [numbers[:0]])[:count]
+    return drawn
 
 
 def _later_phase(phase: Phase, numbers: Ints, epochs: float, config: TrainConfig, seed: int) -> list[Update]:

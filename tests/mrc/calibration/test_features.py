@@ -144,3 +144,13 @@ def test_the_last_passage_has_no_gap_and_the_margin_of_a_single_answer_is_its_ma
 )
 def test_question_words_count_within_50_code_points_of_the_span(question, passage, span, share):
     assert question_overlap(question, passage, *span) == pytest.approx(share)
+
+
+def test_the_window_around_a_span_is_50_code_points_wide_to_the_letter() -> None:
+    passage = "ab" + "." * 49 + "X" + "." * 48 + "cd"  # "ab" begins 51 before the span; "cd" ends 50 after it
+    assert question_overlap("cd", passage, 51, 52) == 1
+    assert question_overlap("ab", passage, 51, 52) == 0
+    assert question_overlap("ab", passage[1:], 50, 51) == 0
+    assert question_overlap("b", passage, 51, 52) == 1
+    assert question_overlap("d", passage + ".", 51, 52) == 1
+    assert question_overlap("d", "." + passage[:-2] + ".cd", 52, 53) == 0

@@ -234,6 +234,23 @@ def test_minmax_of_a_continued_ranking_starts_at_0() -> None:
     assert merged.normalized[0][0].tolist() == [1, 0.5, 0]
 
 
+def test_minmax_of_padded_and_of_single_rankings() -> None:
+    merged = merge(
+        ranking({1: 4.0, 2: 2.0}, {3: 5.0}), ranking({1: 1.0}, {3: 1.0}), method="minmax", rrf_constant=1.0, size=9,
+        unmatched_score_zero=True,
+    )  # fmt: skip
+    assert merged.normalized[0].tolist() == [[1, 0.5], [1, 0]]  # a single match stands out from the others' 0
+
+
+def test_standardized_scores_are_those_over_the_first_hundred_of_the_fused_ranking() -> None:
+    candidates = both({1: 9, 2: 6, 3: 3}, {3: 0.9, 2: 0.5})
+    sums = candidates.top(0.25, 3).scores[0]
+    expected = (sums - sums.mean()) / sums.std()
+    assert candidates.top(0.25, 3).standardized[0] == pytest.approx(expected)
+    assert candidates.top(0.25, 1).standardized[0] == pytest.approx(expected[:1]), "whatever k is"
+    assert both({1: 5.0}, {1: 0.5}).top(0.5, 2).standardized[0, 0] == 0, "a single document stands out from none"
+
+
 # The weight
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import logging
 import math
 from types import ModuleType
 from typing import Any
@@ -434,3 +435,17 @@ def test_a_batch_is_searched_query_by_query() -> None:
     found, _, resolved = bounds_of(terms, 60).search(queries, np.zeros(2), 2, threads=2)
     assert found[resolved].tolist() == [[3, 40], [4, -1], [3, 4]] * 50
     assert resolved.tolist() == [True, False, True, True] * 50
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(5.0, True), (0.5, False)])
+def test_compiling_is_logged_where_it_took_more_than_a_second(
+    seconds: float, told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = iter([100.0, 100.0 + seconds])
+    monkeypatch.setattr(bounds.time, "perf_counter", lambda: next(times))
+    postings = postings_of([[(0, 1.0), (1, 2.0)]])
+    with caplog.at_level(logging.INFO):
+        bounded = Bounds.of(postings, 2)
+        assert bounded is not None
+        bounded._compile()
+    assert ("compiled the search in 5 s" in caplog.text) == told

@@ -20,14 +20,44 @@ def batches(flags, config, *, seed=0, answered=None, repeats=None):
 @pytest.mark.parametrize(("human_labelled", "others"), [(10, 0), (0, 10), (3, 100), (50, 50), (100, 3), (1, 1)])
 def test_each_epoch_has_all_examples_and_every_batch_enough_human_labelled_ones(human_labelled, others):
     flags = [True] * human_labelled + [False] * others
-    config = changed(CONFIG, max_steps=None, epochs=1)
+    config = changed(CONFIG, max_steps=None, epochs=1, pseudo_epochs=1)
     found = batches(flags, config)
     assert {number for batch in found for number in batch} == set(range(len(flags)))
     assert all(0 < len(batch) <= 8 for batch in found)
     untrusted = [number for batch in found for number in batch if not flags[number]]
-    assert len(untrusted) == others
+    assert others <= len(untrusted) < others + 8, "the last batch is filled up"
     if human_labelled and others:
         assert all(sum(flags[number] for number in batch) >= len(batch) / 4 for batch in found)
+
+
+@pytest.mark.parametrize(("human_labelled", "others"), [(400, 400), (400, 1000), (400, 100)])
+def test_trusted_and_pseudo_labels_have_their_own_numbers_of_passes(human_labelled, others):
+    flags = [True] * human_labelled + [False] * others
+    found = batches(flags, changed(CONFIG, max_steps=None, epochs=4, pseudo_epochs=2))
+    counts = Counter(number < human_labelled for batch in found for number in batch)
+    assert counts[True] / human_labelled == pytest.approx(4, abs=0.05)
+    assert counts[False] / others == pytest.approx(2, abs=0.1)
+    seen = Counter(number for batch in found for number in batch)
+    assert {seen[number] for number in range(human_labelled)} <= {3, 4, 5}, "all are passed over alike"
+    assert len({len(batch) for batch in found}) == 1
+    shares = [sum(number < human_labelled for number in batch) for batch in found]
+    assert max(shares) - min(shares) <= 1, "every batch has the same mixture"
+
+
+@pytest.mark.parametrize(("steps", "others", "passes"), [(100, 10_000, 2.0), (25, 10_000, 1.5), (600, 100, 32.0)])
+def test_a_fixed_number_of_updates_shows_trusted_labels_twice_if_three_quarters_allow(steps, others, passes):
+    """100 updates of 8 hold 800 examples: 2 x 100 are trusted. 25 hold 200, of which three quarters are 150 = 1.5 x
+    100. 600 hold 4,800: in the proportion of 4 x 100 to 2 x 100, two thirds are 3,200 = 32 x 100."""
+    found = batches([True] * 100 + [False] * others, changed(CONFIG, max_steps=steps, human_labelled_share=0.0))
+    assert len(found) == steps
+    trusted = sum(number < 100 for batch in found for number in batch)
+    assert trusted / 100 == pytest.approx(passes, abs=0.01)
+
+
+def test_single_examples_an_update_are_still_of_both_kinds():
+    found = batches([True] * 10 + [False] * 10, changed(CONFIG, max_steps=30, batch_size=1))
+    assert {len(batch) for batch in found} == {1}
+    assert {batch[0] < 10 for batch in found} == {True, False}
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.0, 1), (0.25, 2), (0.5, 4), (0.7, 6), (1.0, 7)])

@@ -1,0 +1,97 @@
+"""simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from labeler.cli.common import json_option, plain, set_option, show
+from labeler.core.console import log_to_stderr
+
+
+@click.command("simulate")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", required=True, help="Starting checkpoint of the readers: a folder, a hub name, or builtin.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the replay."
+)
+@click.option("--arms", help="Named arms beside supervised and oracle, with commas; see below.")
+@click.option(
+    "--arm",
+    "own",
+    multiple=True,
+    metavar="NAME=SECTION.KEY=VALUE,…",
+    help="An arm of your own: settings, or named arms to combine; repeatable.",
+)
+@click.option("--split", default="gold=1000,dev=500,test=1500,pool=5000", show_default=True, help="As of import.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds of each arm.")
+@click.option("--reviews", type=click.IntRange(min=0), default=150, show_default=True, help="Reviews a round.")
+@click.option("--noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong reviews, 0-1.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Splits and trainings.")
+@click.option("--dense", help="Bi-encoder of a hybrid index: a folder or hub name.")
+@click.option("--language", type=click.Choice(["auto", "ko", "en"]), default="auto", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time; default: one for each core.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each.")
+@set_option
+@json_option
+def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
+    """Play rounds on a labelled file with hidden answers.
+
+    The file is split once a seed; a simulated reviewer answers from the hidden labels. All arms of a seed share the
+    split, the index and the seed reader. Every round's reader is scored on the same test questions, end to end.
+    supervised never plays a round; oracle trains on all labels of the pool. Interrupted, the same command resumes, and
+    more arms can be added. Writes simulation.html, table.txt and results.json.
+
+    Arms: default, random, uncertain, random-pseudo, uncertain-pseudo, self-training, threshold, no-pseudo, softmatch,
+    whole-pool, no-retrieval, no-negatives, first-gold.
+
+    \b
+    Example:  labeler simulate squad.json --model sentence-transformers/all-MiniLM-L6-v2 -o replay
+              labeler simulate squad.json --model builtin --arms default --arm few=review.review_budget=50 -o replay
+    """
+    from labeler.replay.page import PAGE, format_replay
+    from labeler.replay.study import run_replay
+
+    log_to_stderr()
+    replay = run_replay(_design(file, **options))
+    curves = {name: [plain(point) for point in each.points] for name, each in replay.results.items()}
+    summary = {
+        name: {key: plain(getattr(each, key)) for key in ("seeds", "gap_closed", "lowest_change", "seconds")}
+        for name, each in replay.results.items()
+    }
+    result = {"arms": curves, "summary": summary, "folder": str(replay.folder), "page": str(replay.folder / PAGE)}
+    show(result, as_json=as_json, text=lambda: f"{format_replay(replay)}\n\npage  {replay.folder / PAGE}")
+
+
+def _design(
+    file: Path,
+    *,
+    model: str,
+    output: Path,
+    arms: str | None,
+    own: tuple[str, ...],
+    reviews: int,
+    noise: float,
+    jobs: int | None,
+    sets: tuple[str, ...],
+    **options: Any,
+) -> Any:
+    """The design of a replay; the other options are fields of it."""
+    import os
+
+    from labeler.replay import Design
+    from labeler.replay.arms import DEFAULT, chosen_arms
+
+    start = str(Path(model).resolve()) if Path(model).is_dir() else model
+    given = (f"train.start={start}", f"review.review_budget={reviews}", f"round.simulated_error_rate={noise}")
+    common = ("round.reviewer=simulated", *given, *sets)
+    return Design(
+        file=file,
+        folder=output,
+        arms=chosen_arms(DEFAULT if arms is None else arms, own, common),
+        common=common,
+        jobs=jobs or os.cpu_count() or 1,
+        **options,
+    )

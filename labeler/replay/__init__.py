@@ -1,0 +1,127 @@
+"""Replay: whole rounds on a labelled file whose answers are hidden, reviewed by a simulated reviewer.
+
+    base      one a seed: the split, the index and the seed reader, which all arms of the seed share
+    arm       one an arm and seed: a copy of the base workspace, played for some rounds under the arm's settings
+
+Every round's reader is scored on the same test questions. Each base and each arm runs in its own process and can be
+killed at any moment; the same command resumes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labeler.evaluation.scoring import QuestionScore
+from mrc.metrics import Interval
+
+SUPERVISED = "supervised"  # the arm that never plays a round: every other is compared with it
+ORACLE = "oracle"  # the arm that trains on all labels of the pool: no reviewing can do better
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to play the rounds: the settings that it changes, each `section.key=value`."""
+
+    name: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The design of a replay: its data, its arms, and how long each is played."""
+
+    file: Path
+    folder: Path
+    arms: tuple[Arm, ...]
+    common: tuple[str, ...]  # settings of all arms, each `section.key=value`
+    split: str  # as for `labeler import --split`
+    dense: str | None  # checkpoint of a bi-encoder for the index
+    language: str
+    rounds: int
+    seeds: int
+    jobs: int = 1  # processes at a time
+    threads: int = 1  # of each
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process: the base of a seed (`arm` None), or an arm that starts from it."""
+
+    design: Design
+    seed: int
+    arm: Arm | None = None
+
+    @property
+    def base(self) -> Path:
+        """The folder of the seed's base."""
+        return self.design.folder / f"seed-{self.seed}" / "base"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this run."""
+        return self.base if self.arm is None else self.base.with_name(f"arm-{self.arm.name}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm.name if self.arm else 'base'}, seed {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where an arm stands after a round of one seed; round 0 is the seed reader. Rates are 0-1.
+
+    `human` labels and `minutes` of reviewing are totals so far. `taught` pseudo-labels taught the round's student, of
+    which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round.
+    """
+
+    round: int
+    human: int
+    minutes: float
+    taught: int
+    precision: float | None
+    promoted: bool
+    seconds: float
+    scores: tuple[QuestionScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """An arm after a round: means over its seeds, and the change from the seed reader of the same seeds.
+
+    `change` and `f1_change` are 95% intervals of a bootstrap over documents; questions are paired by seed.
+    """
+
+    round: int
+    labels: float
+    minutes: float
+    exact_match: float
+    f1: float
+    change: Interval
+    f1_change: Interval
+    taught: float
+    precision: float | None
+    promoted: int  # of the seeds
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One curve. `gap_closed`: the last change as a share of the oracle's; None without an oracle or a gap."""
+
+    arm: str
+    settings: tuple[str, ...]
+    seeds: int
+    points: tuple[CurvePoint, ...]
+    gap_closed: float | None
+    lowest_change: float  # of EM after the last round, of all seeds
+    seconds: float  # of all rounds, mean over the seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The state of a replay; `results` by arm, in the order given."""
+
+    results: Mapping[str, ArmResult]
+    questions: int  # scored, of all seeds
+    folder: Path

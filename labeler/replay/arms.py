@@ -1,0 +1,57 @@
+"""The arms of a replay: the default, the default without each of its parts, simpler ways, and the two limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labeler.ablation.arms import parse_arm, unknown_arm
+from labeler.core.config import load_config
+from labeler.core.errors import ConfigError
+from labeler.replay import ORACLE, SUPERVISED, Arm
+
+NO_PSEUDO = ("review.train_share=0",)
+_RANDOM = ("review.random_share=1", "review.uncertain_share=0", "review.suspect_share=0", "review.first_random_share=1")
+_UNCERTAIN = (
+    "review.random_share=0", "review.uncertain_share=1", "review.suspect_share=0", "review.first_random_share=0",
+)  # fmt: skip
+#: what each arm changes of the settings given
+ARMS: dict[str, tuple[str, ...]] = {
+    SUPERVISED: (),
+    "default": (),
+    "random": (*_RANDOM, *NO_PSEUDO),
+    "uncertain": (*_UNCERTAIN, *NO_PSEUDO),
+    "random-pseudo": _RANDOM,
+    "uncertain-pseudo": _UNCERTAIN,
+    "self-training": ("round.reviewer=none",),
+    "threshold": ("review.train_share=1", "review.min_train_confidence=0.9"),
+    "no-pseudo": NO_PSEUDO,
+    "softmatch": ("review.weighting=softmatch", "review.train_share=1", "review.min_train_confidence=0.35"),
+    "whole-pool": ("review.train_share=1", "review.min_train_confidence=0"),
+    "no-retrieval": ("read.retrieval_weight=0",),
+    "no-negatives": ("train.negatives=0",),
+    "first-gold": ("train.golds=first",),
+    ORACLE: (),
+}
+DEFAULT = "default,random,self-training,no-pseudo,no-retrieval"
+
+
+def chosen_arms(names: str, own: Iterable[str], common: Iterable[str]) -> tuple[Arm, ...]:
+    """The supervised arm, the arms named, the user's own (`NAME=section.key=value,…`), and the oracle.
+
+    Raises ConfigError for an unknown arm (the message lists them), a duplicate name, or a wrong setting.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in ARMS]:
+        raise ConfigError(unknown_arm(unknown[0], ARMS))
+    named = dict.fromkeys([SUPERVISED, *wanted, ORACLE])
+    parsed = [parse_arm(text, ARMS) for text in own]
+    taken = [*named, *(arm.name for arm in parsed)]
+    if twice := next((name for name in taken if taken.count(name) > 1), None):
+        raise ConfigError(f"--arm {twice}: there is already an arm of this name; choose another name")
+    arms = (*(Arm(name, ARMS[name]) for name in named), *(Arm(arm.name, arm.settings) for arm in parsed))
+    for arm in arms:
+        try:
+            load_config(overrides=[*common, *arm.settings])
+        except ConfigError as error:
+            raise ConfigError(f"arm {arm.name}: {error}") from error
+    return arms

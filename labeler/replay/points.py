@@ -1,0 +1,27 @@
+"""The stored points of a run: one file for each round that is scored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, astuple
+
+from labeler.ablation.lock import write_json
+from labeler.evaluation.scoring import QuestionScore
+from labeler.replay import Point, Run
+
+_FILE = "round-{}.json"
+
+
+def write_point(run: Run, point: Point) -> None:
+    """Store where the run stands after a round."""
+    rows = [list(astuple(each)) for each in point.scores]
+    write_json(run.folder / _FILE.format(point.round), asdict(point) | {"scores": rows})
+
+
+def points(run: Run) -> list[Point]:
+    """The stored points of a run, from round 0 on without a gap."""
+    found: list[Point] = []
+    while (path := run.folder / _FILE.format(len(found))).is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        found.append(Point(**stored | {"scores": tuple(QuestionScore(*row) for row in stored["scores"])}))
+    return found

@@ -1,0 +1,86 @@
+"""The curves of a replay: means over seeds, and changes from the seed reader with intervals by document. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from labeler.replay import ORACLE, SUPERVISED, ArmResult, CurvePoint, Design, Point, Replay
+from mrc.metrics import Interval, paired_interval
+
+BOOTSTRAP_SEED = 0
+Played = Mapping[str, Mapping[int, Sequence[Point]]]  # arm -> seed -> the points of its rounds
+
+
+def results(design: Design, played: Played) -> Replay:
+    """The curves of all arms, over the seeds that are finished for the arm and for the supervised one."""
+    starts = {seed: points[0] for seed, points in played.get(SUPERVISED, {}).items()}
+    found = {}
+    for arm in design.arms:
+        seeds = sorted(played.get(arm.name, {}).keys() & starts.keys())
+        if seeds:
+            found[arm.name] = _result(
+                arm.name, arm.settings, [(played[arm.name][seed], starts[seed]) for seed in seeds]
+            )
+    oracle = found[ORACLE].points[-1].change.mean if ORACLE in found else 0.0
+    if oracle > 0:
+        found = {name: _with_gap(each, each.points[-1].change.mean / oracle) for name, each in found.items()}
+    return Replay(found, sum(len(point.scores) for point in starts.values()), design.folder)
+
+
+def _result(name: str, settings: tuple[str, ...], seeds: Sequence[tuple[Sequence[Point], Point]]) -> ArmResult:
+    rounds = range(len(seeds[0][0]))
+    changes = [_mean(points[-1], "exact_match") - _mean(start, "exact_match") for points, start in seeds]
+    return ArmResult(
+        arm=name,
+        settings=settings,
+        seeds=len(seeds),
+        points=tuple(_curve_point([(points[number], start) for points, start in seeds]) for number in rounds),
+        gap_closed=None,
+        lowest_change=min(changes),
+        seconds=float(np.mean([sum(point.seconds for point in points if point.round) for points, _ in seeds])),
+    )
+
+
+def _with_gap(result: ArmResult, gap: float) -> ArmResult:
+    return ArmResult(**{name: getattr(result, name) for name in result.__dataclass_fields__} | {"gap_closed": gap})
+
+
+def _curve_point(pairs: Sequence[tuple[Point, Point]]) -> CurvePoint:
+    """The means over seeds of the points of one round, each with the seed reader of its seed."""
+    points = [point for point, _ in pairs]
+    precisions = [point.precision for point in points if point.precision is not None]
+    return CurvePoint(
+        round=points[0].round,
+        labels=float(np.mean([point.human for point in points])),
+        minutes=float(np.mean([point.minutes for point in points])),
+        exact_match=float(np.mean([_mean(point, "exact_match") for point in points])),
+        f1=float(np.mean([_mean(point, "f1") for point in points])),
+        change=_change(pairs, "exact_match"),
+        f1_change=_change(pairs, "f1"),
+        taught=float(np.mean([point.taught for point in points])),
+        precision=float(np.mean(precisions)) if precisions else None,
+        promoted=sum(point.promoted for point in points),
+    )
+
+
+def _change(pairs: Sequence[tuple[Point, Point]], name: str) -> Interval:
+    """The mean change of a score over all questions of all seeds; documents are drawn as a whole, in all seeds.
+
+    Raises: ValueError where two readers of a seed were scored on different questions.
+    """
+    after, before, clusters = [], [], []
+    for point, start in pairs:
+        known = {each.question_id: each for each in start.scores}
+        if known.keys() != {each.question_id for each in point.scores}:
+            raise ValueError("not paired: two readers were scored on different questions")
+        for each in point.scores:
+            after.append(getattr(each, name))
+            before.append(getattr(known[each.question_id], name))
+            clusters.append(each.cluster)
+    return paired_interval(after, before, clusters, rng=np.random.default_rng(BOOTSTRAP_SEED))
+
+
+def _mean(point: Point, name: str) -> float:
+    return float(np.mean([getattr(each, name) for each in point.scores]))
