@@ -26,7 +26,7 @@ from mrc.ranking import Candidate, rank_candidates
 Floats = NDArray[np.float64]
 
 MIN_QUESTIONS: Final = 30  # that say something; below it the weight stays untuned
-UNTUNED: Final = 1.0  # nats for each standard deviation, without labels
+UNTUNED: Final = 2.0  # nats for each standard deviation, without labels; what readers of real questions were fitted to
 HIGHEST: Final = 10.0  # nats; a reader that needs more plays no part in choosing the passage
 TOLERANCE: Final = 0.005  # of right answers given up for reading fewer passages: half a point
 _SCALE: Final = (0.02, 5.0)  # of u
