@@ -2,9 +2,9 @@
 
     python benchmarks/retrieval_weight.py WORKSPACE [--top-k 5] [--cache FILE]
 
-The weight is fitted on dev and calibration questions, as a round does when it closes, and scored on test: exact match of
-the reader alone and with the fitted weight, reading the first 1, 2, … passages, with the interval of the difference of a
-paired bootstrap by document.
+The weight is fitted on dev and calibration questions, as a round does when it closes, and scored on test: exact match
+of the reader alone and with the fitted weight, reading the first 1, 2, … passages, with the interval of the difference
+of a paired bootstrap by document.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def _print(read: dict[str, list[ReadQuestion]]) -> None:
         change = paired_interval(after, before, clusters, rng=np.random.default_rng(0))
         bounds = f"{100 * change.low:+.1f} to {100 * change.high:+.1f}"
         print(
-            f"fitted weight, {name} ({passages}), against the reader alone on {depth}: {100 * change.mean:+.1f} ({bounds})"
+            f"fitted weight, {name} ({passages}), against the reader alone on {depth}: "
+            f"{100 * change.mean:+.1f} ({bounds})"
         )
 
 

@@ -192,10 +192,7 @@ def _judged(
 def _fingerprint(runtime: Runtime, held_out: _HeldOut, index: str | None) -> str:
     """Hash of everything that the tuning depends on, apart from the reader."""
     asked = [
-        [
-            [entry.question.id, entry.question.is_impossible, [answer.text for answer in entry.label.gold_texts]]
-            for entry in entries
-        ]
+        [[entry.question.id, entry.question.is_impossible, list(entry.label.gold_texts)] for entry in entries]
         for entries in (held_out.answered, held_out.uncertain, held_out.retrieved)
     ]
     parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.other_readers]

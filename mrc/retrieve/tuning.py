@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mrc.analyzers import Analyzer
 from mrc.metrics import Interval, bootstrap_interval, paired_interval
 from mrc.retrieve.bm25 import BM25
+from mrc.retrieve.fuse import DEPTH
 from mrc.retrieve.term_counts import TermCounts, title_counts, window_counts, with_titles
 from mrc.retrieve.windows import search_passages, window_starts
 from mrc.types import Passage
@@ -25,7 +26,6 @@ Ints = npt.NDArray[np.int64]
 
 K1 = (0.3, 0.5, 0.7, 0.9, 1.2, 1.5)
 B = (0.4, 0.6, 0.75, 0.9)
-DEPTH = 100  # passages among which the gold passage is looked for
 
 
 @dataclass(frozen=True, slots=True)

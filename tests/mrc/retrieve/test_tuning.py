@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mrc.analyzers import Whitespace
+from mrc.metrics import bootstrap_interval
 from mrc.retrieve.tuning import BM25Setting, CountedPassages, gold_ranks, grid, select, tune
 from mrc.types import Passage
 
@@ -68,6 +69,8 @@ def test_titles_get_a_weight_where_only_they_discriminate() -> None:
     assert tuned.setting.title_weight == 1  # the smallest that suffices
     # Without titles all are equal and the lowest passage comes first: ranks 0 to 7.
     assert tuned.before.mean == pytest.approx(sum(1 / (rank + 1) for rank in range(8)) / 8)
+    drawn = np.random.default_rng(0)  # always the same draws: equal data, equal intervals
+    assert tuned.before == bootstrap_interval([1 / (rank + 1) for rank in range(8)], list(range(8)), rng=drawn)
     assert (tuned.after.mean, tuned.questions, tuned.top_3) == (1.0, 8, (3 / 8, 1.0))
     assert tuned.gain.mean == pytest.approx(1 - tuned.before.mean)
     assert len(steps) == 6 * 4 * 3

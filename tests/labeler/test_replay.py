@@ -1,0 +1,174 @@
+"""Replay: arms on a labelled file whose answers are hidden, killed and resumed, as curves with intervals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labeler.core.errors import ConfigError, FileError
+from labeler.demo.encyclopaedia import make_encyclopaedia
+from labeler.evaluation.scoring import QuestionScore
+from labeler.replay import ORACLE, SUPERVISED, Arm, Design, Point, Run
+from labeler.replay.arms import ARMS, chosen_arms
+from labeler.replay.page import format_replay
+from labeler.replay.play import WORKSPACE, is_done
+from labeler.replay.points import points
+from labeler.replay.results import results
+from labeler.replay.study import run_replay
+from mrc.metrics import paired_interval
+from tests.worlds import SETTINGS
+
+SETS = tuple(f"{section}.{key}={value}" for (section, key), value in SETTINGS.items() if key != "seed")
+#: as `labeler simulate` gives them
+COMMON = (
+    "round.reviewer=simulated",
+    "train.start=builtin",
+    "review.review_budget=8",
+    "round.simulated_error_rate=0.0",
+    *SETS,
+)
+SPLIT = "gold=60,dev=30,test=30,pool=60"
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory: pytest.TempPathFactory) -> Design:
+    folder = tmp_path_factory.mktemp("replay")
+    file = folder / "squad.json"
+    file.write_text(json.dumps(make_encyclopaedia("en", seed=5, documents=80).squad()), encoding="utf-8")
+    arms = chosen_arms("default", [], COMMON)
+    return Design(file, folder / "study", arms, COMMON, SPLIT, None, "en", rounds=1, seeds=1, jobs=2)
+
+
+def test_a_killed_replay_goes_on_and_a_finished_one_plays_nothing_again(design: Design) -> None:
+    options = ["--split", SPLIT, "--rounds", "1", "--reviews", "8", "--seeds", "1", "--arms", "default"]
+    sets = [part for each in SETS for part in ("--set", each)]
+    command = [sys.executable, "-m", "labeler", "simulate", str(design.file), "--model", "builtin", "--language", "en"]
+    command += ["-o", str(design.folder), *options, *sets]
+    base = Run(design, 0)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (base.folder / WORKSPACE / "labeler.db").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not is_done(base)
+    subprocess.run(["pkill", "-9", "-f", str(base.folder / "run.json")], check=False)
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told["arms"]) == [SUPERVISED, "default", ORACLE]
+    assert [len(curve) for curve in told["arms"].values()] == [1, 2, 2]
+    before = {path: path.stat().st_mtime_ns for path in design.folder.rglob("round-*.json")}
+    assert len(before) == 1 + 1 + 2 + 2
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout) == told
+    assert {path: path.stat().st_mtime_ns for path in design.folder.rglob("round-*.json")} == before
+
+
+def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Design) -> None:
+    replay = run_replay(design)
+    starts = {arm.name: points(Run(design, 0, arm))[0].scores for arm in design.arms}
+    assert len(set(starts.values())) == 1
+    assert starts[SUPERVISED] == points(Run(design, 0))[0].scores
+    default, oracle = replay.results["default"], replay.results[ORACLE]
+    assert default.points[-1].labels > 0
+    assert default.points[-1].minutes == pytest.approx(points(Run(design, 0, design.arms[1]))[-1].minutes)
+    assert oracle.points[-1].labels == 0, "no person answered"
+    log = (Run(design, 0, design.arms[-1]).folder / "log.txt").read_text(encoding="utf-8")
+    assert "Traceback" not in log
+    assert not list(design.folder.rglob(f"arm-*/{WORKSPACE}")), "played workspaces are gone"
+    page = (design.folder / "simulation.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert (design.folder / "table.txt").read_text(encoding="utf-8") == format_replay(replay) + "\n"
+
+
+def test_arms_can_be_added_but_not_changed(design: Design) -> None:
+    more = replace(design, arms=(*design.arms, Arm("few", ("review.review_budget=4",))))
+    assert [len(each.points) for each in run_replay(more).results.values()] == [1, 2, 2, 2]
+    with pytest.raises(ConfigError, match=r"arm few was review\.review_budget=4"):
+        run_replay(replace(design, arms=(*design.arms, Arm("few", ("review.review_budget=5",)))))
+    with pytest.raises(ConfigError, match="holds a replay in which rounds was 1"):
+        run_replay(replace(design, rounds=2))
+
+
+def test_a_folder_with_other_things_is_refused(design: Design, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileError, match="holds no replay"):
+        run_replay(replace(design, folder=tmp_path))
+
+
+def test_a_run_that_fails_is_named_with_its_reason(design: Design, tmp_path: Path) -> None:
+    from labeler.core.errors import LabelerError
+
+    with pytest.raises(LabelerError, match="default, seed 0: the simulated reviewer needs a pool"):
+        run_replay(replace(design, folder=tmp_path / "study", split="gold=60,dev=30,test=100000"))
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "said"),
+    [
+        ("defualt", [], "did you mean default"),
+        ("default", ["default=review.review_budget=3"], "already an arm of this name"),
+        ("", ["a=review.no_such=1"], "arm a: .*no_such"),
+        ("", ["a"], "write it as NAME"),
+    ],
+)
+def test_a_wrong_arm_is_refused_before_anything_is_played(names: str, own: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        chosen_arms(names, own, COMMON)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_every_named_arm_has_settings_that_exist(name: str) -> None:
+    assert name in {arm.name for arm in chosen_arms(name, [], COMMON)}
+
+
+# --- results ----------------------------------------------------------------------------------------
+
+
+def point(number: int, right: str, *, human: int = 0) -> Point:
+    """A point whose questions are right where the pattern has a plus; two questions a document."""
+    scores = tuple(
+        QuestionScore(f"q{place}", f"d{place // 2}", float(mark == "+"), float(mark == "+"))
+        for place, mark in enumerate(right)
+    )
+    return Point(number, human, human * 1.0, 0, None, True, 60.0, scores)
+
+
+def test_gains_are_paired_by_seed_and_drawn_by_document_over_all_seeds(design: Design) -> None:
+    arms = (Arm(SUPERVISED, ()), Arm("mine", ()), Arm(ORACLE, ()))
+    played = {
+        SUPERVISED: {0: [point(0, "+---")], 1: [point(0, "--+-")]},
+        "mine": {0: [point(0, "+---"), point(1, "++--", human=10)], 1: [point(0, "--+-"), point(1, "--++", human=20)]},
+        ORACLE: {0: [point(0, "+---"), point(1, "++++")], 1: [point(0, "--+-"), point(1, "+-++")]},
+    }
+    found = results(replace(design, arms=arms), played).results
+    last = found["mine"].points[-1]
+    assert (last.exact_match, last.labels) == (0.5, 15)
+    after, before = [1, 1, 0, 0, 0, 0, 1, 1], [1, 0, 0, 0, 0, 0, 1, 0]
+    documents = ["d0", "d0", "d1", "d1"] * 2
+    assert last.change == paired_interval(after, before, documents, rng=np.random.default_rng(0))
+    assert last.change.mean == 0.25
+    assert found[ORACLE].points[-1].change.mean == 5 / 8
+    assert found["mine"].gap_closed == pytest.approx(0.4)  # .25 of .625
+    assert found["mine"].lowest_change == 0.25
+    assert (found["mine"].seconds, found["mine"].seeds) == (60, 2)
+
+
+def test_a_seed_that_is_not_finished_does_not_count(design: Design) -> None:
+    arms = (Arm(SUPERVISED, ()), Arm("mine", ()))
+    played = {SUPERVISED: {0: [point(0, "+-")]}, "mine": {1: [point(0, "++"), point(1, "++")]}}
+    assert list(results(replace(design, arms=arms), played).results) == [SUPERVISED]
+
+
+def test_readers_that_answered_different_questions_are_not_compared(design: Design) -> None:
+    played = {SUPERVISED: {0: [point(0, "+-")]}, "mine": {0: [point(0, "+-"), point(1, "+-+")]}}
+    with pytest.raises(ValueError, match="not paired"):
+        results(replace(design, arms=(Arm(SUPERVISED, ()), Arm("mine", ()))), played)
