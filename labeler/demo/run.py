@@ -10,7 +10,7 @@ from pathlib import Path
 
 from db import queries, store
 from labeler.core.errors import ServerDown, WorkspaceBusy, WorkspaceError
-from labeler.core.files import atomic_write
+from labeler.core.files import atomic_write, is_leftover
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
 from labeler.demo.encyclopaedia import Language, make_encyclopaedia
@@ -71,7 +71,8 @@ def _prepare(
     """Write the corpus, import and index it in a new workspace."""
     folder.mkdir(parents=True, exist_ok=True)
     file, draft = folder / CORPUS, workspace.with_name(f"{workspace.name}.draft")
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry not in (file, draft))
+    held = [entry for entry in folder.iterdir() if entry not in (file, draft) and not is_leftover(entry)]
+    foreign = sorted(entry.name for entry in held)
     if foreign or (file.exists() and file.read_text(encoding="utf-8") != corpus):
         raise WorkspaceError(f"{folder} is not empty ({(foreign or [file.name])[0]}); name a new folder")
     say(f"generating a small encyclopaedia ({language}, seed {seed}) in {folder}")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labeler.core.errors import FileError
+from labeler.core.files.outputs import check_output_folder
 from tests.commands import ok, run
 from tests.worlds import make_workspace
 
@@ -138,3 +140,12 @@ def test_a_study_goes_into_a_folder_of_its_own(tmp_path: Path) -> None:
     file = squad(tmp_path / "gold.json")
     assert "holds no study" in run("ablate", file, "--model", tmp_path, "-o", tmp_path).fault
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gold.json"]
+
+
+def test_what_a_killed_command_left_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
+    (tmp_path / ".predictions.json.x1y2.part").write_text("half", encoding="utf-8")
+    (tmp_path / ".labeler-trash").mkdir()
+    check_output_folder(tmp_path)
+    (tmp_path / "notes.part").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileError, match=r"notes\.part was not written by labeler"):
+        check_output_folder(tmp_path)

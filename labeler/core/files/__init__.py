@@ -19,6 +19,7 @@ from labeler.core.errors import FileError
 from labeler.core.files.compressed import open_bytes
 from labeler.core.files.locks import file_lock
 from mrc.files import sync, sync_folder
+from mrc.removal import TRASH
 
 BLOCK = 1 << 20  # bytes read at a time
 SAMPLE = 1 << 18  # bytes given to the detector: with more it gets slower, not better
@@ -213,6 +214,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a process of this tool that was killed left this file or folder: a partial one, or a trash folder."""
+    return (path.name.startswith(".") and path.name.endswith(".part")) or path.name == TRASH
 
 
 @contextlib.contextmanager

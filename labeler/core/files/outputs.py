@@ -17,7 +17,7 @@ from typing import TextIO
 
 from labeler.core.config import FILE_NAME
 from labeler.core.errors import FileError
-from labeler.core.files import atomic_write
+from labeler.core.files import atomic_write, is_leftover
 
 STDOUT = Path("-")
 _WORKSPACE_FOLDERS = ("index", "models", ".studio")
@@ -82,7 +82,7 @@ def check_output_folder(path: Path, *, force: bool = False, inputs: Iterable[Pat
         if path.is_dir() and given.resolve().is_relative_to(path.resolve()) and not force:
             raise FileError(f"{path} holds {given.name}, an input of this command; name another folder")
     held = sorted(path.iterdir()) if path.is_dir() else []
-    foreign = [entry for entry in held if not (entry.is_file() and is_ours(entry))]
+    foreign = [entry for entry in held if not (entry.is_file() and is_ours(entry)) and not is_leftover(entry)]
     if foreign and not force:
         raise FileError(
             f"{path} is not empty ({foreign[0].name} was not written by labeler); name a new folder, or add --force"
