@@ -6,11 +6,14 @@ resumed training ends in the same bits as an uninterrupted one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +46,36 @@ def weight_groups(parameters: Iterable[nn.Parameter], *, rate: float, weight_dec
     ):
         groups += [{"params": weights, "lr": rate, "peak": rate, "weight_decay": decay}] if weights else []
     return groups
+
+
+def adamw(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+    """AdamW in one pass over all weights: on a CPU a fifth of the time."""
+    return torch.optim.AdamW(groups, fused=True)
+
+
+@contextlib.contextmanager
+def held_interrupt() -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C in the block, so that an update is never cut; the function yielded says whether it came.
+
+    A second Ctrl-C interrupts at once. Only the main thread can hold it back, and only where it is not ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
+        yield lambda: False
+        return
+    came = False
+
+    def hold(*_: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def rate_share(step: int, total: int, warmup_ratio: float) -> float:
@@ -162,7 +195,8 @@ def read_checkpoint(
     for name, parameter in model.named_parameters():
         if f"{MOMENTS[0]}/{name}" in moments:
             stored = {moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
-            optimizer.state[parameter] = {"step": torch.tensor(float(record["step"])), **stored}
+            step = torch.tensor(float(record["step"]), device=parameter.device)
+            optimizer.state[parameter] = {"step": step, **stored}
     return record
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
-from mrc.checkpoints import rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
+from mrc.checkpoints import adamw, rate_share, read_checkpoint, set_rates, step_seed, weight_groups, write_checkpoint
 from mrc.encoder.compute import attention_for, out_of_memory, pick_device, pick_dtype, sorted_batches
 from mrc.encoder.loading import (
     check_tokenizer,
@@ -183,7 +183,7 @@ def _train(job: MlmJob, model: Any, tokenizer: Any, progress: Progress | None) -
     longest = min(LONGEST, max_positions(model.base_model))
     masking = WordMasking.of(tokenizer, longest=longest, share=config.mask_share)
     groups = weight_groups(model.parameters(), rate=config.learning_rate, weight_decay=WEIGHT_DECAY)
-    optimizer = torch.optim.AdamW(groups)
+    optimizer = adamw(groups)
     fresh: dict[str, Any] = {"fingerprint": job.fingerprint, "step": 0, "batch_tokens": BATCH_TOKENS}
     record = read_checkpoint(job.partial, model, optimizer, fingerprint=job.fingerprint) or fresh
     mlm, updates = MaskedLM(model.train()), plan(len(job.texts), config, seed=job.seed)

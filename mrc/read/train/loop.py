@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from mrc.checkpoints import (
     checkpoint_record,
+    held_interrupt,
     load_weights,
     newest_checkpoint,
     read_checkpoint,
@@ -64,11 +65,12 @@ class State:
 def run(
     state: State, ctx: update.TrainContext, job: Job, fingerprint: str, tokenizer: Any, progress: Progress | None
 ) -> None:
-    """Run all remaining updates, with a checkpoint every `checkpoint_every`."""
+    """Run all remaining updates, with a checkpoint every `checkpoint_every` and where Ctrl-C interrupts them."""
     total = len(ctx.plan.updates)
     began, first = time.monotonic(), state.done
     lead = ctx.processes.rank == 0
-    with torch.random.fork_rng(devices=[ctx.processes.device] if ctx.processes.device.type == "cuda" else []):
+    devices = [ctx.processes.device] if ctx.processes.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), held_interrupt() as interrupted:
         while state.step < total:
             loss = _update(state, ctx, job.partial, fingerprint)
             state.losses = [*state.losses, loss][-max(1, total // 10) :]
@@ -84,6 +86,11 @@ def run(
             if progress and lead:
                 per_update = (time.monotonic() - began) / (state.done - first)
                 progress(position, total, loss, per_update * (total - state.step))
+            if interrupted():
+                if lead:
+                    _checkpoint(state, job.partial, fingerprint)
+                    log.info("interrupted: %d of %d updates are kept", state.step, total)
+                raise KeyboardInterrupt
 
 
 def _update(state: State, ctx: update.TrainContext, partial: Path, fingerprint: str) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mrc.checkpoints import finished_record, forget_others, load_weights
+from mrc.checkpoints import adamw, finished_record, forget_others, load_weights
 from mrc.encoder.compute import pick_device, pick_dtype
 from mrc.encoder.loading import check_tokenizer, load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, writing
@@ -127,7 +127,7 @@ def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None)
     bf16 = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
     items, updates = _scheduled(job, items, numbers)
     ctx = update.TrainContext(items, windower, updates, config, job.seed, job.metric, bf16, processes)
-    optimizer = torch.optim.AdamW(param_groups(model, config))
+    optimizer = adamw(param_groups(model, config))
     state = resume(job.partial, fingerprint, State(model, optimizer, 0, config.batch_tokens))
     with writing(job.partial):
         run(state, ctx, job, fingerprint, tokenizer, progress)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from mrc.checkpoints import (
+    adamw,
     finished_record,
     rate_share,
     read_checkpoint,
@@ -189,7 +190,7 @@ def _load_start(start: DenseConfig, device: str, seed: int) -> BiEncoder:
 
 def _optimizer(encoder: BiEncoder, config: BiEncoderTrainConfig) -> torch.optim.AdamW:
     groups = weight_groups(encoder.model.parameters(), rate=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups)
+    return adamw(groups)
 
 
 def _fingerprint(

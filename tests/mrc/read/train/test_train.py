@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +47,24 @@ def test_a_reader_memorises_eight_examples(head, start, tmp_path):
     assert empty.null_score > empty.answers[0].score
     assert result.loss < 0.2
     assert Reader.load(result.folder).default_config.windows == config.windows
+
+
+def test_ctrl_c_keeps_every_update_that_was_made(start, tmp_path):
+    config = replace(CONFIG, checkpoint_every=100)
+    whole = run(start, tmp_path / "whole", config=config)
+    seen = []
+
+    def press(step, total, loss, seconds_left):
+        seen.append(step)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(start, tmp_path / "stopped", config=config, progress=press)
+    resumed = run(start, tmp_path / "stopped", config=config, progress=press)
+    assert seen == list(range(1, config.max_steps + 1)), "no update was repeated, none left out"
+    assert resumed.hash == whole.hash
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
