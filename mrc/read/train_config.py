@@ -55,9 +55,10 @@ class TrainSettings:
         2048, "of one forward pass, padding included; bounds memory: an update sums several passes",
         unit="tokens", low=1,
     )  # fmt: skip
-    learning_rate: float = setting(
-        5e-5, "peak learning rate of the encoder; small encoders take 1e-4, the built-in one 1e-3", above=0, shown=True
-    )
+    learning_rate: float | None = setting(
+        None, "peak learning rate of the encoder; none: 1e-3 for the built-in one, 1e-4 up to width 384, else 5e-5",
+        above=0, shown=True,
+    )  # fmt: skip
     head_learning_rate: float = setting(
         5e-4, "peak learning rate of the head, which starts untrained and takes more", above=0, shown=True
     )

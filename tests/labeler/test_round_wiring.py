@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -116,21 +115,27 @@ def test_released_are_the_unreviewed_answers_at_or_above_the_threshold(played: R
 # --- training -------------------------------------------------------------------------------------
 
 
-def test_pseudo_labels_weigh_by_their_confidence(played: Runtime) -> None:
-    """1 from the mean confidence up; below it exp(-(c - mean)^2 / (2 sigma^2)), mean and sigma over the pool."""
+def test_the_most_confident_half_of_the_pool_trains_with_its_confidence(played: Runtime) -> None:
+    """Half of the answers that may train; reviewed ones are among them, but get no pseudo-label."""
     with played.database.read() as session:
         held_out = queries.held_out_passages(session)
         labels = queries.live_labels(session, kinds=["pseudo"])
-    pool = [
-        entry.confidence or 0.0
-        for entry in predictions(played, role="pool").values()
+    usable = {
+        key: entry.confidence or 0.0
+        for key, entry in predictions(played, role="pool").items()
         if entry.answers[0].passage_id not in held_out
-    ]
-    mean, sigma = fmean(pool), pstdev(pool)
-    for label in labels:
-        below = min(0.0, (label.confidence or 0.0) - mean)
-        assert label.train_weight == pytest.approx(math.exp(-(below**2) / (2 * sigma**2)))
-    assert len({round(label.train_weight, 3) for label in labels}) > 5
+    }
+    best = sorted(usable, key=lambda key: (-usable[key], key))[: round(len(usable) / 2)]
+    weights = {label.question_id: label.train_weight for label in labels if label.train_weight > 0}
+    assert weights == {key: pytest.approx(usable[key]) for key in best if key in weights}
+    reviewed = {each.question_id for each in reviews_of(played)}
+    assert set(best) - set(weights) == set(best) & reviewed
+    assert len({round(weight, 3) for weight in weights.values()}) > 5
+
+
+def reviews_of(runtime: Runtime) -> list[ReviewRow]:
+    with runtime.database.read() as session:
+        return queries.reviews(session, round_number=1)
 
 
 def test_the_student_trains_on_the_weights_of_its_labels(played: Runtime) -> None:

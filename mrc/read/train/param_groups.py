@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch import nn
 
 from mrc.checkpoints import weight_groups
+from mrc.read.data.windows import MATCH_TYPES_KEY
 from mrc.read.model.network import SpanModel
 from mrc.read.train_config import TrainConfig
 
@@ -26,12 +27,20 @@ def param_groups(model: SpanModel, config: TrainConfig) -> list[dict[str, Any]]:
     Source: Howard & Ruder 2018, ULMFiT, section 3.2 (discriminative fine-tuning).
     """
     groups: list[dict[str, Any]] = []
+    peak = config.learning_rate or default_rate(model.config)
     for depth, weights in sorted(_by_depth(model.encoder, config.layer_decay).items()):
-        rate = config.learning_rate * config.layer_decay**depth
+        rate = peak * config.layer_decay**depth
         groups += weight_groups(weights, rate=rate, weight_decay=config.weight_decay)
     inside = {id(parameter) for parameter in model.encoder.parameters()}
     above = [parameter for parameter in model.parameters() if id(parameter) not in inside]
     return groups + weight_groups(above, rate=config.head_learning_rate, weight_decay=config.weight_decay)
+
+
+def default_rate(config: Any) -> float:
+    """The peak rate for an encoder, by its config: narrow ones and those without pretraining take more."""
+    if getattr(config, MATCH_TYPES_KEY, False):  # the built-in encoder alone marks shared words by token types
+        return 1e-3
+    return 1e-4 if int(getattr(config, "hidden_size", 0) or 0) in range(1, 385) else 5e-5
 
 
 def _by_depth(encoder: nn.Module, decay: float) -> dict[int, list[nn.Parameter]]:

@@ -1,15 +1,17 @@
 """Learning rates by depth."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel
 
+from mrc.read.data.windows import MATCH_TYPES_KEY
 from mrc.read.model.heads import new_head
 from mrc.read.model.loading import load_model
 from mrc.read.model.network import SpanModel
-from mrc.read.train.param_groups import param_groups
+from mrc.read.train.param_groups import default_rate, param_groups
 from tests.mrc import tiny
 from tests.mrc.read.train.examples import CONFIG
 
@@ -48,3 +50,24 @@ def test_an_encoder_whose_layers_have_unknown_names_has_one_rate_and_the_log_say
     found = rates(model, replace(RATES, layer_decay=0.5))
     assert {rate for name, rate in found.items() if name.startswith("encoder.")} == {1e-3}
     assert "layer_decay 0.5: the encoder has no layers by a known name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("config", "rate"),
+    [
+        ({"hidden_size": 768}, 5e-5),
+        ({"hidden_size": 385}, 5e-5),
+        ({"hidden_size": 384}, 1e-4),
+        ({}, 5e-5),
+        ({"hidden_size": 768, MATCH_TYPES_KEY: True}, 1e-3),
+    ],
+)
+def test_without_a_rate_in_the_settings_the_kind_of_encoder_decides(config, rate):
+    assert default_rate(SimpleNamespace(**config)) == rate
+
+
+def test_the_rate_of_the_settings_goes_first(tmp_path):
+    folder = tiny.bert(tmp_path / "start")
+    model = load_model(folder, device=torch.device("cpu"), dtype=torch.float32, head="linear", seed=0)
+    assert set(rates(model, replace(RATES, learning_rate=None)).values()) == {1e-4, 5e-3}
+    assert set(rates(model, RATES).values()) == {1e-3, 5e-3}
