@@ -128,14 +128,10 @@ def test_the_most_confident_half_of_the_pool_trains_with_its_confidence(played: 
     best = sorted(usable, key=lambda key: (-usable[key], key))[: round(len(usable) / 2)]
     weights = {label.question_id: label.train_weight for label in labels if label.train_weight > 0}
     assert weights == {key: pytest.approx(usable[key]) for key in best if key in weights}
-    reviewed = {each.question_id for each in reviews_of(played)}
+    with played.database.read() as session:
+        reviewed = {each.question_id for each in queries.reviews(session, round_number=1)}
     assert set(best) - set(weights) == set(best) & reviewed
     assert len({round(weight, 3) for weight in weights.values()}) > 5
-
-
-def reviews_of(runtime: Runtime) -> list[ReviewRow]:
-    with runtime.database.read() as session:
-        return queries.reviews(session, round_number=1)
 
 
 def test_the_student_trains_on_the_weights_of_its_labels(played: Runtime) -> None:
