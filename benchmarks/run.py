@@ -36,6 +36,7 @@ BENCHMARKS = (
     "adaptive",
     "ensembles",
     "korquad_reading",
+    "retrieval_weight",
     "new_wiki_rounds",
     "new_wiki_studio",
 )

@@ -12,7 +12,7 @@ from labeler.core.console import log_to_stderr
 
 
 @click.command("simulate")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="Starting checkpoint of the readers: a folder, a hub name, or builtin.")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the replay."
@@ -51,6 +51,8 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     Example:  labeler simulate squad.json --model sentence-transformers/all-MiniLM-L6-v2 -o replay
               labeler simulate squad.json --model builtin --arms default --arm few=review.review_budget=50 -o replay
     """
+    with file.open("rb"):  # OSError names a file that is missing or cannot be read
+        pass
     from labeler.replay.page import PAGE, format_replay
     from labeler.replay.study import run_replay
 

@@ -124,7 +124,7 @@ def test_a_new_file_shows_at_most_forty_settings_each_with_its_meaning() -> None
     shown = [line for line in template({}).splitlines() if " = " in line]
     assert 20 <= len(shown) <= 40
     assert all(re.fullmatch(r"# \w+ = .+  # .{20,}", line) for line in shown)
-    assert "# top_k = 5  # passages retrieved and read for each question" in template({})
+    assert "# top_k = 5  # passages retrieved for each question; fewer are read" in template({})
 
 
 def test_a_new_file_shows_a_given_setting_that_it_would_not_show_otherwise() -> None:
