@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerFast
+from transformers import AutoModel, PreTrainedTokenizerFast
 
 from mrc.encoder.loading import load_pretrained, load_tokenizer
 from mrc.errors import writing
@@ -45,7 +45,7 @@ def transfer_vocabulary(start: str | Path, texts: Sequence[str], folder: str | P
     old = load_tokenizer(start)
     new = _tokenizer(old, texts, pieces)
     with torch.random.fork_rng(devices=[]):
-        model = load_pretrained(AutoModelForQuestionAnswering, start, dtype=torch.float32)
+        model = load_pretrained(AutoModel, start, dtype=torch.float32)
     encoder = model.base_model
     vectors = _vectors(old, new, encoder.get_input_embeddings().weight.detach())
     encoder.set_input_embeddings(

@@ -172,7 +172,7 @@ def no_model(ws: Path, folder: Path) -> list[str | Path]:
 
 FAULTS = (
     Fault("JSON cut off", importing("a.json", '{"data": ['), ("a.json", "line 1")),
-    Fault("JSON of another shape", importing("a.json", '["x"]'), ("a.json", "must be an object")),
+    Fault("JSON of another shape", importing("a.json", '["x"]'), ("a.json", "an object with named fields is needed")),
     Fault("a line that is not JSON", importing("a.jsonl", '{"text": "x"}\n{"text": \n'), ("a.jsonl", "line 2")),
     Fault("no field that is known", importing("a.csv", "x,y\n1,2\n"), ("a.csv", "line 1", "question")),
     Fault("a row with too few cells", importing("a.csv", "question,context\nWho?\n"), ("a.csv", "line 2")),

@@ -185,7 +185,8 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
     best = DevScore(**record["best"]) if record["best"] else None
     rewards = [(greedy, sampled) for greedy, sampled in record["rewards"]]
     for moments in fresh.optimizer.state.values():  # counts updates made, not positions in the plan
-        moments["step"] = torch.tensor(float(record["step"] - record["skipped"]))
+        made = float(record["step"] - record["skipped"])
+        moments["step"] = torch.tensor(made, device=moments["exp_avg"].device)
     return State(
         fresh.model,
         fresh.optimizer,

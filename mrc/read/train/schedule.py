@@ -116,7 +116,7 @@ def _main(
     batches = [
         [*both[0][ends[at] : ends[at + 1]].tolist(), *both[1][rest[at] : rest[at + 1]].tolist()] for at in range(steps)
     ]
-    return max(1, round(steps / config.epochs)), batches
+    return -(-len(numbers) // config.batch_size), batches
 
 
 def _alone(numbers: Ints, config: TrainConfig, rng: np.random.Generator) -> tuple[int, list[list[int]]]:

@@ -131,6 +131,7 @@ def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None)
     state = resume(job.partial, fingerprint, State(model, optimizer, 0, config.batch_tokens))
     with writing(job.partial):
         run(state, ctx, job, fingerprint, tokenizer, progress)
+        processes.any(False)  # all have read the best weights before the first one removes them
         result = TrainResult(
             job.folder, "", len(items), state.done, time.monotonic() - began, float(np.mean(state.losses)), unusable
         )

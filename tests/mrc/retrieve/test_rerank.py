@@ -193,7 +193,10 @@ def test_the_first_passages_are_re_ranked_and_the_others_keep_their_places(check
         order = np.argsort(-scores, kind="stable").tolist()
         assert order != [0, 1, 2, 3, 4]  # else the test shows little
         assert list(after) == [
-            *(replace(before[place], rank=rank, rerank=scores[place]) for rank, place in enumerate(order)),
+            *(
+                replace(before[place], rank=rank, rerank=scores[place], standardized=before[rank].standardized)
+                for rank, place in enumerate(order)
+            ),
             *before[5:],
         ]
 
