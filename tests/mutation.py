@@ -47,8 +47,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "labeler/rounds/holdout.py": (W + "test_holdout.py",),
     "labeler/rounds/steps/labelling.py": (W + "test_labelling.py", W + "test_round_wiring.py"),
     "labeler/rounds/steps/calibrating.py": (W + "test_calibrating.py",),
-    "labeler/rounds/steps/predicting.py": (W + "test_round_wiring.py", W + "test_rounds.py", W + "test_given.py"),
-    "labeler/rounds/steps/reviewing.py": (W + "test_round_wiring.py", W + "test_rounds.py", W + "test_given.py"),
+    "labeler/rounds/steps/predicting.py": (W + "test_round_wiring.py", W + "test_predicting.py"),
+    "labeler/rounds/steps/reviewing.py": (W + "test_predicting.py", W + "test_round_wiring.py", W + "test_given.py"),
     "labeler/importing/splits.py": (W + "test_splits.py",),
     "labeler/review/studio/pull.py": (W + "test_pulling.py",),
     "labeler/review/studio/pull_project.py": (W + "test_pulling.py",),
@@ -64,6 +64,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "mrc/retrieve/kernel.py": (R + "test_kernel_loops.py",),
     "mrc/retrieve/tuning.py": (R + "test_tuning.py",),
 }
+
+_ROW = re.compile(r"^\| `([^`]+)` \|([ \d|]+)\|$", re.MULTILINE)
 
 INTRODUCTION = (
     "# Mutation testing",
@@ -300,15 +302,22 @@ def run_module(module: str, count: int, *, seed: int) -> Result:
     return Result(module, len(everything), len(chosen), killed, tuple(same), tuple(survivors))
 
 
-def table(results: Sequence[Result]) -> str:
-    """The results as Markdown."""
+def table(results: Sequence[Result], before: str = "") -> str:
+    """The results as Markdown; the rows of modules that were not run are those of the table `before`."""
     known = equivalent()
-    rows = [
-        (f"`{each.module}`", each.all, each.tested, each.killed, len(each.equivalent), len(each.survivors))
+    fresh = {
+        each.module: (f"`{each.module}`", each.all, each.tested, each.killed, len(each.equivalent), len(each.survivors))
         for each in results
-    ]
+    }
+    kept = {found[1]: (f"`{found[1]}`", *map(int, found[2].split("|"))) for found in _ROW.finditer(before)}
+    rows = [row for row in (fresh.get(module) or kept.get(module) for module in TARGETS) if row]
     total = ("all", *(sum(int(row[column]) for row in rows) for column in range(1, 6)))
-    listed = [(mutant, known[mutant.key]) for each in results for mutant in each.equivalent]
+    listed = [line for line in before.splitlines() if line.startswith("- `") and line.split("`")[1] not in fresh]
+    listed += [
+        f"- `{mutant.module}`: `{mutant.before}` -> `{mutant.after}`: {known[mutant.key]}"
+        for each in results
+        for mutant in each.equivalent
+    ]
     return "\n".join(
         [
             *INTRODUCTION,
@@ -318,7 +327,7 @@ def table(results: Sequence[Result]) -> str:
             "",
             "## Equivalent mutants",
             "",
-            *(f"- `{each.module}`: `{each.before}` -> `{each.after}`: {why}" for each, why in listed),
+            *sorted(listed),
             "",
         ]
     )
@@ -327,7 +336,7 @@ def table(results: Sequence[Result]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Test the mutants of all modules, or of those whose path contains one of the given words."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("words", nargs="*", help="parts of module paths; default: all modules, and write the table")
+    parser.add_argument("words", nargs="*", help="parts of module paths; default: all modules")
     parser.add_argument("--sample", type=int, default=SAMPLE, help=f"mutants per module, default {SAMPLE}")
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args(arguments)
@@ -338,8 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = [run_module(module, options.sample, seed=options.seed) for module in modules]
     for each in results:
         print(f"{each.module}: {each.killed} killed, {len(each.equivalent)} equivalent, {len(each.survivors)} survived")
-    if not options.words:
-        TABLE.write_text(table(results), encoding="utf-8")
+    before = TABLE.read_text(encoding="utf-8") if options.words and TABLE.is_file() else ""
+    TABLE.write_text(table(results, before), encoding="utf-8")
     return int(any(each.survivors for each in results))
 
 
