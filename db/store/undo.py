@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, Exists, Table, delete, exists, fun
 from db.engine import Session
 from db.errors import Conflict, NotFound
 from db.queries import label as label_queries
-from db.rows import Undone
+from db.rows import LabelRow, Undone
 from db.sql import in_chunks, select_in, update_in
 from db.store import writing
 from db.store.question import move_questions
@@ -46,8 +46,9 @@ def undo_import(session: Session, import_id: int) -> Undone:
     update_in(session, PASSAGES.c.id, passages, active=False)
     questions = _orphans(session, IMPORT_QUESTIONS.c.question_id, import_id)
     update_in(session, QUESTIONS.c.id, questions, active=False)
-    unlabelled = _withdraw_gold(session, import_id)
-    restored = restore_gold(session, set(unlabelled) - set(questions), written_by=None)
+    lost = _withdraw_gold(session, import_id)
+    unlabelled = {label.question_id for label in lost}
+    restored = restore_gold(session, unlabelled - set(questions), written_by=None, like=lost)
     _return_to_pool(session, import_id)
     hidden = _delete_hidden(session, questions)
     _withdraw_tasks(session, questions)
@@ -73,8 +74,8 @@ def _orphans(session: Session, column: Column[str], import_id: int) -> list[str]
     return sorted(session.execute(mine).scalars())
 
 
-def _withdraw_gold(session: Session, import_id: int) -> list[str]:
-    """Withdraw gold labels that no live import brought, and return their questions."""
+def _withdraw_gold(session: Session, import_id: int) -> list[LabelRow]:
+    """Withdraw gold labels that no live import brought, and return them."""
     column = IMPORT_LABELS.c.label_id
     statement = (
         select(LABELS.c.id, LABELS.c.question_id)
@@ -84,14 +85,20 @@ def _withdraw_gold(session: Session, import_id: int) -> list[str]:
     )
     lost = session.execute(statement).all()
     writing.withdraw(session, [row.id for row in lost], reason=f"import {import_id} undone", by=None)
-    return [row.question_id for row in lost]
+    return [label for ids in in_chunks([row.id for row in lost]) for label in _fetched(session, ids)]
 
 
-def restore_gold(session: Session, question_ids: Iterable[str], *, written_by: int | None) -> set[str]:
+def _fetched(session: Session, label_ids: Sequence[int]) -> list[LabelRow]:
+    return label_queries.fetch(session, LABELS.c.id.in_(label_ids))
+
+
+def restore_gold(
+    session: Session, question_ids: Iterable[str], *, written_by: int | None, like: Iterable[LabelRow] = ()
+) -> set[str]:
     """Restore a gold label for each question without a live label, and return those questions.
 
-    It is the newest that was live, else the oldest spare, of a live import. A question whose gold label was withdrawn
-    by hand gets none.
+    It is a spare with the answers of the lost label in `like`, else the newest that was live, else the oldest spare, of
+    a live import. A question whose gold label was withdrawn by hand gets none.
     """
     wanted = set(question_ids)
     wanted -= set(writing.live_ids(session, wanted))
@@ -104,21 +111,44 @@ def restore_gold(session: Session, question_ids: Iterable[str], *, written_by: i
     spare = LABELS.c.origin == "spare"
     found = _golds(session, wanted, func.min(LABELS.c.id), spare)
     found |= _golds(session, wanted, func.max(LABELS.c.id), ~spare)
+    found |= _alike(session, wanted, like)
     for label_ids in in_chunks(found.values()):
         golds = label_queries.fetch(session, LABELS.c.id.in_(label_ids))
         writing.insert_restored(session, golds, written_by=written_by)
     return set(found)
 
 
+def _alike(session: Session, question_ids: Iterable[str], lost: Iterable[LabelRow]) -> dict[str, int]:
+    """The oldest spare gold label of a live import with the answers of the lost label, by question."""
+    answers = {label.question_id: label.answers for label in lost}
+    found: dict[str, int] = {}
+    for ids in in_chunks(key for key in question_ids if key in answers):
+        spares = label_queries.fetch(
+            session,
+            LABELS.c.question_id.in_(ids),
+            LABELS.c.kind == "gold",
+            LABELS.c.origin == "spare",
+            _of_a_live_import(),
+        )
+        for label in sorted(spares, key=lambda label: label.id):
+            if label.answers == answers[label.question_id]:
+                found.setdefault(label.question_id, label.id)
+    return found
+
+
+def _of_a_live_import() -> Exists:
+    """Whether a live import brought a label."""
+    links = IMPORT_LABELS.alias()
+    return exists().where(
+        links.c.label_id == LABELS.c.id, links.c.import_id == IMPORTS.c.id, IMPORTS.c.undone_at.is_(None)
+    )
+
+
 def _golds(
     session: Session, question_ids: Iterable[str], chosen: ColumnElement[int], where: ColumnElement[bool]
 ) -> dict[str, int]:
     """The gold label of a live import that `chosen` picks, by question."""
-    links = IMPORT_LABELS.alias()
-    live = exists().where(
-        links.c.label_id == LABELS.c.id, links.c.import_id == IMPORTS.c.id, IMPORTS.c.undone_at.is_(None)
-    )
-    statement = select(LABELS.c.question_id, chosen).where(LABELS.c.kind == "gold", live, where)
+    statement = select(LABELS.c.question_id, chosen).where(LABELS.c.kind == "gold", _of_a_live_import(), where)
     rows = select_in(session, statement.group_by(LABELS.c.question_id), LABELS.c.question_id, question_ids)
     return dict(tuple(row) for row in rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,9 @@ def test_a_review_that_a_later_one_replaced_stays_reverted_with_its_round(walks:
     walk.revert(walk.rounds[0], with_reviews=False)
     walk.check()
     assert walk.model.human["q2"] == []
+
+
+def test_the_answer_of_an_undone_import_stays_where_another_import_gave_it_in_reserve(tmp_path: Path) -> None:
+    """Found by a walk: a human label was live when a third import gave the answer of the first one again."""
+    walk = Walks(tmp_path).walk(4844)
+    walk.run(20)
