@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from db import queries, store
-from db.rows import AnswerRow, PredictionRow
+from db.rows import AnswerRow, PredictionRow, QuestionRow
 from db.tables import QUESTIONS
 from labeler.core.runtime import Runtime, with_settings
-from labeler.reading import postprocessing, tuning
+from labeler.reading import answering, postprocessing, tuning
 from labeler.rounds import machine
 from labeler.rounds.steps import reviewing
+from mrc.types import Prediction
 from tests.worlds import at, make_workspace
 
 
@@ -127,3 +129,23 @@ def test_without_a_reviewer_the_budget_is_0_and_the_plan_has_no_tasks(runtime: R
         assert queries.tasks(session, round_number=row.number) == []
         selected = [each for each in queries.events(session, round_number=row.number) if each.kind == "selected"]
     assert all(not each.detail.get("tasks") for each in selected)
+
+
+def test_a_killed_prediction_reads_no_stored_chunk_again(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    honest = answering.answers
+
+    def answers(at: Runtime, questions: Sequence[QuestionRow], *rest: Any, **more: Any) -> Iterator[Prediction]:
+        if len(read) == 1:
+            read.append(0)
+            raise KeyboardInterrupt
+        read.append(len(questions))
+        return honest(at, questions, *rest, **more)
+
+    monkeypatch.setattr(answering, "answers", answers)
+    with pytest.raises(KeyboardInterrupt):
+        machine.run(runtime, reviewer="none", until="predicted")
+    row = machine.run(runtime, reviewer="none", until="predicted").round
+    with runtime.database.read() as session:
+        assert sum(read) == len(queries.predictions(session, row.number))
+    assert len(read) > 2, "the round has several chunks"
