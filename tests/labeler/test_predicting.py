@@ -149,3 +149,17 @@ def test_a_killed_prediction_reads_no_stored_chunk_again(runtime: Runtime, monke
     with runtime.database.read() as session:
         assert sum(read) == len(queries.predictions(session, row.number))
     assert len(read) > 2, "the round has several chunks"
+
+
+def test_open_tasks_wait_for_people_and_are_withdrawn_where_nobody_reviews(runtime: Runtime) -> None:
+    def open_tasks(number: int) -> int:
+        with runtime.database.read() as session:
+            return len(queries.tasks(session, round_number=number, states=["open"]))
+
+    row = machine.run(runtime, reviewer="people", until="in_review").round
+    asked = open_tasks(row.number)
+    assert asked == runtime.config.review.review_budget
+    assert machine.run(runtime, reviewer="people").waiting_for is not None
+    assert open_tasks(row.number) == asked
+    assert machine.run(runtime, reviewer="none", until="labelled").round.stage == "labelled"
+    assert open_tasks(row.number) == 0
