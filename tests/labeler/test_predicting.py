@@ -163,3 +163,22 @@ def test_open_tasks_wait_for_people_and_are_withdrawn_where_nobody_reviews(runti
     assert open_tasks(row.number) == asked
     assert machine.run(runtime, reviewer="none", until="labelled").round.stage == "labelled"
     assert open_tasks(row.number) == 0
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_without_gold_labels_people_see_the_given_or_the_retrieved_passages(tmp_path: Path, given: bool) -> None:
+    settings = {"read__passages": "given"} if given else {"read__top_k": 4, "review__passages": 3}
+    with at(make_workspace(tmp_path / "cold", division="pool=60,test=20", **settings)) as runtime:
+        row = machine.run(runtime, reviewer="people", until="in_review").round
+        assert row.kind == "cold"
+        with runtime.database.read() as session:
+            tasks = queries.tasks(session, round_number=row.number)
+            contexts = {each.id: each.context_id for each in queries.questions(session, roles=["pool"])}
+            texts = {each.id: each.text for each in queries.questions(session, roles=["pool"])}
+        assert len(tasks) == runtime.config.review.review_budget
+        for task in tasks:
+            if given:
+                assert task.passages == (contexts[task.question_id],)
+            else:
+                (hits,) = runtime.index().retrieve([texts[task.question_id]], 3)
+                assert task.passages == tuple(hit.passage_id for hit in hits)
