@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 OTHERS = {
     *("search", "passages", "questions", "ask", "status", "doctor", "history", "answer"),
     *("review", "push", "pull", "studio"),
-    *("init", "demo", "ablate"),
+    *("init", "demo", "ablate", "simulate"),
     "labels",  # `label` is short for it
 }
 

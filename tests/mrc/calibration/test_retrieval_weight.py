@@ -62,7 +62,14 @@ def test_a_weight_is_never_negative_where_retrieval_misleads() -> None:
 def test_a_reader_that_cannot_choose_the_passage_leaves_it_to_retrieval() -> None:
     rng = np.random.default_rng(0)
     noise = [question(n, rng.normal(0, 3, 3).tolist(), [2.0, 1.0, 0.0], 0) for n in range(300)]
-    assert fit_retrieval_weight(noise, normalize=str.lower).value == HIGHEST
+    assert fit_retrieval_weight(noise, normalize=str.lower).value == 10.0 == HIGHEST
+
+
+@pytest.mark.parametrize(("lead", "winner"), [(1.9, 0), (2.1, 1)])
+def test_without_labels_a_standard_deviation_is_worth_two_nats_of_the_reader(lead: float, winner: int) -> None:
+    one = question(0, [0.0, lead], [1.0, 0.0], winner)
+    weight = fit_retrieval_weight((), normalize=str.lower).value
+    assert right_by_passages([one], weight, normalize=str.lower)[-1] == 1.0
 
 
 def test_with_few_questions_that_say_something_the_weight_is_not_fitted() -> None:
