@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from db import hidden_answers, queries
-from db.rows import QuestionRow
+from db.rows import HiddenRow, PassageRow, QuestionRow
 from labeler.core.files import atomic_folder, atomic_write
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
@@ -29,19 +29,40 @@ WORKSPACE = "workspace"
 
 
 def play(run: Run) -> None:
-    """Finish the run as far as it is not done; its workspace goes once its rounds are scored."""
-    if is_done(run):
-        return
+    """Finish the run as far as it is not done; an arm's workspace goes once its rounds are scored."""
     if run.arm is None:
-        _base(run)
+        if not is_done(run):
+            _base(run)
         return
-    _copy_base(run)
-    with closing(_runtime(run)) as opened:
-        if run.arm.name == ORACLE:
-            _learn_everything(run, opened)
-        while not is_done(run):
-            _next_point(run, opened)
+    if not is_done(run):
+        _play_arm(run, oracle=run.arm.name == ORACLE)
     remove_folder(run.folder / WORKSPACE, root=run.folder)
+
+
+def _play_arm(run: Run, *, oracle: bool) -> None:
+    """Play the rounds of an arm and score each."""
+    _copy_base(run)
+    with closing(_runtime(run)) as runtime:
+        if oracle:
+            _learn_everything(run, runtime)
+        while not is_done(run):
+            number, began = len(points(run)), time.monotonic()
+            if not _is_closed(runtime, number):  # a process that was killed may have closed it unscored
+                _play_round(runtime, oracle=oracle)
+            write_point(run, _point(runtime, number, began))
+
+
+def _play_round(runtime: Runtime, *, oracle: bool) -> None:
+    if oracle:
+        machine.train(runtime)
+    else:
+        machine.run(runtime, reviewer=runtime.config.round.reviewer)
+
+
+def _is_closed(runtime: Runtime, number: int) -> bool:
+    """Whether the round of this number is closed."""
+    with runtime.database.read() as session:
+        return any(row.number == number and not row.is_open for row in queries.rounds(session))
 
 
 def is_done(run: Run) -> bool:
@@ -78,15 +99,9 @@ def _base(run: Run) -> None:
         began = time.monotonic()
         import_files(runtime.database, [str(design.file)], split=parse_split(design.split), seed=run.seed)
         build_index(runtime, dense=design.dense)
-        if not machine_trained(runtime):
+        if not _is_closed(runtime, 0):
             machine.train(runtime)
         write_point(run, _point(runtime, 0, began))
-
-
-def machine_trained(runtime: Runtime) -> bool:
-    """Whether the seed reader is trained."""
-    with runtime.database.read() as session:
-        return queries.best_model(session) is not None
 
 
 def _copy_base(run: Run) -> None:
@@ -103,17 +118,6 @@ def _linked(source: str, target: str) -> str:
         os.link(source, target)
         return target
     return str(shutil.copy2(source, target))
-
-
-def _next_point(run: Run, runtime: Runtime) -> None:
-    number, began = len(points(run)), time.monotonic()
-    assert run.arm is not None
-    if number and run.arm.name == ORACLE:
-        machine.train(runtime)
-    elif number:
-        reviewer = runtime.config.round.reviewer
-        machine.run(runtime, reviewer="none" if "round.reviewer=none" in run.arm.settings else reviewer)
-    write_point(run, _point(runtime, number, began))
 
 
 def _point(runtime: Runtime, number: int, began: float) -> Point:
@@ -144,27 +148,27 @@ def _learn_everything(run: Run, runtime: Runtime) -> None:
     with runtime.database.read() as session:
         pool = queries.questions(session, roles=["pool"])
         known = hidden_answers.answers(session, [row.id for row in pool])
+        passages = queries.passages(session, sorted({row.context_id for row in pool if row.context_id}))
     if not known:
         return
     path = run.folder / "pool.json"
     with atomic_write(path) as file:
-        json.dump(_squad(runtime, [row for row in pool if row.id in known], run), file, ensure_ascii=False)
+        json.dump(_squad(pool, known, passages), file, ensure_ascii=False)
     import_files(runtime.database, [str(path)], role="gold")
 
 
-def _squad(runtime: Runtime, pool: Sequence[QuestionRow], run: Run) -> dict[str, object]:
-    """The pool with its hidden answers in SQuAD's shape."""
-    with runtime.database.read() as session:
-        known = hidden_answers.answers(session, [row.id for row in pool])
-        rows = queries.passages(session, sorted({row.context_id for row in pool if row.context_id}))
+def _squad(
+    pool: Sequence[QuestionRow], known: Mapping[str, HiddenRow], passages: Mapping[str, PassageRow]
+) -> dict[str, object]:
+    """The questions of the pool that have hidden answers, with these, in SQuAD's shape."""
     data = []
     for row in pool:
-        if row.context_id is None:
+        if row.context_id is None or row.id not in known:
             continue
         spans = [span for span in known[row.id].answers if span.passage_id == row.context_id]
         answers = [{"text": span.text, "answer_start": span.start} for span in spans]
         flag = {} if row.is_impossible is None else {"is_impossible": bool(row.is_impossible)}
         question = {"id": row.id, "question": row.text, "answers": answers} | flag
-        passage = rows[row.context_id]
+        passage = passages[row.context_id]
         data.append({"title": passage.title, "paragraphs": [{"context": passage.text, "qas": [question]}]})
     return {"version": "1.1", "data": data}

@@ -39,8 +39,8 @@ def run_replay(design: Design) -> Replay:
         bases = [Run(design, seed) for seed in range(design.seeds)]
         arms = [Run(design, seed, arm) for seed in range(design.seeds) for arm in design.arms]
         log.info("%s", _forecast(design, [*bases, *arms]))
-        _play_all(design, bases, [*bases, *arms])
-        _play_all(design, arms, arms)
+        _play_all(design, bases)
+        _play_all(design, arms)
         replay = state(design)
         _write(replay)
         return replay
@@ -65,7 +65,7 @@ def _write(replay: Replay) -> None:
     log.info("%s", format_replay(replay))
 
 
-def _play_all(design: Design, runs: Sequence[Run], everything: Sequence[Run]) -> None:
+def _play_all(design: Design, runs: Sequence[Run]) -> None:
     """Finish these runs, `jobs` at a time. A failure does not stop the others; all are reported at the end."""
     left = [run for run in runs if not is_done(run)]
     with (

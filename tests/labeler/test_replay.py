@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from labeler.core.errors import ConfigError, FileError
 from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.evaluation.scoring import QuestionScore
 from labeler.replay import ORACLE, SUPERVISED, Arm, Design, Point, Run
+from labeler.replay import play as play_module
 from labeler.replay.arms import ARMS, chosen_arms
 from labeler.replay.page import format_replay
 from labeler.replay.play import WORKSPACE, is_done
-from labeler.replay.points import points
+from labeler.replay.points import points, write_point
 from labeler.replay.results import results
 from labeler.replay.study import run_replay
 from mrc.metrics import paired_interval
@@ -87,6 +89,31 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
     page = (design.folder / "simulation.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2
     assert (design.folder / "table.txt").read_text(encoding="utf-8") == format_replay(replay) + "\n"
+
+
+def test_a_round_that_was_closed_but_not_scored_is_not_played_again(
+    design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(design.folder / "seed-0" / "base", tmp_path / "seed-0" / "base")
+    arm = next(arm for arm in design.arms if arm.name == "default")
+    run = Run(replace(design, folder=tmp_path), 0, arm)
+
+    def killed(run: Run, point: Point) -> None:
+        if point.round == 1:
+            raise KeyboardInterrupt
+        write_point(run, point)
+
+    run.folder.mkdir()
+    monkeypatch.setattr(play_module, "write_point", killed)
+    with pytest.raises(KeyboardInterrupt):
+        play_module.play(run)
+    monkeypatch.undo()
+    play_module.play(run)
+    resumed, whole = points(run), points(Run(design, 0, arm))
+    assert [(each.human, each.taught, each.scores) for each in resumed] == [
+        (each.human, each.taught, each.scores) for each in whole
+    ]
+    assert not (run.folder / WORKSPACE).exists()
 
 
 def test_arms_can_be_added_but_not_changed(design: Design) -> None:
