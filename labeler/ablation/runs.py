@@ -58,13 +58,17 @@ def read_run(path: Path) -> Run:
 
 def launch(run: Run, *, threads: int) -> str | None:
     """Finish the run in a separate process. Returns None, or why it failed: the last line of its log."""
-    described = write_run(run)
+    return launch_module("labeler.ablation.runs", write_run(run), threads=threads)
+
+
+def launch_module(module: str, described: Path, *, threads: int) -> str | None:
+    """Run `python -m module described`, with its log beside the file. Returns None, or why it failed."""
     home = str(Path(labeler.__file__).parent.parent)  # the child runs the code that runs here, wherever it is started
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
-    output = run.folder / "log.txt"
+    output = described.with_name("log.txt")
     with output.open("a", encoding="utf-8") as file:
-        command = [sys.executable, "-P", "-m", "labeler.ablation.runs", str(described)]
+        command = [sys.executable, "-P", "-m", module, str(described)]
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
     if done.returncode == 0:
         return None

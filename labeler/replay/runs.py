@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import labeler
 from labeler.ablation.lock import exclusive, write_json
+from labeler.ablation.runs import launch_module
 from labeler.replay import Arm, Design, Run
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 def main(path: str) -> None:
@@ -38,18 +35,7 @@ def main(path: str) -> None:
 
 def launch(run: Run) -> str | None:
     """Finish the run in a separate process. Returns None, or why it failed: the last line of its log."""
-    described = _write_run(run)
-    home = str(Path(labeler.__file__).parent.parent)  # the child runs the code that runs here, wherever it is started
-    path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(run.design.threads)) | {"PYTHONPATH": path}
-    output = run.folder / "log.txt"
-    with output.open("a", encoding="utf-8") as file:
-        command = [sys.executable, "-P", "-m", "labeler.replay.runs", str(described)]
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
-    if done.returncode == 0:
-        return None
-    lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if done.returncode > 0 and lines else f"its process was killed by signal {-done.returncode}"
+    return launch_module("labeler.replay.runs", _write_run(run), threads=run.design.threads)
 
 
 def _write_run(run: Run) -> Path:
