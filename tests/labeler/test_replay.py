@@ -94,6 +94,7 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
 def test_a_round_that_was_closed_but_not_scored_is_not_played_again(
     design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_replay(design)
     shutil.copytree(design.folder / "seed-0" / "base", tmp_path / "seed-0" / "base")
     arm = next(arm for arm in design.arms if arm.name == "default")
     run = Run(replace(design, folder=tmp_path), 0, arm)
