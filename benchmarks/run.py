@@ -37,6 +37,7 @@ BENCHMARKS = (
     "ensembles",
     "korquad_reading",
     "retrieval_weight",
+    "golds",
     "new_wiki_rounds",
     "new_wiki_studio",
 )

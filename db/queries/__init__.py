@@ -63,4 +63,12 @@ from db.queries.studio import (
     unsent_tasks,
     withdrawn_studio_tasks,
 )
-from db.queries.training import exportable_labels, training_counts, training_labels, training_rows, training_sha256
+from db.queries.training import (
+    exportable_labels,
+    fairly_labelled,
+    taught_split_groups,
+    training_counts,
+    training_labels,
+    training_rows,
+    training_sha256,
+)

@@ -14,7 +14,7 @@ from db.queries import corpus, splits
 from db.queries.label import fetch, live_labels
 from db.rows import LabelRow, QuestionRow, TrainingRow
 from db.spans import check_span
-from db.tables import LABELS, TRAINING_LABELS
+from db.tables import LABELS, QUESTIONS, REVIEWS, TASKS, TRAINING_LABELS
 
 
 def training_labels(session: Session) -> list[TrainingRow]:
@@ -51,6 +51,34 @@ def training_counts(session: Session, round_number: int) -> dict[tuple[str, bool
         .group_by(*by)
     )
     return {(kind, released, no_answer): count for kind, released, no_answer, count in session.execute(counting)}
+
+
+def taught_split_groups(session: Session, round_number: int) -> set[str]:
+    """The split groups of the questions whose labels a round trains on."""
+    statement = (
+        select(QUESTIONS.c.split_group)
+        .join(LABELS, LABELS.c.question_id == QUESTIONS.c.id)
+        .join(TRAINING_LABELS, TRAINING_LABELS.c.label_id == LABELS.c.id)
+        .where(TRAINING_LABELS.c.round_number == round_number)
+    )
+    return set(session.execute(statement.distinct()).scalars())
+
+
+def fairly_labelled(session: Session, round_number: int) -> set[int]:
+    """Ids of labels that a round trains on and that are a fair sample of answers: gold ones, and human ones from
+    blind tasks at random."""
+    at_random = (
+        select(REVIEWS.c.id).join(TASKS, TASKS.c.id == REVIEWS.c.task_id).where(TASKS.c.kind == "random", TASKS.c.blind)
+    )
+    statement = (
+        select(LABELS.c.id)
+        .join(TRAINING_LABELS, TRAINING_LABELS.c.label_id == LABELS.c.id)
+        .where(
+            TRAINING_LABELS.c.round_number == round_number,
+            (LABELS.c.kind == "gold") | LABELS.c.review_id.in_(at_random),
+        )
+    )
+    return set(session.execute(statement).scalars())
 
 
 def training_sha256(rows: Iterable[TrainingRow]) -> str:

@@ -127,8 +127,8 @@ def prune(
     """Delete predictions of old rounds that nothing refers to, and mark such models and retrievers as pruned.
 
     Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks and of rounds that
-    live pseudo-labels came from; students of promoted rounds that are not reverted; teacher and students of an open
-    round; promoted retrievers of rounds that are not reverted and that of an open round.
+    live pseudo-labels came from; students and fold readers of promoted rounds that are not reverted; those of an open
+    round, and its teacher; promoted retrievers of rounds that are not reverted and that of an open round.
 
     The rows of pruned models and retrievers stay for provenance; the caller deletes their folders.
 
@@ -156,11 +156,11 @@ def _rounds_in_use(session: Session, keep: int) -> set[int | None]:
 
 
 def _models_to_prune(session: Session, *, in_use: Collection[int]) -> tuple[ModelRow, ...]:
+    trained = select(MODELS.c.id).join(ROUNDS, ROUNDS.c.number == MODELS.c.round_number)
     statements = (
-        select(ROUNDS.c.student_id).where(ROUNDS.c.promoted, ROUNDS.c.reverted_at.is_(None)),
+        trained.where(ROUNDS.c.promoted, ROUNDS.c.reverted_at.is_(None)),
         select(ROUNDS.c.teacher_id).where(ROUNDS.c.is_open),
-        select(ROUNDS.c.student_id).where(ROUNDS.c.is_open),
-        select(MODELS.c.id).join(ROUNDS, ROUNDS.c.number == MODELS.c.round_number).where(ROUNDS.c.is_open),
+        trained.where(ROUNDS.c.is_open),
     )
     kept = {key for statement in statements for key in session.execute(statement).scalars()} | set(in_use)
     return tuple(row for row in round_queries.models(session) if row.pruned_at is None and row.id not in kept)

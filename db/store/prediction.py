@@ -9,7 +9,6 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from db.engine import Session
 from db.errors import Conflict, NotFound
-from db.queries.corpus import pool_to_predict, questions
 from db.queries.prediction import predicted_ids
 from db.rows import AnswerRow, Decision, NewPrediction
 from db.sql import insert_all, select_in, values
@@ -17,17 +16,20 @@ from db.store.writing import question_roles
 from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, utc_now
 
 
-def plan_predictions(session: Session, round_number: int, *, chunk_size: int) -> int:
-    """Fix the questions that a round predicts, in chunks of `chunk_size` by order of ids, and return how many.
+def plan_predictions(session: Session, round_number: int, groups: Iterable[Sequence[str]], *, chunk_size: int) -> int:
+    """Fix the questions that a round predicts, and return how many.
 
-    They are the pool to predict and the calibration questions at the opening of the round.
+    The ids of each group, which one reader reads, are cut into chunks of `chunk_size` in their order.
     """
-    calibration = questions(session, roles=["calibration"], duplicates=False)
-    ids = sorted(row.id for row in (*pool_to_predict(session), *calibration))
-    rows = [
-        {"round_number": round_number, "question_id": question_id, "chunk": position // chunk_size}
-        for position, question_id in enumerate(ids)
-    ]
+    rows: list[dict[str, Any]] = []
+    chunk = 0
+    for group in groups:
+        for at in range(0, len(group), chunk_size):
+            rows += [
+                {"round_number": round_number, "question_id": key, "chunk": chunk}
+                for key in group[at : at + chunk_size]
+            ]
+            chunk += 1
     insert_all(session, ROUND_QUESTIONS, rows)
     return len(rows)
 

@@ -20,6 +20,12 @@ class CalibrateConfig:
         0.2, "of the gold questions, by split group, held out to calibrate; they never train",
         unit="share", low=0, high=0.5, shown=True,
     )  # fmt: skip
+    folds: int = setting(
+        1,
+        "of the labels: 2 or more trains as many readers beside each student, each without one fold, so that all gold "
+        "labels teach and calibrate; 1: calibration_share is held out instead",
+        unit="folds", low=1, high=10, shown=True,
+    )  # fmt: skip
     target_precision: float = setting(
         0.85, "of right answers wanted among released pseudo-labels", unit="share", low=0, high=1, shown=True
     )

@@ -166,8 +166,10 @@ def _outcome(row: EvaluationRow, *, round_number: int) -> SplitOutcome:
 
 
 def _errors(session: Session, rounds: Sequence[RoundRow], metric: Metric) -> ErrorAnalysis | None:
-    """The analysis of the newest predictions for calibration questions; None where there are none."""
-    labelled = {row.question.id: row for row in queries.labelled_questions(session, "calibration")}
+    """The analysis of the newest predictions for calibration questions, or for gold ones by fold readers; else None."""
+    labelled = {
+        row.question.id: row for role in ("calibration", "gold") for row in queries.labelled_questions(session, role)
+    }
     for row in sorted(rounds, key=lambda row: -row.number):
         if row.kind != "loop" or row.reverted_at is not None:
             continue

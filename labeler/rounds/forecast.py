@@ -12,6 +12,7 @@ from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.review.statistics import missing_reviews
+from labeler.rounds import folds
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated
@@ -93,8 +94,7 @@ def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: s
         return 0
     if row is not None:
         return sum(map(len, queries.round_chunks(session, row.number, predicted=False)))
-    held_out = queries.questions(session, roles=["calibration"], duplicates=False)
-    return len(held_out) + len(queries.pool_to_predict(session))
+    return sum(map(len, folds.to_predict(session, folds.readers_of(session, runtime.best_model()))))
 
 
 def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
@@ -119,10 +119,13 @@ def _pace(session: Session) -> float | None:
 
 
 def _training_seconds(runtime: Runtime, session: Session) -> float | None:
-    """Seconds of the last training, with that of a retriever if the settings train one."""
+    """Seconds of the last training, with its folds and with that of a retriever if the settings train one."""
     trained = queries.models(session)
     encoders = queries.retrievers(session) if runtime.config.retriever.train else []
-    return trained[-1].seconds + sum(each.seconds for each in encoders[-1:]) if trained else None
+    if not trained:
+        return None
+    last = [each.seconds for each in trained if each.round_number == trained[-1].round_number]
+    return sum(last) + sum(each.seconds for each in encoders[-1:])
 
 
 def _model_size(runtime: Runtime, session: Session) -> int | None:

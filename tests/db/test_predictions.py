@@ -11,14 +11,14 @@ from db.rows import Decision
 from tests.db.steps import opened, predict, predicted
 
 
-def test_the_questions_to_predict_are_fixed_in_chunks_by_id(database: Database) -> None:
+def test_the_questions_to_predict_are_fixed_in_chunks_of_one_group(database: Database) -> None:
     number = opened(database)
     with database.write() as session:
-        assert store.plan_predictions(session, number, chunk_size=2) == 4
-        assert queries.round_chunks(session, number) == [["a", "b"], ["c", "cal0"]]
+        assert store.plan_predictions(session, number, [["a", "b", "c"], ["cal0"]], chunk_size=2) == 4
+        assert queries.round_chunks(session, number) == [["a", "b"], ["c"], ["cal0"]]
     predict(database, number, "a", "b")
     with database.read() as session:
-        assert queries.round_chunks(session, number, predicted=False) == [["c", "cal0"]]
+        assert queries.round_chunks(session, number, predicted=False) == [["c"], ["cal0"]]
 
 
 def test_predictions_are_read_as_they_were_stored_sorted_by_question(database: Database) -> None:

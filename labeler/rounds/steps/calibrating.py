@@ -36,12 +36,12 @@ def calibrate(
 ) -> Calibration | None:
     """The calibration by questions with known answers that trained nothing; None without any.
 
-    Every answer to an impossible question is wrong. Questions in whose retrieved passages reviewers found no answer
-    are left out: other passages may hold one. The release threshold is taken from out-of-fold confidences, because
-    in-sample ones are too high.
+    Every answer to an impossible question is wrong, and so is one from a passage in which reviewers found none; where
+    they found none in other passages, the question is left out. The release threshold is taken from out-of-fold
+    confidences, because in-sample ones are too high.
     """
-    labelled = {entry.question.id: entry for entry in golds if entry.label.gold_texts or entry.question.is_impossible}
-    usable = [row for row in predictions if row.answers and row.question_id in labelled]
+    labelled = {entry.question.id: entry for entry in golds}
+    usable = [row for row in predictions if row.answers and _is_known(row, labelled.get(row.question_id))]
     if not usable:
         return None
     correct = np.array([is_correct(row, labelled[row.question_id], metric) for row in usable])
@@ -52,6 +52,17 @@ def calibrate(
     )
     out_of_fold = {row.question_id: float(value) for row, value in zip(usable, calibrator.out_of_fold, strict=True)}
     return Calibration(calibrator, rule, out_of_fold)
+
+
+def _is_known(prediction: PredictionRow, gold: LabelledQuestion | None) -> bool:
+    """Whether the label says if the best answer is right."""
+    if gold is None:
+        return False
+    return (
+        bool(gold.label.gold_texts)
+        or bool(gold.question.is_impossible)
+        or (gold.label.no_answer and prediction.answers[0].passage_id in (gold.label.passages or ()))
+    )
 
 
 def is_correct(prediction: PredictionRow, gold: LabelledQuestion, metric: Metric) -> bool:

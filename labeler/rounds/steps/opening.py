@@ -11,6 +11,7 @@ from labeler import __version__
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
+from labeler.rounds import folds
 from labeler.rounds.holdout import hold_out_roles
 from labeler.rounds.resolved_settings import resolve, resolve_index
 from labeler.rounds.steps import reviewing, training
@@ -86,7 +87,8 @@ def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
         if not queries.pool_to_predict(session):
             raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
         row = _open(session, "loop", config, teacher_id=teacher.id, fingerprint=fingerprint)
-        store.plan_predictions(session, row.number, chunk_size=config.round.chunk_size)
+        groups = folds.to_predict(session, folds.readers_of(session, teacher))
+        store.plan_predictions(session, row.number, groups, chunk_size=config.round.chunk_size)
         return row
 
 

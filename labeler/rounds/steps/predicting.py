@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from db import queries, store
+from db.engine import Session
 from db.rows import RoundRow
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.reading import answering, postprocessing
 from labeler.reading.early_exit import fitted_rule
+from labeler.rounds import folds
 from labeler.rounds.steps.calibrating import Calibration, calibrate, confidences
 from mrc.calibration.selective import ReleaseRule
 
@@ -45,10 +47,16 @@ def predict(runtime: Runtime, row: RoundRow) -> RoundRow:
 
 def _calibration(runtime: Runtime, row: RoundRow) -> Calibration | None:
     with runtime.database.read() as session:
-        golds = queries.labelled_questions(session, "calibration")
+        golds = folds.calibrating(session, _readers(session, row))
         ids = [entry.question.id for entry in golds]
         predictions = queries.predictions(session, row.number, question_ids=ids)
     return calibrate(predictions, golds, runtime.config.calibrate, metric=runtime.metric, seed=row.seed)
+
+
+def _readers(session: Session, row: RoundRow) -> folds.Readers:
+    """The teacher of the round and its fold readers."""
+    assert row.teacher_id is not None, "a loop round is opened with its teacher"
+    return folds.readers_of(session, queries.model(session, row.teacher_id))
 
 
 def _without_calibration(runtime: Runtime, row: RoundRow, statistics: dict[str, Any]) -> RoundRow:
@@ -70,9 +78,8 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
     """
     with runtime.database.read() as session:
         chunks = queries.round_chunks(session, row.number, predicted=False)
-        assert row.teacher_id is not None, "a loop round is opened with its teacher"
-        teacher = queries.model(session, row.teacher_id)
-    reader = runtime.answerer(teacher)
+        readers = _readers(session, row)
+    teacher = readers.teacher
     stopping = fitted_rule(runtime, teacher, index=row.index_fingerprint) if chunks else None
     plan = postprocessing.plan_of(runtime, teacher)
     began, sequences = time.perf_counter(), 0
@@ -80,11 +87,13 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
         for ids in chunks:
             with runtime.database.read() as session:
                 questions = queries.questions(session, ids=ids, active=False)
+            model = readers.of(questions[0])  # a chunk has one reader
+            reader = runtime.answerer(model)
             found = answering.answers(runtime, questions, reader, row.index_fingerprint, plan=plan, stopping=stopping)
             rows = [convert.new_prediction(prediction) for prediction in found]
             with runtime.database.write() as session:
                 store.add_predictions(
-                    session, row.number, model_id=teacher.id, index_fingerprint=row.index_fingerprint, rows=rows
+                    session, row.number, model_id=model.id, index_fingerprint=row.index_fingerprint, rows=rows
                 )
             sequences += sum(int(each.features.get("passages_read", len(each.hits))) for each in rows)
             progress.update(len(ids))

@@ -19,6 +19,7 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import Runtime
 from labeler.reading import postprocessing
+from labeler.rounds import folds
 from labeler.rounds.checkpoints import pretrained_checkpoint, starting_checkpoint
 from labeler.rounds.retriever.training import is_enabled, store_encoder, train_encoder
 from mrc.calibration.retrieval_weight import UNTUNED
@@ -51,27 +52,62 @@ def train(runtime: Runtime, row: RoundRow) -> RoundRow:
     folder = runtime.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
     try:
         result = train_reader(runtime, row, rows, folder=folder)
+        fold_results = _train_folds(runtime, row, rows, folder)
     except _NEEDS_OTHER_SETTINGS as error:  # they need another round
         raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
     encoder = train_encoder(runtime, row, rows) if is_enabled(runtime, row.index_fingerprint) else None
     with runtime.database.write() as session:
-        model_id = store.add_model(
-            session,
-            row.number,
-            hash=result.hash,
-            training_sha256=queries.training_sha256(rows),
-            path=str(folder.relative_to(runtime.workspace.folder)),
-            start=starting_checkpoint(runtime, row),
-            config=dict(row.config["train"]),
-            examples=result.examples,
-            seconds=result.seconds,
-            loss=result.loss,
-        )
+        model_id = _store(runtime, session, row, rows, result)
+        for name, (own, trained) in fold_results.items():
+            _store(runtime, session, row, own, trained, name=name)
         detail = {"examples": result.examples, "unusable": list(result.unusable), "model": result.hash}
         store.add_event(session, "trained", detail=detail, round_number=row.number)
         if encoder is not None:
             store_encoder(runtime, session, row, rows, encoder)
         return store.advance(session, row.number, row.stage, "trained", student_id=model_id)
+
+
+def _train_folds(
+    runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], folder: Path
+) -> dict[str, tuple[Sequence[TrainingRow], TrainResult]]:
+    """Train the fold readers, in folders beside the student's; by name, each with its labels."""
+    count = runtime.config.calibrate.folds
+    parts = folds.training_folds(rows, count)
+    if count > 1 and not parts:
+        log.warning(
+            "there are too few labels for %d folds, so none is trained: nothing calibrates the next round", count
+        )
+    found = {}
+    for number, own in enumerate(parts):
+        name = folds.name_of(number, count)
+        log.info("training the reader of fold %d of %d", number + 1, count)
+        found[name] = (own, train_reader(runtime, row, own, folder=folder.with_name(f"{folder.name}-{name}")))
+    return found
+
+
+def _store(
+    runtime: Runtime,
+    session: Session,
+    row: RoundRow,
+    rows: Sequence[TrainingRow],
+    result: TrainResult,
+    *,
+    name: str = "student",
+) -> int:
+    """Store a reader that the round trained on these labels, and return its id."""
+    return store.add_model(
+        session,
+        row.number,
+        name=name,
+        hash=result.hash,
+        training_sha256=queries.training_sha256(rows),
+        path=str(result.folder.relative_to(runtime.workspace.folder)),
+        start=starting_checkpoint(runtime, row),
+        config=dict(row.config["train"]),
+        examples=result.examples,
+        seconds=result.seconds,
+        loss=result.loss,
+    )
 
 
 def train_reader(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path) -> TrainResult:

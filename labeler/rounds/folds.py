@@ -1,0 +1,103 @@
+"""Fold readers: readers that have not seen what they are asked, so that every gold label teaches and calibrates.
+
+With `calibrate.folds` = K, a round trains K fold readers beside its student, each on the labels of the other K - 1
+folds. The next round reads every question that shares a paragraph with a label of its teacher's training by the reader
+of the fold that did not see it, and all others by the teacher itself. Folds are whole split groups.
+
+Source: cross-fitting, as in `CalibratedClassifierCV(ensemble=False)` of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from db import queries
+from db.engine import Session
+from db.rows import LabelledQuestion, ModelRow, QuestionRow, TrainingRow
+
+_NAME = re.compile(r"fold-(\d+)-of-(\d+)")
+
+
+def fold_of(split_group: str, folds: int) -> int:
+    """The fold of a split group, from 0; the same in every round."""
+    return int.from_bytes(hashlib.sha256(split_group.encode()).digest()[:8], "big") % folds
+
+
+def name_of(fold: int, folds: int) -> str:
+    """The name of a fold reader among the models of its round."""
+    return f"fold-{fold + 1}-of-{folds}"
+
+
+def training_folds(rows: Sequence[TrainingRow], folds: int) -> list[list[TrainingRow]]:
+    """The labels that each fold reader trains on; none where one of them would get no human-labelled answer."""
+    if folds < 2:
+        return []
+    found = [[row for row in rows if fold_of(row.question.split_group, folds) != fold] for fold in range(folds)]
+    return found if all(any(_teaches(row) for row in own) for own in found) else []
+
+
+def _teaches(row: TrainingRow) -> bool:
+    return row.label.kind != "pseudo" and bool(row.label.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """The teacher of a round with its fold readers, if it has any, and the split groups that it was taught."""
+
+    teacher: ModelRow
+    folds: tuple[ModelRow, ...] = ()
+    taught: frozenset[str] = frozenset()
+
+    def of(self, question: QuestionRow) -> ModelRow:
+        """The reader that has not seen the question's split group; without fold readers the teacher."""
+        if not self.folds or question.split_group not in self.taught:
+            return self.teacher
+        return self.folds[fold_of(question.split_group, len(self.folds))]
+
+
+def readers_of(session: Session, teacher: ModelRow) -> Readers:
+    """The teacher and the fold readers of its round."""
+    of_round = {
+        model.name: model
+        for model in queries.models(session)
+        if model.round_number == teacher.round_number and model.pruned_at is None
+    }
+    count = next((int(name[2]) for name in map(_NAME.fullmatch, of_round) if name), 0)
+    names = [name_of(fold, count) for fold in range(count)]
+    if not names or not all(name in of_round for name in names):
+        return Readers(teacher)
+    taught = queries.taught_split_groups(session, teacher.round_number)
+    return Readers(teacher, tuple(of_round[name] for name in names), frozenset(taught))
+
+
+def to_predict(session: Session, readers: Readers) -> list[list[str]]:
+    """The questions that a round predicts, a list for each reader: the pool's, and all that `calibrating` names."""
+    questions = {row.id: row for row in queries.pool_to_predict(session)}
+    questions |= {row.id: row for row in queries.questions(session, roles=["calibration"], duplicates=False)}
+    questions |= {key: entry.question for key, entry in _taught(session, readers).items()}
+    groups: dict[int, list[str]] = {}
+    for key in sorted(questions):
+        groups.setdefault(readers.of(questions[key]).id, []).append(key)
+    return [groups[model] for model in sorted(groups)]
+
+
+def calibrating(session: Session, readers: Readers) -> list[LabelledQuestion]:
+    """The questions that calibrate a round: those of the role, and with fold readers those that taught the teacher.
+
+    Of the latter all with a gold label, and those whose human label comes from a blind task at random: what else is
+    reviewed is no fair sample.
+    """
+    return [*queries.labelled_questions(session, "calibration"), *_taught(session, readers).values()]
+
+
+def _taught(session: Session, readers: Readers) -> Mapping[str, LabelledQuestion]:
+    if not readers.folds:
+        return {}
+    fair = queries.fairly_labelled(session, readers.teacher.round_number)
+    found = [entry for role in ("gold", "pool") for entry in queries.labelled_questions(session, role)]
+    return {
+        entry.question.id: entry for entry in found if entry.label.id in fair and entry.question.duplicate_of is None
+    }

@@ -1,0 +1,159 @@
+"""Fold readers: no question is read by a reader that was taught its paragraph, and all gold labels calibrate."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from db import queries
+from labeler.core.runtime import Runtime
+from labeler.maintenance.prune import prune
+from labeler.rounds import folds, forecast, machine
+from labeler.rounds.steps import training
+from tests.state import state
+from tests.worlds import at, make_workspace
+
+FOLDS = {
+    "calibrate__folds": 2,
+    "review__random_share": 1.0,
+    "review__uncertain_share": 0.0,
+    "review__suspect_share": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after a baseline with two fold readers. Not to be changed."""
+    folder = make_workspace(tmp_path_factory.mktemp("folds") / "begun", **FOLDS)
+    with at(folder) as runtime:
+        machine.train(runtime)
+    return folder
+
+
+@pytest.fixture
+def copy(begun: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(begun, tmp_path / "copy")
+
+
+def test_a_split_group_is_always_in_the_same_fold_and_folds_are_of_like_size() -> None:
+    counts = Counter(folds.fold_of(f"group {number}", 3) for number in range(3000))
+    assert sorted(counts) == [0, 1, 2]
+    assert min(counts.values()) > 900
+    assert [folds.fold_of(f"group {number}", 3) for number in range(4)] == [
+        folds.fold_of(f"group {number}", 3) for number in range(4)
+    ]
+
+
+def trained_on(runtime: Runtime, name: str, number: int = 0) -> set[str]:
+    """The split groups whose labels a model of the round was trained on, by its stored hash."""
+    with runtime.database.read() as session:
+        rows = queries.training_rows(session, number)
+        stored = queries.model_of_round(session, number, name=name)
+        assert stored is not None
+        (own,) = [
+            part
+            for part in (rows, *folds.training_folds(rows, 2))
+            if queries.training_sha256(part) == stored.training_sha256
+        ]
+        return {row.question.split_group for row in own}
+
+
+def test_a_round_trains_a_reader_without_each_fold_and_holds_nothing_out(begun: Path) -> None:
+    with at(begun) as runtime:
+        every = trained_on(runtime, "student")
+        first, second = (trained_on(runtime, folds.name_of(fold, 2)) for fold in (0, 1))
+        with runtime.database.read() as session:
+            assert not queries.questions(session, roles=["calibration"])
+            hashes = {model.hash for model in queries.models(session)}
+            best = queries.best_model(session)
+    assert first
+    assert second
+    assert first | second == every
+    assert not first & second
+    assert len(hashes) == 3
+    assert best is not None
+    assert best.name == "student"
+
+
+def test_every_question_is_read_by_a_reader_that_was_not_taught_its_paragraph(copy: Path) -> None:
+    with at(copy) as runtime:
+        for number in (1, 2):
+            with runtime.database.read() as session:
+                planned = forecast.forecast(runtime).questions
+            row = machine.run(runtime, reviewer="simulated").round
+            assert row.promoted, "else the next round has the same teacher"
+            with runtime.database.read() as session:
+                assert row.teacher_id is not None
+                teacher = queries.model(session, row.teacher_id)
+                predictions = queries.predictions(session, number)
+                questions = {each.id: each for each in queries.questions(session)}
+                names = {model.id: model.name for model in queries.models(session)}
+                gold = {each.question.id for each in queries.labelled_questions(session, "gold")}
+            assert len(predictions) == planned
+            used = Counter(names[each.model_id] for each in predictions)
+            assert set(used) == {"student", "fold-1-of-2", "fold-2-of-2"}
+            taught = {name: trained_on(runtime, name, teacher.round_number) for name in used}
+            for each in predictions:
+                assert questions[each.question_id].split_group not in taught[names[each.model_id]]
+            assert gold <= {each.question_id for each in predictions}
+            assert all(each.confidence is not None for each in predictions if each.answers)
+            calibrated = [each for each in predictions if each.question_id in gold and each.answers]
+            with runtime.database.read() as session:
+                calibrator = queries.calibrator(session, row.calibrator_id or 0)
+            assert len(calibrator.state["correct"]) >= len(calibrated)
+            if number == 2:  # the blind reviews at random of round 1 calibrate too
+                assert len(calibrator.state["correct"]) > len(calibrated)
+
+
+def test_a_training_that_is_killed_between_two_readers_ends_as_an_undisturbed_one(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shutil.copytree(copy, tmp_path / "whole")
+    with at(whole) as runtime:
+        machine.run(runtime, reviewer="simulated")
+        with runtime.database.read() as session:
+            expected = state(session)
+    train_reader, calls = training.train_reader, 0
+
+    def killed(*args: object, **keys: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return train_reader(*args, **keys)  # type: ignore[arg-type]
+
+    with at(copy) as runtime, monkeypatch.context() as patch:
+        patch.setattr(training, "train_reader", killed)
+        with pytest.raises(KeyboardInterrupt):
+            machine.run(runtime, reviewer="simulated")
+    with at(copy) as runtime:
+        machine.run(runtime, reviewer="simulated")
+        with runtime.database.read() as session:
+            assert state(session) == expected
+
+
+def test_prune_keeps_the_fold_readers_that_the_next_round_needs_and_deletes_refused_ones(copy: Path) -> None:
+    with at(copy) as runtime:
+        machine.run(runtime, reviewer="simulated")
+        prune(runtime, keep=1)
+        kept = {
+            folder.name.partition("-")[2].split("-")[0] for folder in runtime.workspace.models_folder.glob("round-*")
+        }
+        assert kept == {"0", "1"}
+        machine.run(runtime, reviewer="simulated", until="predicted")  # reads with them
+    with at(copy) as runtime:
+        runtime.workspace.models_folder.joinpath("round-7-0badcafe-fold-1-of-2").mkdir()
+        assert "models/round-7-0badcafe-fold-1-of-2" in prune(runtime, keep=1).models
+
+
+def test_too_few_labels_for_the_folds_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_workspace(tmp_path / "few", division="gold=3,dev=20,test=20,pool=60", calibrate__folds=10)
+    with at(folder) as runtime:
+        machine.train(runtime)
+        row = machine.run(runtime, reviewer="none", until="predicted").round
+    assert "too few labels for 10 folds" in caplog.text
+    assert row.release is not None
+    assert row.release["threshold"] is None
