@@ -11,8 +11,8 @@ from db.engine import Session
 from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
+from labeler.reading import folds
 from labeler.review.statistics import missing_reviews
-from labeler.rounds import folds
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated

@@ -11,7 +11,8 @@ import pytest
 from db import queries
 from labeler.core.runtime import Runtime
 from labeler.maintenance.prune import prune
-from labeler.rounds import folds, forecast, machine
+from labeler.reading import folds
+from labeler.rounds import forecast, machine
 from labeler.rounds.steps import training
 from tests.state import state
 from tests.worlds import at, make_workspace

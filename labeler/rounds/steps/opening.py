@@ -11,7 +11,7 @@ from labeler import __version__
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
-from labeler.rounds import folds
+from labeler.reading import folds
 from labeler.rounds.holdout import hold_out_roles
 from labeler.rounds.resolved_settings import resolve, resolve_index
 from labeler.rounds.steps import reviewing, training

@@ -12,9 +12,8 @@ from db.rows import RoundRow
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
-from labeler.reading import answering, postprocessing
+from labeler.reading import answering, folds, postprocessing
 from labeler.reading.early_exit import fitted_rule
-from labeler.rounds import folds
 from labeler.rounds.steps.calibrating import Calibration, calibrate, confidences
 from mrc.calibration.selective import ReleaseRule
 

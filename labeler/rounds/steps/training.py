@@ -18,8 +18,7 @@ from labeler.core import convert
 from labeler.core.errors import NotReady
 from labeler.core.progress import updates
 from labeler.core.runtime import Runtime
-from labeler.reading import postprocessing
-from labeler.rounds import folds
+from labeler.reading import folds, postprocessing
 from labeler.rounds.checkpoints import pretrained_checkpoint, starting_checkpoint
 from labeler.rounds.retriever.training import is_enabled, store_encoder, train_encoder
 from mrc.calibration.retrieval_weight import UNTUNED
@@ -77,7 +76,7 @@ def _train_folds(
         log.warning(
             "there are too few labels for %d folds, so none is trained: nothing calibrates the next round", count
         )
-    found = {}
+    found: dict[str, tuple[Sequence[TrainingRow], TrainResult]] = {}
     for number, own in enumerate(parts):
         name = folds.name_of(number, count)
         log.info("training the reader of fold %d of %d", number + 1, count)
