@@ -32,6 +32,7 @@ BENCHMARKS = (
     "scale",
     "reading_speed",
     "training_speed",
+    "busy_machine",
     "ablation",
     "adaptive",
     "ensembles",

@@ -18,6 +18,13 @@ __all__ = ["BM25", "Corpus", "Reader"]
 # told otherwise. Texts differ in length, so memory would grow for long; sorted batches need few shapes at a time.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
+# OpenMP threads spin while they wait for each other, for milliseconds. On a machine whose cores are shared that time is
+# missing where the others compute. These are read when torch is first loaded: by its libgomp on Linux (turns of the
+# loop), by the LLVM and Intel runtimes elsewhere (milliseconds). A wait policy that the user has set stays.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
+
 _EXPORTED = {"BM25": "mrc.retrieve.bm25", "Corpus": "mrc.corpus", "Reader": "mrc.read.model"}
 
 
