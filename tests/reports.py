@@ -8,6 +8,7 @@ from labeler.report.data import (
     Alarm,
     Audit,
     Confidence,
+    ConfidenceMeasure,
     DatasetFacts,
     ErrorAnalysis,
     ErrorCause,
@@ -164,6 +165,10 @@ def a_report() -> Report:
             bins=tuple(ReliabilityBin(0.1 * step, min(0.11 * step, 1.0), 34) for step in range(1, 10)),
             ece=0.031,
             aurc=0.142,
+            measures=(
+                ConfidenceMeasure("aurc", 0.142, 0.12, 0.165, -0.01, -0.02, 0.003),
+                ConfidenceMeasure("coverage_0.85", 0.31, 0.22, 0.4, 0.05, -0.01, 0.1),
+            ),
             curve=tuple((0.05 * step, 0.0165 * step) for step in range(1, 21)),
         ),
         reviews=tuple(RoundReviews(number, verdicts, origins, 2310.0, 145) for number in (1, 2)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from db.rows import Counts
 from labeler.evaluation.pseudo_precision import Checked
@@ -141,6 +142,34 @@ class RoundReviews:
         return sum(self.verdicts.values())
 
 
+MEASURE_NAMES: Final = {
+    "aurc": "area under the risk-coverage curve (AURC, less is better)",
+    "auroc": "right above wrong (AUROC)",
+    "ece": "calibration error (ECE, less is better)",
+    "brier": "Brier score (less is better)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceMeasure:
+    """A measure of confidences with its 95% interval, and its change from the reader's own probability with one."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    change: float
+    change_low: float
+    change_high: float
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        if self.name.startswith("coverage_"):
+            return f"coverage at {float(self.name.removeprefix('coverage_')):.0%} precision"
+        return MEASURE_NAMES[self.name]
+
+
 @dataclass(frozen=True, slots=True)
 class Confidence:
     """Quality of the confidences on a round's calibration questions, each from a calibrator not fitted on it."""
@@ -152,6 +181,7 @@ class Confidence:
     bins: tuple[ReliabilityBin, ...]
     ece: float
     aurc: float
+    measures: tuple[ConfidenceMeasure, ...]
     curve: tuple[tuple[float, float], ...]  # (coverage, risk), coverage rising to 1
 
 

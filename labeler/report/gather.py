@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from db import queries
 from db.engine import Session
 from db.rows import EvaluationRow, ReviewRow, RoundRow
 from db.vocabulary import VERDICTS
-from labeler.report.data import Alarm, Confidence, ErrorAnalysis, Report, RoundReviews, SplitOutcome
+from labeler.report.data import Alarm, Confidence, ConfidenceMeasure, ErrorAnalysis, Report, RoundReviews, SplitOutcome
 from labeler.report.dataset import dataset_facts
 from labeler.report.errors import analyse, example, passages_of
 from labeler.report.precision import precision_rows
@@ -129,7 +130,19 @@ def _confidence(session: Session, rounds: Sequence[RoundRow]) -> Confidence | No
         bins=reliability_bins(confidence, correct, bins=min(15, max(1, len(correct) // BIN_SIZE))),
         ece=metrics["ece"],
         aurc=metrics["aurc"],
+        measures=_measures(metrics),
         curve=risk_curve(confidence.tolist(), correct.tolist()),
+    )
+
+
+def _measures(metrics: Mapping[str, Any]) -> tuple[ConfidenceMeasure, ...]:
+    """The measures of a calibrator, those of ranking first."""
+    coverage = {f"coverage_{key}": value for key, value in metrics["coverage_at"].items()}
+    values = {name: metrics[name] for name in ("aurc", "auroc")} | coverage
+    values |= {name: metrics[name] for name in ("ece", "brier")}
+    return tuple(
+        ConfidenceMeasure(name, value, *metrics["intervals"][name], *metrics["changes"][name])
+        for name, value in values.items()
     )
 
 

@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from mrc.calibration.features import ALL_FEATURES, FEATURES
+from mrc.calibration.features import ALL_FEATURES, COLUMN, FEATURES
 from mrc.calibration.platt import Platt, cross_scale, fit_platt, fit_shift
-from mrc.calibration.scorers import PRIOR, Scorer, assign_folds, choose_scorer, fit_scorer
-from mrc.calibration.selective import Bools, Floats, aurc, coverage_at, ece
+from mrc.calibration.quality import PRECISIONS, quality
+from mrc.calibration.scorers import PRIOR, Choice, Scorer, assign_folds, choose_scorer, fit_scorer
+from mrc.calibration.selective import Bools, Floats
 from mrc.errors import DataError
 
-PRECISIONS: Final = (0.80, 0.85, 0.90)  # at which coverage is reported
 _REFIT_TOLERANCE: Final = 1e-9  # of confidences after loading; another scikit-learn grows other trees
 
 
@@ -34,9 +34,12 @@ class CalibrationMetrics:
     items: int
     correct: int
     aurc: float  # area under the risk-coverage curve: mean error of the most confident k, over all k; less is better
+    auroc: float  # chance that a right answer is more confident than a wrong one
     coverage_at: Mapping[str, float]  # "0.80" -> largest share of items that keeps this precision
     ece: float  # expected calibration error over equal-mass bins
     brier: float
+    intervals: Mapping[str, Sequence[float]]  # 95%, of each number above: [low, high]; paragraphs are drawn whole
+    changes: Mapping[str, Sequence[float]]  # from the reader's own probability: [change, low, high]
     candidates: Mapping[str, float]  # kind -> mean AURC over folds, of those that could be tried
     note: str  # why this kind, or why the fallback
 
@@ -140,7 +143,7 @@ def fit(rows: Floats, correct: Bools, groups: Sequence[str], *, seed: int) -> Ca
         features=features,
         kind=choice.kind,
         platt=scale(choice.scores, correct),
-        metrics=_measure(confidence, correct, candidates=choice.candidates, note=choice.note),
+        metrics=_measure(confidence, rows[:, COLUMN["max_probability"]], correct, groups, choice=choice, seed=seed),
         out_of_fold=confidence,
         seed=seed,
         _rows=rows,
@@ -150,14 +153,21 @@ def fit(rows: Floats, correct: Bools, groups: Sequence[str], *, seed: int) -> Ca
     )
 
 
-def _measure(confidence: Floats, correct: Bools, *, candidates: Mapping[str, float], note: str) -> CalibrationMetrics:
+def _measure(
+    confidence: Floats, own: Floats, correct: Bools, groups: Sequence[str], *, choice: Choice, seed: int
+) -> CalibrationMetrics:
+    """The metrics of out-of-fold confidences, against the reader's `own` probability of the same answers."""
+    values, changes = quality(confidence, own, correct, groups, seed=seed)
     return CalibrationMetrics(
         items=len(correct),
         correct=int(correct.sum()),
-        aurc=aurc(confidence, correct),
-        coverage_at={f"{p:.2f}": coverage_at(confidence, correct, precision=p) for p in PRECISIONS},
-        ece=ece(confidence, correct),
-        brier=float(np.mean((confidence - correct) ** 2)),
-        candidates=dict(candidates),
-        note=note,
+        aurc=values["aurc"].mean,
+        auroc=values["auroc"].mean,
+        coverage_at={f"{each:.2f}": values[f"coverage_{each:.2f}"].mean for each in PRECISIONS},
+        ece=values["ece"].mean,
+        brier=values["brier"].mean,
+        intervals={name: [each.low, each.high] for name, each in values.items()},
+        changes={name: [each.mean, each.low, each.high] for name, each in changes.items()},
+        candidates=choice.candidates,
+        note=choice.note,
     )

@@ -55,6 +55,18 @@ def aurc(confidence: Floats, correct: Bools) -> float:
     return float(np.mean(np.cumsum(1 - rates) / np.arange(1, len(rates) + 1)))
 
 
+def auroc(confidence: Floats, correct: Bools) -> float:
+    """The chance that a right item is more confident than a wrong one, ties counting half; .5 where all are alike."""
+    right = np.asarray(correct, dtype=np.bool_)
+    pairs = int(right.sum()) * int((~right).sum())
+    if not pairs:
+        return 0.5
+    _, of_row, sizes = np.unique(np.asarray(confidence), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[of_row]  # from 1, means among ties
+    smaller = float(ranks[right].sum()) - right.sum() * (right.sum() + 1) / 2
+    return float(smaller / pairs)
+
+
 def coverage_at(confidence: Floats, correct: Bools, *, precision: float) -> float:
     """The largest share of items at or above some threshold that keeps the precision; 0 if none does."""
     _, precisions, items = _thresholds(confidence, correct)

@@ -144,7 +144,7 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "gate", found["gate"]["why"]
         yield from (("alarm", alarm["message"]) for alarm in found["gate"].get("alarms", ()))
     if found["calibrator"]:
-        yield "calibrator", found["calibrator"]["kind"]
+        yield "calibrator", _calibrator(found["calibrator"])
     model = found["model"]
     if model:
         yield "reader", f"{model['path']}, {model['examples']} examples, {model['seconds'] / 60:.1f} minutes"
@@ -207,3 +207,12 @@ def reverted_text(found: Mapping[str, Any]) -> str:
     if found["next"]:
         return f"{text}\nthe former index is gone or outdated; next: {found['next']}"
     return f"{text}, index {found['index'][:12]}" if found["retrievers"] else text
+
+
+def _calibrator(found: Mapping[str, Any]) -> str:
+    """Kind and quality of a round's calibrator, against the reader's own probability."""
+    aurc, (low, high), change = found["aurc"], found["intervals"]["aurc"], found["changes"]["aurc"]
+    return (
+        f"{found['kind'].replace('_', ' ')}, AURC {aurc:.3f} ({low:.3f} to {high:.3f}) on {found['items']} questions; "
+        f"{change[0]:+.3f} ({change[1]:+.3f} to {change[2]:+.3f}) against the reader's own probability"
+    )

@@ -141,7 +141,7 @@ def test_the_metrics_are_those_of_the_out_of_fold_confidences(crossed: tuple[Cal
     assert metrics.ece == ece(confidence, correct)
     assert metrics.brier == pytest.approx(np.mean([(c - r) ** 2 for c, r in zip(confidence, correct, strict=True)]))
     assert metrics.coverage_at == {
-        name: coverage_at(confidence, correct, precision=float(name)) for name in ("0.80", "0.85", "0.90")
+        name: coverage_at(confidence, correct, precision=float(name)) for name in ("0.70", "0.80", "0.85", "0.90")
     }
 
 

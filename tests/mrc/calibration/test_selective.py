@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrc.calibration.selective import aurc, coverage_at, ece, release_threshold, reliability_bins
+from mrc.calibration.selective import aurc, auroc, coverage_at, ece, release_threshold, reliability_bins
 from tests.mrc.calibration.rows import conf, right
 
 
@@ -20,6 +20,14 @@ def test_aurc_averages_the_error_of_the_k_most_confident() -> None:
 
 def test_ties_count_as_in_a_random_order() -> None:
     assert aurc(conf(0.5, 0.5), right("+-")) == pytest.approx((0.5 / 1 + 1 / 2) / 2)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.9]), st.booleans()), min_size=1, max_size=30))
+def test_auroc_is_the_share_of_pairs_in_the_right_order(items: list[tuple[float, bool]]) -> None:
+    good, bad = [c for c, r in items if r], [c for c, r in items if not r]
+    pairs = [(a > b) + (a == b) / 2 for a in good for b in bad]
+    found = auroc(np.array([c for c, _ in items]), np.array([r for _, r in items]))
+    assert found == pytest.approx(sum(pairs) / len(pairs) if pairs else 0.5)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.4, 0.9]), st.booleans()), min_size=1, max_size=30), st.randoms())
