@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mrc.encoder.loading import first_position, max_positions
 from mrc.read.data.exact_match import MATCH_LEVELS
-from mrc.read.data.windows import FEATURES_KEY, Batch
+from mrc.read.data.windows import FEATURES_KEY, MATCH_TYPES_KEY, Batch
 from mrc.read.model.architectures import PLAIN, Architecture, sparse_limit
 from mrc.read.model.attention import PACKED, packed_row
 from mrc.read.model.heads import Head, Scores
@@ -93,8 +93,9 @@ class SpanModel(nn.Module):
 
     @property
     def fits_transformers(self) -> bool:
-        """Whether transformers' question-answering class computes the same scores."""
-        return self.head_name == "linear" and self.match_embedding is None
+        """Whether transformers' question-answering class computes the same scores: it marks no shared words."""
+        marks = self.match_embedding is not None or getattr(self.config, MATCH_TYPES_KEY, False)
+        return self.head_name == "linear" and not marks
 
     @property
     def is_packed(self) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.windows import TOKEN_TYPES, Windower
@@ -63,11 +63,16 @@ def test_a_trained_reader_answers_questions_on_unseen_passages(folder, tmp_path)
     assert np.mean(right) > 0.6  # one of the four answers of a passage by chance: 0.25 at most
 
 
-def test_the_folder_is_an_ordinary_checkpoint(folder):
-    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+def test_the_folder_is_an_ordinary_checkpoint_of_an_encoder(folder):
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert tokenizer("Tarn", "Norden")["token_type_ids"][-1] == 1
     assert model.config.type_vocab_size == TOKEN_TYPES == 24
     assert model.config.labeler_exact_match_types is True
+
+
+def test_transformers_refuses_to_read_with_it_because_it_would_not_mark_shared_words(folder):
+    with pytest.raises(RuntimeError, match=r"(?i)mismatch"):
+        AutoModelForQuestionAnswering.from_pretrained(folder)
 
 
 def test_equal_texts_and_seed_give_equal_bits(tmp_path):
