@@ -7,17 +7,23 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 from db.rows import SpanRow
+from mrc.text.graphemes import whole_graphemes
 
 SHORTEST_PART = 2  # characters in common that are worth showing
 
 
 def occurrences(text: str, passages: Mapping[str, str]) -> list[SpanRow]:
-    """Return every exact occurrence in the passages (id -> text), in their order; overlapping ones too."""
+    """Return every exact occurrence in the passages (id -> text), in their order; overlapping ones too.
+
+    One that cuts a grapheme is none: a letter without its accent, half an emoji.
+    """
     found = []
     for key, passage in passages.items():
         start = passage.find(text) if text else -1
         while start >= 0:
-            found.append(SpanRow(text, key, start, start + len(text)))
+            end = start + len(text)
+            if whole_graphemes(passage, start, end) == (start, end):
+                found.append(SpanRow(text, key, start, end))
             start = passage.find(text, start + 1)
     return found
 

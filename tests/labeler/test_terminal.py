@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db import queries, store
-from db.rows import NewReview, ReviewRow
+from db.rows import NewReview, ReviewRow, SpanRow
 from labeler.core.errors import NotReady
 from labeler.labels.span_search import longest_part, near, occurrences
 from labeler.review.terminal.screen import Highlight, Screen, one_line, width, wrap
@@ -431,6 +431,13 @@ def test_overlapping_occurrences_are_all_found() -> None:
         ("y", 0),
     ]
     assert occurrences("", {"x": "a"}) == []
+
+
+def test_no_occurrence_cuts_a_grapheme() -> None:
+    family = "👨‍👩‍👧"
+    assert occurrences("Jose", {"x": "Jose\u0301 and Jose"}) == [SpanRow("Jose", "x", 10, 14)]
+    assert occurrences("👨", {"x": f"{family} 👨"}) == [SpanRow("👨", "x", 6, 7)]
+    assert occurrences("\u1112\u1161", {"x": "\u1112\u1161\u11ab"}) == []
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from labeler.review.studio.labeling_config import (
     text_name,
 )
 from labeler.review.studio.untrusted import MAX_DEPTH, as_id, as_moment, as_text, is_deep
+from mrc.text.graphemes import whole_graphemes
 
 _MAX_NAME = 255  # characters of a reviewer's name, as stored
 _PASSAGE_OF = {labels_name(number): number for number in range(1, MAX_PASSAGES + 1)}
@@ -237,7 +238,7 @@ def _check_unedited(
 
 
 def _span(region: _Region, order: Sequence[str], passages: Mapping[str, str]) -> SpanRow:
-    """The span in the stored passage."""
+    """The span in the stored passage, widened to whole graphemes: people mark what they see."""
     name, start, end = text_name(region.passage), region.start, region.end
     if region.passage > len(order):
         raise _Unreadable(f"answer outside the text ({name} is empty)")
@@ -247,6 +248,7 @@ def _span(region: _Region, order: Sequence[str], passages: Mapping[str, str]) ->
         raise _Unreadable(f"answer outside the text ({name} has {len(text)} characters, marked is {start}-{end})")
     if not text[start:end].strip():
         raise _Unreadable(f"only white space is marked ({name}: {start}-{end})")
+    start, end = whole_graphemes(text, start, end)
     return SpanRow(text[start:end], passage, start, end)
 
 

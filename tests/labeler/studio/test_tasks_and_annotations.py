@@ -16,6 +16,7 @@ from db.rows import AnswerRow, NewReview, PassageRow, SpanRow, TaskRow
 from labeler.review.presentation import passage_order
 from labeler.review.studio.annotations import read_annotation, reviewer_name, storable
 from labeler.review.studio.payloads import MODEL_VERSION, task_key, task_payload
+from mrc.text.graphemes import whole_graphemes
 
 FIRST, SECOND = "서울에서 태어난 이순신은 조선의 무신이다.", "한산도에서 이겼다. 서울로 돌아왔다."
 TEXTS = {"a": FIRST, "b": SECOND}
@@ -222,6 +223,7 @@ def test_a_span_survives_the_round_trip_in_any_text(data: st.DataObject, texts: 
     )
     if text[start:end].strip():
         assert pulled.review is not None
+        start, end = whole_graphemes(text, start, end)
         assert pulled.review.answer == SpanRow(text[start:end], key, start, end)
         assert pulled.review.origin == "accepted"
     else:
