@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from db import hidden_answers, queries
 from db.engine import Session
 from db.rows import HiddenRow, LabelRow
+from mrc.calibration.quality import PRECISIONS
+from mrc.calibration.selective import coverage_at
 from mrc.metrics import Metric, exact_match
+
+SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of the pool's most confident answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,40 @@ def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
     ]
 
 
+def pool_ranking(session: Session, round_number: int, *, metric: Metric) -> dict[str, float]:
+    """How well a round's confidences rank its answers to pool questions, by their hidden answers; empty without any.
+
+    `best_0.05`, …: precision of that share of the most confident answers; `coverage_0.70`, …: the largest share that
+    has that precision. Only rates leave this function, never an answer.
+    """
+    rows = [
+        row
+        for row in queries.iter_predictions(session, round_number)
+        if row.question_role == "pool" and row.answers and row.confidence is not None
+    ]
+    golds = hidden_answers.answers(session, [row.question_id for row in rows])
+    known = [row for row in rows if row.question_id in golds]
+    if not known:
+        return {}
+    confidence = np.array([row.confidence for row in known], dtype=np.float64)
+    correct = np.array([_is_right(row.answers[0].text, golds[row.question_id], metric) for row in known])
+    order = np.argsort(-confidence, kind="stable")
+    found = {
+        f"best_{share:.2f}": float(np.mean(correct[order[: max(1, round(share * len(known)))]])) for share in SHARES
+    }
+    return found | {f"coverage_{each:.2f}": coverage_at(confidence, correct, precision=each) for each in PRECISIONS}
+
+
 def _check(labels: Iterable[LabelRow], golds: Mapping[str, HiddenRow], metric: Metric) -> Checked:
     correct = items = unknown = 0
     for label in labels:
         if label.question_id in golds:
             items += 1
-            correct += _is_correct(label, golds[label.question_id], metric)
+            correct += _is_right(label.answers[0].text, golds[label.question_id], metric)
         else:
             unknown += 1
     return Checked(correct, items, unknown)
 
 
-def _is_correct(label: LabelRow, truth: HiddenRow, metric: Metric) -> bool:
-    return any(exact_match(label.answers[0].text, gold.text, metric) == 1 for gold in truth.answers)
+def _is_right(text: str, truth: HiddenRow, metric: Metric) -> bool:
+    return any(exact_match(text, gold.text, metric) == 1 for gold in truth.answers)

@@ -10,7 +10,7 @@ killed at any moment; the same command resumes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labeler.evaluation.scoring import QuestionScore
@@ -73,7 +73,8 @@ class Point:
     """Where an arm stands after a round of one seed; round 0 is the seed reader. Rates are 0-1.
 
     `human` labels and `minutes` of reviewing are totals so far. `taught` pseudo-labels taught the round's student, of
-    which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round.
+    which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round;
+    `ranking`: see `pool_ranking`, of the predictions that the round began with.
     """
 
     round: int
@@ -84,6 +85,7 @@ class Point:
     promoted: bool
     seconds: float
     scores: tuple[QuestionScore, ...]
+    ranking: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class CurvePoint:
     taught: float
     precision: float | None
     promoted: int  # of the seeds
+    ranking: Mapping[str, float]  # see `Point`
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _page(replay: Replay) -> str:
         replay=replay,
         header=_HEADER,
         rows=[_row(each) for each in replay.results.values()],
-        curves=[(name, _curve_rows(each)) for name, each in replay.results.items()],
+        curves=[(name, _curve_rows(each), _ranking_rows(each)) for name, each in replay.results.items()],
         plots=[_plot(replay, "labels", "Human labels"), _plot(replay, "minutes", "Minutes of reviewing (assumed)")],
     )
 
@@ -86,6 +86,15 @@ def _curve_rows(result: ArmResult) -> list[tuple[str, ...]]:
             f"{point.promoted} of {result.seeds}" if point.round else "-",
         )
         for point in result.points
+    ]
+
+
+def _ranking_rows(result: ArmResult) -> list[tuple[str, ...]]:
+    """How well the predictions that each round began with ranked the pool; empty where no pool was predicted."""
+    return [
+        (str(point.round), *(percent(point.ranking[name]) for name in point.ranking))
+        for point in result.points
+        if point.ranking
     ]
 
 

@@ -15,7 +15,7 @@ from db.rows import HiddenRow, PassageRow, QuestionRow
 from labeler.core.files import atomic_folder, atomic_write
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
-from labeler.evaluation.pseudo_precision import pseudo_precision
+from labeler.evaluation.pseudo_precision import pool_ranking, pseudo_precision
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
@@ -131,6 +131,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         last = queries.last_round(session)
         assert last is not None
         checked = pseudo_precision(session, last.number, metric=runtime.metric) if number else None
+        ranking = pool_ranking(session, last.number, metric=runtime.metric) if number else {}
     return Point(
         round=number,
         human=len(human),
@@ -140,6 +141,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         promoted=bool(last.promoted),
         seconds=time.monotonic() - began,
         scores=tuple(scores),
+        ranking=ranking,
     )
 
 

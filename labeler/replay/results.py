@@ -62,6 +62,11 @@ def _curve_point(pairs: Sequence[tuple[Point, Point]]) -> CurvePoint:
         taught=float(np.mean([point.taught for point in points])),
         precision=float(np.mean(precisions)) if precisions else None,
         promoted=sum(point.promoted for point in points),
+        ranking={
+            name: float(np.mean([point.ranking[name] for point in points]))
+            for name in points[0].ranking
+            if all(name in point.ranking for point in points)
+        },
     )
 
 

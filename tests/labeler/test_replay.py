@@ -16,6 +16,7 @@ import pytest
 
 from labeler.core.errors import ConfigError, FileError
 from labeler.demo.encyclopaedia import make_encyclopaedia
+from labeler.evaluation.pseudo_precision import SHARES
 from labeler.evaluation.scoring import QuestionScore
 from labeler.replay import ORACLE, SUPERVISED, Arm, Design, Point, Run
 from labeler.replay import play as play_module
@@ -25,6 +26,7 @@ from labeler.replay.play import WORKSPACE, is_done
 from labeler.replay.points import points, write_point
 from labeler.replay.results import results
 from labeler.replay.study import run_replay
+from mrc.calibration.quality import PRECISIONS
 from mrc.metrics import paired_interval
 from tests.worlds import SETTINGS
 
@@ -83,11 +85,19 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
     assert default.points[-1].labels > 0
     assert default.points[-1].minutes == pytest.approx(points(Run(design, 0, design.arms[1]))[-1].minutes)
     assert oracle.points[-1].labels == 0, "no person answered"
+    ranking = default.points[-1].ranking
+    assert list(ranking) == [
+        *(f"best_{share:.2f}" for share in SHARES),
+        *(f"coverage_{precision:.2f}" for precision in PRECISIONS),
+    ]
+    assert all(0 <= value <= 1 for value in ranking.values())
+    assert not default.points[0].ranking, "the seed reader predicted no pool"
     log = (Run(design, 0, design.arms[-1]).folder / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in log
     assert not list(design.folder.rglob(f"arm-*/{WORKSPACE}")), "played workspaces are gone"
     page = (design.folder / "simulation.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2
+    assert page.count("best 50%") == 1, "of the arms, the default alone has predicted the pool"
     assert (design.folder / "table.txt").read_text(encoding="utf-8") == format_replay(replay) + "\n"
 
 
