@@ -42,7 +42,7 @@ R = "tests/mrc/retrieve/"
 TARGETS: dict[str, tuple[str, ...]] = {
     "labeler/rounds/select.py": (W + "test_select.py",),
     "labeler/rounds/gate.py": (W + "test_gate.py",),
-    "labeler/rounds/alarms.py": (W + "test_alarms.py",),
+    "labeler/evaluation/alarms.py": (W + "test_alarms.py",),
     "labeler/rounds/adjudication.py": (W + "test_adjudication.py",),
     "labeler/rounds/holdout.py": (W + "test_holdout.py",),
     "labeler/rounds/steps/labelling.py": (W + "test_labelling.py", W + "test_round_wiring.py"),

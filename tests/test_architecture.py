@@ -30,6 +30,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"retrieval"},
         {"reading"},
         {"evaluation"},
+        {"leaks"},
         {"labels"},
         {"review"},
         {"rounds"},

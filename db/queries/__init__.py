@@ -2,6 +2,9 @@
 
 from db.queries.corpus import (
     corpus_ids,
+    document_texts,
+    document_titles,
+    documents_of,
     find_import,
     get_meta,
     imports,
@@ -15,7 +18,7 @@ from db.queries.corpus import (
 )
 from db.queries.dataset import answer_lengths, duplicate_questions, question_texts
 from db.queries.journal import counts, events, history
-from db.queries.label import labelled_questions, labels, live_labels, written_counts
+from db.queries.label import labelled_questions, labels, live_labels, rounds_of_live_pseudo, written_counts
 from db.queries.prediction import iter_predictions, predicted_ids, predictions
 from db.queries.review import outdated_reviews, reviews, reviews_of, tasks, tasks_by_id, unrecorded_reviews
 from db.queries.round import (

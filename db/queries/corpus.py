@@ -105,6 +105,29 @@ def passage_identities(session: Session, ids: Iterable[str]) -> dict[str, str]:
     return {row.id: row.identity for row in select_in(session, statement, PASSAGES.c.id, ids)}
 
 
+def documents_of(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The document of each passage, active or not."""
+    statement = select(PASSAGES.c.id, PASSAGES.c.document_id)
+    return {row.id: row.document_id for row in select_in(session, statement, PASSAGES.c.id, ids)}
+
+
+def document_texts(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The active passages of each document in their order, joined by line ends."""
+    statement = select(PASSAGES.c.document_id, PASSAGES.c.position, PASSAGES.c.id, PASSAGES.c.text)
+    wanted = set(ids)
+    rows = select_in(session, statement.where(PASSAGES.c.active), PASSAGES.c.document_id, wanted)
+    found: dict[str, list[str]] = {key: [] for key in wanted}
+    for row in sorted(rows, key=lambda row: (row.document_id, row.position, row.id)):
+        found[row.document_id].append(row.text)
+    return {key: "\n".join(texts) for key, texts in found.items()}
+
+
+def document_titles(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """The title of each document; empty for text without one."""
+    statement = select(DOCUMENTS.c.id, DOCUMENTS.c.title)
+    return {row.id: row.title for row in select_in(session, statement, DOCUMENTS.c.id, ids)}
+
+
 def known_passages(session: Session, ids: Iterable[str]) -> set[str]:
     """Those of the ids that are stored, active or not."""
     return {row.id for row in select_in(session, select(PASSAGES.c.id), PASSAGES.c.id, ids)}

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, exists, func, select
 from db.engine import Session
 from db.queries import corpus
 from db.rows import LabelledQuestion, LabelRow, QuestionRow, SpanRow
-from db.sql import AnyRow, columns, in_chunks, select_in
-from db.tables import LABEL_ANSWERS, LABELS, PASSAGES, QUESTIONS
+from db.sql import AnyRow, columns, in_chunks
+from db.tables import LABEL_ANSWERS, LABELS, QUESTIONS
 
 _LIVE = LABELS.c.withdrawn_at.is_(None)
 
@@ -75,6 +75,12 @@ def written_counts(session: Session, round_number: int) -> dict[str, int]:
     return {name: session.execute(counting.where(*where)).scalar_one() for name, where in wanted.items()}
 
 
+def rounds_of_live_pseudo(session: Session) -> set[int]:
+    """The rounds that the answers of live pseudo-labels came from."""
+    found = select(LABELS.c.round_number).where(_LIVE, LABELS.c.kind == "pseudo").distinct()
+    return {number for number in session.execute(found).scalars() if number is not None}
+
+
 def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
     """Active questions of a role that have a live label, with all golds, in question id order.
 
@@ -83,7 +89,7 @@ def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
     found = live_labels(session, roles=[role])
     questions = {question.id: question for question in corpus.questions(session, roles=[role])}
     passage_ids = {label.question_id: _passage_id(questions[label.question_id], label) for label in found}
-    documents = _documents(session, {key for key in passage_ids.values() if key is not None})
+    documents = corpus.documents_of(session, {key for key in passage_ids.values() if key is not None})
     return [
         LabelledQuestion(questions[label.question_id], label, documents.get(passage_ids[label.question_id] or ""))
         for label in found
@@ -95,11 +101,6 @@ def _passage_id(question: QuestionRow, label: LabelRow) -> str | None:
     if question.context_id is not None:
         return question.context_id
     return label.answers[0].passage_id if label.answers else None
-
-
-def _documents(session: Session, passage_ids: Iterable[str]) -> dict[str, str]:
-    statement = select(PASSAGES.c.id, PASSAGES.c.document_id)
-    return {row.id: row.document_id for row in select_in(session, statement, PASSAGES.c.id, passage_ids)}
 
 
 def fetch(session: Session, *where: ColumnElement[bool]) -> list[LabelRow]:

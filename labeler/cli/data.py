@@ -267,6 +267,8 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     type=click.Choice(["gold", "pool", "calibration", "dev", "test"]),
     help="Roles of the questions; repeatable.",
 )
+@click.option("--with-leaks", is_flag=True, help="Export labels too that stand in, or nearly equal, dev or test.")
+@click.option("--despite-alarms", is_flag=True, help="Export pseudo-labels although an alarm stops their release.")
 @in_workspace
 def export_command(
     workspace: Path | None,
@@ -278,13 +280,16 @@ def export_command(
     safe_csv: bool,
     kinds: tuple[str, ...],
     roles: tuple[str, ...],
+    with_leaks: bool,
+    despite_alarms: bool,
 ) -> None:
     """Export labels, or tasks for another Label Studio.
 
     Exports gold and human labels and released pseudo-labels, and counts the labels left out with the reason. Each
     label has its provenance in extra fields that the official scripts ignore, and its offsets are checked. Nearly
-    equal passages and questions never leave in two of the splits train, calibration, dev and test. What is exported
-    can be imported again with --split file.
+    equal passages and questions never leave in two of the splits train, calibration, dev and test; labels that nearly
+    equal dev or test are left out (`labeler leaks` lists them) unless --with-leaks. What is exported can be imported
+    again with --split file.
 
     With --safe-csv, cells that begin with = + - @, a tab or a carriage return get a leading apostrophe. Importing such
     a file keeps the apostrophes, so use it for spreadsheets alone.
@@ -300,15 +305,27 @@ def export_command(
         raise click.UsageError("--safe-csv needs --format csv.")
     check_folder(output)
     if format_ == LABEL_STUDIO:
-        _only_defaults("kinds", "roles", why="selects labels, but label-studio exports tasks")
+        _only_defaults(
+            "kinds", "roles", "with_leaks", "despite_alarms", why="selects labels, but label-studio exports tasks"
+        )
         from labeler.cli.review import export_tasks
 
         export_tasks(workspace, sets, as_json, output)
         return
     from labeler.labels.export import export_labels
+    from labeler.leaks.find import vectors_of
 
     with runtime(workspace, sets) as at:
         report = export_labels(
-            at.database, output, format=format_, kinds=kinds, roles=roles, force=force, safe_csv=safe_csv
+            at.database,
+            output,
+            format=format_,
+            kinds=kinds,
+            roles=roles,
+            force=force,
+            safe_csv=safe_csv,
+            despite_alarms=despite_alarms,
+            with_leaks=with_leaks,
+            vectors=None if with_leaks else vectors_of(at),
         )
     show_written(report, output, as_json=as_json, text=lambda: export_text(report))

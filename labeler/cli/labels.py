@@ -1,4 +1,4 @@
-"""labels, with the short forms label and history."""
+"""labels, with the short forms label and history; leaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from labeler.cli.common import in_workspace, limit_option, reviewer_option, row_limit, runtime, show
 from labeler.cli.describe import answer_text, labels_table
 from labeler.cli.describe.events import history_text
+from labeler.cli.describe.leaks import leaks_text
 
 if TYPE_CHECKING:
     from labeler.labels.edit import Correction
@@ -187,3 +188,30 @@ def label_command() -> None:
 
 label_command.add_command(labels_set)
 label_command.add_command(labels_withdraw)
+
+
+@click.command("leaks")
+@limit_option
+@in_workspace
+def leaks_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, limit: int | None) -> None:
+    """List equal and near-equal texts on two sides of the split.
+
+    Compares the questions, passages and documents of gold, human and pseudo-labels with each other's held-out sides
+    calibration, dev and test: the same, equal but for spacing, case and the like, near by character shingles, and
+    close by the vectors of the index where it has an encoder. Labels that leak into dev or test are not exported
+    unless `labeler export --with-leaks`.
+
+    \b
+    Example:  labeler leaks
+              labeler leaks --json
+    """
+    from labeler.leaks.find import find_leaks, texts_of, vectors_of
+
+    with runtime(workspace, sets) as at:
+        vectors = vectors_of(at)
+        with at.database.read() as session:
+            found = find_leaks(session, vectors)
+            shown = found.pairs[: row_limit(limit, as_json=as_json)]
+            texts = {} if as_json else texts_of(session, shown)
+    result = {"pairs": shown, "counts": found.counts, "compared": found.compared, "thresholds": found.thresholds}
+    show(result, as_json=as_json, text=lambda: leaks_text(found, shown, texts))

@@ -12,7 +12,7 @@ import click
 
 from labeler.cli.common import force_option, in_workspace, json_option, on_device, runtime, set_option, show
 from labeler.cli.describe import reach_lines, rejected_lines
-from labeler.cli.describe.rounds import scores_table
+from labeler.cli.describe.rounds import gate_lines, scores_table
 from labeler.cli.describe.snippets import answer_sentence
 from labeler.core.console import percent
 from mrc.squad import Rejected
@@ -77,10 +77,9 @@ def train_command(
 def _trained_text(trained: Trained) -> str:
     lines = [
         f"trained on {trained.examples} examples in {trained.seconds:.0f} s, loss {trained.loss:.3f}: {trained.path}",
-        trained.why,
+        *gate_lines(trained.gate),
+        scores_table(trained.scores),
     ]
-    if trained.scores:
-        lines.append(scores_table(trained.scores))
     if trained.retriever:
         lines.append("retriever trained on {examples} examples in {seconds:.0f} s: {path}".format(**trained.retriever))
         lines.append(f"retriever {trained.retriever['gate']['why']}")

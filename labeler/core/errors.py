@@ -7,6 +7,7 @@ LabelerError
 │   └── WorkspaceBusy   another process holds it; the message names the process
 ├── ImportRefused       nothing of a file can be imported; the database is unchanged
 ├── ExportRefused       there is nothing to export, or an answer is not in its passage
+├── ReleaseStopped      an alarm says not to trust the confidence of pseudo-labels that are to leave
 ├── NotReady            a step whose precondition is missing; the message names the command that provides it
 ├── NothingToDo         a step that would change nothing; the message says why
 ├── NotConfirmed        a command that undoes something, without a terminal to confirm it on
@@ -47,6 +48,10 @@ class ImportRefused(LabelerError):
 
 class ExportRefused(LabelerError):
     """There is nothing to export, or an answer is not in its passage."""
+
+
+class ReleaseStopped(LabelerError):
+    """An alarm says not to trust the confidence of pseudo-labels that are to leave; the message names the option."""
 
 
 class NotReady(LabelerError):

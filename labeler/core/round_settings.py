@@ -126,7 +126,9 @@ class GateConfig:
         above=0,
         below=1,
     )
-    min_questions: int = setting(100, "below which only the McNemar test decides", unit="dev questions", low=0)
+    min_questions: int = setting(
+        100, "below which a student is promoted only if neither EM nor F1 fell", unit="dev questions", low=0
+    )
     samples: int = setting(
         2000,
         "of the dev questions: with 2000 a probability of 0.3 is known to within 0.02",

@@ -51,7 +51,7 @@ class DemoResult:
     rounds: list[DemoRound]
     baseline: Scores  # gold labels only
     gold_and_human: Scores  # the last round's labels without its pseudo-labels
-    full_loop: Scores  # the best reader after the last round
+    full_loop: Scores  # the current reader after the last round
     test_questions: int
     report: str
     workspace: str

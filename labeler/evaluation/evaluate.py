@@ -1,4 +1,4 @@
-"""The evaluation of the best reader and the current index on a split."""
+"""The evaluation of the current reader and the current index on a split."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Evaluation:
 def evaluate(
     runtime: Runtime, split: str, *, compare: str | None = None, misses: int | None = None, rules: bool = False
 ) -> Evaluation:
-    """Evaluate the best reader and the current index on a split. Without a reader only retrieval is measured.
+    """Evaluate the current reader and index on a split. Without a reader only retrieval is measured.
 
     Args:
         runtime: the workspace.

@@ -15,13 +15,15 @@ from labeler.core.convert import to_example
 from labeler.core.errors import ExportRefused
 from labeler.core.files import atomic_folder
 from labeler.core.files.outputs import output_file
+from labeler.evaluation.standing_alarms import RoundAlarm, check_release, standing_alarms
 from labeler.labels.browse import TRAINING_ROLES
 from labeler.labels.dataset_card import dataset_card
-from labeler.labels.exportable import LeftOut, exportable_rows, of_other_roles
+from labeler.labels.exportable import LeftOut, exportable_rows, of_other_roles, without_leaks
 from labeler.labels.writers import SAFE_CSV, WRITERS, ExportedLabel, Provenance, split_of, write_dataset
 
 if TYPE_CHECKING:
     from db.engine import Database, Session
+    from labeler.leaks.dense import PassageVectors
 
 FORMATS = ("squad", "squad_v2", "jsonl", "csv", "hf")
 
@@ -39,6 +41,7 @@ class ExportReport:
     splits: Mapping[str, int]
     left_out: Mapping[str, int]
     conflicts: Sequence[LeftOut]
+    alarms: Sequence[RoundAlarm] = ()  # those in force
 
 
 def export_labels(
@@ -50,15 +53,21 @@ def export_labels(
     roles: Sequence[str] = TRAINING_ROLES,
     force: bool = False,
     safe_csv: bool = False,
+    despite_alarms: bool = False,
+    with_leaks: bool = False,
+    vectors: PassageVectors | None = None,
 ) -> ExportReport:
     """Write live labels of these kinds on questions of these roles to `path`, in question id order.
 
     Of gold and pool questions only released labels are written. No passage and no question is written on two sides of
     the split, nor nearly equal ones; see `exportable_rows`. A question that several files brought is written once.
     Equal labels give equal bytes. `hf` writes a folder, the other formats one file, atomically; `-` is standard output.
-    `safe_csv`: no cell of CSV is a formula in a spreadsheet.
+    `safe_csv`: no cell of CSV is a formula in a spreadsheet. `despite_alarms`: pseudo-labels leave although an alarm
+    says not to trust their confidence. `with_leaks`: labels leave that stand in, or nearly equal, a passage or a
+    question of dev or test; else they are left out. `vectors`: of the passages, to find such in other words.
 
     Raises:
+        ReleaseStopped: an alarm stops the export of pseudo-labels.
         ExportRefused: there is nothing to export, or an answer is not at its offsets.
         FileError: `check_output` refuses the path; `force` overwrites a foreign file.
         OSError: the place cannot be written.
@@ -67,9 +76,15 @@ def export_labels(
     _check_known("kind", kinds, LABEL_KINDS)
     _check_known("role", roles, ROLES)
     with database.read() as session:
-        rows, left_out = exportable_rows(session, kinds, roles)
+        rows, left_out = exportable_rows(session, kinds, roles, with_leaks=with_leaks)
+        if not with_leaks:
+            rows, leaking = without_leaks(session, rows, vectors)
+            left_out += leaking
         if "gold" in roles:
             left_out += of_other_roles(session, kinds, roles)
+        pseudo = {row.label.round_number for row in rows if row.label.kind == "pseudo"}
+        check_release(session, pseudo, despite=despite_alarms)
+        raised = standing_alarms(session)
         found = _exported(session, rows)
     if format == "squad":
         why = "labels without an answer, which SQuAD 1.1 cannot store"
@@ -89,6 +104,7 @@ def export_labels(
         splits=_counted(split_of(label) for label in found),
         left_out=dict(counts.most_common()),
         conflicts=tuple(one for one in left_out if one.conflict),
+        alarms=raised,
     )
 
 

@@ -11,11 +11,15 @@ from db.rows import LabelRow, TrainingRow
 from db.vocabulary import HELD_OUT
 from labeler.core.convert import shown_passages
 from labeler.labels.browse import TRAINING_ROLES
+from labeler.leaks.find import EVALUATION, Leaking, find_leaks
 
 if TYPE_CHECKING:
     from db.engine import Session
+    from labeler.leaks.dense import PassageVectors
 
 PURPOSE = {"calibration": "calibration", "dev": "evaluation", "test": "evaluation"}  # of a held-out role
+LEAKING = "labels that nearly equal dev or test (list: labeler leaks; export them: --with-leaks)"
+UNDONE = "labels in passages whose import was undone"
 IN_HELD_OUT = "labels in passages of calibration, dev or test questions"
 
 
@@ -38,12 +42,12 @@ class Sides:
 
 
 def exportable_rows(
-    session: Session, kinds: Sequence[str], roles: Sequence[str]
+    session: Session, kinds: Sequence[str], roles: Sequence[str], *, with_leaks: bool = False
 ) -> tuple[list[TrainingRow], list[LeftOut]]:
     """Return the live released labels of these kinds and roles to export, by question id, and those left out.
 
     A label stays on the side of its question: one whose passage, or whose question, nearly equals one on a stricter
-    side (test before dev before calibration before training) is left out.
+    side (test before dev before calibration before training) is left out, unless `with_leaks`.
     """
     training = [role for role in roles if role in TRAINING_ROLES]
     rows = [row for row in queries.exportable_labels(session, kinds=kinds) if row.question.role in training]
@@ -56,12 +60,32 @@ def exportable_rows(
     for row in sorted(rows, key=lambda row: row.question.id):
         usable = _on_its_side(row, sides)
         fault = _fault(usable, sides)
-        if fault is None:
+        if fault is None or (with_leaks and fault.conflict and fault.why != UNDONE):
             kept.append(usable)
             if row.label.texts:
                 left_out.append(LeftOut(row.question.id, "golds that do not stand in their context"))
         else:
             left_out.append(fault)
+    return kept, left_out
+
+
+def without_leaks(
+    session: Session, rows: Sequence[TrainingRow], vectors: PassageVectors | None
+) -> tuple[list[TrainingRow], list[LeftOut]]:
+    """Return the labels that stand in, or nearly equal, no passage and no question of dev or test, and the others.
+
+    Labels of dev and test questions themselves are kept; without others, nothing is compared.
+    """
+    if all(row.question.role in EVALUATION for row in rows):
+        return list(rows), []
+    leaking = Leaking.of(find_leaks(session, vectors, documents=False))
+    kept, left_out = [], []
+    for row in rows:
+        other = None if row.question.role in EVALUATION else leaking.other(row)
+        if other is None:
+            kept.append(leaking.without(row))
+        else:
+            left_out.append(LeftOut(row.question.id, LEAKING, other))
     return kept, left_out
 
 
@@ -138,7 +162,7 @@ def _place_fault(label: LabelRow, sides: Sides) -> LeftOut | None:
 def _why_not(label: LabelRow, passage_id: str, sides: Sides) -> str | None:
     """Return why a label in this passage cannot be exported, or None."""
     if passage_id in sides.inactive:
-        return "labels in passages whose import was undone"
+        return UNDONE
     mine, side = _side(label), sides.passages.get(passage_id)
     if side in (None, mine):
         return None

@@ -10,6 +10,7 @@ from db.engine import Session
 from db.rows import Counts, RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
+from labeler.evaluation.standing_alarms import RoundAlarm, standing_alarms
 from labeler.review.agreement import matcher_of
 from labeler.review.statistics import ProjectSummary, ReviewStatistics, project_url, review_statistics, studio_projects
 from mrc.errors import MrcError, StaleIndex
@@ -55,6 +56,7 @@ class Status:
     index: str  # current, stale, missing, broken
     reader: ReaderStatus | None
     retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
+    alarms: tuple[RoundAlarm, ...]  # those in force
     next: str  # what to do next, with the command
 
 
@@ -68,6 +70,7 @@ def status(runtime: Runtime) -> Status:
         open_pool = bool(queries.pool_to_predict(session))
         reviews, studio = review_statistics(session, matcher), studio_projects(session)
         review = _review_step(session, newest) if newest else None
+        raised = standing_alarms(session)
     index = _index(runtime)
     return Status(
         workspace=str(runtime.workspace.folder),
@@ -86,6 +89,7 @@ def status(runtime: Runtime) -> Status:
         index=index,
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
         retriever=_retriever(runtime) if index in ("current", "stale") else None,
+        alarms=raised,
         next=review or next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
     )
 

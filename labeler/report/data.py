@@ -274,10 +274,12 @@ class SplitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A value of a round that left its limits."""
+    """A value of a round that left its limits. `stands`: it is in force, see `standing_alarms`."""
 
     round_number: int
     message: str
+    stands: bool
+    blocks: bool = False  # it stops the release of pseudo-labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,11 +313,9 @@ class Report:
 
     @property
     def new_alarms(self) -> tuple[Alarm, ...]:
-        """The alarms of the newest round that has any, if no later round has closed without one."""
-        closed = [each.number for each in self.rounds if each.outcome in ("promoted", "refused")]
-        return tuple(each for each in self.alarms if closed and each.round_number == closed[-1])
+        """The alarms that are in force."""
+        return tuple(each for each in self.alarms if each.stands)
 
     @property
     def old_alarms(self) -> tuple[Alarm, ...]:
-        new = self.new_alarms
-        return tuple(each for each in self.alarms if each not in new)
+        return tuple(each for each in self.alarms if not each.stands)

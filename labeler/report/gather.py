@@ -13,6 +13,7 @@ from db import queries
 from db.engine import Session
 from db.rows import EvaluationRow, ReviewRow, RoundRow
 from db.vocabulary import VERDICTS
+from labeler.evaluation.standing_alarms import alarms_of, standing_alarms
 from labeler.report.data import Alarm, Confidence, ConfidenceMeasure, ErrorAnalysis, Report, RoundReviews, SplitOutcome
 from labeler.report.dataset import dataset_facts
 from labeler.report.errors import analyse, example, passages_of
@@ -48,7 +49,7 @@ def gather(session: Session, *, title: str, next_step: str | None = None) -> Rep
         projects=studio_projects(session),
         outcomes=_outcomes(session, newest),
         errors=_errors(session, rounds, metric),
-        alarms=_alarms(rounds),
+        alarms=_alarms(session, rounds),
     )
 
 
@@ -89,10 +90,15 @@ def _retriever(session: Session) -> str | None:
     return f"round {newest.round_number}, {newest.hash[:12]}, {change}"
 
 
-def _alarms(rounds: Sequence[RoundRow]) -> tuple[Alarm, ...]:
+def _alarms(session: Session, rounds: Sequence[RoundRow]) -> tuple[Alarm, ...]:
     """The alarms of rounds that are not reverted, the newest round first."""
-    kept = [row for row in reversed(rounds) if row.gate and row.reverted_at is None]
-    return tuple(Alarm(row.number, each["message"]) for row in kept for each in (row.gate or {}).get("alarms", ()))
+    standing = {(each.round, each.alarm.kind) for each in standing_alarms(session)}
+    kept = [row for row in reversed(rounds) if row.kind == "loop" and row.reverted_at is None]
+    return tuple(
+        Alarm(row.number, each.message, stands=(row.number, each.kind) in standing, blocks=each.blocks)
+        for row in kept
+        for each in alarms_of(row)
+    )
 
 
 def _reviews_by_round(reviews: Sequence[ReviewRow]) -> tuple[RoundReviews, ...]:

@@ -11,7 +11,7 @@ from db.engine import Session
 from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
-from labeler.reading import folds
+from labeler.reading import folds, postprocessing
 from labeler.review.statistics import missing_reviews
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
@@ -39,7 +39,7 @@ class Forecast:
     stage: str | None  # None: it is not open yet
     reviewer: str
     questions: int  # to be predicted
-    sequences: int  # questions x passages read for each
+    sequences: int  # questions x passages that the reader takes of each
     reading_minutes: float | None  # at the speed of the last round; None without one
     training_minutes: float | None  # as long as the last training, with that of a retriever if one is to be trained
     tasks: int  # questions to be reviewed, at most
@@ -59,7 +59,7 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
         tasks, reviews = _reviews(runtime, session, row, kind, reviewer)
         number = row.number if row is not None else queries.next_round_number(session)
         pace, training, size = _pace(session), _training_seconds(runtime, session), _model_size(runtime, session)
-    sequences = questions * (1 if runtime.given else runtime.config.read.top_k)
+    sequences = questions * _passages_read(runtime, row)
     trains = row is None or row.stage != "trained"
     return Forecast(
         round=number,
@@ -74,6 +74,16 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
         reviews=reviews,
         disk=_disk(runtime, questions, size, trains=trains),
     )
+
+
+def _passages_read(runtime: Runtime, row: RoundRow | None) -> int:
+    """How many passages of a question the round's teacher reads: as tuned for it, at most `read.top_k`."""
+    if runtime.given:
+        return 1
+    with runtime.database.read() as session:
+        teacher = queries.model(session, row.teacher_id) if row and row.teacher_id else queries.best_model(session)
+    tuned = postprocessing.plan_of(runtime, teacher).passages if teacher else None
+    return min(tuned or runtime.config.read.top_k, runtime.config.read.top_k)
 
 
 def _next_kind(session: Session) -> str:

@@ -1,10 +1,10 @@
-"""The promotion gate: whether a round's student replaces the best reader so far. Pure."""
+"""The promotion gate: whether a round's student replaces the current reader. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -13,14 +13,16 @@ from labeler.core.round_settings import GateConfig
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import bootstrap_means, mcnemar, paired_change
 
+_ROUNDING = 1e-9  # a mean of changes that cancel may be so far from 0
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's decision and its statistics. Changes are student minus best, 0-1 (one point is .01)."""
+    """The gate's decision and its statistics. Changes are student minus current reader, 0-1 (one point is .01)."""
 
     promoted: bool
     why: str
-    unpowered: bool  # too few dev questions for a decision by the bootstrap
+    unpowered: bool  # fewer dev questions than `gate.min_questions`
     questions: int
     exact_match: float  # of the student
     f1: float
@@ -28,34 +30,37 @@ class Verdict:
     f1_change: float
     fall_probability: float  # P(EM change < -tolerance), paired cluster bootstrap
     mcnemar_p: float  # one-sided, "the student is worse"
-    minimum_detectable_change: float  # of EM, with this dev set and the configured power
+    minimum_detectable_change: float | None  # of EM, with this dev set and `power`; None where nothing was compared
+    power: float = 0.8  # with which that change would have been seen
 
 
 def compare(
     student: Sequence[QuestionScore],
-    best: Sequence[QuestionScore],
+    current: Sequence[QuestionScore],
     config: GateConfig,
     *,
     seed: int,
     names: tuple[str, str] = ("EM", "F1"),
 ) -> Verdict:
-    """The verdict on a student against the best reader so far.
+    """The verdict on a student against the current reader.
 
-    The first rule that applies decides. Refused: McNemar's test finds the student worse. Promoted: too few dev
-    questions (unpowered); EM did not fall; a fall beyond the tolerance is improbable and F1 did not fall. Else refused.
+    The first rule that applies decides. Refused: McNemar's test finds the student worse. With fewer dev questions than
+    `min_questions` (unpowered): promoted if neither EM nor F1 fell, else refused. Promoted: EM did not fall; a fall
+    beyond the tolerance is improbable and F1 did not fall. Else refused.
 
     Args:
         student: its scores on the dev questions, in any order.
-        best: scores of the best reader on the same questions.
+        current: scores of the current reader on the same questions.
         seed: of the bootstrap.
         names: of the two scores, for the message: retrievers are judged by the same rules on other scores.
 
     Raises:
         ValueError: the two did not answer the same questions, each once.
     """
-    after, before = _paired(student, best)
+    after, before = _paired(student, current)
     if not after:
-        return Verdict(True, "no dev questions: promoted without a test", True, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+        why = "no dev questions: promoted without a test"
+        return Verdict(True, why, True, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None, config.power)
     new_em, old_em = [row.exact_match for row in after], [row.exact_match for row in before]
     change = paired_change(new_em, old_em)
     f1_change = float(np.mean(paired_change([row.f1 for row in after], [row.f1 for row in before])))
@@ -80,17 +85,23 @@ def compare(
         minimum_detectable_change=minimum_detectable_change(
             changed=int(np.count_nonzero(change)), questions=len(after), alpha=config.refuse_below_p, power=config.power
         ),
+        power=config.power,
     )
 
 
+def first_reader(verdict: Verdict) -> Verdict:
+    """The verdict on the first reader of a workspace, given that on itself: promoted, and compared with nothing."""
+    return replace(verdict, promoted=True, why="promoted: the first reader", minimum_detectable_change=None)
+
+
 def _paired(
-    student: Sequence[QuestionScore], best: Sequence[QuestionScore]
+    student: Sequence[QuestionScore], current: Sequence[QuestionScore]
 ) -> tuple[list[QuestionScore], list[QuestionScore]]:
     """Both in question id order, so that the verdict does not depend on the order of rows."""
-    after, before = (sorted(rows, key=lambda row: row.question_id) for rows in (student, best))
+    after, before = (sorted(rows, key=lambda row: row.question_id) for rows in (student, current))
     ids = [row.question_id for row in after]
     if ids != [row.question_id for row in before] or len(set(ids)) != len(ids):
-        raise ValueError("student and best must have answered the same dev questions, each once")
+        raise ValueError("student and current reader must have answered the same dev questions, each once")
     return after, before
 
 
@@ -109,12 +120,23 @@ def _decide(
     if worse_p < config.refuse_below_p:
         return False, f"refused: {change}; worse by McNemar's test, p = {worse_p:.3f}"
     if questions < config.min_questions:
-        return True, f"promoted, unpowered: {change}; at least {config.min_questions} are needed to judge"
-    if changes[0] >= 0:
+        return _decide_unpowered(changes, change, config, names)
+    if changes[0] >= -_ROUNDING:
         return True, f"promoted: {change}; {names[0]} did not fall"
-    if fall <= config.max_fall_probability and changes[1] >= 0:
+    if fall <= config.max_fall_probability and changes[1] >= -_ROUNDING:
         return True, f"promoted: {change}; {risk}"
     return False, f"refused: {change}; {risk}"
+
+
+def _decide_unpowered(
+    changes: tuple[float, float], change: str, config: GateConfig, names: tuple[str, str]
+) -> tuple[bool, str]:
+    """The decision with too few dev questions: a fall of either score is refused, because a test could not see it."""
+    needed = f"at least {config.min_questions} are needed to judge"
+    fell = [name for name, each in zip(names, changes, strict=True) if each < -_ROUNDING]
+    if fell:
+        return False, f"refused, unpowered: {change}; {' and '.join(fell)} fell, and {needed}"
+    return True, f"promoted, unpowered: {change}; neither fell, but {needed}"
 
 
 def minimum_detectable_change(*, changed: int, questions: int, alpha: float, power: float) -> float:

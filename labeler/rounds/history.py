@@ -13,6 +13,7 @@ from labeler.core.config import Config, changed_settings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo, pseudo_precision
+from labeler.evaluation.standing_alarms import standing_alarms
 from labeler.rounds.machine import RoundStatus
 from labeler.rounds.retriever.promotion import retriever_summary, revert_retrievers
 from mrc.errors import MrcError
@@ -34,7 +35,8 @@ def summary(runtime: Runtime, status: RoundStatus) -> dict[str, Any]:
     with runtime.database.read() as session:
         counts = queries.counts(session)
         described = _described(runtime, session, status.round)
-    return described | {"waiting_for": status.waiting_for, "labels": dict(counts.labels)}
+        raised = [asdict(each) for each in standing_alarms(session)]
+    return described | {"alarms": raised, "waiting_for": status.waiting_for, "labels": dict(counts.labels)}
 
 
 def all_rounds(runtime: Runtime) -> list[dict[str, Any]]:

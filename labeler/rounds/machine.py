@@ -124,6 +124,7 @@ class Trained:
     loss: float
     promoted: bool
     why: str
+    gate: Mapping[str, Any]  # the verdict with its statistics, see `labeler.rounds.gate.Verdict`
     scores: Mapping[str, Any] | None  # dev scores of the student and of the reader before; None without dev questions
     retriever: Mapping[str, Any] | None  # see `retriever_summary`; None where the round trained none
 
@@ -168,6 +169,7 @@ def _trained(runtime: Runtime, closed: RoundRow) -> Trained:
         encoder = retriever_summary(session, closed.number)
     assert student is not None
     assert student.loss is not None
+    gate = closed.gate or {}
     return Trained(
         model=student.hash,
         path=student.path,
@@ -176,8 +178,9 @@ def _trained(runtime: Runtime, closed: RoundRow) -> Trained:
         seconds=student.seconds,
         loss=student.loss,
         promoted=bool(closed.promoted),
-        why=str((closed.gate or {}).get("why")),
-        scores=(closed.gate or {}).get("scores"),
+        why=str(gate.get("why")),
+        gate={name: value for name, value in gate.items() if name != "scores"},
+        scores=gate.get("scores"),
         retriever=encoder,
     )
 

@@ -79,7 +79,7 @@ def resolve_index(runtime: Runtime, config: Config) -> tuple[Config, str | None]
 
 
 def resolve_start(runtime: Runtime) -> str:
-    """The starting checkpoint: the setting, else that of the best reader, else the built-in encoder.
+    """The starting checkpoint: the setting, else that of the current reader, else the built-in encoder.
 
     Raises:
         NotReady: its folder is gone.

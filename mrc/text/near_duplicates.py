@@ -103,7 +103,7 @@ def jaccard(one: Hashes, other: Hashes) -> float:
 def _candidates(shingled: Sequence[Hashes]) -> Iterator[tuple[int, int]]:
     """Pairs of numbers whose MinHash values agree in a band, the lower first; each pair once."""
     seen: set[tuple[int, int]] = set()
-    signatures = np.stack([_signature(each) for each in shingled]) if shingled else np.empty((0, BANDS), np.uint64)
+    signatures = np.stack([signature(each) for each in shingled]) if shingled else np.empty((0, BANDS), np.uint64)
     for band in range(BANDS):
         buckets: defaultdict[int, list[int]] = defaultdict(list)
         for number, value in enumerate(signatures[:, band].tolist()):
@@ -117,8 +117,8 @@ def _candidates(shingled: Sequence[Hashes]) -> Iterator[tuple[int, int]]:
             yield from fresh
 
 
-def _signature(hashes: Hashes) -> Hashes:
-    """One value a band, (BANDS,): the hash of its `ROWS` MinHash values."""
+def signature(hashes: Hashes) -> Hashes:
+    """One value a band of a text's shingles, (BANDS,): the hash of its `ROWS` MinHash values."""
     with np.errstate(over="ignore"):
         lowest: Hashes = _mixed(hashes[None, :] ^ _SEEDS[:, None]).min(axis=1).reshape(BANDS, ROWS)
         joined: Hashes = lowest[:, 0]

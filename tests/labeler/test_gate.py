@@ -10,7 +10,7 @@ import pytest
 
 from labeler.core.round_settings import GateConfig
 from labeler.evaluation.scoring import QuestionScore
-from labeler.rounds.gate import Verdict, compare, minimum_detectable_change
+from labeler.rounds.gate import Verdict, compare, first_reader, minimum_detectable_change
 
 CONFIG = GateConfig()
 
@@ -85,11 +85,38 @@ def test_the_bootstrap_draws_documents_not_questions() -> None:
     assert compare(alone, best, GateConfig(tolerance=0.02), seed=0).fall_probability > 0.37
 
 
+@pytest.mark.parametrize(
+    ("right", "f1", "promoted"),
+    [
+        (50, 0.5, True),  # equal
+        (51, 0.5, True),
+        (49, 0.6, False),  # EM fell, though F1 rose and the fall is one question
+        (50, 0.4, False),  # F1 fell
+        (51, 0.3, False),  # EM rose, F1 fell
+        (0, 0.0, False),
+    ],
+)
+def test_with_a_small_dev_set_a_fall_of_either_score_is_refused(right: int, f1: float, promoted: bool) -> None:
+    """One question of 99 is nothing that a test could see, so the reader that is in use stays."""
+    verdict = compare(results(right, 99, f1=f1), results(50, 99), CONFIG, seed=0)
+    assert (verdict.unpowered, verdict.promoted) == (True, promoted)
+    assert verdict.why.startswith("promoted, unpowered" if promoted else "refused")
+    assert "best" not in verdict.why
+
+
 @pytest.mark.parametrize(("questions", "unpowered"), [(99, True), (100, False)])
-def test_a_small_dev_set_promotes_and_the_verdict_is_unpowered(questions: int, unpowered: bool) -> None:
-    verdict = compare(results(48, questions), results(50, questions), CONFIG, seed=0)
-    assert (verdict.unpowered, verdict.promoted) == (unpowered, unpowered)
-    assert ("unpowered" in verdict.why) == unpowered
+def test_the_limit_itself_is_enough(questions: int, unpowered: bool) -> None:
+    """EM -1 point, F1 +4: an improbable fall passes with a dev set of the limit and not below it."""
+    config = GateConfig(tolerance=0.02)
+    verdict = compare(results(49, questions, f1=0.6), results(50, questions), config, seed=0)
+    assert (verdict.unpowered, verdict.promoted) == (unpowered, not unpowered)
+
+
+def test_changes_that_cancel_are_no_fall() -> None:
+    """Thirds that add up to nothing: rounding makes their mean -1e-17."""
+    best = [QuestionScore(f"q{n}", None, 0.0, f1) for n, f1 in enumerate((0.1, 0.7, 0.2))]
+    student = [QuestionScore(f"q{n}", None, 0.0, f1) for n, f1 in enumerate((0.2, 0.1, 0.7))]
+    assert compare(student, best, CONFIG, seed=0).promoted
 
 
 def test_mcnemar_refuses_even_on_a_small_dev_set() -> None:
@@ -109,7 +136,7 @@ def test_without_dev_questions_a_student_is_promoted_without_a_test() -> None:
         f1_change=0.0,
         fall_probability=0.0,
         mcnemar_p=1.0,
-        minimum_detectable_change=1.0,
+        minimum_detectable_change=None,
     )
 
 
@@ -128,8 +155,10 @@ def test_the_verdict_has_the_scores_and_changes_of_the_student() -> None:
     ("right", "f1", "questions", "why"),
     [
         (96, 0.5, 200, "refused: EM -2.0, F1 -1.0 points on 200 dev questions; worse by McNemar's test, p = 0.062"),
-        (49, 0.5, 99, "promoted, unpowered: EM -1.0, F1 -0.5 points on 99 dev questions; "
-                      "at least 100 are needed to judge"),
+        (49, 0.5, 99, "refused, unpowered: EM -1.0, F1 -0.5 points on 99 dev questions; "
+                      "EM and F1 fell, and at least 100 are needed to judge"),
+        (51, 0.5, 99, "promoted, unpowered: EM +1.0, F1 +0.5 points on 99 dev questions; "
+                      "neither fell, but at least 100 are needed to judge"),
         (102, 0.5, 200, "promoted: EM +1.0, F1 +0.5 points on 200 dev questions; EM did not fall"),
         (99, 0.5, 200, "refused: EM -0.5, F1 -0.2 points on 200 dev questions; "
                        "P(EM falls by more than 1 points) = 0.08"),
@@ -141,6 +170,12 @@ def test_the_reason_of_a_verdict_names_its_numbers(right: int, f1: float, questi
     """With one loss among 40 documents, EM falls beyond a point in the 8% of resamples that draw that one thrice."""
     best = results(100 if questions == 200 else 50, questions)
     assert compare(results(right, questions, f1=f1), best, CONFIG, seed=0).why == why
+
+
+def test_the_first_reader_is_promoted_and_compared_with_nothing() -> None:
+    found = first_reader(compare(results(0, 40, f1=0.0), results(0, 40, f1=0.0), CONFIG, seed=0))
+    assert (found.promoted, found.why) == (True, "promoted: the first reader")
+    assert found.minimum_detectable_change is None
 
 
 def test_other_scores_are_judged_by_the_same_rules_under_their_own_names() -> None:

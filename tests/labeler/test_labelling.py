@@ -47,6 +47,8 @@ def test_an_audit_counts_the_predictions_that_reviewers_confirm() -> None:
         "items": 4,
         "correct": 2,
         "mean_confidence": pytest.approx((0.9 + 0.75 + 0.8 + 0.25) / 4),
+        "confident_items": 4,
+        "confident_correct": 2,
         "released_items": 2,  # the threshold itself is released
         "released_correct": 2,
     }
@@ -65,6 +67,8 @@ def test_an_audit_without_calibrated_predictions_has_no_mean_confidence() -> Non
         "items": 1,
         "correct": 1,
         "mean_confidence": None,
+        "confident_items": 0,
+        "confident_correct": 0,
         "released_items": 0,
         "released_correct": 0,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from db.tables import QUESTIONS
 from labeler.core.runtime import Runtime, with_settings
 from labeler.reading import answering, postprocessing, tuning
 from labeler.rounds import machine
+from labeler.rounds.forecast import forecast
 from labeler.rounds.steps import reviewing
 from mrc.types import Prediction
 from tests.worlds import at, make_workspace
@@ -47,6 +49,21 @@ def test_a_round_records_what_it_read_in_which_time_and_as_what_was_tuned(runtim
     assert detail["sequences"] == sum(min(read, len(each.hits)) for each in predictions) > 0
     assert 0 < float(str(detail["seconds"])) < took
     assert detail["tuned"] == postprocessing.identity_of(runtime, runtime.best_model())
+
+
+@pytest.mark.parametrize(("shares", "read"), [((0.5, 0.5), 1), ((0.4, 0.6), 2), ((), 2)])
+def test_a_dry_run_counts_the_passages_that_the_tuned_reader_reads(
+    runtime: Runtime, shares: tuple[float, ...], read: int
+) -> None:
+    """Two passages are retrieved; a reader that answers as well from the first reads one."""
+    key = postprocessing.key_of(runtime, runtime.best_model())
+    tuned = {"table": (), "right_by_passages": shares}
+    with runtime.database.write() as session:
+        store.set_meta(session, key, json.dumps(tuned))
+    told = forecast(runtime)
+    assert told.sequences == read * told.questions
+    row = machine.run(runtime, reviewer="none", until="predicted").round
+    assert event_of(runtime, row.number)["sequences"] == told.sequences
 
 
 def test_a_question_whose_import_was_undone_since_the_round_opened_is_still_predicted(runtime: Runtime) -> None:

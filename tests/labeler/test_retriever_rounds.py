@@ -584,7 +584,7 @@ def test_the_commands_show_the_retriever_of_a_round(fresh: Runtime) -> None:
     at_ws = ("-w", fresh.workspace.folder)
     said = run("train", *at_ws).out
     assert "retriever trained on 48 examples" in said
-    assert "retriever promoted, unpowered: top-2" in said
+    assert "retriever promoted: top-2" in said
     minutes = run("round", "--dry-run", *at_ws, "--json").json["training_minutes"]
     with fresh.database.read() as session:
         assert minutes == (queries.models(session)[0].seconds + trained(fresh, 0).seconds) / 60

@@ -189,6 +189,8 @@ def test_the_audit_counts_blind_reviews_alone(played: Runtime) -> None:
         "items": len(blind),
         "correct": sum(right.values()),
         "mean_confidence": pytest.approx(fmean(pool[key].confidence or 0 for key in right)),
+        "confident_items": len(blind),
+        "confident_correct": sum(right.values()),
         "released_items": len(above),
         "released_correct": sum(right[key] for key in above),
     }
@@ -201,8 +203,9 @@ def test_overconfidence_is_measured_on_the_audit(played: Runtime) -> None:
         row = queries.round_(session, 1)
         found = measure_drift(played, session, row)
     audit = (row.release or {})["audit"]
-    assert found.mean_confidence == audit["mean_confidence"]
-    assert found.review_accuracy == audit["correct"] / audit["items"]
+    assert found.overconfidence is not None
+    assert found.overconfidence.value == audit["mean_confidence"] - audit["correct"] / audit["items"]
+    assert found.overconfidence.items == audit["items"]
 
 
 # --- reverted rounds ------------------------------------------------------------------------------

@@ -71,18 +71,40 @@ def summary_text(found: Mapping[str, Any]) -> str:
     if found["stage"] == "closed" and release and release.get("threshold") is None:
         lines.append(f"  no pseudo-label released: {release['why']}")
     if found["gate"]:
-        lines.append(f"  {found['gate']['why']}")
+        lines += [f"  {line}" for line in gate_lines(found["gate"])]
+    lines += [f"  alarm of round {each['round']}: {each['alarm']['message']}" for each in found["alarms"]]
     if found["retriever"] and found["retriever"]["gate"]:
         lines.append(f"  retriever {found['retriever']['gate']['why']}")
     if found["waiting_for"]:
         lines.append(f"  waiting for {found['waiting_for']}")
-    if found["scores"]:
+    if found["gate"]:
         lines.append(scores_table(found["scores"]))
     return "\n".join(lines)
 
 
-def scores_table(scores: Mapping[str, Any]) -> str:
-    """Dev EM and F1 of the new reader and of the reader before it, with 95% intervals."""
+def gate_lines(gate: Mapping[str, Any]) -> Iterator[str]:
+    """The gate's decision, and the smallest fall that it could have seen."""
+    yield gate["why"]
+    yield f"power: {power_text(gate)}"
+
+
+def power_text(gate: Mapping[str, Any]) -> str:
+    """The smallest fall of EM that the gate's test could have seen, and on how many dev questions."""
+    seen, questions = gate["minimum_detectable_change"], gate["questions"]
+    if seen is None:
+        return "no comparison, because there " + ("was no reader before" if questions else "are no dev questions")
+    if seen >= 1:
+        return f"{questions} dev question{'' if questions == 1 else 's'} cannot show any fall of EM"
+    share = f"{100 * gate['power']:g}% of tests"
+    return f"on {questions} dev questions a fall of EM by {100 * seen:.1f} points or more is seen in {share}"
+
+
+def scores_table(scores: Mapping[str, Any] | None) -> str:
+    """Dev EM and F1 of the new reader and of the reader before it, with 95% intervals by document."""
+    if not scores:
+        return (
+            "EM and F1 are not known, because there are no dev questions; add some with: labeler import FILE --as dev"
+        )
     rows = [
         (name, *(cell for metric in ("exact_match", "f1") for cell in _score(reader, metric)))
         for name, reader in (("new reader", scores["student"]), ("reader before", scores["before"]))
@@ -121,7 +143,7 @@ def round_text(found: Mapping[str, Any]) -> str:
     head = f"round {found['round']} ({found['kind']}): {stage_text(found['kind'], found['stage'])}, {found['verdict']}"
     facts = "\n".join(f"{name:<12} {value}" for name, value in _round_facts(found))
     parts = [f"{head}\n{facts}"]
-    if found["scores"]:
+    if found["gate"]:
         parts.append(scores_table(found["scores"]))
     changed = [(name, _value(value), _value(default)) for name, (default, value) in found["changed_settings"].items()]
     if changed:
@@ -142,6 +164,7 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "precision", f"{percent(checked['rate'])} % of {checked['items']} {name} pseudo-labels are correct"
     if found["gate"]:
         yield "gate", found["gate"]["why"]
+        yield "power", power_text(found["gate"])
         yield from (("alarm", alarm["message"]) for alarm in found["gate"].get("alarms", ()))
     if found["calibrator"]:
         yield "calibrator", _calibrator(found["calibrator"])

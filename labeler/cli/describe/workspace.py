@@ -34,6 +34,7 @@ def _facts(found: Status) -> Iterator[tuple[str, str]]:
         yield "round", f"{found.round} ({found.kind}), {stage_text(found.kind, found.stage)}"
     yield "tasks", counted({state: count for state, count in found.tasks.items() if count}) or "none"
     yield from _review_facts(found)
+    yield from (("alarm", f"round {each.round}: {each.alarm.message}") for each in found.alarms)
     yield "index", found.index
     reader, retriever = found.reader, found.retriever
     yield "reader", "none yet" if reader is None else f"round {reader.round}, {reader.hash[:12]}"

@@ -54,11 +54,13 @@ def audit(
         if (entry := predictions.get(each.question_id)) is not None and entry.answers
     ]
     released = [right for entry, right in judged if threshold is not None and (entry.confidence or 0) >= threshold]
-    confidences = [entry.confidence for entry, _ in judged if entry.confidence is not None]
+    confident = [(entry.confidence, right) for entry, right in judged if entry.confidence is not None]
     return {
         "items": len(judged),
         "correct": sum(right for _, right in judged),
-        "mean_confidence": sum(confidences) / len(confidences) if confidences else None,
+        "mean_confidence": sum(one for one, _ in confident) / len(confident) if confident else None,
+        "confident_items": len(confident),
+        "confident_correct": sum(right for _, right in confident),
         "released_items": len(released),
         "released_correct": sum(released),
     }

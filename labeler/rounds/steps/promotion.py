@@ -1,21 +1,21 @@
-"""trained -> closed: the gate compares the student with the best reader on dev, and its verdict takes effect.
+"""trained -> closed: the gate compares the student with the current reader on dev, and its verdict takes effect.
 
 A retriever that the round trained is judged separately: either may be promoted without the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from db import queries, store
 from db.rows import ModelRow, RoundRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation import reader_metrics
+from labeler.evaluation.alarms import alarms
 from labeler.reading import tuning
-from labeler.rounds.alarms import alarms
 from labeler.rounds.drift import measure_drift
-from labeler.rounds.gate import Verdict, compare
+from labeler.rounds.gate import Verdict, compare, first_reader
 from labeler.rounds.retriever.promotion import apply_outcome, judge_encoder
 
 
@@ -58,7 +58,7 @@ def judge(runtime: Runtime, row: RoundRow, student: ModelRow, best: ModelRow | N
     after = reader_metrics.question_scores(runtime, student, "dev", index=index)
     before = reader_metrics.question_scores(runtime, best, "dev", index=index) if best else after
     verdict = compare(after, before, runtime.config.gate, seed=row.seed)
-    return verdict if best else replace(verdict, promoted=True, why="promoted: the first reader")
+    return verdict if best else first_reader(verdict)
 
 
 def _scores(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from db import queries, store
 from db.rows import NewLabel, SpanRow
-from labeler.cli.describe.rounds import forecast_text, stage_text
+from labeler.cli.describe.rounds import forecast_text, gate_lines, power_text, scores_table, stage_text
+from labeler.core.round_settings import GateConfig
 from labeler.core.workspace import open_workspace
+from labeler.evaluation.scoring import QuestionScore
 from labeler.rounds.forecast import Disk, Forecast
+from labeler.rounds.gate import compare
 from labeler.rounds.machine import STEPS
 from mrc.text import passage_id
 from tests.commands import new_workspace, ok, run, squad
@@ -69,11 +73,17 @@ def two_rounds(tmp_path: Path) -> Path:
 
 def test_train_and_round_end_with_em_and_f1_and_intervals_against_the_reader_before(trained: Path) -> None:
     for command in (("train",), ("round", "--reviewer", "none")):
-        header, new, before = run(*command, "-w", trained).out.splitlines()[-3:]
+        said = run(*command, "-w", trained).out
+        header, new, before = said.splitlines()[-3:]
         assert header.split() == ["dev", "EM", "%", "95%", "interval", "F1", "%", "95%", "interval"]
         assert new.startswith("new reader")
         assert before.startswith("reader before")
         assert new.count(" to ") == before.count(" to ") == 2
+        assert re.search(r"power: on 30 dev questions a fall of EM by \d+\.\d points or more is seen in 80%", said)
+    told = ok("train", "-w", trained)
+    assert 0 < told["gate"]["minimum_detectable_change"] <= 1
+    assert told["gate"]["questions"] == 30
+    assert told["scores"]["student"]["intervals"].keys() == {"exact_match", "f1"}
     scores = ok("rounds", "show", "1", "-w", trained)["scores"]
     for reader in ("student", "before"):
         low, high = scores[reader]["intervals"]["f1"]
@@ -83,7 +93,23 @@ def test_train_and_round_end_with_em_and_f1_and_intervals_against_the_reader_bef
 def test_the_first_training_has_no_reader_before(trained: Path) -> None:
     scores = ok("rounds", "show", "0", "-w", trained)["scores"]
     assert scores["before"] is None
-    assert "reader before" not in run("rounds", "show", "0", "-w", trained).out
+    said = run("rounds", "show", "0", "-w", trained).out
+    assert "no comparison, because there was no reader before" in said
+    assert not [line for line in said.splitlines() if line.startswith("reader before")]
+
+
+def test_without_dev_questions_the_scores_are_said_to_be_unknown() -> None:
+    verdict = asdict(compare((), (), GateConfig(), seed=0))
+    assert list(gate_lines(verdict)) == [
+        "no dev questions: promoted without a test",
+        "power: no comparison, because there are no dev questions",
+    ]
+    assert "EM and F1 are not known" in scores_table(None)
+
+
+def test_one_dev_question_cannot_show_a_fall() -> None:
+    one = [QuestionScore("q", None, 1.0, 1.0)]
+    assert "1 dev question cannot show any fall" in power_text(asdict(compare(one, one, GateConfig(), seed=0)))
 
 
 # --- show and diff --------------------------------------------------------------------------------
