@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"labels"},
         {"review"},
         {"rounds"},
+        {"planning"},
         {"maintenance"},
         {"report"},
         {"ablation"},

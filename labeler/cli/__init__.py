@@ -35,6 +35,7 @@ COMMANDS = {
     "pull": ("studio", "Fetch reviews from Label Studio."),
     "review": ("review", "Review in the terminal, without a server."),
     "studio": ("studio", "Start, stop and check a local Label Studio."),
+    "plan": ("replay", "Forecast what a target costs in labels, time and money."),
     "rounds": ("rounds", "List, show, compare and revert rounds."),
     "labels": ("labels", "List, set and withdraw labels, and show a question's history."),
     "label": ("labels", "Set or withdraw a label: short for `labels`."),

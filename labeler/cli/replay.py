@@ -1,4 +1,4 @@
-"""simulate."""
+"""simulate, plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from labeler.cli.common import json_option, plain, set_option, show
+from labeler.cli.common import in_workspace, json_option, plain, runtime, set_option, show
+from labeler.cli.describe.plan import plan_text
 from labeler.core.console import log_to_stderr
 
 
@@ -97,3 +98,50 @@ def _design(
         jobs=jobs or os.cpu_count() or 1,
         **options,
     )
+
+
+@click.command("plan")
+@click.option(
+    "--target-em",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="0-1",
+    help="Exact match wanted on dev.",
+)
+@click.option("--target-released", type=click.IntRange(min=1), help="Pseudo-labels wanted that an audit releases.")
+@click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="0-1",
+              help="Precision of released pseudo-labels; default: calibrate.target_precision.")  # fmt: skip
+@click.option("--audits", type=click.IntRange(min=1), default=300, show_default=True, help="Of one certificate.")
+@click.option("--hourly-rate", type=click.FloatRange(min=0), help="Price of an hour of people, in your currency.")
+@in_workspace
+def plan_command(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    target_em: float | None,
+    target_released: int | None,
+    precision: float | None,
+    audits: int,
+    hourly_rate: float | None,
+) -> None:
+    """Forecast what a target costs in labels, time and money.
+
+    Fits a learning curve through the rounds so far, with its uncertainty, and changes nothing. After one round the
+    range rests on an assumption, which is printed. Says so where the target is reached, is out of reach of the pool,
+    or nothing can be forecast yet. Without a target, prints the curve.
+
+    \b
+    Example:  labeler plan --target-em 0.45 --hourly-rate 25
+              labeler plan --target-released 5000 --precision 0.9
+    """
+    from labeler.planning.evidence import gather
+    from labeler.planning.plan import Target, plan
+
+    if target_em is not None and target_released is not None:
+        raise click.UsageError("Give --target-em or --target-released, not both.")
+    with runtime(workspace, sets) as at:
+        with at.database.read() as session:
+            evidence = gather(session, at.config)
+        wanted = precision or at.config.calibrate.target_precision
+        target = Target(target_em, target_released, wanted, audits=audits)
+        found = plan(evidence, at.config, target, hourly_rate=hourly_rate)
+    show({"forecast": found}, as_json=as_json, text=lambda: plan_text(found))

@@ -1,0 +1,1 @@
+"""Forecasts of what a target costs, before anything is spent."""
