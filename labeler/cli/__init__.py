@@ -42,6 +42,7 @@ COMMANDS = {
     "history": ("labels", "Show a question's audit trail."),
     "status": ("maintenance", "Show the state of the workspace and what to do next."),
     "report": ("demo", "Write the HTML report."),
+    "suspects": ("labels", "List labels that readers contradict with confidence."),
     "leaks": ("labels", "List equal and near-equal texts on two sides of the split."),
     "export": ("data", "Export labels, or tasks for another Label Studio."),
     "answer": ("reading", "Answer a SQuAD-format file with a reader; needs no workspace."),

@@ -1,4 +1,4 @@
-"""labels, with the short forms label and history; leaks."""
+"""labels, with the short forms label and history; leaks, suspects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from labeler.cli.common import in_workspace, limit_option, reviewer_option, row_
 from labeler.cli.describe import answer_text, labels_table
 from labeler.cli.describe.events import history_text
 from labeler.cli.describe.leaks import leaks_text
+from labeler.cli.describe.suspects import suspects_text
 
 if TYPE_CHECKING:
     from labeler.labels.edit import Correction
@@ -215,3 +216,46 @@ def leaks_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
             texts = {} if as_json else texts_of(session, shown)
     result = {"pairs": shown, "counts": found.counts, "compared": found.compared, "thresholds": found.thresholds}
     show(result, as_json=as_json, text=lambda: leaks_text(found, shown, texts))
+
+
+@click.command("suspects")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Confidence, 0-1, from which an answer contradicts a label.",
+)
+@click.option("--review", "again", is_flag=True, help="Have them, or the first --limit, reviewed again.")
+@limit_option
+@in_workspace
+def suspects_command(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    min_confidence: float,
+    again: bool,
+    limit: int | None,
+) -> None:
+    """List labels that readers contradict with confidence.
+
+    The readers were taught no label of the question's paragraph: fold readers (calibrate.folds), or those that
+    calibration questions were held out of. Ranked by the right labels that a review is expected to bring. With
+    --review the next round asks people again, blind; a label they confirm stays, a corrected one keeps its history.
+
+    \b
+    Example:  labeler suspects
+              labeler suspects --review --limit 30
+    """
+    from labeler.review.suspects import find_suspects, queue
+
+    with runtime(workspace, sets, write=again) as at:
+        with at.database.read() as session:
+            found = find_suspects(session, metric=at.metric, least=min_confidence)
+        shown = found[:limit] if again else found[: row_limit(limit, as_json=as_json)]
+        waiting = None
+        if again and shown:
+            with at.database.write() as session:
+                waiting = queue(session, [each.question_id for each in shown])
+    result = {"suspects": shown, "total": len(found), "queued": waiting}
+    show(result, as_json=as_json, text=lambda: suspects_text(shown, total=len(found), queued=waiting))

@@ -31,6 +31,11 @@ def name_of(fold: int, folds: int) -> str:
     return f"fold-{fold + 1}-of-{folds}"
 
 
+def is_fold_reader(model: ModelRow) -> bool:
+    """Whether the model is a fold reader: it answers only questions of split groups that it was not taught."""
+    return _NAME.fullmatch(model.name) is not None
+
+
 def training_folds(rows: Sequence[TrainingRow], folds: int) -> list[list[TrainingRow]]:
     """The labels that each fold reader trains on; none where one of them would get no human-labelled answer."""
     if folds < 2:

@@ -25,7 +25,11 @@ class AnswerMatcher:
         """Whether two reviews have the same verdict and, where both have an answer, equal answers."""
         if a.verdict != b.verdict or a.answer is None or b.answer is None:
             return a.verdict == b.verdict
-        texts = [normalize_answer(answer.text, self.metric) for answer in (a.answer, b.answer)]
+        return self.same_text(a.answer.text, b.answer.text)
+
+    def same_text(self, a: str, b: str) -> bool:
+        """Whether two answers are equal."""
+        texts = [normalize_answer(text, self.metric) for text in (a, b)]
         if texts[0] == texts[1]:
             return True
         return self.language == "ko" and equal_but_josa(*("".join(text.split()) for text in texts))

@@ -66,6 +66,33 @@ def consensus_of_round(session: Session, round_number: int, matcher: AnswerMatch
     return sorted((review for review in found if review is not None), key=lambda review: review.id)
 
 
+def without_confirmed(
+    session: Session, labels: Iterable[ReviewRow], matcher: AnswerMatcher
+) -> tuple[list[ReviewRow], list[ReviewRow]]:
+    """The reviews that make new labels, and those that confirm a trusted label of an import or an earlier round.
+
+    A label that is confirmed stays, with all its golds. So does one of which the reviewer saw no passage: "no answer"
+    says something about the passages shown alone.
+    """
+    labels = list(labels)
+    live = queries.live_labels(session, kinds=["gold", "human"], question_ids=[each.question_id for each in labels])
+    trusted = {label.question_id: label for label in live}
+    new: list[ReviewRow] = []
+    confirmed: list[ReviewRow] = []
+    for review in labels:
+        label = trusted.get(review.question_id)
+        (confirmed if label is not None and _confirms(review, label, matcher) else new).append(review)
+    return new, confirmed
+
+
+def _confirms(review: ReviewRow, label: LabelRow, matcher: AnswerMatcher) -> bool:
+    if label.round_number == review.round_number or not label.answers:
+        return False
+    if review.answer is None:
+        return not {answer.passage_id for answer in label.answers} & set(review.passages)
+    return any(matcher.same_text(review.answer.text, gold) for gold in label.gold_texts)
+
+
 def _cases(session: Session) -> list[_Case]:
     """The questions with reviews that are new or have changed, in id order."""
     fresh, outdated = queries.unrecorded_reviews(session), queries.outdated_reviews(session)

@@ -66,6 +66,7 @@ COMMANDS = (
     Command("db restore", ("db", "restore", "IN/copy.db")),
     Command("db upgrade", ("db", "upgrade")),
     Command("prune", ("prune",), base="two rounds"),
+    Command("suspects --review", ("suspects", "--review", "--min-confidence", "0"), base="two rounds"),
     Command("rounds revert", ("rounds", "revert", "1", "--yes"), base="two rounds"),
     Command("rounds revert --with-reviews", ("rounds", "revert", "2", "--with-reviews", "--yes"), base="two rounds"),
     Command("export label-studio", ("export", "--format", "label-studio", "-o", "OUT/tasks"), base="in review"),

@@ -10,7 +10,7 @@ from db.engine import Session
 from db.rows import NewLabel, PredictionRow, Recorded, ReviewRow, RoundRow, SpanRow
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import matcher_of
-from labeler.rounds.adjudication import adjudicate, consensus_of_round
+from labeler.rounds.adjudication import adjudicate, consensus_of_round, without_confirmed
 from labeler.rounds.holdout import hold_out_reviewed
 from labeler.rounds.steps import training
 from mrc.metrics import Metric, exact_match
@@ -67,11 +67,12 @@ def audit(
 
 
 def _audit_of_round(runtime: Runtime, row: RoundRow, *, threshold: float | None) -> dict[str, Any]:
-    """The audit of the round's blind tasks: reviewers of other tasks saw the suggestion and are biased towards it."""
+    """The audit of the round's blind random tasks: others are no fair sample, or their reviewers saw the suggestion."""
     with runtime.database.read() as session:
-        blind = {task.id for task in queries.tasks(session, round_number=row.number) if task.blind}
+        tasks = queries.tasks(session, round_number=row.number)
+        blind = {task.question_id for task in tasks if task.blind and task.kind == "random"}
         agreed = consensus_of_round(session, row.number, matcher_of(runtime))
-        reviews = [each for each in agreed if each.task_id in blind]
+        reviews = [each for each in agreed if each.question_id in blind]
         ids = [each.question_id for each in reviews]
         predictions = {entry.question_id: entry for entry in queries.predictions(session, row.number, question_ids=ids)}
     return audit(reviews, predictions, metric=runtime.metric, threshold=threshold)
@@ -89,14 +90,19 @@ def _pseudo_labels(runtime: Runtime, row: RoundRow, *, threshold: float | None) 
 
 def _record(runtime: Runtime, session: Session, row: RoundRow, pseudo: list[NewLabel]) -> Recorded:
     """Write the labels that follow from all new reviews, and the pseudo-labels."""
-    found = adjudicate(session, matcher_of(runtime))
+    matcher = matcher_of(runtime)
+    found = adjudicate(session, matcher)
+    new, confirmed = without_confirmed(session, found.labels, matcher)
+    for review in confirmed:
+        detail = {"reviewer": review.reviewer, "verdict": review.verdict}
+        store.add_event(session, "label_kept", detail=detail, question_id=review.question_id)
     if row.kind == "cold":
         hold_out_reviewed(session, runtime.config, found.labels, row.number)
     return store.record_labels(
         session,
         row.number,
         reviews=found.considered,
-        human=[_human_label(each) for each in found.labels],
+        human=[_human_label(each) for each in new],
         bad_questions=found.bad_questions,
         unsupported=found.unsupported,
         waiting=found.waiting,

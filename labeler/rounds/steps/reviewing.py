@@ -11,6 +11,7 @@ from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
 from labeler.core.round_settings import SelectConfig
 from labeler.core.runtime import Runtime, with_settings
+from labeler.review import suspects
 from labeler.review.agreement import matcher_of
 from labeler.review.follow_up import resolve
 from labeler.rounds import simulated_reviewer
@@ -35,11 +36,29 @@ def select(runtime: Runtime, row: RoundRow) -> RoundRow:
     )
     decisions = [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices]
     tasks = _with_double_annotation(runtime, row, _tasks(chosen, _pages(runtime, row, chosen)))
+    again = _suspects(runtime, row, position=len(tasks))
     with runtime.database.write() as session:
         store.set_decisions(session, row.number, decisions)
-        store.add_tasks(session, row.number, tasks)
-        store.add_event(session, "selected", detail={"tasks": len(chosen.tasks)}, round_number=row.number)
+        store.add_tasks(session, row.number, [*tasks, *again])
+        if again:
+            suspects.take_queue(session)
+        detail = {"tasks": len(chosen.tasks)} | ({"suspect_labels": len(again)} if again else {})
+        store.add_event(session, "selected", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "predicted", "in_review")
+
+
+def _suspects(runtime: Runtime, row: RoundRow, *, position: int) -> list[NewTask]:
+    """Blind tasks for the labels that were queued to be reviewed again; without a reviewer they wait."""
+    with runtime.database.read() as session:
+        ids = suspects.queued(session) if row.reviewer != "none" else []
+        if not ids:
+            return []
+        live = queries.live_labels(session, kinds=["gold", "human"], question_ids=ids)
+        labels = {label.question_id: label for label in live if label.answers}
+        questions = queries.questions(session, ids=labels, duplicates=False)
+    pages = _retrieved(runtime, row, questions)
+    kept = {entry.id: labels[entry.id] for entry in questions}
+    return suspects.review_tasks(ids, kept, pages, places=runtime.config.review.passages, position=position)
 
 
 def select_at_random(runtime: Runtime, row: RoundRow) -> RoundRow:
