@@ -20,9 +20,10 @@ from labeler.core.errors import AnswerTooLarge, NotLabelStudio, ServerDown, Stud
 from labeler.core.runtime import Runtime
 from labeler.review.studio import reconcile
 from labeler.review.studio.api import bounded, client, tasks, transport
+from labeler.review.studio.labeling_config import config_sha256
 from labeler.review.studio.pull import Pulled, pull
 from labeler.review.studio.push import push
-from labeler.review.studio.untrusted import is_deep, load_json
+from labeler.review.studio.untrusted import as_text, is_deep, load_json
 from tests.labeler.studio.people import says
 from tests.labeler.studio.runtimes import Shape, at, make_runtime
 from tests.safety.hostile import Hostile, Json, Raw, hostile_server
@@ -228,6 +229,21 @@ def test_an_answer_of_another_type_is_an_error_of_one_line_or_is_ignored(
     with suppress(StudioError):
         done = pull(runtime, answered.client())
         assert done.gone in (0, 4)  # 4: a project without its description and without tasks is not ours
+
+
+def test_text_that_no_file_can_hold_is_text_with_a_replacement() -> None:
+    assert as_text("Kim \ud800\udc00 \ud83d!") == "Kim \U00010000 \ufffd!"
+    assert len(config_sha256("<View>\0</View>")) == 64
+
+
+@pytest.mark.parametrize("page", ["\ud800", "<View>\udfff</View>", "<View>\0</View>", "<View", "&"])
+def test_a_page_that_is_no_xml_is_taken_for_an_edited_one(page: str, answered: Hostile, runtime: Runtime) -> None:
+    answered.spoil = lambda asked, honest: honest | {"label_config": page} if "/api/projects/1/" in asked else honest
+    with runtime.database.read() as session:
+        row = queries.current_round(session)
+    assert row is not None
+    with suppress(StudioError):
+        push(runtime, answered.client(), row)
 
 
 @pytest.mark.parametrize("ids", [None, [], "1234", [1, 1, 1, 1], [None] * 4, [1 << 70] * 4, [{}] * 4])

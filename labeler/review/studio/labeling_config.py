@@ -89,7 +89,7 @@ def config_sha256(xml: str) -> str:
     """The fingerprint of a labeling configuration. White space between elements makes no difference."""
     try:
         canonical = ElementTree.canonicalize(xml, strip_text=True)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError):  # not XML at all, or text that no XML can hold
         canonical = xml
     return hashlib.sha256(canonical.encode()).hexdigest()
 

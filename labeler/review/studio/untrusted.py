@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mrc.text import valid_text
+
 MAX_DEPTH = 100  # of lists and objects in an annotation
 MAX_ID = (1 << 31) - 1  # of a task, an annotation, a project: the database stores 32 bits
 MAX_MOMENT = 40  # characters of a date, as stored
@@ -86,8 +88,8 @@ def as_id(value: Any) -> int | None:
 
 
 def as_text(value: Any) -> str | None:
-    """The text that a value is; None for any other value."""
-    return value if isinstance(value, str) else None
+    """The text that a value is, halves of surrogate pairs as U+FFFD; None for any other value."""
+    return valid_text(value) if isinstance(value, str) else None
 
 
 def as_count(value: Any) -> int:
