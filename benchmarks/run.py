@@ -22,6 +22,7 @@ BENCHMARKS = (
     "studio_interleavings",
     "fuzz_server",
     "fuzz_importers",
+    "certificates",
     "demo_seeds",
     "korquad",
     "retrieval_quality",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from db.rows import Counts
+from labeler.certificates.standing import Standing
 from labeler.evaluation.pseudo_precision import Checked
+from labeler.report.certificates import CertificateSummary
 from labeler.report.data import (
     Alarm,
     Audit,
@@ -50,8 +52,7 @@ def a_closed_round(number: int, *, outcome: str, em: float) -> RoundSummary:
         outcome=outcome,
         is_current=number == 2,
         training=Training(1000 + 700 * number, 4.2 + number, 0.41),
-        labels=TrainingLabels(1000, 150 * number, 400 * number, 260 * number),
-        released=400 * number,
+        labels=TrainingLabels(1000, 150 * number, 660 * number),
         scores={"dev": scores(em - 0.01, questions=500), "test": scores(em, questions=1500)},
         gate=GATE[outcome],
         release=ReleaseRule(0.913, TARGET, 0.87, 212, "") if number else None,
@@ -76,7 +77,6 @@ def an_open_round(number: int) -> RoundSummary:
         is_current=False,
         training=None,
         labels=TrainingLabels(),
-        released=0,
         scores={},
         gate=None,
         release=None,
@@ -87,11 +87,30 @@ def an_open_round(number: int) -> RoundSummary:
     )
 
 
-def a_precision(number: int) -> PrecisionRow:
-    released, trained = Checked(350 + 9 * number, 400, 3), Checked(490 + 10 * number, 660, 5)
-    return PrecisionRow(
-        number, released, trained, wilson(released.correct, 400), wilson(trained.correct, 660), target=TARGET
+def a_certificate() -> CertificateSummary:
+    standing = Standing(
+        certificate="3f9a12c0" * 4,
+        round=3,
+        state="in_force",
+        why="valid",
+        current=True,
+        target=TARGET,
+        delta=0.1,
+        size=12_300,
+        released=12_112,
+        coverage=0.41,
+        unseen_precision_at_least=0.849,
+        later=None,
+        made_at=None,
     )
+    test = {"set": 8, "size": 12_300, "audited": 188, "correct": 171, "p_value": 0.031, "passed": True}
+    words = "At least 85% of the 12,300 machine-made answers that this certificate covers are correct."
+    return CertificateSummary(standing, words, (test,), {"different": 80, "equal": 220}, ("ann",), False, 0.1)
+
+
+def a_precision(number: int) -> PrecisionRow:
+    trained = Checked(490 + 10 * number, 660, 5)
+    return PrecisionRow(number, trained, wilson(trained.correct, 660))
 
 
 def an_excerpt(span: str) -> Excerpt:
@@ -198,6 +217,7 @@ def a_report() -> Report:
             types=types,
             examples=(a_wrong_answer(ErrorCause.OTHER_SPAN), a_wrong_answer(ErrorCause.OVERLAP)),
         ),
+        certificates=(a_certificate(),),
         alarms=(
             Alarm(
                 2,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from db import queries
+from db import certificates, queries
 from db.engine import Session
-from db.rows import LabelRow, SpanRow
+from db.rows import CertificateRow, LabelRow, SpanRow
 
 
 def state(session: Session) -> dict[str, Any]:
-    """Labels, tasks, reviews, predictions, releases, rounds and model hashes, as plain values."""
+    """Labels, tasks, reviews, predictions, certificates, rounds and model hashes, as plain values."""
     rounds = queries.rounds(session)
     return {
         "rounds": [[row.number, row.kind, row.stage, row.promoted, row.release, row.gate] for row in rounds],
@@ -46,17 +46,23 @@ def state(session: Session) -> dict[str, Any]:
             for number in (row.number for row in rounds)
             for row in queries.predictions(session, number)
         ],
-        "releases": [
-            [row.number, found.sha256, found.count]
-            for row in rounds
-            if (found := queries.release(session, row.number)) is not None
-        ],
+        "certificates": [_certificate(session, row) for row in certificates.certificates(session)],
         "taught": [
             [row.number, each.question.id, each.label.kind, each.weight]
             for row in rounds
             for each in queries.training_rows(session, row.number)
         ],
     }
+
+
+def _certificate(session: Session, row: CertificateRow) -> list[Any]:
+    """A certificate without its name and times, and its ranking with what the audit found."""
+    document = {name: value for name, value in (row.document or {}).items() if name not in ("id", "made_at", "sha256")}
+    items = [
+        [item.rank, item.question_id, span(item.answer), item.confidence, item.drawn, item.outcome]
+        for item in certificates.items(session, row.id)
+    ]
+    return [row.round_number, row.request, row.plan, row.seed, document, items, row.withdrawal_reason]
 
 
 def label(row: LabelRow) -> list[Any]:

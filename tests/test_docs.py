@@ -157,7 +157,7 @@ def check(command: Command) -> None:
         if found is None:
             raise click.UsageError(f"no command {name!r}")
         current, context = found, click.Context(found, parent=context, info_name=name)
-    if isinstance(current, click.Group):
+    if isinstance(current, click.Group) and not current.invoke_without_command:
         if words and words[0] not in ("-h", "--help", "--version"):
             raise click.UsageError(f"{context.command_path} has no option {words[0]}")
         return

@@ -18,9 +18,24 @@ from db.queries.corpus import (
 )
 from db.queries.dataset import answer_lengths, duplicate_questions, question_texts
 from db.queries.journal import counts, events, history
-from db.queries.label import labelled_questions, labels, live_labels, rounds_of_live_pseudo, written_counts
-from db.queries.prediction import iter_predictions, predicted_ids, predictions
-from db.queries.review import outdated_reviews, reviews, reviews_of, tasks, tasks_by_id, unrecorded_reviews
+from db.queries.label import (
+    certified_labels,
+    labelled_questions,
+    labels,
+    live_labels,
+    rounds_of_live_pseudo,
+    written_counts,
+)
+from db.queries.prediction import iter_predictions, predicted_ids, predicted_rounds, predictions
+from db.queries.review import (
+    outdated_reviews,
+    reviews,
+    reviews_by_id,
+    reviews_of,
+    tasks,
+    tasks_by_id,
+    unrecorded_reviews,
+)
 from db.queries.round import (
     best_model,
     calibrator,
@@ -32,8 +47,6 @@ from db.queries.round import (
     model_of_round,
     models,
     next_round_number,
-    release,
-    released_answers,
     retriever_of_round,
     retrievers,
     round_,
@@ -74,4 +87,5 @@ from db.queries.training import (
     training_labels,
     training_rows,
     training_sha256,
+    usable_labels,
 )

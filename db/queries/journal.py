@@ -192,6 +192,7 @@ def _label_detail(label: LabelRow) -> dict[str, Any]:
         "train_weight": label.train_weight,
         "released": label.released,
         "index_fingerprint": label.index_fingerprint,
+        "certificate_id": label.certificate_id,
         "confidence": label.confidence,
         "threshold": label.threshold,
         "reviewer": label.reviewer,

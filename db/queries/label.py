@@ -58,8 +58,14 @@ def labels(
     return fetch(session, *where)
 
 
+def certified_labels(session: Session, certificate_id: int) -> list[LabelRow]:
+    """The pseudo-labels that a certificate released, as it released them, replaced since or not; by question id."""
+    mine = (LABELS.c.certificate_id == certificate_id, LABELS.c.origin == "certificate")
+    return sorted(fetch(session, *mine), key=lambda label: label.question_id)
+
+
 def written_counts(session: Session, round_number: int) -> dict[str, int]:
-    """How many labels a round wrote, withdrawn since or not: human, pseudo; of the pseudo-labels released, trained_on.
+    """How many labels a round wrote, withdrawn since or not: human, pseudo; of the pseudo-labels trained_on.
 
     Labels that the round restored do not count.
     """
@@ -68,7 +74,6 @@ def written_counts(session: Session, round_number: int) -> dict[str, int]:
     wanted = {
         "human": (*made, LABELS.c.kind == "human"),
         "pseudo": pseudo,
-        "released": (*pseudo, LABELS.c.released),
         "trained_on": (*pseudo, LABELS.c.train_weight > 0),
     }
     counting = select(func.count()).select_from(LABELS)

@@ -9,13 +9,27 @@ from sqlalchemy import select
 from db.engine import Session
 from db.rows import AnswerRow, PredictionRow
 from db.sql import AnyRow, columns, in_chunks
-from db.tables import PREDICTION_ANSWERS, PREDICTIONS
+from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, ROUNDS
 
 
 def predicted_ids(session: Session, round_number: int) -> set[str]:
     """Ids of the questions that the round has predictions for."""
     statement = select(PREDICTIONS.c.question_id).where(PREDICTIONS.c.round_number == round_number)
     return set(session.execute(statement).scalars())
+
+
+def predicted_rounds(session: Session) -> list[int]:
+    """The rounds, not reverted, that have predictions of pool questions; the audits that only borrowed some are not
+    among them. By number."""
+    own = select(ROUND_QUESTIONS.c.round_number).distinct()
+    statement = (
+        select(PREDICTIONS.c.round_number)
+        .join(ROUNDS, ROUNDS.c.number == PREDICTIONS.c.round_number)
+        .where(PREDICTIONS.c.question_role == "pool", ROUNDS.c.reverted_at.is_(None))
+        .where((ROUNDS.c.kind != "audit") | ROUNDS.c.number.in_(own))
+        .distinct()
+    )
+    return sorted(session.execute(statement).scalars())
 
 
 def predictions(

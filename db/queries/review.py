@@ -59,6 +59,11 @@ def outdated_reviews(session: Session) -> list[ReviewRow]:
     )
 
 
+def reviews_by_id(session: Session, ids: Iterable[int]) -> dict[int, ReviewRow]:
+    """Reviews by id, superseded ones too; ids that are not stored are absent."""
+    return {row.id: row for some in in_chunks(ids) for row in _fetch(session, REVIEWS.c.id.in_(some))}
+
+
 def reviews_of(session: Session, question_ids: Iterable[str]) -> list[ReviewRow]:
     """All current reviews of these questions, oldest first."""
     found: list[ReviewRow] = []

@@ -1,4 +1,4 @@
-"""Reads of rounds, models, retrievers, calibrators, evaluations and releases."""
+"""Reads of rounds, models, retrievers, calibrators and evaluations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from db.rows import (
     CalibratorRow,
     EvaluationRow,
     ModelRow,
-    ReleasedAnswer,
-    ReleaseRow,
     RetrieverRow,
     RoundRow,
-    SpanRow,
 )
 from db.sql import fetch_all, fetch_first
 from db.tables import (
@@ -22,8 +19,6 @@ from db.tables import (
     EVALUATIONS,
     MODELS,
     PREDICTIONS,
-    RELEASED_ANSWERS,
-    RELEASES,
     RETRIEVERS,
     ROUND_QUESTIONS,
     ROUNDS,
@@ -136,21 +131,3 @@ def evaluations(session: Session, *, split: str | None = None) -> list[Evaluatio
     if split is not None:
         statement = statement.where(EVALUATIONS.c.split == split)
     return fetch_all(session, statement, EvaluationRow)
-
-
-def release(session: Session, round_number: int) -> ReleaseRow | None:
-    """The newest released snapshot of a round, or None."""
-    statement = select(RELEASES).where(RELEASES.c.round_number == round_number).order_by(RELEASES.c.id.desc())
-    return fetch_first(session, statement, ReleaseRow)
-
-
-def released_answers(session: Session, release_id: int) -> list[ReleasedAnswer]:
-    """The answers of a released snapshot in question id order."""
-    statement = select(RELEASED_ANSWERS).where(RELEASED_ANSWERS.c.release_id == release_id)
-    found = [
-        ReleasedAnswer(
-            row.question_id, row.label_id, SpanRow(row.text, row.passage_id, row.start, row.end), row.confidence
-        )
-        for row in session.execute(statement)
-    ]
-    return sorted(found, key=lambda row: row.question_id)

@@ -96,8 +96,15 @@ def exportable_labels(session: Session, *, kinds: Sequence[str]) -> list[Trainin
 
     Labels with an answer in a held-out or inactive passage are left out. Raises SpanConflict as `training_labels`.
     """
-    rows = live_labels(session, kinds=kinds, roles=["gold", "pool"], released=True)
-    return _usable(session, [(label, label.train_weight) for label in rows])
+    return usable_labels(session, live_labels(session, kinds=kinds, roles=["gold", "pool"], released=True))
+
+
+def usable_labels(session: Session, labels: Iterable[LabelRow]) -> list[TrainingRow]:
+    """The labels with questions and passages, without those with an answer in a held-out or inactive passage.
+
+    Raises SpanConflict as `training_labels`.
+    """
+    return _usable(session, [(label, label.train_weight) for label in labels])
 
 
 def _usable(session: Session, weighted: Sequence[tuple[LabelRow, float]]) -> list[TrainingRow]:

@@ -6,6 +6,7 @@ mappings and tuples of plain JSON values.
 
 from __future__ import annotations
 
+from db.rows.certificates import AuditedItem, CertificateItem, CertificateRow
 from db.rows.corpus import DocumentRow, HiddenRow, PassageRow, QuestionRow, RoleRow, SpanRow
 from db.rows.imports import Imported, ImportRow, NewImport, Undone
 from db.rows.labels import (
@@ -13,8 +14,6 @@ from db.rows.labels import (
     LabelRow,
     NewLabel,
     Recorded,
-    ReleasedAnswer,
-    ReleaseRow,
     TrainingRow,
     Withdrawn,
 )

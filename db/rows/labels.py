@@ -1,4 +1,4 @@
-"""Labels and released snapshots."""
+"""Labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.rows.corpus import PassageRow, QuestionRow, SpanRow
-from db.rows.values import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class NewLabel:
     model_id: int | None = None  # required of a pseudo-label
     index_fingerprint: str | None = None
     calibrator_id: int | None = None
+    certificate_id: int | None = None  # required of a released pseudo-label
     confidence: float | None = None
     threshold: float | None = None
     all_answers: tuple[SpanRow, ...] = ()
@@ -49,7 +49,7 @@ class LabelRow:
     passages: tuple[str, ...] | None
     train_weight: float
     released: bool
-    origin: str  # import, spare, review, round, manual, restored
+    origin: str  # import, spare, review, round, manual, restored, certificate
     import_id: int | None
     round_number: int | None  # the round that the answer came from
     written_by: int | None  # the round that wrote this row
@@ -57,6 +57,7 @@ class LabelRow:
     model_id: int | None
     index_fingerprint: str | None
     calibrator_id: int | None
+    certificate_id: int | None  # that released this pseudo-label
     confidence: float | None
     threshold: float | None
     reviewer: str | None
@@ -118,25 +119,3 @@ class Withdrawn:
     labels: int
     restored: int
     rounds: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRow:
-    """An immutable snapshot of released pseudo-labels; `sha256` is that of its answers in question order."""
-
-    id: int
-    round_number: int
-    rule: Json
-    count: int
-    sha256: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasedAnswer:
-    """One answer of a released snapshot."""
-
-    question_id: str
-    label_id: int
-    answer: SpanRow
-    confidence: float

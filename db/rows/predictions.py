@@ -57,5 +57,5 @@ class Decision:
     """Selection's decision on one predicted question; `train_weight` is None unless it is trained on."""
 
     question_id: str
-    decision: str  # release, train, review, leave
+    decision: str  # train, review, leave
     train_weight: float | None = None

@@ -2,7 +2,7 @@
 
 from db.store.annotations import record_annotations
 from db.store.corpus import add_import, set_meta
-from db.store.label import record_labels, set_label, withdraw_label
+from db.store.label import record_audit, record_labels, set_label, withdraw_label
 from db.store.model import (
     add_calibrator,
     add_evaluation,
@@ -16,7 +16,7 @@ from db.store.prediction import add_predictions, plan_predictions, set_confidenc
 from db.store.question import move_questions, set_roles
 from db.store.review import delete_review, record_review
 from db.store.review_files import record_file_reviews
-from db.store.round import RoundChanges, advance, open_round, release_snapshot, revert, withdraw_round
+from db.store.round import RoundChanges, advance, open_round, revert, withdraw_round
 from db.store.studio import (
     add_project,
     adopt_push,

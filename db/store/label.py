@@ -74,6 +74,44 @@ def record_labels(
     return Recorded(withdrawn, len(human), kept, len(pseudo) - kept)
 
 
+def record_audit(
+    session: Session,
+    round_number: int,
+    *,
+    human: Sequence[NewLabel],
+    certified: Sequence[NewLabel],
+    reviews: Iterable[int],
+    bad_questions: Iterable[str],
+    reason: str,
+) -> Recorded:
+    """Write the human labels of an audit, and the pseudo-labels that its certificate releases.
+
+    Both replace the pseudo-labels of their questions; a certified one keeps the training weight of an equal label that
+    it replaces, and trains nothing otherwise. It is skipped and counted where no pseudo-label may be (`record_labels`).
+
+    Raises: as `record_labels`.
+    """
+    _check_new(session, human)
+    _check_new(session, certified)
+    update_in(session, REVIEWS.c.id, reviews, recorded_in=round_number)
+    lift_exclusions(session, _ids(human))
+    exclude(session, bad_questions, reason=f"{BAD_QUESTION} in round {round_number}")
+    before = {row.question_id: row for row in label_queries.live_labels(session, kinds=["pseudo"])}
+    replaced = {key: before[key].id for key in (*_ids(human), *_ids(certified)) if key in before}
+    withdrawn = writing.withdraw(session, replaced.values(), reason=reason, by=round_number)
+    reviewed = Origin("human", "review", round_number=round_number, written_by=round_number)
+    writing.insert_labels(session, _restricted(session, human), reviewed, parents=replaced)
+    eligible = [_with_weight_of(before.get(label.question_id), label) for label in _eligible(session, certified)]
+    released = Origin("pseudo", "certificate", round_number=round_number, written_by=round_number)
+    writing.insert_labels(session, eligible, released, parents=replaced)
+    return Recorded(withdrawn, len(human), len(eligible), len(certified) - len(eligible))
+
+
+def _with_weight_of(before: LabelRow | None, label: NewLabel) -> NewLabel:
+    same = before is not None and before.answers == label.answers
+    return replace(label, train_weight=before.train_weight if before is not None and same else 0.0)
+
+
 def _insert_of_round(
     session: Session,
     round_number: int,

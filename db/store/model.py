@@ -147,7 +147,8 @@ def prune(
 
 def _rounds_in_use(session: Session, keep: int) -> set[int | None]:
     statements = (
-        select(ROUNDS.c.number).order_by(ROUNDS.c.number.desc()).limit(keep),
+        select(ROUNDS.c.number).where(ROUNDS.c.kind != "audit").order_by(ROUNDS.c.number.desc()).limit(keep),
+        select(ROUNDS.c.number).where(ROUNDS.c.kind == "audit").order_by(ROUNDS.c.number.desc()).limit(keep),
         select(ROUNDS.c.number).where(ROUNDS.c.is_open),
         select(TASKS.c.round_number).where(TASKS.c.state == "open").distinct(),
         select(LABELS.c.round_number).where(LABELS.c.withdrawn_at.is_(None), LABELS.c.kind == "pseudo").distinct(),

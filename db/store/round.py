@@ -1,24 +1,20 @@
-"""Writes of rounds: open, advance, release a snapshot, withdraw labels, revert."""
+"""Writes of rounds: open, advance, withdraw labels, revert."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import select, update
 
 from db.engine import Session
 from db.errors import Conflict
-from db.queries import label as label_queries
 from db.queries import round as round_queries
-from db.rows import Json, LabelRow, ReleaseRow, RoundRow, Withdrawn
-from db.sql import insert_all, insert_one, update_in, values
+from db.rows import Json, RoundRow, Withdrawn
+from db.sql import insert_all, update_in
 from db.store.label import withdraw_written
 from db.store.task import withdraw_tasks
-from db.tables import LABELS, RELEASED_ANSWERS, RELEASES, REVIEWS, ROUNDS, TASKS, utc_now
+from db.tables import REVIEWS, ROUNDS, TASKS, utc_now
 
 FIRST_KINDS = ("baseline", "cold")
 
@@ -87,43 +83,6 @@ def advance(session: Session, number: int, from_stage: str, to_stage: str, **cha
         state = found.stage if found.reverted_at is None else "reverted"
         raise Conflict(f"round {number} is {state}, not {from_stage}: `labeler round` resumes it")
     return found
-
-
-def release_snapshot(session: Session, round_number: int, *, rule: Json) -> ReleaseRow:
-    """Store an immutable snapshot of the live, released pseudo-labels that the round wrote, and return it."""
-    mine = (
-        LABELS.c.withdrawn_at.is_(None),
-        LABELS.c.kind == "pseudo",
-        LABELS.c.released,
-        LABELS.c.written_by == round_number,
-    )
-    labels = sorted(label_queries.fetch(session, *mine), key=lambda label: label.question_id)
-    snapshot: dict[str, Any] = {
-        "round_number": round_number,
-        "rule": rule,
-        "count": len(labels),
-        "sha256": _released_sha256(labels),
-        "created_at": utc_now(),
-    }
-    release_id = insert_one(session, RELEASES, **snapshot)
-    rows = [
-        values(label.answers[0], RELEASED_ANSWERS)
-        | {"release_id": release_id, "question_id": label.question_id, "label_id": label.id}
-        | {"confidence": label.confidence}
-        for label in labels
-    ]
-    insert_all(session, RELEASED_ANSWERS, rows)
-    return ReleaseRow(id=release_id, **snapshot)
-
-
-def _released_sha256(labels: Sequence[LabelRow]) -> str:
-    """The hash of one JSON line per label: question id, text, passage, start, end, confidence; no surrogate keys."""
-    digest = hashlib.sha256()
-    for label in labels:
-        span = label.answers[0]
-        line = [label.question_id, span.text, span.passage_id, span.start, span.end, label.confidence]
-        digest.update(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def withdraw_round(session: Session, number: int, *, reason: str) -> Withdrawn:

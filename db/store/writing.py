@@ -30,7 +30,10 @@ class Origin:
 def insert_labels(
     session: Session, labels: Sequence[NewLabel], origin: Origin, *, parents: Mapping[str, int]
 ) -> list[int]:
-    """Insert labels and return their ids in the order given. Labels of held-out questions get weight 0."""
+    """Insert labels and return their ids in the order given. Labels of held-out questions get weight 0.
+
+    A pseudo-label is released by its certificate and by nothing else.
+    """
     roles = question_roles(session, [label.question_id for label in labels])
     now = utc_now()
     rows = [
@@ -39,6 +42,7 @@ def insert_labels(
         | {
             "question_role": roles[label.question_id],
             "train_weight": _weight(label, roles),
+            "released": label.released if origin.kind != "pseudo" else label.certificate_id is not None,
             "parent_id": parents.get(label.question_id),
             "created_at": now,
             "withdrawn_at": None if origin.withdrawal_reason is None else now,

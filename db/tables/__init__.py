@@ -7,6 +7,7 @@ Ordinary work deletes nothing: labels are withdrawn, undone imports deactivate r
 
 from __future__ import annotations
 
+from db.tables.certificates import CERTIFICATE_ITEMS, CERTIFICATES
 from db.tables.columns import METADATA, utc_now
 from db.tables.corpus import (
     DOCUMENTS,
@@ -20,7 +21,7 @@ from db.tables.corpus import (
     PASSAGES,
     QUESTIONS,
 )
-from db.tables.labels import EVENTS, LABEL_ANSWERS, LABELS, RELEASED_ANSWERS, RELEASES
+from db.tables.labels import EVENTS, LABEL_ANSWERS, LABELS
 from db.tables.predictions import PREDICTION_ANSWERS, PREDICTIONS
 from db.tables.reviews import (
     FILE_ANNOTATIONS,

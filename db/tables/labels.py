@@ -1,4 +1,4 @@
-"""Tables of labels, released snapshots and the journal."""
+"""Tables of labels and the journal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LABELS = Table(
     optional("passages", JsonTuple),  # ids shown with a no_answer; they serve as negatives
     optional("texts", JsonTuple),  # golds of the file that do not stand in its context: scored, never trained on
     required("train_weight", Double),  # 0: not trained on
-    required("released", Boolean),  # may be exported as a label
+    required("released", Boolean),  # may be exported as a label; a pseudo-label only by its certificate
     required("origin", WORD),
     optional("import_id", ForeignKey("imports.id"), index=True),
     optional("round_number", ForeignKey("rounds.number"), index=True),  # the round that the answer came from
@@ -47,8 +47,9 @@ LABELS = Table(
     optional("model_id", ForeignKey("models.id")),
     optional("index_fingerprint", HASH),
     optional("calibrator_id", ForeignKey("calibrators.id")),
+    optional("certificate_id", ForeignKey("certificates.id"), index=True),  # that released this pseudo-label
     optional("confidence", Double),
-    optional("threshold", Double),  # of release, when the label was written
+    optional("threshold", Double),  # the lowest confidence of the set that the certificate covers
     optional("reviewer", PERSON),
     optional("parent_id", ForeignKey("labels.id")),  # the label that this one replaced or restores
     created_at(),
@@ -72,11 +73,8 @@ LABELS = Table(
         "question_role IN ('gold', 'pool') OR train_weight = 0 OR withdrawn_at IS NOT NULL",
         name="held_out_never_trains",
     ),
-    CheckConstraint(
-        "kind <> 'pseudo' OR NOT released OR (confidence IS NOT NULL AND threshold IS NOT NULL "
-        "AND calibrator_id IS NOT NULL AND confidence >= threshold)",
-        name="released_above_threshold",
-    ),
+    CheckConstraint("kind <> 'pseudo' OR released = (certificate_id IS NOT NULL)", name="released_by_a_certificate"),
+    CheckConstraint("kind = 'pseudo' OR certificate_id IS NULL", name="only_pseudo_is_certified"),
     CheckConstraint("kind <> 'human' OR NOT no_answer OR passages IS NOT NULL", name="no_answer_has_passages"),
     CheckConstraint("kind <> 'pseudo' OR NOT no_answer", name="pseudo_has_an_answer"),
     CheckConstraint(
@@ -97,28 +95,6 @@ LABEL_ANSWERS = Table(
     optional("places", JsonTuple),  # of this answer among all that the file gives, from 0; null: only at `ordinal`
     *span_columns(index_passage=True),
     span_check(),
-)
-
-# An immutable snapshot of the pseudo-labels that a round released.
-RELEASES = Table(
-    "releases",
-    METADATA,
-    key("id", Integer),
-    required("round_number", ForeignKey("rounds.number"), index=True),
-    required("rule", JSON_VALUE),
-    required("count", Integer),
-    required("sha256", HASH),  # of its answers in question order
-    created_at(),
-)
-
-RELEASED_ANSWERS = Table(
-    "released_answers",
-    METADATA,
-    key("release_id", ForeignKey("releases.id")),
-    key("question_id", ForeignKey("questions.id")),
-    required("label_id", ForeignKey("labels.id")),
-    *span_columns(),
-    required("confidence", Double),
 )
 
 # The append-only journal: stages, gate decisions, reverts, corrections by hand.

@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate retrieval and reader on a split."),
     "predict": ("rounds", "Predict the pool with the current reader."),
     "round": ("rounds", "Resume the current round, or open the next."),
+    "certify": ("certify", "Certify the precision of pseudo-labels by a blind random audit."),
     "push": ("studio", "Send open tasks to Label Studio."),
     "pull": ("studio", "Fetch reviews from Label Studio."),
     "review": ("review", "Review in the terminal, without a server."),

@@ -16,10 +16,11 @@ from labeler.cli.common import (
     json_option,
     refuse_json_to_stdout,
     runtime,
+    say,
     show,
     show_written,
 )
-from labeler.cli.describe.exports import export_text
+from labeler.cli.describe.exports import export_text, uncertified_text
 from labeler.cli.describe.imports import imports_text, report_text, undone_text
 
 if TYPE_CHECKING:
@@ -269,6 +270,7 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )
 @click.option("--with-leaks", is_flag=True, help="Export labels too that stand in, or nearly equal, dev or test.")
 @click.option("--despite-alarms", is_flag=True, help="Export pseudo-labels although an alarm stops their release.")
+@click.option("--uncertified", is_flag=True, help="Export also pseudo-labels that no certificate vouches for.")
 @in_workspace
 def export_command(
     workspace: Path | None,
@@ -282,10 +284,12 @@ def export_command(
     roles: tuple[str, ...],
     with_leaks: bool,
     despite_alarms: bool,
+    uncertified: bool,
 ) -> None:
     """Export labels, or tasks for another Label Studio.
 
-    Exports gold and human labels and released pseudo-labels, and counts the labels left out with the reason. Each
+    Exports gold and human labels and the pseudo-labels of the certificate in force (`labeler certify`), and counts the
+    labels left out with the reason. --uncertified adds the other pseudo-labels and an estimate of their precision. Each
     label has its provenance in extra fields that the official scripts ignore, and its offsets are checked. Nearly
     equal passages and questions never leave in two of the splits train, calibration, dev and test; labels that nearly
     equal dev or test are left out (`labeler leaks` lists them) unless --with-leaks. What is exported can be imported
@@ -306,7 +310,8 @@ def export_command(
     check_folder(output)
     if format_ == LABEL_STUDIO:
         _only_defaults(
-            "kinds", "roles", "with_leaks", "despite_alarms", why="selects labels, but label-studio exports tasks"
+            *("kinds", "roles", "with_leaks", "despite_alarms", "uncertified"),
+            why="selects labels, but label-studio exports tasks",
         )
         from labeler.cli.review import export_tasks
 
@@ -327,5 +332,9 @@ def export_command(
             despite_alarms=despite_alarms,
             with_leaks=with_leaks,
             vectors=None if with_leaks else vectors_of(at),
+            uncertified=uncertified,
+            metric=at.metric,
         )
+    if report.uncertified is not None:
+        say(f"labeler: {uncertified_text(report.uncertified)}", err=True)
     show_written(report, output, as_json=as_json, text=lambda: export_text(report))

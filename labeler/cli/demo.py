@@ -87,8 +87,6 @@ def _text(result: DemoResult) -> str:
         "EM %",
         "F1 %",
         "pseudo precision %",
-        "released",
-        "released precision %",
     )
     rows: list[tuple[Any, ...]] = [
         (
@@ -99,8 +97,6 @@ def _text(result: DemoResult) -> str:
             percent(each.exact_match),
             percent(each.f1),
             percent(each.pseudo_precision),
-            each.released,
-            percent(each.released_precision),
         )
         for each in result.rounds
     ]

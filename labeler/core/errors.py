@@ -9,6 +9,7 @@ LabelerError
 ├── ExportRefused       there is nothing to export, or an answer is not in its passage
 ├── ReleaseStopped      an alarm says not to trust the confidence of pseudo-labels that are to leave
 ├── NotReady            a step whose precondition is missing; the message names the command that provides it
+├── CertificateRefused  a file that is no certificate
 ├── NothingToDo         a step that would change nothing; the message says why
 ├── NotConfirmed        a command that undoes something, without a terminal to confirm it on
 └── StudioError         Label Studio: something there is not as expected
@@ -56,6 +57,10 @@ class ReleaseStopped(LabelerError):
 
 class NotReady(LabelerError):
     """A step whose precondition is missing; the message names the command that provides it."""
+
+
+class CertificateRefused(LabelerError):
+    """A file that is no certificate, or cannot be read; names the file."""
 
 
 class NothingToDo(LabelerError):

@@ -39,8 +39,6 @@ class DemoRound:
     exact_match: float
     f1: float
     pseudo_precision: float | None
-    released_precision: float | None
-    released: int
     promoted: bool
 
 
@@ -96,8 +94,6 @@ def _round_scores(runtime: Runtime, number: int) -> DemoRound:
         exact_match=scores.exact_match,
         f1=scores.f1,
         pseudo_precision=precision.trained.rate if precision else None,
-        released_precision=precision.released.rate if precision else None,
-        released=precision.released.items if precision else 0,
         promoted=bool(row.promoted),
     )
 

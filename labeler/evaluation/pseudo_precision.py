@@ -34,10 +34,9 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class PseudoPrecision:
-    """The precision of the pseudo-labels that one round wrote, live or withdrawn. The two sets may overlap."""
+    """The precision of the pseudo-labels that one round wrote, live or withdrawn."""
 
     round_number: int
-    released: Checked
     trained: Checked  # with a training weight above 0
 
 
@@ -53,7 +52,6 @@ def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> 
         return None
     return PseudoPrecision(
         round_number=round_number,
-        released=_check((row for row in written if row.released), golds, metric),
         trained=_check((row for row in written if row.train_weight > 0), golds, metric),
     )
 

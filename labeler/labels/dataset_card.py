@@ -16,8 +16,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 MADE = {
     "gold": "answers of the files that were imported",
     "human": "answers of reviewers: a person read the passages and marked the answer, or that they have none",
-    "pseudo": "answers of a reading-comprehension model, released because their calibrated confidence reaches the "
-    "threshold in the same row; no person has read them",
+    "pseudo": "answers of a model that no person has read; `vouched_by` says whether a certificate covers them",
 }
 
 CARD = """---
@@ -53,9 +52,7 @@ equal ones.
 
 ## Certificates
 
-None. No certificate vouches for the precision of these labels. To measure it, draw a random sample and let people
-answer it blind: the random questions of a round do this, and `labeler report` shows the precision of the pseudo-labels
-with its interval.
+{certificates}
 
 ## Columns
 
@@ -67,6 +64,8 @@ with its interval.
 | `role` | role of the question when it was exported: gold, pool, calibration, dev, test |
 | `kind` | how the label was made: {kinds} |
 | `round`, `model`, `index`, `calibrator`, `threshold`, `confidence`, `reviewer` | provenance; null: there is none |
+| `vouched_by`, `certificate` | people, certificate (its id) or nobody |
+| `precision_low`, `precision`, `precision_high` | of pseudo-labels: what the certificate guarantees, or an estimate |
 """
 
 
@@ -82,6 +81,7 @@ def dataset_card(labels: Sequence[ExportedLabel], *, name: str) -> str:
         counts=_counts(labels, kinds),
         impossible=sum(not label.example.answers for label in labels),
         kinds=", ".join(kinds),
+        certificates=_certificates(labels),
     )
 
 
@@ -89,6 +89,20 @@ def _language(texts: Iterable[str]) -> str:
     """Return the lines of the front matter that name the language, if it is known."""
     found = text_language(texts)
     return "" if found.startswith("und") else f"language:\n- {found}\n"
+
+
+def _certificates(labels: Sequence[ExportedLabel]) -> str:
+    """Return what is certified, and what nobody vouches for."""
+    by_id = Counter(one.provenance.certificate for one in labels if one.provenance.vouched_by == "certificate")
+    loose = sum(one.provenance.vouched_by == "nobody" for one in labels)
+    lines = [
+        f"- Certificate `{key}` vouches for {count} pseudo-labels: a random sample of what it covers was answered "
+        "blind by people and tested exactly. `labeler certify --verify FILE` recomputes it."
+        for key, count in sorted((str(key), count) for key, count in by_id.items())
+    ]
+    if loose:
+        lines.append(f"- Nobody vouches for {loose} pseudo-labels; `precision` is an estimate from blind reviews.")
+    return "\n".join(lines) or "None. There are no pseudo-labels among these labels."
 
 
 def _counts(labels: Sequence[ExportedLabel], kinds: Sequence[str]) -> str:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from db import queries
 from db.rows import LabelRow, TrainingRow
 from db.vocabulary import LABEL_KINDS, ROLES
+from labeler.certificates.standing import Standing
+from labeler.certificates.uncertified import EstimatedPrecision, estimated_precision
 from labeler.core.convert import to_example
 from labeler.core.errors import ExportRefused
 from labeler.core.files import atomic_folder
@@ -18,8 +20,16 @@ from labeler.core.files.outputs import output_file
 from labeler.evaluation.standing_alarms import RoundAlarm, check_release, standing_alarms
 from labeler.labels.browse import TRAINING_ROLES
 from labeler.labels.dataset_card import dataset_card
-from labeler.labels.exportable import LeftOut, exportable_rows, of_other_roles, without_leaks
+from labeler.labels.exportable import (
+    LeftOut,
+    PseudoLabels,
+    exportable_rows,
+    of_other_roles,
+    pseudo_labels,
+    without_leaks,
+)
 from labeler.labels.writers import SAFE_CSV, WRITERS, ExportedLabel, Provenance, split_of, write_dataset
+from mrc.metrics import Metric
 
 if TYPE_CHECKING:
     from db.engine import Database, Session
@@ -42,6 +52,8 @@ class ExportReport:
     left_out: Mapping[str, int]
     conflicts: Sequence[LeftOut]
     alarms: Sequence[RoundAlarm] = ()  # those in force
+    certificate: Standing | None = None  # in force: it vouches for the pseudo-labels written
+    uncertified: EstimatedPrecision | None = None  # of pseudo-labels written that nobody vouches for
 
 
 def export_labels(
@@ -56,15 +68,19 @@ def export_labels(
     despite_alarms: bool = False,
     with_leaks: bool = False,
     vectors: PassageVectors | None = None,
+    uncertified: bool = False,
+    metric: Metric = "squad",
 ) -> ExportReport:
     """Write live labels of these kinds on questions of these roles to `path`, in question id order.
 
-    Of gold and pool questions only released labels are written. No passage and no question is written on two sides of
-    the split, nor nearly equal ones; see `exportable_rows`. A question that several files brought is written once.
-    Equal labels give equal bytes. `hf` writes a folder, the other formats one file, atomically; `-` is standard output.
-    `safe_csv`: no cell of CSV is a formula in a spreadsheet. `despite_alarms`: pseudo-labels leave although an alarm
-    says not to trust their confidence. `with_leaks`: labels leave that stand in, or nearly equal, a passage or a
-    question of dev or test; else they are left out. `vectors`: of the passages, to find such in other words.
+    Of gold and pool questions only released labels are written; a pseudo-label is released by the certificate in force.
+    With `uncertified` the other pseudo-labels are written too; their columns say that nobody vouches for them. No
+    passage and no question is written on two sides of the split, nor nearly equal ones; see `exportable_rows`. A
+    question that several files brought is written once. Equal labels give equal bytes. `hf` writes a folder, the other
+    formats one file, atomically; `-` is standard output. `safe_csv`: no cell of CSV is a formula in a spreadsheet.
+    `despite_alarms`: pseudo-labels leave although an alarm says not to trust their confidence. `with_leaks`: labels
+    leave that stand in, or nearly equal, a passage or a question of dev or test; else they are left out. `vectors`: of
+    the passages, to find such in other words. `metric`: compares answers with reviews for the estimate.
 
     Raises:
         ReleaseStopped: an alarm stops the export of pseudo-labels.
@@ -76,16 +92,21 @@ def export_labels(
     _check_known("kind", kinds, LABEL_KINDS)
     _check_known("role", roles, ROLES)
     with database.read() as session:
-        rows, left_out = exportable_rows(session, kinds, roles, with_leaks=with_leaks)
+        pseudo = pseudo_labels(session, uncertified=uncertified)
+        rows, left_out = exportable_rows(session, kinds, roles, pseudo, with_leaks=with_leaks)
         if not with_leaks:
             rows, leaking = without_leaks(session, rows, vectors)
             left_out += leaking
         if "gold" in roles:
             left_out += of_other_roles(session, kinds, roles)
-        pseudo = {row.label.round_number for row in rows if row.label.kind == "pseudo"}
-        check_release(session, pseudo, despite=despite_alarms)
+        check_release(session, _predicted_in(rows, pseudo), despite=despite_alarms)
         raised = standing_alarms(session)
-        found = _exported(session, rows)
+        others = {label.id for label in pseudo.uncertified}
+        loose = [row.label for row in rows if row.label.id in others]
+        estimate = estimated_precision(session, loose, metric) if loose else None
+        found = _exported(
+            session, rows, _Vouching(pseudo.certificate, frozenset(label.id for label in pseudo.certified), estimate)
+        )
     if format == "squad":
         why = "labels without an answer, which SQuAD 1.1 cannot store"
         left_out += [LeftOut(label.example.id, why) for label in found if not label.example.answers]
@@ -105,6 +126,8 @@ def export_labels(
         left_out=dict(counts.most_common()),
         conflicts=tuple(one for one in left_out if one.conflict),
         alarms=raised,
+        certificate=pseudo.certificate,
+        uncertified=estimate,
     )
 
 
@@ -128,14 +151,53 @@ def _check_known(name: str, values: Iterable[str], known: Sequence[str]) -> None
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
-def _exported(session: Session, rows: Sequence[TrainingRow]) -> list[ExportedLabel]:
+def _predicted_in(rows: Sequence[TrainingRow], pseudo: PseudoLabels) -> set[int | None]:
+    """The rounds whose confidences the pseudo-labels to export rest on."""
+    certified = {label.id for label in pseudo.certified}
+    source = pseudo.certificate.predictions_of_round if pseudo.certificate else None
+    made = [row.label for row in rows if row.label.kind == "pseudo"]
+    return {source if label.id in certified else label.round_number for label in made}
+
+
+@dataclass(frozen=True, slots=True)
+class _Vouching:
+    """Who vouches for a label."""
+
+    certificate: Standing | None
+    certified: frozenset[int]  # ids of its labels
+    estimate: EstimatedPrecision | None
+
+    def columns(self, label: LabelRow) -> dict[str, Any]:
+        """The columns of a label that say who vouches for it, and its precision."""
+        if label.kind != "pseudo":
+            return {}
+        if self.certificate is not None and label.id in self.certified:
+            return {
+                "vouched_by": "certificate",
+                "certificate": self.certificate.certificate,
+                "precision_low": self.certificate.unseen_precision_at_least,
+            }
+        known = self.estimate
+        return {
+            "vouched_by": "nobody",
+            "precision": known.precision if known else None,
+            "precision_low": known.low if known else None,
+            "precision_high": known.high if known else None,
+        }
+
+
+def _exported(session: Session, rows: Sequence[TrainingRow], vouching: _Vouching) -> list[ExportedLabel]:
     models = {row.id: row.hash for row in queries.models(session)}
     used = {key for row in rows if (key := row.label.calibrator_id) is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
-    return [_checked(ExportedLabel(to_example(row), _provenance(row.label, models, calibrators))) for row in rows]
+    return [
+        _checked(ExportedLabel(to_example(row), _provenance(row.label, models, calibrators, vouching))) for row in rows
+    ]
 
 
-def _provenance(label: LabelRow, models: Mapping[int, str], calibrators: Mapping[int, str]) -> Provenance:
+def _provenance(
+    label: LabelRow, models: Mapping[int, str], calibrators: Mapping[int, str], vouching: _Vouching
+) -> Provenance:
     return Provenance(
         role=label.question_role,
         kind=label.kind,
@@ -146,6 +208,7 @@ def _provenance(label: LabelRow, models: Mapping[int, str], calibrators: Mapping
         threshold=label.threshold,
         confidence=label.confidence,
         reviewer=label.reviewer,
+        **vouching.columns(label),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from db import queries
 from db.rows import LabelRow, TrainingRow
 from db.vocabulary import HELD_OUT
+from labeler.certificates.standing import Standing, in_force, released_labels
 from labeler.core.convert import shown_passages
 from labeler.labels.browse import TRAINING_ROLES
 from labeler.leaks.find import EVALUATION, Leaking, find_leaks
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PURPOSE = {"calibration": "calibration", "dev": "evaluation", "test": "evaluation"}  # of a held-out role
 LEAKING = "labels that nearly equal dev or test (list: labeler leaks; export them: --with-leaks)"
 UNDONE = "labels in passages whose import was undone"
+UNCERTIFIED = "pseudo-labels that no certificate in force covers (--uncertified exports them)"
 IN_HELD_OUT = "labels in passages of calibration, dev or test questions"
 
 
@@ -41,21 +43,58 @@ class Sides:
     inactive: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class PseudoLabels:
+    """The pseudo-labels that may leave: those of the certificate in force and, if asked for, the others."""
+
+    certified: tuple[LabelRow, ...] = ()
+    uncertified: tuple[LabelRow, ...] = ()
+    certificate: Standing | None = None
+
+
+def pseudo_labels(session: Session, *, uncertified: bool) -> PseudoLabels:
+    """Return the pseudo-labels that may leave.
+
+    A certificate releases the labels that it covers as they were, whatever a later round wrote in their place.
+    """
+    found = in_force(session)
+    certified = released_labels(session, found[0]) if found is not None else []
+    covered = {label.question_id for label in certified}
+    others = queries.live_labels(session, kinds=["pseudo"], roles=["pool"]) if uncertified else []
+    return PseudoLabels(
+        tuple(certified),
+        tuple(label for label in others if label.question_id not in covered),
+        found[1] if found is not None else None,
+    )
+
+
 def exportable_rows(
-    session: Session, kinds: Sequence[str], roles: Sequence[str], *, with_leaks: bool = False
+    session: Session,
+    kinds: Sequence[str],
+    roles: Sequence[str],
+    pseudo: PseudoLabels,
+    *,
+    with_leaks: bool = False,
 ) -> tuple[list[TrainingRow], list[LeftOut]]:
-    """Return the live released labels of these kinds and roles to export, by question id, and those left out.
+    """Return the labels of these kinds and roles to export, by question id, and the live ones left out.
 
     A label stays on the side of its question: one whose passage, or whose question, nearly equals one on a stricter
     side (test before dev before calibration before training) is left out, unless `with_leaks`.
     """
     training = [role for role in roles if role in TRAINING_ROLES]
-    rows = [row for row in queries.exportable_labels(session, kinds=kinds) if row.question.role in training]
+    made = [kind for kind in kinds if kind != "pseudo"]
+    rows = [row for row in queries.exportable_labels(session, kinds=made) if row.question.role in training]
     live = queries.live_labels(session, kinds=kinds, roles=training)
+    if "pseudo" in kinds and "pool" in training:
+        chosen = [*pseudo.certified, *pseudo.uncertified]
+        rows += queries.usable_labels(session, chosen)
+        ids = {label.question_id for label in chosen}
+        live = [*(label for label in live if label.question_id not in ids), *chosen]
     rows += _held_out_rows(session, kinds, [role for role in roles if role not in TRAINING_ROLES])
     sides = _sides(session, [*live, *(row.label for row in rows)], {row.question.normalized for row in rows})
     candidates = {row.question.id for row in rows}
-    left_out = [_missing(label, sides) for label in live if label.question_id not in candidates]
+    may_leave = {label.id for label in (*pseudo.certified, *pseudo.uncertified)}
+    left_out = [_missing(label, sides, may_leave) for label in live if label.question_id not in candidates]
     kept = []
     for row in sorted(rows, key=lambda row: row.question.id):
         usable = _on_its_side(row, sides)
@@ -123,10 +162,10 @@ def _side(label: LabelRow) -> str:
     return "train" if label.question_role in TRAINING_ROLES else label.question_role
 
 
-def _missing(label: LabelRow, sides: Sides) -> LeftOut:
-    """Return why `queries.exportable_labels` leaves out a live label."""
-    if label.kind == "pseudo" and not label.released:
-        return LeftOut(label.question_id, "pseudo-labels that are not released")
+def _missing(label: LabelRow, sides: Sides, may_leave: Set[int]) -> LeftOut:
+    """Return why a live label is left out that is on its side of the split."""
+    if label.kind == "pseudo" and label.id not in may_leave:
+        return LeftOut(label.question_id, UNCERTIFIED)
     return _place_fault(label, sides) or LeftOut(label.question_id, IN_HELD_OUT)
 
 

@@ -29,6 +29,11 @@ class Provenance:
     threshold: float | None  # of release, at that time
     confidence: float | None
     reviewer: str | None
+    vouched_by: str = "people"  # people, certificate, nobody
+    certificate: str | None = None  # id of the one that released a pseudo-label
+    precision: float | None = None  # estimated, of pseudo-labels that nobody vouches for
+    precision_low: float | None = None  # its 95% interval; of certified ones, what the certificate guarantees
+    precision_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,14 @@ def _write_jsonl(labels: Sequence[ExportedLabel], file: TextIO) -> None:
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with `NO_TEXT` or `NO_NUMBER` in place of None, and rates as numbers with a point."""
-    missing = {"round": NO_NUMBER, "threshold": float(NO_NUMBER), "confidence": float(NO_NUMBER)}
+    missing = {"round": NO_NUMBER} | dict.fromkeys(_RATES, float(NO_NUMBER))
     return {
         name: missing.get(name, NO_TEXT) if value is None else float(value) if name in _RATES else value
         for name, value in record.items()
     }
 
 
-_RATES = ("threshold", "confidence")
+_RATES = ("threshold", "confidence", "precision", "precision_low", "precision_high")
 
 
 def _write_csv(
@@ -153,7 +158,8 @@ def _features(datasets: Any) -> Any:
             "round": datasets.Value("int32"),
             **dict.fromkeys(("model", "index", "calibrator"), text),
             **dict.fromkeys(("threshold", "confidence"), number),
-            "reviewer": text,
+            **dict.fromkeys(("reviewer", "vouched_by", "certificate"), text),
+            **dict.fromkeys(("precision", "precision_low", "precision_high"), number),
         }
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from db import queries
 from db.engine import Session
 from db.rows import Counts, RoundRow
+from labeler.certificates.standing import Standing, standings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.standing_alarms import RoundAlarm, standing_alarms
@@ -57,6 +58,7 @@ class Status:
     reader: ReaderStatus | None
     retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
     alarms: tuple[RoundAlarm, ...]  # those in force
+    certificates: tuple[Standing, ...]  # and attempts at one, oldest first
     next: str  # what to do next, with the command
 
 
@@ -71,6 +73,7 @@ def status(runtime: Runtime) -> Status:
         reviews, studio = review_statistics(session, matcher), studio_projects(session)
         review = _review_step(session, newest) if newest else None
         raised = standing_alarms(session)
+        certificates = tuple(standings(session))
     index = _index(runtime)
     return Status(
         workspace=str(runtime.workspace.folder),
@@ -90,6 +93,7 @@ def status(runtime: Runtime) -> Status:
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
         retriever=_retriever(runtime) if index in ("current", "stale") else None,
         alarms=raised,
+        certificates=certificates,
         next=review or next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
     )
 
@@ -99,7 +103,7 @@ def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: boo
     if not sum(counts.questions.values()):
         return "labeler import FILE --as gold" if counts.passages else "labeler import FILE --split gold=1000,pool=rest"
     if newest is not None and newest.is_open:
-        return "labeler round"
+        return "labeler certify" if newest.kind == "audit" else "labeler round"
     if index != "current" and not given:
         return "labeler index"
     return "labeler round" if newest is None or open_pool else "labeler report"
@@ -112,13 +116,14 @@ def _review_step(session: Session, row: RoundRow) -> str | None:
         return None
     count = len(set(tasks.values()))
     review = f"review {count} question{'s' if count > 1 else ''}"
+    then = "labeler certify" if row.kind == "audit" else "labeler round"
     if row.reviewer == "people":
-        return f"{review} with labeler review, then labeler round"
+        return f"{review} with labeler review, then {then}"
     sent = {placement.project_id for placement in queries.studio_tasks_of(session, tasks)}
     urls = [project_url(project) for project in queries.projects(session) if project.id in sent]
     if not urls:
         return f"labeler push, then {review} in Label Studio"
-    return f"{review} at {' and '.join(urls)}, then labeler round"
+    return f"{review} at {' and '.join(urls)}, then {then}"
 
 
 def _index(runtime: Runtime) -> str:

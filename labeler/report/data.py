@@ -9,6 +9,7 @@ from typing import Final
 
 from db.rows import Counts
 from labeler.evaluation.pseudo_precision import Checked
+from labeler.report.certificates import CertificateSummary
 from labeler.review.statistics import ProjectSummary, ReviewStatistics
 from mrc.calibration.selective import ReleaseRule, ReliabilityBin
 from mrc.text.question_types import QuestionType
@@ -55,12 +56,7 @@ class TrainingLabels:
 
     gold: int = 0
     human: int = 0
-    pseudo_released: int = 0  # also exported as labels
-    pseudo_kept: int = 0  # trained on, not exported
-
-    @property
-    def pseudo(self) -> int:
-        return self.pseudo_released + self.pseudo_kept
+    pseudo: int = 0
 
     @property
     def total(self) -> int:
@@ -105,7 +101,6 @@ class RoundSummary:
     is_current: bool  # its student is the reader in use
     training: Training | None
     labels: TrainingLabels
-    released: int  # pseudo-labels in its released snapshot
     scores: Mapping[str, SplitScores]  # of its student, by split: dev, test
     gate: str | None  # the verdict in words
     release: ReleaseRule | None  # None before the rule was fixed, or where the round has none
@@ -117,14 +112,11 @@ class RoundSummary:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRow:
-    """Precision of one round's pseudo-labels against hidden answers; an estimate is None without items."""
+    """Precision of the pseudo-labels that a round trained on, by hidden answers; an estimate is None without items."""
 
     round_number: int
-    released: Checked
     trained: Checked
-    released_precision: Estimate | None
     trained_precision: Estimate | None
-    target: float | None  # of the round's release rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +292,7 @@ class Report:
     projects: tuple[ProjectSummary, ...]
     outcomes: tuple[SplitOutcome, ...]
     errors: ErrorAnalysis | None
+    certificates: tuple[CertificateSummary, ...]  # the newest first
     alarms: tuple[Alarm, ...]  # of rounds that are not reverted, the newest round first
 
     @property

@@ -14,6 +14,7 @@ from db.engine import Session
 from db.rows import EvaluationRow, ReviewRow, RoundRow
 from db.vocabulary import VERDICTS
 from labeler.evaluation.standing_alarms import alarms_of, standing_alarms
+from labeler.report.certificates import certificate_summaries
 from labeler.report.data import Alarm, Confidence, ConfidenceMeasure, ErrorAnalysis, Report, RoundReviews, SplitOutcome
 from labeler.report.dataset import dataset_facts
 from labeler.report.errors import analyse, example, passages_of
@@ -49,6 +50,7 @@ def gather(session: Session, *, title: str, next_step: str | None = None) -> Rep
         projects=studio_projects(session),
         outcomes=_outcomes(session, newest),
         errors=_errors(session, rounds, metric),
+        certificates=certificate_summaries(session),
         alarms=_alarms(session, rounds),
     )
 

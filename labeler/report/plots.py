@@ -15,7 +15,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from labeler.report.data import Confidence, Estimate, PrecisionRow, RoundSummary
 from labeler.report.svg import (
     BLUE,
-    GREEN,
     INK,
     ORANGE,
     PAPER,
@@ -25,8 +24,6 @@ from labeler.report.svg import (
     integer_axis,
     percent_axis,
 )
-
-_OFFSET = 0.03  # rounds, between two series
 
 
 def label_bars(rounds: Sequence[RoundSummary]) -> Markup | None:
@@ -38,8 +35,7 @@ def label_bars(rounds: Sequence[RoundSummary]) -> Markup | None:
     layers = (
         ("gold", BLUE, None, [each.labels.gold for each in shown]),
         ("human", ORANGE, None, [each.labels.human for each in shown]),
-        ("pseudo, released", GREEN, None, [each.labels.pseudo_released for each in shown]),
-        ("pseudo, trained on only", SKY, "///", [each.labels.pseudo_kept for each in shown]),
+        ("pseudo", SKY, "///", [each.labels.pseudo for each in shown]),
     )
     with drawing(4.6, 3.4) as canvas:
         axes = canvas.axes
@@ -62,7 +58,7 @@ def label_bars(rounds: Sequence[RoundSummary]) -> Markup | None:
 
 
 def precision_plot(rows: Sequence[PrecisionRow]) -> Markup | None:
-    """Precision of released and of trained-on pseudo-labels by round, with intervals and the target.
+    """Precision of the pseudo-labels trained on, by round, with intervals.
 
     None with fewer than two rounds to compare.
     """
@@ -70,24 +66,15 @@ def precision_plot(rows: Sequence[PrecisionRow]) -> Markup | None:
         return None
     with drawing(4.6, 3.4) as canvas:
         axes = canvas.axes
-        released = [(row.round_number - _OFFSET, row.released_precision) for row in rows]
-        trained = [(row.round_number + _OFFSET, row.trained_precision) for row in rows]
-        lowest = [
-            _draw_estimates(axes, released, "released", GREEN, "o"),
-            _draw_estimates(axes, trained, "trained on", RED, "s"),
-        ]
-        targets = [(row.round_number, row.target) for row in rows if row.target is not None]
-        if targets:
-            label = f"target of release ({100 * targets[-1][1]:g}%)"
-            axes.step(*zip(*targets, strict=True), where="mid", color=INK, linestyle=":", linewidth=1.4, label=label)
-            lowest.append(min(target for _, target in targets))
+        trained = [(row.round_number, row.trained_precision) for row in rows]
+        lowest = _draw_estimates(axes, trained, "trained on", RED, "s")
         axes.set(title="Precision of pseudo-labels", xlabel="Round", ylabel="Correct (%)")
-        axes.set_ylim(_lower_limit(min(lowest)), 1.01)
+        axes.set_ylim(_lower_limit(lowest), 1.01)
         axes.margins(x=0.08)
         percent_axis(axes.yaxis)
         integer_axis(axes.xaxis)
         canvas.figure.legend(loc="outside lower center", ncols=2)
-        description = "Precision of released and of trained-on pseudo-labels by round; the numbers are in the table"
+        description = "Precision of the pseudo-labels trained on, by round; the numbers are in the table"
         return canvas.svg("precision", description)
 
 

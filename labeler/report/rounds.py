@@ -27,7 +27,6 @@ def round_summaries(
     by_id = {model.id: model for model in models}
     summaries = []
     for row in rounds:
-        snapshot = queries.release(session, row.number)
         so_far = [review for review in reviews if review.round_number <= row.number]
         summary = RoundSummary(
             number=row.number,
@@ -37,7 +36,6 @@ def round_summaries(
             is_current=current is not None and current.id == row.student_id,
             training=_training(by_id.get(row.student_id or 0)),
             labels=_training_labels(session, row.number),
-            released=snapshot.count if snapshot else 0,
             scores={split: _scores(newest[key]) for split in SPLITS if (key := (row.student_id or 0, split)) in newest},
             gate=row.gate["why"] if row.gate else None,
             release=_release_rule(row),
@@ -56,17 +54,13 @@ def newest_evaluations(session: Session) -> dict[tuple[int, str], EvaluationRow]
     return {(row.model_id, row.split): row for row in rows}
 
 
-def release_target(row: RoundRow) -> float | None:
-    """The precision that a round's release rule aims at; None where it has no rule."""
-    rule = _release_rule(row)
-    return rule.target if rule else None
-
-
 def _outcome(row: RoundRow) -> str:
     if row.reverted_at is not None:
         return "reverted"
     if row.promoted is None:
         return "open"
+    if row.kind == "audit":
+        return "audited"
     return "promoted" if row.promoted else "refused"
 
 
@@ -75,15 +69,10 @@ def _training(model: ModelRow | None) -> Training | None:
 
 
 def _training_labels(session: Session, round_number: int) -> TrainingLabels:
-    counts: Counter[tuple[str, bool]] = Counter()
-    for (kind, released, _), count in queries.training_counts(session, round_number).items():
-        counts[kind, kind == "pseudo" and released] += count
-    return TrainingLabels(
-        gold=counts["gold", False],
-        human=counts["human", False],
-        pseudo_released=counts["pseudo", True],
-        pseudo_kept=counts["pseudo", False],
-    )
+    counts: Counter[str] = Counter()
+    for (kind, _, _), count in queries.training_counts(session, round_number).items():
+        counts[kind] += count
+    return TrainingLabels(counts["gold"], counts["human"], counts["pseudo"])
 
 
 def _cost(

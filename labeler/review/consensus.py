@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from db.rows import ReviewRow, TaskRow
 from labeler.review.agreement import AnswerMatcher, without_skips
 
+JUDGEMENT = "judgement"  # kind of a task that asks about a suggestion, not about the question: no vote on the answer
 Reviews = Mapping[int, Sequence[ReviewRow]]  # by task id
 
 
@@ -25,6 +26,7 @@ def consensus(attempts: Sequence[TaskRow], reviews: Reviews, matcher: AnswerMatc
         reviews: their reviews; others are ignored.
         matcher: decides which reviews say the same.
     """
+    attempts = without_judgements(attempts)
     for task in sorted(attempts, key=lambda task: -task.attempt):
         if task.state != "conflict":
             found = majority(votes_of(task, attempts, reviews), matcher)
@@ -35,6 +37,11 @@ def consensus(attempts: Sequence[TaskRow], reviews: Reviews, matcher: AnswerMatc
         return None
     skips = [review for task, review in given if task.state != "conflict"]
     return matcher.representative(skips) if skips else None
+
+
+def without_judgements(attempts: Sequence[TaskRow]) -> list[TaskRow]:
+    """The tasks that ask for an answer."""
+    return [task for task in attempts if task.kind != JUDGEMENT]
 
 
 def is_contested(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews, matcher: AnswerMatcher) -> bool:
@@ -48,7 +55,7 @@ def votes_of(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews) -> li
     votes = without_skips(reviews.get(task.id, ()))
     if task.kind != "adjudication":
         return votes
-    earlier = [other for other in attempts if other.attempt < task.attempt]
+    earlier = [other for other in without_judgements(attempts) if other.attempt < task.attempt]
     voters = {vote.reviewer for other in earlier for vote in without_skips(reviews.get(other.id, ()))}
     return [vote for vote in votes if vote.reviewer not in voters]
 

@@ -1,16 +1,17 @@
-"""Which tasks a round needs next, after reviews came in: repeats of unreadable ones, adjudication of disagreements."""
+"""Which tasks a round needs next, after reviews came in: repeats, adjudication of disagreements, judgements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db import queries, store
 from db.engine import Session
 from db.rows import NewTask, TaskRow
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import AnswerMatcher, by_question, by_task, matcher_of
-from labeler.review.consensus import Reviews, is_contested, votes_of
+from labeler.review.consensus import Reviews, is_contested, votes_of, without_judgements
+from labeler.review.judgement import next_judgement, suggestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +105,18 @@ def _changes(session: Session, round_number: int, matcher: AnswerMatcher) -> lis
     unreadable = frozenset(each.task_id for each in queries.conflicts(session, round_number=round_number))
     attempts = by_question(queries.tasks(session, round_number=round_number))
     active = sorted(each.id for each in queries.questions(session, ids=attempts))
-    return [next_tasks(attempts[question_id], reviews, matcher, unreadable=unreadable) for question_id in active]
+    found = [_next(attempts[question_id], reviews, matcher, unreadable) for question_id in active]
+    if queries.round_(session, round_number).kind != "audit":
+        return found
+    answers = suggestions(session, round_number, active)
+    judged = [next_judgement(attempts[key], reviews, answers[key], matcher) for key in active if key in answers]
+    return [*found, *(NextTasks(withdraw=unneeded, new=new) for new, unneeded in judged)]
+
+
+def _next(
+    attempts: Sequence[TaskRow], reviews: Reviews, matcher: AnswerMatcher, unreadable: frozenset[int]
+) -> NextTasks:
+    """The changes that the question's own tasks need; a new one comes after all others, judgements included."""
+    found = next_tasks(without_judgements(attempts), reviews, matcher, unreadable=unreadable)
+    last = max(task.attempt for task in attempts)
+    return found if found.new is None else replace(found, new=replace(found.new, attempt=last + 1))

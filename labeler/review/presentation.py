@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from db.rows import AnswerRow, TaskRow
+from labeler.review.consensus import JUDGEMENT
 
 MAX_CANDIDATES = 5  # the suggested answer and four others
 
@@ -15,6 +16,13 @@ def passage_order(task: TaskRow) -> tuple[str, ...]:
     if not task.blind:
         return task.passages
     return tuple(sorted(task.passages, key=lambda passage: _hash(task.question_id + passage)))
+
+
+def candidates_of(task: TaskRow, answers: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """What a task suggests: nothing if it is blind; a judgement asks about one answer alone."""
+    if task.blind:
+        return []
+    return shown_candidates(answers[:1] if task.kind == JUDGEMENT else answers, passage_order(task))
 
 
 def shown_candidates(answers: Sequence[AnswerRow], passages: Sequence[str]) -> list[AnswerRow]:

@@ -16,6 +16,7 @@ from labeler.review.statistics import missing_reviews
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated
+from labeler.rounds.steps.opening import refuse_while_open
 
 PREDICTION_BYTES = 3000  # a prediction with its 20 best answers, in SQLite
 CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights and two moments of each
@@ -51,6 +52,8 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
     """The forecast for the open round, else for the next one. Raises NotReady where none could be opened."""
     with runtime.database.read() as session:
         row = queries.current_round(session)
+        if row is not None and row.kind == "audit":
+            refuse_while_open(row)
         if row is not None:
             runtime = of_round(runtime, row)
         kind = row.kind if row is not None else _next_kind(session)

@@ -88,10 +88,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
 def _rates(precision: Any) -> dict[str, Any] | None:
     if precision is None:
         return None
-    return {
-        name: {"rate": checked.rate, "items": checked.items}
-        for name, checked in (("released", precision.released), ("trained", precision.trained))
-    }
+    return {"trained": {"rate": precision.trained.rate, "items": precision.trained.items}}
 
 
 def verdict(row: RoundRow) -> str:
@@ -100,6 +97,8 @@ def verdict(row: RoundRow) -> str:
         return "reverted"
     if row.promoted is None:
         return "open"
+    if row.kind == "audit":
+        return "audited"
     return "promoted" if row.promoted else "refused"
 
 

@@ -75,6 +75,8 @@ def run(
         NotReady: something must be done first; the message names the command.
     """
     row = current(runtime)
+    if row is not None and row.kind == "audit":
+        opening.refuse_while_open(row)
     if accept_partial and (row is None or not _reached(row, "in_review")):
         raise NotReady("no round is waiting for reviews; run: labeler round")
     if row is None:

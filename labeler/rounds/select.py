@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labeler.core.round_settings import SelectConfig
 
-Decision = Literal["release", "train", "review", "leave"]
+Decision = Literal["train", "review", "leave"]
 TaskKind = Literal["random", "uncertain", "suspect"]
 
 SVD_DIMENSIONS = 32  # of question and answer vectors: enough to tell topics apart, cheap for k-means
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The decision on a question; `train_weight` is None unless its answer is trained on, released or not."""
+    """The decision on a question; `train_weight` is None unless its answer is trained on."""
 
     question_id: str
     decision: Decision
@@ -59,7 +59,7 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Decisions and tasks of a round; a question in review is neither released nor trained on in this round."""
+    """Decisions and tasks of a round; a question in review is not trained on in this round."""
 
     choices: tuple[Choice, ...]  # one per candidate, in question id order
     tasks: tuple[PlannedTask, ...]  # in order of presentation: shuffled, so that a part is a fair sample of the kinds
@@ -69,14 +69,12 @@ def plan(
     candidates: Sequence[Candidate],
     config: SelectConfig,
     *,
-    release_threshold: float | None,
     seed: int,
     round_number: int,
 ) -> Plan:
     """The plan of a round. Equal candidates, in any order, and an equal seed give an equal plan.
 
-    An answer is released at a confidence at or above `release_threshold` (None: nothing is released). Answers from
-    held-out passages are neither released nor trained on.
+    Answers from held-out passages are not trained on. What is released is not decided here: `labeler certify` does.
 
     Raises:
         ValueError: a question occurs twice.
@@ -91,7 +89,7 @@ def plan(
     choices = tuple(
         Choice(candidate.question_id, "review", None)
         if candidate.question_id in in_review
-        else _choice(candidate, weight, release_threshold)
+        else Choice(candidate.question_id, "train" if weight > 0 else "leave", weight if weight > 0 else None)
         for candidate, weight in zip(pool, weights, strict=True)
     )
     return Plan(choices, tasks)
@@ -107,15 +105,8 @@ def doubly_annotated(question_ids: Sequence[str], share: float, *, seed: int) ->
     return frozenset(ids[place] for place in drawn)
 
 
-def _choice(candidate: Candidate, weight: float, release_threshold: float | None) -> Choice:
-    confidence = _usable(candidate)
-    released = release_threshold is not None and confidence is not None and confidence >= release_threshold
-    decision: Decision = "release" if released else "train" if weight > 0 else "leave"
-    return Choice(candidate.question_id, decision, weight if weight > 0 else None)
-
-
 def _usable(candidate: Candidate) -> float | None:
-    """The confidence of an answer that may be released or trained on; None where it may not."""
+    """The confidence of an answer that may be trained on; None where it may not."""
     return None if candidate.held_out or candidate.answer is None else candidate.confidence
 
 

@@ -17,6 +17,7 @@ from db.rows import HiddenRow, NewReview, PredictionRow, RoundRow, SpanRow, Task
 from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
+from labeler.review.consensus import JUDGEMENT
 from mrc.metrics import Metric, exact_match
 from mrc.types import Passage
 
@@ -73,7 +74,7 @@ def reviewer(place: int) -> str:
 
 def _places(task: TaskRow) -> range:
     """The reviewers that answer a task: in a later attempt those that have not answered the question before."""
-    first = task.attempt + 1 if task.attempt else 0
+    first = task.attempt + 1 if task.attempt and task.kind != JUDGEMENT else 0
     return range(first, first + task.reviewers)
 
 
@@ -107,6 +108,8 @@ def simulate(
     name = reviewer(place)
     if known is None:
         return NewReview(task.id, name, "skipped", source=NAME)
+    if task.kind == JUDGEMENT and prediction is not None:
+        return _judge(task, known, prediction, metric=metric, error_rate=simulated_error_rate, rng=rng, name=name)
     visible = [gold for gold in known.answers if gold.passage_id in task.passages]
     if not visible:
         return NewReview(task.id, name, "no_answer", seconds=SECONDS[None], source=NAME)
@@ -116,6 +119,31 @@ def simulate(
     origin = _origin(task, answer, prediction, metric)
     seconds = SECONDS[origin]
     return NewReview(task.id, name, "answerable", answer=answer, origin=origin, seconds=seconds, source=NAME)
+
+
+def _judge(
+    task: TaskRow,
+    known: HiddenRow,
+    prediction: PredictionRow,
+    *,
+    metric: Metric,
+    error_rate: float,
+    rng: np.random.Generator,
+    name: str,
+) -> NewReview:
+    """Accept the answer if it equals any hidden answer, else insist on another one; mistaken at the error rate."""
+    best = prediction.answers[0]
+    right = any(exact_match(best.text, gold.text, metric) == 1 for gold in known.answers)
+    if right != (rng.random() < error_rate):
+        span = SpanRow(best.text, best.passage_id, best.start, best.end)
+        seconds = SECONDS["accepted"]
+        return NewReview(task.id, name, "answerable", span, origin="accepted", seconds=seconds, source=NAME)
+    visible = [gold for gold in known.answers if gold.passage_id in task.passages]
+    wanted = [gold for gold in visible if not exact_match(best.text, gold.text, metric)]
+    if not wanted:
+        return NewReview(task.id, name, "no_answer", seconds=SECONDS[None], source=NAME)
+    seconds = SECONDS["accepted"]
+    return NewReview(task.id, name, "answerable", wanted[0], origin="changed", seconds=seconds, source=NAME)
 
 
 def _origin(task: TaskRow, answer: SpanRow, prediction: PredictionRow | None, metric: Metric) -> str:

@@ -204,12 +204,11 @@ def close(session: Session, number: int, *, promoted: bool, stage: str = "open")
     return model_id
 
 
-def pseudo(question_id: str, passage_id: str = "p3", *, weight: float = 0.5, released: bool = True) -> NewLabel:
+def pseudo(question_id: str, passage_id: str = "p3", *, weight: float = 0.5) -> NewLabel:
     return NewLabel(
         question_id,
         (span(passage_id),),
         train_weight=weight,
-        released=released,
         model_id=1,
         index_fingerprint="index-1",
         calibrator_id=1,

@@ -12,10 +12,10 @@ from tests.db.conftest import close, open_round, task
 
 LABEL = (
     "INSERT INTO labels (question_id, question_role, kind, no_answer, train_weight, released, origin, import_id, "
-    "round_number, model_id, reviewer, confidence, threshold, calibrator_id, created_at, withdrawn_at, "
+    "round_number, model_id, reviewer, confidence, threshold, calibrator_id, certificate_id, created_at, withdrawn_at, "
     "withdrawal_reason) "
     "VALUES (:q, :role, :kind, :no_answer, :weight, :released, 'import', :import_id, :round, :model, :reviewer, "
-    ":confidence, :threshold, :calibrator, '2026-01-01', :withdrawn_at, :why)"
+    ":confidence, :threshold, :calibrator, :certificate, '2026-01-01', :withdrawn_at, :why)"
 )
 LABEL_VALUES = {
     "q": "a",
@@ -31,6 +31,7 @@ LABEL_VALUES = {
     "confidence": None,
     "threshold": None,
     "calibrator": None,
+    "certificate": None,
     "withdrawn_at": None,
     "why": None,
 }
@@ -60,8 +61,13 @@ def break_it(database: Database, *statements: Statement, match: str) -> None:
         (PSEUDO | {"model": None}, "pseudo_is_traceable"),
         (PSEUDO | {"round": None}, "pseudo_is_traceable"),
         (PSEUDO | {"no_answer": True}, "pseudo_has_an_answer"),
-        (PSEUDO | {"released": True}, "released_above_threshold"),
-        (PSEUDO | {"released": True, "confidence": 0.7, "threshold": 0.8, "calibrator": 1}, "released_above_threshold"),
+        (PSEUDO | {"released": True}, "released_by_a_certificate"),
+        (
+            PSEUDO | {"released": True, "confidence": 0.9, "threshold": 0.8, "calibrator": 1},
+            "released_by_a_certificate",
+        ),
+        (PSEUDO | {"certificate": 1}, "released_by_a_certificate"),
+        ({"certificate": 1}, "only_pseudo_is_certified"),
         ({"reviewer": None}, "human_has_a_reviewer"),
         ({"no_answer": True}, "no_answer_has_passages"),
         ({"kind": "gold"}, "gold_is_traceable"),
@@ -167,7 +173,7 @@ def test_a_review_has_an_answer_if_and_only_if_its_verdict_is_answerable(databas
 def test_only_pool_predictions_are_decided(database: Database) -> None:
     insert = (
         "INSERT INTO predictions (round_number, question_id, question_role, model_id, features, hits, decision, "
-        "created_at) VALUES (0, 'cal0', 'calibration', 1, '{}', '[]', 'release', '2026-01-01')"
+        "created_at) VALUES (0, 'cal0', 'calibration', 1, '{}', '[]', 'train', '2026-01-01')"
     )
     break_it(database, (insert, {}), match="only_the_pool_is_decided")
 

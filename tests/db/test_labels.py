@@ -1,4 +1,4 @@
-"""Labels: set and withdrawn by hand, bad questions, held-out passages, training sets, releases."""
+"""Labels: set and withdrawn by hand, bad questions, held-out passages, training sets."""
 
 from __future__ import annotations
 
@@ -156,28 +156,11 @@ def test_the_training_set_of_a_round_is_fixed_before_training(database: Database
         after = queries.training_rows(session, number)
         counts = queries.training_counts(session, number)
     assert queries.training_sha256(after) == queries.training_sha256(before)
-    assert counts == {("gold", True, False): 1, ("human", True, False): 1, ("pseudo", True, False): 1}
+    assert counts == {("gold", True, False): 1, ("human", True, False): 1, ("pseudo", False, False): 1}
     assert [(row.question.id, row.weight) for row in after] == [("a", 0.5), ("b", 1.0), ("g0", 1.0)]
     assert [row.label.answers for row in after] == [row.label.answers for row in before]
     with pytest.raises(Conflict, match="fixed already"), database.write() as session:
         store.freeze_training(session, number)
-
-
-def test_a_release_is_an_immutable_snapshot_of_its_rows(database: Database) -> None:
-    with database.write() as session:
-        number = open_round(session).number
-        labels = [pseudo("a"), pseudo("b"), pseudo("c", released=False)]
-        store.record_labels(session, number, human=[], pseudo=labels, reason="x")
-        release = store.release_snapshot(session, number, rule={"threshold": 0.8})
-        close(session, number, promoted=True)
-        play_round(session, pseudo_labels=(pseudo("b", "p4"),))
-        rows = queries.released_answers(session, release.id)
-        assert queries.release(session, number) == release
-    assert release.count == 2
-    assert [(row.question_id, row.answer.text, row.confidence) for row in rows] == [
-        ("a", "Dov", 0.9),
-        ("b", "Dov", 0.9),
-    ]
 
 
 def test_the_first_round_cannot_be_reverted_nor_any_round_twice(database: Database) -> None:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from db import queries, store
+from db import certificates, queries, store
 from db.engine import Database
-from db.rows import NewLabel, SpanRow
+from db.rows import AuditedItem, CertificateItem, NewLabel, NewReview, NewTask, SpanRow
+from labeler.certificates.document import ranking_sha256, sha256_of
+from labeler.certificates.verify import result_from, set_tests
 from labeler.core.convert import new_prediction, to_passage, training_examples
 from labeler.core.errors import ExportRefused
 from labeler.core.workspace import create_workspace
 from labeler.importing.ingest import import_files
 from labeler.labels.export import export_labels
+from labeler.labels.exportable import UNCERTIFIED
+from mrc.calibration.certification import draw
 from mrc.squad import parse_squad, read_squad
 from mrc.text import passage_id
 from mrc.types import Answer, Hit, Prediction
 
+RANKED = (("p3", "섬에"), ("p4", "등대"))
 GOLD = "The mill turns.\r\nMara built it in 1830."
 POOL = "등대는 섬에 있다. 나루가 종을 울린다."
 TEST = "The bridge has 7 arches."
@@ -39,7 +45,7 @@ def lines(path: Path, *records: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """Gold with and without an answer, human and released pseudo-labels, one that only trains, a test question."""
+    """Gold with and without an answer, human labels, a certified and another pseudo-label, a test question."""
     folder = tmp_path_factory.mktemp("world")
     opened = create_workspace(folder / "ws", environ={}).database()
     gold = {"id": "g1", "question": "When?", "context": GOLD, "answers": ["1830", "in 1830", "1830"], "title": "Mill"}
@@ -75,7 +81,6 @@ def _play(session: Any) -> None:
         "model_id": model,
         "index_fingerprint": "i" * 64,
         "calibrator_id": calibrator,
-        "threshold": 0.9,
     }
     store.record_labels(
         session,
@@ -87,10 +92,51 @@ def _play(session: Any) -> None:
         ],
         pseudo=[
             NewLabel("p3", (span(POOL, "섬에"),), confidence=0.95, **made),
-            NewLabel("p4", (span(POOL, "등대"),), confidence=0.5, train_weight=0.25, released=False, **made),
+            NewLabel("p4", (span(POOL, "등대"),), confidence=0.5, train_weight=0.25, **made),
         ],
         reason="round 0",
     )
+    store.advance(session, row.number, "open", "closed", promoted=False)
+    _certify(session, made)
+
+
+def _certify(session: Any, made: dict[str, Any]) -> None:
+    """A certificate for two answers, of which one was audited: a set of two with one right one meets .5."""
+    audit = store.open_round(session, "audit", config={}, seed=0, code_version="1")
+    request = {"target": 0.5, "delta": 0.9, "attempt": 1, "attempts": 1, "delta_shared": 0.9, "seed": "a"}
+    certificate = certificates.add(session, audit.number, request=request)
+    frozen = [CertificateItem(rank, key, span(POOL, text), 0.9, 0.9) for rank, (key, text) in enumerate(RANKED)]
+    (drawn,) = draw([item.question_id for item in frozen], 1, seed="a")
+    items = [replace(item, drawn=0 if item.question_id == drawn else None) for item in frozen]
+    plan = {"sizes": [2], "start": 1, "target": 0.5, "delta": 0.9, "population": 2, "ranked": 2, "audits": 1}
+    certificates.freeze(session, certificate.id, plan=plan, seed="a", items=items)
+    store.add_tasks(session, audit.number, [NewTask(drawn, "audit", True, 0, (passage_id(POOL),))])
+    (task,) = queries.tasks(session, round_number=audit.number)
+    store.record_review(session, NewReview(task.id, "ann", "answerable", span(POOL, dict(RANKED)[drawn])))
+    (review,) = queries.reviews(session, round_number=audit.number)
+    judged = [item if item.drawn is None else replace(item, outcome="equal", review_id=review.id) for item in items]
+    tests = set_tests(judged, plan)
+    document = {
+        **plan,
+        "ranking_sha256": ranking_sha256(frozen),
+        "metric": "squad",
+        "seed": "a",
+        "items": [drawn],
+        "outcomes": {"equal": 1},
+        "tests": tests,
+        "certified": result_from(judged, tests, plan),
+        "released": 1,
+    }
+    document["sha256"] = sha256_of(document)
+    audited = [AuditedItem(item.rank, "equal", review.id, None) for item in judged if item.drawn is not None]
+    certificates.conclude(session, certificate.id, audited=audited, document=document, sha256=document["sha256"])
+    unseen = next(item for item in items if item.drawn is None)
+    assert unseen.question_id == "p3"
+    label = NewLabel("p3", (unseen.answer,), confidence=0.95, threshold=0.9, certificate_id=certificate.id, **made)
+    store.record_audit(
+        session, audit.number, human=[], certified=[label], reviews=[review.id], bad_questions=[], reason="certified"
+    )
+    store.advance(session, audit.number, "open", "closed", promoted=False)
 
 
 def exported(database: Database, path: Path, **options: Any) -> list[dict[str, Any]]:
@@ -98,7 +144,7 @@ def exported(database: Database, path: Path, **options: Any) -> list[dict[str, A
     return [json.loads(line) for line in path.read_bytes().decode().split("\n")[:-1]]
 
 
-def test_exported_labels_are_live_and_released_and_not_from_a_held_out_passage(
+def test_exported_labels_are_live_or_certified_and_not_from_a_held_out_passage(
     database: Database, tmp_path: Path
 ) -> None:
     rows = exported(database, tmp_path / "a.jsonl")
@@ -120,7 +166,7 @@ def test_kinds_and_roles_select_the_exported_labels(database: Database, tmp_path
 def test_an_exported_label_has_its_provenance(database: Database, tmp_path: Path) -> None:
     rows = {row["id"]: row for row in exported(database, tmp_path / "a.jsonl")}
     names = ("role", "round", "model", "index", "calibrator", "threshold", "confidence", "reviewer")
-    assert [rows["p3"][name] for name in names] == ["pool", 0, "m" * 64, "i" * 64, "c" * 64, 0.9, 0.95, ""]
+    assert [rows["p3"][name] for name in names] == ["pool", 1, "m" * 64, "i" * 64, "c" * 64, 0.9, 0.95, ""]
     assert [rows["p1"][name] for name in names] == ["pool", 0, "", "", "", -1, -1, "ann"]
     assert [rows["g1"][name] for name in names] == ["gold", -1, "", "", "", -1, -1, ""]
 
@@ -141,7 +187,7 @@ def test_the_report_counts_the_labels_left_out_by_reason(database: Database, tmp
     report = export_labels(database, tmp_path / "a.json", format="squad")
     assert (report.labels, report.kinds) == (3, {"gold": 1, "human": 1, "pseudo": 1})
     assert report.left_out == {
-        "pseudo-labels that are not released": 1,
+        UNCERTIFIED: 1,
         "labels in passages of calibration, dev or test questions": 1,
         "labels of test questions (--role test exports them)": 1,
         "labels without an answer, which SQuAD 1.1 cannot store": 2,

@@ -171,7 +171,7 @@ def open_round(database: Database, kind: str) -> int:
 
 
 def play_loop_round(database: Database) -> None:
-    """Round 1: one released right pseudo-label, one that only teaches and is wrong, one accepted review."""
+    """Round 1: a right pseudo-label, one that is wrong, one accepted review."""
     number = open_round(database, "loop")
     rows = np.full((3, len(FEATURES)), 0.5)
     calibrator = fit(rows, np.array([False, False, True]), ["a", "b", "c"], seed=0)
@@ -200,12 +200,11 @@ def play_loop_round(database: Database) -> None:
             reviews=[review.id],
             human=[NewLabel("q3", (answer,), reviewer="simulated", review_id=review.id)],
             pseudo=[
-                NewLabel("q1", (span("p-pool", "Mira Quill"),), confidence=0.9, threshold=0.8, **common),
-                NewLabel("q2", (span("p-pool", "tower"),), train_weight=0.5, released=False, confidence=0.4, **common),
+                NewLabel("q1", (span("p-pool", "Mira Quill"),), confidence=0.9, **common),
+                NewLabel("q2", (span("p-pool", "tower"),), train_weight=0.5, confidence=0.4, **common),
             ],
             reason="replaced in round 1",
         )
-        store.release_snapshot(session, number, rule=asdict(rule))
         store.advance(session, number, "predicted", "labelled")
     train(database, number, from_stage="labelled", exact=0.75, f1=0.875)
 
@@ -342,9 +341,7 @@ def test_a_page_is_written_whole_or_not_at_all(database: Database, tmp_path: Pat
 
 
 def test_hidden_answers_are_counted_and_not_shown(page: str, report: Report) -> None:
-    released, trained = Checked(correct=1, items=1, unknown=0), Checked(correct=1, items=2, unknown=0)
-    estimates = wilson(1, 1), wilson(1, 2)
-    assert report.precision == (PrecisionRow(1, released, trained, *estimates, target=0.85),)
+    assert report.precision == (PrecisionRow(1, Checked(correct=1, items=2, unknown=0), wilson(1, 2)),)
     assert "50.0%" in page
     for answer in HIDDEN.values():
         assert answer not in page
@@ -358,7 +355,7 @@ def test_precision_of_a_refused_round_covers_the_pseudo_labels_that_it_made(tmp_
         assert not queries.live_labels(session, kinds=["pseudo"])
         found = pseudo_precision(session, 1, metric="korquad")
     assert found is not None
-    assert (found.released.rate, found.trained.rate) == (1.0, 0.5)
+    assert found.trained.rate == 0.5
 
 
 def test_precision_is_unknown_without_pseudo_labels(database: Database) -> None:
@@ -370,8 +367,8 @@ def test_precision_is_unknown_without_pseudo_labels(database: Database) -> None:
 def test_a_round_is_reported_with_its_training_labels_scores_and_cost(report: Report) -> None:
     baseline, loop, current = report.rounds
     assert baseline.labels == TrainingLabels(gold=1)
-    assert loop.labels == TrainingLabels(gold=1, human=1, pseudo_released=1, pseudo_kept=1)
-    assert (loop.labels.pseudo, loop.labels.total, loop.released) == (2, 4, 1)
+    assert loop.labels == TrainingLabels(gold=1, human=1, pseudo=2)
+    assert loop.labels.total == 4
     assert [line.outcome for line in report.rounds] == ["promoted", "promoted", "open"]
     assert (baseline.reviews, baseline.review_minutes) == (0, 0)
     assert (loop.reviews, loop.review_minutes) == (1, 90 / 60)
@@ -476,14 +473,10 @@ def test_three_evaluated_rounds_have_curves_of_each_metric_by_rounds_reviews_and
     assert learning_curves([]) == []
 
 
-def test_the_precision_plot_shows_the_target_and_intervals_on_an_axis_up_to_100_percent() -> None:
-    rows = [
-        PrecisionRow(number, Checked(9, 10, 0), Checked(85, 100, 0), wilson(9, 10), wilson(85, 100), 0.85)
-        for number in (1, 2)
-    ]
+def test_the_precision_plot_shows_intervals_on_an_axis_up_to_100_percent() -> None:
+    rows = [PrecisionRow(number, Checked(9, 10, 0), wilson(9, 10)) for number in (1, 2)]
     plot = precision_plot(rows)
     assert plot is not None
-    assert "target of release (85%)" in plot
     ticks = [int(text) for text in re.findall(r">(\d+)</text>", plot)]
     assert {50, 60, 70, 80, 90, 100} <= set(ticks)  # the lowest interval ends at 59.6%
     assert precision_plot(rows[:1]) is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from db import queries, store
-from db.rows import Decision, LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
+from db.rows import LabelRow, NewReview, PredictionRow, ReviewRow, SpanRow, TaskRow
 from labeler.core.runtime import Runtime
 from labeler.evaluation import reader_metrics
 from labeler.rounds import history, machine
@@ -91,25 +91,12 @@ def test_calibration_questions_keep_their_out_of_fold_confidences(played: Runtim
     assert [stored[key].confidence for key in sorted(stored)] == state["out_of_fold"]
 
 
-def test_released_are_the_unreviewed_answers_at_or_above_the_threshold(played: Runtime) -> None:
+def test_a_round_releases_nothing_however_confident_its_answers_are(played: Runtime) -> None:
     with played.database.read() as session:
-        held_out = queries.held_out_passages(session)
-        tasks = {task.question_id for task in queries.tasks(session, round_number=1)}
-        released = {row.question_id: row for row in queries.live_labels(session, kinds=["pseudo"]) if row.released}
-        snapshot = queries.release(session, 1)
-    threshold = threshold_of(played)
-    expected = {
-        key: entry
-        for key, entry in predictions(played, role="pool").items()
-        if (entry.confidence or 0) >= threshold and key not in tasks and entry.answers[0].passage_id not in held_out
-    }
-    assert len(expected) >= 20
-    assert released.keys() == expected.keys()
-    assert snapshot is not None
-    assert snapshot.count == len(released)
-    for key, label in released.items():
-        assert (label.confidence, label.threshold) == (expected[key].confidence, threshold)
-        assert label.answers[0].text == expected[key].answers[0].text
+        labels = queries.live_labels(session, kinds=["pseudo"])
+    assert len(labels) >= 20
+    assert any((label.confidence or 0) >= threshold_of(played) for label in labels)
+    assert {(label.released, label.certificate_id, label.threshold) for label in labels} == {(False, None, None)}
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -149,19 +136,6 @@ def test_the_student_trains_on_the_weights_of_its_labels(played: Runtime) -> Non
     }
     assert model is not None
     assert (model.examples, model.training_sha256) == (len(rows), queries.training_sha256(rows))
-
-
-def test_a_released_label_below_the_training_floor_does_not_train(reviewed: Path, tmp_path: Path) -> None:
-    with scripted(shutil.copytree(reviewed, tmp_path / "floor")) as runtime:
-        released = next(key for key, entry in predictions(runtime, role="pool").items() if entry.decision == "release")
-        with runtime.database.write() as session:
-            store.set_decisions(session, 1, [Decision(released, "release", None)])
-        machine.run(runtime, until="labelled")
-        with runtime.database.read() as session:
-            (label,) = queries.live_labels(session, question_ids=[released])
-            trained = {row.question.id for row in queries.training_rows(session, 1)}
-    assert (label.released, label.train_weight) == (True, 0.0)
-    assert released not in trained
 
 
 # --- audit ----------------------------------------------------------------------------------------

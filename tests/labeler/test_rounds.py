@@ -104,7 +104,6 @@ def test_a_round_counts_the_labels_it_wrote_live_or_withdrawn(runtime: Runtime) 
     assert told[0] == {
         "human": sum(label.kind == "human" for label in made),
         "pseudo": sum(label.kind == "pseudo" for label in made),
-        "released": sum(label.kind == "pseudo" and label.released for label in made),
         "trained_on": sum(label.kind == "pseudo" and label.train_weight > 0 for label in made),
     }
     assert told[0]["human"]

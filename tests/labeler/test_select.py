@@ -1,4 +1,4 @@
-"""The plan of a round: who is released, taught, reviewed, and in which mix."""
+"""The plan of a round: who is taught, reviewed, and in which mix."""
 
 from __future__ import annotations
 
@@ -58,11 +58,10 @@ def planned(
     pool: list[Candidate],
     config: SelectConfig = NO_REVIEW,
     *,
-    threshold: float | None = None,
     seed: int = 0,
     n: int = 2,
 ) -> Plan:
-    return plan(pool, config, release_threshold=threshold, seed=seed, round_number=n)
+    return plan(pool, config, seed=seed, round_number=n)
 
 
 def kinds(made: Plan) -> Counter[str]:
@@ -77,32 +76,21 @@ def decisions(made: Plan) -> list[str]:
     return [choice.decision for choice in made.choices]
 
 
-def test_confidence_decides_between_release_train_and_leave() -> None:
+def test_confidence_decides_between_train_and_leave() -> None:
     pool = [candidate(n, c) for n, c in enumerate([0.95, 0.9, 0.89, 0.35, 0.34])]
-    made = planned(pool, WHOLE, threshold=0.9)
-    assert decisions(made) == ["release", "release", "train", "train", "leave"]
+    made = planned(pool, WHOLE)
+    assert decisions(made) == ["train", "train", "train", "train", "leave"]
     assert made.choices[4].train_weight is None
 
 
-def test_without_a_threshold_nothing_is_released_but_answers_are_still_trained_on() -> None:
-    assert set(decisions(planned(pool_of(20)))) == {"train", "leave"}
-
-
-def test_a_released_answer_may_be_too_uncertain_to_train_on() -> None:
-    made = planned(pool_of(11), WHOLE, threshold=0.2)
-    by_id = {choice.question_id: choice for choice in made.choices}
-    assert (by_id["q0003"].decision, by_id["q0003"].train_weight) == ("release", None)  # confidence .3 is under .35
-    assert (by_id["q0009"].decision, by_id["q0009"].train_weight) == ("release", pytest.approx(0.9))
-
-
-def test_an_answer_from_a_held_out_passage_is_neither_released_nor_trained_on_but_may_be_reviewed() -> None:
+def test_an_answer_from_a_held_out_passage_is_not_trained_on_but_may_be_reviewed() -> None:
     held_out = [replace(c, held_out=True) for c in pool_of(10)]
-    assert set(decisions(planned(held_out, threshold=0.1))) == {"leave"}
-    assert set(decisions(planned(held_out, SelectConfig(review_budget=10), threshold=0.1))) == {"review"}
+    assert set(decisions(planned(held_out))) == {"leave"}
+    assert set(decisions(planned(held_out, SelectConfig(review_budget=10)))) == {"review"}
 
 
 def test_a_question_in_review_is_no_pseudo_label_of_this_round() -> None:
-    made = planned(pool_of(40), SelectConfig(review_budget=10), threshold=0.5)
+    made = planned(pool_of(40), SelectConfig(review_budget=10))
     reviewed = [c for c in made.choices if c.decision == "review"]
     assert {c.question_id for c in reviewed} == {task.question_id for task in made.tasks}
     assert all(c.train_weight is None for c in reviewed)
@@ -264,14 +252,14 @@ def test_a_budget_beyond_the_pool_reviews_all_of_it_once() -> None:
 
 def test_an_uncalibrated_pool_is_reviewed_at_random_and_blind() -> None:
     pool = [replace(c, confidence=None) for c in pool_of(50)]
-    made = planned(pool, SelectConfig(review_budget=20), threshold=None, n=1)
+    made = planned(pool, SelectConfig(review_budget=20), n=1)
     assert kinds(made) == {"random": 20}
     assert set(decisions(made)) == {"review", "leave"}
 
 
 def test_questions_without_an_answer_are_reviewed_only_at_random() -> None:
     pool = [candidate(n, None, answer=None, passage_id=None) for n in range(30)]
-    made = planned(pool, SelectConfig(review_budget=10), threshold=0.1)
+    made = planned(pool, SelectConfig(review_budget=10))
     assert kinds(made) == {"random": 10}
     assert set(decisions(made)) == {"review", "leave"}
 
@@ -297,11 +285,11 @@ def test_kinds_are_mixed_in_the_order_of_presentation() -> None:
 def test_the_plan_does_not_depend_on_the_order_of_candidates() -> None:
     pool = pool_of(150) + oddities(15)
     config = SelectConfig(review_budget=40)
-    made = planned(pool, config, threshold=0.9)
+    made = planned(pool, config)
     shuffled = [pool[i] for i in np.random.default_rng(5).permutation(len(pool))]
-    assert planned(shuffled, config, threshold=0.9) == made
-    assert planned(pool, config, threshold=0.9, seed=1).tasks != made.tasks
-    assert planned(pool, config, threshold=0.9, n=3).tasks != made.tasks
+    assert planned(shuffled, config) == made
+    assert planned(pool, config, seed=1).tasks != made.tasks
+    assert planned(pool, config, n=3).tasks != made.tasks
 
 
 @settings(deadline=None, max_examples=40)
@@ -321,7 +309,7 @@ def test_every_candidate_has_one_decision_and_every_task_is_used(
         )
         for n, c in enumerate(confidences)
     ]
-    made = planned(pool, SelectConfig(review_budget=budget), threshold=0.6, n=round_number)
+    made = planned(pool, SelectConfig(review_budget=budget), n=round_number)
     assert [choice.question_id for choice in made.choices] == [c.question_id for c in pool]
     tasks = [task.question_id for task in made.tasks]
     assert len(tasks) == len(set(tasks)) == min(budget, len(pool))

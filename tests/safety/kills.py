@@ -69,6 +69,11 @@ COMMANDS = (
     Command("suspects --review", ("suspects", "--review", "--min-confidence", "0"), base="two rounds"),
     Command("rounds revert", ("rounds", "revert", "1", "--yes"), base="two rounds"),
     Command("rounds revert --with-reviews", ("rounds", "revert", "2", "--with-reviews", "--yes"), base="two rounds"),
+    Command(
+        "certify",
+        ("certify", "--stored", "--target", "0.2", "--seed", "5", "--reviewer", "simulated"),
+        base="two rounds",
+    ),
     Command("export label-studio", ("export", "--format", "label-studio", "-o", "OUT/tasks"), base="in review"),
     Command("import reviews", ("import", "IN/reviews.json", "--as", "reviews"), base="in review"),
     Command("predict", ("predict", "--threads", "1"), quick=False),

@@ -177,10 +177,7 @@ class Walk:
         known = [each for each in (*QUESTIONS, HELD_OUT) if each in self.model.roles]
         places = ("p", "p", "p", "x") if self.model.active(HELD_OUT) else ("p",)
         guessed = {each: (self.rng.choice(WORDS), self.rng.choice(places)) for each in known if self.rng.random() < 0.7}
-        guesses = [
-            NewLabel(each, (span(*answer),), train_weight=0.5, released=False, model_id=1)
-            for each, answer in guessed.items()
-        ]
+        guesses = [NewLabel(each, (span(*answer),), train_weight=0.5, model_id=1) for each, answer in guessed.items()]
         with self.database.write() as session:
             row = store.open_round(session, "loop", config={"seed": 0}, seed=0, code_version="t", reviewer="none")
             store.record_labels(session, row.number, human=labels, pseudo=guesses, reason=f"round {row.number}")

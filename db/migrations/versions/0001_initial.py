@@ -75,7 +75,7 @@ CREATE TABLE rounds (
     gate JSON, promoted BOOLEAN, reviewer VARCHAR(16), opened_at {moment} NOT NULL, closed_at {moment},
     reverted_at {moment},
     CONSTRAINT pk_rounds PRIMARY KEY (number),
-    CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain')),
+    CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain', 'audit')),
     CONSTRAINT ck_rounds_stage_known CHECK
         (stage IN ('open', 'predicted', 'in_review', 'reviewed', 'labelled', 'trained', 'closed')),
     CONSTRAINT ck_rounds_number_from_zero CHECK (number >= 0),
@@ -123,13 +123,20 @@ CREATE INDEX ix_questions_normalized ON questions (normalized);
 CREATE INDEX ix_questions_role ON questions (role);
 CREATE INDEX ix_questions_split_group ON questions (split_group);
 
-CREATE TABLE releases (
-    id {serial} NOT NULL, round_number INTEGER NOT NULL, rule JSON NOT NULL, count INTEGER NOT NULL,
-    sha256 VARCHAR(64) NOT NULL, created_at {moment} NOT NULL,
-    CONSTRAINT pk_releases PRIMARY KEY (id),
-    CONSTRAINT fk_releases_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
+CREATE TABLE certificates (
+    id {serial} NOT NULL, uid VARCHAR(32) NOT NULL, round_number INTEGER NOT NULL, request JSON NOT NULL, plan JSON,
+    seed VARCHAR(64), document JSON, sha256 VARCHAR(64), created_at {moment} NOT NULL, made_at {moment},
+    withdrawn_at {moment}, withdrawal_reason TEXT, accepted_reviews INTEGER,
+    CONSTRAINT pk_certificates PRIMARY KEY (id),
+    CONSTRAINT uq_certificates_uid UNIQUE (uid),
+    CONSTRAINT uq_certificates_round_number UNIQUE (round_number),
+    CONSTRAINT ck_certificates_planned_with_a_seed CHECK ((plan IS NULL) = (seed IS NULL)),
+    CONSTRAINT ck_certificates_made_with_a_document CHECK ((document IS NULL) = (made_at IS NULL)),
+    CONSTRAINT ck_certificates_made_with_a_hash CHECK ((document IS NULL) = (sha256 IS NULL)),
+    CONSTRAINT ck_certificates_made_as_planned CHECK (document IS NULL OR plan IS NOT NULL),
+    CONSTRAINT ck_certificates_withdrawn_with_a_reason CHECK ((withdrawn_at IS NULL) = (withdrawal_reason IS NULL)),
+    CONSTRAINT fk_certificates_round_number FOREIGN KEY(round_number) REFERENCES rounds (number)
 );
-CREATE INDEX ix_releases_round_number ON releases (round_number);
 
 CREATE TABLE retrievers (
     id {serial} NOT NULL, round_number INTEGER NOT NULL, hash VARCHAR(64) NOT NULL,
@@ -197,7 +204,7 @@ CREATE TABLE predictions (
     CONSTRAINT uq_predictions_round_number_question_id UNIQUE (round_number, question_id),
     CONSTRAINT ck_predictions_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1),
     CONSTRAINT ck_predictions_score_is_a_rate CHECK (score BETWEEN 0 AND 1),
-    CONSTRAINT ck_predictions_decision_known CHECK (decision IN ('release', 'train', 'review', 'leave')),
+    CONSTRAINT ck_predictions_decision_known CHECK (decision IN ('train', 'review', 'leave')),
     CONSTRAINT ck_predictions_only_the_pool_is_decided CHECK (decision IS NULL OR question_role = 'pool'),
     CONSTRAINT fk_predictions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_predictions_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
@@ -220,7 +227,7 @@ CREATE TABLE tasks (
     CONSTRAINT pk_tasks PRIMARY KEY (id),
     CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt),
     CONSTRAINT ck_tasks_kind_known CHECK
-        (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication')),
+        (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication', 'judgement')),
     CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')),
     CONSTRAINT ck_tasks_one_or_two_reviewers CHECK (reviewers IN (1, 2)),
     CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
@@ -266,6 +273,24 @@ CREATE TABLE reviews (
 );
 CREATE UNIQUE INDEX one_current_review ON reviews (task_id, reviewer) WHERE superseded_at IS NULL;
 
+CREATE TABLE certificate_items (
+    certificate_id INTEGER NOT NULL, rank INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, text TEXT NOT NULL,
+    passage_id VARCHAR(64) NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, score {double},
+    confidence {double}, drawn INTEGER, outcome VARCHAR(16), review_id INTEGER, judgement_id INTEGER,
+    CONSTRAINT pk_certificate_items PRIMARY KEY (certificate_id, rank),
+    CONSTRAINT uq_certificate_items_certificate_id_question_id UNIQUE (certificate_id, question_id),
+    CONSTRAINT ck_certificate_items_span CHECK (0 <= start AND start < "end" AND length(text) = "end" - start),
+    CONSTRAINT ck_certificate_items_outcome_known CHECK
+        (outcome IN ('equal', 'equivalent', 'different', 'bad_question', 'skipped', 'conflict', 'open')),
+    CONSTRAINT ck_certificate_items_only_drawn_items_are_judged CHECK (outcome IS NULL OR drawn IS NOT NULL),
+    CONSTRAINT fk_certificate_items_certificate_id FOREIGN KEY(certificate_id) REFERENCES certificates (id),
+    CONSTRAINT fk_certificate_items_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
+    CONSTRAINT fk_certificate_items_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id),
+    CONSTRAINT fk_certificate_items_review_id FOREIGN KEY(review_id) REFERENCES reviews (id),
+    CONSTRAINT fk_certificate_items_judgement_id FOREIGN KEY(judgement_id) REFERENCES reviews (id)
+);
+CREATE INDEX ix_certificate_items_question_id ON certificate_items (question_id);
+
 CREATE TABLE studio_tasks (
     id {serial} NOT NULL, task_id INTEGER NOT NULL, project_id INTEGER NOT NULL, push_id INTEGER NOT NULL,
     remote_id INTEGER, deleted_at {moment},
@@ -283,22 +308,24 @@ CREATE TABLE labels (
     kind VARCHAR(16) NOT NULL, no_answer BOOLEAN NOT NULL, passages JSON, texts JSON,
     train_weight {double} NOT NULL, released BOOLEAN NOT NULL, origin VARCHAR(16) NOT NULL, import_id INTEGER,
     round_number INTEGER, written_by INTEGER, review_id INTEGER, model_id INTEGER, index_fingerprint VARCHAR(64),
-    calibrator_id INTEGER, confidence {double}, threshold {double}, reviewer VARCHAR(255), parent_id INTEGER,
+    calibrator_id INTEGER, certificate_id INTEGER, confidence {double}, threshold {double}, reviewer VARCHAR(255),
+    parent_id INTEGER,
     created_at {moment} NOT NULL, withdrawn_at {moment}, withdrawn_by INTEGER, withdrawal_reason TEXT,
     CONSTRAINT pk_labels PRIMARY KEY (id),
     CONSTRAINT fk_labels_question FOREIGN KEY
         (question_id, question_role) REFERENCES questions (id, role) ON UPDATE CASCADE,
     CONSTRAINT ck_labels_kind_known CHECK (kind IN ('gold', 'human', 'pseudo')),
-    CONSTRAINT ck_labels_origin_known CHECK (origin IN ('import', 'spare', 'review', 'round', 'manual', 'restored')),
+    CONSTRAINT ck_labels_origin_known CHECK
+        (origin IN ('import', 'spare', 'review', 'round', 'manual', 'restored', 'certificate')),
     CONSTRAINT ck_labels_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1),
     CONSTRAINT ck_labels_train_weight_is_a_rate CHECK (train_weight BETWEEN 0 AND 1),
     CONSTRAINT ck_labels_pseudo_only_in_pool CHECK
         (kind <> 'pseudo' OR question_role = 'pool' OR withdrawn_at IS NOT NULL),
     CONSTRAINT ck_labels_held_out_never_trains CHECK
         (question_role IN ('gold', 'pool') OR train_weight = 0 OR withdrawn_at IS NOT NULL),
-    CONSTRAINT ck_labels_released_above_threshold CHECK
-        (kind <> 'pseudo' OR NOT released OR (confidence IS NOT NULL AND threshold IS NOT NULL
-        AND calibrator_id IS NOT NULL AND confidence >= threshold)),
+    CONSTRAINT ck_labels_released_by_a_certificate CHECK
+        (kind <> 'pseudo' OR released = (certificate_id IS NOT NULL)),
+    CONSTRAINT ck_labels_only_pseudo_is_certified CHECK (kind = 'pseudo' OR certificate_id IS NULL),
     CONSTRAINT ck_labels_no_answer_has_passages CHECK (kind <> 'human' OR NOT no_answer OR passages IS NOT NULL),
     CONSTRAINT ck_labels_pseudo_has_an_answer CHECK (kind <> 'pseudo' OR NOT no_answer),
     CONSTRAINT ck_labels_pseudo_is_traceable CHECK
@@ -313,9 +340,11 @@ CREATE TABLE labels (
     CONSTRAINT fk_labels_review_id FOREIGN KEY(review_id) REFERENCES reviews (id),
     CONSTRAINT fk_labels_model_id FOREIGN KEY(model_id) REFERENCES models (id),
     CONSTRAINT fk_labels_calibrator_id FOREIGN KEY(calibrator_id) REFERENCES calibrators (id),
+    CONSTRAINT fk_labels_certificate_id FOREIGN KEY(certificate_id) REFERENCES certificates (id),
     CONSTRAINT fk_labels_parent_id FOREIGN KEY(parent_id) REFERENCES labels (id),
     CONSTRAINT fk_labels_withdrawn_by FOREIGN KEY(withdrawn_by) REFERENCES rounds (number)
 );
+CREATE INDEX ix_labels_certificate_id ON labels (certificate_id);
 CREATE INDEX ix_labels_import_id ON labels (import_id);
 CREATE INDEX ix_labels_question_id ON labels (question_id);
 CREATE INDEX ix_labels_round_number ON labels (round_number);
@@ -360,16 +389,6 @@ CREATE TABLE label_answers (
     CONSTRAINT fk_label_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
 );
 CREATE INDEX ix_label_answers_passage_id ON label_answers (passage_id);
-
-CREATE TABLE released_answers (
-    release_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, label_id INTEGER NOT NULL, text TEXT NOT NULL,
-    passage_id VARCHAR(64) NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, confidence {double} NOT NULL,
-    CONSTRAINT pk_released_answers PRIMARY KEY (release_id, question_id),
-    CONSTRAINT fk_released_answers_release_id FOREIGN KEY(release_id) REFERENCES releases (id),
-    CONSTRAINT fk_released_answers_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
-    CONSTRAINT fk_released_answers_label_id FOREIGN KEY(label_id) REFERENCES labels (id),
-    CONSTRAINT fk_released_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
-);
 
 CREATE TABLE training_labels (
     round_number INTEGER NOT NULL, label_id INTEGER NOT NULL, weight {double} NOT NULL,

@@ -21,11 +21,14 @@ _NEXT = {
 }
 _SCORES = {"exact_match": "EM", "f1": "F1"}
 _WRITTEN = {"trained_on": "used in training"}
-_FIRST_STEP = {"loop": "next: predict", "cold": "next: select questions"}
+_FIRST_STEP = {"loop": "next: predict", "cold": "next: select questions", "audit": "next: predict"}
+_AUDIT = {"predicted": "next: draw the audit", "reviewed": "next: test and certify"}
 
 
 def stage_text(kind: str, stage: str) -> str:
     """What an open round does next, or that it is closed."""
+    if kind == "audit" and stage in _AUDIT:
+        return _AUDIT[stage]
     return _FIRST_STEP.get(kind, "next: train") if stage == "open" else _NEXT[stage]
 
 
@@ -67,9 +70,6 @@ def summary_text(found: Mapping[str, Any]) -> str:
     """What a round did: labels, the gate's decision, dev scores, and what it waits for."""
     stage = stage_text(found["kind"], found["stage"])
     lines = [f"round {found['round']} ({found['kind']}): {stage}; labels: {counted(found['labels'])}"]
-    release = found["release"] or {}
-    if found["stage"] == "closed" and release and release.get("threshold") is None:
-        lines.append(f"  no pseudo-label released: {release['why']}")
     if found["gate"]:
         lines += [f"  {line}" for line in gate_lines(found["gate"])]
     lines += [f"  alarm of round {each['round']}: {each['alarm']['message']}" for each in found["alarms"]]
@@ -122,13 +122,13 @@ def rounds_table(found: Sequence[Mapping[str, Any]]) -> str:
     """A table of rounds."""
     if not found:
         return "no round yet; run: labeler round"
-    header = ("round", "kind", "stage", "human", "pseudo", "released", "EM %", "F1 %", "verdict")
+    header = ("round", "kind", "stage", "human", "pseudo", "EM %", "F1 %", "verdict")
     rows = [
         (
             each["round"],
             each["kind"],
             stage_text(each["kind"], each["stage"]),
-            *(each["written"][name] for name in ("human", "pseudo", "released")),
+            *(each["written"][name] for name in ("human", "pseudo")),
             percent((each["gate"] or {}).get("exact_match")),
             percent((each["gate"] or {}).get("f1")),
             each["verdict"],
@@ -158,7 +158,8 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     release = found["release"]
     if release:
         threshold = release.get("threshold")
-        yield "release", f"confidence >= {percent(threshold)} %" if threshold is not None else release["why"]
+        reached = f"confidence >= {percent(threshold)} % reached the target on calibration questions"
+        yield "calibration", reached if threshold is not None else release["why"]
     for name, checked in (found["pseudo_precision"] or {}).items():
         if checked["rate"] is not None:
             yield "precision", f"{percent(checked['rate'])} % of {checked['items']} {name} pseudo-labels are correct"

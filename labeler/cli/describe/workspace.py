@@ -35,11 +35,26 @@ def _facts(found: Status) -> Iterator[tuple[str, str]]:
     yield "tasks", counted({state: count for state, count in found.tasks.items() if count}) or "none"
     yield from _review_facts(found)
     yield from (("alarm", f"round {each.round}: {each.alarm.message}") for each in found.alarms)
+    yield "certified", _certified(found)
     yield "index", found.index
     reader, retriever = found.reader, found.retriever
     yield "reader", "none yet" if reader is None else f"round {reader.round}, {reader.hash[:12]}"
     if retriever is not None:
         yield "retriever", f"round {retriever.round}, {retriever.hash[:12]}"
+
+
+def _certified(found: Status) -> str:
+    """The certificate in force, else the newest and why it releases nothing."""
+    shown = next((one for one in reversed(found.certificates) if one.releases), None)
+    if shown is None:
+        if not found.certificates:
+            return "nothing; labeler certify --dry-run says what a certificate would cost"
+        newest = found.certificates[-1]
+        return f"nothing: {newest.certificate[:12]} is {newest.state.replace('_', ' ')} ({newest.why})"
+    later = [one for one in found.certificates if one.state in ("void", "contradicted")]
+    lost = "".join(f"; {one.certificate[:12]} is {one.state} ({one.why})" for one in later)
+    text = f"{shown.released} pseudo-labels by {shown.certificate[:12]}, precision at least {percent(shown.target)} %"
+    return f"{text} ({shown.why}){lost}"
 
 
 def _review_facts(found: Status) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from db import queries
 from db.rows import AnswerRow, PassageRow, RoundRow, TaskRow
 from labeler.core.runtime import Runtime
-from labeler.review.presentation import passage_order, shown_candidates
+from labeler.review.presentation import candidates_of, passage_order
 from labeler.review.studio.labeling_config import (
     ANSWER_LABEL,
     CANDIDATE_LABEL,
@@ -88,7 +88,7 @@ def task_payload(
         "task": task_key(round_uid, task.question_id, task.attempt),
         "push_id": push_id,
     }
-    candidates = [] if task.blind else shown_candidates(answers, order)
+    candidates = candidates_of(task, answers)
     if not candidates:
         return {"data": data}
     prediction = {

@@ -11,7 +11,7 @@ from labeler.labels.span_search import longest_part, near, occurrences
 from labeler.review.terminal.screen import TaskView, one_line, snippet
 
 #: What the keys give while a Korean keyboard layout is on.
-_KOREAN_LAYOUT = {"ㅁ": "a", "ㅜ": "n", "ㅠ": "b", "ㄴ": "s", "ㅕ": "u", "ㅊ": "c", "ㅂ": "q"}
+_KOREAN_LAYOUT = {"ㅁ": "a", "ㅜ": "n", "ㅠ": "b", "ㄴ": "s", "ㅕ": "u", "ㅊ": "c", "ㅂ": "q", "ㅇ": "d"}
 _VERDICTS: Mapping[str, str] = {"n": "no_answer", "b": "bad_question", "s": "skipped"}
 
 
@@ -48,6 +48,9 @@ class TaskPrompt:
             return NewReview(self.view.task.id, self.reviewer, _VERDICTS[key], source="terminal")
         if key == "a":
             return self._typed_answer()
+        if key == "d" and (own := self.view.own) is not None:
+            task_id, changed = self.view.task.id, "changed" if own.answer else None
+            return NewReview(task_id, self.reviewer, own.verdict, own.answer, origin=changed, source="terminal")
         if key == "" or (len(key) == 1 and key in "123456789"):
             return self._candidate(int(key or "1"))
         self.terminal.say(f"{one_line(key)!r} is not a key here; ? lists the keys")

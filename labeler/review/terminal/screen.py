@@ -6,12 +6,13 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from db.rows import AnswerRow, PassageRow, SpanRow, TaskRow
+from db.rows import AnswerRow, PassageRow, ReviewRow, SpanRow, TaskRow
 from labeler.core.console import UNPRINTABLE
 
 CONTEXT = 24  # characters shown on either side of a span
 RULE = 72  # columns of the line between tasks
 KEYS = "Enter accept, 1-9 pick, a type, n no answer, s skip, ? more"
+KEYS_OF_A_JUDGEMENT = "Enter it says the same, d it does not, s skip, ? more"
 KEYS_WITHOUT_CANDIDATES = "a type, n no answer, s skip, ? more"
 
 _RESET = "\x1b[0m"
@@ -49,6 +50,7 @@ class TaskView:
     question: str
     passages: tuple[PassageRow, ...]  # in the order shown
     candidates: tuple[AnswerRow, ...]  # best first; empty for a blind task
+    own: ReviewRow | None = None  # of a judgement: the blind answer to compare with
 
     @property
     def texts(self) -> dict[str, str]:
@@ -73,7 +75,11 @@ def format_task(view: TaskView, screen: Screen, *, header: str) -> str:
     shown.append("")
     for rank, each in enumerate(view.candidates, start=1):
         shown.append(f"  {rank}  {one_line(each.text)}  ({100 * each.score:.0f} %)")
-    return "\n".join([*shown, KEYS if view.candidates else KEYS_WITHOUT_CANDIDATES])
+    if view.own is not None:
+        given = one_line(view.own.answer.text) if view.own.answer else view.own.verdict.replace("_", " ")
+        shown += ["", f"Second step. The blind answer was: {given}. Does the answer above say the same?"]
+    keys = KEYS_OF_A_JUDGEMENT if view.own is not None else KEYS
+    return "\n".join([*shown, keys if view.candidates else KEYS_WITHOUT_CANDIDATES])
 
 
 def snippet(span: SpanRow, view: TaskView) -> str:

@@ -14,9 +14,11 @@ from db import queries, store
 from db.rows import NewReview, RoundRow, TaskRow
 from labeler.core.errors import NotReady, WorkspaceBusy
 from labeler.core.runtime import Runtime
+from labeler.review.consensus import JUDGEMENT
 from labeler.review.follow_up import resolve
 from labeler.review.guidelines import guidelines
-from labeler.review.presentation import passage_order, shown_candidates
+from labeler.review.judgement import own_answer
+from labeler.review.presentation import candidates_of, passage_order
 from labeler.review.terminal.prompt import TaskPrompt, Terminal, read_key
 from labeler.review.terminal.screen import Screen, TaskView, format_task, one_line, wrap
 
@@ -26,6 +28,7 @@ HELP = """\
 Enter  the first candidate is right        1-9  this candidate is right
 a      type the answer as in a passage
 n      the passages do not answer it       b    bad question
+d      the audited answer says something else than the blind one
 s      skip                                u    undo the last review
 c      comment on this question            ?    this help
 q      quit; the next call continues here"""
@@ -125,9 +128,10 @@ class ReviewSession:
             question = queries.question(session, task.question_id)
             passages = queries.passages(session, task.passages)
             predictions = queries.predictions(session, task.round_number, question_ids=[task.question_id])
+            own = own_answer(session, task) if task.kind == JUDGEMENT else None
         order = passage_order(task)
-        candidates = [] if task.blind or not predictions else shown_candidates(predictions[0].answers, order)
-        return TaskView(task, question.text, tuple(passages[key] for key in order), tuple(candidates))
+        candidates = candidates_of(task, predictions[0].answers) if predictions else []
+        return TaskView(task, question.text, tuple(passages[key] for key in order), tuple(candidates), own)
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -207,7 +211,8 @@ class ReviewSession:
     def _summary(self) -> ReviewSummary:
         free, others = self._open_tasks()
         skipped = sum(each.verdict == "skipped" for each in self._reviews)
-        return ReviewSummary(len(self._reviews), skipped, len(free), others, _next_step(len(free), others))
+        audit = self._round.kind == "audit"
+        return ReviewSummary(len(self._reviews), skipped, len(free), others, _next_step(len(free), others, audit=audit))
 
 
 def _current_round(runtime: Runtime) -> RoundRow:
@@ -218,12 +223,12 @@ def _current_round(runtime: Runtime) -> RoundRow:
     return row
 
 
-def _next_step(left: int, others: int) -> str:
+def _next_step(left: int, others: int, *, audit: bool) -> str:
     if left:
         return "labeler review"
     if others:
         return f"labeler review --reviewer-name NAME ({others} open for other reviewers)"
-    return "labeler round"
+    return "labeler certify" if audit else "labeler round"
 
 
 def _describe(review: NewReview) -> str:

@@ -21,16 +21,14 @@ def label(runtime: Runtime, row: RoundRow) -> RoundRow:
     release = dict(row.release or {})
     if row.kind == "loop":
         release["audit"] = _audit_of_round(runtime, row, threshold=release.get("threshold"))
-    pseudo = _pseudo_labels(runtime, row, threshold=release.get("threshold"))
+    pseudo = _pseudo_labels(runtime, row)
     with runtime.database.write() as session:
         recorded = _record(runtime, session, row, pseudo)
-        snapshot = store.release_snapshot(session, row.number, rule=release)
         training.freeze(session, row.number)
         detail = {
             "human": recorded.human,
             "pseudo": recorded.pseudo,
             "withdrawn": recorded.withdrawn,
-            "released": snapshot.count,
         }
         store.add_event(session, "labelled", detail=detail, round_number=row.number)
         return store.advance(session, row.number, "reviewed", "labelled", release=release or None)
@@ -78,13 +76,13 @@ def _audit_of_round(runtime: Runtime, row: RoundRow, *, threshold: float | None)
     return audit(reviews, predictions, metric=runtime.metric, threshold=threshold)
 
 
-def _pseudo_labels(runtime: Runtime, row: RoundRow, *, threshold: float | None) -> list[NewLabel]:
-    """The pseudo-labels of all predictions that the round selected for release or training."""
+def _pseudo_labels(runtime: Runtime, row: RoundRow) -> list[NewLabel]:
+    """The pseudo-labels of all predictions that the round selected for training. None is released: see `certify`."""
     with runtime.database.read() as session:
         return [
-            _pseudo_label(entry, row, threshold)
+            _pseudo_label(entry, row)
             for entry in queries.iter_predictions(session, row.number)
-            if entry.decision in ("release", "train")
+            if entry.decision == "train"
         ]
 
 
@@ -102,7 +100,7 @@ def _record(runtime: Runtime, session: Session, row: RoundRow, pseudo: list[NewL
         session,
         row.number,
         reviews=found.considered,
-        human=[_human_label(each) for each in new],
+        human=[human_label(each) for each in new],
         bad_questions=found.bad_questions,
         unsupported=found.unsupported,
         waiting=found.waiting,
@@ -111,7 +109,7 @@ def _record(runtime: Runtime, session: Session, row: RoundRow, pseudo: list[NewL
     )
 
 
-def _human_label(review: ReviewRow) -> NewLabel:
+def human_label(review: ReviewRow) -> NewLabel:
     """The label that a review makes; the store keeps one from a held-out passage out of training and export."""
     return NewLabel(
         review.question_id,
@@ -123,17 +121,15 @@ def _human_label(review: ReviewRow) -> NewLabel:
     )
 
 
-def _pseudo_label(entry: PredictionRow, row: RoundRow, threshold: float | None) -> NewLabel:
+def _pseudo_label(entry: PredictionRow, row: RoundRow) -> NewLabel:
     """The pseudo-label of a prediction, with its provenance."""
     best = entry.answers[0]
     return NewLabel(
         entry.question_id,
         answers=(SpanRow(best.text, best.passage_id, best.start, best.end),),
         train_weight=entry.train_weight or 0.0,
-        released=entry.decision == "release",
         model_id=entry.model_id,
         index_fingerprint=entry.index_fingerprint,
         calibrator_id=row.calibrator_id,
         confidence=entry.confidence,
-        threshold=threshold,
     )

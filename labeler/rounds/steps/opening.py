@@ -47,6 +47,11 @@ def open_retrain(runtime: Runtime) -> RoundRow:
 
 def refuse_while_open(row: RoundRow) -> NoReturn:
     """Raise NotReady because this round must be finished first."""
+    if row.kind == "audit":
+        raise NotReady(
+            f"the audit of a certificate is open (round {row.number}, {row.stage}); finish it with: labeler certify "
+            f"(or give it up with: labeler rounds revert {row.number})"
+        )
     raise NotReady(
         f"round {row.number} is open ({row.stage}); finish it with: labeler round "
         f"(or give it up with: labeler rounds revert {row.number})"

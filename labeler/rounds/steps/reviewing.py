@@ -30,7 +30,6 @@ def select(runtime: Runtime, row: RoundRow) -> RoundRow:
     chosen = plan(
         _candidates(runtime, row),
         _selection_config(runtime, row),
-        release_threshold=(row.release or {}).get("threshold"),
         seed=row.seed,
         round_number=row.number,
     )

@@ -58,7 +58,7 @@ def predicted(workspace: Path, tmp_path: Path) -> Path:
         review = store.record_review(
             session, NewReview(task.id, "eunji", "answerable", SpanRow("Tarn", mill, 23, 27), origin="written")
         )
-        pseudo = NewLabel("p1", (oren,), train_weight=0.6, released=False, model_id=model, index_fingerprint="i" * 64)
+        pseudo = NewLabel("p1", (oren,), train_weight=0.6, model_id=model, index_fingerprint="i" * 64)
         human = NewLabel("p2", (SpanRow("Tarn", mill, 23, 27),), reviewer="eunji", review_id=review)
         store.record_labels(session, 0, human=[human], pseudo=[pseudo], reason="round 0", reviews=[review])
     database.close()

@@ -57,8 +57,7 @@ def two_rounds(tmp_path: Path) -> Path:
             start = MILL.index(word)
             span = SpanRow(word, passage_id(MILL), start, start + len(word))
             pseudo = [
-                NewLabel(f"p{key:02}", (span,), train_weight=0.6, released=False, model_id=model)
-                for key in range(COUNT + number)
+                NewLabel(f"p{key:02}", (span,), train_weight=0.6, model_id=model) for key in range(COUNT + number)
             ]
             store.record_labels(session, number, human=[], pseudo=pseudo, reason=f"round {number}")
             for step in (("open", "predicted"), ("predicted", "labelled"), ("labelled", "trained")):

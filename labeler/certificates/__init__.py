@@ -1,0 +1,1 @@
+"""What is stored of certificates, verified from the database alone, and what they release."""

@@ -1,0 +1,157 @@
+"""Verification of a certificate: everything it says is computed again from the rows of the database alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db import certificates, queries
+from db.engine import Session
+from db.rows import CertificateItem, CertificateRow, Json, LabelRow, ReviewRow
+from labeler.certificates.document import ranking_sha256, read_file, result_of, sha256_of
+from mrc.calibration.certification import draw, run_tests
+from mrc.metrics import Metric, exact_match
+
+RIGHT = ("equal", "equivalent")  # outcomes of an audit that count as correct
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whether a certificate holds, and why not."""
+
+    certificate: str | None  # its id; None where this database does not know it
+    valid: bool
+    why: str
+
+
+def verify_file(session: Session, path: Path) -> Verified:
+    """Verify a certificate's file against the database. Raises CertificateRefused where it is no certificate."""
+    document = read_file(path)
+    row = certificates.find(session, document["id"])
+    if row is None or row.document is None:
+        return Verified(None, False, f"this workspace made no certificate {document['id'][:12]}: it is of another one")
+    if document.get("sha256") != sha256_of(document):
+        return Verified(row.uid, False, f"{path.name} was edited: its content does not match its own hash")
+    if document["sha256"] != row.sha256:
+        return Verified(row.uid, False, f"{path.name} was edited: it differs from the certificate that was made here")
+    return verify(session, row)
+
+
+def verify(session: Session, row: CertificateRow) -> Verified:
+    """Verify a stored certificate."""
+    if row.document is None:
+        return Verified(row.uid, False, "it is not made yet: its audit is not finished")
+    fault = next(_faults(session, row, row.document), None)
+    return Verified(row.uid, fault is None, fault or "everything it says follows from the stored rows")
+
+
+def _faults(session: Session, row: CertificateRow, document: Json) -> Iterator[str]:
+    """What does not fit, the most basic first."""
+    if sha256_of(document) != row.sha256 or document.get("sha256") != row.sha256:
+        yield "the stored certificate was changed: it does not match its hash"
+    items = certificates.items(session, row.id)
+    if len(items) != document["ranked"] or ranking_sha256(items) != document["ranking_sha256"]:
+        yield "the frozen ranking was changed: a row of the snapshot is not what the certificate covers"
+    drawn = [item.question_id for item in sorted(_drawn(items), key=lambda item: item.drawn or 0)]
+    if drawn != document["items"] or drawn != _drawn_again(items, document):
+        yield "the audited questions are not those that the seed draws"
+    yield from _outcome_faults(session, _drawn(items), document["metric"])
+    if _tests_again(items, document) != document["tests"]:
+        yield "the tests computed again give other numbers"
+    if _result_again(items, document) != document["certified"]:
+        yield "what is certified does not follow from the tests"
+    yield from _label_faults(items, queries.certified_labels(session, row.id), document)
+
+
+def _drawn(items: Sequence[CertificateItem]) -> list[CertificateItem]:
+    return [item for item in items if item.drawn is not None]
+
+
+def _drawn_again(items: Sequence[CertificateItem], document: Json) -> list[str]:
+    if not document["sizes"]:
+        return []
+    largest = document["sizes"][-1]
+    count = min(document["audits"], largest)
+    return draw((item.question_id for item in items[:largest]), count, seed=document["seed"])
+
+
+def _outcome_faults(session: Session, drawn: Sequence[CertificateItem], metric: Metric) -> Iterator[str]:
+    """Outcomes that the stored reviews do not support."""
+    reviews = queries.reviews_by_id(
+        session, [key for item in drawn for key in (item.review_id, item.judgement_id) if key]
+    )
+    for item in drawn:
+        if item.outcome is None or _supported(item, reviews, metric) != (item.outcome in RIGHT):
+            yield f"the outcome of question {item.question_id!r} is not what its stored reviews say"
+
+
+def _supported(item: CertificateItem, reviews: dict[int, ReviewRow], metric: Metric) -> bool:
+    """Whether the stored reviews find the answer correct."""
+    blind, judged = reviews.get(item.review_id or 0), reviews.get(item.judgement_id or 0)
+    asked = {item.question_id}
+    if blind is None or blind.question_id not in asked or blind.verdict in ("skipped", "bad_question"):
+        return False
+    if agrees(blind, item, metric):
+        return True
+    return judged is not None and judged.question_id in asked and agrees(judged, item, metric)
+
+
+def agrees(review: ReviewRow, item: CertificateItem, metric: Metric) -> bool:
+    """Whether a review's answer equals an item's after normalisation."""
+    return review.answer is not None and exact_match(review.answer.text, item.answer.text, metric) == 1
+
+
+def set_tests(items: Sequence[CertificateItem], plan: Json) -> list[dict[str, Any]]:
+    """The tests of audited items as the document lists them. `plan`: sizes, start, target and delta."""
+    drawn = _drawn(items)
+    found = run_tests(
+        plan["sizes"],
+        [item.rank for item in drawn],
+        [item.outcome in RIGHT for item in drawn],
+        start=plan["start"] - 1,
+        target=plan["target"],
+        delta=plan["delta"],
+    )
+    return [
+        {
+            "set": test.set,
+            "size": test.size,
+            "audited": test.audited,
+            "correct": test.correct,
+            "p_value": test.p_value,
+            "passed": test.passed,
+        }
+        for test in found
+    ]
+
+
+def result_from(items: Sequence[CertificateItem], tests: Sequence[Json], plan: Json) -> dict[str, Any] | None:
+    """What these tests certify, as the document says it."""
+    from mrc.calibration.certification import SetTest
+
+    rows = [SetTest(**test) for test in tests]
+    passed = [test.size for test in rows if test.passed]
+    lowest = items[passed[-1] - 1].confidence if passed else None
+    return result_of(rows, population=plan["population"], target=plan["target"], lowest=lowest)
+
+
+def _tests_again(items: Sequence[CertificateItem], document: Json) -> list[dict[str, Any]]:
+    return set_tests(items, document)
+
+
+def _result_again(items: Sequence[CertificateItem], document: Json) -> dict[str, Any] | None:
+    return result_from(items, document["tests"], document)
+
+
+def _label_faults(items: Sequence[CertificateItem], labels: Sequence[LabelRow], document: Json) -> Iterator[str]:
+    """Released labels that are not rows of the certified set, or that nobody released."""
+    size = document["certified"]["size"] if document["certified"] else 0
+    covered = {item.question_id: item for item in items[:size] if item.drawn is None}
+    if len(labels) != document["released"]:
+        yield f"{document['released']} labels were released, {len(labels)} are stored"
+    for label in labels:
+        item = covered.get(label.question_id)
+        if item is None or label.answers != (item.answer,):
+            yield f"the released label of question {label.question_id!r} was changed"

@@ -1,0 +1,159 @@
+"""Running a certificate from wherever its audit is. Killed and started again, it ends in the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db import certificates, queries, store
+from db.engine import Session
+from db.rows import CertificateRow, RoundRow
+from labeler import __version__
+from labeler.certificates.standing import Standing, standings
+from labeler.certify import audit
+from labeler.certify.request import Attempt, Request, check_same, next_attempt
+from labeler.core.errors import NotReady
+from labeler.core.runtime import Runtime, with_settings
+from labeler.reading import folds
+from labeler.rounds import machine
+from labeler.rounds.resolved_settings import of_round, resolve_index
+from labeler.rounds.steps import human_review, reviewing
+from labeler.rounds.steps.opening import refuse_while_open
+
+FEWEST_QUESTIONS = 20  # of a pool: the smallest set is a twentieth of it
+
+STEPS: Mapping[str, Callable[[Runtime, RoundRow], RoundRow]] = {
+    "open": audit.predict,
+    "predicted": audit.freeze,
+    "in_review": reviewing.review,
+    "reviewed": audit.conclude,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The result of a run: the certificate, or what it waits for."""
+
+    certificate: Mapping[str, Any] | None  # the document
+    standing: Standing
+    waiting_for: str | None
+
+
+def run(runtime: Runtime, request: Request, *, reviewer: str | None = None, accept_partial: bool = False) -> Certified:
+    """Resume the open audit, or begin one, and run it until its certificate is made or reviews are missing.
+
+    Args:
+        request: what to certify; of an open audit nothing of it may change.
+        reviewer: who reviews, if it changes: studio, people or simulated.
+        accept_partial: conclude with the reviews so far; questions without one count as errors.
+
+    Raises:
+        NotReady: a round is open, there is nothing to certify, or something must be done first.
+        ConfigError: the request does not fit the plan of earlier attempts.
+    """
+    row = machine.current(runtime)
+    if row is not None and row.kind != "audit":
+        refuse_while_open(row)
+    if row is None and (done := machine.finished_unreported(runtime, "certify")):
+        return _result(runtime, done[-1], None)
+    if row is None and accept_partial:
+        raise NotReady("no audit is waiting for reviews; run: labeler certify")
+    row = _open(runtime, request, reviewer) if row is None else _check_open(runtime, row, request)
+    runtime = of_round(runtime, row)
+    if reviewer is not None and row.reviewer != reviewer:
+        row = reviewing.change_reviewer(runtime, row, reviewer)
+    if accept_partial and row.stage == "in_review":
+        row = human_review.accept_partial(runtime, row)
+    while row.is_open:
+        after = STEPS[row.stage](runtime, row)
+        if after.stage == row.stage:
+            return _result(runtime, after, human_review.waiting_for(runtime, after))
+        row = after
+    return _result(runtime, row, None)
+
+
+def _result(runtime: Runtime, row: RoundRow, waiting_for: str | None) -> Certified:
+    with runtime.database.read() as session:
+        stored = certificates.of_round(session, row.number)
+        standing = next(one for one in standings(session) if one.certificate == stored.uid)
+    return Certified(stored.document, standing, waiting_for)
+
+
+def _check_open(runtime: Runtime, row: RoundRow, request: Request) -> RoundRow:
+    with runtime.database.read() as session:
+        check_same(request, certificates.of_round(session, row.number).request)
+    return row
+
+
+def _open(runtime: Runtime, request: Request, reviewer: str | None) -> RoundRow:
+    """Open the audit of a new certificate in one transaction."""
+    config = runtime.config
+    chosen = reviewer or config.round.reviewer
+    if chosen == "none":
+        raise NotReady("an audit needs a reviewer; name one: labeler certify --reviewer studio (or file, terminal)")
+    reviewing.check_reviewer(runtime, chosen)
+    with runtime.database.read() as session:
+        attempt = attempt_of(session, request, target=config.calibrate.target_precision)
+        source, fingerprint = choose_source(runtime, session, attempt)
+        teacher = queries.best_model(session)
+    config = with_settings(
+        config, workspace={"language": runtime.language, "metric": runtime.metric}, round={"reviewer": chosen}
+    )
+    with runtime.database.write() as session:
+        number = queries.next_round_number(session)
+        row = store.open_round(
+            session,
+            "audit",
+            config=config.resolved(),
+            seed=config.round.seed + number,
+            code_version=__version__,
+            teacher_id=teacher.id if teacher is not None and source is None else None,
+            index_fingerprint=fingerprint,
+            reviewer=chosen,
+        )
+        certificates.add(session, row.number, request=attempt.as_json() | {"predictions_of_round": source})
+        if source is None:
+            assert teacher is not None, "a reader predicts"
+            groups = folds.to_predict(session, folds.readers_of(session, teacher))
+            store.plan_predictions(session, row.number, groups, chunk_size=config.round.chunk_size)
+        store.add_event(session, "round_opened", detail={"kind": "audit"}, round_number=row.number)
+        return row
+
+
+def attempt_of(session: Session, request: Request, *, target: float) -> Attempt:
+    """The attempt that a request makes; those before it, given up or not, have spent their part of delta."""
+    return next_attempt(request, _drawn(certificates.certificates(session)), target=target)
+
+
+def _drawn(rows: list[CertificateRow]) -> list[CertificateRow]:
+    """The attempts whose audit was drawn: before that nothing of the truth was seen."""
+    return [row for row in rows if row.seed is not None]
+
+
+def choose_source(runtime: Runtime, session: Session, attempt: Attempt) -> tuple[int | None, str | None]:
+    """The round whose stored predictions are certified (None: the current reader predicts), and the index to read with.
+
+    Stored predictions are taken where `--stored` asks for it, or where the current reader made them with the current
+    index.
+
+    Raises NotReady: too few questions, no predictions, or no reader or index.
+    """
+    pool = queries.pool_to_predict(session)
+    if len(pool) < FEWEST_QUESTIONS:
+        raise NotReady(
+            f"{len(pool)} questions of the pool have no gold or human label, and a certificate needs at least "
+            f"{FEWEST_QUESTIONS}: review them instead (labeler round)"
+        )
+    known = queries.predicted_rounds(session)
+    newest = queries.round_(session, known[-1]) if known else None
+    if attempt.stored:
+        if newest is None:
+            raise NotReady("no predictions are stored; run: labeler predict (or certify without --stored)")
+        return newest.number, newest.index_fingerprint
+    best = runtime.best_model()
+    _, fingerprint = resolve_index(runtime, runtime.config)
+    if newest is not None and (newest.teacher_id, newest.index_fingerprint) == (best.id, fingerprint):
+        return newest.number, fingerprint
+    runtime.reader(best)  # raises for a damaged one before an audit depends on it
+    return None, fingerprint

@@ -1,0 +1,100 @@
+"""What a certificate is asked for, and which part of the error probability this attempt may use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from db.rows import CertificateRow, Json
+from labeler.core.errors import ConfigError, NotReady
+
+DELTA, AUDITS, FEWEST = 0.1, 300, 150
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for; None: the default, or what the open audit was asked for."""
+
+    target: float | None = None  # precision, 0-1
+    delta: float | None = None  # probability that any of the attempts certifies a set below the target
+    audits: int | None = None
+    attempts: int | None = None  # that share delta
+    stored: bool = False  # certify the newest stored predictions as they are, whoever made them
+    seed: str | None = None  # of the draw; None: drawn
+
+    def __post_init__(self) -> None:
+        for name, value in (("target", self.target), ("delta", self.delta)):
+            if value is not None and not 0 < value < 1:
+                raise ConfigError(f"--{name} is a share between 0 and 1, such as 0.9; got {value:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request with its defaults filled in, and its share of delta."""
+
+    target: float
+    delta: float  # of this attempt
+    delta_shared: float  # by all attempts of its plan
+    attempts: int
+    attempt: int  # from 1
+    audits: int
+    stored: bool
+    seed: str | None
+
+    @classmethod
+    def of(cls, stored: Json) -> Attempt:
+        """The attempt of a stored request."""
+        return cls(**{field.name: stored[field.name] for field in fields(cls)})
+
+    def as_json(self) -> dict[str, Any]:
+        """As the database stores it."""
+        return asdict(self)
+
+
+def next_attempt(asked: Request, before: Sequence[CertificateRow], *, target: float) -> Attempt:
+    """The next attempt: one more of the plan that earlier ones began, or the first of a new plan.
+
+    Every attempt whose audit was drawn counts, also one that was given up. `target`: the default.
+
+    Raises ConfigError: delta or the number of attempts would change within a plan.
+    """
+    last = before[-1].request if before else None
+    begun = last is not None and last["attempt"] < last["attempts"]
+    if begun and last is not None:
+        _check_plan(asked, last)
+        shared, attempts, number = last["delta_shared"], last["attempts"], last["attempt"] + 1
+    else:
+        shared, attempts, number = asked.delta or DELTA, asked.attempts or 1, 1
+    return Attempt(
+        target=asked.target or target,
+        delta=shared / attempts,
+        delta_shared=shared,
+        attempts=attempts,
+        attempt=number,
+        audits=asked.audits or AUDITS,
+        stored=asked.stored,
+        seed=asked.seed,
+    )
+
+
+def _check_plan(asked: Request, last: Json) -> None:
+    """Raise ConfigError where a plan that was fixed with its first attempt would change."""
+    plan = f"delta {last['delta_shared']:g} shared by {last['attempts']} attempts"
+    if asked.delta not in (None, last["delta_shared"]) or asked.attempts not in (None, last["attempts"]):
+        raise ConfigError(
+            f"attempt {last['attempt'] + 1} belongs to the plan that the first one fixed: {plan}; leave out --delta "
+            "and --attempts"
+        )
+
+
+def check_same(asked: Request, stored: Json) -> None:
+    """Raise NotReady where a request differs from that of the open audit: it was fixed before anything was drawn."""
+    given = {"target": asked.target, "delta_shared": asked.delta, "attempts": asked.attempts, "audits": asked.audits}
+    for name, value in given.items():
+        if value is not None and value != stored[name]:
+            shown = name.removesuffix("_shared")
+            raise NotReady(
+                f"the open audit was drawn for --{shown} {stored[name]:g}, which cannot change now; finish it without "
+                f"--{shown}, or give it up with: labeler rounds revert"
+            )

@@ -1,0 +1,42 @@
+"""Certificates as the report shows them: what each says in words, its tests, and what it is worth now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db import certificates
+from db.engine import Session
+from labeler.certificates.standing import Standing, standings
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSummary:
+    """One certificate or attempt; without a document nothing but its state is known."""
+
+    standing: Standing
+    statement: str | None
+    tests: tuple[Mapping[str, Any], ...]
+    outcomes: Mapping[str, int]
+    reviewers: tuple[str, ...]
+    simulated: bool
+    delta_sum: float | None
+
+
+def certificate_summaries(session: Session) -> tuple[CertificateSummary, ...]:
+    """All certificates and attempts, the newest first."""
+    documents = {row.uid: row.document or {} for row in certificates.certificates(session)}
+    return tuple(_summary(standing, documents[standing.certificate]) for standing in reversed(standings(session)))
+
+
+def _summary(standing: Standing, document: Mapping[str, Any]) -> CertificateSummary:
+    return CertificateSummary(
+        standing,
+        document.get("statement"),
+        tuple(document.get("tests", ())),
+        document.get("outcomes", {}),
+        tuple(document.get("reviewers", ())),
+        bool(document.get("simulated")),
+        document.get("delta_sum"),
+    )
