@@ -226,7 +226,7 @@ def leaks_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
     show_default=True,
     help="Confidence, 0-1, from which an answer contradicts a label.",
 )
-@click.option("--review", "again", is_flag=True, help="Have them, or the first --limit, reviewed again.")
+@click.option("--review", "--push", "again", is_flag=True, help="Have them, or the first --limit, reviewed again.")
 @limit_option
 @in_workspace
 def suspects_command(

@@ -61,7 +61,9 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     replay = run_replay(_design(file, **options))
     curves = {name: [plain(point) for point in each.points] for name, each in replay.results.items()}
     summary = {
-        name: {key: plain(getattr(each, key)) for key in ("seeds", "gap_closed", "lowest_change", "seconds")}
+        name: {
+            key: plain(getattr(each, key)) for key in ("seeds", "gap_closed", "lowest_change", "seconds", "forecasts")
+        }
         for name, each in replay.results.items()
     }
     result = {"arms": curves, "summary": summary, "folder": str(replay.folder), "page": str(replay.folder / PAGE)}

@@ -51,7 +51,7 @@ def gather(session: Session, config: Config) -> Evidence:
     current = queries.best_model(session)
     rounds = queries.rounds(session, reverted=False)
     scored = _newest(queries.evaluations(session, split="dev"))
-    labels = {row.number: _trusted(session, row.number) for row in rounds}
+    labels = {row.number: trusted_labels(session, row.number) for row in rounds}
     readers = [
         ReaderSeen(row.number, labels[row.number], *_scores(scored[row.student_id]))
         for row in rounds
@@ -76,7 +76,8 @@ def _newest(rows: Sequence[EvaluationRow]) -> dict[int | None, EvaluationRow]:
     return {row.model_id: row for row in ordered}
 
 
-def _trusted(session: Session, number: int) -> int:
+def trusted_labels(session: Session, number: int) -> int:
+    """The gold and human labels that a round trains on."""
     counts = queries.training_counts(session, number)
     return sum(count for (kind, _, _), count in counts.items() if kind in TRUSTED)
 

@@ -74,7 +74,8 @@ class Point:
 
     `human` labels and `minutes` of reviewing are totals so far. `taught` pseudo-labels taught the round's student, of
     which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round;
-    `ranking`: see `pool_ranking`, of the predictions that the round began with.
+    `ranking`: see `pool_ranking`, of the predictions that the round began with. `trusted`: gold and human labels that
+    the round's student was trained on; 0 where it was not noted.
     """
 
     round: int
@@ -86,6 +87,22 @@ class Point:
     seconds: float
     scores: tuple[QuestionScore, ...]
     ranking: Mapping[str, float] = field(default_factory=dict)
+    trusted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastCheck:
+    """What `labeler plan` would have said after round 1 about a later round, against what happened; means over seeds.
+
+    `held`: of the seeds, those whose exact match was in the 80% range for one more training.
+    """
+
+    round: int
+    seeds: int
+    held: int
+    forecast: float  # median
+    exact_match: float
+    error: float  # mean absolute difference of the two
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,7 @@ class ArmResult:
     gap_closed: float | None
     lowest_change: float  # of EM after the last round, of all seeds
     seconds: float  # of all rounds, mean over the seeds
+    forecasts: tuple[ForecastCheck, ...] = ()  # of rounds 2 and later whose readers had more trusted labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,19 @@ _HEADER = (
 def format_replay(replay: Replay) -> str:
     """The table for people: every arm after its last round."""
     title = f"{replay.questions:,} test questions of all seeds, end to end; gained: against the seed reader"
-    return f"{title}\n{table(_HEADER, [_row(each) for each in replay.results.values()])}"
+    found = f"{title}\n{table(_HEADER, [_row(each) for each in replay.results.values()])}"
+    return "\n".join([found, *forecast_lines(replay)])
+
+
+def forecast_lines(replay: Replay) -> list[str]:
+    """What `labeler plan` would have said after round 1 about later rounds, against what they brought."""
+    return [
+        f"{name}: after round 1, plan forecast EM {percent(each.forecast)} for round {each.round}, which brought "
+        f"{percent(each.exact_match)}; in the 80% range for {each.held} of {each.seeds} seeds, off by "
+        f"{100 * each.error:.1f} points on average"
+        for name, result in replay.results.items()
+        for each in result.forecasts
+    ]
 
 
 def _row(result: ArmResult) -> tuple[Any, ...]:
@@ -69,6 +81,7 @@ def _page(replay: Replay) -> str:
         replay=replay,
         header=_HEADER,
         rows=[_row(each) for each in replay.results.values()],
+        forecasts=forecast_lines(replay),
         curves=[(name, _curve_rows(each), _ranking_rows(each)) for name, each in replay.results.items()],
         plots=[_plot(replay, "labels", "Human labels"), _plot(replay, "minutes", "Minutes of reviewing (assumed)")],
     )

@@ -19,6 +19,7 @@ from labeler.evaluation.pseudo_precision import pool_ranking, pseudo_precision
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
+from labeler.planning.evidence import trusted_labels
 from labeler.replay import ORACLE, SUPERVISED, Point, Run
 from labeler.replay.points import points, write_point
 from labeler.retrieval.indexing import build_index
@@ -131,6 +132,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         last = queries.last_round(session)
         assert last is not None
         checked = pseudo_precision(session, last.number, metric=runtime.metric) if number else None
+        trusted = trusted_labels(session, last.number)
         ranking = pool_ranking(session, last.number, metric=runtime.metric) if number else {}
     return Point(
         round=number,
@@ -142,6 +144,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         seconds=time.monotonic() - began,
         scores=tuple(scores),
         ranking=ranking,
+        trusted=trusted,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from labeler.replay import ORACLE, SUPERVISED, ArmResult, CurvePoint, Design, Point, Replay
+from labeler.replay.forecasts import forecast_checks
 from mrc.metrics import Interval, paired_interval
 
 BOOTSTRAP_SEED = 0
@@ -40,6 +41,7 @@ def _result(name: str, settings: tuple[str, ...], seeds: Sequence[tuple[Sequence
         gap_closed=None,
         lowest_change=min(changes),
         seconds=float(np.mean([sum(point.seconds for point in points if point.round) for points, _ in seeds])),
+        forecasts=forecast_checks([points for points, _ in seeds]),
     )
 
 

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db import store
+from db import queries, store
 from db.rows import NewLabel, SpanRow
 from labeler.core.workspace import create_workspace, open_workspace
 from labeler.labels.exportable import LEAKING
+from labeler.leaks import find
 from labeler.leaks.dense import PassageVectors, dense_leaks, threshold
-from labeler.leaks.find import Leaking, LeakReport, find_leaks
+from labeler.leaks.find import Leaking, LeakReport, find_leaks, vectors_of
 from labeler.leaks.search import lexical_leaks
 from labeler.leaks.sides import Item
 from mrc.text import passage_id
 from tests.commands import ok, run
+from tests.worlds import at
 
 BRIDGE = "The stone bridge of Tarn was finished in 1746 by the mason Hester Vane, who had it built of grey stone."
 BRIDGE_AGAIN = BRIDGE.replace("grey stone", "grey stones")  # nearly equal
@@ -238,3 +240,53 @@ def test_vectors_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "_BLOCK", 3)
     assert dense_leaks(sided, vectors, 0.97) == whole
     assert {(each.a, each.b) for each in whole} >= {(f"a{4 * n:02}", f"t{n:02}") for n in range(10)}
+
+
+# --- with an encoder ------------------------------------------------------------------------------
+
+
+def test_vectors_are_those_of_the_index_memory_mapped(hybrid: Path) -> None:
+    with at(hybrid) as runtime:
+        vectors = vectors_of(runtime)
+        assert vectors is not None
+        assert len(vectors.ids) == len(vectors.vectors)
+        base = vectors.vectors.base
+        assert isinstance(base, np.memmap), "the file is not read into memory"
+        with runtime.database.read() as session:
+            found = find_leaks(session, vectors)
+    assert found.thresholds["dense"] == threshold(vectors.vectors) > 0.5
+
+
+def test_a_passage_in_other_words_does_not_leave(hybrid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index in which one gold passage lies where a test passage lies."""
+    with at(hybrid) as runtime, runtime.database.read() as session:
+        (gold, test), others = _two_passages(session), runtime.index().ids
+    rng = np.random.default_rng(0)
+    vectors = unit(*rng.normal(size=(len(others), 64)).tolist())
+    vectors[list(others).index(gold)] = vectors[list(others).index(test)]
+    monkeypatch.setattr(find, "vectors_of", lambda runtime: PassageVectors(list(others), vectors))
+    pairs = ok("leaks", "-w", hybrid)["pairs"]
+    (dense,) = [each for each in pairs if each["how"] == "dense"]
+    assert (dense["a"], dense["b"], dense["sides"], dense["similarity"]) == (gold, test, ["gold", "test"], 1.0)
+    kept, report = exported(hybrid, tmp_path / "out.jsonl")
+    everything, _ = exported(hybrid, tmp_path / "all.jsonl", "--with-leaks")
+    left = everything - kept
+    assert report["left_out"][LEAKING] == len(left) > 0
+    with at(hybrid) as runtime, runtime.database.read() as session:
+        answered = {row.question_id for row in queries.live_labels(session) if row.answers[0].passage_id == gold}
+    assert answered & everything <= left
+
+
+def _two_passages(session: Any) -> tuple[str, str]:
+    """A passage of a gold label, and one of a test label."""
+    found = []
+    for role in ("gold", "test"):
+        labels = queries.live_labels(session, roles=[role])
+        found.append(labels[0].answers[0].passage_id)
+    return found[0], found[1]
+
+
+def test_an_index_without_an_encoder_or_none_at_all_has_no_vectors(baseline: Path, folder: Path) -> None:
+    for place in (baseline, folder):
+        with at(place) as runtime:
+            assert vectors_of(runtime) is None

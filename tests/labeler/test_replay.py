@@ -21,7 +21,8 @@ from labeler.evaluation.scoring import QuestionScore
 from labeler.replay import ORACLE, SUPERVISED, Arm, Design, Point, Run
 from labeler.replay import play as play_module
 from labeler.replay.arms import ARMS, chosen_arms
-from labeler.replay.page import format_replay
+from labeler.replay.forecasts import forecast_checks
+from labeler.replay.page import forecast_lines, format_replay, write_page
 from labeler.replay.play import WORKSPACE, is_done
 from labeler.replay.points import points, write_point
 from labeler.replay.results import results
@@ -210,3 +211,46 @@ def test_readers_that_answered_different_questions_are_not_compared(design: Desi
     played = {SUPERVISED: {0: [point(0, "+-")]}, "mine": {0: [point(0, "+-"), point(1, "+-+")]}}
     with pytest.raises(ValueError, match="not paired"):
         results(replace(design, arms=(Arm(SUPERVISED, ()), Arm("mine", ()))), played)
+
+
+# --- forecasts --------------------------------------------------------------------------------------
+
+
+def grown(number: int, trusted: int, rate: float) -> Point:
+    """A point with so many trusted labels and exactly this share of 400 questions right."""
+    scores = tuple(
+        QuestionScore(f"q{place:03}", None, float(place < 400 * rate), float(place < 400 * rate))
+        for place in range(400)
+    )
+    return Point(number, trusted - 500, 0.0, 0, None, True, 60.0, scores, trusted=trusted)
+
+
+def test_forecasts_after_round_1_are_checked_against_the_later_rounds() -> None:
+    """A doubling adds five points in the first seed, as plan expects, and takes fifteen away in the second."""
+    as_expected = [grown(0, 500, 0.30), grown(1, 1000, 0.35), grown(2, 2000, 0.39), grown(3, 2000, 0.39)]
+    falling = [grown(0, 500, 0.30), grown(1, 1000, 0.35), grown(2, 2000, 0.20)]
+    second, third = forecast_checks([as_expected, falling])
+    assert (second.round, second.seeds, second.held) == (2, 2, 1)
+    assert second.exact_match == pytest.approx((0.39 + 0.20) / 2)
+    assert second.forecast == pytest.approx(0.39, abs=0.02)
+    assert second.error == pytest.approx((0.0 + 0.19) / 2, abs=0.02)
+    assert (third.round, third.seeds, third.held) == (3, 1, 1)
+
+
+def test_rounds_without_more_labels_or_without_their_number_are_not_forecast() -> None:
+    still = [grown(0, 500, 0.30), grown(1, 500, 0.35), grown(2, 500, 0.36)]
+    assert forecast_checks([still]) == ()
+    assert forecast_checks([[replace(each, trusted=0) for each in still]]) == ()
+    assert forecast_checks([[grown(0, 500, 0.3), grown(1, 1000, 0.35)]]) == ()
+    assert forecast_checks([]) == ()
+
+
+def test_the_table_says_what_plan_would_have_said(design: Design) -> None:
+    points = [grown(0, 500, 0.30), grown(1, 1000, 0.35), grown(2, 2000, 0.39)]
+    arms = (Arm(SUPERVISED, ()), Arm("mine", ()))
+    replay = results(replace(design, arms=arms), {SUPERVISED: {0: points[:1]}, "mine": {0: points}})
+    (line,) = forecast_lines(replay)
+    assert line.startswith("mine: after round 1, plan forecast EM 3")
+    assert "for round 2, which brought 39.0; in the 80% range for 1 of 1 seeds" in line
+    assert line in format_replay(replay)
+    assert line in write_page(replay).read_text(encoding="utf-8")
