@@ -52,7 +52,7 @@ def test_an_overconfident_round_stops_the_export_of_pseudo_labels_alone(
     """Already before the round is closed: its labels are live as soon as they are written."""
     folder: Path = request.getfixturevalue(stage)
     out = tmp_path / "labels.json"
-    stopped = run("export", "-w", folder, "--format", "squad", "-o", out)
+    stopped = run("export", "-w", folder, "--format", "squad", "-o", out, "--uncertified")
     assert (stopped.code, out.exists()) == (1, False)
     assert len(stopped.err.splitlines()) == 1
     assert "blind reviews (95% interval" in stopped.err
@@ -60,7 +60,7 @@ def test_an_overconfident_round_stops_the_export_of_pseudo_labels_alone(
     kept = ok("export", "-w", folder, "--format", "squad", "-o", out, "--kinds", "gold,human")
     assert kept["kinds"].keys() == {"gold", "human"}
     assert kept["alarms"][0]["alarm"]["blocks"] is True
-    everything = run("export", "-w", folder, "--format", "squad", "-o", out, "--despite-alarms")
+    everything = run("export", "-w", folder, "--format", "squad", "-o", out, "--uncertified", "--despite-alarms")
     assert everything.code == 0
     assert "pseudo" in everything.out
     assert "alarm of round 1: confidence is" in everything.out
@@ -79,6 +79,14 @@ def test_status_round_and_the_report_show_it(closed: Path, tmp_path: Path) -> No
     opening = page.read_text(encoding="utf-8")
     assert opening.index("do not trust the confidence") < opening.index('id="rounds"')
     assert "--despite-alarms" in opening
+
+
+def test_certify_shows_it_before_people_are_asked(closed: Path) -> None:
+    found = ok("certify", "--dry-run", "-w", closed)
+    assert found["alarms"][0]["alarm"]["kind"] == "overconfidence"
+    said = run("certify", "--dry-run", "-w", closed).out
+    assert "alarm of round 1: confidence is" in said
+    assert "no pseudo-label is exported without --despite-alarms" in said
 
 
 def test_round_prints_the_alarms_in_text_and_json(runtime: Runtime) -> None:
@@ -121,5 +129,5 @@ def test_a_round_whose_reviews_confirm_the_confidence_stops_nothing(tmp_path: Pa
         machine.run(runtime, reviewer="simulated")
         with runtime.database.read() as session:
             assert not [each for each in standing_alarms(session) if each.alarm.blocks]
-    report = ok("export", "-w", tmp_path / "right", "--format", "squad", "-o", tmp_path / "out.json")
+    report = ok("export", "-w", tmp_path / "right", "--format", "squad", "-o", tmp_path / "out.json", "--uncertified")
     assert report["kinds"]["pseudo"] > 0

@@ -10,11 +10,13 @@ import click
 
 from labeler.cli.certify.manage import certify_list, certify_restore, certify_withdraw
 from labeler.cli.common import check_folder, force_option, in_workspace, on_device, plain, runtime, show
+from labeler.cli.describe import alarm_lines
 from labeler.cli.describe.certificates import certified_text, forecast_text, verified_text
 
 if TYPE_CHECKING:
     from labeler.certify.machine import Certified
     from labeler.certify.request import Request
+    from labeler.evaluation.standing_alarms import RoundAlarm
 
 PEOPLE = ("file", "terminal")  # ways of reviewing without a server: one kind of reviewer
 
@@ -92,8 +94,9 @@ def certify_command(
         "why": found.standing.why,
         "current": found.standing.current,
         "standing": plain(found.standing),
+        "alarms": plain(raised := _alarms(workspace, sets)),
     }
-    show(result, as_json=as_json, text=lambda: certified_text(found))
+    show(result, as_json=as_json, text=lambda: "\n".join([certified_text(found), *alarm_lines(raised)]))
     return None
 
 
@@ -104,6 +107,14 @@ def _run(
 
     with runtime(workspace, sets, write=True) as at:
         return machine.run(at, request, reviewer=reviewer, accept_partial=accept_partial)
+
+
+def _alarms(workspace: Path | None, sets: tuple[str, ...]) -> tuple[RoundAlarm, ...]:
+    """The alarms in force: a certificate does not rest on the confidence, but what it covers is chosen by it."""
+    from labeler.evaluation.standing_alarms import standing_alarms
+
+    with runtime(workspace, sets) as at, at.database.read() as session:
+        return standing_alarms(session)
 
 
 def _write(workspace: Path | None, document: Any, output: Path, *, force: bool) -> None:
@@ -123,7 +134,9 @@ def _forecast(workspace: Path | None, sets: tuple[str, ...], request: Request, *
 
     with runtime(workspace, sets) as at:
         found = forecast(at, request)
-    show({"dry_run": True, **plain(found)}, as_json=as_json, text=lambda: forecast_text(found))
+    raised = _alarms(workspace, sets)
+    result = {"dry_run": True, **plain(found), "alarms": plain(raised)}
+    show(result, as_json=as_json, text=lambda: "\n".join([forecast_text(found), *alarm_lines(raised)]))
 
 
 def _verify(workspace: Path | None, sets: tuple[str, ...], file: Path, *, as_json: bool) -> int:

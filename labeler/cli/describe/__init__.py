@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from labeler.core.console import clipped, percent, table
 
 if TYPE_CHECKING:
+    from labeler.evaluation.standing_alarms import RoundAlarm
     from labeler.labels.browse import LabelList, QuestionList, StoredLabel, StoredPassage, StoredQuestion
     from mrc.read.predict.reach import OutOfReach
     from mrc.squad import Rejected
@@ -86,6 +87,14 @@ def answer_text(texts: Iterable[str]) -> str:
     """The different answers of a label in quotes, or "no answer"."""
     different = list(dict.fromkeys(texts))
     return clipped(" | ".join(f"'{text}'" for text in different)) if different else "no answer"
+
+
+def alarm_lines(alarms: Iterable[RoundAlarm]) -> list[str]:
+    """The alarms in force, and what a blocking one stops."""
+    stopped = "; no pseudo-label is exported without --despite-alarms"
+    return [
+        f"alarm of round {each.round}: {each.alarm.message}{stopped if each.alarm.blocks else ''}" for each in alarms
+    ]
 
 
 def counted(counts: Mapping[str, int]) -> str:

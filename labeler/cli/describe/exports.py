@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labeler.cli.describe import counted
+from labeler.cli.describe import alarm_lines, counted
 from labeler.core.console import percent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def export_text(report: ExportReport) -> str:
     """Counts of the labels written and left out, and the first labels that would stand on two sides of a split."""
     lines = [
         f"{report.labels} labels ({counted(report.kinds)}) written to {report.path}",
-        *(f"alarm of round {each.round}: {each.alarm.message}" for each in report.alarms),
+        *alarm_lines(report.alarms),
         *_vouched(report),
         *(f"left out: {count} {why}" for why, count in report.left_out.items()),
         *(f"  {one.question_id}: {one.why}, {one.conflict}" for one in report.conflicts[:CONFLICTS_SHOWN]),
