@@ -25,6 +25,7 @@ from labeler.core.console import json_text
 
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
+    from labeler.rounds.stopping import Limits, Stop
 
 
 @click.command("predict")
@@ -58,7 +59,14 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
 
 
 @click.command("round")
-@click.option("--rounds", "count", default=1, show_default=True, type=click.IntRange(min=1), help="Rounds to run.")
+@click.option(
+    "--rounds", "count", type=click.IntRange(min=1), help="Rounds to run; default: 1, with --until-converged no limit."
+)
+@click.option("--until-converged", is_flag=True, help="Run rounds until a stop rule applies, and say which.")
+@click.option("--max-reviews", type=click.IntRange(min=1), help="With --until-converged: reviews in all rounds.")
+@click.option(
+    "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="With --until-converged: minutes of reviewing."
+)
 @click.option(
     "--reviewer",
     type=click.Choice(["studio", "people", "simulated", "none"]),
@@ -74,7 +82,10 @@ def round_command(
     workspace: Path | None,
     sets: tuple[str, ...],
     as_json: bool,
-    count: int,
+    count: int | None,
+    until_converged: bool,
+    max_reviews: int | None,
+    max_minutes: float | None,
     reviewer: str | None,
     review_budget: int | None,
     wait: bool,
@@ -87,20 +98,29 @@ def round_command(
     what it waits for and exits; run it again to fetch the reviews and continue. Interrupt it at any time: the same
     command resumes.
 
+    With --until-converged, rounds follow each other until two in a row are refused, fewer than 3% of the pseudo-labels
+    change, exact match on dev rises by less than half a point, nothing is left to label, or a limit is reached.
+
     \b
     Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
               labeler round --reviewer studio --wait
+              labeler round --until-converged --reviewer people --max-reviews 500
     """
     if review_budget is not None:
         sets = (*sets, f"review.review_budget={review_budget}")
     if wait and accept_partial:
         raise click.UsageError("Give --wait or --accept-partial, not both.")
-    if dry_run and (wait or accept_partial or count > 1):
-        raise click.UsageError("Give --dry-run without --rounds, --wait and --accept-partial.")
+    if not until_converged and (max_reviews or max_minutes):
+        raise click.UsageError("Give --max-reviews and --max-minutes with --until-converged.")
+    if dry_run and (wait or accept_partial or until_converged or (count or 1) > 1):
+        raise click.UsageError("Give --dry-run without --rounds, --until-converged, --wait and --accept-partial.")
     if dry_run:
         _dry_run(workspace, sets, reviewer, as_json=as_json)
         return
-    runs = _Runs(count, reviewer, (lambda line: None) if as_json else say)
+    tell = (lambda line: None) if as_json else say
+    runs = _Runs(count or 1, reviewer, tell)
+    if until_converged:
+        runs = _UntilConverged(count, reviewer, tell, limits=_limits(count, max_reviews, max_minutes))
     with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
         runs.resume(at)
@@ -120,7 +140,7 @@ def round_command(
 class _Runs:
     """Runs `count` rounds and prints each; `done` has their summaries, of which the last may wait for reviews."""
 
-    count: int
+    count: int | None
     reviewer: str | None
     say: Callable[[str], object]
     done: list[dict[str, Any]] = field(default_factory=list)
@@ -140,19 +160,27 @@ class _Runs:
 
     def show(self) -> None:
         """Print all rounds as JSON."""
-        say(json_text(self.done[-1] | {"rounds": self.done}))
+        say(json_text((self.done[-1] if self.done else {}) | {"rounds": self.done} | self.outcome()))
+
+    def outcome(self) -> dict[str, Any]:
+        """What the JSON says beside the rounds."""
+        return {}
+
+    def next_round(self, at: Runtime) -> Runtime | None:
+        """The runtime that the next round is opened with; None once there is to be none."""
+        return at if len(self.done) < (self.count or 1) else None
 
     def run(self, at: Runtime, *, accept_partial: bool = False) -> None:
-        """Run until `count` rounds are closed or one waits for reviews. Resumes a round that waited."""
+        """Run until no round is to follow or one waits for reviews. Resumes a round that waited."""
         from labeler.core.errors import NotReady
         from labeler.rounds import history, machine
 
         waited = self.done.pop() if self.waiting else None
-        while len(self.done) < self.count:
+        while (prepared := self.next_round(at)) is not None:
             try:
-                status = machine.run(at, reviewer=self.reviewer, accept_partial=accept_partial and not self.done)
+                status = machine.run(prepared, reviewer=self.reviewer, accept_partial=accept_partial and not self.done)
             except NotReady as error:
-                if not self.done or machine.current(at) is not None:
+                if not self.done or self.count is None or machine.current(at) is not None:
                     raise
                 say(f"labeler: ran {len(self.done)} of {self.count} rounds: {error}", err=True)  # no pool left
                 return
@@ -174,6 +202,39 @@ class _Runs:
             say(f"labeler: {error}; trying again later", err=True)
             if not self.done or self.done[-1] != waited:
                 self.done.append(waited)
+
+
+@dataclass
+class _UntilConverged(_Runs):
+    """Runs rounds until a stop rule applies, also over several calls of the command."""
+
+    limits: Limits | None = None
+    stopped: Stop | None = None
+
+    def next_round(self, at: Runtime) -> Runtime | None:
+        """The runtime within the budget; None once a rule applies, which is printed."""
+        from labeler.rounds.stopping import series
+
+        assert self.limits is not None
+        under_way = series.begin(at)
+        self.stopped = series.decide(at, under_way, self.limits)
+        if self.stopped is None:
+            return series.within_budget(at, under_way, self.limits)
+        if not self.done:
+            self.done += series.last_closed(at, under_way)
+        self.say(f"stopped ({self.stopped.rule}): {self.stopped.why}")
+        return None
+
+    def outcome(self) -> dict[str, Any]:
+        """The rule and its sentence; null while the series goes on."""
+        why = self.stopped.why if self.stopped else None
+        return {"stopped": self.stopped.rule if self.stopped else None, "why": why, "stopped_because": why}
+
+
+def _limits(rounds: int | None, reviews: int | None, minutes: float | None) -> Limits:
+    from labeler.rounds.stopping import Limits
+
+    return Limits(rounds, reviews, minutes)
 
 
 def _dry_run(workspace: Path | None, sets: tuple[str, ...], reviewer: str | None, *, as_json: bool) -> None:

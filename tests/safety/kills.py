@@ -81,6 +81,11 @@ COMMANDS = (
     Command("train", ("train", "--threads", "1"), quick=False),
     Command("round", ("round", "--reviewer", "simulated", "--threads", "1"), quick=False),
     Command("round --rounds 2", ("round", "--rounds", "2", "--reviewer", "simulated", "--threads", "1"), quick=False),
+    Command(
+        "round --until-converged",
+        ("round", "--until-converged", "--max-reviews", "6", "--reviewer", "simulated", "--threads", "1"),
+        quick=False,
+    ),
     Command("round with people", ("round", "--accept-partial", "--threads", "1"), base="in review", quick=False),
 )
 
