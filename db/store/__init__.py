@@ -9,6 +9,7 @@ from db.store.model import (
     add_model,
     add_retriever,
     freeze_training,
+    make_student,
     prune,
     record_retriever_gate,
 )
@@ -31,6 +32,13 @@ from db.store.studio import (
     set_project_remote_id,
     set_project_url,
 )
-from db.store.task import add_tasks, reopen_tasks, set_task_states, update_task_states, withdraw_tasks
+from db.store.task import (
+    add_tasks,
+    reopen_tasks,
+    set_task_states,
+    show_further,
+    update_task_states,
+    withdraw_tasks,
+)
 from db.store.undo import undo_import
 from db.store.writing import add_event

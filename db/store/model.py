@@ -70,6 +70,16 @@ def add_model(session: Session, round_number: int, *, name: str = "student", **t
     return known.id
 
 
+def make_student(session: Session, round_number: int, model_id: int, *, other: str) -> None:
+    """Give a model of the round the name `student`; the one that had it takes the name `other`."""
+    mine = MODELS.c.round_number == round_number
+    if session.execute(select(MODELS.c.name).where(MODELS.c.id == model_id)).scalar_one() == "student":
+        return
+    for name, to in (("name of the student to be", MODELS.c.id == model_id), (other, MODELS.c.name == "student")):
+        session.execute(update(MODELS).where(mine, to).values(name=name))
+    session.execute(update(MODELS).where(mine, MODELS.c.id == model_id).values(name="student"))
+
+
 def add_retriever(session: Session, round_number: int, **trained: Unpack[Trained]) -> None:
     """Store the retriever that a round trained, without the gate's decision. Raises Conflict if the round has one."""
     known = round_queries.retriever_of_round(session, round_number)

@@ -24,6 +24,23 @@ def add_tasks(session: Session, round_number: int, rows: Sequence[NewTask]) -> i
     return len(new)
 
 
+def show_further(session: Session, task_id: int, passages: Sequence[str], *, reviewer: str) -> bool:
+    """Add passages to those that a task shows; return whether they were added.
+
+    They are not where another person has reviewed the task, whose "no answer" is about the passages shown before, or
+    where it was sent to Label Studio, whose page does not change.
+    """
+    others = select(REVIEWS.c.id).where(
+        REVIEWS.c.task_id == task_id, REVIEWS.c.reviewer != reviewer, REVIEWS.c.superseded_at.is_(None)
+    )
+    sent = select(STUDIO_TASKS.c.id).where(STUDIO_TASKS.c.task_id == task_id)
+    if session.execute(others).first() or session.execute(sent).first():
+        return False
+    shown = session.execute(select(TASKS.c.passages).where(TASKS.c.id == task_id)).scalar_one()
+    update_in(session, TASKS.c.id, [task_id], passages=tuple(dict.fromkeys([*shown, *passages])))
+    return True
+
+
 def withdraw_tasks(session: Session, round_number: int, *, ids: Sequence[int] | None = None) -> int:
     """Withdraw the round's open tasks (of these ids, if given) and return how many.
 

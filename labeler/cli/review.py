@@ -71,9 +71,9 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
     """Review in the terminal, without a server.
 
     Shows the open tasks of the current round one after another. Enter accepts the first candidate, 1-9 picks one, a
-    types the answer, n: no answer in these passages, b: bad question, s skips, u undoes the last review, ? lists all
-    keys. Each review is stored at once: stop at any time and resume with the same command. Without a terminal, keys
-    and texts are read as lines.
+    types the answer, f searches further passages by your own words, n: no answer in these passages, b: bad question,
+    s skips, u undoes the last review, ? lists all keys. Each review is stored at once: stop at any time and resume with
+    the same command. Without a terminal, keys and texts are read as lines.
 
     \b
     Example:  labeler review --reviewer-name anna

@@ -2,6 +2,7 @@
 
 LabelerError
 ├── ConfigError         a setting that is unknown, of the wrong type or out of range
+├── BadStrategy         a query strategy of another package that cannot be used; the message names its entry point
 ├── FileError           a file that is not text, or a path that may not be overwritten
 ├── WorkspaceError      no workspace here, or one that cannot be created or used
 │   └── WorkspaceBusy   another process holds it; the message names the process
@@ -29,6 +30,10 @@ class LabelerError(Exception):
 
 class ConfigError(LabelerError):
     """A setting that is unknown, of the wrong type or out of range; names the key and the place."""
+
+
+class BadStrategy(LabelerError):
+    """A query strategy of another package that cannot be used; the message names its entry point."""
 
 
 class FileError(LabelerError):

@@ -56,6 +56,11 @@ class SelectConfig:
         0.0, "of a round's tasks reviewed by two people, to measure their agreement",
         unit="share", low=0, high=1, shown=True,
     )  # fmt: skip
+    strategy: str = setting(
+        "default",
+        "query strategy for the questions beside the random ones: default, random, uncertain, margin, disagreement, or "
+        "one of another package",
+    )
     random_share: float = setting(
         0.5, "drawn at random from the whole pool, reviewed without a suggestion", unit="share", low=0, high=1
     )

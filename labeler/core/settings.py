@@ -121,6 +121,9 @@ class TrainSection(TrainSettings):
         1, "without the answer, retrieved and read beside each one with it, to learn to compare them",
         unit="passages", low=0, high=20, shown=True,
     )  # fmt: skip
+    retry_bad_seed: bool = setting(
+        True, "train a student once more with another seed if it is worse than the current reader, or its loss rose"
+    )
 
 
 @dataclass(frozen=True, slots=True)

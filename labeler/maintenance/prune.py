@@ -29,7 +29,7 @@ _INDEX_FOLDER = re.compile(r"[0-9a-f]{16}")
 _VECTORS_FOLDER = re.compile(r"[0-9a-f]{32}")
 _PRETRAINED_FOLDER = re.compile(rf"{PRETRAIN}-[0-9a-f]{{12}}")
 _ROUND_FOLDER = re.compile(
-    rf"(?:round-[0-9]+|retriever-[0-9]+|{BUILTIN})(?:-(?P<uid>[0-9a-f]{{8}})(?:-fold-[0-9]+-of-[0-9]+)?)?(?:\.partial)?"
+    rf"(?:round-[0-9]+|retriever-[0-9]+|{BUILTIN})(?:-(?P<uid>[0-9a-f]{{8}})(?:-fold-[0-9]+-of-[0-9]+|-second-seed)?)?(?:\.partial)?"
 )
 
 

@@ -8,6 +8,8 @@ from labeler.ablation.arms import parse_arm, unknown_arm
 from labeler.core.config import load_config
 from labeler.core.errors import ConfigError
 from labeler.replay import ORACLE, SUPERVISED, Arm
+from labeler.rounds.strategies import STRATEGIES
+from labeler.rounds.strategies import check_name as check_strategy
 
 NO_PSEUDO = ("review.train_share=0",)
 _RANDOM = ("review.random_share=1", "review.uncertain_share=0", "review.suspect_share=0", "review.first_random_share=1")
@@ -22,6 +24,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "uncertain": (*_UNCERTAIN, *NO_PSEUDO),
     "random-pseudo": _RANDOM,
     "uncertain-pseudo": _UNCERTAIN,
+    **{f"strategy-{name}": (*_UNCERTAIN, f"review.strategy={name}") for name in STRATEGIES[2:]},
     "self-training": ("round.reviewer=none",),
     "threshold": ("review.train_share=1", "review.min_train_confidence=0.9"),
     "no-pseudo": NO_PSEUDO,
@@ -51,7 +54,7 @@ def chosen_arms(names: str, own: Iterable[str], common: Iterable[str]) -> tuple[
     arms = (*(Arm(name, ARMS[name]) for name in named), *(Arm(arm.name, arm.settings) for arm in parsed))
     for arm in arms:
         try:
-            load_config(overrides=[*common, *arm.settings])
+            check_strategy(load_config(overrides=[*common, *arm.settings]).review.strategy)
         except ConfigError as error:
             raise ConfigError(f"arm {arm.name}: {error}") from error
     return arms

@@ -13,16 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeler.core.round_settings import SelectConfig
-from labeler.rounds.select import (
-    SVD_DIMENSIONS,
-    Candidate,
-    Plan,
-    _suspects,
-    _vectors,
-    doubly_annotated,
-    plan,
-    train_weights,
-)
+from labeler.rounds.select import Plan, doubly_annotated, plan, train_weights
+from labeler.rounds.strategies import Candidate
+from labeler.rounds.strategies.mix import SVD_DIMENSIONS, _vectors, suspects
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -231,7 +224,7 @@ def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
         candidate(5, 0.95, margin=0.2, passage_rank=2),  # both just no sign
         candidate(6, 0.98, support=1),
     ]
-    assert [c.question_id for c in _suspects(pool, SelectConfig())] == ["q0003", "q0002", "q0001", "q0006"]
+    assert [c.question_id for c in suspects(pool, SelectConfig())] == ["q0003", "q0002", "q0001", "q0006"]
     config = SelectConfig(review_budget=3, random_share=0.0, uncertain_share=0.0, suspect_share=1.0)
     assert ids(planned(pool, config), "suspect") == {"q0003", "q0002", "q0001"}
 

@@ -22,11 +22,13 @@ from unittest import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text as sql
 
 from db import queries, store
 from db.rows import NewReview, ReviewRow, SpanRow
 from labeler.core.errors import NotReady
 from labeler.labels.span_search import longest_part, near, occurrences
+from labeler.retrieval.indexing import build_index
 from labeler.review.terminal.screen import Highlight, Screen, one_line, width, wrap
 from labeler.review.terminal.session import PAUSE, ReviewSession, ReviewSummary
 from tests.commands import Ran, new_workspace, run
@@ -178,7 +180,7 @@ def test_a_blind_task_shows_no_candidates_and_its_passages_in_an_order_without_r
     assert places == sorted(places)
     assert summary.reviews == 1
     assert "no candidates are shown; a types an answer" in script.text
-    assert page.endswith("\na type, n no answer, s skip, ? more")
+    assert page.endswith("\na type, f search, n no answer, s skip, ? more")
 
 
 def test_a_digit_beyond_the_candidates_is_refused(ws: Path) -> None:
@@ -501,3 +503,81 @@ def test_highlights_are_brackets_or_colours_and_of_overlapping_ones_the_first_is
         "\x1b[30;42m1:re\x1b[0m",
         "\x1b[30;42md\x1b[0m",
     ]
+
+
+# --- searching further ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def missed(ws: Path) -> Path:
+    """The round, with an index, in which q1 and q3 show the passage `harbour` alone."""
+    with at(ws) as runtime:
+        build_index(runtime)
+        with runtime.database.write() as session:
+            fingerprint = queries.get_meta(session, "index")
+            session.execute(sql("UPDATE rounds SET index_fingerprint = :index"), {"index": fingerprint})
+            session.execute(sql("""UPDATE tasks SET passages = '["harbour"]' WHERE question_id IN ('q1', 'q3')"""))
+    return ws
+
+
+def shown_of(ws: Path, question: str) -> list[str]:
+    with at(ws) as runtime, runtime.database.read() as session:
+        return next(list(task.passages) for task in queries.tasks(session) if task.question_id == question)
+
+
+def test_an_answer_in_a_passage_that_the_reviewers_words_found_is_a_label(missed: Path) -> None:
+    _, script = review_session(missed, "f", "tower raised", "a", "Ilvane", "q")
+    (review,) = reviews(missed)
+    assert review.answer is not None
+    assert (review.verdict, review.origin, review.answer.passage_id) == ("answerable", "written", "tower")
+    assert "passage 2 Velmora" in script.text
+    assert "passage 1" in script.text.split("passage 2")[0]
+    assert shown_of(missed, "q1") == ["harbour", "tower"]
+
+
+def test_no_answer_after_a_search_speaks_of_all_passages_shown(missed: Path) -> None:
+    review_session(missed, "f", "bridge", "f", "tower", "n", "q")
+    (review,) = reviews(missed)
+    assert (review.verdict, set(review.passages), review.passages[0]) == ("no_answer", set(ORDER), "harbour")
+
+
+def test_what_was_found_is_shown_again_after_an_interruption(missed: Path) -> None:
+    review_session(missed, "f", "tower", "q")
+    _, script = review_session(missed, "q")
+    assert "The tower of Korr" in script.text
+    assert reviews(missed) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("f", ""), None),
+        (("f", "zzz qqq"), "no further passage was found"),
+        (("f", "벨모라 항구"), "no further passage was found"),  # only what is shown already
+        (("ㄹ", "tower"), "The tower of Korr"),
+    ],
+)
+def test_a_search_without_words_or_finds_leads_back_to_the_task(
+    missed: Path, typed: tuple[str, ...], said: str | None
+) -> None:
+    _, script = review_session(missed, *typed, "", "q")
+    (review,) = reviews(missed)
+    assert (review.question_id, review.origin) == ("q1", "accepted")
+    assert said is None or said in script.text
+
+
+def test_without_an_index_a_search_says_why_and_the_task_goes_on(ws: Path) -> None:
+    _, script = review_session(ws, "f", "tower", "", "q")
+    assert "cannot search: there is no retrieval index yet; run: labeler index" in script.text
+    assert len(reviews(ws)) == 1
+
+
+def test_the_page_of_a_task_that_another_person_reviewed_stays(missed: Path) -> None:
+    with at(missed) as runtime, runtime.database.write() as session:
+        session.execute(sql("UPDATE tasks SET reviewers = 2 WHERE question_id = 'q1'"))
+    review_session(missed, "n", "q", reviewer="lee")
+    review_session(missed, "f", "tower", "a", "Ilvane", "q", reviewer="kim")
+    found = {review.reviewer: review for review in reviews(missed)}
+    assert found["lee"].passages == ("harbour",)
+    assert found["kim"].answer is not None
+    assert found["kim"].answer.passage_id == "tower"

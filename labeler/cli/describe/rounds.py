@@ -73,6 +73,8 @@ def summary_text(found: Mapping[str, Any]) -> str:
     if found["gate"]:
         lines += [f"  {line}" for line in gate_lines(found["gate"])]
     lines += [f"  alarm of round {each['round']}: {each['alarm']['message']}" for each in found["alarms"]]
+    if again := (found["gate"] or {}).get("retried"):
+        lines.append(f"  {_retried(again)}")
     if found["retriever"] and found["retriever"]["gate"]:
         lines.append(f"  retriever {found['retriever']['gate']['why']}")
     if found["waiting_for"]:
@@ -97,6 +99,14 @@ def power_text(gate: Mapping[str, Any]) -> str:
         return f"{questions} dev question{'' if questions == 1 else 's'} cannot show any fall of EM"
     share = f"{100 * gate['power']:g}% of tests"
     return f"on {questions} dev questions a fall of EM by {100 * seen:.1f} points or more is seen in {share}"
+
+
+def _retried(again: Mapping[str, Any]) -> str:
+    """Why the student was trained twice, and which of the two was chosen."""
+    scores = " and ".join(f"{percent(each['exact_match'])} %" for each in again["scores"])
+    outcome = f"EM {scores} on dev" if len(again["scores"]) == 2 else "the second training failed"
+    seeds = " and ".join(map(str, again["seeds"]))
+    return f"trained twice, with seeds {seeds}: {again['why']}; {outcome}, seed {again['chosen']} was chosen"
 
 
 def scores_table(scores: Mapping[str, Any] | None) -> str:
@@ -166,6 +176,8 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if found["gate"]:
         yield "gate", found["gate"]["why"]
         yield "power", power_text(found["gate"])
+        if found["gate"].get("retried"):
+            yield "seeds", _retried(found["gate"]["retried"])
         yield from (("alarm", alarm["message"]) for alarm in found["gate"].get("alarms", ()))
     if found["calibrator"]:
         yield "calibrator", _calibrator(found["calibrator"])

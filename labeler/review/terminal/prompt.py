@@ -11,7 +11,10 @@ from labeler.labels.span_search import longest_part, near, occurrences
 from labeler.review.terminal.screen import TaskView, one_line, snippet
 
 #: What the keys give while a Korean keyboard layout is on.
-_KOREAN_LAYOUT = {"ㅁ": "a", "ㅜ": "n", "ㅠ": "b", "ㄴ": "s", "ㅕ": "u", "ㅊ": "c", "ㅂ": "q", "ㅇ": "d"}
+_KOREAN_LAYOUT = {
+    **{"ㅁ": "a", "ㅜ": "n", "ㅠ": "b", "ㄴ": "s", "ㅕ": "u", "ㅊ": "c", "ㅂ": "q"},
+    **{"ㅇ": "d", "ㄹ": "f"},
+}
 _VERDICTS: Mapping[str, str] = {"n": "no_answer", "b": "bad_question", "s": "skipped"}
 
 

@@ -11,9 +11,9 @@ from labeler.core.console import UNPRINTABLE
 
 CONTEXT = 24  # characters shown on either side of a span
 RULE = 72  # columns of the line between tasks
-KEYS = "Enter accept, 1-9 pick, a type, n no answer, s skip, ? more"
+KEYS = "Enter accept, 1-9 pick, a type, f search, n no answer, s skip, ? more"
 KEYS_OF_A_JUDGEMENT = "Enter it says the same, d it does not, s skip, ? more"
-KEYS_WITHOUT_CANDIDATES = "a type, n no answer, s skip, ? more"
+KEYS_WITHOUT_CANDIDATES = "a type, f search, n no answer, s skip, ? more"
 
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
@@ -80,6 +80,14 @@ def format_task(view: TaskView, screen: Screen, *, header: str) -> str:
         shown += ["", f"Second step. The blind answer was: {given}. Does the answer above say the same?"]
     keys = KEYS_OF_A_JUDGEMENT if view.own is not None else KEYS
     return "\n".join([*shown, keys if view.candidates else KEYS_WITHOUT_CANDIDATES])
+
+
+def format_passages(passages: Sequence[PassageRow], screen: Screen, *, first: int) -> str:
+    """Passages found later, numbered from `first`, and the keys."""
+    shown: list[str] = []
+    for number, passage in enumerate(passages, start=first):
+        shown += ["", f"passage {number} {one_line(passage.title)}".rstrip(), *wrap(passage.text, screen, indent="  ")]
+    return "\n".join([*shown, "", KEYS_WITHOUT_CANDIDATES])
 
 
 def snippet(span: SpanRow, view: TaskView) -> str:

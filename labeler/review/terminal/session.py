@@ -20,13 +20,16 @@ from labeler.review.guidelines import guidelines
 from labeler.review.judgement import own_answer
 from labeler.review.presentation import candidates_of, passage_order
 from labeler.review.terminal.prompt import TaskPrompt, Terminal, read_key
-from labeler.review.terminal.screen import Screen, TaskView, format_task, one_line, wrap
+from labeler.review.terminal.screen import Screen, TaskView, format_passages, format_task, one_line, wrap
+from labeler.review.terminal.search import further_passages
+from mrc.errors import StaleIndex
 
 PAUSE = 180.0  # seconds between two keys; a longer pause counts as this much
 
 HELP = """\
 Enter  the first candidate is right        1-9  this candidate is right
 a      type the answer as in a passage
+f      search further passages by words of your own
 n      the passages do not answer it       b    bad question
 d      the audited answer says something else than the blind one
 s      skip                                u    undo the last review
@@ -148,10 +151,30 @@ class ReviewSession:
                 comment = self._terminal.line("comment (empty: none)").strip()
             elif key == "?":
                 self._terminal.say(self._help())
+            elif key == "f":
+                prompt = TaskPrompt(self._with_further_passages(prompt.view), self._reviewer, self._terminal)
             else:
                 review = prompt.review(key)
             self._spent[task_id] = self._spent.get(task_id, 0.0) + self._elapsed()
         return replace(review, seconds=round(self._spent[task_id], 1), comment=comment or None)
+
+    def _with_further_passages(self, view: TaskView) -> TaskView:
+        """The task with the passages that the reviewer's words find beside those shown; they are shown after these."""
+        words = self._terminal.line("search for (empty: back)").strip()
+        if not words:
+            return view
+        try:
+            found = further_passages(self._runtime, self._round, words, view)
+        except (NotReady, StaleIndex) as error:
+            self._terminal.say(f"cannot search: {one_line(str(error))}")
+            return view
+        if not found:
+            self._terminal.say("no further passage was found")
+            return view
+        with self._lock(), self._runtime.database.write() as session:
+            store.show_further(session, view.task.id, [passage.id for passage in found], reviewer=self._reviewer)
+        self._terminal.say(format_passages(found, self._screen, first=len(view.passages) + 1))
+        return replace(view, passages=(*view.passages, *found))
 
     def _help(self) -> str:
         shown = [HELP]

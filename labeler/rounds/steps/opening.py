@@ -15,6 +15,7 @@ from labeler.reading import folds
 from labeler.rounds.holdout import hold_out_roles
 from labeler.rounds.resolved_settings import resolve, resolve_index
 from labeler.rounds.steps import reviewing, training
+from labeler.rounds.strategies import check_name as check_strategy
 
 
 def open_next(runtime: Runtime, *, reviewer: str | None = None) -> RoundRow:
@@ -87,6 +88,7 @@ def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
     runtime.reader(teacher)  # raises for a damaged one before a round depends on it; the loaded reader is kept
     config = resolve(runtime, reviewer)
     reviewing.check_reviewer(runtime, config.round.reviewer)
+    check_strategy(config.review.strategy)
     config, fingerprint = resolve_index(runtime, config)
     with runtime.database.write() as session:
         if not queries.pool_to_predict(session):

@@ -16,8 +16,9 @@ from labeler.review.agreement import matcher_of
 from labeler.review.follow_up import resolve
 from labeler.rounds import simulated_reviewer
 from labeler.rounds.adjudication import adjudicate
-from labeler.rounds.select import Candidate, Plan, doubly_annotated, plan
+from labeler.rounds.select import Plan, doubly_annotated, plan
 from labeler.rounds.steps import human_review
+from labeler.rounds.strategies import Candidate
 
 Pages = Mapping[str, tuple[str, ...]]  # question id -> ids of the passages that its reviewer sees
 
@@ -171,6 +172,7 @@ def _candidate(question: QuestionRow, entry: PredictionRow, held_out: set[str]) 
         passage_rank=int(entry.features["passage_rank"]),
         margin=entry.features["margin"],
         support=int(entry.features["support"]),
+        features=dict(entry.features),
     )
 
 

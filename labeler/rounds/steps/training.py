@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEEDS_OTHER_SETTINGS: Final = (BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied)
+NEEDS_OTHER_SETTINGS: Final = (BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied)
 
 
 def freeze(session: Session, number: int) -> None:
@@ -44,21 +44,26 @@ def freeze(session: Session, number: int) -> None:
         )
 
 
+def model_folder(runtime: Runtime, row: RoundRow) -> Path:
+    """The folder of the round's student."""
+    return runtime.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
+
+
 def train(runtime: Runtime, row: RoundRow) -> RoundRow:
     """Train the student and advance the round to `trained`. After an interruption, training resumes."""
     with runtime.database.read() as session:
         rows = queries.training_rows(session, row.number)
-    folder = runtime.workspace.models_folder / f"round-{row.number}-{row.uid[:8]}"
+    folder = model_folder(runtime, row)
     try:
         result = train_reader(runtime, row, rows, folder=folder)
         fold_results = _train_folds(runtime, row, rows, folder)
-    except _NEEDS_OTHER_SETTINGS as error:  # they need another round
+    except NEEDS_OTHER_SETTINGS as error:  # they need another round
         raise NotReady(f"{error} (give this round up first: labeler rounds revert {row.number})") from error
     encoder = train_encoder(runtime, row, rows) if is_enabled(runtime, row.index_fingerprint) else None
     with runtime.database.write() as session:
-        model_id = _store(runtime, session, row, rows, result)
+        model_id = store_reader(runtime, session, row, rows, result)
         for name, (own, trained) in fold_results.items():
-            _store(runtime, session, row, own, trained, name=name)
+            store_reader(runtime, session, row, own, trained, name=name)
         detail = {"examples": result.examples, "unusable": list(result.unusable), "model": result.hash}
         store.add_event(session, "trained", detail=detail, round_number=row.number)
         if encoder is not None:
@@ -84,7 +89,7 @@ def _train_folds(
     return found
 
 
-def _store(
+def store_reader(
     runtime: Runtime,
     session: Session,
     row: RoundRow,
@@ -109,8 +114,10 @@ def _store(
     )
 
 
-def train_reader(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path) -> TrainResult:
-    """Train a reader on these labels into `folder`, with the round's settings, seed and starting checkpoint."""
+def train_reader(
+    runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path, seed: int | None = None
+) -> TrainResult:
+    """Train a reader on these labels into `folder`, with the round's settings and start, and its seed or another."""
     from mrc.read.train.trainer import train as run
 
     with runtime.database.read() as session:
@@ -120,7 +127,7 @@ def train_reader(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *
             training_examples(runtime, row, rows, held_out),
             start=pretrained_checkpoint(runtime, row),
             config=runtime.config.training,
-            seed=row.seed,
+            seed=row.seed if seed is None else seed,
             folder=folder,
             progress=progress,
             dev=early_stopping_examples(runtime),

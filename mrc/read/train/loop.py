@@ -42,9 +42,10 @@ BEST_FILE: Final = "best.safetensors"
 
 @dataclass(slots=True)
 class State:
-    """The state of a running training. `losses` are those of the last tenth of the updates; `batch_tokens` limits a
-    forward pass; `stale` counts the evaluations since the best one; `rewards` are (greedy, sampled) means; `skipped`
-    updates of the plan were left out by early stopping."""
+    """The state of a running training. `losses` are those of the last tenth of the updates; `main_losses` those of the
+    first and of the last tenth within the main phase; `batch_tokens` limits a forward pass; `stale` counts the
+    evaluations since the best one; `rewards` are (greedy, sampled) means; `skipped` updates of the plan were left out
+    by early stopping."""
 
     model: SpanModel
     optimizer: torch.optim.AdamW
@@ -55,6 +56,7 @@ class State:
     stale: int = 0
     rewards: list[tuple[float, float]] = field(default_factory=list)
     skipped: int = 0
+    main_losses: tuple[list[float], list[float]] = ([], [])
 
     @property
     def done(self) -> int:
@@ -73,7 +75,7 @@ def run(
     with torch.random.fork_rng(devices=devices), held_interrupt() as interrupted:
         while state.step < total:
             loss = _update(state, ctx, job.partial, fingerprint)
-            state.losses = [*state.losses, loss][-max(1, total // 10) :]
+            _keep_loss(state, ctx.plan, loss)
             position = state.step
             if ctx.config.early_stopping_patience and _evaluation_due(state, ctx.plan):
                 _evaluate_dev(state, ctx, job, tokenizer)
@@ -91,6 +93,14 @@ def run(
                     _checkpoint(state, job.partial, fingerprint)
                     log.info("interrupted: %d of %d updates are kept", state.step, total)
                 raise KeyboardInterrupt
+
+
+def _keep_loss(state: State, plan: Plan, loss: float) -> None:
+    tenth = max(1, len(plan.updates) // 10)
+    state.losses = [*state.losses, loss][-tenth:]
+    if plan.updates[state.step - 1].phase == "main":
+        first, last = state.main_losses
+        state.main_losses = [*first, loss][:tenth], [*last, loss][-tenth:]
 
 
 def _update(state: State, ctx: update.TrainContext, partial: Path, fingerprint: str) -> float:
@@ -165,6 +175,7 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
         "stale": state.stale,
         "rewards": state.rewards,
         "skipped": state.skipped,
+        "main_losses": state.main_losses,
     }
     write_checkpoint(partial, state.model, state.optimizer, record)
 
@@ -197,4 +208,5 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
         record["stale"],
         rewards,
         record["skipped"],
+        tuple(record.get("main_losses", ([], []))),
     )

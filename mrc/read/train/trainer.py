@@ -185,6 +185,7 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     result = replace(result, hash=model_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
     outcome = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
+    outcome |= {"main_losses": [float(np.mean(each)) for each in state.main_losses if each]}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **outcome, **origin}, indent=1), encoding="utf-8")
     publish_folder(ready, result.folder)
     remove_folder(partial, root=partial.parent)
