@@ -184,8 +184,9 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     state.model.save(ready, tokenizer)
     result = replace(result, hash=model_hash(ready))
     record = {key: value for key, value in asdict(result).items() if key != "folder"}
-    outcome = {"best": asdict(state.best) if state.best else None, "rewards": state.rewards}
-    outcome |= {"main_losses": [float(np.mean(each)) for each in state.main_losses if each]}
+    losses = [float(np.mean(each)) for each in state.main_losses if each]
+    best = asdict(state.best) if state.best else None
+    outcome = {"best": best, "rewards": state.rewards, "main_losses": losses}
     (ready / RECORD_FILE).write_text(json.dumps({**record, **outcome, **origin}, indent=1), encoding="utf-8")
     publish_folder(ready, result.folder)
     remove_folder(partial, root=partial.parent)
