@@ -27,14 +27,16 @@ def add_tasks(session: Session, round_number: int, rows: Sequence[NewTask]) -> i
 def show_further(session: Session, task_id: int, passages: Sequence[str], *, reviewer: str) -> bool:
     """Add passages to those that a task shows; return whether they were added.
 
-    They are not where another person has reviewed the task, whose "no answer" is about the passages shown before, or
-    where it was sent to Label Studio, whose page does not change.
+    They are not where another person has reviewed the task, whose "no answer" is about the passages shown before, where
+    it was sent to Label Studio, whose page does not change, or where it audits a certificate, whose plan is fixed.
     """
     others = select(REVIEWS.c.id).where(
         REVIEWS.c.task_id == task_id, REVIEWS.c.reviewer != reviewer, REVIEWS.c.superseded_at.is_(None)
     )
     sent = select(STUDIO_TASKS.c.id).where(STUDIO_TASKS.c.task_id == task_id)
-    if session.execute(others).first() or session.execute(sent).first():
+    audits = select(TASKS.c.id).join(ROUNDS, ROUNDS.c.number == TASKS.c.round_number)
+    audits = audits.where(TASKS.c.id == task_id, ROUNDS.c.kind == "audit")
+    if any(session.execute(each).first() for each in (others, sent, audits)):
         return False
     shown = session.execute(select(TASKS.c.passages).where(TASKS.c.id == task_id)).scalar_one()
     update_in(session, TASKS.c.id, [task_id], passages=tuple(dict.fromkeys([*shown, *passages])))

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from db import queries, store
+from db import certificates, queries, store
 from db.engine import Session
 from db.rows import NewLabel, NewReview, NewTask, RoundRow, SpanRow
 from labeler.core.runtime import Runtime
+from labeler.core.workspace import open_workspace
 from labeler.rounds import machine
 from labeler.rounds.stopping import Churn, Limits, Outcome, Spent, stop
 from mrc.text import passage_id
@@ -181,6 +182,7 @@ def _close(session: Session, row: RoundRow, promoted: bool, gain: float, words: 
     ]
     store.record_labels(session, row.number, human=[], pseudo=pseudo, reason=f"round {row.number}")
     gate = {"why": "as told", "unpowered": False, "exact_match_change": gain}
+    gate |= {"minimum_detectable_change": 0.05, "questions": 200, "power": 0.8}
     return store.advance(session, row.number, "open", "closed", promoted=promoted, student_id=model, gate=gate)
 
 
@@ -290,6 +292,54 @@ def test_after_a_stop_the_next_call_is_a_new_series(pool: Path, play: Any) -> No
     assert until(pool)["stopped"] == "refused"
     found = until(pool)
     assert (found["stopped"], script.made) == ("gain", 5)  # the third refused round is the first of this series
+
+
+def certify(workspace: Path, coverage: float | None) -> None:
+    """A certificate of this share of the pool, with the audit that it rests on; None: of nothing."""
+    database = open_workspace(workspace).database()
+    with database.write() as session:
+        row = store.open_round(session, "audit", config={}, seed=0, code_version="1")
+        tasks = [NewTask(f"p{place:03}", "audit", True, place, (passage_id(MILL),)) for place in range(3)]
+        store.add_tasks(session, row.number, tasks)
+        for task in queries.tasks(session, round_number=row.number):
+            store.record_review(session, NewReview(task.id, "kim", "skipped", seconds=600.0))
+        made = certificates.add(session, row.number, request={})
+        certificates.freeze(session, made.id, plan={}, seed="1", items=[])
+        document = {"certified": None if coverage is None else {"coverage": coverage}}
+        certificates.conclude(session, made.id, audited=[], document=document, sha256="0" * 64)
+        store.advance(session, row.number, "open", "closed", promoted=False)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("coverages", "rule"),
+    [((), "gain"), ((0.1,), None), ((None,), "gain"), ((0.1, 0.11), "gain"), ((0.1, 0.13), None), ((0.2, 0.1), "gain")],
+)
+def test_a_round_without_a_gain_goes_on_where_certificates_cover_more(
+    pool: Path, play: Any, coverages: tuple[float | None, ...], rule: str | None
+) -> None:
+    play(None, (True, 0.0, 50), None)
+    until(pool)
+    ok("round", "-w", pool)
+    for coverage in coverages:
+        certify(pool, coverage)
+    assert until(pool)["stopped"] == rule
+
+
+def test_a_certificate_from_before_the_round_says_nothing_about_it(pool: Path, play: Any) -> None:
+    play(GAINS, (True, 0.0, 50))
+    certify(pool, 0.5)
+    assert until(pool)["stopped"] == "gain"
+
+
+def test_audits_are_no_rounds_of_a_series_and_spend_none_of_its_reviews(pool: Path, play: Any) -> None:
+    play(None, GAINS, GAINS, GAINS)
+    until(pool)
+    ok("round", "-w", pool)
+    certify(pool, 0.5)
+    found = until(pool, "--rounds", "3", "--max-reviews", "9", "--max-minutes", "14")
+    assert [each["round"] for each in found["rounds"]] == [2, 3]
+    assert (found["stopped"], found["why"]) == ("rounds", "the limit of 3 rounds is reached")
 
 
 def test_limits_need_a_series_and_a_dry_run_has_none(pool: Path) -> None:

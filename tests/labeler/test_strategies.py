@@ -47,7 +47,7 @@ def selected(strategy: str, pool: list[Candidate], budget: int, **settings: Any)
 
 def planned(pool: list[Candidate], strategy: str, budget: int = 3, seed: int = 0, **shares: float) -> Plan:
     config = SelectConfig(strategy=strategy, review_budget=budget, **(WHOLE | shares))  # type: ignore[arg-type]
-    return plan(pool, config, release_threshold=None, seed=seed, round_number=2)
+    return plan(pool, config, seed=seed, round_number=2)
 
 
 def ids(made: Plan, kind: str) -> set[str]:

@@ -12,8 +12,15 @@ from labeler.review.terminal.screen import TaskView, one_line, snippet
 
 #: What the keys give while a Korean keyboard layout is on.
 _KOREAN_LAYOUT = {
-    **{"ㅁ": "a", "ㅜ": "n", "ㅠ": "b", "ㄴ": "s", "ㅕ": "u", "ㅊ": "c", "ㅂ": "q"},
-    **{"ㅇ": "d", "ㄹ": "f"},
+    "ㅁ": "a",
+    "ㅜ": "n",
+    "ㅠ": "b",
+    "ㄴ": "s",
+    "ㅕ": "u",
+    "ㅊ": "c",
+    "ㅂ": "q",
+    "ㅇ": "d",
+    "ㄹ": "f",
 }
 _VERDICTS: Mapping[str, str] = {"n": "no_answer", "b": "bad_question", "s": "skipped"}
 

@@ -151,7 +151,7 @@ class ReviewSession:
                 comment = self._terminal.line("comment (empty: none)").strip()
             elif key == "?":
                 self._terminal.say(self._help())
-            elif key == "f":
+            elif key == "f" and view.own is None:
                 prompt = TaskPrompt(self._with_further_passages(prompt.view), self._reviewer, self._terminal)
             else:
                 review = prompt.review(key)

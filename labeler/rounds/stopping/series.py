@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
 
-from db import queries, store
+from db import certificates, queries, store
 from db.engine import Session
 from db.rows import LabelRow, ReviewRow, RoundRow
 from labeler.core.runtime import Runtime, with_settings
@@ -72,7 +72,8 @@ def decide(runtime: Runtime, series: Series, limits: Limits) -> Stop | None:
         rounds = _closed(session, series)
         outcomes = [_outcome(runtime, session, row) for row in rounds if row.kind == "loop"]
         pool = not rounds or bool(queries.pool_to_predict(session))
-        found = stop(outcomes, _spent(session, series, rounds), limits, pool=pool)
+        coverage_gain = _coverage_gain(session, rounds)
+        found = stop(outcomes, _spent(session, series, rounds), limits, coverage_gain=coverage_gain, pool=pool)
         if found is not None:
             stopped = {"rule": found.rule, "why": found.why}
             at = datetime.now(UTC).isoformat()
@@ -96,7 +97,12 @@ def within_budget(runtime: Runtime, series: Series, limits: Limits) -> Runtime:
 
 def _closed(session: Session, series: Series) -> list[RoundRow]:
     rounds = queries.rounds(session, reverted=False)
-    return [row for row in rounds if row.number >= series.first and row.closed_at is not None]
+    return [row for row in rounds if _is_of(series, row) and row.closed_at is not None]
+
+
+def _is_of(series: Series, row: RoundRow) -> bool:
+    """Whether a round belongs to the series; the audit of a certificate belongs to none."""
+    return row.number >= series.first and row.kind != "audit"
 
 
 def _spent(session: Session, series: Series, rounds: Sequence[RoundRow]) -> Spent:
@@ -106,7 +112,7 @@ def _spent(session: Session, series: Series, rounds: Sequence[RoundRow]) -> Spen
 
 def _reviews(session: Session, series: Series) -> list[ReviewRow]:
     """The reviews of the series' rounds, reverted ones too: people have done them."""
-    numbers = [row.number for row in queries.rounds(session) if row.number >= series.first]
+    numbers = [row.number for row in queries.rounds(session) if _is_of(series, row)]
     return [review for number in numbers for review in queries.reviews(session, round_number=number)]
 
 
@@ -114,6 +120,16 @@ def _minutes(reviews: Sequence[ReviewRow]) -> float:
     """Minutes of these reviews; one without a time counts as the mean of those with one."""
     times = [review.seconds for review in reviews if review.seconds is not None]
     return len(reviews) * fmean(times) / 60 if times else 0.0
+
+
+def _coverage_gain(session: Session, rounds: Sequence[RoundRow]) -> float | None:
+    """By how much of the pool the newest certificate covers more than the one before, if one was made since the last of
+    these rounds was opened; a certificate of nothing covers 0."""
+    made = [row for row in certificates.certificates(session) if row.document is not None and row.withdrawn_at is None]
+    if not rounds or not made or made[-1].made_at is None or made[-1].made_at < rounds[-1].opened_at:
+        return None
+    covered = [float(((row.document or {}).get("certified") or {}).get("coverage", 0.0)) for row in made]
+    return covered[-1] - (covered[-2] if len(covered) > 1 else 0.0)
 
 
 def _outcome(runtime: Runtime, session: Session, row: RoundRow) -> Outcome:
