@@ -114,7 +114,7 @@ def _text(result: DemoResult) -> str:
             table(("trained on", "EM %", "F1 %"), arms),
             "",
             f"report: {result.report}",
-            f"next:   labeler status -w {result.workspace}",
+            f"next:   labeler certify --dry-run -w {result.workspace}",
         )
     )
 

@@ -27,11 +27,11 @@ class CalibrateConfig:
         unit="folds", low=1, high=10, shown=True,
     )  # fmt: skip
     target_precision: float = setting(
-        0.85, "of right answers wanted among released pseudo-labels", unit="share", low=0, high=1, shown=True
+        0.85, "of right answers that a certificate is to guarantee", unit="share", low=0, high=1, shown=True
     )
     min_support: int = setting(
         30,
-        "of calibration questions above a threshold before it may release anything",
+        "of calibration questions above a confidence before a round says that it reaches the target",
         unit="answers",
         low=1,
         high=1_000_000,

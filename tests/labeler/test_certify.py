@@ -31,6 +31,7 @@ from labeler.rounds import machine as rounds
 from mrc.calibration.certification import required
 from tests.certificates import make_predicted
 from tests.commands import ok, run
+from tests.scripted import make_releasing, scripted
 from tests.worlds import at
 
 ASKED = Request(target=0.7, audits=100, stored=True, seed="a")
@@ -576,3 +577,35 @@ def test_the_command_makes_lists_writes_and_verifies(predicted: Path, tmp_path: 
     assert "edited" in refused.json["why"]
     warned = run("export", "--format", "jsonl", "-o", str(tmp_path / "o"), "--uncertified", "-w", ws)
     assert warned.code == 0
+
+
+# --- with a reader ---------------------------------------------------------------------------------------------------
+
+
+def test_the_current_reader_predicts_unless_it_predicted_last(tmp_path: Path) -> None:
+    with scripted(make_releasing(tmp_path / "ws")) as runtime:
+        rounds.train(runtime)
+        found = machine.run(runtime, Request(target=0.5, audits=30), reviewer="simulated")
+        with runtime.database.read() as session:
+            first = queries.round_(session, 1)
+            made = queries.predictions(session, 1)
+        assert (first.kind, first.stage, first.promoted) == ("audit", "closed", False)
+        assert first.calibrator_id is not None
+        assert {row.question_role for row in made} == {"pool", "calibration"}
+        assert (found.certificate or {})["predictions_of_round"] == 1
+        again = machine.run(runtime, Request(target=0.5, audits=30), reviewer="simulated")
+        assert (again.certificate or {})["predictions_of_round"] == 1  # by the same reader with the same index
+        assert rounds.run(runtime, reviewer="none").round.number == 3
+        with runtime.database.read() as session:
+            human = {label.question_id for label in queries.live_labels(session, kinds=["human"])}
+            taught = {row.question.id for row in queries.training_rows(session, 3)}
+        assert human
+        assert human <= taught | {row.question_id for row in made if not row.answers} | _without_answers(runtime)
+
+
+def _without_answers(runtime: Runtime) -> set[str]:
+    """Human labels that cannot teach: from held-out passages."""
+    with runtime.database.read() as session:
+        labels = queries.live_labels(session, kinds=["human"])
+        usable = {row.question.id for row in queries.training_labels(session)}
+    return {label.question_id for label in labels} - usable

@@ -20,7 +20,8 @@ def certified_text(found: Certified) -> str:
     """The certificate in words with its tests, or what its audit waits for."""
     head = f"certificate {found.standing.certificate[:SHORT]} (audit: round {found.standing.round})"
     if found.certificate is None:
-        return f"{head}\n  waiting for {found.waiting_for}\nnext: labeler certify, once the reviews are done"
+        waiting = f"  waiting for {found.waiting_for}"
+        return "\n".join([head, waiting, "next: labeler certify, once the reviews are done"])
     document = found.certificate
     rows = [
         (
