@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import func, select, update
 
+from db.certificates import certificates
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import round as round_queries
@@ -136,8 +137,8 @@ def prune(
 ) -> Pruned:
     """Delete predictions of old rounds that nothing refers to, and mark such models and retrievers as pruned.
 
-    Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks and of rounds that
-    live pseudo-labels came from; students and fold readers of promoted rounds that are not reverted; those of an open
+    Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks, of rounds that
+    live pseudo-labels came from and of rounds under audit; students and fold readers of promoted rounds that are not reverted; those of an open
     round, and its teacher; promoted retrievers of rounds that are not reverted and that of an open round.
 
     The rows of pruned models and retrievers stay for provenance; the caller deletes their folders.
@@ -163,7 +164,8 @@ def _rounds_in_use(session: Session, keep: int) -> set[int | None]:
         select(TASKS.c.round_number).where(TASKS.c.state == "open").distinct(),
         select(LABELS.c.round_number).where(LABELS.c.withdrawn_at.is_(None), LABELS.c.kind == "pseudo").distinct(),
     )
-    return {number for statement in statements for number in session.execute(statement).scalars()}
+    audited = {row.request.get("predictions_of_round") for row in certificates(session) if row.document is None}
+    return audited | {number for statement in statements for number in session.execute(statement).scalars()}
 
 
 def _models_to_prune(session: Session, *, in_use: Collection[int]) -> tuple[ModelRow, ...]:

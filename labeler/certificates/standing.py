@@ -128,6 +128,8 @@ def _standing(session: Session, row: CertificateRow, *, given_up: bool, supersed
         return _described(row, "void", verified.why, released=0, current=False, later=None)
     later = later_reviews(session, row)
     state, why = _state(row, later, superseded=superseded)
+    if given_up:
+        state, why = "withdrawn", f"its audit, round {row.round_number}, was reverted"
     labels = queries.certified_labels(session, row.id)
     replaced = _replaced(session, row, labels)
     if state == "in_force" and replaced:

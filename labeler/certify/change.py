@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db import certificates, store
+from db import certificates, queries, store
 from labeler.certificates.standing import Standing, later_reviews, standings
 from labeler.core.errors import NothingToDo, NotReady
 from labeler.core.runtime import Runtime
@@ -30,7 +30,8 @@ def restore(runtime: Runtime, uid: str, *, reason: str) -> Standing:
     with runtime.database.write() as session:
         row = certificates.certificate(session, uid)
         before = next(one for one in standings(session) if one.certificate == row.uid)
-        if before.state in ("void", "open", "given_up", "empty"):
+        reverted = queries.round_(session, row.round_number).reverted_at is not None
+        if reverted or before.state in ("void", "open", "given_up", "empty"):
             raise NotReady(f"certificate {row.uid[:12]} cannot be restored: {before.why}")
         if before.state in ("in_force", "superseded"):
             raise NothingToDo(f"certificate {row.uid[:12]} is not withdrawn")

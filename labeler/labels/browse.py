@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import queries
+from db import certificates, queries
 from db.engine import Database, Session
 from db.rows import EventRow, LabelRow, QuestionRow, SpanRow
+from labeler.certificates.standing import in_force
 
 TRAINING_ROLES = ("gold", "pool")  # labels of the other roles calibrate or evaluate
 
@@ -40,6 +41,7 @@ class StoredLabel:
     created_at: datetime
     withdrawn_at: datetime | None
     withdrawal_reason: str | None
+    certificate: str | None = None  # id of the one that released it, in force or not
     texts: tuple[str, ...] | None = None  # golds that do not stand in the context
 
 
@@ -153,6 +155,10 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
     models = {row.id: row.hash for row in queries.models(session)}
     used = {label.calibrator_id for label in labels if label.calibrator_id is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
+    certified = any(label.certificate_id is not None for label in labels)
+    uids = {row.id: row.uid for row in certificates.certificates(session)} if certified else {}
+    valid = in_force(session) if certified else None
+    released_by = valid[0].id if valid is not None else None
     return [
         StoredLabel(
             id=label.id,
@@ -164,7 +170,9 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
             no_answer=label.no_answer,
             passages=label.passages,
             confidence=label.confidence,
-            released=label.released and label.question_role in TRAINING_ROLES,
+            released=label.released
+            and label.question_role in TRAINING_ROLES
+            and (label.kind != "pseudo" or label.certificate_id == released_by),
             train_weight=label.train_weight,
             origin=label.origin,
             round=label.round_number,
@@ -178,6 +186,7 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
             created_at=label.created_at,
             withdrawn_at=label.withdrawn_at,
             withdrawal_reason=label.withdrawal_reason,
+            certificate=None if label.certificate_id is None else uids[label.certificate_id],
             texts=label.texts,
         )
         for label in labels

@@ -25,6 +25,7 @@ from labeler.certify.machine import Certified
 from labeler.certify.request import Request
 from labeler.core.errors import CertificateRefused, ConfigError, NotReady
 from labeler.core.runtime import Runtime, with_settings
+from labeler.labels.browse import find_labels
 from labeler.labels.export import export_labels
 from labeler.rounds import history
 from labeler.rounds import machine as rounds
@@ -410,6 +411,33 @@ def test_an_audit_that_is_given_up_counts_as_an_attempt(runtime: Runtime) -> Non
     assert state_of(runtime) == "given_up"
     found = machine.run(runtime, ASKED, reviewer="simulated")
     assert (found.certificate or {})["delta_sum"] == pytest.approx(0.2)
+
+
+def test_predictions_under_audit_are_not_pruned(runtime: Runtime) -> None:
+    begin(runtime)
+    with runtime.database.write() as session:
+        assert store.prune(session, keep=0).predictions == 0
+    for task in open_tasks(runtime):
+        answer(runtime, task)
+    assert (conclude(runtime, accept_partial=True).certificate or {})["released"]
+
+
+def test_a_reverted_audit_releases_nothing_any_more(certified: Runtime, tmp_path: Path) -> None:
+    uid = document_of(certified)["id"]
+    history.revert(certified, 2, with_reviews=False)
+    assert state_of(certified) == "withdrawn"
+    assert not [row for row in exported(certified, tmp_path / "o") if row["kind"] == "pseudo"]
+    with pytest.raises(NotReady, match="round 2, was reverted"):
+        restore_certificate(certified, uid, reason="x")
+
+
+def test_labels_name_their_certificate_and_are_exportable_only_while_it_is_in_force(certified: Runtime) -> None:
+    uid = document_of(certified)["id"]
+    shown = find_labels(certified.database, kind="pseudo").labels
+    assert {(label.certificate, label.released) for label in shown} == {(uid, True)}
+    withdraw(certified, uid, reason="x")
+    shown = find_labels(certified.database, kind="pseudo").labels
+    assert {(label.certificate, label.released) for label in shown} == {(uid, False)}
 
 
 # --- requests that cannot be met -------------------------------------------------------------------------------------
