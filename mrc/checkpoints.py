@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 _WEIGHTS_FILE: Final = "model.safetensors"
 _MOMENTS_FILE: Final = "optimizer.safetensors"
+_AVERAGE_FILE: Final = "average.safetensors"
 _STATE_FILE: Final = "state.json"
 _SEAL: Final = "seal"
 
@@ -98,11 +99,17 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def write_checkpoint(
-    partial: Path, model: nn.Module, optimizer: torch.optim.Optimizer, record: Mapping[str, Any]
+    partial: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    record: Mapping[str, Any],
+    *,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint into `partial` atomically, then remove the older one.
 
     `record` holds JSON values with `fingerprint` and `step`; a second checkpoint of the same step replaces the first.
+    `average` holds averaged weights, where a training has any; see `read_average`.
     """
     partial.mkdir(parents=True, exist_ok=True)
     target = _free(partial / f"step-{record['step']:08d}")
@@ -117,7 +124,9 @@ def write_checkpoint(
     }
     save_file(_apart(model.state_dict()), draft / _WEIGHTS_FILE)
     save_file(moments, draft / _MOMENTS_FILE)
-    checksums = {name: crc32(draft / name) for name in (_WEIGHTS_FILE, _MOMENTS_FILE)}
+    if average:
+        save_file(_apart(average), draft / _AVERAGE_FILE)
+    checksums = {path.name: crc32(path) for path in sorted(draft.iterdir())}
     state = {**record, "crc32": checksums}
     (draft / _STATE_FILE).write_text(json.dumps({**state, _SEAL: _seal(state)}), encoding="utf-8")
     draft.rename(target)
@@ -198,6 +207,12 @@ def read_checkpoint(
             step = torch.tensor(float(record["step"]), device=parameter.device)
             optimizer.state[parameter] = {"step": step, **stored}
     return record
+
+
+def read_average(partial: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of the newest checkpoint; empty where it has none."""
+    newest = newest_checkpoint(partial)
+    return load_file(newest / _AVERAGE_FILE) if newest and (newest / _AVERAGE_FILE).is_file() else {}
 
 
 def load_weights(file: Path) -> dict[str, torch.Tensor]:

@@ -32,6 +32,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "negatives": ("train.negatives=1",),
     "rl": ("experimental.rl_epochs=1",),
     "layer-decay": ("train.layer_decay=0.9",),
+    "average": ("train.average=0.25",),
 }
 COMMON = ("train.head=linear", "train.negatives=0")  # defaults of all arms: each question trains on its own passage
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")

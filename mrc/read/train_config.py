@@ -105,6 +105,10 @@ class TrainSettings:
     gold_epochs: float = setting(
         0.0, "after the main ones, over gold and human labels alone, without masking", unit="epochs", low=0
     )
+    average: float = setting(
+        0.0, "of the updates, at the end, after which the weights are averaged; 0: those of the last one are kept",
+        unit="share", low=0, high=1,
+    )  # fmt: skip
     layer_decay: float = setting(
         1.0, "learning rate of each encoder layer over that of the layer above it", above=0, high=1
     )
@@ -117,6 +121,11 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.average and self.early_stopping_patience:
+            raise ValueError(
+                "average and early_stopping_patience exclude each other: one keeps the mean of the last weights, the "
+                "other the best ones on dev; set one of them to 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mrc.checkpoints import (
     held_interrupt,
     load_weights,
     newest_checkpoint,
+    read_average,
     read_checkpoint,
     set_rates,
     write_checkpoint,
@@ -45,7 +46,7 @@ class State:
     """The state of a running training. `losses` are those of the last tenth of the updates; `main_losses` those of the
     first and of the last tenth within the main phase; `batch_tokens` limits a forward pass; `stale` counts the
     evaluations since the best one; `rewards` are (greedy, sampled) means; `skipped` updates of the plan were left out
-    by early stopping."""
+    by early stopping; `average` is the mean of the weights after the last `averaged` updates."""
 
     model: SpanModel
     optimizer: torch.optim.AdamW
@@ -57,6 +58,8 @@ class State:
     rewards: list[tuple[float, float]] = field(default_factory=list)
     skipped: int = 0
     main_losses: tuple[list[float], list[float]] = ([], [])
+    average: dict[str, torch.Tensor] = field(default_factory=dict)
+    averaged: int = 0
 
     @property
     def done(self) -> int:
@@ -76,6 +79,7 @@ def run(
         while state.step < total:
             loss = _update(state, ctx, job.partial, fingerprint)
             _keep_loss(state, ctx.plan, loss)
+            _keep_average(state, ctx)
             position = state.step
             if ctx.config.early_stopping_patience and _evaluation_due(state, ctx.plan):
                 _evaluate_dev(state, ctx, job, tokenizer)
@@ -101,6 +105,23 @@ def _keep_loss(state: State, plan: Plan, loss: float) -> None:
     if plan.updates[state.step - 1].phase == "main":
         first, last = state.main_losses
         state.main_losses = [*first, loss][:tenth], [*last, loss][-tenth:]
+
+
+def _keep_average(state: State, ctx: update.TrainContext) -> None:
+    """Take the weights into the average, if this is one of the last updates, of which `config.average` is the share.
+
+    Source: Izmailov et al. 2018, Averaging weights leads to wider optima; here the learning rate falls meanwhile.
+    """
+    total = len(ctx.plan.updates)
+    if not ctx.config.average or state.step <= total - max(1, round(ctx.config.average * total)):
+        return
+    state.averaged += 1
+    for name, weights in state.model.named_parameters():
+        now = weights.detach()
+        if name in state.average:
+            state.average[name] += (now - state.average[name]) / state.averaged
+        else:
+            state.average[name] = now.clone()
 
 
 def _update(state: State, ctx: update.TrainContext, partial: Path, fingerprint: str) -> float:
@@ -176,8 +197,9 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
         "rewards": state.rewards,
         "skipped": state.skipped,
         "main_losses": state.main_losses,
+        "averaged": state.averaged,
     }
-    write_checkpoint(partial, state.model, state.optimizer, record)
+    write_checkpoint(partial, state.model, state.optimizer, record, average=state.average)
 
 
 def _kept(partial: Path) -> str:
@@ -195,6 +217,8 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
         return fresh
     best = DevScore(**record["best"]) if record["best"] else None
     rewards = [(greedy, sampled) for greedy, sampled in record["rewards"]]
+    device = next(fresh.model.parameters()).device
+    average = {name: value.to(device) for name, value in read_average(partial).items()}
     for moments in fresh.optimizer.state.values():  # counts updates made, not positions in the plan
         made = float(record["step"] - record["skipped"])
         moments["step"] = torch.tensor(made, device=moments["exp_avg"].device)
@@ -209,4 +233,6 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
         rewards,
         record["skipped"],
         tuple(record.get("main_losses", ([], []))),
+        average,
+        record.get("averaged", 0),
     )

@@ -179,6 +179,9 @@ def _finish(state: State, tokenizer: Any, result: TrainResult, partial: Path, or
     """Save the reader and its record, rename their folder to the final one, remove the checkpoints."""
     if state.best:
         state.model.load_state_dict(load_weights(partial / BEST_FILE))
+    with torch.no_grad():
+        for name, weights in state.model.named_parameters():
+            weights.copy_(state.average.get(name, weights))
     ready = partial / "finished"
     remove_folder(ready, root=ready.parent)
     state.model.save(ready, tokenizer)

@@ -189,6 +189,7 @@ def test_all_phases_and_options_killed_anywhere_end_in_the_same_bits(after, star
         {"rl_epochs": 1, "rl_weight": 0.02},
         {"rl_epochs": 1, "rl_samples": 1},
         {"layer_decay": 0.8},
+        {"average": 0.5},
         {"attention_dropout": 0.0},
         {"balance": "repeats"},
         {"balance": "weights"},

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.read.config import ReadConfig, WindowConfig
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader, model_hash
+from mrc.read.train import update
 from mrc.read.train.trainer import train
 from mrc.read.train_config import HEADS, TrainConfig, TrainingExample
 from tests.mrc import tiny
@@ -90,6 +92,66 @@ def test_a_training_stopped_anywhere_ends_in_the_same_bits(stop, start, tmp_path
     assert steps == [(step, 6) for step in range(stop - stop % 2 + 1, 7)]  # a checkpoint every 2 updates
     assert (resumed.hash, resumed.loss) == (whole.hash, whole.loss)
     assert not (tmp_path / "stopped.partial").exists()
+
+
+def record(result):
+    return json.loads((result.folder / "training.json").read_text())
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])  # before the average begins, within it, between two checkpoints
+def test_the_average_and_the_losses_of_a_training_survive_a_kill(stop, start, tmp_path):
+    config = replace(CONFIG, average=0.5)
+    whole = run(start, tmp_path / "whole", config=config)
+
+    def interrupt(step, total, loss, seconds_left):
+        if step == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(start, tmp_path / "stopped", config=config, progress=interrupt)
+    resumed = run(start, tmp_path / "stopped", config=config)
+    assert resumed.hash == whole.hash
+    assert record(resumed)["main_losses"] == record(whole)["main_losses"]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 3), (0.1, 1), (1.0, 6)])
+def test_the_saved_weights_are_the_mean_after_the_last_updates(share, count, start, tmp_path, monkeypatch):
+    after = []
+    apply = update.apply_gradients
+
+    def kept(model, *rest):
+        wrong = apply(model, *rest)
+        after.append({name: weights.detach().clone() for name, weights in model.named_parameters()})
+        return wrong
+
+    monkeypatch.setattr(update, "apply_gradients", kept)
+    result = run(start, tmp_path / "averaged", config=replace(CONFIG, average=share))
+    assert len(after) == 6
+    stored = dict(
+        load_model(result.folder, device=torch.device("cpu"), dtype=torch.float32, head="auto").named_parameters()
+    )
+    assert stored.keys() == after[0].keys()
+    for name, weights in stored.items():
+        mean = torch.stack([each[name].double() for each in after[-count:]]).mean(0)
+        torch.testing.assert_close(weights.detach().double(), mean, rtol=1e-5, atol=1e-7)
+
+
+def test_without_an_average_the_last_weights_are_saved(start, tmp_path):
+    last = run(start, tmp_path / "last")
+    one = run(start, tmp_path / "one", config=replace(CONFIG, average=0.1))  # of the last update alone
+    assert last.hash == one.hash
+
+
+def test_an_average_and_early_stopping_exclude_each_other():
+    with pytest.raises(ValueError, match="average and early_stopping_patience exclude each other"):
+        TrainConfig(average=0.2, early_stopping_patience=2)
+
+
+def test_the_losses_of_both_ends_of_the_main_phase_are_recorded(start, tmp_path):
+    seen = []
+    config = replace(CONFIG, max_steps=20)
+    result = run(start, tmp_path / "reader", config=config, progress=lambda step, total, loss, left: seen.append(loss))
+    assert record(result)["main_losses"] == [np.mean(seen[:2]), np.mean(seen[-2:])]
 
 
 def test_an_incomplete_checkpoint_is_never_used(start, tmp_path):
