@@ -137,9 +137,10 @@ def prune(
 ) -> Pruned:
     """Delete predictions of old rounds that nothing refers to, and mark such models and retrievers as pruned.
 
-    Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks, of rounds that
-    live pseudo-labels came from and of rounds under audit; students and fold readers of promoted rounds that are not reverted; those of an open
-    round, and its teacher; promoted retrievers of rounds that are not reverted and that of an open round.
+    Kept are predictions of the newest `keep` rounds, of an open round, of rounds with open tasks, of rounds that live
+    pseudo-labels came from and of rounds under audit; students and fold readers of promoted rounds that are not
+    reverted; those of an open round, and its teacher; promoted retrievers of rounds that are not reverted and that of
+    an open round.
 
     The rows of pruned models and retrievers stay for provenance; the caller deletes their folders.
 
