@@ -384,6 +384,43 @@ def test_an_invalid_annotation_is_rejected_with_its_position(
     assert any(why in row.why for row in got.rejected)
 
 
+@pytest.mark.parametrize(
+    ("marked", "why"),
+    [
+        ([{"start": 0, "end": 3}], None),  # a region without its text is the text at its place
+        ([{"start": 0, "end": 3, "text": "another text"}], None),  # offsets count, as the page draws them
+        ([{"start": "0", "end": "3", "text": "x"}], "answer outside the text (p1: marked is '0'-'3')"),
+        ([{"start": 0, "end": 3}, {"start": 4, "end": 6}], "two answers marked"),
+        ([{"start": 5, "end": 2, "text": "x"}], "marked is 5-2"),
+        ([{"start": 0, "end": 10**6, "text": "x"}], "marked is 0-1000000"),
+    ],
+)
+def test_awkward_regions_are_taken_at_their_offsets_or_listed_and_the_others_imported(
+    ws: Path, tasks: dict[str, Any], marked: list[dict[str, Any]], why: str | None
+) -> None:
+    task = tasks["q3"]
+    regions = [
+        {**mark(task, "Dunmor"), "id": f"m{number}", "from_name": "answer1", "to_name": "p1"}
+        | {"value": {"labels": ["Answer"], **value}}
+        for number, value in enumerate(marked)
+    ]
+    awkward = annotation(1, [verdict("answerable"), *regions])
+    skipped = annotation(3, [], was_cancelled=True)
+    plain = entry(tasks["q4"], annotation(2, [verdict("no_answer")]), skipped)
+    got = import_exports(ws, [entry(task, awkward), plain])
+    assert [row.why for row in got.rejected if why and why in row.why] == [row.why for row in got.rejected]
+    assert len(got.rejected) == (why is not None)
+    with at(ws) as runtime, runtime.database.read() as session:
+        current = {each.question_id: each for each in queries.reviews(session) if not each.superseded_at}
+    assert current["q4"].verdict in ("no_answer", "skipped")
+    if why is None:
+        span = current["q3"].answer
+        assert span is not None
+        assert (span.start, span.end, span.text) == (0, 3, task["data"]["p1"][:3])
+    else:
+        assert "q3" not in current
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("\ud800"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
