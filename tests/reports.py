@@ -100,6 +100,7 @@ def a_certificate() -> CertificateSummary:
         released=12_112,
         coverage=0.41,
         unseen_precision_at_least=0.849,
+        predictions_of_round=3,
         later=None,
         made_at=None,
     )

@@ -503,12 +503,14 @@ def test_a_target_outside_0_to_1_is_refused(share: float) -> None:
 
 
 def test_attempts_share_delta_and_their_number_is_fixed_with_the_first(runtime: Runtime) -> None:
-    first = machine.run(runtime, Request(target=0.7, audits=100, attempts=2, stored=True), reviewer="simulated")
+    first = machine.run(
+        runtime, Request(target=0.7, audits=100, attempts=2, stored=True, seed="a"), reviewer="simulated"
+    )
     assert (first.certificate or {})["delta"] == 0.05
     for other in (Request(attempts=3), Request(delta=0.2)):
         with pytest.raises(ConfigError, match="attempt 2 belongs to the plan"):
             machine.run(runtime, other, reviewer="simulated")
-    second = machine.run(runtime, Request(target=0.7, audits=100, stored=True), reviewer="simulated")
+    second = machine.run(runtime, Request(target=0.7, audits=100, stored=True, seed="a"), reviewer="simulated")
     document = second.certificate or {}
     assert (document["attempt"], document["delta"], document["delta_sum"]) == (2, 0.05, 0.1)
     with runtime.database.read() as session:
