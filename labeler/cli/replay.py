@@ -18,7 +18,7 @@ from labeler.core.console import log_to_stderr
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the replay."
 )
-@click.option("--arms", help="Named arms beside supervised and oracle, with commas; see below.")
+@click.option("--arms", help="Named arms beside supervised and oracle, with commas; see above.")
 @click.option(
     "--arm",
     "own",
@@ -46,7 +46,7 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     more arms can be added. Writes simulation.html, table.txt and results.json.
 
     Arms: default, random, uncertain, random-pseudo, uncertain-pseudo, self-training, threshold, no-pseudo, softmatch,
-    whole-pool, no-retrieval, no-negatives, first-gold.
+    whole-pool, no-retrieval, no-negatives, first-gold, and strategy-uncertain, strategy-margin, strategy-disagreement.
 
     \b
     Example:  labeler simulate squad.json --model sentence-transformers/all-MiniLM-L6-v2 -o replay

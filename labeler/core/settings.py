@@ -70,7 +70,8 @@ class ReadSection(ReadConfig):
         unit="passages", low=1, high=100, shown=True,
     )  # fmt: skip
     retrieval_weight: float | None = setting(
-        None, "of a span's score for each standard deviation of its passage's retrieval score; none: fitted on dev",
+        None, "of a span's score for each standard deviation of its passage's retrieval score; none: fitted on dev "
+        "and calibration questions",
         unit="nats", low=0, high=100,
     )  # fmt: skip
 
