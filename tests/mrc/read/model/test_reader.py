@@ -440,7 +440,7 @@ def test_freed_memory_is_kept_for_the_next_batch():
         done = subprocess.run([sys.executable, "-c", TWO_WORKERS, how], capture_output=True, text=True, check=True)
         faults[how] = int(done.stdout)
     assert faults["kept"] < 100  # pages of 4 KiB; a worker's batch has 8,192
-    assert faults["given back"] > 8192
+    assert faults["given back"] > 4096  # of two workers' 16,384; how many are faulted in singly is the kernel's choice
 
 
 @pytest.mark.parametrize("offline", [True, False])
