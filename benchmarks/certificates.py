@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from mrc.calibration.certification import (
@@ -35,6 +35,7 @@ from mrc.calibration.certification import (
     required,
     run_tests,
 )
+from mrc.calibration.intervals import exact_interval
 from mrc.calibration.selective import release_threshold
 
 AUROC = 0.82
@@ -66,7 +67,7 @@ class Row:
     oracle: float
 
     def text(self) -> str:
-        low, high = clopper_pearson(self.missed, self.draws)
+        low, high = exact_interval(self.missed, self.draws)
         naive = 100 * self.naive_missed / self.draws
         share = self.coverage / self.oracle if self.oracle else float("nan")
         missed = f"{100 * self.missed / self.draws:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -76,13 +77,6 @@ class Row:
 
 HEADER = """| target | audits | setting | missed % [95%] | naive missed % | coverage | oracle's | share of it |
 |---|---|---|---|---|---|---|---|"""
-
-
-def clopper_pearson(count: int, total: int) -> tuple[float, float]:
-    """The exact 95% interval of a proportion."""
-    low = 0.0 if count == 0 else float(beta.ppf(0.025, count, total - count + 1))
-    high = 1.0 if count == total else float(beta.ppf(0.975, count + 1, total - count))
-    return low, high
 
 
 def synthetic(size: int, accuracy: float, rng: np.random.Generator) -> tuple[Floats, Bools]:

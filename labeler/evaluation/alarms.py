@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.core.round_settings import GateConfig
+from mrc.calibration.intervals import LEVEL, Z, exact_interval
 
 AlarmKind = Literal["overconfidence", "type_drift", "length_drift", "churn"]
 
-LEVEL: Final = 0.95  # of every interval
-_NORMAL: Final = 1.959964  # standard deviations on either side that hold LEVEL of a normal distribution
 _SAMPLES: Final = 1000  # bootstrap samples of question types
 
 
@@ -146,7 +145,7 @@ def measure_lengths(lengths: Sequence[int], human: Sequence[int]) -> Measured | 
     mean, reference = fmean(lengths), fmean(human)
     ratio = mean / reference
     spread = math.sqrt(_variance_of_mean(lengths) / reference**2 + _variance_of_mean(human) * (ratio / reference) ** 2)
-    return Measured(ratio - 1, ratio - 1 - _NORMAL * spread, ratio - 1 + _NORMAL * spread, len(lengths))
+    return Measured(ratio - 1, ratio - 1 - Z * spread, ratio - 1 + Z * spread, len(lengths))
 
 
 def _variance_of_mean(values: Sequence[int]) -> float:
@@ -161,16 +160,6 @@ def measure_churn(previous: Mapping[str, str], current: Mapping[str, str]) -> Me
         return None
     changed = sum(previous[key] != current[key] for key in both)
     return Measured(changed / len(both), *exact_interval(changed, len(both)), len(both))
-
-
-def exact_interval(count: int, items: int) -> tuple[float, float]:
-    """The 95% interval of a share. Source: Clopper & Pearson 1934."""
-    from scipy.special import betaincinv
-
-    tail = (1 - LEVEL) / 2
-    low = float(betaincinv(count, items - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, items - count, 1 - tail)) if count < items else 1.0
-    return low, high
 
 
 def kl_divergence(counts: Mapping[Any, int], reference: Mapping[Any, int]) -> float:

@@ -13,13 +13,13 @@ from labeler.evaluation.alarms import (
     Drift,
     Measured,
     alarms,
-    exact_interval,
     kl_divergence,
     measure_churn,
     measure_lengths,
     measure_overconfidence,
     measure_types,
 )
+from mrc.calibration.intervals import exact_interval
 
 CONFIG = GateConfig()
 
