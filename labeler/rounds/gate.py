@@ -148,5 +148,5 @@ def minimum_detectable_change(*, changed: int, questions: int, alpha: float, pow
     Source: Connor 1987, sample size for McNemar's test, without its second-order term.
     """
     differing = (changed + 1) / (questions + 2)
-    z = NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)
+    z = NormalDist().inv_cdf(power) - NormalDist().inv_cdf(alpha)  # 1 - alpha may round to 1
     return min(1.0, z * math.sqrt(differing / questions))

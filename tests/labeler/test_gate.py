@@ -112,6 +112,45 @@ def test_the_limit_itself_is_enough(questions: int, unpowered: bool) -> None:
     assert (verdict.unpowered, verdict.promoted) == (unpowered, not unpowered)
 
 
+def test_a_fall_as_probable_as_the_limit_is_promoted() -> None:
+    student, current = results(97, 200, f1=0.9), results(100, 200)
+    found = compare(student, current, CONFIG, seed=0)
+    assert 0.3 < found.fall_probability < 1
+    limits = [GateConfig(max_fall_probability=found.fall_probability + beyond) for beyond in (0.0, -1e-6)]
+    assert [compare(student, current, limit, seed=0).promoted for limit in limits] == [True, False]
+
+
+def two(exact_match: float, f1: float) -> list[QuestionScore]:
+    """Two questions with equal scores: the mean of their changes is the change of each, without rounding."""
+    return [QuestionScore(f"q{n}", None, exact_match, f1) for n in range(2)]
+
+
+LARGEST_ROUNDING, FALL = 1e-9, 2e-9
+
+
+@pytest.mark.parametrize(
+    ("em_before", "f1_before", "promoted", "why"),
+    [
+        (LARGEST_ROUNDING, LARGEST_ROUNDING, True, "EM did not fall"),
+        (FALL, LARGEST_ROUNDING, True, "P(EM falls"),
+        (FALL, FALL, False, "refused"),
+    ],
+)
+def test_what_rounding_can_make_is_no_fall_and_twice_as_much_is_one(
+    em_before: float, f1_before: float, promoted: bool, why: str
+) -> None:
+    verdict = compare(two(0.0, 0.0), two(em_before, f1_before), GateConfig(min_questions=2), seed=0)
+    assert (verdict.exact_match_change, verdict.f1_change) == (-em_before, -f1_before)
+    assert (verdict.unpowered, verdict.promoted) == (False, promoted)
+    assert why in verdict.why
+
+
+@pytest.mark.parametrize(("before", "promoted"), [(LARGEST_ROUNDING, True), (FALL, False)])
+def test_with_a_small_dev_set_what_rounding_can_make_is_no_fall(before: float, promoted: bool) -> None:
+    verdict = compare(two(0.0, 0.0), two(before, before), CONFIG, seed=0)
+    assert (verdict.unpowered, verdict.promoted) == (True, promoted)
+
+
 def test_changes_that_cancel_are_no_fall() -> None:
     """Thirds that add up to nothing: rounding makes their mean -1e-17."""
     best = [QuestionScore(f"q{n}", None, 0.0, f1) for n, f1 in enumerate((0.1, 0.7, 0.2))]
@@ -196,6 +235,12 @@ def test_the_verdict_does_not_depend_on_the_order_of_rows() -> None:
 def test_other_questions_are_not_compared(student: list[QuestionScore]) -> None:
     with pytest.raises(ValueError, match="same dev questions"):
         compare(student, results(2, 4), CONFIG, seed=0)
+
+
+def test_a_limit_of_any_size_has_a_minimum_detectable_change() -> None:
+    found = compare(results(97, 200), results(100, 200), GateConfig(refuse_below_p=1e-60), seed=0)
+    assert found.minimum_detectable_change is not None
+    assert 0 < found.minimum_detectable_change <= 1
 
 
 def test_the_minimum_detectable_change_fall_shrinks_with_the_root_of_the_questions() -> None:

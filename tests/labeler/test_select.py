@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from labeler.core.round_settings import SelectConfig
 from labeler.rounds.select import Plan, doubly_annotated, plan, train_weights
 from labeler.rounds.strategies import Candidate
-from labeler.rounds.strategies.mix import SVD_DIMENSIONS, _vectors, suspects
+from labeler.rounds.strategies.mix import _clusters, _vectors, diverse, suspects
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -210,8 +210,55 @@ def test_texts_without_letters_are_selected_like_others() -> None:
 def test_vectors_have_fewer_dimensions_than_texts_and_length_one() -> None:
     few, many = (_vectors([f"Which {word} is it?" for word in words], seed=0) for words in ("abc", "abcdefghij" * 10))
     assert few.shape == (3, 2)
-    assert many.shape == (100, SVD_DIMENSIONS)
+    assert many.shape == (100, 32)
     assert np.linalg.norm(few, axis=1) == pytest.approx(np.ones(3))
+
+
+def cosine(first: str, second: str) -> float:
+    """How alike two texts are. Each is there three times, so that no dimension is lost."""
+    vectors = _vectors([first, second] * 3, seed=0)
+    assert vectors[0] == pytest.approx(vectors[2])
+    return float(vectors[0] @ vectors[1])
+
+
+def test_texts_are_alike_by_their_character_n_grams_of_two_to_four() -> None:
+    """ " axyb " has five n-grams of two characters, four of three and three of four."""
+    assert cosine("axyb", "cxyd") == pytest.approx(1 / 12)  # "xy" is the only one that both have
+    assert cosine("axyzb", "cxyzd") == pytest.approx(3 / (6 + 5 + 4))  # "xy", "yz" and "xyz"
+    assert cosine("abcdefgh", "hgfedcba") == pytest.approx(0, abs=1e-9)  # the same letters, and no pair of them
+
+
+def topical(count: int) -> list[Candidate]:
+    return [candidate(n, 0.5, question=f"Which {n * 7919 % 101} of {n}?", answer=f"{n * 31}") for n in range(count)]
+
+
+def test_every_candidate_is_nearest_to_the_mean_of_its_own_cluster() -> None:
+    pool = topical(60)
+    cluster, distance = _clusters(pool, 8, seed=3)
+    vectors = _vectors([f"{c.question} {c.answer}" for c in pool], seed=3)
+    centres = np.array([vectors[cluster == each].mean(axis=0) for each in range(8)])
+    between = np.sqrt(((vectors[:, None] - centres[None]) ** 2).sum(axis=2))
+    assert (between.argmin(axis=1) == cluster).all()
+    assert distance == pytest.approx(between.min(axis=1), abs=1e-6)
+
+
+@pytest.mark.parametrize(("pool", "count", "found"), [(topical(80), 40, 40), ([*topical(6), *topical(6)], 9, 6)])
+def test_there_are_as_many_clusters_as_questions_to_choose_but_no_more_than_different_texts(
+    pool: list[Candidate], count: int, found: int
+) -> None:
+    assert len(set(_clusters(pool, count, seed=0)[0])) == found
+
+
+def test_of_each_cluster_the_question_nearest_to_its_centre_is_chosen() -> None:
+    pool = topical(60)
+    cluster, distance = _clusters(pool, 8, seed=3)
+    nearest = {min(np.flatnonzero(cluster == each), key=lambda i: distance[i]) for each in range(8)}
+    assert {c.question_id for c in diverse(pool, 8, seed=3)} == {pool[i].question_id for i in nearest}
+
+
+def test_no_more_candidates_than_asked_for_need_no_clusters() -> None:
+    cluster, distance = _clusters(topical(4), 4, seed=0)
+    assert (cluster.tolist(), distance.tolist()) == ([0, 1, 2, 3], [0.0] * 4)
 
 
 def test_suspects_are_confident_and_those_with_most_signs_come_first() -> None:
