@@ -12,6 +12,7 @@ from typing import Protocol
 log = logging.getLogger("labeler")
 
 LOG_SECONDS = 60.0  # between two log lines of the same work
+LEAST_DONE = 0.02  # share of the work before which its pace says nothing: the first piece waits for a whole batch
 _WITHOUT_ESTIMATE = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
@@ -45,9 +46,9 @@ class _Log:
     def _left(self, now: float) -> str:
         if not self._estimate:
             return f", {self._note}" if self._note else ""
-        if not self.total:
+        if not self.total or self.done < LEAST_DONE * self.total:
             return ""
-        left = (now - self._began) / self.done * (self.total - self.done) if self.done else 0.0
+        left = (now - self._began) / max(self.done, 1) * (self.total - self.done)
         return f", {duration(left)} left"
 
     def set_postfix_str(self, text: str, /) -> None:

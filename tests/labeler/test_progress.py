@@ -52,6 +52,17 @@ def test_other_work_estimates_the_time_left_from_its_pace(clock: Clock, caplog: 
     ]
 
 
+def test_the_first_piece_of_a_whole_batch_says_nothing_of_the_pace(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with progress.bar("tune reading", total=699, unit="questions") as shown:
+        clock.now += 130
+        shown.update(1)
+        clock.now += 60
+        shown.update(511)
+    assert caplog.messages[:2] == ["tune reading: 1 of 699 questions", "tune reading: 512 of 699 questions, 1 min left"]
+
+
 def test_work_of_unknown_size_logs_what_is_done(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     with progress.bar("pull", total=0, unit="tasks") as shown:
         clock.now += 60
