@@ -17,5 +17,7 @@ TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
 VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
 #: of an audited answer; the first two count as right
 OUTCOMES = ("equal", "equivalent", "different", "bad_question", "skipped", "conflict", "open")
+#: file: answers that were imported; model: a language model that this tool asks
+LABELLER_KINDS = ("file", "model")
 REVIEW_SOURCES = ("simulated", "studio", "file", "terminal")
 BAD_QUESTION = "bad question, reviewed"  # prefix of `exclusion_reason` where reviewers excluded a question

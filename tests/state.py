@@ -46,6 +46,12 @@ def state(session: Session) -> dict[str, Any]:
             for number in (row.number for row in rounds)
             for row in queries.predictions(session, number)
         ],
+        "labellers": [
+            [row.name, row.kind, row.config, each.question_id, each.abstains, each.null_score]
+            + [[one.text, one.passage_id, one.start, one.end, one.score, one.fault] for one in each.answers]
+            for row in queries.labellers(session)
+            for each in queries.labeller_predictions(session, row.id)
+        ],
         "certificates": [_certificate(session, row) for row in certificates.certificates(session)],
         "taught": [
             [row.number, each.question.id, each.label.kind, each.weight]

@@ -30,6 +30,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"retrieval"},
         {"reading"},
         {"evaluation", "certificates"},
+        {"labellers"},
         {"leaks"},
         {"labels"},
         {"review"},
@@ -65,7 +66,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"engine"},
         {"sql", "spans"},
         {"queries"},
-        {"store", "hidden_answers", "certificates"},
+        {"store", "hidden_answers", "certificates", "labellers"},
         {"schema", "backup", "backup_postgresql", "migrations"},
     ),
 }

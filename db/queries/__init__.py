@@ -26,6 +26,15 @@ from db.queries.label import (
     rounds_of_live_pseudo,
     written_counts,
 )
+from db.queries.labeller_answers import (
+    answered,
+    find_labeller,
+    labeller,
+    labeller_by_id,
+    labeller_counts,
+    labeller_predictions,
+    labellers,
+)
 from db.queries.prediction import iter_predictions, predicted_ids, predicted_rounds, predictions
 from db.queries.review import (
     outdated_reviews,

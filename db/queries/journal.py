@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -17,6 +18,9 @@ from db.tables import (
     EVENTS,
     IMPORT_QUESTIONS,
     IMPORTS,
+    LABELLER_ANSWERS,
+    LABELLER_PREDICTIONS,
+    LABELLERS,
     LABELS,
     MODELS,
     PASSAGES,
@@ -30,7 +34,7 @@ from db.tables import (
 from db.vocabulary import LABEL_KINDS, ROLES, TASK_STATES
 
 # The order of events of the same moment.
-_ORDER = ("import", "import_undone", "prediction", "task", "review", "label_withdrawn", "label")
+_ORDER = ("import", "import_undone", "labeller_prediction", "prediction", "task", "review", "label_withdrawn", "label")
 
 
 def counts(session: Session) -> Counts:
@@ -72,6 +76,7 @@ def history(session: Session, question_id: str) -> list[EventRow]:
     journal = session.execute(select(EVENTS).where(EVENTS.c.question_id == question_id).order_by(EVENTS.c.id))
     found = [
         *_imports(session, question_id),
+        *_labeller_predictions(session, question_id),
         *_predictions(session, question_id),
         *_tasks(session, question_id),
         *_reviews(session, question_id),
@@ -98,6 +103,31 @@ def _imports(session: Session, question_id: str) -> list[EventRow]:
         if undone_at is not None:
             found.append(EventRow(undone_at, "import_undone", None, question_id, detail))
     return found
+
+
+def _labeller_predictions(session: Session, question_id: str) -> list[EventRow]:
+    table, best = LABELLER_PREDICTIONS, LABELLER_ANSWERS.c
+    statement = (
+        select(
+            table.c.created_at,
+            LABELLERS.c.name.label("labeller"),
+            best.text,
+            best.passage_id,
+            best.start,
+            best.end,
+            best.score,
+            best.fault,
+            table.c.abstains,
+            table.c.null_score,
+            table.c.import_id,
+            table.c.withdrawn_at,
+        )
+        .join(LABELLERS, LABELLERS.c.id == table.c.labeller_id)
+        .outerjoin(LABELLER_ANSWERS, (best.prediction_id == table.c.id) & (best.rank == 0))
+        .where(table.c.question_id == question_id)
+        .order_by(table.c.id)
+    )
+    return [_event(row, "labeller_prediction", question_id) for row in session.execute(statement)]
 
 
 def _predictions(session: Session, question_id: str) -> list[EventRow]:
@@ -204,11 +234,11 @@ def _label_detail(label: LabelRow) -> dict[str, Any]:
 
 
 def _event(row: AnyRow, kind: str, question_id: str) -> EventRow:
-    """The event of a row with created_at and round_number; all other columns are its detail."""
-    detail = {name: value for name, value in row._mapping.items() if name not in ("created_at", "round_number")}
-    if detail.get("superseded_at") is not None:
-        detail["superseded_at"] = detail["superseded_at"].isoformat()
-    return EventRow(row.created_at, kind, row.round_number, question_id, detail)
+    """The event of a row with created_at and, it may be, round_number; all other columns are its detail."""
+    found = dict(row._mapping)
+    at, round_number = found.pop("created_at"), found.pop("round_number", None)
+    detail = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+    return EventRow(at, kind, round_number, question_id, detail)
 
 
 def _journal(row: AnyRow) -> EventRow:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from db.rows.certificates import AuditedItem, CertificateItem, CertificateRow
 from db.rows.corpus import DocumentRow, HiddenRow, PassageRow, QuestionRow, RoleRow, SpanRow
 from db.rows.imports import Imported, ImportRow, NewImport, Undone
+from db.rows.labellers import (
+    LabellerAnswer,
+    LabellerCounts,
+    LabellerPredictionRow,
+    LabellerRow,
+    NewLabellerPrediction,
+)
 from db.rows.labels import (
     LabelledQuestion,
     LabelRow,

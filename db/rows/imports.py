@@ -62,3 +62,4 @@ class Undone:
     labels: int  # gold labels withdrawn
     restored: int  # gold labels of other imports that are live instead
     hidden: int  # questions whose hidden answers were removed
+    predictions: int = 0  # questions whose answers by a labeller were withdrawn

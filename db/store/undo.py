@@ -21,6 +21,7 @@ from db.tables import (
     IMPORT_PASSAGES,
     IMPORT_QUESTIONS,
     IMPORTS,
+    LABELLER_PREDICTIONS,
     LABELS,
     PASSAGES,
     QUESTIONS,
@@ -35,7 +36,7 @@ def undo_import(session: Session, import_id: int) -> Undone:
     Passages and questions that no other live import brought become inactive, gold labels that no other live import
     brought are withdrawn, hidden answers of questions now inactive are deleted. A question that another live import
     labelled differently gets that label instead; a gold question that only pool imports are left of returns to the
-    pool, with the human label that it may have.
+    pool, with the human label that it may have. Answers of a labeller are withdrawn with the file that they came from.
 
     Raises:
         NotFound: no such import.
@@ -53,7 +54,8 @@ def undo_import(session: Session, import_id: int) -> Undone:
     hidden = _delete_hidden(session, questions)
     _withdraw_tasks(session, questions)
     _repoint_duplicates(session, questions)
-    return Undone(import_id, len(passages), len(questions), len(unlabelled), len(restored), hidden)
+    predictions = _withdraw_predictions(session, import_id)
+    return Undone(import_id, len(passages), len(questions), len(unlabelled), len(restored), hidden, predictions)
 
 
 def _mark_undone(session: Session, import_id: int) -> None:
@@ -196,6 +198,12 @@ def _withdraw_tasks(session: Session, question_ids: Sequence[str]) -> None:
     for ids in in_chunks(question_ids):
         still_open = (TASKS.c.question_id.in_(ids), TASKS.c.state == "open")
         session.execute(update(TASKS).where(*still_open).values(state="withdrawn", withdrawn_at=utc_now()))
+
+
+def _withdraw_predictions(session: Session, import_id: int) -> int:
+    """Withdraw the answers of a labeller that this import brought, and return to how many questions."""
+    mine = (LABELLER_PREDICTIONS.c.import_id == import_id, LABELLER_PREDICTIONS.c.withdrawn_at.is_(None))
+    return session.execute(update(LABELLER_PREDICTIONS).where(*mine).values(withdrawn_at=utc_now())).rowcount
 
 
 def _repoint_duplicates(session: Session, inactive: Sequence[str]) -> None:

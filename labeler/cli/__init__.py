@@ -21,7 +21,7 @@ from labeler.core.console import json_text, printable
 COMMANDS = {
     "demo": ("demo", "Run the whole loop on a small synthetic encyclopaedia."),
     "init": ("data", "Create a workspace."),
-    "import": ("data", "Add passages, questions, labels and reviews from files."),
+    "import": ("data", "Add passages, questions, labels, reviews and predictions from files."),
     "index": ("retrieval", "Build or extend the retrieval index."),
     "search": ("retrieval", "Find passages for a question."),
     "passages": ("retrieval", "Show passages."),
@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("reading", "Train a reader on the live labels."),
     "ask": ("reading", "Answer one question from the corpus."),
     "evaluate": ("evaluate", "Evaluate retrieval and reader on a split."),
+    "compare": ("labellers", "Compare the answers of two labellers."),
     "predict": ("rounds", "Predict the pool with the current reader."),
     "round": ("rounds", "Resume the current round, or open the next."),
     "certify": ("certify", "Certify the precision of pseudo-labels by a blind random audit."),

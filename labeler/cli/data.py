@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ROLES = ("corpus", "gold", "calibration", "pool", "dev", "test")
 REVIEWS = "reviews"
+PREDICTIONS = "predictions"
 LABEL_STUDIO = "label-studio"
 KINDS = ("gold", "human", "pseudo")
 
@@ -62,7 +63,9 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
 
 @click.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1)
-@click.option("--as", "role", type=click.Choice((*ROLES, REVIEWS)), help="Role of everything in the files.")
+@click.option(
+    "--as", "role", type=click.Choice((*ROLES, REVIEWS, PREDICTIONS)), help="Role of everything in the files."
+)
 @click.option(
     "--split",
     metavar="ROLE=N,...|file",
@@ -108,6 +111,7 @@ def init_command(folder: Path, language: str, url: str | None, as_json: bool) ->
     metavar="[NUMBER=]NAME",
     help="With --as reviews: name of a reviewer whom the file has as a number; repeatable.",
 )
+@click.option("--labeller", metavar="NAME", help="With --as predictions: name of the model or person who answered.")
 @click.option("--list", "list_", is_flag=True, help="List all imports.")
 @click.option("--undo", type=int, metavar="ID", help="Undo an import.")
 @in_workspace
@@ -126,14 +130,16 @@ def import_command(
     empty: str | None,
     studio_map: str | None,
     reviewers: tuple[str, ...],
+    labeller: str | None,
     list_: bool,
     undo: int | None,
 ) -> None:
-    """Add passages, questions, labels and reviews from files.
+    """Add passages, questions, labels, reviews and predictions from files.
 
     A file is imported in one transaction; rejected rows are listed with their reasons. Importing the same file again
     adds nothing. The answers of pool questions are hidden from training and serve simulation only. Reviews are JSON
     exports from Label Studio, of tasks written by `labeler export --format label-studio` or sent by `labeler push`.
+    Predictions are answers of a model from outside: JSON lines, CSV, predictions.json or nbest_predictions.json.
 
     \b
     Example:  labeler import train.json --split gold=1000,dev=500,test=1000,pool=rest --seed 0
@@ -141,6 +147,7 @@ def import_command(
               labeler import articles/ --as corpus
               labeler import annotated.json --as gold --label-studio-map question=q,context=passage
               labeler import project-1.json --as reviews
+              labeler import nbest_predictions.json --as predictions --labeller roberta
               labeler import --undo 2
     """
     if list_ or undo is not None:
@@ -156,13 +163,24 @@ def import_command(
         raise click.UsageError("Give the role of FILE with --as ROLE, or split it with --split ROLE=N,...")
     if role == REVIEWS:
         _only_defaults(
-            *("format_", "seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map"),
+            *("format_", "seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map", "labeller"),
             why="does not apply to --as reviews",
         )
         from labeler.cli.review import import_reviews
 
         import_reviews(workspace, sets, as_json, files, reviewers)
         return
+    if role == PREDICTIONS:
+        _only_defaults(
+            *("seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map", "reviewers"),
+            why="does not apply to --as predictions",
+        )
+        from labeler.cli.labellers import import_predictions
+
+        import_predictions(workspace, sets, as_json, files, labeller, format_)
+        return
+    if labeller is not None:
+        raise click.UsageError("--labeller applies to --as predictions only.")
     if reviewers:
         raise click.UsageError("--reviewer-name applies to --as reviews only.")
     from labeler.evaluation.reach import reach_of_imports

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     help="Compare retrieval with another index: a stored fingerprint, or settings (k1=0.5,dense.model=none).",
 )
 @click.option("--misses", metavar="K", type=click.IntRange(1, 100), help="List questions missed in the first K.")
+@click.option("--labeller", metavar="NAME", help="Evaluate the imported answers of a labeller instead of the reader.")
 @click.option("--rules", is_flag=True, help="Show what each post-processing rule changed on dev, and which are on.")
 @in_workspace
 @on_device
@@ -32,6 +33,7 @@ def evaluate_command(
     split: str,
     compare: str | None,
     misses: int | None,
+    labeller: str | None,
     rules: bool,
 ) -> None:
     """Evaluate retrieval and reader on a split.
@@ -43,7 +45,15 @@ def evaluate_command(
     \b
     Example:  labeler evaluate --split test --json
               labeler evaluate --compare method=okapi,k1=1.2 --misses 3
+              labeler evaluate --labeller roberta
     """
+    if labeller is not None:
+        if compare or misses or rules:
+            raise click.UsageError("--labeller evaluates stored answers; leave out --compare, --misses and --rules.")
+        from labeler.cli.labellers import evaluate_labeller
+
+        evaluate_labeller(workspace, sets, as_json, labeller, split)
+        return
     from labeler.cli.describe.evaluation import evaluation_text
     from labeler.evaluation.evaluate import evaluate
 

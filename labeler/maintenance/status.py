@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from db import queries
 from db.engine import Session
-from db.rows import Counts, RoundRow
+from db.rows import Counts, LabellerCounts, RoundRow
 from labeler.certificates.standing import Standing, standings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
@@ -58,6 +58,7 @@ class Status:
     reader: ReaderStatus | None
     retriever: RetrieverStatus | None  # None where no round trained the encoder, or there is none
     alarms: tuple[RoundAlarm, ...]  # those in force
+    labellers: tuple[LabellerCounts, ...]  # sources of answers from outside
     certificates: tuple[Standing, ...]  # and attempts at one, oldest first
     next: str  # what to do next, with the command
 
@@ -74,6 +75,7 @@ def status(runtime: Runtime) -> Status:
         review = _review_step(session, newest) if newest else None
         raised = standing_alarms(session)
         certificates = tuple(standings(session))
+        labellers = tuple(queries.labeller_counts(session))
     index = _index(runtime)
     return Status(
         workspace=str(runtime.workspace.folder),
@@ -93,6 +95,7 @@ def status(runtime: Runtime) -> Status:
         reader=ReaderStatus(best.round_number, best.hash, best.path, best.start) if best else None,
         retriever=_retriever(runtime) if index in ("current", "stale") else None,
         alarms=raised,
+        labellers=labellers,
         certificates=certificates,
         next=review or next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
     )

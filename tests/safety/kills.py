@@ -52,6 +52,7 @@ COMMANDS = (
     Command("import gold", ("import", "IN/more.json", "--as", "gold")),
     Command("import a split", ("import", "IN/more.json", "--split", "gold=6,pool=rest", "--seed", "3")),
     Command("import passages", ("import", "IN/passages.jsonl", "--as", "corpus")),
+    Command("import predictions", ("import", "IN/predictions.jsonl", "--as", "predictions", "--labeller", "roberta")),
     Command("import --undo", ("import", "--undo", "1")),
     Command(
         "label set", ("label", "set", "QUESTION", "--text", "the", "--passage", "PASSAGE", "--reviewer-name", "kim")
@@ -244,6 +245,13 @@ class World:
     def _make_inputs(self, baseline: Path, review: Path) -> None:
         self.inputs.mkdir()
         data = json.loads(baseline.with_suffix(".json").read_text(encoding="utf-8"))["data"]
+        answers = (
+            {"id": qa["id"], "answer": qa["answers"][0]["text"], "score": 0.5}
+            for article in data[:6]
+            for paragraph in article["paragraphs"]
+            for qa in paragraph["qas"]
+        )
+        (self.inputs / "predictions.jsonl").write_text("\n".join(map(json.dumps, answers)), encoding="utf-8")
         for number, article in enumerate(data[:6]):
             for paragraph in article["paragraphs"]:
                 paragraph["context"] += f" It is part {number} of more."

@@ -45,6 +45,14 @@ CREATE TABLE imports (
     CONSTRAINT pk_imports PRIMARY KEY (id)
 );
 
+CREATE TABLE labellers (
+    id {serial} NOT NULL, name VARCHAR(64) NOT NULL, kind VARCHAR(16) NOT NULL, config JSON NOT NULL,
+    created_at {moment} NOT NULL,
+    CONSTRAINT pk_labellers PRIMARY KEY (id),
+    CONSTRAINT ck_labellers_kind_known CHECK (kind IN ('file', 'model')),
+    CONSTRAINT uq_labellers_name UNIQUE (name)
+);
+
 CREATE TABLE meta (
     key VARCHAR(64) NOT NULL, value TEXT NOT NULL,
     CONSTRAINT pk_meta PRIMARY KEY (key)
@@ -211,6 +219,34 @@ CREATE TABLE predictions (
     CONSTRAINT fk_predictions_model_id FOREIGN KEY(model_id) REFERENCES models (id)
 );
 CREATE INDEX ix_predictions_question_id ON predictions (question_id);
+
+CREATE TABLE labeller_predictions (
+    id {serial} NOT NULL, labeller_id INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, import_id INTEGER,
+    abstains BOOLEAN NOT NULL, null_score {double}, created_at {moment} NOT NULL, withdrawn_at {moment},
+    CONSTRAINT pk_labeller_predictions PRIMARY KEY (id),
+    CONSTRAINT ck_labeller_predictions_null_score_is_a_rate CHECK (null_score BETWEEN 0 AND 1),
+    CONSTRAINT fk_labeller_predictions_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id),
+    CONSTRAINT fk_labeller_predictions_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
+    CONSTRAINT fk_labeller_predictions_import_id FOREIGN KEY(import_id) REFERENCES imports (id)
+);
+CREATE INDEX ix_labeller_predictions_import_id ON labeller_predictions (import_id);
+CREATE INDEX ix_labeller_predictions_question_id ON labeller_predictions (question_id);
+CREATE UNIQUE INDEX one_live_prediction ON labeller_predictions (labeller_id, question_id)
+    WHERE withdrawn_at IS NULL;
+
+CREATE TABLE labeller_answers (
+    prediction_id INTEGER NOT NULL, rank INTEGER NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64),
+    start INTEGER, "end" INTEGER, score {double}, fault TEXT,
+    CONSTRAINT pk_labeller_answers PRIMARY KEY (prediction_id, rank),
+    CONSTRAINT ck_labeller_answers_score_is_a_rate CHECK (score BETWEEN 0 AND 1),
+    CONSTRAINT ck_labeller_answers_a_span_or_a_fault CHECK ((passage_id IS NULL) = (fault IS NOT NULL)),
+    CONSTRAINT ck_labeller_answers_span CHECK
+        ((passage_id IS NULL AND start IS NULL AND "end" IS NULL) OR
+        (start IS NOT NULL AND "end" IS NOT NULL AND 0 <= start AND start < "end"
+        AND length(text) = "end" - start)),
+    CONSTRAINT fk_labeller_answers_prediction_id FOREIGN KEY(prediction_id) REFERENCES labeller_predictions (id),
+    CONSTRAINT fk_labeller_answers_passage_id FOREIGN KEY(passage_id) REFERENCES passages (id)
+);
 
 CREATE TABLE round_questions (
     round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, chunk INTEGER NOT NULL,

@@ -31,6 +31,13 @@ def _import(detail: Mapping[str, Any]) -> str:
     return f"import {detail['import_id']}: {detail['path']} as {detail['role']}"
 
 
+def _labeller_prediction(detail: Mapping[str, Any]) -> str:
+    answer = answer_text([] if detail["abstains"] or detail["text"] is None else [detail["text"]])
+    score = f", score {detail['score']:.3f}" if detail["score"] is not None else ""
+    fault = f", in no passage: {detail['fault']}" if detail["fault"] and not detail["abstains"] else ""
+    return f"{detail['labeller']}: {answer}{score}{fault}{', withdrawn' if detail['withdrawn_at'] else ''}"
+
+
 def _prediction(detail: Mapping[str, Any]) -> str:
     answer = answer_text([detail["text"]] if detail["text"] is not None else [])
     decision = f", decision: {detail['decision']}" if detail["decision"] else ""
@@ -69,6 +76,7 @@ def _withdrawal(detail: Mapping[str, Any]) -> str:
 _DESCRIPTIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "import": _import,
     "import_undone": _import,
+    "labeller_prediction": _labeller_prediction,
     "prediction": _prediction,
     "task": _task,
     "review": _review,

@@ -63,9 +63,11 @@ def undone_text(undone: Undone) -> str:
         f"import {undone.import_id} undone: {undone.passages} passages and {undone.questions} questions inactive, "
         f"{undone.labels} labels withdrawn"
     )
+    if undone.predictions:
+        text += f", the answers of a labeller to {undone.predictions} questions withdrawn"
     if undone.restored:
         text += f", {undone.restored} labels of another import restored"
-    if not (undone.passages or undone.questions or undone.labels):
+    if not (undone.passages or undone.questions or undone.labels or undone.predictions):
         text += "\nother imports hold the same rows, which stay active: labeler import --list"
     return text
 

@@ -35,6 +35,8 @@ def _facts(found: Status) -> Iterator[tuple[str, str]]:
     yield "tasks", counted({state: count for state, count in found.tasks.items() if count}) or "none"
     yield from _review_facts(found)
     yield from (("alarm", f"round {each.round}: {each.alarm.message}") for each in found.alarms)
+    for each in found.labellers:
+        yield "labeller", f"{each.name}: {each.questions} questions answered, {each.anchored} anchored"
     yield "certified", _certified(found)
     yield "index", found.index
     reader, retriever = found.reader, found.retriever

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +23,7 @@ MAX_LINE = 1 << 24  # characters; a longer line is not a record
 
 def read_jsonl(path: Path, reading: Reading) -> Content:
     """Read a file with one JSON object per line. Raises ImportRefused (line, column), FileError, OSError."""
-    return _read(path, "jsonl", _json_lines, reading)
+    return _read(path, "jsonl", json_lines, reading)
 
 
 def read_csv(path: Path, reading: Reading) -> Content:
@@ -31,7 +31,7 @@ def read_csv(path: Path, reading: Reading) -> Content:
 
     Raises ImportRefused (line), FileError, OSError.
     """
-    return _read(path, "csv", _csv_rows, reading)
+    return _read(path, "csv", csv_rows, reading)
 
 
 def _read(path: Path, format: str, records: Any, reading: Reading) -> Content:
@@ -50,7 +50,8 @@ def _parts(records: Iterator[tuple[str, Mapping[str, Any]]], reading: Reading) -
             yield from parts(where, record, reading)
 
 
-def _json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and the object of each line that is not empty. Raises ImportRefused (line, column)."""
     with open_text(file) as lines:
         number = blank = 0
         while line := lines.readline(MAX_LINE + 1):
@@ -77,7 +78,13 @@ def _json_object(line: str, where: str) -> Mapping[str, Any]:
     return record
 
 
-def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def csv_rows(
+    file: TextFile, *, check_header: Callable[[list[str], str], None] | None = None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and the fields of each row. Raises ImportRefused (line).
+
+    `check_header`: refuses field names that do not do; default: one of them is question, text or context.
+    """
     csv.field_size_limit(MAX_LINE)
     with open_text(file) as lines:
         head = lines.readline(MAX_LINE)
@@ -90,7 +97,8 @@ def _csv_rows(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
             if delimiter == "\t" and _is_dpr(first):
                 names = ["question", "answers"]
                 yield f"{file.path}: line 1", dict(zip(names, first, strict=True))
-            _check_header(names, f"{file.path}: line 1")
+            _refuse_repeated(names, f"{file.path}: line 1")
+            (check_header or _check_header)(names, f"{file.path}: line 1")
             blank = 0
             for row in rows:
                 where = f"{file.path}: line {rows.line_num}"
@@ -128,10 +136,13 @@ def _is_dpr(row: list[str]) -> bool:
     return len(row) == 2 and row[1].startswith("[") and row[1].rstrip().endswith("]")
 
 
-def _check_header(names: list[str], where: str) -> None:
+def _refuse_repeated(names: list[str], where: str) -> None:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise ImportRefused(f"{where}: the field {twice[0][:40]!r} is named twice")
+
+
+def _check_header(names: list[str], where: str) -> None:
     fields = Fields(dict.fromkeys(names))
     if not any(fields.has(role) for role in ("question", "text", "context")):
         raise ImportRefused(f"{where}: the first row must name the fields, one of them question, text or context")
