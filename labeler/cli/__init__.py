@@ -21,7 +21,7 @@ from labeler.core.console import json_text, printable
 COMMANDS = {
     "demo": ("demo", "Run the whole loop on a small synthetic encyclopaedia."),
     "init": ("data", "Create a workspace."),
-    "import": ("data", "Add passages, questions, labels, reviews and predictions from files."),
+    "import": ("data", "Add passages, questions, labels, reviews and predictions."),
     "index": ("retrieval", "Build or extend the retrieval index."),
     "search": ("retrieval", "Find passages for a question."),
     "passages": ("retrieval", "Show passages."),

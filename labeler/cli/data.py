@@ -134,7 +134,7 @@ def import_command(
     list_: bool,
     undo: int | None,
 ) -> None:
-    """Add passages, questions, labels, reviews and predictions from files.
+    """Add passages, questions, labels, reviews and predictions.
 
     A file is imported in one transaction; rejected rows are listed with their reasons. Importing the same file again
     adds nothing. The answers of pool questions are hidden from training and serve simulation only. Reviews are JSON

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from db import labellers, queries, store
 from db.rows import LabellerAnswer, LabellerRow, NewImport, NewLabellerPrediction, QuestionRow
@@ -110,7 +110,7 @@ def _nothing(file: str, rejected: Sequence[Rejected]) -> str:
 
 
 def _add_import(session: Session, file: str, sha256: str, read: PredictionFile, counts: PredictionReport) -> int:
-    nothing = dict.fromkeys(("passages", "questions", "labels", "duplicates"), 0) | {"splits": {}}
+    nothing: dict[str, Any] = dict.fromkeys(("passages", "questions", "labels", "duplicates"), 0) | {"splits": {}}
     found = {"predictions": counts.predictions, "anchored": counts.anchored, "rejected": len(counts.rejected)}
     new = NewImport(
         path=storable(file),

@@ -1,4 +1,4 @@
-"""Writes of labellers and of what they answered. Reads are in `db.queries.labeller_answers`."""
+"""Writes of labellers and of what they answered, in bulk."""
 
 from __future__ import annotations
 
