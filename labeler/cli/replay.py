@@ -43,7 +43,8 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     The file is split once a seed; a simulated reviewer answers from the hidden labels. All arms of a seed share the
     split, the index and the seed reader. Every round's reader is scored on the same test questions, end to end.
     supervised never plays a round; oracle trains on all labels of the pool. Interrupted, the same command resumes, and
-    more arms can be added. Writes simulation.html, table.txt and results.json.
+    more arms can be added. The predictions of every round are frozen and a certificate's audit is drawn from them 500
+    times: how often it misses, and how much of the pool it certifies. Writes simulation.html, table.txt, results.json.
 
     Arms: default, random, uncertain, random-pseudo, uncertain-pseudo, self-training, threshold, no-pseudo, softmatch,
     whole-pool, no-retrieval, no-negatives, first-gold, and strategy-uncertain, strategy-margin, strategy-disagreement.
@@ -66,7 +67,9 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
         }
         for name, each in replay.results.items()
     }
-    result = {"arms": curves, "summary": summary, "folder": str(replay.folder), "page": str(replay.folder / PAGE)}
+    validity = {name: list(each.validity) for name, each in replay.results.items() if each.validity}
+    result = {"arms": curves, "summary": summary, "validity": validity}
+    result |= {"folder": str(replay.folder), "page": str(replay.folder / PAGE)}
     show(result, as_json=as_json, text=lambda: f"{format_replay(replay)}\n\npage  {replay.folder / PAGE}")
 
 

@@ -87,6 +87,12 @@ def pool_ranking(session: Session, round_number: int, *, metric: Metric) -> dict
     return found | {f"coverage_{each:.2f}": coverage_at(confidence, correct, precision=each) for each in PRECISIONS}
 
 
+def right_answers(session: Session, texts: Mapping[str, str], *, metric: Metric) -> dict[str, bool]:
+    """Whether these answers equal a hidden answer, by question id; of questions that have any. No answer leaves."""
+    golds = hidden_answers.answers(session, list(texts))
+    return {key: _is_right(texts[key], truth, metric) for key, truth in golds.items()}
+
+
 def _check(labels: Iterable[LabelRow], golds: Mapping[str, HiddenRow], metric: Metric) -> Checked:
     correct = items = unknown = 0
     for label in labels:

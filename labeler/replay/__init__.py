@@ -9,9 +9,10 @@ killed at any moment; the same command resumes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import Interval
@@ -69,13 +70,34 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """Audits drawn again and again from the frozen predictions that a round began with; rates and shares are 0-1.
+
+    `missed` and `naive_missed`: draws whose certified or released answers were less precise than the target;
+    `coverage`: the certified share of the pool, mean over the draws; `oracle`: the largest share with that precision;
+    `minutes` of one audit, as assumed.
+    """
+
+    target: float
+    audits: int
+    delta: float
+    draws: int
+    missed: int
+    naive_missed: int
+    coverage: float
+    oracle: float
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """Where an arm stands after a round of one seed; round 0 is the seed reader. Rates are 0-1.
 
     `human` labels and `minutes` of reviewing are totals so far. `taught` pseudo-labels taught the round's student, of
     which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round;
     `ranking`: see `pool_ranking`, of the predictions that the round began with. `trusted`: gold and human labels that
-    the round's student was trained on; 0 where it was not noted.
+    the round's student was trained on; 0 where it was not noted. `validity`: of the predictions that the round began
+    with.
     """
 
     round: int
@@ -88,6 +110,7 @@ class Point:
     scores: tuple[QuestionScore, ...]
     ranking: Mapping[str, float] = field(default_factory=dict)
     trusted: int = 0
+    validity: tuple[Validity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +160,7 @@ class ArmResult:
     lowest_change: float  # of EM after the last round, of all seeds
     seconds: float  # of all rounds, mean over the seeds
     forecasts: tuple[ForecastCheck, ...] = ()  # of rounds 2 and later whose readers had more trusted labels
+    validity: Sequence[Mapping[str, Any]] = ()  # see `labeler.replay.validity.pooled`
 
 
 @dataclass(frozen=True, slots=True)

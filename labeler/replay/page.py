@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 PAGE = "simulation.html"
+VALIDITY = (
+    "Certificates drawn again and again from frozen predictions, in %; missed: certified below the target, at most 10 "
+    "are promised; naive: a threshold on as many judged questions"
+)
+VALIDITY_HEADER = (
+    "arm", "round", "target", "audits", "missed", "naive missed", "certified", "oracle's", "minutes of the audit",
+)  # fmt: skip
 _HEADER = (
     "arm", "seeds", "labels", "minutes", "EM", "F1", "EM gained", "95% interval", "lowest seed", "of the gap",
     "taught", "right", "minutes of computing",
@@ -24,7 +31,28 @@ def format_replay(replay: Replay) -> str:
     """The table for people: every arm after its last round."""
     title = f"{replay.questions:,} test questions of all seeds, end to end; gained: against the seed reader"
     found = f"{title}\n{table(_HEADER, [_row(each) for each in replay.results.values()])}"
-    return "\n".join([found, *forecast_lines(replay)])
+    audits = validity_rows(replay)
+    drawn = ["", VALIDITY, table(VALIDITY_HEADER, audits)] if audits else []
+    return "\n".join([found, *forecast_lines(replay), *drawn])
+
+
+def validity_rows(replay: Replay) -> list[tuple[Any, ...]]:
+    """The certificates of all arms, drawn again and again."""
+    return [
+        (
+            name,
+            each["round"],
+            percent(each["target"]),
+            each["audits"],
+            f"{percent(each['miss_rate'])} ({percent(each['interval'][0])} to {percent(each['interval'][1])})",
+            percent(each["naive_miss_rate"]),
+            percent(each["coverage"]),
+            percent(each["oracle_coverage"]),
+            f"{each['audit_minutes']:.0f}",
+        )
+        for name, result in replay.results.items()
+        for each in result.validity
+    ]
 
 
 def forecast_lines(replay: Replay) -> list[str]:
@@ -82,6 +110,7 @@ def _page(replay: Replay) -> str:
         header=_HEADER,
         rows=[_row(each) for each in replay.results.values()],
         forecasts=forecast_lines(replay),
+        validity=(VALIDITY, VALIDITY_HEADER, validity_rows(replay)),
         curves=[(name, _curve_rows(each), _ranking_rows(each)) for name, each in replay.results.items()],
         plots=[_plot(replay, "labels", "Human labels"), _plot(replay, "minutes", "Minutes of reviewing (assumed)")],
     )

@@ -11,18 +11,22 @@ from contextlib import closing
 from pathlib import Path
 
 from db import hidden_answers, queries
+from db.engine import Session
 from db.rows import HiddenRow, PassageRow, QuestionRow
+from labeler.certify.ranking import ranking as certifiable
 from labeler.core.files import atomic_folder, atomic_write
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
-from labeler.evaluation.pseudo_precision import pool_ranking, pseudo_precision
+from labeler.evaluation.pseudo_precision import pool_ranking, pseudo_precision, right_answers
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
 from labeler.planning.evidence import trusted_labels
-from labeler.replay import ORACLE, SUPERVISED, Point, Run
+from labeler.replay import ORACLE, SUPERVISED, Point, Run, Validity
 from labeler.replay.points import points, write_point
+from labeler.replay.validity import validity
 from labeler.retrieval.indexing import build_index
+from labeler.review.agreement import matcher_of
 from labeler.rounds import machine
 from mrc.removal import remove_folder
 
@@ -134,6 +138,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         checked = pseudo_precision(session, last.number, metric=runtime.metric) if number else None
         trusted = trusted_labels(session, last.number)
         ranking = pool_ranking(session, last.number, metric=runtime.metric) if number else {}
+        redrawn = _validity(runtime, session, last.number) if ranking else ()
     return Point(
         round=number,
         human=len(human),
@@ -145,7 +150,15 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         scores=tuple(scores),
         ranking=ranking,
         trusted=trusted,
+        validity=redrawn,
     )
+
+
+def _validity(runtime: Runtime, session: Session, number: int) -> tuple[Validity, ...]:
+    """The validity experiment on the predictions that a round began with."""
+    found = certifiable(session, number, matcher_of(runtime))
+    texts = {item.question_id: item.answer.text for item in found.items}
+    return validity(found, right_answers(session, texts, metric=runtime.metric), seed=runtime.config.round.seed)
 
 
 def _learn_everything(run: Run, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple
 
 from labeler.ablation.lock import write_json
 from labeler.evaluation.scoring import QuestionScore
-from labeler.replay import Point, Run
+from labeler.replay import Point, Run, Validity
 
 _FILE = "round-{}.json"
 
@@ -23,5 +23,7 @@ def points(run: Run) -> list[Point]:
     found: list[Point] = []
     while (path := run.folder / _FILE.format(len(found))).is_file():
         stored = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Point(**stored | {"scores": tuple(QuestionScore(*row) for row in stored["scores"])}))
+        scores = tuple(QuestionScore(*row) for row in stored["scores"])
+        validity = tuple(Validity(**each) for each in stored.get("validity", ()))
+        found.append(Point(**stored | {"scores": scores, "validity": validity}))
     return found

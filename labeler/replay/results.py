@@ -8,6 +8,7 @@ import numpy as np
 
 from labeler.replay import ORACLE, SUPERVISED, ArmResult, CurvePoint, Design, Point, Replay
 from labeler.replay.forecasts import forecast_checks
+from labeler.replay.validity import pooled
 from mrc.metrics import Interval, paired_interval
 
 BOOTSTRAP_SEED = 0
@@ -42,6 +43,7 @@ def _result(name: str, settings: tuple[str, ...], seeds: Sequence[tuple[Sequence
         lowest_change=min(changes),
         seconds=float(np.mean([sum(point.seconds for point in points if point.round) for points, _ in seeds])),
         forecasts=forecast_checks([points for points, _ in seeds]),
+        validity=pooled((point.round, each) for points, _ in seeds for point in points for each in point.validity),
     )
 
 

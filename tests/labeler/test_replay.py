@@ -69,6 +69,7 @@ def test_a_killed_replay_goes_on_and_a_finished_one_plays_nothing_again(design: 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert list(told["arms"]) == [SUPERVISED, "default", ORACLE]
+    assert isinstance(told["validity"], dict)
     assert [len(curve) for curve in told["arms"].values()] == [1, 2, 2]
     before = {path: path.stat().st_mtime_ns for path in design.folder.rglob("round-*.json")}
     assert len(before) == 1 + 1 + 2 + 2
@@ -92,6 +93,9 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
         *(f"coverage_{precision:.2f}" for precision in PRECISIONS),
     ]
     assert all(0 <= value <= 1 for value in ranking.values())
+    for row in default.validity:
+        assert (row["round"], row["draws"], row["delta"]) == (1, 500, 0.1)
+        assert 0 <= row["coverage"] <= 1
     assert not default.points[0].ranking, "the seed reader predicted no pool"
     log = (Run(design, 0, design.arms[-1]).folder / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in log
