@@ -35,7 +35,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"labels"},
         {"review"},
         {"rounds"},
-        {"planning", "certify"},
+        {"planning", "certify", "serving"},
         {"maintenance"},
         {"report"},
         {"ablation"},

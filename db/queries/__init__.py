@@ -43,6 +43,7 @@ from db.queries.review import (
     reviews_of,
     tasks,
     tasks_by_id,
+    tasks_of_questions,
     unrecorded_reviews,
 )
 from db.queries.round import (
@@ -75,6 +76,7 @@ from db.queries.studio import (
     annotation_count,
     conflicts,
     has_unsent_tasks,
+    outdated_suggestions,
     project,
     projects,
     push,

@@ -29,6 +29,12 @@ def tasks_by_id(session: Session, ids: Iterable[int]) -> dict[int, TaskRow]:
     return {row.id: row for chunk in chunks for row in fetch_all(session, chunk, TaskRow)}
 
 
+def tasks_of_questions(session: Session, question_ids: Iterable[str]) -> list[TaskRow]:
+    """All tasks of these questions, oldest first."""
+    chunks = (select(TASKS).where(TASKS.c.question_id.in_(some)) for some in in_chunks(question_ids))
+    return sorted((row for chunk in chunks for row in fetch_all(session, chunk, TaskRow)), key=lambda row: row.id)
+
+
 def reviews(session: Session, *, round_number: int | None = None, superseded: bool = False) -> list[ReviewRow]:
     """Reviews of all tasks or of one round, oldest first; with `superseded`, also those edited or taken back since."""
     where: list[ColumnElement[bool]] = []

@@ -14,7 +14,7 @@ from db.engine import Session
 from db.errors import NotFound
 from db.rows import StudioAnnotationRow, StudioProjectRow, StudioPushRow, StudioTaskRow, TaskRow
 from db.sql import AnySelect, columns, fetch_all, fetch_first, in_chunks
-from db.tables import STUDIO_ANNOTATIONS, STUDIO_PROJECTS, STUDIO_PUSHES, STUDIO_TASKS, TASKS
+from db.tables import ROUNDS, STUDIO_ANNOTATIONS, STUDIO_PROJECTS, STUDIO_PUSHES, STUDIO_TASKS, TASKS
 
 _LIVE_PROJECT = STUDIO_PROJECTS.c.deleted_at.is_(None)
 _LIVE_TASK = STUDIO_TASKS.c.deleted_at.is_(None)
@@ -112,6 +112,25 @@ def withdrawn_studio_tasks(session: Session, project_id: int) -> list[StudioTask
     """The live studio tasks of a project whose task was withdrawn."""
     withdrawn = (STUDIO_TASKS.c.project_id == project_id, TASKS.c.state == "withdrawn", *_PLACED)
     statement = _IN_ORDER.join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id).where(*withdrawn)
+    return fetch_all(session, statement, StudioTaskRow)
+
+
+def outdated_suggestions(session: Session, *, url: str, reader_id: int) -> list[StudioTaskRow]:
+    """Open tasks on a server whose suggestion another reader made than this one, in order of presentation.
+
+    Blind tasks have none, nor have those of a round that was opened without a reader. A judgement asks about the answer
+    that is audited, whatever reader is current.
+    """
+    maker = func.coalesce(STUDIO_TASKS.c.suggested_by, ROUNDS.c.teacher_id)
+    statement = (
+        select(STUDIO_TASKS)
+        .join(TASKS, TASKS.c.id == STUDIO_TASKS.c.task_id)
+        .join(ROUNDS, ROUNDS.c.number == TASKS.c.round_number)
+        .join(STUDIO_PROJECTS, STUDIO_PROJECTS.c.id == STUDIO_TASKS.c.project_id)
+        .where(STUDIO_PROJECTS.c.url == url, _LIVE_PROJECT, STUDIO_PROJECTS.c.blind.is_(False), *_PLACED)
+        .where(TASKS.c.state == "open", TASKS.c.blind.is_(False), TASKS.c.kind != "judgement", maker != reader_id)
+        .order_by(TASKS.c.position, STUDIO_TASKS.c.id)
+    )
     return fetch_all(session, statement, StudioTaskRow)
 
 

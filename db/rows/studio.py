@@ -47,6 +47,7 @@ class StudioTaskRow:
     project_id: int
     push_id: int
     remote_id: int | None
+    suggested_by: int | None  # the reader that renewed its suggestion; None: as it was sent
     deleted_at: datetime | None
 
 

@@ -31,6 +31,7 @@ from db.store.studio import (
     set_project_page,
     set_project_remote_id,
     set_project_url,
+    set_suggested_by,
 )
 from db.store.task import (
     add_tasks,

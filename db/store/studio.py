@@ -138,6 +138,11 @@ def _holds(row: StudioTaskRow | None, push: StudioPushRow, task_id: int) -> bool
     return row is not None and (row.push_id, row.task_id) == (push.id, task_id)
 
 
+def set_suggested_by(session: Session, studio_task_ids: Iterable[int], *, reader_id: int) -> None:
+    """Store which reader made the suggestions that these studio tasks show now."""
+    update_in(session, STUDIO_TASKS.c.id, studio_task_ids, suggested_by=reader_id)
+
+
 def finish_push(session: Session, push: StudioPushRow) -> int:
     """Finish a push and return how many of its tasks did not arrive: these may be sent again."""
     rows = studio_queries.studio_tasks_of_push(session, push.id)

@@ -116,6 +116,7 @@ STUDIO_TASKS = Table(
     required("project_id", ForeignKey("studio_projects.id")),
     required("push_id", ForeignKey("studio_pushes.id"), index=True),
     optional("remote_id", Integer),  # the server's; null until it is known
+    optional("suggested_by", ForeignKey("models.id")),  # the reader that renewed its suggestion; null: as it was sent
     optional("deleted_at", Moment),  # found deleted on the server, or deleted there by this tool
     unique_where("one_live_remote", "project_id", "remote_id", condition="deleted_at IS NULL"),
 )

@@ -1,8 +1,8 @@
 """Every setting, from four places: the defaults, over them labeler.toml, over it the environment, over it --set.
 
-A variable `LABELER_SECTION__KEY` sets `key` of `[section]`: `LABELER_TRAIN__EPOCHS=2`. `LABELER_WORKSPACE` and
-`LABELER_DATA` are not settings. Values of variables and of `--set section.key=value` are TOML (`2`, `0.5`, `true`,
-`["a", "b"]`), except that text needs no quotes; `none` leaves an optional setting empty.
+A variable `LABELER_SECTION__KEY` sets `key` of `[section]`: `LABELER_TRAIN__EPOCHS=2`. `LABELER_WORKSPACE`,
+`LABELER_DATA` and `LABELER_SERVE_SECRET` are not settings. Values of variables and of `--set section.key=value` are
+TOML (`2`, `0.5`, `true`, `["a", "b"]`), except that text needs no quotes; `none` leaves an optional setting empty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mrc.settings import settings_of
 
 FILE_NAME = "labeler.toml"
 PREFIX = "LABELER_"
-RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA"})
+RESERVED = frozenset({"LABELER_WORKSPACE", "LABELER_DATA", "LABELER_SERVE_SECRET"})
 READ = "read"  # the section in which windows grow with max_answer_length
 GIVEN = "given"  # in a stored configuration, beside the sections
 

@@ -329,11 +329,12 @@ CREATE INDEX ix_certificate_items_question_id ON certificate_items (question_id)
 
 CREATE TABLE studio_tasks (
     id {serial} NOT NULL, task_id INTEGER NOT NULL, project_id INTEGER NOT NULL, push_id INTEGER NOT NULL,
-    remote_id INTEGER, deleted_at {moment},
+    remote_id INTEGER, suggested_by INTEGER, deleted_at {moment},
     CONSTRAINT pk_studio_tasks PRIMARY KEY (id),
     CONSTRAINT fk_studio_tasks_task_id FOREIGN KEY(task_id) REFERENCES tasks (id),
     CONSTRAINT fk_studio_tasks_project_id FOREIGN KEY(project_id) REFERENCES studio_projects (id),
-    CONSTRAINT fk_studio_tasks_push_id FOREIGN KEY(push_id) REFERENCES studio_pushes (id)
+    CONSTRAINT fk_studio_tasks_push_id FOREIGN KEY(push_id) REFERENCES studio_pushes (id),
+    CONSTRAINT fk_studio_tasks_suggested_by FOREIGN KEY(suggested_by) REFERENCES models (id)
 );
 CREATE INDEX ix_studio_tasks_push_id ON studio_tasks (push_id);
 CREATE INDEX ix_studio_tasks_task_id ON studio_tasks (task_id);

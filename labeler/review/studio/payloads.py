@@ -88,15 +88,20 @@ def task_payload(
         "task": task_key(round_uid, task.question_id, task.attempt),
         "push_id": push_id,
     }
+    prediction = suggestion(task, answers)
+    return {"data": data, "predictions": [prediction]} if prediction else {"data": data}
+
+
+def suggestion(task: TaskRow, answers: Sequence[AnswerRow]) -> dict[str, Any] | None:
+    """The prediction that a task shows; None if it is blind, or none of the answers, best first, is in its passages."""
     candidates = candidates_of(task, answers)
     if not candidates:
-        return {"data": data}
-    prediction = {
+        return None
+    return {
         "model_version": MODEL_VERSION,
         "score": candidates[0].score,
-        "result": [*_regions(candidates, order), _choice(VERDICT, VERDICTS[0])],
+        "result": [*_regions(candidates, passage_order(task)), _choice(VERDICT, VERDICTS[0])],
     }
-    return {"data": data, "predictions": [prediction]}
 
 
 def _passage_data(shown: Sequence[PassageRow], passage_slots: int) -> dict[str, str]:

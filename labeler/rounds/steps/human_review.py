@@ -15,6 +15,7 @@ from labeler.review.statistics import missing_reviews, studio_projects
 
 if TYPE_CHECKING:
     from labeler.review.studio.api.client import Client
+    from labeler.review.studio.pull import Pulled
 
 log = logging.getLogger("labeler")
 
@@ -45,6 +46,21 @@ def exchange(runtime: Runtime, row: RoundRow) -> None:
     from labeler.review.studio.pull import sync
 
     sync(runtime, client(runtime), row)
+
+
+def exchange_reviews(runtime: Runtime, server: Client, *, everything: bool = False, send: bool) -> Pulled:
+    """Pull once, make the tasks that must be asked again, and with `send` send them; return what came in."""
+    from labeler.review.studio.pull import pull, refreshed
+    from labeler.review.studio.push import push
+
+    pulled = pull(runtime, server, everything=everything)
+    with runtime.database.read() as session:
+        row = queries.current_round(session)
+    if row is not None and row.stage == "in_review":
+        resolve(runtime, row.number)
+        if send:
+            push(runtime, server, row)
+    return refreshed(runtime, server, pulled)
 
 
 def fetch(runtime: Runtime, *, everything: bool = False) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from labeler.core.errors import StudioError
 from labeler.core.files import folder_lock
 from labeler.review.studio.server import installer, processes
+from labeler.review.studio.server.networks import REFUSED_NETWORKS
 from labeler.review.studio.server.state import (
     FOLDER,
     OwnServer,
@@ -42,6 +43,9 @@ _FOREIGN = (
     "DJANGO_",
     "POSTGRE_",
     "SENTRY_",
+    "ML_",
+    "SSRF_",
+    "WEBHOOK_",
     "DEBUG",
     "PYTHON",
     "VIRTUAL_ENV",
@@ -189,6 +193,8 @@ def _environment(server: OwnServer) -> dict[str, str]:
         "LABEL_STUDIO_USER_TOKEN": server.key(),
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "USE_DEFAULT_BANNED_SUBNETS": "false",
+        "USER_ADDITIONAL_BANNED_SUBNETS": REFUSED_NETWORKS,
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

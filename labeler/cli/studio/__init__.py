@@ -1,7 +1,8 @@
-"""studio, push, pull."""
+"""studio, push, pull; `labeler.cli.studio.serve` holds serve, studio connect and studio disconnect."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import in_workspace, runtime, say, show
+from labeler.cli.studio.serve import connect_command, disconnect_command
 from labeler.core.console import log_to_stderr, table
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group("studio")
 def studio_command() -> None:
-    """Start, stop and check a local Label Studio.
+    """Run a local Label Studio, and connect the reader to it.
 
     To use a Label Studio that runs already, set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY instead.
 
@@ -30,6 +32,10 @@ def studio_command() -> None:
     Example:  labeler studio start
               labeler studio status
     """
+
+
+studio_command.add_command(connect_command)
+studio_command.add_command(disconnect_command)
 
 
 @studio_command.command("start")
@@ -216,20 +222,24 @@ def pull_command(
 
 def _turn(workspace: Path | None, sets: tuple[str, ...], *, everything: bool = False, send: bool) -> Pulled:
     """Pull once; with `send`, send the tasks to review again."""
-    from labeler.review.follow_up import resolve
-    from labeler.review.studio.pull import pull, refreshed
-    from labeler.review.studio.push import push
-    from labeler.rounds.steps.human_review import client
+    from labeler.rounds.steps.human_review import client, exchange_reviews
 
     with runtime(workspace, sets, write=True) as at:
         server = client(at)
-        pulled = pull(at, server, everything=everything)
-        row = _round_in_review(at)
-        if row is not None:
-            resolve(at, row.number)
-            if send:
-                push(at, server, row)
-        return refreshed(at, server, pulled)
+        done = exchange_reviews(at, server, everything=everything, send=send)
+        _renew_suggestions(at, server.url)
+        return done
+
+
+def _renew_suggestions(at: Runtime, url: str) -> None:
+    """Renew the suggestions of open tasks if another reader is current than the one that made them."""
+    from labeler.review.studio.api.connection import find_connection
+    from labeler.review.studio.api.live import LiveClient
+    from labeler.serving.renewal import is_needed, renew_alone
+
+    if is_needed(at, url):
+        count = renew_alone(at, LiveClient(find_connection(at.workspace, os.environ)))
+        say(f"{count} suggestions renewed by the current reader", err=True)
 
 
 def _poll_seconds(workspace: Path | None, sets: tuple[str, ...]) -> float:
