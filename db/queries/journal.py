@@ -137,6 +137,7 @@ def _predictions(session: Session, question_id: str) -> list[EventRow]:
             PREDICTIONS.c.created_at,
             PREDICTIONS.c.round_number,
             MODELS.c.hash.label("model_hash"),
+            LABELLERS.c.name.label("labeller"),
             PREDICTIONS.c.index_fingerprint,
             CALIBRATORS.c.hash.label("calibrator_hash"),
             best.text,
@@ -149,7 +150,8 @@ def _predictions(session: Session, question_id: str) -> list[EventRow]:
             PREDICTIONS.c.decision,
             PREDICTIONS.c.train_weight,
         )
-        .join(MODELS, MODELS.c.id == PREDICTIONS.c.model_id)
+        .outerjoin(MODELS, MODELS.c.id == PREDICTIONS.c.model_id)
+        .outerjoin(LABELLERS, LABELLERS.c.id == PREDICTIONS.c.labeller_id)
         .join(ROUNDS, ROUNDS.c.number == PREDICTIONS.c.round_number)
         .outerjoin(CALIBRATORS, CALIBRATORS.c.id == ROUNDS.c.calibrator_id)
         .outerjoin(PREDICTION_ANSWERS, (best.prediction_id == PREDICTIONS.c.id) & (best.rank == 0))
@@ -185,11 +187,10 @@ def _reviews(session: Session, question_id: str) -> list[EventRow]:
 
 
 def _labels(session: Session, question_id: str) -> list[EventRow]:
-    hashes = _hashes(session, question_id)
+    made_by = _made_by(session, question_id)
     found = []
     for label in label_queries.labels(session, question_id=question_id):
-        model_hash, calibrator_hash = hashes[label.id]
-        detail = _label_detail(label) | {"model_hash": model_hash, "calibrator_hash": calibrator_hash}
+        detail = _label_detail(label) | made_by[label.id]
         found.append(EventRow(label.created_at, "label", label.round_number, question_id, detail))
         if label.withdrawn_at is not None:
             left = {"label_id": label.id, "label_kind": label.kind, "reason": label.withdrawal_reason}
@@ -197,17 +198,17 @@ def _labels(session: Session, question_id: str) -> list[EventRow]:
     return found
 
 
-def _hashes(session: Session, question_id: str) -> dict[int, tuple[str | None, str | None]]:
-    """Model hash and calibrator hash by label id."""
+def _made_by(session: Session, question_id: str) -> dict[int, dict[str, str | None]]:
+    """Model hash, labeller and calibrator hash by label id."""
     statement = (
-        select(LABELS.c.id, MODELS.c.hash, CALIBRATORS.c.hash)
+        select(LABELS.c.id, MODELS.c.hash, LABELLERS.c.name, CALIBRATORS.c.hash)
         .outerjoin(MODELS, MODELS.c.id == LABELS.c.model_id)
+        .outerjoin(LABELLERS, LABELLERS.c.id == LABELS.c.labeller_id)
         .outerjoin(CALIBRATORS, CALIBRATORS.c.id == LABELS.c.calibrator_id)
         .where(LABELS.c.question_id == question_id)
     )
-    return {
-        label_id: (model_hash, calibrator_hash) for label_id, model_hash, calibrator_hash in session.execute(statement)
-    }
+    names = ("model_hash", "labeller", "calibrator_hash")
+    return {label_id: dict(zip(names, found, strict=True)) for label_id, *found in session.execute(statement)}
 
 
 def _label_detail(label: LabelRow) -> dict[str, Any]:

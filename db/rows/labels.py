@@ -26,7 +26,7 @@ class NewLabel:
     released: bool = True
     reviewer: str | None = None  # required of a human label
     review_id: int | None = None
-    model_id: int | None = None  # required of a pseudo-label
+    model_id: int | None = None  # this or a labeller is required of a pseudo-label
     index_fingerprint: str | None = None
     calibrator_id: int | None = None
     certificate_id: int | None = None  # required of a released pseudo-label
@@ -34,6 +34,7 @@ class NewLabel:
     threshold: float | None = None
     all_answers: tuple[SpanRow, ...] = ()
     texts: tuple[str, ...] | None = None
+    labeller_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class LabelRow:
     withdrawal_reason: str | None
     all_answers: tuple[SpanRow, ...] = ()
     texts: tuple[str, ...] | None = None
+    labeller_id: int | None = None  # that made a pseudo-label instead of a model
 
     @property
     def gold_texts(self) -> tuple[str, ...]:

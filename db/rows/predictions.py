@@ -40,7 +40,7 @@ class PredictionRow:
     round_number: int
     question_id: str
     question_role: str  # when it was predicted: pool or calibration
-    model_id: int
+    model_id: int | None  # None: a labeller's
     index_fingerprint: str | None
     answers: tuple[AnswerRow, ...]
     score: float | None
@@ -50,6 +50,7 @@ class PredictionRow:
     features: Json
     decision: str | None
     train_weight: float | None
+    labeller_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

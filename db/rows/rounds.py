@@ -32,6 +32,7 @@ class RoundRow:
     opened_at: datetime
     closed_at: datetime | None
     reverted_at: datetime | None
+    labeller_id: int | None = None  # the labeller that predicts instead of a model
 
 
 @dataclass(frozen=True, slots=True)

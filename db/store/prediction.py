@@ -38,11 +38,14 @@ def add_predictions(
     session: Session,
     round_number: int,
     *,
-    model_id: int,
     index_fingerprint: str | None,
+    model_id: int | None = None,
+    labeller_id: int | None = None,
     rows: Sequence[NewPrediction],
 ) -> int:
-    """Store predictions and return how many. Spans are checked when labels are made of them, not here.
+    """Store predictions of a model or a labeller and return how many.
+
+    Spans are checked when labels are made of them, not here.
 
     Raises:
         Conflict: the round has a prediction for one of the questions already.
@@ -55,6 +58,7 @@ def add_predictions(
     shared = {
         "round_number": round_number,
         "model_id": model_id,
+        "labeller_id": labeller_id,
         "index_fingerprint": index_fingerprint,
         "created_at": utc_now(),
     }

@@ -40,6 +40,7 @@ def open_round(
     seed: int,
     code_version: str,
     teacher_id: int | None = None,
+    labeller_id: int | None = None,
     index_fingerprint: str | None = None,
     reviewer: str | None = None,
 ) -> RoundRow:
@@ -57,6 +58,7 @@ def open_round(
         "seed": seed,
         "code_version": code_version,
         "teacher_id": teacher_id,
+        "labeller_id": labeller_id,
         "index_fingerprint": index_fingerprint,
         "reviewer": reviewer,
     }

@@ -25,6 +25,7 @@ from db.tables import (
     LABELS,
     PASSAGES,
     QUESTIONS,
+    ROUNDS,
     TASKS,
     utc_now,
 )
@@ -203,6 +204,11 @@ def _withdraw_tasks(session: Session, question_ids: Sequence[str]) -> None:
 def _withdraw_predictions(session: Session, import_id: int) -> int:
     """Withdraw the answers of a labeller that this import brought, and return to how many questions."""
     mine = (LABELLER_PREDICTIONS.c.import_id == import_id, LABELLER_PREDICTIONS.c.withdrawn_at.is_(None))
+    whose = select(LABELLER_PREDICTIONS.c.labeller_id).where(*mine)
+    taking = select(ROUNDS.c.number).where(ROUNDS.c.is_open, ROUNDS.c.stage == "open", ROUNDS.c.labeller_id.in_(whose))
+    number = session.execute(taking).scalar()
+    if number is not None:
+        raise Conflict(f"round {number} is taking the answers of this import: finish or revert it first")
     return session.execute(update(LABELLER_PREDICTIONS).where(*mine).values(withdrawn_at=utc_now())).rowcount
 
 

@@ -45,6 +45,7 @@ LABELS = Table(
     optional("written_by", ForeignKey("rounds.number")),  # the round that wrote this row
     optional("review_id", ForeignKey("reviews.id")),
     optional("model_id", ForeignKey("models.id")),
+    optional("labeller_id", ForeignKey("labellers.id")),  # that made this pseudo-label instead of a model
     optional("index_fingerprint", HASH),
     optional("calibrator_id", ForeignKey("calibrators.id")),
     optional("certificate_id", ForeignKey("certificates.id"), index=True),  # that released this pseudo-label
@@ -78,7 +79,8 @@ LABELS = Table(
     CheckConstraint("kind <> 'human' OR NOT no_answer OR passages IS NOT NULL", name="no_answer_has_passages"),
     CheckConstraint("kind <> 'pseudo' OR NOT no_answer", name="pseudo_has_an_answer"),
     CheckConstraint(
-        "kind <> 'pseudo' OR (round_number IS NOT NULL AND model_id IS NOT NULL)", name="pseudo_is_traceable"
+        "kind <> 'pseudo' OR (round_number IS NOT NULL AND (model_id IS NULL) <> (labeller_id IS NULL))",
+        name="pseudo_is_traceable",
     ),
     CheckConstraint("kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'", name="gold_is_traceable"),
     CheckConstraint("kind <> 'human' OR reviewer IS NOT NULL", name="human_has_a_reviewer"),

@@ -21,7 +21,7 @@ from db.tables.columns import (
 )
 from db.vocabulary import DECISIONS
 
-# What a round's teacher answered to one question; its n-best list is in prediction_answers.
+# What a round's teacher or labeller answered to one question; its n-best list is in prediction_answers.
 PREDICTIONS = Table(
     "predictions",
     METADATA,
@@ -29,7 +29,8 @@ PREDICTIONS = Table(
     required("round_number", ForeignKey("rounds.number")),
     required("question_id", ForeignKey("questions.id"), index=True),
     required("question_role", WORD),  # when it was predicted: pool or calibration
-    required("model_id", ForeignKey("models.id")),
+    optional("model_id", ForeignKey("models.id")),
+    optional("labeller_id", ForeignKey("labellers.id")),
     optional("index_fingerprint", HASH),  # null: the given context was read
     optional("score", Double),  # mass of the best answer over all spans of all passages; null: no passage was found
     optional("null_score", Double),  # mass of "not in these passages"
@@ -40,6 +41,7 @@ PREDICTIONS = Table(
     optional("train_weight", Double),  # planned; null unless it is to be trained on
     created_at(),
     UniqueConstraint("round_number", "question_id"),
+    CheckConstraint("(model_id IS NULL) <> (labeller_id IS NULL)", name="by_a_model_or_a_labeller"),
     rate("confidence"),
     rate("score"),
     one_of("decision", DECISIONS),

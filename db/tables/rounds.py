@@ -35,6 +35,7 @@ ROUNDS = Table(
     required("seed", Integer),
     required("code_version", String(64)),
     optional("teacher_id", ForeignKey("models.id", use_alter=True)),  # the model that predicts: the best so far
+    optional("labeller_id", ForeignKey("labellers.id")),  # the labeller that predicts instead of a model
     optional("student_id", ForeignKey("models.id", use_alter=True)),  # the model trained in this round
     optional("index_fingerprint", HASH),
     optional("calibrator_id", ForeignKey("calibrators.id")),
@@ -46,6 +47,7 @@ ROUNDS = Table(
     optional("closed_at", Moment),
     optional("reverted_at", Moment),
     one_of("kind", ROUND_KINDS),
+    CheckConstraint("labeller_id IS NULL OR teacher_id IS NULL", name="one_predicts"),
     one_of("stage", STAGES),
     CheckConstraint("number >= 0", name="number_from_zero"),
     CheckConstraint("is_open = (stage <> 'closed' AND reverted_at IS NULL)", name="open_until_closed"),

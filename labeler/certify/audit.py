@@ -25,6 +25,7 @@ from labeler.certificates.verify import result_from, set_tests
 from labeler.certify.ranking import frozen, plan, ranking
 from labeler.certify.request import Attempt
 from labeler.core.runtime import Runtime
+from labeler.labellers.questions import answers_sha256
 from labeler.review.agreement import Agreement, by_question, by_task, matcher_of, measure_agreement
 from labeler.review.consensus import JUDGEMENT
 from labeler.review.judgement import Found, by_outcome, found_of
@@ -85,23 +86,28 @@ def freeze(runtime: Runtime, row: RoundRow) -> RoundRow:
 def _labeller(session: Session, predictions: Sequence[PredictionRow]) -> dict[str, Any]:
     """Who made the predictions, and with which index."""
     models = {model.id: model for model in queries.models(session)}
-    used = sorted({entry.model_id for entry in predictions})
+    used = sorted({entry.model_id for entry in predictions if entry.model_id is not None})
+    named = sorted({entry.labeller_id for entry in predictions if entry.labeller_id is not None})
+    others = [queries.labeller_by_id(session, key) for key in named]
     indexes = sorted({entry.index_fingerprint for entry in predictions if entry.index_fingerprint})
+    readers = [{"sha256": models[key].hash, "name": models[key].name, "path": models[key].path} for key in used]
+    outside = [{"sha256": answers_sha256(session, row), "name": row.name, "path": None} for row in others]
     return {
-        "labeller": [{"sha256": models[key].hash, "name": models[key].name, "path": models[key].path} for key in used],
+        "labeller": [*readers, *outside],
         "index": indexes,
     }
 
 
 def _borrow(session: Session, row: RoundRow, predictions: Sequence[PredictionRow]) -> None:
     """Copy the audited answers of an earlier round: reviewers judge what was frozen, whatever happens there."""
-    by_source: dict[tuple[int, str | None], list[NewPrediction]] = {}
+    by_source: dict[tuple[int | None, int | None, str | None], list[NewPrediction]] = {}
     for entry in predictions:
         kept = (entry.question_id, entry.answers[:1], entry.score, entry.null_score, entry.hits, entry.features)
         copied = NewPrediction(*kept, confidence=entry.confidence)
-        by_source.setdefault((entry.model_id, entry.index_fingerprint), []).append(copied)
-    for (model_id, fingerprint), rows in by_source.items():
-        store.add_predictions(session, row.number, model_id=model_id, index_fingerprint=fingerprint, rows=rows)
+        by_source.setdefault((entry.model_id, entry.labeller_id, entry.index_fingerprint), []).append(copied)
+    for (model_id, labeller_id, fingerprint), rows in by_source.items():
+        made_by: dict[str, Any] = {"model_id": model_id, "labeller_id": labeller_id, "index_fingerprint": fingerprint}
+        store.add_predictions(session, row.number, **made_by, rows=rows)
 
 
 def conclude(runtime: Runtime, row: RoundRow) -> RoundRow:
@@ -247,17 +253,15 @@ def _released(
     source = queries.round_(session, document["predictions_of_round"])
     covered = [item for item in items[: result["size"]] if item.drawn is None]
     ids = [item.question_id for item in covered]
-    made_by = {
-        entry.question_id: (entry.model_id, entry.index_fingerprint)
-        for entry in queries.iter_predictions(session, source.number, question_ids=ids)
-    }
+    made_by = {entry.question_id: entry for entry in queries.iter_predictions(session, source.number, question_ids=ids)}
     return [
         NewLabel(
             item.question_id,
             (item.answer,),
             train_weight=0.0,
-            model_id=made_by[item.question_id][0],
-            index_fingerprint=made_by[item.question_id][1],
+            model_id=made_by[item.question_id].model_id,
+            labeller_id=made_by[item.question_id].labeller_id,
+            index_fingerprint=made_by[item.question_id].index_fingerprint,
             calibrator_id=source.calibrator_id,
             certificate_id=certificate.id,
             confidence=item.confidence,

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from db import certificates, queries
 from db.engine import Session
-from labeler.certify.machine import FEWEST_QUESTIONS, attempt_of
+from labeler.certify.machine import FEWEST_QUESTIONS, attempt_of, newest_predicted
 from labeler.certify.ranking import Plan, Ranking, plan, ranking
 from labeler.certify.request import Request
 from labeler.core.errors import NotReady
@@ -48,8 +48,9 @@ def forecast(runtime: Runtime, request: Request) -> CertificateForecast:
         if population < FEWEST_QUESTIONS:
             raise NotReady(f"{population} questions of the pool are unlabelled; a certificate needs {FEWEST_QUESTIONS}")
         spent = [row.request["delta"] for row in certificates.certificates(session) if row.seed is not None]
-        known = queries.predicted_rounds(session)
-        found = ranking(session, known[-1], matcher_of(runtime)) if known else None
+        labeller = queries.labeller(session, request.labeller) if request.labeller is not None else None
+        newest = newest_predicted(session, labeller, stored=attempt.stored)
+        found = ranking(session, newest.number, matcher_of(runtime)) if newest else None
         seconds = _blind_seconds(session)
     planned = plan(found, attempt) if found is not None else None
     audits = planned.audits if planned is not None else min(attempt.audits, population)
@@ -68,7 +69,7 @@ def forecast(runtime: Runtime, request: Request) -> CertificateForecast:
         largest_coverage=planned.coverage if planned is not None else None,
         expected_coverage=None if expected is None else expected / population,
         expected_labels=None if expected is None else expected,
-        predictions_of_round=known[-1] if known else None,
+        predictions_of_round=newest.number if newest else None,
         why=_why(planned, found, expected, target=attempt.target),
     )
 

@@ -8,18 +8,17 @@ from typing import Any
 
 from db import certificates, queries, store
 from db.engine import Session
-from db.rows import CertificateRow, RoundRow
+from db.rows import CertificateRow, LabellerRow, RoundRow
 from labeler import __version__
 from labeler.certificates.standing import Standing, standings
 from labeler.certify import audit
 from labeler.certify.request import Attempt, Request, check_same, next_attempt
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
-from labeler.reading import folds
 from labeler.rounds import machine
 from labeler.rounds.resolved_settings import of_round, resolve_index
 from labeler.rounds.steps import human_review, reviewing
-from labeler.rounds.steps.opening import refuse_while_open
+from labeler.rounds.steps.opening import questions_of, refuse_while_open
 
 FEWEST_QUESTIONS = 20  # of a pool: the smallest set is a twentieth of it
 
@@ -95,8 +94,9 @@ def _open(runtime: Runtime, request: Request, reviewer: str | None) -> RoundRow:
     reviewing.check_reviewer(runtime, chosen)
     with runtime.database.read() as session:
         attempt = attempt_of(session, request, target=config.calibrate.target_precision)
-        source, fingerprint = choose_source(runtime, session, attempt)
-        teacher = queries.best_model(session)
+        labeller = queries.labeller(session, request.labeller) if request.labeller is not None else None
+        source, fingerprint = choose_source(runtime, session, attempt, labeller)
+        teacher = queries.best_model(session) if labeller is None and source is None else None
     config = with_settings(
         config, workspace={"language": runtime.language, "metric": runtime.metric}, round={"reviewer": chosen}
     )
@@ -108,14 +108,15 @@ def _open(runtime: Runtime, request: Request, reviewer: str | None) -> RoundRow:
             config=config.resolved(),
             seed=config.round.seed + number,
             code_version=__version__,
-            teacher_id=teacher.id if teacher is not None and source is None else None,
+            teacher_id=teacher.id if teacher is not None else None,
+            labeller_id=labeller.id if labeller is not None and source is None else None,
             index_fingerprint=fingerprint,
             reviewer=chosen,
         )
-        certificates.add(session, row.number, request=attempt.as_json() | {"predictions_of_round": source})
+        kept = {"predictions_of_round": source, "labeller": request.labeller}
+        certificates.add(session, row.number, request=attempt.as_json() | kept)
         if source is None:
-            assert teacher is not None, "a reader predicts"
-            groups = folds.to_predict(session, folds.readers_of(session, teacher))
+            groups = questions_of(session, config, teacher, labeller)
             store.plan_predictions(session, row.number, groups, chunk_size=config.round.chunk_size)
         store.add_event(session, "round_opened", detail={"kind": "audit"}, round_number=row.number)
         return row
@@ -131,11 +132,13 @@ def _drawn(rows: list[CertificateRow]) -> list[CertificateRow]:
     return [row for row in rows if row.seed is not None]
 
 
-def choose_source(runtime: Runtime, session: Session, attempt: Attempt) -> tuple[int | None, str | None]:
-    """The round whose stored predictions are certified (None: the current reader predicts), and the index to read with.
+def choose_source(
+    runtime: Runtime, session: Session, attempt: Attempt, labeller: LabellerRow | None = None
+) -> tuple[int | None, str | None]:
+    """The round whose stored predictions are certified (None: the audit predicts), and the index to read with.
 
     Stored predictions are taken where `--stored` asks for it, or where the current reader made them with the current
-    index.
+    index. The answers of a labeller are taken as they are now, or with `--stored` as its newest round took them.
 
     Raises NotReady: too few questions, no predictions, or no reader or index.
     """
@@ -145,15 +148,24 @@ def choose_source(runtime: Runtime, session: Session, attempt: Attempt) -> tuple
             f"{len(pool)} questions of the pool have no gold or human label, and a certificate needs at least "
             f"{FEWEST_QUESTIONS}: review them instead (labeler round)"
         )
-    known = queries.predicted_rounds(session)
-    newest = queries.round_(session, known[-1]) if known else None
+    newest = newest_predicted(session, labeller, stored=attempt.stored)
     if attempt.stored:
         if newest is None:
             raise NotReady("no predictions are stored; run: labeler predict (or certify without --stored)")
         return newest.number, newest.index_fingerprint
+    if labeller is not None:
+        return None, resolve_index(runtime, runtime.config)[1]
     best = runtime.best_model()
     _, fingerprint = resolve_index(runtime, runtime.config)
     if newest is not None and (newest.teacher_id, newest.index_fingerprint) == (best.id, fingerprint):
         return newest.number, fingerprint
     runtime.reader(best)  # raises for a damaged one before an audit depends on it
     return None, fingerprint
+
+
+def newest_predicted(session: Session, labeller: LabellerRow | None, *, stored: bool) -> RoundRow | None:
+    """The newest round with stored predictions of a labeller, else of readers, or with `stored` of anyone."""
+    found = [queries.round_(session, number) for number in queries.predicted_rounds(session)]
+    wanted = labeller.id if labeller is not None else None
+    anyone = stored and labeller is None
+    return next((row for row in reversed(found) if anyone or row.labeller_id == wanted), None)

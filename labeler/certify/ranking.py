@@ -15,10 +15,10 @@ from db.engine import Session
 from db.rows import CertificateItem, LabelledQuestion, PredictionRow, SpanRow
 from labeler.certificates.document import ids_sha256, ranking_sha256
 from labeler.certify.request import Attempt
-from labeler.reading import folds
 from labeler.review.agreement import AnswerMatcher
 from labeler.review.judgement import same_text
 from labeler.rounds.adjudication import consensus_of_round
+from labeler.rounds.steps import predicting
 from labeler.rounds.steps.calibrating import is_correct
 from mrc.calibration.certification import (
     STEPS,
@@ -115,10 +115,7 @@ def _evidence(session: Session, round_number: int, matcher: AnswerMatcher) -> li
 
 def _calibrating(session: Session, round_number: int) -> list[LabelledQuestion]:
     """The labelled questions that the round's readers had not seen."""
-    teacher = queries.round_(session, round_number).teacher_id
-    if teacher is None:
-        return queries.labelled_questions(session, "calibration")
-    return folds.calibrating(session, folds.readers_of(session, queries.model(session, teacher)))
+    return predicting.calibrating(session, queries.round_(session, round_number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Request:
     attempts: int | None = None  # that share delta
     stored: bool = False  # certify the newest stored predictions as they are, whoever made them
     seed: str | None = None  # of the draw; None: drawn
+    labeller: str | None = None  # whose answers are certified; None: those of the current reader
 
     def __post_init__(self) -> None:
         for name, value in (("target", self.target), ("delta", self.delta)):
@@ -90,6 +91,12 @@ def _check_plan(asked: Request, last: Json) -> None:
 
 def check_same(asked: Request, stored: Json) -> None:
     """Raise NotReady where a request differs from that of the open audit: it was fixed before anything was drawn."""
+    if asked.labeller is not None and asked.labeller != stored.get("labeller"):
+        whose = stored.get("labeller") or "the reader"
+        raise NotReady(
+            f"the open audit is of answers by {whose}; finish it without --labeller, or give it up with: "
+            "labeler rounds revert"
+        )
     given = {"target": asked.target, "delta_shared": asked.delta, "attempts": asked.attempts, "audits": asked.audits}
     for name, value in given.items():
         if value is not None and value != stored[name]:

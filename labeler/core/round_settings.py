@@ -176,6 +176,9 @@ class RoundConfig:
         0.1, "of the gold questions, by split group, held out to compare readers if no dev split was imported",
         unit="share", low=0, high=0.5, shown=True,
     )  # fmt: skip
+    labeller: str | None = setting(
+        None, "whose imported answers a round takes as its predictions; none: the current reader predicts"
+    )
     chunk_size: int = setting(
         500, "predicted and stored in one transaction; a killed round repeats at most so many",
         unit="questions", low=1, high=1_000_000,

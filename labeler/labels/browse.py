@@ -32,6 +32,7 @@ class StoredLabel:
     origin: str
     round: int | None  # where the answer came from
     model: str | None  # hash
+    labeller: str | None  # that made a pseudo-label instead of a model
     index: str | None  # fingerprint
     calibrator: str | None  # hash
     threshold: float | None  # of release, at that time
@@ -153,6 +154,7 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
     """Return the labels with their questions, models and calibrators."""
     texts = {row.id: row.text for row in queries.questions(session, ids={x.question_id for x in labels}, active=False)}
     models = {row.id: row.hash for row in queries.models(session)}
+    labellers = {row.id: row.name for row in queries.labellers(session)}
     used = {label.calibrator_id for label in labels if label.calibrator_id is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
     certified = any(label.certificate_id is not None for label in labels)
@@ -177,6 +179,7 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
             origin=label.origin,
             round=label.round_number,
             model=None if label.model_id is None else models[label.model_id],
+            labeller=None if label.labeller_id is None else labellers[label.labeller_id],
             index=label.index_fingerprint,
             calibrator=None if label.calibrator_id is None else calibrators[label.calibrator_id],
             threshold=label.threshold,

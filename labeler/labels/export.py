@@ -190,19 +190,26 @@ def _exported(session: Session, rows: Sequence[TrainingRow], vouching: _Vouching
     models = {row.id: row.hash for row in queries.models(session)}
     used = {key for row in rows if (key := row.label.calibrator_id) is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
+    named = {row.id: row.name for row in queries.labellers(session)}
     return [
-        _checked(ExportedLabel(to_example(row), _provenance(row.label, models, calibrators, vouching))) for row in rows
+        _checked(ExportedLabel(to_example(row), _provenance(row.label, models, named, calibrators, vouching)))
+        for row in rows
     ]
 
 
 def _provenance(
-    label: LabelRow, models: Mapping[int, str], calibrators: Mapping[int, str], vouching: _Vouching
+    label: LabelRow,
+    models: Mapping[int, str],
+    labellers: Mapping[int, str],
+    calibrators: Mapping[int, str],
+    vouching: _Vouching,
 ) -> Provenance:
     return Provenance(
         role=label.question_role,
         kind=label.kind,
         round=label.round_number,
         model=models.get(label.model_id) if label.model_id is not None else None,
+        labeller=labellers.get(label.labeller_id) if label.labeller_id is not None else None,
         index=label.index_fingerprint,
         calibrator=calibrators.get(label.calibrator_id) if label.calibrator_id is not None else None,
         threshold=label.threshold,

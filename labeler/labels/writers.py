@@ -24,6 +24,7 @@ class Provenance:
     kind: str  # gold, human, pseudo
     round: int | None
     model: str | None  # hash
+    labeller: str | None  # that made a pseudo-label instead of a model
     index: str | None  # fingerprint
     calibrator: str | None  # hash
     threshold: float | None  # of release, at that time
@@ -156,7 +157,7 @@ def _features(datasets: Any) -> Any:
             "is_impossible": datasets.Value("bool"),
             **dict.fromkeys(("role", "kind"), text),
             "round": datasets.Value("int32"),
-            **dict.fromkeys(("model", "index", "calibrator"), text),
+            **dict.fromkeys(("model", "labeller", "index", "calibrator"), text),
             **dict.fromkeys(("threshold", "confidence"), number),
             **dict.fromkeys(("reviewer", "vouched_by", "certificate"), text),
             **dict.fromkeys(("precision", "precision_low", "precision_high"), number),

@@ -75,11 +75,18 @@ def _settings(session: Session, rounds: Sequence[RoundRow], *, language: str, me
         "Retrieval index": fingerprints[-1][:12] if fingerprints else None,
         "Current reader": f"round {reader.round_number}, {reader.hash[:12]}" if reader else None,
         "Trained retriever": _retriever(session),
+        "Labellers": _labellers(session),
         "Starting checkpoint": reader.start if reader else None,
         "Passages read per question": str(rounds[-1].config["read"]["top_k"]) if rounds else None,
         "Code version": rounds[-1].code_version if rounds else None,
     }
     return {name: value for name, value in settings.items() if value}
+
+
+def _labellers(session: Session) -> str | None:
+    """The sources of answers from outside; None where there is none."""
+    counts = queries.labeller_counts(session)
+    return "; ".join(f"{row.name}: {row.questions} questions, {row.anchored} anchored" for row in counts) or None
 
 
 def _retriever(session: Session) -> str | None:

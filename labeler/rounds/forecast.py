@@ -11,12 +11,12 @@ from db.engine import Session
 from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
-from labeler.reading import folds, postprocessing
+from labeler.reading import postprocessing
 from labeler.review.statistics import missing_reviews
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated
-from labeler.rounds.steps.opening import refuse_while_open
+from labeler.rounds.steps.opening import questions_of, refuse_while_open
 
 PREDICTION_BYTES = 3000  # a prediction with its 20 best answers, in SQLite
 CHECKPOINT = 3  # a checkpoint in training is this many times the model: weights and two moments of each
@@ -81,6 +81,8 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
 
 def _passages_read(runtime: Runtime, row: RoundRow | None) -> int:
     """How many passages of a question the round's teacher reads: as tuned for it, at most `read.top_k`."""
+    if (row.labeller_id if row else runtime.config.round.labeller) is not None:
+        return 0
     if runtime.given:
         return 1
     with runtime.database.read() as session:
@@ -107,7 +109,10 @@ def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: s
         return 0
     if row is not None:
         return sum(map(len, queries.round_chunks(session, row.number, predicted=False)))
-    return sum(map(len, folds.to_predict(session, folds.readers_of(session, runtime.best_model()))))
+    name = runtime.config.round.labeller
+    labeller = queries.labeller(session, name) if name is not None else None
+    teacher = runtime.best_model() if labeller is None else None
+    return sum(map(len, questions_of(session, runtime.config, teacher, labeller)))
 
 
 def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:

@@ -76,6 +76,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
         "verdict": verdict(row),
         "written": queries.written_counts(session, row.number),
         "pseudo_precision": _rates(precision),
+        "labeller": queries.labeller_by_id(session, row.labeller_id).name if row.labeller_id is not None else None,
         "release": row.release,
         "gate": row.gate,
         "scores": (row.gate or {}).get("scores"),

@@ -107,7 +107,8 @@ def predict(runtime: Runtime) -> RoundRow:
 
     Raises NotReady without a reader, or while a round that predicts nothing is open.
     """
-    runtime.best_model()
+    if runtime.config.round.labeller is None:
+        runtime.best_model()
     row = current(runtime)
     if row is not None and row.kind != "loop":
         opening.refuse_while_open(row)

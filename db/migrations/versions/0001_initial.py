@@ -79,11 +79,13 @@ CREATE INDEX ix_passages_identity ON passages (identity);
 CREATE TABLE rounds (
     number INTEGER NOT NULL, uid VARCHAR(32) NOT NULL, kind VARCHAR(16) NOT NULL, stage VARCHAR(16) NOT NULL,
     is_open BOOLEAN NOT NULL, config JSON NOT NULL, seed INTEGER NOT NULL, code_version VARCHAR(64) NOT NULL,
-    teacher_id INTEGER, student_id INTEGER, index_fingerprint VARCHAR(64), calibrator_id INTEGER, release JSON,
+    teacher_id INTEGER, labeller_id INTEGER, student_id INTEGER, index_fingerprint VARCHAR(64),
+    calibrator_id INTEGER, release JSON,
     gate JSON, promoted BOOLEAN, reviewer VARCHAR(16), opened_at {moment} NOT NULL, closed_at {moment},
     reverted_at {moment},
     CONSTRAINT pk_rounds PRIMARY KEY (number),
     CONSTRAINT ck_rounds_kind_known CHECK (kind IN ('baseline', 'cold', 'loop', 'retrain', 'audit')),
+    CONSTRAINT ck_rounds_one_predicts CHECK (labeller_id IS NULL OR teacher_id IS NULL),
     CONSTRAINT ck_rounds_stage_known CHECK
         (stage IN ('open', 'predicted', 'in_review', 'reviewed', 'labelled', 'trained', 'closed')),
     CONSTRAINT ck_rounds_number_from_zero CHECK (number >= 0),
@@ -91,6 +93,7 @@ CREATE TABLE rounds (
     CONSTRAINT ck_rounds_closed_is_decided CHECK (stage <> 'closed' OR promoted IS NOT NULL),
     CONSTRAINT ck_rounds_promoted_has_a_student CHECK (promoted IS NULL OR NOT promoted OR student_id IS NOT NULL),
     CONSTRAINT uq_rounds_uid UNIQUE (uid),
+    CONSTRAINT fk_rounds_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id),
     CONSTRAINT fk_rounds_calibrator_id FOREIGN KEY(calibrator_id) REFERENCES calibrators (id){rounds_to_models}
 );
 CREATE UNIQUE INDEX one_open_round ON rounds (is_open) WHERE is_open;
@@ -205,18 +208,21 @@ CREATE INDEX ix_import_questions_question_id ON import_questions (question_id);
 
 CREATE TABLE predictions (
     id {serial} NOT NULL, round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
-    question_role VARCHAR(16) NOT NULL, model_id INTEGER NOT NULL, index_fingerprint VARCHAR(64), score {double},
+    question_role VARCHAR(16) NOT NULL, model_id INTEGER, labeller_id INTEGER, index_fingerprint VARCHAR(64),
+    score {double},
     null_score {double}, confidence {double}, features JSON NOT NULL, hits JSON NOT NULL, decision VARCHAR(16),
     train_weight {double}, created_at {moment} NOT NULL,
     CONSTRAINT pk_predictions PRIMARY KEY (id),
     CONSTRAINT uq_predictions_round_number_question_id UNIQUE (round_number, question_id),
+    CONSTRAINT ck_predictions_by_a_model_or_a_labeller CHECK ((model_id IS NULL) <> (labeller_id IS NULL)),
     CONSTRAINT ck_predictions_confidence_is_a_rate CHECK (confidence BETWEEN 0 AND 1),
     CONSTRAINT ck_predictions_score_is_a_rate CHECK (score BETWEEN 0 AND 1),
     CONSTRAINT ck_predictions_decision_known CHECK (decision IN ('train', 'review', 'leave')),
     CONSTRAINT ck_predictions_only_the_pool_is_decided CHECK (decision IS NULL OR question_role = 'pool'),
     CONSTRAINT fk_predictions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_predictions_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
-    CONSTRAINT fk_predictions_model_id FOREIGN KEY(model_id) REFERENCES models (id)
+    CONSTRAINT fk_predictions_model_id FOREIGN KEY(model_id) REFERENCES models (id),
+    CONSTRAINT fk_predictions_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id)
 );
 CREATE INDEX ix_predictions_question_id ON predictions (question_id);
 
@@ -344,8 +350,9 @@ CREATE TABLE labels (
     id {serial} NOT NULL, question_id VARCHAR(255) NOT NULL, question_role VARCHAR(16) NOT NULL,
     kind VARCHAR(16) NOT NULL, no_answer BOOLEAN NOT NULL, passages JSON, texts JSON,
     train_weight {double} NOT NULL, released BOOLEAN NOT NULL, origin VARCHAR(16) NOT NULL, import_id INTEGER,
-    round_number INTEGER, written_by INTEGER, review_id INTEGER, model_id INTEGER, index_fingerprint VARCHAR(64),
-    calibrator_id INTEGER, certificate_id INTEGER, confidence {double}, threshold {double}, reviewer VARCHAR(255),
+    round_number INTEGER, written_by INTEGER, review_id INTEGER, model_id INTEGER, labeller_id INTEGER,
+    index_fingerprint VARCHAR(64), calibrator_id INTEGER, certificate_id INTEGER,
+    confidence {double}, threshold {double}, reviewer VARCHAR(255),
     parent_id INTEGER,
     created_at {moment} NOT NULL, withdrawn_at {moment}, withdrawn_by INTEGER, withdrawal_reason TEXT,
     CONSTRAINT pk_labels PRIMARY KEY (id),
@@ -366,7 +373,7 @@ CREATE TABLE labels (
     CONSTRAINT ck_labels_no_answer_has_passages CHECK (kind <> 'human' OR NOT no_answer OR passages IS NOT NULL),
     CONSTRAINT ck_labels_pseudo_has_an_answer CHECK (kind <> 'pseudo' OR NOT no_answer),
     CONSTRAINT ck_labels_pseudo_is_traceable CHECK
-        (kind <> 'pseudo' OR (round_number IS NOT NULL AND model_id IS NOT NULL)),
+        (kind <> 'pseudo' OR (round_number IS NOT NULL AND (model_id IS NULL) <> (labeller_id IS NULL))),
     CONSTRAINT ck_labels_gold_is_traceable CHECK (kind <> 'gold' OR import_id IS NOT NULL OR origin = 'manual'),
     CONSTRAINT ck_labels_human_has_a_reviewer CHECK (kind <> 'human' OR reviewer IS NOT NULL),
     CONSTRAINT ck_labels_withdrawn_with_a_reason CHECK ((withdrawn_at IS NULL) = (withdrawal_reason IS NULL)),
@@ -376,6 +383,7 @@ CREATE TABLE labels (
     CONSTRAINT fk_labels_written_by FOREIGN KEY(written_by) REFERENCES rounds (number),
     CONSTRAINT fk_labels_review_id FOREIGN KEY(review_id) REFERENCES reviews (id),
     CONSTRAINT fk_labels_model_id FOREIGN KEY(model_id) REFERENCES models (id),
+    CONSTRAINT fk_labels_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id),
     CONSTRAINT fk_labels_calibrator_id FOREIGN KEY(calibrator_id) REFERENCES calibrators (id),
     CONSTRAINT fk_labels_certificate_id FOREIGN KEY(certificate_id) REFERENCES certificates (id),
     CONSTRAINT fk_labels_parent_id FOREIGN KEY(parent_id) REFERENCES labels (id),

@@ -32,6 +32,7 @@ PEOPLE = ("file", "terminal")  # ways of reviewing without a server: one kind of
     help="studio: Label Studio; file, terminal (both: people): without a server; simulated: by hidden answers.",
 )
 @click.option("--stored", is_flag=True, help="Certify the newest stored predictions, whoever made them.")
+@click.option("--labeller", metavar="NAME", help="Certify the imported answers of a labeller, not the reader's.")
 @click.option("--accept-partial", is_flag=True, help="Conclude now; unanswered questions count as errors.")
 @click.option("--seed", help="Seed of the draw, for simulations; default: drawn.")
 @click.option("--dry-run", is_flag=True, help="Show audits, minutes and the coverage to expect; change nothing.")
@@ -52,6 +53,7 @@ def certify_command(
     attempts: int | None,
     reviewer: str | None,
     stored: bool,
+    labeller: str | None,
     accept_partial: bool,
     seed: str | None,
     dry_run: bool,
@@ -69,6 +71,7 @@ def certify_command(
     \b
     Example:  labeler certify --dry-run
               labeler certify --target 0.85 --reviewer terminal && labeler review && labeler certify -o certificate.json
+              labeler certify --labeller roberta --reviewer terminal
               labeler certify --verify certificate.json
     """
     if ctx.invoked_subcommand is not None:
@@ -77,7 +80,7 @@ def certify_command(
         return _verify(workspace, sets, file, as_json=as_json)
     from labeler.certify.request import Request
 
-    request = Request(target, delta, audits, attempts, stored, seed)
+    request = Request(target, delta, audits, attempts, stored, seed, labeller)
     if dry_run:
         _forecast(workspace, sets, request, as_json=as_json)
         return None

@@ -41,7 +41,8 @@ def _labeller_prediction(detail: Mapping[str, Any]) -> str:
 def _prediction(detail: Mapping[str, Any]) -> str:
     answer = answer_text([detail["text"]] if detail["text"] is not None else [])
     decision = f", decision: {detail['decision']}" if detail["decision"] else ""
-    return f"{answer}, confidence {percent(detail['confidence'])} %{decision}, model {detail['model_hash'][:12]}"
+    who = f"labeller {detail['labeller']}" if detail["labeller"] else f"model {detail['model_hash'][:12]}"
+    return f"{answer}, confidence {percent(detail['confidence'])} %{decision}, {who}"
 
 
 def _task(detail: Mapping[str, Any]) -> str:
@@ -64,6 +65,7 @@ def _label(detail: Mapping[str, Any]) -> str:
         "exportable" if detail["released"] else "not exportable",
         f"training weight {detail['train_weight']:g}" if detail["train_weight"] else "not used in training",
         f"model {detail['model_hash'][:12]}" if detail["model_hash"] else "",
+        f"labeller {detail['labeller']}" if detail["labeller"] else "",
         f"replaces label {detail['parent_id']}" if detail["parent_id"] else "",
     ]
     return ", ".join(part for part in parts if part)

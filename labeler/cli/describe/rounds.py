@@ -70,6 +70,8 @@ def summary_text(found: Mapping[str, Any]) -> str:
     """What a round did: labels, the gate's decision, dev scores, and what it waits for."""
     stage = stage_text(found["kind"], found["stage"])
     lines = [f"round {found['round']} ({found['kind']}): {stage}; labels: {counted(found['labels'])}"]
+    if found["labeller"]:
+        lines.append(f"  predictions of the labeller {found['labeller']}")
     if found["gate"]:
         lines += [f"  {line}" for line in gate_lines(found["gate"])]
     lines += [f"  alarm of round {each['round']}: {each['alarm']['message']}" for each in found["alarms"]]

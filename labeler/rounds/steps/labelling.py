@@ -129,6 +129,7 @@ def _pseudo_label(entry: PredictionRow, row: RoundRow) -> NewLabel:
         answers=(SpanRow(best.text, best.passage_id, best.start, best.end),),
         train_weight=entry.train_weight or 0.0,
         model_id=entry.model_id,
+        labeller_id=entry.labeller_id,
         index_fingerprint=entry.index_fingerprint,
         calibrator_id=row.calibrator_id,
         confidence=entry.confidence,

@@ -6,11 +6,12 @@ from typing import NoReturn
 
 from db import queries, store
 from db.engine import Session
-from db.rows import RoundRow
+from db.rows import LabellerRow, ModelRow, RoundRow
 from labeler import __version__
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
+from labeler.labellers import questions as labeller_questions
 from labeler.reading import folds
 from labeler.rounds.holdout import hold_out_roles
 from labeler.rounds.resolved_settings import resolve, resolve_index
@@ -41,7 +42,7 @@ def open_retrain(runtime: Runtime) -> RoundRow:
     teacher = runtime.best_model()
     config, fingerprint = resolve_index(runtime, resolve(runtime))
     with runtime.database.write() as session:
-        row = _open(session, "retrain", config, teacher_id=teacher.id, fingerprint=fingerprint)
+        row = _open(session, "retrain", config, teacher=teacher, fingerprint=fingerprint)
         training.freeze(session, row.number)
         return row
 
@@ -84,8 +85,10 @@ def _open_cold(runtime: Runtime, reviewer: str | None) -> RoundRow:
 
 
 def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
-    teacher = runtime.best_model()
-    runtime.reader(teacher)  # raises for a damaged one before a round depends on it; the loaded reader is kept
+    name = runtime.config.round.labeller
+    teacher = runtime.best_model() if name is None else None
+    if teacher is not None:
+        runtime.reader(teacher)  # raises for a damaged one before a round depends on it; the loaded reader is kept
     config = resolve(runtime, reviewer)
     reviewing.check_reviewer(runtime, config.round.reviewer)
     check_strategy(config.review.strategy)
@@ -93,14 +96,31 @@ def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
     with runtime.database.write() as session:
         if not queries.pool_to_predict(session):
             raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
-        row = _open(session, "loop", config, teacher_id=teacher.id, fingerprint=fingerprint)
-        groups = folds.to_predict(session, folds.readers_of(session, teacher))
+        labeller = queries.labeller(session, name) if name is not None else None
+        row = _open(session, "loop", config, teacher=teacher, labeller=labeller, fingerprint=fingerprint)
+        groups = questions_of(session, config, teacher, labeller)
         store.plan_predictions(session, row.number, groups, chunk_size=config.round.chunk_size)
         return row
 
 
+def questions_of(
+    session: Session, config: Config, teacher: ModelRow | None, labeller: LabellerRow | None
+) -> list[list[str]]:
+    """The questions to predict by the teacher, a list for each of its readers, or by the labeller."""
+    if labeller is not None:
+        return labeller_questions.to_predict(session, labeller, folds=config.calibrate.folds)
+    assert teacher is not None, "a reader or a labeller predicts"
+    return folds.to_predict(session, folds.readers_of(session, teacher))
+
+
 def _open(
-    session: Session, kind: str, config: Config, *, teacher_id: int | None = None, fingerprint: str | None
+    session: Session,
+    kind: str,
+    config: Config,
+    *,
+    teacher: ModelRow | None = None,
+    labeller: LabellerRow | None = None,
+    fingerprint: str | None,
 ) -> RoundRow:
     number = queries.next_round_number(session)
     row = store.open_round(
@@ -109,7 +129,8 @@ def _open(
         config=config.resolved(),
         seed=config.round.seed + number,
         code_version=__version__,
-        teacher_id=teacher_id,
+        teacher_id=teacher.id if teacher is not None else None,
+        labeller_id=labeller.id if labeller is not None else None,
         index_fingerprint=fingerprint,
         reviewer=config.round.reviewer,
     )

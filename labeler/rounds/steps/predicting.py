@@ -8,10 +8,12 @@ from typing import Any
 
 from db import queries, store
 from db.engine import Session
-from db.rows import RoundRow
+from db.rows import LabelledQuestion, RoundRow
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
+from labeler.labellers import answering as labeller_answering
+from labeler.labellers import questions as labeller_questions
 from labeler.reading import answering, folds, postprocessing
 from labeler.reading.early_exit import fitted_rule
 from labeler.rounds.steps.calibrating import Calibration, calibrate, confidences
@@ -46,10 +48,19 @@ def predict(runtime: Runtime, row: RoundRow) -> RoundRow:
 
 def _calibration(runtime: Runtime, row: RoundRow) -> Calibration | None:
     with runtime.database.read() as session:
-        golds = folds.calibrating(session, _readers(session, row))
+        golds = calibrating(session, row)
         ids = [entry.question.id for entry in golds]
         predictions = queries.predictions(session, row.number, question_ids=ids)
     return calibrate(predictions, golds, runtime.config.calibrate, metric=runtime.metric, seed=row.seed)
+
+
+def calibrating(session: Session, row: RoundRow) -> list[LabelledQuestion]:
+    """The labelled questions that calibrate a round: its readers have not seen them."""
+    if row.labeller_id is not None:
+        return labeller_questions.calibrating(session, folds=int(row.config["calibrate"]["folds"]))
+    if row.teacher_id is None:
+        return queries.labelled_questions(session, "calibration")
+    return folds.calibrating(session, _readers(session, row))
 
 
 def _readers(session: Session, row: RoundRow) -> folds.Readers:
@@ -68,6 +79,23 @@ def _without_calibration(runtime: Runtime, row: RoundRow, statistics: dict[str, 
         return store.advance(session, row.number, "open", "predicted", release=asdict(rule))
 
 
+def _take_answers(runtime: Runtime, row: RoundRow, labeller_id: int) -> dict[str, Any]:
+    """Store the answers of the round's labeller as predictions of the missing chunks."""
+    with runtime.database.read() as session:
+        chunks = queries.round_chunks(session, row.number, predicted=False)
+    began = time.perf_counter()
+    for ids in chunks:
+        with runtime.database.read() as session:
+            questions = queries.questions(session, ids=ids, active=False)
+        found = labeller_answering.answers(runtime, labeller_id, questions, row.index_fingerprint)
+        rows = [convert.new_prediction(prediction) for prediction in found]
+        with runtime.database.write() as session:
+            store.add_predictions(
+                session, row.number, labeller_id=labeller_id, index_fingerprint=row.index_fingerprint, rows=rows
+            )
+    return {"sequences": 0, "seconds": time.perf_counter() - began, "tuned": None}
+
+
 def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
     """Predict and store the missing chunks of the round.
 
@@ -75,6 +103,8 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
         `sequences`, the question-passage pairs that were read; `seconds` without loading the reader; `tuned`, what was
         tuned for the reader.
     """
+    if row.labeller_id is not None:
+        return _take_answers(runtime, row, row.labeller_id)
     with runtime.database.read() as session:
         chunks = queries.round_chunks(session, row.number, predicted=False)
         readers = _readers(session, row)

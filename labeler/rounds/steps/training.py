@@ -202,7 +202,8 @@ def teachers(runtime: Runtime, row: RoundRow) -> list[Reader]:
     if named:
         return [runtime.load(Path(runtime.located(name))) for name in named]
     if row.teacher_id is None:
-        log.warning("train.distill_weight is on, but there is no teacher yet: training uses the labels alone")
+        why = "a labeller has no probabilities to learn from" if row.labeller_id else "there is no teacher yet"
+        log.warning("train.distill_weight is on, but %s: training uses the labels alone", why)
         return []
     with runtime.database.read() as session:
         return [runtime.reader(queries.model(session, row.teacher_id))]

@@ -149,7 +149,7 @@ def _churn(runtime: Runtime, session: Session, row: RoundRow) -> Churn | None:
     """The churn against the round before; None where its reader is still the teacher: equal answers say nothing."""
     earlier = [each for each in queries.rounds(session, reverted=False) if each.number < row.number]
     before = next((each for each in reversed(earlier) if each.kind == "loop"), None)
-    if before is None or before.teacher_id == row.teacher_id:
+    if before is None or (before.teacher_id, before.labeller_id) == (row.teacher_id, row.labeller_id):
         return None
     old, new = (_answers(runtime, own_pseudo(session, each.number)) for each in (before, row))
     both = old.keys() & new.keys()

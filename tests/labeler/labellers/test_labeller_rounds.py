@@ -1,0 +1,165 @@
+"""A labeller's answers in rounds and certificates: calibrated, taught, certified, and named in every trail."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db import certificates, queries
+from db.engine import Session
+from db.errors import Conflict
+from db.rows import SpanRow
+from labeler.certificates.verify import verify
+from labeler.certify.machine import run as certify
+from labeler.certify.request import Request
+from labeler.core.errors import NotReady
+from labeler.core.runtime import with_settings
+from labeler.demo.encyclopaedia import make_encyclopaedia
+from labeler.importing.ingest import undo_import
+from labeler.labellers.importing import import_predictions
+from labeler.labels.browse import stored_labels
+from labeler.rounds import history, machine
+from tests.commands import ok
+from tests.labeler.labellers.worlds import jsonl
+from tests.worlds import at, make_workspace
+
+DIVISION = "gold=30,calibration=50,dev=20,pool=70"
+
+
+def predictions(path: Path) -> Path:
+    """Answers to every question, right more often where the score is high; one question is left out in ten."""
+    rows: list[dict[str, Any]] = []
+    for article in make_encyclopaedia("en", seed=5, documents=80).squad()["data"]:
+        for paragraph in article["paragraphs"]:
+            for qa in paragraph["qas"]:
+                draw = zlib.crc32(qa["id"].encode()) % 100
+                gold, first = qa["answers"][0]["text"], paragraph["context"].split()[0]
+                right = draw % 10 < draw // 10 + 2
+                answer = {"id": qa["id"], "score": draw / 100, "context": paragraph["context"]}
+                if draw != 50:
+                    start = qa["answers"][0]["answer_start"] if right else 0
+                    rows.append(answer | {"answer": gold if right else first, "start": start})
+    return jsonl(path, rows)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained workspace with a labeller, a certificate of its answers, and a round that they taught."""
+    folder = tmp_path_factory.mktemp("labeller")
+    made = make_workspace(folder / "ws", division=DIVISION)
+    with at(made) as runtime:
+        machine.train(runtime)
+        import_predictions(runtime, [str(predictions(folder / "p.jsonl"))], labeller="roberta")
+        certify(runtime, Request(target=0.4, audits=25, seed="7", labeller="roberta"), reviewer="simulated")
+        config = with_settings(runtime.config, round={"labeller": "roberta"})
+        machine.run(runtime.with_config(config), reviewer="simulated")
+    return made
+
+
+def _labels(session: Session, number: int) -> list[Any]:
+    return [row for row in queries.labels(session, round_number=number) if row.kind == "pseudo"]
+
+
+def test_a_round_takes_the_answers_of_its_labeller_and_calibrates_them(workspace: Path) -> None:
+    with at(workspace) as runtime, runtime.database.read() as session:
+        row = queries.round_(session, 2)
+        labeller = queries.labeller(session, "roberta")
+        found = queries.predictions(session, 2)
+        answers = {each.question_id: each for each in queries.labeller_predictions(session, labeller.id)}
+        assert (row.kind, row.stage, row.teacher_id, row.labeller_id) == ("loop", "closed", None, labeller.id)
+        assert {(each.model_id, each.labeller_id) for each in found} == {(None, labeller.id)}
+        assert {each.question_role for each in found} == {"pool", "calibration"}
+        for each in found:
+            assert each.answers[0].text == answers[each.question_id].text
+            assert each.score == answers[each.question_id].answers[0].score
+            assert each.confidence is not None
+            assert each.answers[0].passage_id in {key for key, _ in each.hits}
+        assert row.calibrator_id is not None
+        assert queries.calibrator(session, row.calibrator_id).metrics["items"] == sum(
+            each.question_role == "calibration" for each in found
+        )
+
+
+def test_its_answers_teach_the_student_and_every_pseudo_label_names_the_labeller(workspace: Path) -> None:
+    with at(workspace) as runtime:
+        with runtime.database.read() as session:
+            labeller = queries.labeller(session, "roberta")
+            written = _labels(session, 2)
+            assert written
+            assert {(each.model_id, each.labeller_id) for each in written} == {(None, labeller.id)}
+            taught = {each.label.id for each in queries.training_rows(session, 2)}
+            assert taught & {each.id for each in written}
+            assert {each.labeller for each in stored_labels(session, written)} == {"roberta"}
+            events = queries.history(session, written[0].question_id)
+        assert {each.kind for each in events if each.detail.get("labeller") == "roberta"} == {
+            "labeller_prediction",
+            "prediction",
+            "label",
+        }
+        shown = history.one_round(runtime, 2)
+        assert (shown["labeller"], shown["stage"]) == ("roberta", "closed")
+        assert shown["model"]["examples"] > 0
+
+
+def test_a_certificate_covers_the_answers_of_the_labeller_and_verifies(workspace: Path, tmp_path: Path) -> None:
+    with at(workspace) as runtime, runtime.database.read() as session:
+        row = certificates.certificates(session)[0]
+        assert row.document is not None
+        assert row.document["labeller"][0]["name"] == "roberta"
+        assert row.document["certified"] is not None
+        assert row.document["not_ranked"].get("no answer was predicted", 0) == 0
+        verified = verify(session, row)
+        assert verified.valid, verified.why
+        released = queries.certified_labels(session, row.id)
+        labeller = queries.labeller(session, "roberta")
+        stored = {each.question_id: each.answers[0] for each in queries.labeller_predictions(session, labeller.id)}
+        assert released
+        for label in released:
+            best = stored[label.question_id]
+            assert label.answers == (SpanRow(best.text, str(best.passage_id), best.start or 0, best.end or 0),)
+            assert label.labeller_id == labeller.id
+    out = tmp_path / "out.jsonl"
+    ok("export", "--format", "jsonl", "--kinds", "pseudo", "-o", out, "-w", workspace)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert rows
+    assert {(each["labeller"], each["model"]) for each in rows} == {("roberta", "")}
+
+
+def test_what_a_labeller_cannot_do_is_said_before_a_round_is_opened(workspace: Path, tmp_path: Path) -> None:
+    with at(workspace) as runtime:
+        import_predictions(runtime, [str(jsonl(tmp_path / "n.jsonl", _dev_only(runtime)))], labeller="dev only")
+        for name, fault in (("nobody", "there is no labeller 'nobody'"), ("dev only", "has answered no unlabelled")):
+            config = with_settings(runtime.config, round={"labeller": name})
+            with pytest.raises(Exception, match=fault) as raised:
+                machine.run(runtime.with_config(config), reviewer="simulated")
+            assert "\n" not in str(raised.value)
+            assert machine.current(runtime) is None
+        with pytest.raises(NotReady, match="no predictions are stored"):
+            certify(runtime, Request(stored=True, labeller="dev only"), reviewer="simulated")
+
+
+def _dev_only(runtime: Any) -> list[dict[str, Any]]:
+    with runtime.database.read() as session:
+        entry = queries.labelled_questions(session, "dev")[0]
+    return [{"id": entry.question.id, "answer": entry.label.answers[0].text, "context_id": entry.question.context_id}]
+
+
+def test_answers_that_an_open_round_takes_cannot_be_undone(workspace: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    with at(copy) as runtime:
+        config = with_settings(runtime.config, round={"labeller": "roberta"})
+        machine.run(runtime.with_config(config), until="open", reviewer="simulated")
+        with runtime.database.read() as session:
+            number = next(row.id for row in queries.imports(session) if row.options.get("labeller") == "roberta")
+        with pytest.raises(Conflict, match="round 3 is taking the answers of this import"):
+            undo_import(runtime.database, number)
+        machine.run(runtime, until="predicted")
+        assert undo_import(runtime.database, number).predictions > 0
+        with runtime.database.read() as session:
+            assert queries.predicted_ids(session, 3)
