@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,26 +63,46 @@ def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
     ]
 
 
-def pool_ranking(session: Session, round_number: int, *, metric: Metric) -> dict[str, float]:
-    """How well a round's confidences rank its answers to pool questions, by their hidden answers; empty without any.
+@dataclass(frozen=True, slots=True)
+class JudgedAnswer:
+    """A predicted answer of the pool, by its hidden answer. `cluster`: the passage that the answer stands in."""
 
-    `best_0.05`, …: precision of that share of the most confident answers; `coverage_0.70`, …: the largest share that
-    has that precision. Only rates leave this function, never an answer.
-    """
+    cluster: str
+    confidence: float
+    probability: float  # of the best single span, by the reader
+    right: bool
+
+
+def judged_answers(session: Session, round_number: int, *, metric: Metric) -> list[JudgedAnswer]:
+    """A round's answers to pool questions that have hidden answers. No answer leaves, only whether it is right."""
     rows = [
         row
         for row in queries.iter_predictions(session, round_number)
         if row.question_role == "pool" and row.answers and row.confidence is not None
     ]
     golds = hidden_answers.answers(session, [row.question_id for row in rows])
-    known = [row for row in rows if row.question_id in golds]
-    if not known:
+    return [
+        JudgedAnswer(best.passage_id, row.confidence, best.probability, _is_right(best.text, known, metric))
+        for row in rows
+        if row.confidence is not None
+        for best in row.answers[:1]
+        if (known := golds.get(row.question_id)) is not None
+    ]
+
+
+def pool_ranking(judged: Sequence[JudgedAnswer]) -> dict[str, float]:
+    """How well confidences rank answers; empty without any.
+
+    `best_0.05`, …: precision of that share of the most confident answers; `coverage_0.70`, …: the largest share that
+    has that precision.
+    """
+    if not judged:
         return {}
-    confidence = np.array([row.confidence for row in known], dtype=np.float64)
-    correct = np.array([_is_right(row.answers[0].text, golds[row.question_id], metric) for row in known])
+    confidence = np.array([each.confidence for each in judged], dtype=np.float64)
+    correct = np.array([each.right for each in judged])
     order = np.argsort(-confidence, kind="stable")
     found = {
-        f"best_{share:.2f}": float(np.mean(correct[order[: max(1, round(share * len(known)))]])) for share in SHARES
+        f"best_{share:.2f}": float(np.mean(correct[order[: max(1, round(share * len(judged)))]])) for share in SHARES
     }
     return found | {f"coverage_{each:.2f}": coverage_at(confidence, correct, precision=each) for each in PRECISIONS}
 

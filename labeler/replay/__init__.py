@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import Interval
 
@@ -97,7 +98,7 @@ class Point:
     which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round;
     `ranking`: see `pool_ranking`, of the predictions that the round began with. `trusted`: gold and human labels that
     the round's student was trained on; 0 where it was not noted. `validity`: of the predictions that the round began
-    with.
+    with; `judged`: these predictions, by the hidden answers.
     """
 
     round: int
@@ -111,6 +112,7 @@ class Point:
     ranking: Mapping[str, float] = field(default_factory=dict)
     trusted: int = 0
     validity: tuple[Validity, ...] = ()
+    judged: tuple[JudgedAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,15 @@ class ForecastCheck:
     forecast: float  # median
     exact_match: float
     error: float  # mean absolute difference of the two
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceQuality:
+    """AURC, AUROC, ECE and Brier score of the confidences, all seeds together, and their changes from MaxProb, which is
+    the probability of the reader's best single span. 95% intervals of a bootstrap over passages."""
+
+    values: Mapping[str, Interval]
+    changes: Mapping[str, Interval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,7 @@ class CurvePoint:
     precision: float | None
     promoted: int  # of the seeds
     ranking: Mapping[str, float]  # see `Point`
+    confidence: ConfidenceQuality | None = None  # of the predictions that the round began with
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from labeler.core.console import percent, table
 from labeler.core.files import atomic_write
-from labeler.replay import ORACLE, SUPERVISED, ArmResult, Replay
+from labeler.replay import ORACLE, SUPERVISED, ArmResult, ConfidenceQuality, Replay
 from mrc.metrics import Interval
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 PAGE = "simulation.html"
+CONFIDENCE = (
+    "Confidences of the pool's answers, by the hidden answers, and the change from MaxProb with its 95% interval; "
+    "AURC, ECE and Brier score are better low, AUROC high"
+)
+CONFIDENCE_HEADER = ("arm", "round", "AURC", "AUROC", "ECE", "Brier")
 VALIDITY = (
     "Certificates drawn again and again from frozen predictions, in %; missed: certified below the target, at most 10 "
     "are promised; naive: a threshold on as many judged questions"
@@ -31,9 +36,26 @@ def format_replay(replay: Replay) -> str:
     """The table for people: every arm after its last round."""
     title = f"{replay.questions:,} test questions of all seeds, end to end; gained: against the seed reader"
     found = f"{title}\n{table(_HEADER, [_row(each) for each in replay.results.values()])}"
+    confidence = confidence_rows(replay)
+    ranked = ["", CONFIDENCE, table(CONFIDENCE_HEADER, confidence)] if confidence else []
     audits = validity_rows(replay)
     drawn = ["", VALIDITY, table(VALIDITY_HEADER, audits)] if audits else []
-    return "\n".join([found, *forecast_lines(replay), *drawn])
+    return "\n".join([found, *forecast_lines(replay), *ranked, *drawn])
+
+
+def confidence_rows(replay: Replay) -> list[tuple[Any, ...]]:
+    """The quality of the confidences that each round of each arm began with."""
+    return [
+        (name, point.round, *(_with_change(point.confidence, each) for each in point.confidence.values))
+        for name, result in replay.results.items()
+        for point in result.points
+        if point.confidence is not None
+    ]
+
+
+def _with_change(found: ConfidenceQuality, name: str) -> str:
+    value, change = found.values[name], found.changes[name]
+    return f"{value.mean:.3f} ({change.mean:+.3f}: {change.low:+.3f} to {change.high:+.3f})"
 
 
 def validity_rows(replay: Replay) -> list[tuple[Any, ...]]:
@@ -110,6 +132,7 @@ def _page(replay: Replay) -> str:
         header=_HEADER,
         rows=[_row(each) for each in replay.results.values()],
         forecasts=forecast_lines(replay),
+        confidence=(CONFIDENCE, CONFIDENCE_HEADER, confidence_rows(replay)),
         validity=(VALIDITY, VALIDITY_HEADER, validity_rows(replay)),
         curves=[(name, _curve_rows(each), _ranking_rows(each)) for name, each in replay.results.items()],
         plots=[_plot(replay, "labels", "Human labels"), _plot(replay, "minutes", "Minutes of reviewing (assumed)")],

@@ -17,7 +17,7 @@ from labeler.certify.ranking import ranking as certifiable
 from labeler.core.files import atomic_folder, atomic_write
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
-from labeler.evaluation.pseudo_precision import pool_ranking, pseudo_precision, right_answers
+from labeler.evaluation.pseudo_precision import judged_answers, pool_ranking, pseudo_precision, right_answers
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
@@ -137,8 +137,8 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         assert last is not None
         checked = pseudo_precision(session, last.number, metric=runtime.metric) if number else None
         trusted = trusted_labels(session, last.number)
-        ranking = pool_ranking(session, last.number, metric=runtime.metric) if number else {}
-        redrawn = _validity(runtime, session, last.number) if ranking else ()
+        judged = judged_answers(session, last.number, metric=runtime.metric) if number else []
+        redrawn = _validity(runtime, session, last.number) if judged else ()
     return Point(
         round=number,
         human=len(human),
@@ -148,9 +148,10 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         promoted=bool(last.promoted),
         seconds=time.monotonic() - began,
         scores=tuple(scores),
-        ranking=ranking,
+        ranking=pool_ranking(judged),
         trusted=trusted,
         validity=redrawn,
+        judged=tuple(judged),
     )
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, astuple
 
 from labeler.ablation.lock import write_json
+from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.evaluation.scoring import QuestionScore
 from labeler.replay import Point, Run, Validity
 
@@ -14,8 +15,8 @@ _FILE = "round-{}.json"
 
 def write_point(run: Run, point: Point) -> None:
     """Store where the run stands after a round."""
-    rows = [list(astuple(each)) for each in point.scores]
-    write_json(run.folder / _FILE.format(point.round), asdict(point) | {"scores": rows})
+    rows = {name: [list(astuple(each)) for each in getattr(point, name)] for name in ("scores", "judged")}
+    write_json(run.folder / _FILE.format(point.round), asdict(point) | rows)
 
 
 def points(run: Run) -> list[Point]:
@@ -25,5 +26,6 @@ def points(run: Run) -> list[Point]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         scores = tuple(QuestionScore(*row) for row in stored["scores"])
         validity = tuple(Validity(**each) for each in stored.get("validity", ()))
-        found.append(Point(**stored | {"scores": scores, "validity": validity}))
+        judged = tuple(JudgedAnswer(*row) for row in stored.get("judged", ()))
+        found.append(Point(**stored | {"scores": scores, "validity": validity, "judged": judged}))
     return found

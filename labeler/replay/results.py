@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from labeler.replay import ORACLE, SUPERVISED, ArmResult, CurvePoint, Design, Point, Replay
+from labeler.evaluation.pseudo_precision import JudgedAnswer
+from labeler.replay import ORACLE, SUPERVISED, ArmResult, ConfidenceQuality, CurvePoint, Design, Point, Replay
 from labeler.replay.forecasts import forecast_checks
 from labeler.replay.validity import pooled
+from mrc.calibration.quality import quality
 from mrc.metrics import Interval, paired_interval
 
 BOOTSTRAP_SEED = 0
+QUALITY = ("aurc", "auroc", "ece", "brier")
 Played = Mapping[str, Mapping[int, Sequence[Point]]]  # arm -> seed -> the points of its rounds
 
 
@@ -71,7 +74,22 @@ def _curve_point(pairs: Sequence[tuple[Point, Point]]) -> CurvePoint:
             for name in points[0].ranking
             if all(name in point.ranking for point in points)
         },
+        confidence=_confidence([each for point in points for each in point.judged]),
     )
+
+
+def _confidence(judged: Sequence[JudgedAnswer]) -> ConfidenceQuality | None:
+    """The quality of the confidences of all seeds; None without any."""
+    if not judged:
+        return None
+    values, changes = quality(
+        np.array([each.confidence for each in judged]),
+        np.array([each.probability for each in judged]),
+        np.array([each.right for each in judged], dtype=np.bool_),
+        [each.cluster for each in judged],
+        seed=BOOTSTRAP_SEED,
+    )
+    return ConfidenceQuality({name: values[name] for name in QUALITY}, {name: changes[name] for name in QUALITY})
 
 
 def _change(pairs: Sequence[tuple[Point, Point]], name: str) -> Interval:

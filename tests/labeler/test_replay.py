@@ -93,6 +93,8 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
         *(f"coverage_{precision:.2f}" for precision in PRECISIONS),
     ]
     assert all(0 <= value <= 1 for value in ranking.values())
+    assert default.points[-1].confidence is not None
+    assert default.points[0].confidence is None
     for row in default.validity:
         assert (row["round"], row["draws"], row["delta"]) == (1, 500, 0.1)
         assert 0 <= row["coverage"] <= 1

@@ -10,11 +10,14 @@ import pytest
 
 from db.rows import CertificateItem, SpanRow
 from labeler.certify.ranking import Ranking
+from labeler.evaluation.pseudo_precision import JudgedAnswer
+from labeler.evaluation.scoring import QuestionScore
 from labeler.replay import Arm, Design, Point, Run, Validity
 from labeler.replay.page import format_replay, write_page
 from labeler.replay.points import points, write_point
 from labeler.replay.results import results
 from labeler.replay.validity import DRAWS, pooled, validity
+from mrc.calibration.selective import aurc
 
 SPAN = SpanRow("x", "p", 0, 1)
 
@@ -109,7 +112,33 @@ def test_the_experiment_is_stored_with_the_round_and_shown(tmp_path: Path) -> No
     assert "naive missed" not in format_replay(results(design, {"supervised": {0: [_scored(start)]}}))
 
 
-def _scored(point: Point) -> Point:
-    from labeler.evaluation.scoring import QuestionScore
+def test_confidences_of_all_seeds_are_compared_with_the_readers_own_probability(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    judged = tuple(
+        JudgedAnswer(f"p{place // 4}", float(sure), float(rng.random()), bool(rng.random() < sure))
+        for place, sure in enumerate(rng.random(400))
+    )
+    arms = (Arm("supervised", ()), Arm("mine", ()))
+    design = Design(Path("f.json"), tmp_path, arms, (), "", None, "en", rounds=1, seeds=1)
+    start = _scored(Point(0, 0, 0.0, 0, None, True, 1.0, ()))
+    run = Run(design, 0, arms[1])
+    run.folder.mkdir(parents=True)
+    write_point(run, start)
+    write_point(run, replace(start, round=1, judged=judged))
+    replay = results(design, {"supervised": {0: [start]}, "mine": {0: points(run)}})
+    assert replay.results["mine"].points[0].confidence is None
+    found = replay.results["mine"].points[1].confidence
+    assert found is not None
+    confidence, right = (np.array([getattr(each, name) for each in judged]) for name in ("confidence", "right"))
+    assert found.values["aurc"].mean == aurc(confidence, right)
+    assert found.values["ece"].mean < 0.1, "calibrated by construction"
+    for name, side in (("aurc", -1), ("auroc", 1), ("brier", -1)):
+        change = found.changes[name]
+        assert side * change.low > 0, "chance ranks worse, beyond chance"
+        assert side * change.high > 0
+    assert f"{found.values['aurc'].mean:.3f} (" in format_replay(replay)
+    assert "better low" in write_page(replay).read_text(encoding="utf-8")
 
+
+def _scored(point: Point) -> Point:
     return replace(point, scores=(QuestionScore("q", "d", 1.0, 1.0),))
