@@ -11,8 +11,10 @@ LABEL_ORIGINS = ("import", "spare", "review", "round", "manual", "restored", "ce
 ROUND_KINDS = ("baseline", "cold", "loop", "retrain", "audit")
 STAGES = ("open", "predicted", "in_review", "reviewed", "labelled", "trained", "closed")
 DECISIONS = ("train", "review", "leave")
-#: judgement: after a blind answer that differs, whether the model's answer says the same
-TASK_KINDS = ("random", "uncertain", "suspect", "audit", "double", "adjudication", "judgement")
+CONTROL = "control"
+#: control: selected for a suggestion that is held back; judgement: after a blind answer that differs, whether the
+#: model's answer says the same
+TASK_KINDS = ("random", "uncertain", "suspect", CONTROL, "audit", "double", "adjudication", "judgement")
 TASK_STATES = ("open", "done", "skipped", "withdrawn", "conflict")
 VERDICTS = ("answerable", "no_answer", "bad_question", "skipped")
 #: of an audited answer; the first two count as right

@@ -13,7 +13,7 @@ class NewTask:
     """A task to add to a round."""
 
     question_id: str
-    kind: str  # random, uncertain, suspect, audit, double, adjudication
+    kind: str  # see `db.vocabulary.TASK_KINDS`
     blind: bool  # no suggestion is shown
     position: int  # order of presentation, from 0
     passages: tuple[str, ...]  # ids of those shown, as retrieved

@@ -1,4 +1,4 @@
-"""review, and the files of reviews and tasks that `import --as reviews` and `export --format label-studio` handle."""
+"""review, reviewers, and the files of `import --as reviews` and `export --format label-studio`."""
 
 from __future__ import annotations
 
@@ -93,6 +93,32 @@ def review_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool,
 def _text(summary: ReviewSummary) -> str:
     counts = f"{summary.reviews} reviews, {summary.skipped} skipped; {summary.left} left"
     return f"\n{counts}\nnext: {summary.next}"
+
+
+@click.command("reviewers")
+@click.option("--hourly-rate", type=click.FloatRange(min=0), help="Price of an hour of people, in your currency.")
+@in_workspace
+def reviewers_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, hourly_rate: float | None) -> None:
+    """Show agreement, speed, quality and cost of the people who review.
+
+    Agreement of each two people over the tasks that both answered: verdict, exact match regardless of a Korean
+    particle, span F1, Cohen's kappa, Krippendorff's alpha. Quality is agreement with other people who saw no
+    suggestion, audits and adjudications first. Anchoring compares suggestions shown with those held back
+    (review.blind_share).
+
+    \b
+    Example:  labeler reviewers --hourly-rate 25
+              labeler reviewers --json
+    """
+    from labeler.cli.describe.reviewers import reviewers_text
+    from labeler.review.agreement import matcher_of
+    from labeler.review.reviewers.summary import reviewer_report
+
+    with runtime(workspace, sets) as at:
+        matcher = matcher_of(at)
+        with at.database.read() as session:
+            found = reviewer_report(session, matcher, hourly_rate=hourly_rate)
+    show(found, as_json=as_json, text=lambda: reviewers_text(found))
 
 
 def import_reviews(

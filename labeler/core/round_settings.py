@@ -52,6 +52,10 @@ class SelectConfig:
         5, "shown with a task, best ranks first; more find more answers and cost reading time",
         unit="passages", low=1, high=MAX_PASSAGES, shown=True,
     )  # fmt: skip
+    blind_share: float = setting(
+        0.1, "of the tasks with a suggestion whose suggestion is held back, to measure its pull on reviewers",
+        unit="share", low=0, high=1,
+    )  # fmt: skip
     double_annotation: float = setting(
         0.0, "of a round's tasks reviewed by two people, to measure their agreement",
         unit="share", low=0, high=1, shown=True,
@@ -199,6 +203,10 @@ class StudioConfig:
     poll_seconds: float = setting(
         10.0, "between two requests while waiting for reviews", unit="seconds", low=0.1, high=3600
     )
+    language: str = setting(
+        "auto", "of the review page and its guidelines; auto: that of the workspace, both: Korean and English",
+        choices=("auto", "ko", "en", "both"),
+    )  # fmt: skip
     overlap_seconds: float = setting(
         60.0,
         "before the last pull that the next one reads again, for reviews saved late",

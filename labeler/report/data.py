@@ -10,6 +10,7 @@ from typing import Final
 from db.rows import Counts
 from labeler.evaluation.pseudo_precision import Checked
 from labeler.report.certificates import CertificateSummary
+from labeler.review.reviewers.summary import ReviewerReport
 from labeler.review.statistics import ProjectSummary, ReviewStatistics
 from mrc.calibration.selective import ReleaseRule, ReliabilityBin
 from mrc.text.question_types import QuestionType
@@ -294,6 +295,7 @@ class Report:
     errors: ErrorAnalysis | None
     certificates: tuple[CertificateSummary, ...]  # the newest first
     alarms: tuple[Alarm, ...]  # of rounds that are not reverted, the newest round first
+    reviewers: ReviewerReport | None = None  # None without reviews
 
     @property
     def reader(self) -> RoundSummary | None:

@@ -21,6 +21,7 @@ from labeler.report.errors import analyse, example, passages_of
 from labeler.report.precision import precision_rows
 from labeler.report.rounds import SPLITS, Newest, newest_evaluations, round_summaries
 from labeler.review.agreement import AnswerMatcher
+from labeler.review.reviewers.summary import reviewer_report
 from labeler.review.statistics import ORIGINS, review_statistics, studio_projects
 from mrc.calibration.selective import reliability_bins
 from mrc.metrics import Metric, resolve_metric
@@ -35,6 +36,7 @@ def gather(session: Session, *, title: str, next_step: str | None = None) -> Rep
     language, metric = _language_and_metric(session, rounds)
     reviews = queries.reviews(session)
     newest = newest_evaluations(session)
+    matcher = AnswerMatcher(metric, language)
     return Report(
         title=title,
         language=language,
@@ -46,12 +48,13 @@ def gather(session: Session, *, title: str, next_step: str | None = None) -> Rep
         precision=precision_rows(session, rounds, metric),
         confidence=_confidence(session, rounds),
         reviews=_reviews_by_round(reviews),
-        review_statistics=review_statistics(session, AnswerMatcher(metric, language)),
+        review_statistics=review_statistics(session, matcher),
         projects=studio_projects(session),
         outcomes=_outcomes(session, newest),
         errors=_errors(session, rounds, metric),
         certificates=certificate_summaries(session),
         alarms=_alarms(session, rounds),
+        reviewers=reviewer_report(session, matcher) if reviews else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -33,6 +32,10 @@ class AnswerMatcher:
         if texts[0] == texts[1]:
             return True
         return self.language == "ko" and equal_but_josa(*("".join(text.split()) for text in texts))
+
+    def normalised(self, text: str) -> str:
+        """The text after the metric's normalisation, without white space."""
+        return "".join(normalize_answer(text, self.metric).split())
 
     def representative(self, reviews: Iterable[ReviewRow]) -> ReviewRow:
         """The review with the shortest answer (the one without the particle), ties to the earliest offset.
@@ -88,16 +91,16 @@ def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
     Returns:
         None where no item has two annotations, or all annotations name one category.
 
-    Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C.
+    Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C; the package `krippendorff`.
     """
     rated = [unit for unit in units if len(unit) > 1]
-    totals = Counter(category for unit in rated for category in unit)
-    count = sum(totals.values())
-    expected = count**2 - sum(number**2 for number in totals.values())
-    if not expected:
+    names = sorted({category for unit in rated for category in unit})
+    if len(names) < 2:
         return None
-    observed = sum((len(unit) ** 2 - sum(n**2 for n in Counter(unit).values())) / (len(unit) - 1) for unit in rated)
-    return 1 - (count - 1) * observed / expected
+    from krippendorff import alpha
+
+    counts = [[unit.count(name) for name in names] for unit in map(list, rated)]
+    return float(alpha(value_counts=counts, level_of_measurement="nominal"))
 
 
 def span_f1(a: ReviewRow, b: ReviewRow) -> float:

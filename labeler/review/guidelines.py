@@ -30,34 +30,37 @@ _RULES = {
     ),
 }
 _NO_ANSWER_RULE = {
-    "ko": "“답 없음”을 선택할 때는 지문에 정답 표시를 남기지 않습니다.",
-    "en": "With “no answer”, leave no answer marked in a passage.",
+    "ko": "“답 없음”을 선택할 때는 직접 표시한 정답을 남기지 않습니다.",
+    "en": "With “no answer”, leave no answer marked that you marked yourself.",
 }
 _SUGGESTION_RULES = {
     "ko": (
         "초록색은 제안된 답, 노란색은 다른 후보입니다. 제안이 맞으면 그대로 제출합니다.",
         "제안의 범위가 길거나 짧으면 클릭해서 선택한 뒤 끝을 마우스로 끌어 맞춥니다.",
-        "다른 후보가 정답이면 Alt+.로 선택하고 A를 누릅니다(제안은 지우지 않아도 됩니다). "
-        "정답이 다른 곳에 있으면 제안을 지우고 새로 표시합니다.",
+        "다른 후보가 정답이면 그 번호를 누릅니다. 정답이 다른 곳에 있으면 그곳을 표시합니다. "
+        "어느 쪽이든 제안은 지우지 않아도 됩니다.",
     ),
     "en": (
         "The suggested answer is green, other candidates are yellow. If the suggestion is right, submit it as it is.",
         "If it is too long or too short, click it and drag its edge.",
-        "If another candidate is right, select it with Alt+. and press A (the suggestion may stay). "
-        "If the answer is elsewhere, delete the suggestion and mark the answer.",
+        "If another candidate is right, press its number. If the answer is elsewhere, mark it there. "
+        "In both cases the suggestion may stay.",
     ),
 }
 _HEADINGS = {"ko": "작업 지침", "en": "Guidelines"}
 _KEYS = {
-    "ko": (
-        "Ctrl+Enter 제출 · Ctrl+Space 건너뛰기 · 1 2 3 판정 · R 확신도 · A 누른 뒤 드래그: 정답 표시",
-        "Alt+. 다음 표시 선택: A 정답으로 지정, Backspace 삭제 · Ctrl+Z 되돌리기 · Tab 반복: 의견란, 다시 Tab: 나가기",
-    ),
-    "en": (
-        "Ctrl+Enter submit · Ctrl+Space skip · 1 2 3 verdict · R confidence · A, then drag: mark the answer",
-        "Alt+. select the next mark: A makes it the answer, Backspace deletes it · Ctrl+Z undo · "
-        "Tab repeatedly: comment, Tab again: leave it",
-    ),
+    "ko": "더블클릭(한 단어) 또는 드래그: 정답 표시 · Ctrl+Enter 제출 · N 답 없음 · B 질문 오류 · "
+    "Ctrl+Space 건너뛰기 · Ctrl+Z 되돌리기 · A 다시 표시하기 · Alt+. 표시 선택, Backspace 삭제 · "
+    "Tab 반복: 의견, 정답 직접 입력(Tab으로 나가기) · R 확신도",
+    "en": "Double click (a word) or drag: mark the answer · Ctrl+Enter submit · N no answer · B bad question · "
+    "Ctrl+Space skip · Ctrl+Z undo · A mark again · Alt+. select a mark, Backspace deletes it · "
+    "Tab repeatedly: comment, then the typed answer (Tab leaves it) · R confidence",
+}
+_SUGGESTION_KEYS = {
+    "ko": "제안이 맞으면 Ctrl+Enter · 다른 후보가 맞으면 그 번호(2, 3) · "
+    "답이 다른 곳에 있으면 바로 표시(제안은 그대로 두어도 됩니다)",
+    "en": "Ctrl+Enter if the suggestion is right · 2 or 3 takes another candidate · "
+    "if the answer is elsewhere, just mark it (the suggestion may stay)",
 }
 _CAPTIONS = {
     "answer": {"ko": "정답", "en": "Answer"},
@@ -67,6 +70,7 @@ _CAPTIONS = {
     "bad_question": {"ko": "질문 오류", "en": "bad question"},
     "confidence": {"ko": "확신도", "en": "confidence"},
     "comment": {"ko": "의견", "en": "comment"},
+    "typed": {"ko": "정답 직접 입력", "en": "type the answer"},
 }
 _SUMMARY = {
     False: {
@@ -90,31 +94,33 @@ def instruction(language: Language, *, blind: bool) -> str:
 
 def summary(language: Language, *, blind: bool) -> str:
     """What to do, in one sentence a language."""
-    return " ".join(_SUMMARY[blind][each] for each in _languages(language))
+    return " ".join(_SUMMARY[blind][each] for each in languages(language))
 
 
 def page_guidelines(language: Language, *, blind: bool) -> list[tuple[str, tuple[str, ...]]]:
     """(heading, rules) for each language asked for, for a review page in Label Studio."""
     return [
         (heading, (*(() if blind else _SUGGESTION_RULES[each]), *rules, _NO_ANSWER_RULE[each]))
-        for each, (heading, rules) in zip(_languages(language), guidelines(language), strict=True)
+        for each, (heading, rules) in zip(languages(language), guidelines(language), strict=True)
     ]
 
 
 def guidelines(language: Language) -> list[tuple[str, tuple[str, ...]]]:
     """(heading, rules) for each language asked for; the rules that hold wherever people review."""
-    return [(_HEADINGS[each], _RULES[each]) for each in _languages(language)]
+    return [(_HEADINGS[each], _RULES[each]) for each in languages(language)]
 
 
-def keys(language: Language) -> list[str]:
+def keys(language: Language, *, blind: bool) -> list[str]:
     """The keys of the review page, in lines, for each language asked for. Browser tests try them on Label Studio."""
-    return [line for each in _languages(language) for line in _KEYS[each]]
+    texts = [_KEYS] if blind else [_SUGGESTION_KEYS, _KEYS]
+    return [text[each] for each in languages(language) for text in texts]
 
 
 def caption(name: str, language: Language) -> str:
     """The name of a label, a verdict or a control on the review page."""
-    return " · ".join(_CAPTIONS[name][each] for each in _languages(language))
+    return " · ".join(_CAPTIONS[name][each] for each in languages(language))
 
 
-def _languages(language: Language) -> tuple[str, ...]:
+def languages(language: Language) -> tuple[str, ...]:
+    """The languages of a page, in order."""
     return ("ko", "en") if language == "both" else (language,)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from db.rows import AnswerRow, TaskRow
 from labeler.review.consensus import JUDGEMENT
 
-MAX_CANDIDATES = 5  # the suggested answer and four others
+MAX_CANDIDATES = 3  # the suggested answer and two others
+MIN_SHARE = 1 / 20  # of the best candidate's score, below which another is not worth reading
 
 
 def passage_order(task: TaskRow) -> tuple[str, ...]:
@@ -26,10 +27,17 @@ def candidates_of(task: TaskRow, answers: Sequence[AnswerRow]) -> list[AnswerRow
 
 
 def shown_candidates(answers: Sequence[AnswerRow], passages: Sequence[str]) -> list[AnswerRow]:
-    """The best answers that lie in these passages, each span once."""
-    distinct = {(each.passage_id, each.start, each.end): each for each in reversed(answers)}
-    shown = [each for each in reversed(distinct.values()) if each.passage_id in passages]
+    """The best answers that lie in these passages: few, none overlapping a better one, none far below the best."""
+    shown: list[AnswerRow] = []
+    for each in answers:
+        far_below = bool(shown) and shown[0].score > 0 and each.score < MIN_SHARE * shown[0].score
+        if each.passage_id in passages and not far_below and not any(_overlap(each, better) for better in shown):
+            shown.append(each)
     return shown[:MAX_CANDIDATES]
+
+
+def _overlap(a: AnswerRow, b: AnswerRow) -> bool:
+    return a.passage_id == b.passage_id and a.start < b.end and b.start < a.end
 
 
 def _hash(text: str) -> str:

@@ -80,8 +80,20 @@ def doubly_annotated(question_ids: Sequence[str], share: float, *, seed: int) ->
 
     It is independent of their order, and has a random generator of its own, so that it does not change the selection.
     """
+    return _drawn(question_ids, share, seed=seed, stream=2)
+
+
+def shown_blind(question_ids: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
+    """The questions selected for a suggestion that is held back: a uniform sample of this share of them, rounded.
+
+    As in `doubly_annotated`, the draw depends on nothing else and changes nothing else.
+    """
+    return _drawn(question_ids, share, seed=seed, stream=3)
+
+
+def _drawn(question_ids: Sequence[str], share: float, *, seed: int, stream: int) -> frozenset[str]:
     ids = sorted(question_ids)
-    drawn = np.random.default_rng([seed, 2]).permutation(len(ids))[: round(share * len(ids))]
+    drawn = np.random.default_rng([seed, stream]).permutation(len(ids))[: round(share * len(ids))]
     return frozenset(ids[place] for place in drawn)
 
 

@@ -423,6 +423,14 @@ def test_reviewers_their_agreement_and_conflicts_are_reported(tmp_path: Path) ->
     assert "Agreement on the verdict100.0%" in text
     assert "0.0% same verdict and same answer; span F1 57.1%" in text
     assert "1 question in conflict: no label, because reviewers disagree" in text
+    assert report.reviewers is not None
+    (pair,) = report.reviewers.pairs
+    assert (pair.reviewers, pair.items, pair.exact, pair.verdict_kappa) == (("kim", "lee"), 1, 0.0, None)
+    assert pair.answer_alpha == 0  # of one pair that disagrees: as often as chance
+    assert "Agreement of each two people over the tasks that both answered" in text
+    assert "kim, lee1100.0%0.0%57.1%––0.00" in text
+    assert "Anchoringunknown: it needs reviews of questions whose suggestion was held back" in text
+    assert "Quality of reviewers" in text
     assert "http://studio.test/projects/7/data: 0 tasks, without suggestions" in text
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 #: commands that write nothing into a workspace, need a person or a server, or make a workspace themselves
 OTHERS = {
     *("search", "passages", "questions", "ask", "status", "doctor", "history", "answer", "leaks", "plan", "compare"),
-    *("review", "push", "pull", "studio", "serve"),
+    *("review", "reviewers", "push", "pull", "studio", "serve"),
     *("init", "demo", "ablate", "simulate"),
     "labels",  # `label` is short for it
 }

@@ -269,7 +269,7 @@ CREATE TABLE tasks (
     CONSTRAINT pk_tasks PRIMARY KEY (id),
     CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt),
     CONSTRAINT ck_tasks_kind_known CHECK
-        (kind IN ('random', 'uncertain', 'suspect', 'audit', 'double', 'adjudication', 'judgement')),
+        (kind IN ('random', 'uncertain', 'suspect', 'control', 'audit', 'double', 'adjudication', 'judgement')),
     CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')),
     CONSTRAINT ck_tasks_one_or_two_reviewers CHECK (reviewers IN (1, 2)),
     CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),

@@ -1,4 +1,4 @@
-"""studio, push, pull; `labeler.cli.studio.serve` holds serve, studio connect and studio disconnect."""
+"""studio, push, pull; beside it `serve` (serve, studio connect and disconnect) and `invite` (studio invite)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import in_workspace, runtime, say, show
+from labeler.cli.studio.invite import invite_command
 from labeler.cli.studio.serve import connect_command, disconnect_command
 from labeler.core.console import log_to_stderr, table
 
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
 
 @click.group("studio")
 def studio_command() -> None:
-    """Run a local Label Studio, and connect the reader to it.
+    """Run Label Studio, invite reviewers, connect the reader.
 
     To use a Label Studio that runs already, set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY instead.
 
     \b
     Example:  labeler studio start
+              labeler studio invite kim@example.com
               labeler studio status
     """
 
 
 studio_command.add_command(connect_command)
 studio_command.add_command(disconnect_command)
+studio_command.add_command(invite_command)
 
 
 @studio_command.command("start")

@@ -7,46 +7,19 @@ in it: an answer is always sliced from the stored passage.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.rows import NewReview, PulledAnnotation, SpanRow, TaskRow
 from labeler.review.presentation import passage_order
-from labeler.review.studio.labeling_config import (
-    ANSWER_LABEL,
-    COMMENT,
-    MAX_PASSAGES,
-    VERDICT,
-    VERDICTS,
-    labels_name,
-    text_name,
-)
+from labeler.review.studio.labeling_config import COMMENT, text_name
+from labeler.review.studio.page.marks import CHANGED, SUGGESTED, Place, Said, Unreadable, read_marks, strings, values_of
 from labeler.review.studio.untrusted import MAX_DEPTH, as_id, as_moment, as_text, is_deep
 from mrc.text.graphemes import whole_graphemes
 
 _MAX_NAME = 255  # characters of a reviewer's name, as stored
-_PASSAGE_OF = {labels_name(number): number for number in range(1, MAX_PASSAGES + 1)}
 _NEVER = "1970-01-01T00:00:00+00:00"  # the date of an annotation that cannot be read
-_ORIGINS = {"prediction": "accepted", "prediction-changed": "changed"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """A region that is labelled as the answer."""
-
-    passage: int  # its number on the page, from 1
-    start: int
-    end: int
-    origin: str  # prediction, prediction-changed, manual
-
-    @property
-    def span(self) -> tuple[int, int, int]:
-        return self.passage, self.start, self.end
-
-
-class _Unreadable(Exception):
-    """The reason why an annotation is no review."""
+_ORIGINS = {SUGGESTED: "accepted", CHANGED: "changed"}
 
 
 def read_annotation(
@@ -73,10 +46,10 @@ def read_annotation(
     result = storable(annotation.get("result") or [])
     review, problem = None, None
     try:
-        review = _review(annotation, _entries(result), task, reviewer, source, passages)
+        review = _review(annotation, result, task, reviewer, source, passages)
         if review.verdict != "skipped":
             _check_unedited(review, task, data, question, passages)
-    except _Unreadable as error:
+    except Unreadable as error:
         review, problem = None, str(error)
     return PulledAnnotation(
         remote_id=annotation["id"],
@@ -133,22 +106,24 @@ def storable(value: Any) -> Any:
 
 def _review(
     annotation: Mapping[str, Any],
-    entries: Sequence[Mapping[str, Any]],
+    result: Any,
     task: TaskRow,
     reviewer: str,
     source: str,
     passages: Mapping[str, str],
 ) -> NewReview:
-    verdict = "skipped" if _is_skip(annotation) else _verdict(entries)
-    region = _answer(entries, verdict)
+    order = passage_order(task)
+    said = Said("skipped", None)
+    if not _is_skip(annotation):
+        said = read_marks(result, {number: passages[key] for number, key in enumerate(order, start=1)})
     return NewReview(
         task_id=task.id,
         reviewer=reviewer,
-        verdict=verdict,
-        answer=None if region is None else _span(region, passage_order(task), passages),
-        origin=None if region is None else _ORIGINS.get(region.origin, "written"),
+        verdict=said.verdict,
+        answer=None if said.mark is None else _span(said.mark.place, order, passages),
+        origin=None if said.mark is None else _ORIGINS.get(said.mark.origin, "written"),
         seconds=_seconds(annotation.get("lead_time")),
-        comment=_comment(entries),
+        comment=_comment(result),
         source=source,
     )
 
@@ -156,72 +131,8 @@ def _review(
 def _is_skip(annotation: Mapping[str, Any]) -> bool:
     cancelled = annotation.get("was_cancelled")
     if cancelled not in (None, False, True):
-        raise _Unreadable("was_cancelled is neither true nor false")
+        raise Unreadable("was_cancelled is neither true nor false")
     return bool(cancelled)
-
-
-def _entries(result: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(result, list) or not all(isinstance(each, Mapping) for each in result):
-        raise _Unreadable("its result is not a list of regions")
-    return result
-
-
-def _verdict(entries: Sequence[Mapping[str, Any]]) -> str:
-    chosen = {choice for value in _values_of(entries, VERDICT) for choice in _strings(value.get("choices"))}
-    if not chosen:
-        raise _Unreadable("no verdict")
-    if len(chosen) > 1:
-        raise _Unreadable(f"several verdicts ({', '.join(sorted(chosen))})")
-    verdict = chosen.pop()
-    if verdict not in VERDICTS:
-        raise _Unreadable(f"unknown verdict {verdict!r:.40}")
-    return verdict
-
-
-def _answer(entries: Sequence[Mapping[str, Any]], verdict: str) -> _Region | None:
-    """The region of the answer; None for a verdict without one. Regions of bad questions and skips are ignored."""
-    if verdict not in ("answerable", "no_answer"):
-        return None
-    regions = _final(list(_answer_regions(entries)))
-    if verdict == "no_answer":
-        if regions:
-            raise _Unreadable("no_answer but an answer is marked")
-        return None
-    if not regions:
-        raise _Unreadable("answerable without an answer marked")
-    if len(regions) > 1:
-        raise _Unreadable("two answers marked" if len(regions) == 2 else f"{len(regions)} answers marked")
-    return regions[0]
-
-
-def _answer_regions(entries: Sequence[Mapping[str, Any]]) -> Iterator[_Region]:
-    for each in entries:
-        value = _value(each)
-        if ANSWER_LABEL not in _strings(value.get("labels")):
-            continue
-        control = as_text(each.get("from_name")) or ""
-        number = _PASSAGE_OF.get(control)
-        if number is None or each.get("to_name") != text_name(number):
-            raise _Unreadable(f"an answer is marked by {control!r:.40}, which is not on our page")
-        start, end = value.get("start"), value.get("end")
-        if type(start) is not int or type(end) is not int:
-            raise _Unreadable(f"answer outside the text ({text_name(number)}: marked is {start!r:.20}-{end!r:.20})")
-        yield _Region(number, start, end, as_text(each.get("origin")) or "manual")
-
-
-def _final(regions: Sequence[_Region]) -> list[_Region]:
-    """The regions that count: a span marked twice is one, and a relabelled candidate replaces the suggestion.
-
-    Only a reviewer turns a candidate into the answer, with two keys, so the suggestion beside it may stay. A region
-    drawn beside the suggestion is a second answer.
-    """
-    distinct = {region.span: region for region in regions}
-    distinct |= {region.span: region for region in regions if region.origin == "prediction"}  # accepted, though redrawn
-    kept = list(distinct.values())
-    relabelled = [region for region in kept if region.origin == "prediction-changed"]
-    others = [region for region in kept if region.origin != "prediction-changed"]
-    replaced = len(relabelled) == 1 and all(region.origin == "prediction" for region in others)
-    return relabelled if replaced else kept
 
 
 def _check_unedited(
@@ -229,25 +140,26 @@ def _check_unedited(
 ) -> None:
     """Refuse a review of other texts than the stored ones."""
     if data.get("question") != question:
-        raise _Unreadable("the question was edited in Label Studio")
+        raise Unreadable("the question was edited in Label Studio")
     if review.verdict == "bad_question":
         return
     for number, passage in enumerate(passage_order(task), start=1):
         if data.get(text_name(number)) != passages[passage]:
-            raise _Unreadable(f"the passage was edited in Label Studio ({text_name(number)})")
+            raise Unreadable(f"the passage was edited in Label Studio ({text_name(number)})")
 
 
-def _span(region: _Region, order: Sequence[str], passages: Mapping[str, str]) -> SpanRow:
+def _span(place: Place, order: Sequence[str], passages: Mapping[str, str]) -> SpanRow:
     """The span in the stored passage, widened to whole graphemes: people mark what they see."""
-    name, start, end = text_name(region.passage), region.start, region.end
-    if region.passage > len(order):
-        raise _Unreadable(f"answer outside the text ({name} is empty)")
-    passage = order[region.passage - 1]
+    number, start, end = place
+    name = text_name(number)
+    if number > len(order):
+        raise Unreadable(f"answer outside the text ({name} is empty)")
+    passage = order[number - 1]
     text = passages[passage]
     if not 0 <= start < end <= len(text):
-        raise _Unreadable(f"answer outside the text ({name} has {len(text)} characters, marked is {start}-{end})")
+        raise Unreadable(f"answer outside the text ({name} has {len(text)} characters, marked is {start}-{end})")
     if not text[start:end].strip():
-        raise _Unreadable(f"only white space is marked ({name}: {start}-{end})")
+        raise Unreadable(f"only white space is marked ({name}: {start}-{end})")
     start, end = whole_graphemes(text, start, end)
     return SpanRow(text[start:end], passage, start, end)
 
@@ -257,24 +169,6 @@ def _seconds(lead_time: Any) -> float | None:
     return float(lead_time) if known else None
 
 
-def _comment(entries: Sequence[Mapping[str, Any]]) -> str | None:
-    texts = [text for value in _values_of(entries, COMMENT) for text in _strings(value.get("text"))]
+def _comment(result: Any) -> str | None:
+    texts = [text for value in values_of(result, COMMENT) for text in strings(value.get("text"))]
     return "\n".join(texts).strip() or None
-
-
-def _values_of(entries: Sequence[Mapping[str, Any]], control: str) -> Iterator[Mapping[str, Any]]:
-    """The values that a control has in an annotation; one, unless somebody wrote the annotation by hand."""
-    yield from (_value(each) for each in entries if each.get("from_name") == control)
-
-
-def _value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = entry.get("value")
-    return value if isinstance(value, Mapping) else {}
-
-
-def _strings(value: Any) -> list[str]:
-    """The strings of a value that should be a list of strings."""
-    listed = [value] if isinstance(value, str) else value or []
-    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-        raise _Unreadable("a value is not a list of texts")
-    return listed

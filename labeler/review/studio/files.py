@@ -19,7 +19,7 @@ from labeler.review.studio.annotations import read_annotation
 from labeler.review.studio.export_parser import Export, ExportedAnnotation, ReviewerNames, read_export
 from labeler.review.studio.labeling_config import MAX_PASSAGES
 from labeler.review.studio.payloads import task_payloads
-from labeler.review.studio.projects import LANGUAGE, ProjectSpec, spec_for
+from labeler.review.studio.projects import ProjectSpec, page_language, spec_for
 from labeler.review.studio.reconcile import tasks_by_key
 from labeler.review.studio.stored_texts import StoredTexts, stored_texts
 from mrc.squad import Rejected
@@ -58,8 +58,7 @@ def write_tasks(runtime: Runtime, folder: Path) -> WrittenTasks:
         by_file.setdefault(_file_name(task), []).append(task)
     with atomic_folder(folder) as new:
         for name, chosen in by_file.items():
-            most = max(1, *(len(task.passages) for task in chosen))
-            _write_project(runtime, row, new / name, spec_for(chosen[0], passage_slots=most), chosen)
+            _write_project(runtime, row, new / name, _spec(runtime, chosen), chosen)
     files = {f"{name}.json": len(chosen) for name, chosen in sorted(by_file.items(), key=_project_order)}
     return WrittenTasks(0, len(tasks), str(folder), files, _NEXT)
 
@@ -90,15 +89,21 @@ def _file_name(task: TaskRow) -> str:
     return ("blind" if task.blind else "suggested") + ("" if task.reviewers == 1 else "-two-people")
 
 
+def _spec(runtime: Runtime, tasks: Sequence[TaskRow]) -> ProjectSpec:
+    most = max(1, *(len(task.passages) for task in tasks))
+    return spec_for(tasks[0], passage_slots=most, language=page_language(runtime))
+
+
 def _project_order(item: tuple[str, Sequence[TaskRow]]) -> tuple[bool, int]:
     return item[1][0].blind, item[1][0].reviewers
 
 
 def _write_project(runtime: Runtime, row: RoundRow, path: Path, spec: ProjectSpec, tasks: Sequence[TaskRow]) -> None:
     """The files of one project, `path` with the endings .xml, .html and .json."""
-    payloads = list(task_payloads(runtime, row, tasks, push_id=PUSH_ID, passage_slots=spec.passage_slots))
+    slots, language = spec.passage_slots, spec.language
+    payloads = list(task_payloads(runtime, row, tasks, push_id=PUSH_ID, passage_slots=slots, language=language))
     path.with_suffix(".xml").write_text(spec.label_config, encoding="utf-8")
-    path.with_suffix(".html").write_text(instruction(LANGUAGE, blind=spec.blind), encoding="utf-8")
+    path.with_suffix(".html").write_text(instruction(spec.language, blind=spec.blind), encoding="utf-8")
     path.with_suffix(".json").write_text(json.dumps(payloads, ensure_ascii=False), encoding="utf-8")
 
 

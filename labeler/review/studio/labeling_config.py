@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from labeler.review.guidelines import LANGUAGES, Language, caption, keys, page_guidelines
+from labeler.review.studio.page.candidates import CANDIDATE_NAMES
 
 MAX_PASSAGES = 5  # on one page
 
 VERDICT = "verdict"
 CONFIDENCE = "confidence"
 COMMENT = "comment"
+TYPED = "typed"  # an answer typed instead of marked
+NOTE = "note"  # the key of the task's data that says why it is asked again
 ANSWER_LABEL = "Answer"
 CANDIDATE_LABEL = "Candidate"
 VERDICTS = ("answerable", "no_answer", "bad_question")
 
 ANSWER_KEY, CANDIDATE_KEY, CONFIDENCE_KEY = "a", "c", "r"
+VERDICT_KEYS = {"answerable": "y", "no_answer": "n", "bad_question": "b"}
 
 # The rule for `area` shows the edges of a selected region, which can be dragged: Label Studio draws them as <area>,
 # which newer browsers do not display.
@@ -31,7 +35,9 @@ _STYLE = """
 .lb-rating { display: flex; align-items: center; gap: 6px; order: 2; }
 .lb-rating h4 { font-size: 14px; }
 .lb-verdict .lsf-choices, .lb-verdict .ant-form-item { margin: 0 !important; }
-.lb-verdict .lsf-text-area { order: 3; flex: 1 1 240px; margin: 0 !important; }
+.lb-verdict .lsf-text-area { order: 3; flex: 1 1 40%; margin: 0 !important; }
+.lb-note h4 { font-size: 14px; color: #b35900 !important; }
+.lb-note:has(h4:empty) { display: none; }
 .lb-keys { padding: 4px 0; }
 .lb-keys h4 { font-size: 12px; font-weight: 400; line-height: 1.5; opacity: 0.75; }
 .lb-passage { margin: 8px 0; padding: 6px 12px; border: 1px solid var(--color-neutral-border, #ddd);
@@ -76,8 +82,9 @@ def labeling_config(*, blind: bool, passage_slots: int, language: Language) -> s
     _add(root, "Style").text = _STYLE
     top = _add(root, "View", className="lb-top")
     _add(top, "Header", value="$question", size="2")
-    _verdict(top, language)
-    _lines(root, "lb-keys", keys(language))
+    _add(_add(top, "View", className="lb-note"), "Header", value=f"${NOTE}", size="5")
+    _verdict(top, language, blind=blind)
+    _lines(root, "lb-keys", keys(language, blind=blind))
     for number in range(1, passage_slots + 1):
         _passage(root, number, language, blind=blind)
     _guidelines(root, language, blind=blind)
@@ -101,26 +108,32 @@ def _passage(root: ElementTree.Element, number: int, language: Language, *, blin
     _add(head, "Header", value=f"${title_name(number)}", size="5")
     labels = _add(head, "Labels", name=labels_name(number), toName=name)
     answer, candidate = caption("answer", language), caption("candidate", language)
-    _add(labels, "Label", value=ANSWER_LABEL, html=answer, hotkey=ANSWER_KEY, background="#1a7f37")
+    # Selected from the start: a double click marks a word.
+    look = {"hotkey": ANSWER_KEY, "background": "#1a7f37", "selected": "true"}
+    _add(labels, "Label", value=ANSWER_LABEL, html=answer, **look)
     if not blind:
         _add(labels, "Label", value=CANDIDATE_LABEL, html=candidate, hotkey=CANDIDATE_KEY, background="#b58900")
     _add(block, "Text", name=name, value=f"${name}", granularity="symbol", showLabels="true")
 
 
-def _verdict(top: ElementTree.Element, language: Language) -> None:
+def _verdict(top: ElementTree.Element, language: Language, *, blind: bool) -> None:
     first = text_name(1)
     row = _add(top, "View", className="lb-verdict")
-    # In the order of the Tab key; the style shows another order. From the comment, Tab must lead to something that is
-    # no input field, or the hotkeys would stay off: so the rating comes next.
-    hint = caption("comment", language)
-    _add(row, "TextArea", name=COMMENT, toName=first, rows="1", showSubmitButton="false", placeholder=hint)
+    # In the order of the Tab key; the style shows another order. From the last field, Tab must lead to something that
+    # is no input field, or the hotkeys would stay off: so the rating comes next.
+    for name in (COMMENT, TYPED):
+        field = {"rows": "1", "showSubmitButton": "false", "placeholder": caption(name, language)}
+        _add(row, "TextArea", name=name, toName=first, **field)
     rating = _add(row, "View", className="lb-rating")
     _add(rating, "Header", value=caption("confidence", language), size="5")
     _add(rating, "Rating", name=CONFIDENCE, toName=first, maxRating="5", size="small", hotkey=CONFIDENCE_KEY)
-    kind = {"choice": "single-radio", "required": "true", "showInline": "true"}
+    # Not required: an answer that is marked means answerable.
+    kind = {"choice": "single-radio", "showInline": "true"}
     choices = _add(row, "Choices", name=VERDICT, toName=first, **kind)
-    for key, verdict in enumerate(VERDICTS, start=1):
-        _add(choices, "Choice", value=verdict, hotkey=str(key), html=caption(verdict, language))
+    for verdict in VERDICTS:
+        _add(choices, "Choice", value=verdict, hotkey=VERDICT_KEYS[verdict], html=caption(verdict, language))
+    for rank, name in enumerate(() if blind else CANDIDATE_NAMES, start=1):
+        _add(choices, "Choice", value=name, hotkey=str(rank), html=f"{caption('candidate', language)} {rank}")
 
 
 def _guidelines(root: ElementTree.Element, language: Language, *, blind: bool) -> None:

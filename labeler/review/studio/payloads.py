@@ -12,16 +12,20 @@ from typing import Any
 from db import queries
 from db.rows import AnswerRow, PassageRow, RoundRow, TaskRow
 from labeler.core.runtime import Runtime
+from labeler.review.guidelines import Language
 from labeler.review.presentation import candidates_of, passage_order
 from labeler.review.studio.labeling_config import (
     ANSWER_LABEL,
     CANDIDATE_LABEL,
+    NOTE,
     VERDICT,
     VERDICTS,
     labels_name,
     text_name,
     title_name,
 )
+from labeler.review.studio.page.candidates import candidate_name
+from labeler.review.studio.page.reasons import problems_before, reason
 
 MODEL_VERSION = "labeler"  # of every prediction: a project shows the predictions of one version only
 
@@ -32,15 +36,27 @@ def task_key(round_uid: str, question_id: str, attempt: int) -> str:
 
 
 def task_payloads(
-    runtime: Runtime, row: RoundRow, tasks: Sequence[TaskRow], *, push_id: str, passage_slots: int
+    runtime: Runtime,
+    row: RoundRow,
+    tasks: Sequence[TaskRow],
+    *,
+    push_id: str,
+    passage_slots: int,
+    language: Language = "both",
 ) -> Iterator[dict[str, Any]]:
-    """The payload of each task, in order. `passage_slots`: passages that the review page has room for."""
+    """The payload of each task, in order.
+
+    Args:
+        passage_slots: passages that the review page has room for.
+        language: of the review page.
+    """
     ids = [task.question_id for task in tasks]
     with runtime.database.read() as session:
         questions = {each.id: each.text for each in queries.questions(session, ids=ids, active=False)}
         rows = queries.passages(session, {key for task in tasks for key in task.passages})
         with_suggestion = [task.question_id for task in tasks if not task.blind]
         predictions = queries.predictions(session, row.number, question_ids=with_suggestion)
+        problems = problems_before(session, row.number, tasks)
     answers = {each.question_id: each.answers for each in predictions}
     for task in tasks:
         yield task_payload(
@@ -51,6 +67,7 @@ def task_payloads(
             passages=rows,
             passage_slots=passage_slots,
             answers=answers.get(task.question_id, ()),
+            note=reason(problems[task.id], language) if task.id in problems else "",
         )
 
 
@@ -63,6 +80,7 @@ def task_payload(
     passages: Mapping[str, PassageRow],
     passage_slots: int,
     answers: Sequence[AnswerRow] = (),
+    note: str = "",
 ) -> dict[str, Any]:
     """The task as Label Studio imports it, with one prediction unless it is blind or has no answer in its passages.
 
@@ -74,6 +92,7 @@ def task_payload(
         passages: passage id -> passage, at least of the task's passages.
         passage_slots: passages that the review page has room for.
         answers: predicted answers, best first.
+        note: why the question is asked again; empty where it is asked for the first time.
 
     Raises:
         ValueError: the task has more passages than the page can show.
@@ -81,13 +100,15 @@ def task_payload(
     order = passage_order(task)
     if len(order) > passage_slots:
         raise ValueError(f"task {task.id} has {len(order)} passages, its review page has room for {passage_slots}")
-    data = {
+    data: dict[str, Any] = {
         "question": question,
         **_passage_data([passages[key] for key in order], passage_slots),
         "question_id": task.question_id,
         "task": task_key(round_uid, task.question_id, task.attempt),
         "push_id": push_id,
     }
+    if note:
+        data[NOTE] = note
     prediction = suggestion(task, answers)
     return {"data": data, "predictions": [prediction]} if prediction else {"data": data}
 
@@ -118,7 +139,7 @@ def _regions(candidates: Sequence[AnswerRow], order: Sequence[str]) -> Iterator[
         number = order.index(answer.passage_id) + 1
         label = CANDIDATE_LABEL if rank else ANSWER_LABEL
         yield {
-            "id": f"candidate{rank + 1}",
+            "id": candidate_name(rank + 1),
             "from_name": labels_name(number),
             "to_name": text_name(number),
             "type": "labels",

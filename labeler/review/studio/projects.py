@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from db import queries, store
 from db.rows import RoundRow, StudioProjectRow, TaskRow
@@ -18,7 +18,6 @@ from labeler.review.studio.payloads import MODEL_VERSION
 if TYPE_CHECKING:
     from labeler.review.studio.api.client import Client, ProjectState
 
-LANGUAGE: Language = "both"  # of the review page: the reviewers of one project may read either
 MAX_TITLE = 50  # characters that the server takes
 
 log = logging.getLogger("labeler")
@@ -31,10 +30,11 @@ class ProjectSpec:
     blind: bool
     passage_slots: int  # passages that a review page has room for
     reviewers: int  # people who answer each task
+    language: Language = field(default="both", compare=False)  # of its page; a change of it changes the page
 
     @property
     def label_config(self) -> str:
-        return labeling_config(blind=self.blind, passage_slots=self.passage_slots, language=LANGUAGE)
+        return labeling_config(blind=self.blind, passage_slots=self.passage_slots, language=self.language)
 
     def title(self, workspace: str) -> str:
         """The project's name: the workspace, cut to fit, and what its reviewers do."""
@@ -43,9 +43,15 @@ class ProjectSpec:
         return f"{workspace[: MAX_TITLE - len(task) - len(people) - 2]}: {task}{people}"
 
 
-def spec_of(project: StudioProjectRow) -> ProjectSpec:
+def spec_of(project: StudioProjectRow, language: Language = "both") -> ProjectSpec:
     """The spec that a project was made for."""
-    return ProjectSpec(project.blind, project.passage_slots, project.reviewers)
+    return ProjectSpec(project.blind, project.passage_slots, project.reviewers, language)
+
+
+def page_language(runtime: Runtime) -> Language:
+    """The language of the review pages: the one set, else that of the workspace, else both."""
+    given = runtime.config.studio.language
+    return runtime.language if given == "auto" else cast("Language", given)
 
 
 def passage_slots_of(row: RoundRow) -> int:
@@ -54,7 +60,7 @@ def passage_slots_of(row: RoundRow) -> int:
     return 1 if settings.read.passages == "given" else min(settings.review.passages, settings.read.top_k)
 
 
-def spec_for(task: TaskRow, *, passage_slots: int) -> ProjectSpec:
+def spec_for(task: TaskRow, *, passage_slots: int, language: Language = "both") -> ProjectSpec:
     """The spec of the project for a task, in a round whose pages have so many slots.
 
     Raises NotReady for a task with more passages than any page can show.
@@ -64,7 +70,7 @@ def spec_for(task: TaskRow, *, passage_slots: int) -> ProjectSpec:
         raise NotReady(
             f"a task shows {shown} passages, a page in Label Studio {MAX_PASSAGES}; review it with: labeler review"
         )
-    return ProjectSpec(task.blind, max(passage_slots, shown), task.reviewers)
+    return ProjectSpec(task.blind, max(passage_slots, shown), task.reviewers, language)
 
 
 def existing_projects(runtime: Runtime, client: Client) -> list[StudioProjectRow]:
@@ -188,8 +194,8 @@ def _make(runtime: Runtime, client: Client, project: StudioProjectRow, spec: Pro
         spec.title(runtime.workspace.folder.name),
         project.uid,
         spec.label_config,
-        summary=summary(LANGUAGE, blind=spec.blind),
-        instruction=instruction(LANGUAGE, blind=spec.blind),
+        summary=summary("both", blind=spec.blind),
+        instruction=instruction(spec.language, blind=spec.blind),
         reviewers=spec.reviewers,
         blind=spec.blind,
         model_version="" if spec.blind else MODEL_VERSION,
@@ -209,7 +215,7 @@ def _update_page(
 
     Raises PageChanged where people changed it, unless `reset_page`.
     """
-    xml = spec_of(project).label_config
+    xml = spec_of(project, page_language(runtime)).label_config
     current, ours = config_sha256(state.label_config), config_sha256(xml)
     if current not in (ours, project.page_sha256) and not reset_page:
         raise PageChanged(

@@ -21,6 +21,7 @@ from labeler.review.studio.projects import (
     ProjectSpec,
     check_server,
     ensure_project,
+    page_language,
     passage_slots_of,
     remote_id,
     reset_pages,
@@ -92,10 +93,10 @@ def plan(runtime: Runtime, row: RoundRow) -> Pushed:
 def _unsent(runtime: Runtime, row: RoundRow) -> dict[ProjectSpec, list[TaskRow]]:
     """The tasks to send, by the spec of their project."""
     found: dict[ProjectSpec, list[TaskRow]] = {}
-    passage_slots = passage_slots_of(row)
+    passage_slots, language = passage_slots_of(row), page_language(runtime)
     with runtime.database.read() as session:
         for task in queries.unsent_tasks(session, row.number):
-            found.setdefault(spec_for(task, passage_slots=passage_slots), []).append(task)
+            found.setdefault(spec_for(task, passage_slots=passage_slots, language=language), []).append(task)
     return found
 
 
@@ -137,7 +138,12 @@ class _Sender:
     def _import(self, project: StudioProjectRow, push: StudioPushRow, tasks: Sequence[TaskRow]) -> None:
         """Send a push and store the server ids of its tasks. If it certainly failed, its tasks can be sent again."""
         payloads = task_payloads(
-            self.runtime, self.row, tasks, push_id=push.push_id, passage_slots=project.passage_slots
+            self.runtime,
+            self.row,
+            tasks,
+            push_id=push.push_id,
+            passage_slots=project.passage_slots,
+            language=page_language(self.runtime),
         )
         try:
             ids = self.client.import_tasks(remote_id(project), list(payloads))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
+from db.vocabulary import CONTROL
 from labeler.core.round_settings import SelectConfig
 from labeler.core.runtime import Runtime, with_settings
 from labeler.review import suspects
@@ -16,7 +17,7 @@ from labeler.review.agreement import matcher_of
 from labeler.review.follow_up import resolve
 from labeler.rounds import simulated_reviewer
 from labeler.rounds.adjudication import adjudicate
-from labeler.rounds.select import Plan, doubly_annotated, plan
+from labeler.rounds.select import Plan, doubly_annotated, plan, shown_blind
 from labeler.rounds.steps import human_review
 from labeler.rounds.strategies import Candidate
 
@@ -35,7 +36,8 @@ def select(runtime: Runtime, row: RoundRow) -> RoundRow:
         round_number=row.number,
     )
     decisions = [Decision(each.question_id, each.decision, each.train_weight) for each in chosen.choices]
-    tasks = _with_double_annotation(runtime, row, _tasks(chosen, _pages(runtime, row, chosen)))
+    planned = _with_controls(runtime, row, _tasks(chosen, _pages(runtime, row, chosen)))
+    tasks = _with_double_annotation(runtime, row, planned)
     again = _suspects(runtime, row, position=len(tasks))
     with runtime.database.write() as session:
         store.set_decisions(session, row.number, decisions)
@@ -198,6 +200,13 @@ def _tasks(chosen: Plan, pages: Pages) -> list[NewTask]:
         NewTask(task.question_id, task.kind, task.blind, position, pages[task.question_id])
         for position, task in enumerate(chosen.tasks)
     ]
+
+
+def _with_controls(runtime: Runtime, row: RoundRow, tasks: Sequence[NewTask]) -> list[NewTask]:
+    """The tasks, a share of those with a suggestion blind: they measure what showing it does to the answers."""
+    suggested = [task.question_id for task in tasks if not task.blind]
+    held_back = shown_blind(suggested, runtime.config.review.blind_share, seed=row.seed)
+    return [replace(task, kind=CONTROL, blind=True) if task.question_id in held_back else task for task in tasks]
 
 
 def _with_double_annotation(runtime: Runtime, row: RoundRow, tasks: Iterable[NewTask]) -> list[NewTask]:

@@ -24,8 +24,11 @@ from db.rows import AnswerRow, NewReview, PassageRow, PulledAnnotation, SpanRow,
 from labeler.review.guidelines import instruction
 from labeler.review.presentation import passage_order
 from labeler.review.studio.annotations import read_annotation, reviewer_name
+from labeler.review.studio.api.client import Client
 from labeler.review.studio.labeling_config import labeling_config
+from labeler.review.studio.page.reasons import reason
 from labeler.review.studio.payloads import MODEL_VERSION, task_payload
+from tests.labeler.studio.walk import BEFORE, WALK, Question, types, walk
 from tests.services import require
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "build/screenshots"))
@@ -83,8 +86,9 @@ class Studio:
     api: httpx.Client
     page: Any
     email: str
+    presses: int = 0
 
-    def put(self, *passages: str, blind: bool = False, candidates: Any = CANDIDATES) -> Work:
+    def put(self, *passages: str, blind: bool = False, candidates: Any = CANDIDATES, note: str = "") -> Work:
         """A project with one task, opened as a reviewer does."""
         now = datetime(2024, 5, 1, tzinfo=UTC)
         task = TaskRow(1, 1, "q1", "random", blind, 0, passages, 0, 1, "open", now, None)
@@ -98,6 +102,7 @@ class Studio:
             passages=rows,
             passage_slots=len(passages),
             answers=answers,
+            note=note,
         )
         project = {
             "title": "Browser questions",
@@ -141,9 +146,24 @@ class Studio:
         return answer.json() if answer.content else None
 
     def press(self, *keys: str) -> None:
+        self.presses += len(keys)
         for key in keys:
             self.page.keyboard.press(key)
             self.page.wait_for_timeout(150)
+
+    def focus(self, field: str) -> None:
+        """Moves to an input field by the Tab key alone."""
+        for _ in range(12):
+            if self.page.evaluate("document.activeElement.name") == field:
+                return
+            self.press("Tab")
+        raise AssertionError(f"the Tab key does not lead to {field}")
+
+    def double_click(self, place: int, word: str) -> None:
+        """Double clicks a word of a passage."""
+        left, upper, right, lower = self.page.evaluate(PLACES_OF, [place, word, word])
+        self.page.mouse.dblclick((left + right) / 2, (upper + lower) / 2)
+        self.page.wait_for_timeout(200)
 
     def drag(self, place: int, first: str, last: str | None = None) -> None:
         """Selects from the beginning of one piece of text to the end of another, by the mouse."""
@@ -268,23 +288,29 @@ def test_suggestion_and_candidates_are_highlighted_and_listed_with_their_scores(
     assert [text for text in listed if text] == ["0.62", "0.21", "0.09"]
 
 
-def test_a_candidate_is_made_the_answer_with_the_keyboard_alone(studio: Studio) -> None:
+def test_a_candidate_is_made_the_answer_with_one_key(studio: Studio) -> None:
     work = studio.put("korean", "emoji")
-    studio.press("Alt+.", "Alt+.", "a")
+    studio.press("2")
     studio.shoot("candidate-taken")
     studio.press("Control+Enter")
     review = work.review()
     assert (review.answer, review.origin) == (span("emoji", "𠮷野家"), "changed")
 
 
-def test_another_answer_is_marked_without_the_particle(studio: Studio) -> None:
+def test_a_relabelled_candidate_replaces_the_suggestion(studio: Studio) -> None:
+    work = studio.put("korean", "emoji")
+    studio.press("Alt+.", "Alt+.", "a", "Control+Enter")
+    review = work.review()
+    assert (review.answer, review.origin) == (span("emoji", "𠮷野家"), "changed")
+
+
+def test_an_answer_marked_without_the_particle_replaces_the_untouched_suggestion(studio: Studio) -> None:
     work = studio.put("korean")
-    studio.press("Alt+.", "Backspace", "a")
     studio.drag(1, "건천동")  # 건천동에서: the particle stays out
     studio.shoot("marked-again")
     studio.press("Control+Enter")
     review = work.review()
-    assert (review.answer, review.origin) == (span("korean", "건천동"), "written")
+    assert (review.verdict, review.answer, review.origin) == ("answerable", span("korean", "건천동"), "written")
 
 
 def test_the_particle_is_removed_from_a_suggestion_by_dragging_its_edge(studio: Studio) -> None:
@@ -297,35 +323,25 @@ def test_the_particle_is_removed_from_a_suggestion_by_dragging_its_edge(studio: 
     assert (review.answer, review.origin) == (span("korean", "건천동"), "changed")
 
 
-def test_an_answer_marked_beside_the_suggestion_makes_two_answers(studio: Studio) -> None:
-    work = studio.put("korean")
-    studio.press("a")
-    studio.drag(1, "건천동")
-    studio.press("Control+Enter")
-    assert work.read().problem == "two answers marked"
-
-
-def test_no_answer_is_given_with_the_keyboard(studio: Studio) -> None:
+def test_no_answer_wins_over_the_untouched_suggestion(studio: Studio) -> None:
     work = studio.put("korean", "emoji")
-    studio.press("Alt+.", "Backspace", "2", "Control+Enter")
+    studio.press("n", "Control+Enter")
     review = work.review()
     assert (review.verdict, review.answer, review.origin) == ("no_answer", None, None)
 
 
-def test_no_answer_with_the_suggestion_still_marked_is_a_conflict(studio: Studio) -> None:
+def test_no_answer_beside_an_answer_that_the_reviewer_marked_is_a_conflict(studio: Studio) -> None:
     work = studio.put("korean")
-    studio.press("2", "Control+Enter")
+    studio.drag(1, "건천동")
+    studio.press("n", "Control+Enter")
     assert work.read().problem == "no_answer but an answer is marked"
 
 
 def test_a_bad_question_is_reported_with_confidence_and_comment_by_the_keyboard(studio: Studio) -> None:
     work = studio.put("korean")
-    for _ in range(10):
-        if studio.page.evaluate("document.activeElement.name") == "comment":
-            break
-        studio.press("Tab")
+    studio.focus("comment")
     studio.page.keyboard.type("무엇을 묻는지 모름 1 2 a")  # keys are letters here
-    studio.press("Tab", "r", "r", "r", "r", "3")
+    studio.press("Tab", "Tab", "r", "r", "r", "r", "b")
     studio.shoot("bad-question")
     studio.press("Control+Enter")
     pulled = work.read()
@@ -386,7 +402,6 @@ def test_a_mouse_selection_comes_back_with_exact_offsets(
     studio: Studio, passage: str, first: str, last: str | None
 ) -> None:
     work = studio.put(passage, "korean" if passage != "korean" else "emoji", blind=True)
-    studio.press("1", "a")
     studio.drag(passage_order(work.task).index(passage) + 1, first, last)
     studio.press("Control+Enter")
     text = PASSAGES[passage]
@@ -416,13 +431,37 @@ def test_a_blind_page_has_no_trace_of_a_suggestion(studio: Studio) -> None:
     assert set(found["data"]) == {"question", "p1", "p2", "p3", "t1", "t2", "t3", "question_id", "task", "push_id"}
 
 
-def test_without_a_verdict_nothing_is_saved(studio: Studio) -> None:
+def test_a_double_click_alone_marks_a_word_and_means_answerable(studio: Studio) -> None:
     work = studio.put("korean", blind=True)
-    studio.press("a")
-    studio.drag(1, "서울")
+    studio.double_click(1, "이순신은")
     studio.press("Control+Enter")
-    studio.page.wait_for_selector("text=required")
-    assert work.on_server()["annotations"] == []
+    review = work.review()
+    assert (review.verdict, review.answer, review.origin) == ("answerable", span("korean", "이순신은"), "written")
+
+
+def test_an_answer_is_marked_by_the_keyboard_alone(studio: Studio) -> None:
+    work = studio.put("emoji", "korean", blind=True)
+    studio.focus("typed")
+    studio.page.keyboard.type("건천동")
+    studio.press("Tab", "Control+Enter")
+    review = work.review()
+    assert (review.verdict, review.answer, review.origin) == ("answerable", span("korean", "건천동"), "written")
+
+
+def test_a_question_asked_again_says_why(studio: Studio) -> None:
+    assert studio.put("korean", blind=True).on_server()["data"].get("note") is None
+    assert not studio.page.locator(".lb-note").is_visible()
+    studio.put("korean", blind=True, note=reason("two answers marked", "both"))
+    assert studio.page.locator(".lb-note h4").inner_text() == (
+        "다시 묻습니다: 정답이 두 곳에 표시되어 있었습니다. · Asked again: two answers were marked."
+    )
+    studio.shoot("asked-again")
+
+
+def test_nothing_marked_and_no_verdict_is_a_conflict(studio: Studio) -> None:
+    work = studio.put("korean", blind=True)
+    studio.press("Control+Enter")
+    assert work.read().problem == "no verdict"
 
 
 # --- the page itself -----------------------------------------------------------------------------
@@ -457,3 +496,38 @@ def test_the_guidelines_open_on_the_page_in_both_languages(studio: Studio) -> No
     studio.shoot("guidelines")
     studio.page.click("text=Guidelines")
     studio.page.wait_for_selector("text=Leave out a Korean particle")
+
+
+def test_a_new_projects_task_list_starts_with_the_question_and_no_instruction_opens(
+    studio: Studio, label_studio: Any
+) -> None:
+    xml = labeling_config(blind=True, passage_slots=1, language="ko")
+    kinds = {"summary": "", "instruction": instruction("ko", blind=True), "reviewers": 1, "blind": True}
+    project = Client(label_studio.connection).make_project("Columns", "u" * 32, xml, **kinds)
+    data = {"question": QUESTION, "p1": KOREAN, "t1": "문서", "question_id": "q1", "task": "t", "push_id": "p"}
+    studio.call("POST", f"/api/projects/{project}/import", [{"data": data}])
+    studio.page.goto(f"{studio.url}/projects/{project}/data")
+    head = studio.page.locator("[class*=table-head]").first
+    head.wait_for()
+    studio.page.wait_for_selector("text=이순신은")
+    studio.shoot("task-list")
+    assert head.inner_text().split()[0] == "question"
+    studio.open(project)
+    assert studio.page.locator("text=Labeling Instructions").count() == 0
+
+
+# --- how much work it is -------------------------------------------------------------------------
+
+
+def test_fourteen_questions_take_less_than_half_of_the_keys_and_one_submission_each(studio: Studio) -> None:
+    counted = walk(studio)
+    assert counted.totals == (19, 7, 14)
+    assert 2 * counted.chords < BEFORE[0]
+    marked = [each for each in WALK if each.text not in (None, "서울", "𠮷野家", "굵게") or (each.blind and each.text)]
+    assert counted.mouse == len(marked)  # one for each answer that nothing suggested
+
+
+def test_a_blind_question_can_be_answered_without_the_mouse(studio: Studio) -> None:
+    counted = walk(studio, (Question(True, types("건천동"), "answerable", "건천동", ("korean",)),))
+    assert (counted.mouse, counted.submissions, counted.characters) == (0, 1, 3)
+    assert counted.chords <= 12  # those that lead past the server's own buttons

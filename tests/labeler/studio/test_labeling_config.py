@@ -35,11 +35,19 @@ def test_each_passage_has_its_own_answer_control(blind: bool, slots: int, langua
     assert [each["value"] for each in tags(xml, "Label")] == labels * slots
 
 
-def test_a_verdict_is_required_and_each_choice_has_a_hotkey() -> None:
+def test_verdicts_have_letters_and_candidates_numbers_and_none_is_required() -> None:
     (choices,) = tags(SUGGESTED, "Choices")
-    assert choices["required"] == "true"
+    assert "required" not in choices
     text = [(each["value"], each["hotkey"]) for each in tags(SUGGESTED, "Choice")]
-    assert text == [("answerable", "1"), ("no_answer", "2"), ("bad_question", "3")]
+    verdicts = [("answerable", "y"), ("no_answer", "n"), ("bad_question", "b")]
+    assert text == [*verdicts, ("candidate1", "1"), ("candidate2", "2"), ("candidate3", "3")]
+    blind = labeling_config(blind=True, passage_slots=2, language="both")
+    assert [(each["value"], each["hotkey"]) for each in tags(blind, "Choice")] == verdicts
+
+
+def test_the_label_answer_is_selected_from_the_start() -> None:
+    selected = [each["value"] for each in tags(SUGGESTED, "Label") if each.get("selected") == "true"]
+    assert selected == ["Answer", "Answer"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

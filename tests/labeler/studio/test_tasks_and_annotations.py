@@ -62,6 +62,10 @@ def comment(*said: str) -> dict[str, Any]:
     return {"from_name": "comment", "to_name": "p1", "type": "textarea", "value": {"text": list(said)}}
 
 
+def typed(text: str) -> dict[str, Any]:
+    return {"from_name": "typed", "to_name": "p1", "type": "textarea", "value": {"text": [text]}}
+
+
 def read(*result: dict[str, Any], **annotation: Any) -> tuple[NewReview | None, str | None]:
     data = annotation.pop("data", SUGGESTED["data"])
     full = {"id": 3, "updated_at": "2024-05-01T00:00:00Z", "was_cancelled": False, "result": list(result)}
@@ -100,21 +104,33 @@ def test_the_best_answer_is_suggested_and_the_others_are_candidates_with_their_s
     assert (said["from_name"], said["value"]) == ("verdict", {"choices": ["answerable"]})
 
 
-def test_only_answers_in_the_passages_shown_are_suggested_each_span_once_and_five_at_most() -> None:
+def test_only_answers_in_the_passages_shown_are_suggested_each_span_once_and_three_at_most() -> None:
     elsewhere = AnswerRow("x", "c", 0, 1, 0.9, 0.9)
     again = an_answer("a", "서울", 0.4)
     many = [AnswerRow(FIRST[at], "a", at, at + 1, 0.3 - at / 100, 0.1) for at in range(3, 10) if FIRST[at] != " "]
     task = sent(a_task(), elsewhere, again, again, an_answer("b", "서울로", 0.35), *many)
     regions = [each for each in task["predictions"][0]["result"] if each["type"] == "labels"]
     assert [each["score"] for each in regions[:2]] == [0.4, 0.35]
-    assert [each["value"]["labels"] for each in regions] == [["Answer"], *[["Candidate"]] * 4]
-    assert len({each["id"] for each in regions}) == 5
+    assert [each["value"]["labels"] for each in regions] == [["Answer"], ["Candidate"], ["Candidate"]]
+    assert [each["id"] for each in regions] == ["candidate1", "candidate2", "candidate3"]
 
 
-def test_overlapping_candidates_are_all_shown() -> None:
-    task = sent(a_task(), an_answer("a", "서울"), an_answer("a", "서울에서"), an_answer("a", "울에서 태"))
+def test_of_overlapping_candidates_the_best_is_shown() -> None:
+    task = sent(
+        a_task(),
+        an_answer("a", "서울"),
+        an_answer("a", "서울에서"),
+        an_answer("a", "울에서 태"),
+        an_answer("a", "에서"),
+    )
     spans = [(each["value"]["start"], each["value"]["end"]) for each in task["predictions"][0]["result"][:-1]]
-    assert spans == [(0, 2), (0, 4), (1, 6)]
+    assert spans == [(0, 2), (2, 4)]  # they touch, and do not overlap
+
+
+def test_a_candidate_below_a_twentieth_of_the_best_score_is_not_shown() -> None:
+    low, lower = an_answer("a", "이순신", 0.05), an_answer("b", "서울로", 0.6 / 20 - 1e-6)
+    regions = sent(a_task(), an_answer("b", "한산도", 0.6), lower, low)["predictions"][0]["result"][:-1]
+    assert [each["score"] for each in regions] == [0.6, 0.05]
 
 
 def test_without_an_answer_in_its_passages_a_task_has_no_suggestion() -> None:
@@ -291,6 +307,40 @@ def test_a_candidate_made_the_answer_replaces_the_remaining_suggestion() -> None
     assert review.origin == "changed"
 
 
+@pytest.mark.parametrize(
+    ("result", "answer", "origin"),
+    [
+        ([region(0, 2)], SpanRow("서울", "a", 0, 2), "written"),
+        ([region(0, 2), verdict()], SpanRow("서울", "a", 0, 2), "written"),
+        ([*prefilled()[:2]], SpanRow("서울", "a", 0, 2), "accepted"),
+        ([*prefilled(), region(5, 7)], SpanRow("태어", "a", 5, 7), "written"),
+        ([*prefilled(), region(0, 2)], SpanRow("서울", "a", 0, 2), "accepted"),  # drawn over the suggestion
+        ([*prefilled()[:2], verdict("candidate1")], SpanRow("서울", "a", 0, 2), "accepted"),
+        ([*prefilled()[:2], verdict("candidate2")], SpanRow("한산도", "b", 0, 3), "changed"),
+        ([*prefilled()[:2], region(0, 3, place=2), verdict("candidate2")], SpanRow("한산도", "b", 0, 3), "changed"),
+        ([*prefilled(), typed("이순신")], SpanRow("이순신", "a", 9, 12), "written"),
+        ([typed(" 한산도 ")], SpanRow("한산도", "b", 0, 3), "written"),
+        ([typed("태어난이순신")], SpanRow("태어난 이순신", "a", 5, 12), "written"),  # without its space
+        ([typed("서울")], SpanRow("서울", "a", 0, 2), "written"),  # the first of two
+        ([typed("서울"), region(11, 13, place=2)], SpanRow("서울", "b", 11, 13), "written"),  # the one that is marked
+    ],
+)
+def test_what_the_reviewer_did_wins_over_an_untouched_suggestion(
+    result: list[dict[str, Any]], answer: SpanRow, origin: str
+) -> None:
+    review, problem = read(*result)
+    assert problem is None
+    assert review is not None
+    assert (review.verdict, review.answer, review.origin) == ("answerable", answer, origin)
+
+
+def test_no_answer_wins_over_an_untouched_suggestion() -> None:
+    review, problem = read(*prefilled()[:2], verdict("no_answer"))
+    assert problem is None
+    assert review is not None
+    assert (review.verdict, review.answer) == ("no_answer", None)
+
+
 def test_a_region_with_both_labels_is_the_answer() -> None:
     both = region(0, 2)
     both["value"]["labels"] = ["Candidate", "Answer"]
@@ -307,19 +357,27 @@ EDITED = {**SUGGESTED["data"], "p2": SECOND + " "}
     ("result", "problem"),
     [
         ([], "no verdict"),
-        ([region(0, 2)], "no verdict"),
-        ([region(0, 2), verdict()], "no verdict"),
+        ([verdict()], "no verdict"),
+        ([region(0, 2, label="Candidate")], "no verdict"),
         ([region(0, 2), verdict("answerable", "no_answer")], "several verdicts (answerable, no_answer)"),
         ([verdict("perhaps")], "unknown verdict 'perhaps'"),
         ([verdict("answerable")], "answerable without an answer marked"),
         ([region(0, 2, label="Candidate"), verdict("answerable")], "answerable without an answer marked"),
         ([region(0, 2), region(3, 5), verdict("answerable")], "two answers marked"),
         ([region(0, 2), region(0, 2, place=2), verdict("answerable")], "two answers marked"),
-        ([*prefilled(), region(5, 7)], "two answers marked"),
-        ([*prefilled(), region(5, 7), RELABELLED], "3 answers marked"),
+        ([*prefilled(), region(5, 7), region(0, 4)], "two answers marked"),
+        ([*prefilled(), region(5, 7), RELABELLED], "two answers marked"),
+        ([*prefilled(), region(5, 7), RELABELLED, region(0, 4)], "3 answers marked"),
+        ([*prefilled()[:2], region(5, 7), verdict("candidate2")], "two answers marked"),
+        ([verdict("candidate2")], "candidate 2 is chosen and not marked"),
+        ([*prefilled()[:2], verdict("candidate3")], "candidate 3 is chosen and not marked"),
+        ([verdict("candidate0")], "unknown verdict 'candidate0'"),
+        ([typed("부산")], "the typed answer is in no passage ('부산')"),
+        ([typed("서울"), region(5, 7)], "two answers marked"),
+        ([typed("서울"), verdict("no_answer")], "no_answer but an answer is marked"),
         ([region(3, 5, origin="prediction-changed"), RELABELLED, verdict("answerable")], "two answers marked"),
         ([region(0, 2), verdict("no_answer")], "no_answer but an answer is marked"),
-        ([*prefilled()[:2], verdict("no_answer")], "no_answer but an answer is marked"),
+        ([*prefilled()[:2], region(5, 7), verdict("no_answer")], "no_answer but an answer is marked"),
         (
             [region(0, 9999), verdict("answerable")],
             f"answer outside the text (p1 has {len(FIRST)} characters, marked is 0-9999)",

@@ -5,18 +5,22 @@ Every method raises an error of the tree under StudioError.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labeler.core.errors import AnswerTooLarge, ServerDown
+from labeler.core.errors import AnswerTooLarge, ServerDown, StudioError
 from labeler.review.studio.api.connection import Connection
+from labeler.review.studio.api.task_lists import TaskLists, queue_title
 from labeler.review.studio.api.tasks import LISTING_SECONDS, Filter, RemoteTask, TaskListing, filters
 from labeler.review.studio.api.transport import TIMEOUT, Transport
 from labeler.review.studio.untrusted import as_count, as_id, as_mapping, as_text
 
 __all__ = ["Client", "ProjectState", "RemoteTask"]
+
+log = logging.getLogger("labeler")
 
 PAGE_SIZE = 500  # tasks with their annotations in one answer
 IDS_PAGE = 5000  # ids in one answer
@@ -123,7 +127,7 @@ class Client:
             "description": f"{summary} ({_marker(uid)})",
             "label_config": label_config,
             "expert_instruction": instruction,
-            "show_instruction": bool(instruction),
+            "show_instruction": False,  # it would open again with every visit; the page has a panel with it
             "maximum_annotations": reviewers,
             "show_collab_predictions": not blind,
             "model_version": model_version,
@@ -131,7 +135,26 @@ class Client:
         made = as_id(as_mapping(self._transport.request("POST", "api/projects/", body=wanted)).get("id"))
         if made is None:
             raise ServerDown(f"{self.url} made a project and does not name its id; try again", unsure=True)
+        self._arrange(made, reviewers=reviewers)
         return made
+
+    def _arrange(self, remote_id: int, *, reviewers: int) -> None:
+        """Make the task lists of a new project. Without them, people find their tasks in the server's own list."""
+        try:
+            TaskLists(self._transport, remote_id).show_questions_first()
+            if reviewers > 1:
+                self.ensure_queues(remote_id, self.users(), reviewers=reviewers)
+        except StudioError as error:
+            log.warning("the task lists of project %d are incomplete: %s", remote_id, error)
+
+    def ensure_queues(self, remote_id: int, people: Mapping[int, str], *, reviewers: int) -> list[str]:
+        """Make the task list of each of these people (user id -> e-mail) in a project, and return who got one now."""
+        lists = TaskLists(self._transport, remote_id)
+        known = lists.titles()
+        missing = [(user, email) for user, email in sorted(people.items()) if queue_title(email) not in known]
+        for user, email in missing:
+            lists.add_queue(email, user, reviewers=reviewers)
+        return [email for _, email in missing]
 
     def project(self, remote_id: int) -> ProjectState:
         """A project's state. Raises ProjectGone."""

@@ -113,9 +113,7 @@ class Transport:
 
             from labeler.review.studio.api.bounded import BoundedClient
 
-            http = BoundedClient(
-                seconds=self._timeout, trust_env=not _is_loopback(self.url)
-            )  # no proxy to this machine
+            http = BoundedClient(seconds=self._timeout, trust_env=not is_loopback(self.url))  # no proxy to this machine
             self._opened = LabelStudio(base_url=f"{self.url}/", api_key=self._key, max_retries=0, httpx_client=http)
         return self._opened
 
@@ -140,6 +138,7 @@ def _reason(answer: httpx.Response) -> Any:
 _MAX_REASON = 1 << 16  # bytes
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
