@@ -52,6 +52,7 @@ def state(session: Session) -> dict[str, Any]:
             for row in queries.labellers(session)
             for each in queries.labeller_predictions(session, row.id)
         ],
+        "replies": _replies(session),
         "certificates": [_certificate(session, row) for row in certificates.certificates(session)],
         "taught": [
             [row.number, each.question.id, each.label.kind, each.weight]
@@ -59,6 +60,12 @@ def state(session: Session) -> dict[str, Any]:
             for each in queries.training_rows(session, row.number)
         ],
     }
+
+
+def _replies(session: Session) -> list[list[Any]]:
+    """What language models have been asked, by labeller."""
+    counts = queries.labeller_counts(session)
+    return [[row.name, row.requests, row.prompt_tokens, row.completion_tokens, row.cost] for row in counts]
 
 
 def _certificate(session: Session, row: CertificateRow) -> list[Any]:

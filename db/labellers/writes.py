@@ -9,10 +9,10 @@ from sqlalchemy import insert
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import labeller_answers as reads
-from db.rows import Json, LabellerRow, NewLabellerPrediction, SpanRow
+from db.rows import Json, LabellerReply, LabellerRow, NewLabellerPrediction, SpanRow
 from db.spans import check_spans
 from db.sql import insert_all, insert_one, values
-from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLERS, utc_now
+from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, LABELLERS, utc_now
 
 
 def ensure(session: Session, name: str, kind: str, *, config: Json) -> LabellerRow:
@@ -34,6 +34,14 @@ def ensure(session: Session, name: str, kind: str, *, config: Json) -> LabellerR
             f"({str(known.config.get(different[0]))[:60]!r}): give this one another name with --labeller"
         )
     return known
+
+
+def add_replies(session: Session, labeller_id: int, rows: Sequence[LabellerReply]) -> None:
+    """Store replies of a language model; one to a request that is stored already is left out."""
+    known = reads.replies(session, [row.sha256 for row in rows])
+    fresh = {row.sha256: row for row in rows if row.sha256 not in known}
+    shared = {"labeller_id": labeller_id, "created_at": utc_now()}
+    insert_all(session, LABELLER_REPLIES, [values(row, LABELLER_REPLIES) | shared for row in fresh.values()])
 
 
 def add_predictions(

@@ -34,6 +34,7 @@ from db.queries.labeller_answers import (
     labeller_counts,
     labeller_predictions,
     labellers,
+    replies,
 )
 from db.queries.prediction import iter_predictions, predicted_ids, predicted_rounds, predictions
 from db.queries.review import (
@@ -47,6 +48,7 @@ from db.queries.review import (
     unrecorded_reviews,
 )
 from db.queries.round import (
+    begun,
     best_model,
     calibrator,
     current_round,

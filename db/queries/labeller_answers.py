@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import func, select
 
 from db.engine import Session
 from db.errors import NotFound
-from db.rows import LabellerAnswer, LabellerCounts, LabellerPredictionRow, LabellerRow
+from db.rows import LabellerAnswer, LabellerCounts, LabellerPredictionRow, LabellerReply, LabellerRow
 from db.sql import columns, fetch_all, fetch_first, in_chunks, select_in
-from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLERS, QUESTIONS
+from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, LABELLERS, QUESTIONS
 
 _LIVE = LABELLER_PREDICTIONS.c.withdrawn_at.is_(None)
 
@@ -104,4 +105,30 @@ def labeller_counts(session: Session) -> list[LabellerCounts]:
         .group_by(LABELLERS.c.id, LABELLERS.c.name, LABELLERS.c.kind)
         .order_by(LABELLERS.c.name)
     )
-    return fetch_all(session, statement, LabellerCounts)
+    spent = _spent(session)
+    return [LabellerCounts(**row._mapping, **spent.get(row.name, {})) for row in session.execute(statement)]
+
+
+def _spent(session: Session) -> dict[str, dict[str, Any]]:
+    """Requests, tokens and cost by labeller."""
+    replies = LABELLER_REPLIES.c
+    statement = (
+        select(
+            LABELLERS.c.name,
+            func.count().label("requests"),
+            func.coalesce(func.sum(replies.prompt_tokens), 0).label("prompt_tokens"),
+            func.coalesce(func.sum(replies.completion_tokens), 0).label("completion_tokens"),
+            func.sum(replies.cost).label("cost"),
+        )
+        .join(LABELLERS, LABELLERS.c.id == replies.labeller_id)
+        .group_by(LABELLERS.c.name)
+    )
+    found = (dict(row._mapping) for row in session.execute(statement))
+    return {row.pop("name"): row for row in found}
+
+
+def replies(session: Session, keys: Iterable[str]) -> dict[str, LabellerReply]:
+    """The stored replies to these requests, by the hash of the request."""
+    statement = select(*columns(LABELLER_REPLIES, LabellerReply))
+    found = select_in(session, statement, LABELLER_REPLIES.c.sha256, keys)
+    return {row.sha256: LabellerReply(**row._mapping) for row in found}

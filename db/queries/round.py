@@ -51,6 +51,11 @@ def last_round(session: Session) -> RoundRow | None:
     return fetch_first(session, select(ROUNDS).where(_IN_FORCE).order_by(ROUNDS.c.number.desc()), RoundRow)
 
 
+def begun(session: Session) -> bool:
+    """Whether a round was opened that is no audit and not reverted: audits of labellers need no round before them."""
+    return any(row.kind != "audit" for row in rounds(session, reverted=False))
+
+
 def next_round_number(session: Session) -> int:
     """One above every round number ever used; 0 at first."""
     highest = session.execute(select(func.max(ROUNDS.c.number))).scalar()

@@ -13,6 +13,7 @@ from db.rows.labellers import (
     LabellerAnswer,
     LabellerCounts,
     LabellerPredictionRow,
+    LabellerReply,
     LabellerRow,
     NewLabellerPrediction,
 )

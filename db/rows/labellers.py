@@ -66,11 +66,27 @@ class LabellerPredictionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LabellerReply:
+    """What a language model replied to one request."""
+
+    sha256: str  # of the request
+    content: str
+    probability: float | None  # of the answer's tokens
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None  # by the prices given then
+
+
+@dataclass(frozen=True, slots=True)
 class LabellerCounts:
-    """How many active questions a labeller has answered."""
+    """How many active questions a labeller has answered, and what its requests took."""
 
     name: str
     kind: str  # file, model
     questions: int
     anchored: int  # whose first answer is a span of a passage
     abstained: int
+    requests: int = 0  # to a language model
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None  # by the prices given; None: no price was given

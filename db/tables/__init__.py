@@ -21,7 +21,7 @@ from db.tables.corpus import (
     PASSAGES,
     QUESTIONS,
 )
-from db.tables.labellers import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLERS
+from db.tables.labellers import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, LABELLERS
 from db.tables.labels import EVENTS, LABEL_ANSWERS, LABELS
 from db.tables.predictions import PREDICTION_ANSWERS, PREDICTIONS
 from db.tables.reviews import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, CheckConstraint, Double, ForeignKey, Integer, String, Table, Text
 
 from db.tables.columns import (
+    HASH,
     JSON_VALUE,
     METADATA,
     Moment,
@@ -28,6 +29,21 @@ LABELLERS = Table(
     required("config", JSON_VALUE),  # of a language model: its name and how it is asked; never a key
     created_at(),
     one_of("kind", LABELLER_KINDS),
+)
+
+# What a language model replied to one request: nothing is asked and paid twice.
+LABELLER_REPLIES = Table(
+    "labeller_replies",
+    METADATA,
+    key("sha256", HASH),  # of the request: model, messages, sampling
+    required("labeller_id", ForeignKey("labellers.id"), index=True),  # that asked first
+    required("content", Text),
+    optional("probability", Double),  # of the answer's tokens
+    optional("prompt_tokens", Integer),  # as the server counts
+    optional("completion_tokens", Integer),
+    optional("cost", Double),  # by the prices given then
+    created_at(),
+    rate("probability"),
 )
 
 # What a labeller answered to one question; its answers are in labeller_answers. Live while `withdrawn_at` is null.

@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("reading", "Train a reader on the live labels."),
     "ask": ("reading", "Answer one question from the corpus."),
     "evaluate": ("evaluate", "Evaluate retrieval and reader on a split."),
+    "annotate": ("labellers.annotate", "Let a language model answer the pool."),
     "compare": ("labellers", "Compare the answers of two labellers."),
     "predict": ("rounds", "Predict the pool with the current reader."),
     "round": ("rounds", "Resume the current round, or open the next."),

@@ -11,6 +11,7 @@ LabelerError
 ├── ReleaseStopped      an alarm says not to trust the confidence of pseudo-labels that are to leave
 ├── NotReady            a step whose precondition is missing; the message names the command that provides it
 ├── CertificateRefused  a file that is no certificate
+├── EndpointError       a server of a language model that cannot be used; no message holds a key
 ├── NothingToDo         a step that would change nothing; the message says why
 ├── NotConfirmed        a command that undoes something, without a terminal to confirm it on
 └── StudioError         Label Studio: something there is not as expected
@@ -66,6 +67,10 @@ class NotReady(LabelerError):
 
 class CertificateRefused(LabelerError):
     """A file that is no certificate, or cannot be read; names the file."""
+
+
+class EndpointError(LabelerError):
+    """A server of a language model that cannot be used, or does not answer as it should. No message holds a key."""
 
 
 class NothingToDo(LabelerError):

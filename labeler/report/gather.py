@@ -11,7 +11,7 @@ import numpy as np
 
 from db import queries
 from db.engine import Session
-from db.rows import EvaluationRow, ReviewRow, RoundRow
+from db.rows import EvaluationRow, LabellerCounts, ReviewRow, RoundRow
 from db.vocabulary import VERDICTS
 from labeler.evaluation.standing_alarms import alarms_of, standing_alarms
 from labeler.report.certificates import certificate_summaries
@@ -88,8 +88,12 @@ def _settings(session: Session, rounds: Sequence[RoundRow], *, language: str, me
 
 def _labellers(session: Session) -> str | None:
     """The sources of answers from outside; None where there is none."""
-    counts = queries.labeller_counts(session)
-    return "; ".join(f"{row.name}: {row.questions} questions, {row.anchored} anchored" for row in counts) or None
+    return "; ".join(map(_labeller, queries.labeller_counts(session))) or None
+
+
+def _labeller(row: LabellerCounts) -> str:
+    cost = "" if row.cost is None else f", cost {row.cost:.4f}"
+    return f"{row.name}: {row.questions} questions, {row.anchored} anchored{cost}"
 
 
 def _retriever(session: Session) -> str | None:

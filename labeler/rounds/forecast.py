@@ -92,7 +92,7 @@ def _passages_read(runtime: Runtime, row: RoundRow | None) -> int:
 
 
 def _next_kind(session: Session) -> str:
-    if queries.last_round(session) is not None:
+    if queries.begun(session):
         if not queries.pool_to_predict(session):
             raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
         return "loop"

@@ -142,7 +142,7 @@ def train(runtime: Runtime) -> Trained:
         return _trained(runtime, done[-1])
     if row is None:
         with runtime.database.read() as session:
-            begun = queries.last_round(session) is not None
+            begun = queries.begun(session)
         row = opening.open_retrain(runtime) if begun else opening.open_baseline(runtime)
     elif row.kind not in ("baseline", "retrain"):
         opening.refuse_while_open(row)

@@ -40,6 +40,6 @@ def check_training(runtime: Runtime, start: str) -> None:
 def _has_dev(runtime: Runtime) -> bool:
     """Whether there are dev questions with an answer, or the first round will hold some out."""
     with runtime.database.read() as session:
-        begun = queries.last_round(session) is not None
+        begun = queries.begun(session)
         known = any(entry.label.answers for entry in queries.labelled_questions(session, "dev"))
     return known or (not begun and runtime.config.round.dev_share > 0)

@@ -17,6 +17,7 @@ OTHERS = {
     *("review", "reviewers", "push", "pull", "studio", "serve"),
     *("init", "demo", "ablate", "simulate"),
     "labels",  # `label` is short for it
+    "annotate",  # killed with its server in tests/labeler/labellers/test_annotate.py
 }
 
 

@@ -240,6 +240,15 @@ CREATE INDEX ix_labeller_predictions_question_id ON labeller_predictions (questi
 CREATE UNIQUE INDEX one_live_prediction ON labeller_predictions (labeller_id, question_id)
     WHERE withdrawn_at IS NULL;
 
+CREATE TABLE labeller_replies (
+    sha256 VARCHAR(64) NOT NULL, labeller_id INTEGER NOT NULL, content TEXT NOT NULL, probability {double},
+    prompt_tokens INTEGER, completion_tokens INTEGER, cost {double}, created_at {moment} NOT NULL,
+    CONSTRAINT pk_labeller_replies PRIMARY KEY (sha256),
+    CONSTRAINT ck_labeller_replies_probability_is_a_rate CHECK (probability BETWEEN 0 AND 1),
+    CONSTRAINT fk_labeller_replies_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id)
+);
+CREATE INDEX ix_labeller_replies_labeller_id ON labeller_replies (labeller_id);
+
 CREATE TABLE labeller_answers (
     prediction_id INTEGER NOT NULL, rank INTEGER NOT NULL, text TEXT NOT NULL, passage_id VARCHAR(64),
     start INTEGER, "end" INTEGER, score {double}, fault TEXT,

@@ -36,7 +36,9 @@ def _facts(found: Status) -> Iterator[tuple[str, str]]:
     yield from _review_facts(found)
     yield from (("alarm", f"round {each.round}: {each.alarm.message}") for each in found.alarms)
     for each in found.labellers:
-        yield "labeller", f"{each.name}: {each.questions} questions answered, {each.anchored} anchored"
+        cost = "" if each.cost is None else f", cost {each.cost:.4f}"
+        asked = f", {each.requests} requests{cost}" if each.requests else ""
+        yield "labeller", f"{each.name}: {each.questions} questions answered, {each.anchored} anchored{asked}"
     yield "certified", _certified(found)
     yield "index", found.index
     reader, retriever = found.reader, found.retriever

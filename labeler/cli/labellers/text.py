@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from labeler.cli.describe import rejected_lines
+from labeler.cli.describe import SHOWN, rejected_lines
 from labeler.core.console import clipped, percent, table
 
 if TYPE_CHECKING:
     from labeler.labellers.compare import Comparison
     from labeler.labellers.evaluate import LabellerEvaluation
     from labeler.labellers.importing import PredictionReport
+    from labeler.labellers.llm.annotate import Annotation, AnnotationForecast
 
 
 def predictions_text(report: PredictionReport) -> str:
@@ -76,3 +77,31 @@ def comparison_text(found: Comparison) -> str:
 def _bounds(found: LabellerEvaluation, key: str) -> str:
     low, high = found.intervals[f"end_to_end.{key}"]
     return f"{percent(low)} to {percent(high)}"
+
+
+def annotation_text(found: Annotation) -> str:
+    """What a language model answered, what it cost, and what is left."""
+    cost = "" if found.cost is None else f", cost {found.cost:.4f}"
+    lines = [
+        f"labeller {found.labeller}: {found.questions} questions answered, {found.anchored} anchored in passages, "
+        f"{found.as_text} without a place, {found.no_answer} not in these passages",
+        f"{found.requests} requests, {found.cached} replies from the cache, {found.prompt_tokens} + "
+        f"{found.completion_tokens} tokens{cost}",
+        *rejected_lines(found.rejected),
+        *(f"not answered {each.where}: {each.why}" for each in found.failed[:SHOWN]),
+    ]
+    if found.stopped is not None:
+        lines.append(f"stopped: {found.stopped}")
+    if found.left:
+        lines.append(f"{found.left} questions are left; run the same command to continue")
+    return "\n".join(lines)
+
+
+def forecast_text(found: AnnotationForecast) -> str:
+    """What asking a language model would take."""
+    cost = "" if found.cost is None else f", at most {found.cost:.4f}"
+    return (
+        f"labeller {found.labeller}: {found.questions} questions, {found.requests} requests ({found.cached} replies "
+        f"are stored already), about {found.prompt_tokens:,} tokens of prompts and at most "
+        f"{found.completion_tokens:,} of replies{cost}; nothing was sent"
+    )

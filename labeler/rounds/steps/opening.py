@@ -26,7 +26,7 @@ def open_next(runtime: Runtime, *, reviewer: str | None = None) -> RoundRow:
         NotReady: no index, no questions or no passages, or the reviewer is not available.
     """
     with runtime.database.read() as session:
-        begun = queries.last_round(session) is not None
+        begun = queries.begun(session)
         gold = bool(queries.live_labels(session, roles=["gold"]))
     if begun:
         return _open_loop(runtime, reviewer)

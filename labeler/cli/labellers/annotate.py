@@ -1,0 +1,148 @@
+"""annotate."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.labellers.text import annotation_text, forecast_text
+
+if TYPE_CHECKING:
+    from labeler.core.runtime import Runtime
+    from labeler.labellers.llm.annotate import Annotator
+    from labeler.labellers.llm.options import Prices
+
+ROLES = ("pool", "calibration", "dev", "test", "gold")
+
+
+def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    roles = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(ROLES)}")
+    return roles
+
+
+@click.command("annotate")
+@click.option(
+    "--endpoint", metavar="URL", help="Address of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1."
+)
+@click.option("--model", metavar="NAME", help="Model, as the server calls it.")
+@click.option("--labeller", metavar="NAME", help="Name of the labeller.  [default: the model's]")
+@click.option(
+    "--role", "roles", default="pool,calibration", show_default=True, callback=_roles, help="Questions to ask."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many questions in this run.")
+@click.option("--passages", type=click.IntRange(1, 50), default=5, show_default=True, help="Shown for each question.")
+@click.option(
+    "--samples", type=click.IntRange(1, 50), default=1, show_default=True, help="Answers; agreement is the score."
+)
+@click.option("--examples", type=click.IntRange(0, 20), default=3, show_default=True, help="From gold, in each prompt.")
+@click.option("--max-tokens", type=click.IntRange(16, 100_000), default=300, show_default=True, help="Of a reply.")
+@click.option("--language", type=click.Choice(["ko", "en"]), help="Of the prompt.  [default: that of the passages]")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds for a reply."
+)
+@click.option(
+    "--retries", type=click.IntRange(0, 20), default=5, show_default=True, help="Of a request, with back-off."
+)
+@click.option("--price-in", type=float, help="Money per million tokens of prompts.")
+@click.option("--price-out", type=float, help="Money per million tokens of replies.")
+@click.option("--budget", type=click.FloatRange(min=0), help="Stop before this run costs more; needs prices.")
+@click.option("--dry-run", is_flag=True, help="Show requests, tokens and money; send and change nothing.")
+@click.option("--write-prompt", is_flag=True, help="Write the prompt into the workspace, to be edited, and stop.")
+@in_workspace
+def annotate_command(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    endpoint: str | None,
+    model: str | None,
+    labeller: str | None,
+    roles: tuple[str, ...],
+    limit: int | None,
+    passages: int,
+    samples: int,
+    examples: int,
+    max_tokens: int,
+    language: str | None,
+    concurrency: int,
+    timeout: float,
+    retries: int,
+    price_in: float | None,
+    price_out: float | None,
+    budget: float | None,
+    dry_run: bool,
+    write_prompt: bool,
+) -> None:
+    """Let a language model answer the pool.
+
+    Asks a server with an OpenAI-compatible API (vLLM, llama.cpp, Ollama, transformers serve, hosted ones) each question
+    with the passages that retrieval finds. Only verbatim spans of these passages count as answers. Every reply is
+    stored: run the command again to continue, nothing is asked twice. The key is taken from
+    OPENAI_API_KEY and never stored.
+
+    \b
+    Example:  labeler annotate --endpoint http://127.0.0.1:8000/v1 --model qwen --dry-run
+              labeler annotate --endpoint https://HOST/v1 --model gpt --price-in 0.15 --price-out 0.6 --budget 5
+              labeler annotate --write-prompt --language ko
+    """
+    from labeler.labellers.llm.options import Prices
+
+    prices = Prices(price_in, price_out)
+    if budget is not None and price_in is None:
+        raise click.UsageError("--budget needs --price-in and --price-out.")
+    if write_prompt:
+        _write_prompt(workspace, sets, language, as_json=as_json)
+        return
+    if model is None or (endpoint is None and not dry_run):
+        raise click.UsageError("Give the server with --endpoint URL and the model with --model NAME.")
+    asked = {"passages": passages, "samples": samples, "examples": examples, "max_tokens": max_tokens}
+    with runtime(workspace, sets, write=not dry_run) as at:
+        annotator = _annotator(at, labeller or model, model, language, asked, roles, limit)
+        if dry_run:
+            _show_forecast(annotator, prices, as_json=as_json)
+            return
+        from labeler.labellers.llm.endpoint import Client, find_endpoint
+
+        client = Client(find_endpoint(str(endpoint), os.environ), timeout=timeout, retries=retries)
+        try:
+            found = annotator.run(client, prices=prices, budget=budget, concurrency=concurrency)
+        finally:
+            client.close()
+    show(found, as_json=as_json, text=lambda: annotation_text(found))
+
+
+def _annotator(
+    at: Runtime,
+    name: str,
+    model: str,
+    language: str | None,
+    asked: dict[str, int],
+    roles: tuple[str, ...],
+    limit: int | None,
+) -> Annotator:
+    from labeler.labellers.llm.annotate import Annotator
+    from labeler.labellers.llm.options import AskOptions
+    from labeler.labellers.names import checked_name
+
+    options = AskOptions(model, language or at.language, **asked)
+    return Annotator(at, checked_name(name), options, roles=roles, limit=limit)
+
+
+def _show_forecast(annotator: Annotator, prices: Prices, *, as_json: bool) -> None:
+    found = annotator.forecast(prices)
+    show({"dry_run": True, "forecast": found}, as_json=as_json, text=lambda: forecast_text(found))
+
+
+def _write_prompt(workspace: Path | None, sets: tuple[str, ...], language: str | None, *, as_json: bool) -> None:
+    from labeler.labellers.llm.prompts import write_template
+
+    with runtime(workspace, sets, write=True) as at:
+        path = write_template(at.workspace.folder, language or at.language)
+    show({"prompt": path}, as_json=as_json, text=lambda: f"edit {path}; labeler annotate uses it from now on")

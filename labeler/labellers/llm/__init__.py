@@ -1,0 +1,1 @@
+"""Language models as labellers: prompts, requests, replies that become anchored answers, and what they cost."""
