@@ -72,7 +72,7 @@ def _unseen(
     wanted = [key for key in queries.predicted_ids(session, row.number) if key in questions and key not in skip]
     taught: dict[int, set[str]] = {}
     for entry in queries.iter_predictions(session, row.number, question_ids=wanted):
-        model = models.get(entry.model_id)
+        model = models.get(entry.model_id) if entry.model_id is not None else None
         if model is None or not entry.answers or entry.confidence is None:
             continue
         if model.round_number not in taught:
@@ -95,6 +95,7 @@ def _suspect(
     if overlap.exact_match == 1:
         return None
     confidence = float(entry.confidence or 0.0)
+    assert entry.model_id is not None, "answers of labellers are not asked here"
     model = models[entry.model_id]
     return Suspect(
         question_id=question.id,

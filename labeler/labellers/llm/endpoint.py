@@ -126,8 +126,9 @@ class Client:
     def _reply(self, model: str, messages: Sequence[Message], given: Mapping[str, Any]) -> Reply:
         import openai
 
+        put: Any = list(messages)
         try:
-            found = self._client.chat.completions.create(model=model, messages=list(messages), **given)
+            found = self._client.chat.completions.create(model=model, messages=put, **given)
         except openai.APITimeoutError:
             raise Transient(f"{self._named} did not answer in time; try a longer --timeout") from None
         except openai.APIConnectionError as error:
@@ -140,7 +141,7 @@ class Client:
 
     def _read(self, found: Any) -> Reply:
         """Raises EndpointError for what is no chat completion: a page in HTML, another object."""
-        choices = getattr(found, "choices", None)
+        choices: Any = getattr(found, "choices", None)
         message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
         if message is None:
             raise EndpointError(
