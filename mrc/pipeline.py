@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -136,23 +137,28 @@ def held_out_rule(
     refine: Refine | None = None,
     retrieval_weight: float = 0.0,
     passages: int | None = None,
+    others: Iterable[tuple[Iterable[Question], Network]] = (),
 ) -> StoppingRule:
     """Fit the rule that stops reading at this risk on held-out questions, each read in all its k passages; questions
     for which nothing is retrieved are left out.
 
-    `split_group_of` maps a question's id to the group that was drawn at random when it was held out, such as its
-    paragraph: the risk is that of a new group, and groups must not be few. Groups and questions are taken in the order
-    of their ids; their right answers are not used.
+    `others` are further held-out questions, each part with the reader that has not seen it. `split_group_of` maps a
+    question's id to the group that was drawn at random when it was held out, such as its paragraph: the risk is that of
+    a new group, and groups must not be few. Groups and questions are taken in the order of their ids; their right
+    answers are not used.
     """
-    held_out = sorted(questions, key=lambda question: (split_group_of[question.id], question.id))
     retrieve, normalize = _retrieval(retriever, fetch), normalizer(metric)
+    found: dict[str, Masses] = {}
+    for asked, network in chain([(questions, reader)], others):
+        held_out = sorted(asked, key=lambda question: (split_group_of[question.id], question.id))
+        for chunk in batched(held_out, config.chunk_size):
+            groups = retrieve.groups(chunk, k, weight=retrieval_weight, read=passages)[1]
+            read_ones = [question.id for question, group in zip(chunk, groups, strict=True) if group.passages]
+            masses = read_masses(network, groups, config=config, normalize=normalize, refine=refine)
+            found |= zip(read_ones, masses, strict=True)
     by_group: dict[str, list[Masses]] = {}
-    for chunk in batched(held_out, config.chunk_size):
-        groups = retrieve.groups(chunk, k, weight=retrieval_weight, read=passages)[1]
-        found = [question for question, group in zip(chunk, groups, strict=True) if group.passages]
-        masses = read_masses(reader, groups, config=config, normalize=normalize, refine=refine)
-        for question, mass in zip(found, masses, strict=True):
-            by_group.setdefault(split_group_of[question.id], []).append(mass)
+    for key in sorted(found, key=lambda key: (split_group_of[key], key)):
+        by_group.setdefault(split_group_of[key], []).append(found[key])
     return fit_stopping(list(by_group.values()), risk=risk)
 
 

@@ -54,6 +54,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
     ),
     "mrc.read": (
         {"config", "train_config"},
+        {"passes"},
         {"data"},
         {"predict"},
         {"model"},

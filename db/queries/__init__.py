@@ -36,7 +36,13 @@ from db.queries.labeller_answers import (
     labellers,
     replies,
 )
-from db.queries.prediction import iter_predictions, predicted_ids, predicted_rounds, predictions
+from db.queries.prediction import (
+    iter_predictions,
+    newest_confidences,
+    predicted_ids,
+    predicted_rounds,
+    predictions,
+)
 from db.queries.review import (
     outdated_reviews,
     reviews,
@@ -64,6 +70,7 @@ from db.queries.round import (
     round_,
     round_chunks,
     rounds,
+    sampled_questions,
 )
 from db.queries.search import passage_by_prefix, questions_of_passage, search_labels, search_questions
 from db.queries.splits import (

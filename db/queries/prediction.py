@@ -32,6 +32,21 @@ def predicted_rounds(session: Session) -> list[int]:
     return sorted(session.execute(statement).scalars())
 
 
+def newest_confidences(session: Session) -> dict[str, float]:
+    """The confidence of the newest prediction of each pool question, of rounds that are not reverted; its score where
+    there was no calibrator, 0 without an answer."""
+    statement = (
+        select(PREDICTIONS.c.question_id, PREDICTIONS.c.confidence, PREDICTIONS.c.score)
+        .join(ROUNDS, ROUNDS.c.number == PREDICTIONS.c.round_number)
+        .where(PREDICTIONS.c.question_role == "pool", ROUNDS.c.reverted_at.is_(None))
+        .order_by(PREDICTIONS.c.round_number)
+    )
+    return {
+        question_id: confidence if confidence is not None else score or 0.0
+        for question_id, confidence, score in session.execute(statement)
+    }
+
+
 def predictions(
     session: Session, round_number: int, *, question_ids: Iterable[str] | None = None
 ) -> list[PredictionRow]:

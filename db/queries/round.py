@@ -78,6 +78,12 @@ def round_chunks(session: Session, number: int, *, predicted: bool = True) -> li
     return [sorted(chunks[chunk]) for chunk in sorted(chunks) if not done.issuperset(chunks[chunk])]
 
 
+def sampled_questions(session: Session, number: int) -> set[str]:
+    """Ids of the questions of a round that are a uniform sample of the pool, as it was planned."""
+    mine = (ROUND_QUESTIONS.c.round_number == number, ROUND_QUESTIONS.c.sampled)
+    return set(session.execute(select(ROUND_QUESTIONS.c.question_id).where(*mine)).scalars())
+
+
 def best_model(session: Session) -> ModelRow | None:
     """The student of the newest promoted round that is not reverted, or None."""
     promoted = select(MODELS).join(ROUNDS, ROUNDS.c.student_id == MODELS.c.id).where(ROUNDS.c.promoted, _IN_FORCE)

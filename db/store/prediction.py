@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -16,17 +16,30 @@ from db.store.writing import question_roles
 from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, utc_now
 
 
-def plan_predictions(session: Session, round_number: int, groups: Iterable[Sequence[str]], *, chunk_size: int) -> int:
+def plan_predictions(
+    session: Session,
+    round_number: int,
+    groups: Iterable[Sequence[str]],
+    *,
+    chunk_size: int,
+    sampled: Collection[str] | None = None,
+) -> int:
     """Fix the questions that a round predicts, and return how many.
 
-    The ids of each group, which one reader reads, are cut into chunks of `chunk_size` in their order.
+    The ids of each group, which one reader reads, are cut into chunks of `chunk_size` in their order. `sampled` are
+    those that are a uniform sample of the pool; None: all.
     """
     rows: list[dict[str, Any]] = []
     chunk = 0
     for group in groups:
         for at in range(0, len(group), chunk_size):
             rows += [
-                {"round_number": round_number, "question_id": key, "chunk": chunk}
+                {
+                    "round_number": round_number,
+                    "question_id": key,
+                    "chunk": chunk,
+                    "sampled": sampled is None or key in sampled,
+                }
                 for key in group[at : at + chunk_size]
             ]
             chunk += 1

@@ -63,6 +63,7 @@ ROUND_QUESTIONS = Table(
     key("round_number", ForeignKey("rounds.number")),
     key("question_id", ForeignKey("questions.id")),
     required("chunk", Integer),
+    required("sampled", Boolean),  # one of a uniform sample of the pool; all are where the round has no budget
 )
 
 # The labels that a round's student is trained on, and their weights; fixed before training starts.

@@ -78,9 +78,8 @@ def _start(run: Run) -> tuple[str, float]:
     if not run.config.pretrain.on:
         return run.start, 0.0
     compute, texts = run.config.compute, tuple(passage.text for passage in _pretraining_passages(run))
-    pretrained = PretrainedStart(
-        run.start, texts, run.config.pretrain, PRETRAIN_SEED, compute.device, compute.precision
-    )
+    how = (PRETRAIN_SEED, compute.device, compute.precision, run.config.train.head)
+    pretrained = PretrainedStart(run.start, texts, run.config.pretrain, *how)
     folder = pretrained.folder(run.starts)
     cost_file = folder.with_name(f"{folder.name}.json")
     run.starts.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from labeler.certify.request import Attempt, Request, check_same, next_attempt
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.rounds import machine
+from labeler.rounds.budget.planning import subset_of
 from labeler.rounds.resolved_settings import of_round, resolve_index
 from labeler.rounds.steps import human_review, reviewing
 from labeler.rounds.steps.opening import questions_of, refuse_while_open
@@ -137,8 +138,9 @@ def choose_source(
 ) -> tuple[int | None, str | None]:
     """The round whose stored predictions are certified (None: the audit predicts), and the index to read with.
 
-    Stored predictions are taken where `--stored` asks for it, or where the current reader made them with the current
-    index. The answers of a labeller are taken as they are now, or with `--stored` as its newest round took them.
+    Stored predictions are taken where `--stored` asks for it, or where the current reader made them of the whole pool
+    with the current index. The answers of a labeller are taken as they are now, or with `--stored` as its newest round
+    took them.
 
     Raises NotReady: too few questions, no predictions, or no reader or index.
     """
@@ -157,7 +159,8 @@ def choose_source(
         return None, resolve_index(runtime, runtime.config)[1]
     best = runtime.best_model()
     _, fingerprint = resolve_index(runtime, runtime.config)
-    if newest is not None and (newest.teacher_id, newest.index_fingerprint) == (best.id, fingerprint):
+    same = newest is not None and (newest.teacher_id, newest.index_fingerprint) == (best.id, fingerprint)
+    if newest is not None and same and not (subset_of(session, newest) or {}).get("left_out"):
         return newest.number, fingerprint
     runtime.reader(best)  # raises for a damaged one before an audit depends on it
     return None, fingerprint

@@ -73,6 +73,12 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     help="studio: people in Label Studio; people: by file or terminal; simulated: by hidden answers; none.",
 )
 @click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
+@click.option(
+    "--budget-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Minutes of reading and training in each round: a part of the pool is left out, never gold labels.",
+)
 @click.option("--wait", is_flag=True, help="Wait until all reviews are done, then continue.")
 @click.option("--accept-partial", is_flag=True, help="Continue with the reviews so far and withdraw open tasks.")
 @click.option("--dry-run", is_flag=True, help="Show what would be read, trained and reviewed; change nothing.")
@@ -88,6 +94,7 @@ def round_command(
     max_minutes: float | None,
     reviewer: str | None,
     review_budget: int | None,
+    budget_minutes: float | None,
     wait: bool,
     accept_partial: bool,
     dry_run: bool,
@@ -98,16 +105,22 @@ def round_command(
     what it waits for and exits; run it again to fetch the reviews and continue. Interrupt it at any time: the same
     command resumes.
 
+    With --budget-minutes, the forecast decides how much of the pool is read and taught: a random half, and by earlier
+    confidence and diversity. --dry-run shows what would be left out.
+
     With --until-converged, rounds follow each other until two in a row are refused, fewer than 3% of the pseudo-labels
     change, exact match on dev rises by less than half a point, nothing is left to label, or a limit is reached.
 
     \b
     Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
               labeler round --reviewer studio --wait
+              labeler round --reviewer none --budget-minutes 30
               labeler round --until-converged --reviewer people --max-reviews 500
     """
     if review_budget is not None:
         sets = (*sets, f"review.review_budget={review_budget}")
+    if budget_minutes is not None:
+        sets = (*sets, f"round.budget_minutes={budget_minutes}")
     if wait and accept_partial:
         raise click.UsageError("Give --wait or --accept-partial, not both.")
     if not until_converged and (max_reviews or max_minutes):

@@ -187,6 +187,11 @@ class RoundConfig:
         500, "predicted and stored in one transaction; a killed round repeats at most so many",
         unit="questions", low=1, high=1_000_000,
     )  # fmt: skip
+    budget_minutes: float | None = setting(
+        None, "of reading and training in a round, for which a part of the pool is left out, never gold or human "
+        "labels; none: all of the pool is taken",
+        unit="minutes", above=0,
+    )  # fmt: skip
     simulated_error_rate: float = setting(
         0.0, "of wrong answers given by the simulated reviewer", unit="share", low=0, high=1
     )

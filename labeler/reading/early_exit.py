@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from db import queries, store
 from db.rows import ModelRow, QuestionRow
 from labeler.core.runtime import Runtime
-from labeler.reading import postprocessing
+from labeler.reading import folds, postprocessing
 from mrc.types import Question
 
 if TYPE_CHECKING:
@@ -22,18 +23,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HeldOut: TypeAlias = Sequence[tuple[ModelRow, Sequence[QuestionRow]]]  # by the reader that has not seen them
+
 STOPPING_KEY = "stopping:"  # in meta, followed by a hash of all that the rule depends on
 
 
 def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> StoppingRule | None:
     """The stopping rule of a round, fitted if it is not stored yet; None where all passages are read.
 
-    It is fitted on the calibration questions without their answers. The round reads them under the rule too, so that
-    the calibrator is fitted on scores like those it will see.
+    It is fitted on the calibration questions without their answers, and where the reader has fold readers on what
+    taught it too, each question read by the fold reader that has not seen it. The round reads them under the rule too,
+    so that the calibrator is fitted on scores like those it will see.
     """
     if runtime.config.experimental.adaptive == "off" or index is None:
         return None
-    held_out = _held_out(runtime)
+    held_out = _held_out(runtime, model)
     known = _stored(runtime, model, index, held_out)
     if known is not None:
         return known
@@ -51,35 +55,41 @@ def fitted_rule(runtime: Runtime, model: ModelRow, *, index: str | None) -> Stop
 
 def stored_rule(runtime: Runtime, model: ModelRow, *, index: str) -> StoppingRule | None:
     """The rule that a round fitted for this reader, index and settings; None where there is none."""
-    return None if runtime.config.experimental.adaptive == "off" else _stored(runtime, model, index, _held_out(runtime))
+    if runtime.config.experimental.adaptive == "off":
+        return None
+    return _stored(runtime, model, index, _held_out(runtime, model))
 
 
-def _held_out(runtime: Runtime) -> list[QuestionRow]:
+def _held_out(runtime: Runtime, model: ModelRow) -> HeldOut:
     with runtime.database.read() as session:
-        return queries.questions(session, roles=["calibration"])
+        return folds.held_out(session, folds.readers_of(session, model))
 
 
-def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> StoppingRule:
+def _fitted(runtime: Runtime, model: ModelRow, index: str, held_out: HeldOut) -> StoppingRule:
     from mrc import pipeline
 
     plan = postprocessing.plan_of(runtime, model)
+    asked = [[Question(row.id, row.text) for row in rows] for _, rows in held_out]
     return pipeline.held_out_rule(
-        [Question(row.id, row.text) for row in held_out],
+        asked[0],
         retriever=runtime.index(index),
         reader=runtime.reader(model),
         fetch=runtime.fetch,
         k=runtime.config.read.top_k,
-        split_group_of={row.id: row.split_group for row in held_out},
+        split_group_of={row.id: row.split_group for _, rows in held_out for row in rows},
         risk=runtime.config.experimental.adaptive_risk,
         config=runtime.config.read,
         metric=runtime.metric,
         refine=plan.refine,
         retrieval_weight=plan.retrieval_weight,
         passages=plan.passages,
+        others=(  # one reader is in memory at a time
+            (own, runtime.reader(fold)) for own, (fold, _) in zip(asked[1:], held_out[1:], strict=True) if own
+        ),
     )
 
 
-def _stored(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> StoppingRule | None:
+def _stored(runtime: Runtime, model: ModelRow, index: str, held_out: HeldOut) -> StoppingRule | None:
     from mrc.read.predict.adaptive import StoppingRule
 
     with runtime.database.read() as session:
@@ -90,9 +100,9 @@ def _stored(runtime: Runtime, model: ModelRow, index: str, held_out: list[Questi
     return StoppingRule(**values | {"thresholds": tuple(values["thresholds"])})
 
 
-def _key(runtime: Runtime, model: ModelRow, index: str, held_out: list[QuestionRow]) -> str:
+def _key(runtime: Runtime, model: ModelRow, index: str, held_out: HeldOut) -> str:
     tuned = postprocessing.identity_of(runtime, model)
-    asked = sorted((row.id, row.split_group) for row in held_out)
+    asked = [[reader.hash, sorted((row.id, row.split_group) for row in rows)] for reader, rows in held_out]
     computed = [runtime.device, runtime.reader(model).precision]
     parts: list[object] = [model.hash, *computed, index, asdict(runtime.config.read), tuned]
     parts += [

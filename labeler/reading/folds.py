@@ -98,6 +98,18 @@ def calibrating(session: Session, readers: Readers) -> list[LabelledQuestion]:
     return [*queries.labelled_questions(session, "calibration"), *_taught(session, readers).values()]
 
 
+def held_out(session: Session, readers: Readers) -> list[tuple[ModelRow, list[QuestionRow]]]:
+    """The readers, the teacher first, each with the questions of `calibrating` that it has not seen.
+
+    Of the role calibration, duplicates are among them.
+    """
+    found: dict[int, list[QuestionRow]] = {}
+    taught = [entry.question for _, entry in sorted(_taught(session, readers).items())]
+    for question in (*queries.questions(session, roles=["calibration"]), *taught):
+        found.setdefault(readers.of(question).id, []).append(question)
+    return [(model, found.get(model.id, [])) for model in (readers.teacher, *readers.folds)]
+
+
 def _taught(session: Session, readers: Readers) -> Mapping[str, LabelledQuestion]:
     if not readers.folds:
         return {}

@@ -24,12 +24,14 @@ class PretrainedStart:
     seed: int
     device: str
     precision: str
+    head: str = "auto"  # that of the training to follow
 
     def folder(self, home: Path) -> Path:
         """The folder below `home` for exactly this checkpoint."""
         from mrc.read.pretrain.pretraining import pretrain_fingerprint
 
-        named = pretrain_fingerprint(self.start, self.texts, self.config, self.seed, self.device, self.precision)
+        how = (self.seed, self.device, self.precision, self.head)
+        named = pretrain_fingerprint(self.start, self.texts, self.config, *how)
         return home / f"{PRETRAIN}-{named[:12]}"
 
     def make(self, home: Path, progress: Progress | None = None) -> Path:
@@ -48,4 +50,5 @@ class PretrainedStart:
             progress=progress,
             device=self.device,
             precision=self.precision,
+            head=self.head,
         )

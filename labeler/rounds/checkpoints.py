@@ -51,6 +51,7 @@ def pretrained_checkpoint(runtime: Runtime, row: RoundRow) -> str:
         held_out = queries.held_out_passages(session)
         texts = tuple(passage.text for passage in queries.iter_passages(session) if passage.id not in held_out)
     config, precision = runtime.config, runtime.config.compute.precision
-    pretrained = PretrainedStart(start, texts, config.pretrain, config.round.seed, runtime.device, precision)
+    how = (config.round.seed, runtime.device, precision, config.train.head)
+    pretrained = PretrainedStart(start, texts, config.pretrain, *how)
     with updates("pretrain") as progress:
         return str(pretrained.make(runtime.workspace.models_folder, progress))

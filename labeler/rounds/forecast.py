@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from db import queries
 from db.engine import Session
 from db.rows import RoundRow
+from labeler.core.config import Config
 from labeler.core.errors import NotReady
-from labeler.core.runtime import Runtime
-from labeler.reading import postprocessing
+from labeler.core.runtime import Runtime, with_settings
 from labeler.review.statistics import missing_reviews
+from labeler.rounds.budget.cost import Cost, cost
+from labeler.rounds.budget.planning import pace_of, passages_read, plan_pool, subset_of, taught_counts, work_of
 from labeler.rounds.machine import STEPS
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated
@@ -41,8 +45,12 @@ class Forecast:
     reviewer: str
     questions: int  # to be predicted
     sequences: int  # questions x passages that the reader takes of each
-    reading_minutes: float | None  # at the speed of the last round; None without one
-    training_minutes: float | None  # as long as the last training, with that of a retriever if one is to be trained
+    reading_minutes: float | None  # None before anything was trained
+    training_minutes: float | None  # at the pace of the last training, fold readers and a retriever included
+    closing_minutes: float | None  # tuning and judging the student
+    minutes: float | None  # of all three, reviewing apart
+    timed: bool  # whether reading was timed before; else it is taken for a third of the training on a passage
+    pool_subset: Mapping[str, Any] | None  # what round.budget_minutes takes of the pool; None without a budget
     tasks: int  # questions to be reviewed, at most
     reviews: int  # missing reviews of these tasks: two for a doubly annotated one
     disk: Disk
@@ -58,37 +66,74 @@ def forecast(runtime: Runtime, *, reviewer: str | None = None) -> Forecast:
             runtime = of_round(runtime, row)
         kind = row.kind if row is not None else _next_kind(session)
         reviewer = reviewer or (row.reviewer if row is not None else None) or runtime.config.round.reviewer
-        questions = _questions(runtime, session, row, kind)
         tasks, reviews = _reviews(runtime, session, row, kind, reviewer)
         number = row.number if row is not None else queries.next_round_number(session)
-        pace, training, size = _pace(session), _training_seconds(runtime, session), _model_size(runtime, session)
-    sequences = questions * _passages_read(runtime, row)
+        pace, size = pace_of(session), _model_size(runtime, session)
+        ahead = _of_open(runtime, session, row) if row is not None else _of_next(runtime, session, kind, reviewer)
+    sequences = ahead.questions * ahead.passages
     trains = row is None or row.stage != "trained"
+    reading = 0.0 if not sequences else None if pace is None else sequences * pace.passage / 60
+    training = 0.0 if not trains else None if ahead.cost is None else ahead.cost.training / 60
+    closing = None if ahead.cost is None else ahead.cost.closing / 60
+    parts = (reading, training, closing)
     return Forecast(
         round=number,
         kind=kind,
         stage=row.stage if row is not None else None,
         reviewer=reviewer,
-        questions=questions,
+        questions=ahead.questions,
         sequences=sequences,
-        reading_minutes=0.0 if not sequences else None if pace is None else sequences * pace / 60,
-        training_minutes=0.0 if not trains else None if training is None else training / 60,
+        reading_minutes=reading,
+        training_minutes=training,
+        closing_minutes=closing,
+        minutes=None if None in parts else sum(part or 0.0 for part in parts),
+        timed=pace is not None and pace.timed,
+        pool_subset=ahead.subset,
         tasks=tasks,
         reviews=reviews,
-        disk=_disk(runtime, questions, size, trains=trains),
+        disk=_disk(runtime, ahead.questions, size, trains=trains),
     )
 
 
-def _passages_read(runtime: Runtime, row: RoundRow | None) -> int:
-    """How many passages of a question the round's teacher reads: as tuned for it, at most `read.top_k`."""
-    if (row.labeller_id if row else runtime.config.round.labeller) is not None:
-        return 0
-    if runtime.given:
-        return 1
-    with runtime.database.read() as session:
-        teacher = queries.model(session, row.teacher_id) if row and row.teacher_id else queries.best_model(session)
-    tuned = postprocessing.plan_of(runtime, teacher).passages if teacher else None
-    return min(tuned or runtime.config.read.top_k, runtime.config.read.top_k)
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a round will predict, and what training and closing cost; None before anything was trained."""
+
+    questions: int = 0
+    passages: int = 0  # read of each
+    cost: Cost | None = None
+    subset: Mapping[str, Any] | None = None  # what its budget takes of the pool
+
+
+def _of_next(runtime: Runtime, session: Session, kind: str, reviewer: str) -> _Ahead:
+    if kind != "loop":
+        return _Ahead()
+    config = with_settings(runtime.config, round={"reviewer": reviewer})
+    labeller = queries.labeller(session, config.round.labeller) if config.round.labeller is not None else None
+    teacher = runtime.best_model() if labeller is None else None
+    passages = passages_read(runtime, teacher) if labeller is None else 0
+    planned = plan_pool(session, config, questions_of(session, config, teacher, labeller), passages=passages)
+    subset = planned.described() if planned.minutes is not None else None
+    return _Ahead(planned.others + planned.read, passages, planned.cost, subset)
+
+
+def _of_open(runtime: Runtime, session: Session, row: RoundRow) -> _Ahead:
+    teacher = queries.model(session, row.teacher_id) if row.teacher_id else queries.best_model(session)
+    passages = passages_read(runtime, teacher) if row.labeller_id is None else 0
+    return _Ahead(_unread(session, row), passages, _cost(session, runtime.config, row, passages), subset_of(session, row))
+
+
+def _cost(session: Session, config: Config, row: RoundRow, passages: int) -> Cost | None:
+    """What training and closing an open round cost; None before anything was trained."""
+    pace = pace_of(session)
+    if pace is None:
+        return None
+    config = with_settings(config, round={"reviewer": row.reviewer or "none"})
+    work = work_of(session, config, queries.round_chunks(session, row.number), passages=passages)
+    human, pseudo = taught_counts(session, row.number)
+    if human or pseudo:  # its training set is fixed
+        return cost(replace(work, human=human), pace, config, pool=0, taught=pseudo)
+    return cost(work, pace, config, pool=work.pool)
 
 
 def _next_kind(session: Session) -> str:
@@ -103,16 +148,11 @@ def _next_kind(session: Session) -> str:
     return "cold"
 
 
-def _questions(runtime: Runtime, session: Session, row: RoundRow | None, kind: str) -> int:
-    """How many questions have no prediction in this round yet."""
-    if kind != "loop" or (row is not None and row.stage != "open"):
+def _unread(session: Session, row: RoundRow) -> int:
+    """How many questions of an open round have no prediction yet."""
+    if row.kind != "loop" or row.stage != "open":
         return 0
-    if row is not None:
-        return sum(map(len, queries.round_chunks(session, row.number, predicted=False)))
-    name = runtime.config.round.labeller
-    labeller = queries.labeller(session, name) if name is not None else None
-    teacher = runtime.best_model() if labeller is None else None
-    return sum(map(len, questions_of(session, runtime.config, teacher, labeller)))
+    return sum(map(len, queries.round_chunks(session, row.number, predicted=False)))
 
 
 def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str, reviewer: str) -> tuple[int, int]:
@@ -126,24 +166,6 @@ def _reviews(runtime: Runtime, session: Session, row: RoundRow | None, kind: str
     pool = [entry.id for entry in queries.pool_to_predict(session)]
     count = min(runtime.config.review.review_budget, len(pool))
     return count, count + len(doubly_annotated(pool[:count], runtime.config.review.double_annotation, seed=0))
-
-
-def _pace(session: Session) -> float | None:
-    """Seconds per sequence in the last prediction."""
-    for event in reversed(queries.events(session)):
-        if event.kind == "predicted" and event.detail.get("sequences"):
-            return float(event.detail["seconds"]) / int(event.detail["sequences"])
-    return None
-
-
-def _training_seconds(runtime: Runtime, session: Session) -> float | None:
-    """Seconds of the last training, with its folds and with that of a retriever if the settings train one."""
-    trained = queries.models(session)
-    encoders = queries.retrievers(session) if runtime.config.retriever.train else []
-    if not trained:
-        return None
-    last = [each.seconds for each in trained if each.round_number == trained[-1].round_number]
-    return sum(last) + sum(each.seconds for each in encoders[-1:])
 
 
 def _model_size(runtime: Runtime, session: Session) -> int | None:

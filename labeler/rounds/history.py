@@ -14,6 +14,7 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo, pseudo_precision
 from labeler.evaluation.standing_alarms import standing_alarms
+from labeler.rounds.budget.planning import subset_of
 from labeler.rounds.machine import RoundStatus
 from labeler.rounds.retriever.promotion import retriever_summary, revert_retrievers
 from mrc.errors import MrcError
@@ -81,6 +82,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
         "gate": row.gate,
         "scores": (row.gate or {}).get("scores"),
         "retriever": retriever_summary(session, row.number),
+        "pool_subset": subset_of(session, row),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
     }

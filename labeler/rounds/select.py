@@ -137,20 +137,25 @@ def _tasks(
 ) -> tuple[PlannedTask, ...]:
     """Tasks in order of presentation.
 
-    The random ones are the head of one permutation of the whole pool, drawn before anything else, so that they are a
-    uniform sample. `review.strategy` selects the others; those that it leaves over are replaced by a longer head.
+    The random ones are the head of one permutation of the sampled questions, drawn before anything else, so that they
+    are a uniform sample of the pool. `review.strategy` selects the others; those that it leaves over are replaced by a
+    longer head.
     """
     order = [pool[i] for i in rng.permutation(len(pool))]
+    sampled = [candidate for candidate in order if candidate.sampled]
     random, uncertain, suspect = _budget(min(config.review_budget, len(pool)), config, first_round=first_round)
-    rest = {c.question_id: c for c in sorted(order[random:], key=lambda candidate: candidate.question_id)}
+    kinds: dict[str, TaskKind] = {c.question_id: "random" for c in sampled[:random]}
+    rest = {c.question_id: c for c in pool if c.question_id not in kinds}
     strategy = get_strategy(config, suspect=suspect)
     chosen = strategy(list(rest.values()), uncertain + suspect, rng=rng)
-    kinds: dict[str, TaskKind] = {c.question_id: "random" for c in order[:random]}
     kinds |= {question_id: _kind(rest[question_id], config) for question_id in chosen}
-    for candidate in order[random:]:
+    for candidate in (*sampled[random:], *(each for each in order if not each.sampled)):
         if len(kinds) >= random + uncertain + suspect:
             break
-        kinds[candidate.question_id] = "random"
+        if candidate.sampled:  # one that the strategy chose too: a longer head is a uniform sample only as a whole
+            kinds[candidate.question_id] = "random"
+        else:
+            kinds.setdefault(candidate.question_id, _kind(candidate, config))
     presented = sorted(kinds)
     rng.shuffle(presented)
     return tuple(PlannedTask(id_, kinds[id_], blind=kinds[id_] == "random") for id_ in presented)
@@ -159,6 +164,11 @@ def _tasks(
 def _kind(candidate: Candidate, config: SelectConfig) -> TaskKind:
     confident = candidate.confidence is not None and candidate.confidence > config.uncertain_high
     return "suspect" if confident else "uncertain"
+
+
+def random_tasks(budget: int, config: SelectConfig, *, first_round: bool) -> int:
+    """How many of `budget` tasks are drawn at random, at least."""
+    return _budget(budget, config, first_round=first_round)[0]
 
 
 def _budget(budget: int, config: SelectConfig, *, first_round: bool) -> tuple[int, int, int]:

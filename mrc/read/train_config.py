@@ -184,7 +184,9 @@ class PretrainConfig:
     )
     recurring_span_examples: int = setting(4000, "of that kind, at most", unit="questions", low=1)
     mask_share: float = setting(0.15, "of a passage's word pieces masked", unit="share", above=0, below=1)
-    learning_rate: float = setting(1e-4, "peak learning rate", above=0)
+    learning_rate: float | None = setting(
+        None, "peak learning rate; none: 1e-3 for the built-in encoder, else 1e-4", above=0
+    )
     batch_size: int = setting(16, "of one update", unit="passages or questions", low=1)
 
     def __post_init__(self) -> None:
@@ -264,7 +266,8 @@ class SoftTarget:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A finished training. `loss` is the mean over the last tenth of the updates; `seconds` are those of this run only.
+    """A finished training. `loss` is the mean over the last tenth of the updates; `seconds` include those before an
+    interruption.
 
     `unusable` are the ids of examples whose answer has no token of this tokenizer or fits into no window.
     """

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db import queries
-from labeler.core.runtime import Runtime
+from labeler.core.runtime import Runtime, with_settings
 from labeler.maintenance.prune import prune
 from labeler.reading import folds
+from labeler.reading.early_exit import fitted_rule, stored_rule
 from labeler.rounds import forecast, machine
 from labeler.rounds.steps import training
+from mrc import pipeline
+from mrc.read.predict.adaptive import StoppingRule
+from mrc.types import Question
 from tests.state import state
 from tests.worlds import at, make_workspace
 
@@ -134,6 +140,68 @@ def test_a_training_that_is_killed_between_two_readers_ends_as_an_undisturbed_on
         machine.run(runtime, reviewer="simulated")
         with runtime.database.read() as session:
             assert state(session) == expected
+
+
+# --- what else must not have seen what it is used on ----------------------------------------------
+
+
+def test_adaptive_reading_is_fitted_on_out_of_fold_questions_and_stops_early(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, asked = pipeline.held_out_rule, list[dict[str, str]]()
+
+    def watched(questions: Sequence[Question], **given: Any) -> StoppingRule:
+        parts = [(questions, given["reader"]), *given["others"]]
+        asked.append({each.id: reader.fingerprint for own, reader in parts for each in own})
+        return honest(parts[0][0], **given | {"others": parts[1:]})
+
+    monkeypatch.setattr(pipeline, "held_out_rule", watched)
+    with at(copy) as runtime:
+        settings = {"adaptive": "calibrated", "adaptive_risk": 0.5}
+        adaptive = runtime.with_config(with_settings(runtime.config, experimental=settings))
+        model, index = runtime.best_model(), runtime.current_index()
+        rule = fitted_rule(adaptive, model, index=index)
+        assert rule is not None
+        assert rule.questions > 0
+        assert min(rule.thresholds) < 1, "it may stop: without out-of-fold questions it never did"
+        assert stored_rule(adaptive, model, index=index) == rule
+        assert len(asked) == 1
+        with runtime.database.read() as session:
+            gold = {each.question.id: each.question for each in queries.labelled_questions(session, "gold")}
+            prints = {runtime.reader(each).fingerprint: each.name for each in queries.models(session)}
+        taught = {name: trained_on(runtime, name) for name in prints.values()}
+        assert {key for key, each in gold.items() if each.duplicate_of is None} == asked[0].keys()
+        for key, reader in asked[0].items():
+            assert gold[key].split_group not in taught[prints[reader]]
+
+
+def test_a_pool_question_is_distilled_from_the_reader_that_was_not_taught_it(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with at(copy) as runtime:
+        assert machine.run(runtime, reviewer="none").round.promoted, "else the teacher was taught no pool question"
+        row = machine.run(runtime, reviewer="none", until="labelled").round
+        soft = runtime.with_config(with_settings(runtime.config, train={"distill_weight": 0.5}))
+        given = list[dict[str, Any]]()
+
+        def caught(examples: object, **keywords: Any) -> None:
+            given.append(keywords)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("mrc.read.train.trainer.train", caught)
+        with runtime.database.read() as session:
+            rows = queries.training_rows(session, row.number)
+            names = {runtime.reader(each).fingerprint: each for each in queries.models(session)}
+        with pytest.raises(KeyboardInterrupt):
+            training.train_reader(soft, row, rows, folder=runtime.workspace.models_folder / "never")
+        readers = [names[each.fingerprint] for each in given[0]["teachers"]]
+        taught = [trained_on(runtime, each.name, each.round_number) for each in readers]
+        pool = [each for each in rows if each.label.kind == "pseudo"]
+        assert {each.name for each in readers} == {"student", "fold-1-of-2", "fold-2-of-2"}
+        used = {given[0]["teacher_of"][each.question.id] for each in pool}
+        assert len(used) > 1
+        for each in pool:
+            assert each.question.split_group not in taught[given[0]["teacher_of"][each.question.id]]
 
 
 def test_prune_keeps_the_fold_readers_that_the_next_round_needs_and_deletes_refused_ones(copy: Path) -> None:

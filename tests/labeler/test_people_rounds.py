@@ -629,16 +629,20 @@ def test_a_dry_run_forecasts_the_round_and_changes_nothing(folder: Path, studio:
               "--set", "review.double_annotation=0.5")  # fmt: skip
     with at(folder) as runtime, runtime.database.read() as session:
         counts = queries.counts(session).questions
-        seconds = queries.models(session)[-1].seconds
+        seconds, examples = queries.models(session)[-1].seconds, queries.models(session)[-1].examples
     assert (folder / "labeler.db").read_bytes() == before
     assert (told["dry_run"], told["round"], told["kind"], told["stage"]) == (True, 1, "loop", None)
     assert told["questions"] == counts["pool"] + counts["calibration"]
     assert told["sequences"] == 2 * told["questions"]  # top_k passages each
     assert (told["tasks"], told["reviews"]) == (10, 15)
-    assert told["reading_minutes"] is None
-    assert told["training_minutes"] == seconds / 60
+    shown = 6 * examples / -(-examples // 8)  # six updates of eight questions each, the last of an epoch with fewer
+    per_passage = seconds / shown / 2  # each with a negative
+    assert told["reading_minutes"] == pytest.approx(told["sequences"] * per_passage / 3 / 60)
+    assert told["training_minutes"] == pytest.approx(6 * 8 * 2 * per_passage / 60)  # pseudo-labels fill the batches
+    parts = ("reading_minutes", "training_minutes", "closing_minutes")
+    assert told["minutes"] == pytest.approx(sum(told[part] for part in parts))
     assert told["disk"]["kept"] < told["disk"]["peak"] < told["disk"]["free"]
-    assert "not known before the first round" in run("round", "-w", folder, "--dry-run").out
+    assert "assumed from the pace of training" in run("round", "-w", folder, "--dry-run").out
 
 
 def test_an_open_round_is_forecast_from_its_stage_at_the_speed_of_the_last_one(runtime: Runtime) -> None:

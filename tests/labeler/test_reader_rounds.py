@@ -28,8 +28,10 @@ from labeler.rounds.steps import promotion, training
 from mrc import pipeline
 from mrc.errors import BadCheckpoint, MissingExtra, NoDevice
 from mrc.postprocess.rules import refiner
+from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.train.param_groups import param_groups
 from mrc.types import Answer, Prediction
 from tests.commands import ok, run
 from tests.mrc import tiny
@@ -592,6 +594,37 @@ def test_stage_0_is_done_once_for_the_same_passages_and_every_round_starts_from_
     assert len(made) == 2, "the second call finds the folder"
     assert made[0]["config"].mlm_epochs == 0.1
     assert trained_with(runtime, monkeypatch, 0)["start"] != first
+
+
+def test_stage_0_trains_the_head_that_the_round_trains(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[object] = []
+
+    def pretrain(start: str, given: Sequence[str], folder: Path, *, head: str, **_: object) -> Path:
+        heads.append((head, folder))
+        return folder
+
+    monkeypatch.setattr("mrc.read.pretrain.pretraining.pretrain", pretrain)
+    for head in ("linear", "biaffine"):
+        settings = {"pretrain": {"recurring_span_epochs": 1}, "train": {"head": head}}
+        assert trained_with(under(runtime, **settings), monkeypatch, 0)["config"].head == head
+    (first, one), (second, other) = heads
+    assert (first, second) == ("linear", "biaffine")
+    assert one != other, "each has its own start"
+
+
+def test_the_built_in_encoder_is_trained_at_a_rate_of_its_own(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No --model, no rate in the settings: at the rate for pretrained encoders it would hardly learn."""
+    given = trained_with(under(runtime, train={"learning_rate": None}), monkeypatch, 0)
+    assert checkpoints.is_builtin(given["start"])
+    assert given["config"].learning_rate is None
+    cpu = {"device": torch.device("cpu"), "dtype": torch.float32}
+    model = load_model(given["start"], head=given["config"].head, seed=0, **cpu)
+    encoder = {id(weights) for weights in model.encoder.parameters()}
+    groups = param_groups(model, given["config"])
+    rates = {group["lr"] for group in groups for weights in group["params"] if id(weights) in encoder}
+    assert rates == {1e-3}
 
 
 def _of(module: str, name: str) -> tuple[Any, str]:

@@ -587,7 +587,8 @@ def test_the_commands_show_the_retriever_of_a_round(fresh: Runtime) -> None:
     assert "retriever promoted: top-2" in said
     minutes = run("round", "--dry-run", *at_ws, "--json").json["training_minutes"]
     with fresh.database.read() as session:
-        assert minutes == (queries.models(session)[0].seconds + trained(fresh, 0).seconds) / 60
+        seconds = queries.models(session)[0].seconds + trained(fresh, 0).seconds  # both have six updates again
+    assert minutes == pytest.approx(seconds / 60, rel=0.05)
     shown = run("rounds", "show", "0", *at_ws, "--json").json
     found = trained(fresh, 0)
     assert shown["retriever"]["hash"] == found.hash

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from labeler.core.round_settings import SelectConfig
 from labeler.rounds.select import Plan, doubly_annotated, plan, train_weights
 from labeler.rounds.strategies import Candidate
-from labeler.rounds.strategies.mix import _clusters, _vectors, diverse, suspects
+from labeler.rounds.strategies.mix import _clusters, diverse, suspects
+from labeler.rounds.strategies.topics import text_vectors
 
 NO_REVIEW = SelectConfig(review_budget=0)
 
@@ -207,8 +208,23 @@ def test_texts_without_letters_are_selected_like_others() -> None:
     assert len(ids(planned(pool, config), "uncertain")) == 6
 
 
+def test_questions_at_random_come_from_the_uniform_sample_of_the_pool_alone() -> None:
+    pool = [replace(candidate(n, 0.5), sampled=n < 8) for n in range(40)]
+    config = SelectConfig(review_budget=10, random_share=0.6, uncertain_share=0.4, suspect_share=0.0)
+    sampled = {c.question_id for c in pool if c.sampled}
+    found = planned(pool, config)
+    assert len(ids(found, "random")) >= 6
+    assert set(ids(found, "random")) <= sampled
+    assert len(found.tasks) == 10
+    none = planned(pool, replace(config, review_budget=30, random_share=1.0, uncertain_share=0.0))
+    assert set(ids(none, "random")) == sampled, "what the sample lacks is no random task"
+    assert len(none.tasks) == 30
+    assert all(task.blind == (task.question_id in sampled) for task in none.tasks)
+
+
 def test_vectors_have_fewer_dimensions_than_texts_and_length_one() -> None:
-    few, many = (_vectors([f"Which {word} is it?" for word in words], seed=0) for words in ("abc", "abcdefghij" * 10))
+    texts = ([f"Which {word} is it?" for word in words] for words in ("abc", "abcdefghij" * 10))
+    few, many = (text_vectors(each, seed=0) for each in texts)
     assert few.shape == (3, 2)
     assert many.shape == (100, 32)
     assert np.linalg.norm(few, axis=1) == pytest.approx(np.ones(3))
@@ -216,7 +232,7 @@ def test_vectors_have_fewer_dimensions_than_texts_and_length_one() -> None:
 
 def cosine(first: str, second: str) -> float:
     """How alike two texts are. Each is there three times, so that no dimension is lost."""
-    vectors = _vectors([first, second] * 3, seed=0)
+    vectors = text_vectors([first, second] * 3, seed=0)
     assert vectors[0] == pytest.approx(vectors[2])
     return float(vectors[0] @ vectors[1])
 
@@ -235,7 +251,7 @@ def topical(count: int) -> list[Candidate]:
 def test_every_candidate_is_nearest_to_the_mean_of_its_own_cluster() -> None:
     pool = topical(60)
     cluster, distance = _clusters(pool, 8, seed=3)
-    vectors = _vectors([f"{c.question} {c.answer}" for c in pool], seed=3)
+    vectors = text_vectors([f"{c.question} {c.answer}" for c in pool], seed=3)
     centres = np.array([vectors[cluster == each].mean(axis=0) for each in range(8)])
     between = np.sqrt(((vectors[:, None] - centres[None]) ** 2).sum(axis=2))
     assert (between.argmin(axis=1) == cluster).all()

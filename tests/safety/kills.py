@@ -81,6 +81,11 @@ COMMANDS = (
     Command("evaluate", ("evaluate", "--split", "dev", "--threads", "1"), quick=False),
     Command("train", ("train", "--threads", "1"), quick=False),
     Command("round", ("round", "--reviewer", "simulated", "--threads", "1"), quick=False),
+    Command(
+        "round --budget-minutes",
+        ("round", "--budget-minutes", "0.0001", "--reviewer", "simulated", "--threads", "1"),
+        quick=False,
+    ),
     Command("round --rounds 2", ("round", "--rounds", "2", "--reviewer", "simulated", "--threads", "1"), quick=False),
     Command(
         "round --until-converged",

@@ -265,6 +265,7 @@ CREATE TABLE labeller_answers (
 
 CREATE TABLE round_questions (
     round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL, chunk INTEGER NOT NULL,
+    sampled BOOLEAN NOT NULL,
     CONSTRAINT pk_round_questions PRIMARY KEY (round_number, question_id),
     CONSTRAINT fk_round_questions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_round_questions_question_id FOREIGN KEY(question_id) REFERENCES questions (id)

@@ -47,8 +47,11 @@ def forecast_text(found: Forecast) -> str:
     where = stage_text(found.kind, found.stage) if found.stage else "not open yet"
     facts = (
         ("round", f"{found.round} ({found.kind}), {where}; nothing was changed"),
-        ("reading", f"{found.questions} questions, {found.sequences} sequences: {_minutes(found.reading_minutes)}"),
+        ("reading", f"{found.questions} questions, {found.sequences} sequences: {_reading(found)}"),
         ("training", _minutes(found.training_minutes)),
+        ("judging", _minutes(found.closing_minutes)),
+        ("in all", f"{_minutes(found.minutes)}{'' if found.minutes is None else ', reviews apart'}"),
+        *([("budget", subset_text(found.pool_subset))] if found.pool_subset else []),
         ("reviews", f"at most {found.reviews} reviews of {found.tasks} questions, reviewer: {found.reviewer}"),
     )
     disk = found.disk
@@ -56,6 +59,21 @@ def forecast_text(found: Forecast) -> str:
     if disk.kept is not None and disk.peak is not None:
         space = f"{_size(disk.kept)} kept, {_size(disk.peak)} during training, {_size(disk.free)} free"
     return "\n".join([*(f"{name:<10} {value}" for name, value in facts), f"disk: {space}"])
+
+
+def _reading(found: Forecast) -> str:
+    assumed = found.reading_minutes and not found.timed
+    return f"{_minutes(found.reading_minutes)}{', assumed from the pace of training' if assumed else ''}"
+
+
+def subset_text(found: Mapping[str, Any]) -> str:
+    """What the budget of a round takes of the pool and what it leaves out."""
+    forecast = found["forecast_minutes"]
+    text = f"{found['minutes']:g} minutes"
+    if forecast is not None:
+        text += f" (forecast: {forecast:.1f})"
+    text += f" for {found['read']} of {found['pool']} pool questions; {found['left_out']} are left out"
+    return f"{text}; gold labels and reviews alone take longer" if found["exceeded"] else text
 
 
 def _minutes(value: float | None) -> str:
@@ -79,6 +97,8 @@ def summary_text(found: Mapping[str, Any]) -> str:
         lines.append(f"  {_retried(again)}")
     if found["retriever"] and found["retriever"]["gate"]:
         lines.append(f"  retriever {found['retriever']['gate']['why']}")
+    if found["pool_subset"]:
+        lines.append(f"  budget: {subset_text(found['pool_subset'])}")
     if found["waiting_for"]:
         lines.append(f"  waiting for {found['waiting_for']}")
     if found["gate"]:
@@ -167,6 +187,8 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     closed = f", closed {_minute(found['closed_at'])}" if found["closed_at"] else ""
     yield "opened", f"{_minute(found['opened_at'])}{closed} (UTC)"
     yield "labels", counted({_WRITTEN.get(name, name): count for name, count in found["written"].items()})
+    if found["pool_subset"]:
+        yield "budget", subset_text(found["pool_subset"])
     release = found["release"]
     if release:
         threshold = release.get("threshold")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import astuple
 from typing import NoReturn
 
 from db import queries, store
@@ -13,10 +15,13 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.labellers import questions as labeller_questions
 from labeler.reading import folds
+from labeler.rounds.budget.planning import EVENT, PoolPlan, choose_subset, passages_read, plan_pool, without
 from labeler.rounds.holdout import hold_out_roles
 from labeler.rounds.resolved_settings import resolve, resolve_index
 from labeler.rounds.steps import reviewing, training
 from labeler.rounds.strategies import check_name as check_strategy
+
+log = logging.getLogger("labeler")
 
 
 def open_next(runtime: Runtime, *, reviewer: str | None = None) -> RoundRow:
@@ -93,14 +98,48 @@ def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
     reviewing.check_reviewer(runtime, config.round.reviewer)
     check_strategy(config.review.strategy)
     config, fingerprint = resolve_index(runtime, config)
-    with runtime.database.write() as session:
+    with runtime.database.read() as session:
         if not queries.pool_to_predict(session):
             raise NotReady("every question of the pool is labelled; add more with: labeler import FILE --as pool")
         labeller = queries.labeller(session, name) if name is not None else None
-        row = _open(session, "loop", config, teacher=teacher, labeller=labeller, fingerprint=fingerprint)
         groups = questions_of(session, config, teacher, labeller)
-        store.plan_predictions(session, row.number, groups, chunk_size=config.round.chunk_size)
-        return row
+        passages = passages_read(runtime, teacher) if labeller is None else 0
+        planned = plan_pool(session, config, groups, passages=passages)
+        subset = choose_subset(session, planned, config, groups, number=queries.next_round_number(session))
+    with runtime.database.write() as session:
+        row = _open(session, "loop", config, teacher=teacher, labeller=labeller, fingerprint=fingerprint)
+        sampled = None if subset is None else frozenset(subset.sampled)
+        taken = groups if subset is None else without(groups, subset.left_out)
+        store.plan_predictions(session, row.number, taken, chunk_size=config.round.chunk_size, sampled=sampled)
+        if planned.minutes is not None:
+            detail = planned.described() | {"sampled": len(subset.sampled) if subset else planned.read}
+            store.add_event(session, EVENT, detail=detail, round_number=row.number)
+    _tell(row, planned)
+    return row
+
+
+def _tell(row: RoundRow, planned: PoolPlan) -> None:
+    """Log what the round will take before it starts."""
+    if planned.cost is not None:
+        reading, training, closing = (seconds / 60 for seconds in astuple(planned.cost))
+        log.info(
+            "round %d: about %.1f minutes: reading %.1f, training %.1f, judging %.1f",
+            *(row.number, planned.cost.total / 60, reading, training, closing),
+        )
+    if planned.minutes is None:
+        return
+    log.info(
+        "the budget of %g minutes takes %d of %d pool questions and leaves out %d",
+        *(planned.minutes, planned.read, planned.pool, planned.left_out),
+    )
+    if planned.cost is None:
+        log.warning("nothing was trained yet, so the time of a round is not known, and its budget leaves nothing out")
+    elif planned.exceeded:
+        log.warning(
+            "the budget of %g minutes does not suffice: gold and human labels, and the questions to be reviewed, are "
+            "never left out",
+            planned.minutes,
+        )
 
 
 def questions_of(

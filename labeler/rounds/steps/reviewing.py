@@ -151,8 +151,9 @@ def _candidates(runtime: Runtime, row: RoundRow) -> list[Candidate]:
     pool = {entry.id: entry for entry in _undecided(runtime, row)}
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
+        sampled = queries.sampled_questions(session, row.number)
         return [
-            _candidate(pool[entry.question_id], entry, held_out)
+            replace(_candidate(pool[entry.question_id], entry, held_out), sampled=entry.question_id in sampled)
             for entry in queries.iter_predictions(session, row.number)
             if entry.question_id in pool
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -122,6 +123,7 @@ def train_reader(
 
     with runtime.database.read() as session:
         held_out = queries.held_out_passages(session)
+    distilled = teachers(runtime, row, rows)
     with updates("train") as progress:
         return run(
             training_examples(runtime, row, rows, held_out),
@@ -131,8 +133,9 @@ def train_reader(
             folder=folder,
             progress=progress,
             dev=early_stopping_examples(runtime),
-            teachers=teachers(runtime, row),
+            teachers=distilled.readers,
             distill_human_labelled=bool(runtime.config.train.teachers),
+            teacher_of=distilled.of_example,
             shares=pool_shares(runtime, row),
             metric=runtime.metric,
             device=runtime.device,
@@ -191,22 +194,35 @@ def early_stopping_examples(runtime: Runtime) -> list[DevExample]:
     ]
 
 
-def teachers(runtime: Runtime, row: RoundRow) -> list[Reader]:
-    """The readers to distil from: those of the settings, else the teacher of the round.
+@dataclass(frozen=True, slots=True)
+class Teachers:
+    """Readers to distil from, and the number of the only one that reads an example, by its id; others are read by
+    all."""
 
-    The round's teacher was trained on the human labels, so it is used for the other examples alone.
+    readers: Sequence[Reader] = field(default_factory=list)
+    of_example: Mapping[str, int] = field(default_factory=dict)
+
+
+def teachers(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Teachers:
+    """The readers to distil from: those of the settings, else the teacher of the round with its fold readers.
+
+    The round's teacher was trained on the human labels, so it is used for the other examples alone, and where a fold
+    reader has not been taught an example's split group, that one reads it.
     """
     if not runtime.config.train.distill_weight:
-        return []
+        return Teachers()
     named = runtime.config.train.teachers
     if named:
-        return [runtime.load(Path(runtime.located(name))) for name in named]
+        return Teachers([runtime.load(Path(runtime.located(name))) for name in named])
     if row.teacher_id is None:
         why = "a labeller has no probabilities to learn from" if row.labeller_id else "there is no teacher yet"
         log.warning("train.distill_weight is on, but %s: training uses the labels alone", why)
-        return []
+        return Teachers()
     with runtime.database.read() as session:
-        return [runtime.reader(queries.model(session, row.teacher_id))]
+        known = folds.readers_of(session, queries.model(session, row.teacher_id))
+    models = [known.teacher, *known.folds]
+    of_example = {each.question.id: models.index(known.of(each.question)) for each in rows} if known.folds else {}
+    return Teachers([runtime.reader(model) for model in models], of_example)
 
 
 def pool_shares(runtime: Runtime, row: RoundRow) -> Mapping[str, float] | None:

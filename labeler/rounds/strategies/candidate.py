@@ -20,6 +20,7 @@ class Candidate:
     passage_id: str | None = None
     score: float | None = None  # mass of the answer, 0-1
     confidence: float | None = None  # calibrated, 0-1; None before a calibrator is fitted
+    sampled: bool = True  # one of a uniform sample of the pool; False: its round took it by confidence and topic
     held_out: bool = False  # the answer's passage belongs to dev, test or calibration
     passage_rank: int | None = None  # of the answer's passage, from 0
     margin: float | None = None  # mass minus that of the next answer, 0-1

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from labeler.core.round_settings import SelectConfig
 from labeler.rounds.strategies.candidate import Candidate
-
-SVD_DIMENSIONS = 32  # of question and answer vectors: enough to tell topics apart, cheap for k-means
-HASH_FEATURES = 2**16  # buckets of character n-grams before the SVD
+from labeler.rounds.strategies.topics import text_vectors
 
 
 def mix(
@@ -77,21 +75,8 @@ def _clusters(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
     with threadpool_limits(limits=1):  # several threads sum in any order, which changes ties
-        vectors = _vectors([f"{c.question} {c.answer or ''}" for c in candidates], seed=seed)
+        vectors = text_vectors([f"{c.question} {c.answer or ''}" for c in candidates], seed=seed)
         distinct = len(np.unique(vectors.round(9), axis=0))
         model = KMeans(n_clusters=min(count, distinct), n_init=1, random_state=seed).fit(vectors)
     distance = np.linalg.norm(vectors - model.cluster_centers_[model.labels_], axis=1)
     return np.asarray(model.labels_, dtype=np.int64), np.round(distance, 12)
-
-
-def _vectors(texts: Sequence[str], *, seed: int) -> NDArray[np.float64]:
-    """Vectors (N, min(SVD_DIMENSIONS, N - 1)) of unit length; texts that share character n-grams are close."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    hashed = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=HASH_FEATURES).transform(texts)
-    dimensions = min(SVD_DIMENSIONS, len(texts) - 1)
-    with np.errstate(invalid="ignore", divide="ignore"):  # equal texts have no variance to explain
-        vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(hashed)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float64)

@@ -182,6 +182,7 @@ def _train(job: MlmJob, model: Any, tokenizer: Any, progress: Progress | None) -
     bf16 = pick_dtype(job.precision, device=device, hidden_size=int(model.config.hidden_size)) is torch.bfloat16
     longest = min(LONGEST, max_positions(model.base_model))
     masking = WordMasking.of(tokenizer, longest=longest, share=config.mask_share)
+    assert config.learning_rate is not None, "pretraining has chosen one"
     groups = weight_groups(model.parameters(), rate=config.learning_rate, weight_decay=WEIGHT_DECAY)
     optimizer = adamw(groups)
     fresh: dict[str, Any] = {"fingerprint": job.fingerprint, "step": 0, "batch_tokens": BATCH_TOKENS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,23 +30,41 @@ def teacher_probs(
     config: TrainConfig,
     *,
     human_labelled: bool,
+    teacher_of: Mapping[str, int],
     partial: Path,
     fingerprint: str,
 ) -> list[SoftTarget | None]:
-    """The soft target of each example, None where teachers do not read it; stored in `partial` for resuming."""
+    """The soft target of each example, None where teachers do not read it; stored in `partial` for resuming.
+
+    `teacher_of`: see `mrc.read.train.trainer.train`.
+    """
     found: list[SoftTarget | None] = [None] * len(examples)
     numbers = distilled_numbers(examples, human_labelled=human_labelled)
     targets = read_targets(partial / TARGETS_FILE, fingerprint)
     if targets is None:
-        from mrc.read.train.teacher import soft_targets
-
-        chosen = [examples[number] for number in numbers]
-        targets = soft_targets(teachers, chosen, config=config.reading, temperature=config.distill_temperature)
+        targets = _targets(teachers, [examples[number] for number in numbers], config, teacher_of)
         partial.mkdir(parents=True, exist_ok=True)
         write_targets(partial / TARGETS_FILE, targets, fingerprint)
     for number, target in zip(numbers, targets, strict=True):
         found[number] = target
     return found
+
+
+def _targets(
+    teachers: Sequence[Reader], examples: Sequence[TrainingExample], config: TrainConfig, teacher_of: Mapping[str, int]
+) -> list[SoftTarget]:
+    """The targets of the examples, in order: by the teacher that reads each, or the mean of all."""
+    from mrc.read.train.teacher import soft_targets
+
+    own = [teacher_of.get(example.id) for example in examples]
+    found: dict[int, SoftTarget] = {}
+    for number in sorted(set(own), key=lambda number: -1 if number is None else number):
+        members = teachers if number is None else [teachers[number]]
+        places = [place for place, each in enumerate(own) if each == number]
+        chosen = [examples[place] for place in places]
+        targets = soft_targets(members, chosen, config=config.reading, temperature=config.distill_temperature)
+        found |= zip(places, targets, strict=True)
+    return [found[place] for place in range(len(examples))]
 
 
 def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -> None:

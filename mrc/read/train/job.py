@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ class Job:
     distill_human_labelled: bool = True  # whether they are read on human-labelled examples too
     device: str = "auto"
     precision: str = "auto"
+    teacher_of: Mapping[str, int] = field(default_factory=dict)  # example id -> the only teacher that reads it
 
     @property
     def partial(self) -> Path:
@@ -45,6 +46,7 @@ class Job:
         parts += [self.device, self.precision, self.metric, self.shares, self.teachers]
         parts += [[asdict(each) for each in self.dev] if self.config.early_stopping_patience else []]
         parts += [self.distill_human_labelled] if self.teachers else []
+        parts += [dict(self.teacher_of)] if self.teacher_of else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
@@ -69,6 +71,7 @@ class Job:
             stored["distill_human_labelled"],
             stored["device"],
             stored["precision"],
+            stored["teacher_of"],
         )
 
 

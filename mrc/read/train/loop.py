@@ -46,7 +46,8 @@ class State:
     """The state of a running training. `losses` are those of the last tenth of the updates; `main_losses` those of the
     first and of the last tenth within the main phase; `batch_tokens` limits a forward pass; `stale` counts the
     evaluations since the best one; `rewards` are (greedy, sampled) means; `skipped` updates of the plan were left out
-    by early stopping; `average` is the mean of the weights after the last `averaged` updates."""
+    by early stopping; `average` is the mean of the weights after the last `averaged` updates; `seconds` were spent
+    before the checkpoint that was loaded, and `began` is when (`time.monotonic`)."""
 
     model: SpanModel
     optimizer: torch.optim.AdamW
@@ -60,6 +61,13 @@ class State:
     main_losses: tuple[list[float], list[float]] = ([], [])
     average: dict[str, torch.Tensor] = field(default_factory=dict)
     averaged: int = 0
+    seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the training so far, those before an interruption included."""
+        return self.seconds + time.monotonic() - self.began
 
     @property
     def done(self) -> int:
@@ -198,6 +206,7 @@ def _checkpoint(state: State, partial: Path, fingerprint: str) -> None:
         "skipped": state.skipped,
         "main_losses": state.main_losses,
         "averaged": state.averaged,
+        "seconds": state.spent,
     }
     write_checkpoint(partial, state.model, state.optimizer, record, average=state.average)
 
@@ -235,4 +244,5 @@ def resume(partial: Path, fingerprint: str, fresh: State) -> State:
         tuple(record.get("main_losses", ([], []))),
         average,
         record.get("averaged", 0),
+        record.get("seconds", 0.0),
     )

@@ -38,9 +38,14 @@ def param_groups(model: SpanModel, config: TrainConfig) -> list[dict[str, Any]]:
 
 def default_rate(config: Any) -> float:
     """The peak rate for an encoder, by its config: narrow ones and those without pretraining take more."""
-    if getattr(config, MATCH_TYPES_KEY, False):  # the built-in encoder alone marks shared words by token types
+    if is_builtin(config):
         return 1e-3
     return 1e-4 if int(getattr(config, "hidden_size", 0) or 0) in range(1, 385) else 5e-5
+
+
+def is_builtin(config: Any) -> bool:
+    """Whether this is the config of the built-in encoder: it alone marks shared words by token types."""
+    return bool(getattr(config, MATCH_TYPES_KEY, False))
 
 
 def _by_depth(encoder: nn.Module, decay: float) -> dict[int, list[nn.Parameter]]:

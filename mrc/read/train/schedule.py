@@ -7,7 +7,6 @@ which falls to 0. The list depends only on the settings and the seed, so that a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mrc.checkpoints import rate_share
 from mrc.read.data import balance
+from mrc.read.passes import mixture, updates_of_one_kind
 from mrc.read.train_config import TrainConfig, TrainingExample
 
 Ints = NDArray[np.int64]
@@ -24,8 +24,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Phase = Literal["main", "gold", "rl"]
 
-LEAST_PASSES: Final = 2.0  # over human-labelled examples, however many pseudo-labelled ones there are
-MOST_HUMAN: Final = 0.75  # of the batches filled for that, at most
 LATER_RATE: Final = 0.1  # share of the peak rate at which the phases after the main one start
 
 
@@ -56,7 +54,7 @@ def plan(
 ) -> Plan:
     """All updates of a training on these examples, shuffled in every epoch.
 
-    Every example occurs once per epoch, or as often as `repeats` (N,) says; see `_mixture` for how often human- and
+    Every example occurs once per epoch, or as often as `repeats` (N,) says; see `mixture` for how often human- and
     pseudo-labelled ones are passed over where there are both. `answered` examples have a span.
     """
     often = np.ones(len(human_labelled), dtype=np.int64) if repeats is None else repeats
@@ -109,7 +107,7 @@ def _main(
     human, pseudo = numbers[human_labelled[numbers]], numbers[~human_labelled[numbers]]
     if not len(human) or not len(pseudo):
         return _alone(numbers, config, rng)
-    steps, drawn = _mixture(len(human), len(pseudo), config)
+    steps, drawn = mixture(len(human), len(pseudo), config)
     both = _cycled(human, drawn, rng), _cycled(pseudo, steps * config.batch_size - drawn, rng)
     ends = np.round(np.arange(steps + 1) * drawn / steps).astype(np.int64)  # of the human-labelled ones of each update
     rest = np.arange(steps + 1) * config.batch_size - ends
@@ -122,31 +120,12 @@ def _main(
 def _alone(numbers: Ints, config: TrainConfig, rng: np.random.Generator) -> tuple[int, list[list[int]]]:
     """The same for examples of one kind: whole epochs, each in another order."""
     length = -(-len(numbers) // config.batch_size)
-    total = config.max_steps or max(1, round(config.epochs * length))
+    total = updates_of_one_kind(len(numbers), config)
     batches: list[list[int]] = []
     while len(batches) < total:
         order = rng.permutation(numbers)
         batches += [order[at : at + config.batch_size].tolist() for at in range(0, len(order), config.batch_size)]
     return length, batches[:total]
-
-
-def _mixture(human: int, pseudo: int, config: TrainConfig) -> tuple[int, int]:
-    """The number of updates, and how many of their examples are human-labelled.
-
-    Human-labelled examples are passed over `epochs` times and pseudo-labelled ones `pseudo_epochs` times. Where
-    `max_steps` leaves less room, both are cut alike, but human-labelled ones not below `LEAST_PASSES` while they fill
-    at most `MOST_HUMAN` of the batches. They fill `human_labelled_share` of every batch, and one place at least.
-    """
-    size, wanted = config.batch_size, (config.epochs * human, config.pseudo_epochs * pseudo)
-    least = max(1, math.ceil(config.human_labelled_share * size)) / size if size > 1 else config.human_labelled_share
-    share = max(min(least, (size - 1) / size) if size > 1 else least, wanted[0] / sum(wanted))
-    if config.max_steps is None:
-        total = wanted[1] / (1 - share) if share < 1 else wanted[0]
-        steps = max(1, math.ceil(total / size - 1e-9))
-    else:
-        steps = config.max_steps
-        share = max(share, min(LEAST_PASSES * human / (steps * size), MOST_HUMAN))
-    return steps, round(share * steps * size)
 
 
 def _cycled(numbers: Ints, count: int, rng: np.random.Generator) -> Ints:

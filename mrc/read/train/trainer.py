@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -50,6 +49,7 @@ def train(
     dev: Sequence[DevExample] = (),
     teachers: Sequence[Reader] = (),
     distill_human_labelled: bool = True,
+    teacher_of: Mapping[str, int] | None = None,
     shares: Mapping[str, float] | None = None,
     metric: Metric = "squad",
     device: str = "auto",
@@ -65,6 +65,8 @@ def train(
         teachers: readers whose probabilities are distilled (`config.distill_weight`).
         distill_human_labelled: whether on human-labelled examples too: a teacher that was trained on them adds nothing
             to their labels.
+        teacher_of: example id -> number of the only teacher that reads it, such as the one that was not taught it; all
+            others are read by all teachers, whose mean counts.
         shares: the wanted share of each stratum (`config.balance`), by the names of `mrc.read.data.balance.strata`;
             None: the shares among the human-labelled examples.
         metric: the metric of rewards and dev scores.
@@ -78,7 +80,8 @@ def train(
     if names and not distilled_numbers(examples, human_labelled=distill_human_labelled):
         log.warning("all examples are human-labelled: nothing is distilled, this reader trains on labels alone")
         names = ()
-    others = (dev, shares, metric, names, distill_human_labelled, device, precision)
+    readers = dict(teacher_of or {}) if names else {}
+    others = (dev, shares, metric, names, distill_human_labelled, device, precision, readers)
     return _train(Job(examples, start, config, seed, Path(folder), *others), teachers, progress)
 
 
@@ -102,7 +105,7 @@ def _train(job: Job, teachers: Sequence[Reader], progress: Progress | None) -> T
 
 def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None) -> TrainResult:
     """Train in this process as a member of its process group; the first process writes."""
-    began, config = time.monotonic(), job.config
+    config = job.config
     fingerprint, device = job.fingerprint, processes.device
     tokenizer = load_tokenizer(job.start)
     model = load_model(
@@ -133,7 +136,7 @@ def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None)
         run(state, ctx, job, fingerprint, tokenizer, progress)
         processes.any(False)  # all have read the best weights before the first one removes them
         result = TrainResult(
-            job.folder, "", len(items), state.done, time.monotonic() - began, float(np.mean(state.losses)), unusable
+            job.folder, "", len(items), state.done, state.spent, float(np.mean(state.losses)), unusable
         )
         origin = {"fingerprint": fingerprint, "start": str(job.start), "config": asdict(config), "seed": job.seed}
         origin |= {"device": job.device, "precision": job.precision}
@@ -147,6 +150,7 @@ def _teacher_probs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | No
         job.examples,
         job.config,
         human_labelled=job.distill_human_labelled,
+        teacher_of=job.teacher_of,
         partial=job.partial,
         fingerprint=job.fingerprint,
     )

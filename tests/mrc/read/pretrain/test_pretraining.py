@@ -1,6 +1,7 @@
 """Pretraining: on passages alone, resumable, with an ordinary starting checkpoint as result."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from mrc.errors import BadCheckpoint, OutOfMemory, TrainingDiverged
-from mrc.read.config import ReadConfig
+from mrc.read.config import BuiltinConfig, ReadConfig
+from mrc.read.model.builtin import build_builtin
 from mrc.read.model.heads import new_head
 from mrc.read.model.loading import load_model
 from mrc.read.model.reader import Reader, model_hash
 from mrc.read.pretrain import mlm, pretraining
 from mrc.read.pretrain.mlm_masking import IGNORED, WordMasking
 from mrc.read.pretrain.pretraining import pretrain
+from mrc.read.train.param_groups import default_rate
 from mrc.read.train_config import PretrainConfig
 from tests.mrc import tiny
 
@@ -71,6 +74,39 @@ def test_pretraining_a_reader_drops_its_head_and_exact_match_embedding(start, tm
         pretrain(tmp_path / "reader", texts(4), folder, config=config, seed=0)
     heads = [type(load_model(folder, head="auto", exact_match_features="words", **cpu).head) for folder in made]
     assert heads == [type(new_head("cnn", 32, seed=0)), type(trained.head)]
+
+
+@pytest.mark.parametrize("head", ["linear", "biaffine"])
+def test_span_selection_trains_the_head_that_is_asked_for(start, tmp_path, head):
+    config = PretrainConfig(recurring_span_epochs=1, recurring_span_examples=4, batch_size=4)
+    folder = pretrain(start, texts(4), tmp_path / "made", config=config, seed=0, head=head)
+    cpu = {"device": torch.device("cpu"), "dtype": torch.float32}
+    kept, fresh = (load_model(place, head=head, seed=0, **cpu) for place in (folder, start))
+    assert kept.head_name == head
+    assert load_model(folder, head="auto", **cpu).head_name == head
+    trained = [not torch.equal(*pair) for pair in zip(kept.head.parameters(), fresh.head.parameters(), strict=True)]
+    assert any(trained), "the training on labels starts from it"
+    with pytest.raises(BadCheckpoint, match="something else"):
+        pretrain(start, texts(4), folder, config=config, seed=0, head="cnn")
+
+
+def test_the_built_in_encoder_is_pretrained_at_a_rate_of_its_own(start, tmp_path, monkeypatch):
+    seen = []
+    honest = mlm.weight_groups
+
+    def watched(parameters, *, rate, weight_decay):
+        seen.append(rate)
+        return honest(parameters, rate=rate, weight_decay=weight_decay)
+
+    monkeypatch.setattr(mlm, "weight_groups", watched)
+    small = BuiltinConfig(layers=1, hidden_size=32, heads=2, positions=128)
+    own = build_builtin(texts(), tmp_path / "builtin", seed=0, config=small)
+    config = PretrainConfig(mlm_epochs=1)
+    for place, name in ((own, "own"), (start, "other")):
+        pretrain(place, texts(4), tmp_path / name, config=config, seed=0)
+    pretrain(own, texts(4), tmp_path / "named", config=replace(config, learning_rate=2e-4), seed=0)
+    assert seen == [1e-3, 1e-4, 2e-4]
+    assert default_rate(AutoConfig.from_pretrained(tmp_path / "own")) == 1e-3, "it stays a built-in encoder"
 
 
 def test_recurring_span_selection_trains_a_span_head_after_the_masked_language_model(start, tmp_path):

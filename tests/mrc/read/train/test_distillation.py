@@ -12,7 +12,7 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.targets import on_tokens
 from mrc.read.data.windows import Windower
 from mrc.read.model.reader import Reader
-from mrc.read.train.distillation import distilled_numbers, read_targets, write_targets
+from mrc.read.train.distillation import distilled_numbers, read_targets, teacher_probs, write_targets
 from mrc.read.train.teacher import soft_targets
 from mrc.read.train.trainer import train
 from mrc.read.train_config import PassageTarget, SoftTarget
@@ -133,6 +133,22 @@ def test_human_labelled_examples_use_only_their_labels_where_they_are_not_distil
     assert every.hash != some.hash
     records = [json.loads((each.folder / "training.json").read_text())["fingerprint"] for each in (every, some)]
     assert records[0] != records[1]
+
+
+def test_an_example_has_the_probabilities_of_the_teacher_named_for_it(teachers, tmp_path):
+    mine = {item.id: number % 2 for number, item in enumerate(EXAMPLES[:6])}  # the last two are read by both
+    given = {"config": STUDENT, "human_labelled": True, "fingerprint": "one"}
+    found = teacher_probs(teachers, EXAMPLES, teacher_of=mine, partial=tmp_path / "mine", **given)
+    alone = [
+        teacher_probs([teacher], EXAMPLES, teacher_of={}, partial=tmp_path / teacher.fingerprint, **given)
+        for teacher in teachers
+    ]
+    both = teacher_probs(teachers, EXAMPLES, teacher_of={}, partial=tmp_path / "both", **given)
+    for number, target in enumerate(found):
+        wanted = alone[number % 2][number] if number < 6 else both[number]
+        assert target.passages[0].start_mass == pytest.approx(wanted.passages[0].start_mass, abs=1e-5)
+    again = teacher_probs((), EXAMPLES, teacher_of=mine, partial=tmp_path / "mine", **given)
+    assert [each.passages[0].null_start for each in again] == [each.passages[0].null_start for each in found]
 
 
 def divergence(members, reader, examples):
