@@ -178,7 +178,9 @@ def test_adaptive_reading_is_fitted_on_out_of_fold_questions_and_stops_early(
 def test_a_pool_question_is_distilled_from_the_reader_that_was_not_taught_it(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with at(copy) as runtime:
+    with at(copy) as opened:
+        every = {"train_share": 1.0, "min_train_confidence": 0.0}
+        runtime = opened.with_config(with_settings(opened.config, review=every))
         assert machine.run(runtime, reviewer="none").round.promoted, "else the teacher was taught no pool question"
         row = machine.run(runtime, reviewer="none", until="labelled").round
         soft = runtime.with_config(with_settings(runtime.config, train={"distill_weight": 0.5}))
