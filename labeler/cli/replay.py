@@ -46,12 +46,21 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     more arms can be added. The predictions of every round are frozen and a certificate's audit is drawn from them 500
     times: how often it misses, and how much of the pool it certifies. Writes simulation.html, table.txt, results.json.
 
-    Arms: default, random, uncertain, random-pseudo, uncertain-pseudo, self-training, threshold, no-pseudo, softmatch,
-    whole-pool, no-retrieval, no-negatives, first-gold, and strategy-uncertain, strategy-margin, strategy-disagreement.
+    Arms, by what they compare:
+
+    \b
+    reviews        default, random, uncertain, random-pseudo, uncertain-pseudo, self-training,
+                   strategy-uncertain, strategy-margin, strategy-disagreement
+    pseudo-labels  no-pseudo, threshold, whole-pool, softmatch, soft, hard-soft, second-generation,
+                   pseudo-passes-1, pseudo-passes-4, gold-passes-2, gold-passes-8, batch-8, batch-32
+    folds          folds-2, folds-3 (they train a seed reader of their own)
+    reading        no-retrieval, no-negatives, first-gold
+    steadiness     average, long-warmup, layer-decay, no-retry; with --seeds the table has the spread
 
     \b
     Example:  labeler simulate squad.json --model sentence-transformers/all-MiniLM-L6-v2 -o replay
               labeler simulate squad.json --model builtin --arms default --arm few=review.review_budget=50 -o replay
+              labeler simulate squad.json --model builtin --arms soft --arm mine=soft,folds-2 -o replay
     """
     with file.open("rb"):  # OSError names a file that is missing or cannot be read
         pass
@@ -61,12 +70,8 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     log_to_stderr()
     replay = run_replay(_design(file, **options))
     curves = {name: [plain(point) for point in each.points] for name, each in replay.results.items()}
-    summary = {
-        name: {
-            key: plain(getattr(each, key)) for key in ("seeds", "gap_closed", "lowest_change", "seconds", "forecasts")
-        }
-        for name, each in replay.results.items()
-    }
+    keys = ("seeds", "gap_closed", "spread", "lowest_change", "seconds", "forecasts")
+    summary = {name: {key: plain(getattr(each, key)) for key in keys} for name, each in replay.results.items()}
     validity = {name: list(each.validity) for name, each in replay.results.items() if each.validity}
     result = {"arms": curves, "summary": summary, "validity": validity}
     result |= {"folder": str(replay.folder), "page": str(replay.folder / PAGE)}

@@ -22,12 +22,36 @@ SUPERVISED = "supervised"  # the arm that never plays a round: every other is co
 ORACLE = "oracle"  # the arm that trains on all labels of the pool: no reviewing can do better
 
 
+OWN_BASE = "simulate.own_base"  # true: the arm trains its own seed reader, under its settings
+GENERATIONS = "simulate.generations"  # product rounds of a round: the first with reviews, the others without
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to play the rounds: the settings that it changes, each `section.key=value`."""
+    """One way to play the rounds: the settings that it changes, each `section.key=value`.
+
+    Those of the section `simulate` (OWN_BASE, GENERATIONS) are for the replay itself.
+    """
 
     name: str
     settings: tuple[str, ...]
+
+    @property
+    def product_settings(self) -> tuple[str, ...]:
+        """The settings of the workspace."""
+        return tuple(each for each in self.settings if not each.startswith("simulate."))
+
+    @property
+    def own_base(self) -> bool:
+        return self._value(OWN_BASE) == "true"
+
+    @property
+    def generations(self) -> int:
+        return int(self._value(GENERATIONS) or 1)
+
+    def _value(self, name: str) -> str | None:
+        given = dict(each.split("=", 1) for each in self.settings)
+        return given.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +193,7 @@ class ArmResult:
     seeds: int
     points: tuple[CurvePoint, ...]
     gap_closed: float | None
+    spread: float | None  # standard deviation over the seeds of the last exact match; None with one seed
     lowest_change: float  # of EM after the last round, of all seeds
     seconds: float  # of all rounds, mean over the seeds
     forecasts: tuple[ForecastCheck, ...] = ()  # of rounds 2 and later whose readers had more trusted labels

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from labeler.ablation.arms import parse_arm, unknown_arm
 from labeler.core.config import load_config
 from labeler.core.errors import ConfigError
-from labeler.replay import ORACLE, SUPERVISED, Arm
+from labeler.replay import GENERATIONS, ORACLE, OWN_BASE, SUPERVISED, Arm
 from labeler.rounds.strategies import STRATEGIES
 from labeler.rounds.strategies import check_name as check_strategy
 
@@ -16,6 +16,7 @@ _RANDOM = ("review.random_share=1", "review.uncertain_share=0", "review.suspect_
 _UNCERTAIN = (
     "review.random_share=0", "review.uncertain_share=1", "review.suspect_share=0", "review.first_random_share=0",
 )  # fmt: skip
+_WHOLE_POOL = ("review.train_share=1", "review.min_train_confidence=0")
 #: what each arm changes of the settings given
 ARMS: dict[str, tuple[str, ...]] = {
     SUPERVISED: (),
@@ -29,10 +30,25 @@ ARMS: dict[str, tuple[str, ...]] = {
     "threshold": ("review.train_share=1", "review.min_train_confidence=0.9"),
     "no-pseudo": NO_PSEUDO,
     "softmatch": ("review.weighting=softmatch", "review.train_share=1", "review.min_train_confidence=0.35"),
-    "whole-pool": ("review.train_share=1", "review.min_train_confidence=0"),
+    "whole-pool": _WHOLE_POOL,
+    "soft": (*_WHOLE_POOL, "train.distill_weight=1"),
+    "hard-soft": ("train.distill_weight=0.5",),
+    "second-generation": (f"{GENERATIONS}=2",),
+    "pseudo-passes-1": ("train.pseudo_epochs=1",),
+    "pseudo-passes-4": ("train.pseudo_epochs=4",),
+    "gold-passes-2": ("train.epochs=2",),
+    "gold-passes-8": ("train.epochs=8",),
+    "batch-8": ("train.batch_size=8",),
+    "batch-32": ("train.batch_size=32",),
+    "folds-2": ("calibrate.folds=2", f"{OWN_BASE}=true"),
+    "folds-3": ("calibrate.folds=3", f"{OWN_BASE}=true"),
     "no-retrieval": ("read.retrieval_weight=0",),
     "no-negatives": ("train.negatives=0",),
     "first-gold": ("train.golds=first",),
+    "average": ("train.average=0.25",),
+    "long-warmup": ("train.warmup_ratio=0.3",),
+    "layer-decay": ("train.layer_decay=0.9",),
+    "no-retry": ("train.retry_bad_seed=false",),
     ORACLE: (),
 }
 DEFAULT = "default,random,self-training,no-pseudo,no-retrieval"
@@ -54,7 +70,21 @@ def chosen_arms(names: str, own: Iterable[str], common: Iterable[str]) -> tuple[
     arms = (*(Arm(name, ARMS[name]) for name in named), *(Arm(arm.name, arm.settings) for arm in parsed))
     for arm in arms:
         try:
-            check_strategy(load_config(overrides=[*common, *arm.settings]).review.strategy)
+            _check_replay_settings(arm)
+            check_strategy(load_config(overrides=[*common, *arm.product_settings]).review.strategy)
         except ConfigError as error:
             raise ConfigError(f"arm {arm.name}: {error}") from error
     return arms
+
+
+def _check_replay_settings(arm: Arm) -> None:
+    """Raise ConfigError for a setting of the section `simulate` that does not exist, or has a wrong value."""
+    allowed = {OWN_BASE: ("true", "false"), GENERATIONS: ("1", "2", "3")}
+    for setting in arm.settings:
+        name, _, value = setting.partition("=")
+        if not name.startswith("simulate."):
+            continue
+        if name not in allowed:
+            raise ConfigError(f"no setting {name}; known are {', '.join(allowed)}")
+        if value not in allowed[name]:
+            raise ConfigError(f"{name} must be one of {', '.join(allowed[name])}, got {value!r}")

@@ -27,8 +27,8 @@ VALIDITY_HEADER = (
     "arm", "round", "target", "audits", "missed", "naive missed", "certified", "oracle's", "minutes of the audit",
 )  # fmt: skip
 _HEADER = (
-    "arm", "seeds", "labels", "minutes", "EM", "F1", "EM gained", "95% interval", "lowest seed", "of the gap",
-    "taught", "right", "minutes of computing",
+    "arm", "seeds", "labels", "minutes", "EM", "F1", "EM gained", "95% interval", "sd of seeds", "lowest seed",
+    "of the gap", "taught", "right", "minutes of computing",
 )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _row(result: ArmResult) -> tuple[Any, ...]:
         percent(last.f1),
         f"{100 * last.change.mean:+.1f}",
         _bounds(last.change),
+        "-" if result.spread is None else f"{100 * result.spread:.1f}",
         f"{100 * result.lowest_change:+.1f}",
         "-" if result.gap_closed is None else f"{100 * result.gap_closed:.0f}%",
         f"{last.taught:.0f}",

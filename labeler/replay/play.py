@@ -46,22 +46,39 @@ def play(run: Run) -> None:
 
 def _play_arm(run: Run, *, oracle: bool) -> None:
     """Play the rounds of an arm and score each."""
-    _copy_base(run)
+    assert run.arm is not None
+    if not run.arm.own_base:
+        _copy_base(run)
+    elif not points(run):
+        _base(run)
     with closing(_runtime(run)) as runtime:
         if oracle:
             _learn_everything(run, runtime)
         while not is_done(run):
             number, began = len(points(run)), time.monotonic()
-            if not _is_closed(runtime, number):  # a process that was killed may have closed it unscored
-                _play_round(runtime, oracle=oracle)
+            last = number * run.arm.generations
+            _play_rounds(runtime, first=last - run.arm.generations + 1, last=last, oracle=oracle)
             write_point(run, _point(runtime, number, began))
 
 
-def _play_round(runtime: Runtime, *, oracle: bool) -> None:
-    if oracle:
-        machine.train(runtime)
-    else:
-        machine.run(runtime, reviewer=runtime.config.round.reviewer)
+def _play_rounds(runtime: Runtime, *, first: int, last: int, oracle: bool) -> None:
+    """Play the workspace's rounds up to `last`: the one of the number `first` with reviews, the others without.
+
+    A process that was killed may have closed the last one without scoring it.
+    """
+    while not _is_closed(runtime, last):
+        if oracle:
+            machine.train(runtime)
+        else:
+            reviewed = _next_number(runtime) == first
+            machine.run(runtime, reviewer=runtime.config.round.reviewer if reviewed else "none")
+
+
+def _next_number(runtime: Runtime) -> int:
+    """The number of the open round, else of the next one."""
+    current = machine.current(runtime)
+    with runtime.database.read() as session:
+        return current.number if current else queries.next_round_number(session)
 
 
 def _is_closed(runtime: Runtime, number: int) -> bool:
@@ -90,7 +107,7 @@ class _Opened(Runtime):
 
 
 def _runtime(run: Run) -> _Opened:
-    settings = run.arm.settings if run.arm else ()
+    settings = run.arm.product_settings if run.arm else ()
     workspace = open_workspace(run.folder / WORKSPACE, overrides=[*run.design.common, *settings])
     return _Opened(workspace, workspace.database())
 

@@ -43,6 +43,7 @@ def _result(name: str, settings: tuple[str, ...], seeds: Sequence[tuple[Sequence
         seeds=len(seeds),
         points=tuple(_curve_point([(points[number], start) for points, start in seeds]) for number in rounds),
         gap_closed=None,
+        spread=float(np.std([_mean(points[-1], "exact_match") for points, _ in seeds], ddof=1)) if seeds[1:] else None,
         lowest_change=min(changes),
         seconds=float(np.mean([sum(point.seconds for point in points if point.round) for points, _ in seeds])),
         forecasts=forecast_checks([points for points, _ in seeds]),

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from db import queries
 from labeler.core.errors import ConfigError, FileError
+from labeler.core.runtime import Runtime
 from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.evaluation.pseudo_precision import SHARES
 from labeler.evaluation.scoring import QuestionScore
@@ -29,6 +32,7 @@ from labeler.replay.results import results
 from labeler.replay.study import run_replay
 from mrc.calibration.quality import PRECISIONS
 from mrc.metrics import paired_interval
+from tests.commands import run
 from tests.worlds import SETTINGS
 
 SETS = tuple(f"{section}.{key}={value}" for (section, key), value in SETTINGS.items() if key != "seed")
@@ -163,6 +167,8 @@ def test_a_run_that_fails_is_named_with_its_reason(design: Design, tmp_path: Pat
         ("default", ["default=review.review_budget=3"], "already an arm of this name"),
         ("", ["a=review.no_such=1"], "arm a: .*no_such"),
         ("", ["a"], "write it as NAME"),
+        ("", ["a=simulate.generation=2"], "arm a: no setting simulate.generation; known are simulate.own_base"),
+        ("", ["a=simulate.generations=9"], "arm a: simulate.generations must be one of 1, 2, 3, got '9'"),
     ],
 )
 def test_a_wrong_arm_is_refused_before_anything_is_played(names: str, own: list[str], said: str) -> None:
@@ -173,6 +179,51 @@ def test_a_wrong_arm_is_refused_before_anything_is_played(names: str, own: list[
 @pytest.mark.parametrize("name", ARMS)
 def test_every_named_arm_has_settings_that_exist(name: str) -> None:
     assert name in {arm.name for arm in chosen_arms(name, [], COMMON)}
+
+
+def test_the_help_names_every_arm() -> None:
+    words = set(run("simulate", "--help").out.replace(",", " ").split())
+    assert set(ARMS) <= words
+
+
+def played_arm(design: Design, folder: Path, *own: str, rounds: int = 1) -> tuple[Run, Runtime]:
+    """The run of an arm of one's own that was played, and its workspace, which is kept."""
+    arm = chosen_arms("", own, COMMON)[1]
+    run = Run(replace(design, folder=folder, rounds=rounds), 0, arm)
+    run.folder.mkdir(parents=True)
+    play_module._play_arm(run, oracle=False)
+    return run, play_module._runtime(run)
+
+
+def test_a_second_generation_is_a_round_without_reviews_on_the_labels_of_the_first_student(
+    design: Design, tmp_path: Path
+) -> None:
+    run_replay(design)
+    shutil.copytree(design.folder / "seed-0" / "base", tmp_path / "seed-0" / "base")
+    run, runtime = played_arm(design, tmp_path, "mine=second-generation,review.review_budget=4", rounds=1)
+    with closing(runtime), runtime.database.read() as session:
+        rounds = queries.rounds(session)
+        assert [(row.number, row.reviewer, row.stage) for row in rounds[1:]] == [
+            (1, "simulated", "closed"),
+            (2, "none", "closed"),
+        ]
+        assert [len(queries.tasks(session, round_number=number)) for number in (1, 2)] == [4, 0]
+    assert [each.human for each in points(run)] == [0, 4]
+
+
+def test_an_arm_with_folds_trains_a_seed_reader_of_its_own_and_is_scored_on_the_same_questions(
+    design: Design, tmp_path: Path
+) -> None:
+    run_replay(design)
+    shutil.copytree(design.folder / "seed-0" / "base", tmp_path / "seed-0" / "base")
+    run, runtime = played_arm(design, tmp_path, "mine=folds-2,train.epochs=1")
+    with closing(runtime), runtime.database.read() as session:
+        names = {model.name for model in queries.models(session) if model.round_number == 0}
+        assert names == {"student", "fold-1-of-2", "fold-2-of-2"}
+        assert not queries.questions(session, roles=["calibration"]), "all gold labels teach"
+    base = points(Run(design, 0))[0]
+    assert [each.question_id for each in points(run)[0].scores] == [each.question_id for each in base.scores]
+    assert len(points(run)) == 2
 
 
 # --- results ----------------------------------------------------------------------------------------
@@ -205,6 +256,8 @@ def test_gains_are_paired_by_seed_and_drawn_by_document_over_all_seeds(design: D
     assert found["mine"].gap_closed == pytest.approx(0.4)  # .25 of .625
     assert found["mine"].lowest_change == 0.25
     assert (found["mine"].seconds, found["mine"].seeds) == (60, 2)
+    assert found["mine"].spread == 0.0, "both readers of the last round are right half of the time"
+    assert found[ORACLE].spread == pytest.approx(np.std([1.0, 0.75], ddof=1))
 
 
 def test_a_seed_that_is_not_finished_does_not_count(design: Design) -> None:
