@@ -19,6 +19,8 @@ class NewTask:
     passages: tuple[str, ...]  # ids of those shown, as retrieved
     attempt: int = 0  # above 0: asked again
     reviewers: int = 1  # people who are to answer it: 1 or 2
+    search: str | None = None  # words of a reviewer by which its passages were found
+    searched_from: int | None = None  # the attempt whose reviewer named them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class TaskRow:
     state: str  # open, done, skipped, withdrawn, conflict
     created_at: datetime
     withdrawn_at: datetime | None  # the round went on without it; a late review still counts
+    search: str | None = None  # as in NewTask
+    searched_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class NewReview:
     seconds: float | None = None  # of the reviewer's time
     comment: str | None = None
     source: str | None = None  # simulated, studio, file, terminal
+    search_again: str | None = None  # words to search further passages by; only with no_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +91,4 @@ class ReviewRow:
     deleted_at: datetime | None  # taken back by the reviewer
     recorded_in: int | None  # the round whose labelling considered it
     source: str | None  # simulated, studio, file, terminal
+    search_again: str | None = None  # words to search further passages by

@@ -37,7 +37,10 @@ TASKS = Table(
     required("state", WORD, default="open", index=True),
     created_at(),
     optional("withdrawn_at", Moment),  # the round went on without it; a late review still counts
+    optional("search", Text),  # words of a reviewer by which its passages were found
+    optional("searched_from", Integer),  # the attempt whose reviewer named them
     UniqueConstraint("round_number", "question_id", "attempt"),
+    CheckConstraint("(search IS NULL) = (searched_from IS NULL)", name="words_of_an_attempt"),
     one_of("kind", TASK_KINDS),
     one_of("state", TASK_STATES),
     CheckConstraint("reviewers IN (1, 2)", name="one_or_two_reviewers"),
@@ -58,6 +61,7 @@ REVIEWS = Table(
     optional("end", Integer),
     optional("seconds", Double),  # of the reviewer's time
     optional("comment", Text),
+    optional("search_again", Text),  # words to search further passages by; only with `no_answer`
     created_at(),
     optional("superseded_at", Moment),
     optional("deleted_at", Moment),  # taken back by the reviewer: superseded, without a successor
@@ -67,6 +71,7 @@ REVIEWS = Table(
     one_of("verdict", VERDICTS),
     one_of("source", REVIEW_SOURCES),
     CheckConstraint("(verdict = 'answerable') = (text IS NOT NULL)", name="answer_with_verdict"),
+    CheckConstraint("search_again IS NULL OR verdict = 'no_answer'", name="search_without_an_answer"),
     CheckConstraint(
         "(text IS NULL) = (passage_id IS NULL) AND (text IS NULL) = (start IS NULL) "
         'AND (text IS NULL) = ("end" IS NULL)',

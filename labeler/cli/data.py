@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -155,53 +155,52 @@ def import_command(
             raise click.UsageError("Give --list or --undo alone, without FILE, --as or --split.")
         _list_imports(workspace, sets, as_json) if undo is None else _undo(workspace, sets, as_json, undo)
         return
+    _check_role(files, role, split, reviewers, labeller)
+    if role == REVIEWS:
+        from labeler.cli.review import import_reviews
+
+        import_reviews(workspace, sets, as_json, files, reviewers)
+    elif role == PREDICTIONS:
+        from labeler.cli.labellers import import_predictions
+
+        import_predictions(workspace, sets, as_json, files, labeller, format_)
+    else:
+        given = {"role": role, "split": _plan(split), "format": format_, "seed": seed, "split_by": split_by}
+        given |= {"dedupe": dedupe, "reading": _read_options(role, id_prefix, empty, studio_map)}
+        _import_questions(workspace, sets, as_json, files, **given)
+
+
+def _check_role(
+    files: tuple[str, ...], role: str | None, split: str | None, reviewers: tuple[str, ...], labeller: str | None
+) -> None:
+    """Raise UsageError unless there are files, one way to divide them, and only options that apply to the role."""
     if not files:
         raise click.UsageError("Give at least one FILE.")
     if role is not None and split is not None:
         raise click.UsageError("Give --as or --split, not both.")
     if role is None and split is None:
         raise click.UsageError("Give the role of FILE with --as ROLE, or split it with --split ROLE=N,...")
+    of_questions = ("seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map")
     if role == REVIEWS:
-        _only_defaults(
-            *("format_", "seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map", "labeller"),
-            why="does not apply to --as reviews",
-        )
-        from labeler.cli.review import import_reviews
-
-        import_reviews(workspace, sets, as_json, files, reviewers)
-        return
-    if role == PREDICTIONS:
-        _only_defaults(
-            *("seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map", "reviewers"),
-            why="does not apply to --as predictions",
-        )
-        from labeler.cli.labellers import import_predictions
-
-        import_predictions(workspace, sets, as_json, files, labeller, format_)
-        return
-    if labeller is not None:
+        _only_defaults("format_", *of_questions, "labeller", why="does not apply to --as reviews")
+    elif role == PREDICTIONS:
+        _only_defaults(*of_questions, "reviewers", why="does not apply to --as predictions")
+    elif labeller is not None:
         raise click.UsageError("--labeller applies to --as predictions only.")
-    if reviewers:
+    elif reviewers:
         raise click.UsageError("--reviewer-name applies to --as reviews only.")
+
+
+def _import_questions(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, files: tuple[str, ...], **given: Any
+) -> None:
+    """Import passages, questions and labels; `given`: see `labeler.importing.ingest.import_files`."""
     from labeler.evaluation.reach import reach_of_imports
     from labeler.importing.ingest import import_files
     from labeler.retrieval.placing import passage_finder
 
-    plan = _plan(split)
-    reading = _read_options(role, id_prefix, empty, studio_map)
     with runtime(workspace, sets, write=True) as at:
-        report = import_files(
-            at.database,
-            files,
-            role=role,
-            split=plan,
-            format=format_,
-            seed=seed,
-            split_by=split_by,
-            dedupe=dedupe,
-            reading=reading,
-            retrieve=passage_finder(at),
-        )
+        report = import_files(at.database, files, retrieve=passage_finder(at), **given)
         report = replace(report, out_of_reach=reach_of_imports(at, report.imports))
     show(report, as_json=as_json, text=lambda: report_text(report))
 

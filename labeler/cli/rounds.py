@@ -121,11 +121,12 @@ def round_command(
         sets = (*sets, f"review.review_budget={review_budget}")
     if budget_minutes is not None:
         sets = (*sets, f"round.budget_minutes={budget_minutes}")
+    goes_on = wait or accept_partial or until_converged or (count or 1) > 1
     if wait and accept_partial:
         raise click.UsageError("Give --wait or --accept-partial, not both.")
     if not until_converged and (max_reviews or max_minutes):
         raise click.UsageError("Give --max-reviews and --max-minutes with --until-converged.")
-    if dry_run and (wait or accept_partial or until_converged or (count or 1) > 1):
+    if dry_run and goes_on:
         raise click.UsageError("Give --dry-run without --rounds, --until-converged, --wait and --accept-partial.")
     if dry_run:
         _dry_run(workspace, sets, reviewer, as_json=as_json)

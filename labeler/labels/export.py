@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from db import queries
 from db.rows import LabelRow, TrainingRow
@@ -93,29 +93,17 @@ def export_labels(
     _check_known("role", roles, ROLES)
     with database.read() as session:
         pseudo = pseudo_labels(session, uncertified=uncertified)
-        rows, left_out = exportable_rows(session, kinds, roles, pseudo, with_leaks=with_leaks)
-        if not with_leaks:
-            rows, leaking = without_leaks(session, rows, vectors)
-            left_out += leaking
-        if "gold" in roles:
-            left_out += of_other_roles(session, kinds, roles)
+        rows, left_out = _selected(session, kinds, roles, pseudo, with_leaks=with_leaks, vectors=vectors)
         check_release(session, _predicted_in(rows, pseudo), despite=despite_alarms)
         raised = standing_alarms(session)
-        others = {label.id for label in pseudo.uncertified}
-        loose = [row.label for row in rows if row.label.id in others]
-        estimate = estimated_precision(session, loose, metric) if loose else None
-        found = _exported(
-            session, rows, _Vouching(pseudo.certificate, frozenset(label.id for label in pseudo.certified), estimate)
-        )
+        vouching = _vouching(session, rows, pseudo, metric)
+        found = _exported(session, rows, vouching)
     if format == "squad":
-        why = "labels without an answer, which SQuAD 1.1 cannot store"
-        left_out += [LeftOut(label.example.id, why) for label in found if not label.example.answers]
-        found = [label for label in found if label.example.answers]
+        found, unanswered = _answered(found)
+        left_out += unanswered
     counts = Counter(one.why for one in left_out)
     if not found:
-        reasons = "".join(f"; left out: {count} {reason}" for reason, count in counts.items())
-        wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
-        raise ExportRefused(f"no live label to export: {wanted}{reasons}")
+        _refuse_empty(kinds, roles, counts)
     written = SAFE_CSV if safe_csv and format == "csv" else format
     _write(found, path, format=written, force=force, databases=[database.path] if database.path else [])
     return ExportReport(
@@ -127,8 +115,41 @@ def export_labels(
         conflicts=tuple(one for one in left_out if one.conflict),
         alarms=raised,
         certificate=pseudo.certificate,
-        uncertified=estimate,
+        uncertified=vouching.estimate,
     )
+
+
+def _selected(
+    session: Session,
+    kinds: Sequence[str],
+    roles: Sequence[str],
+    pseudo: PseudoLabels,
+    *,
+    with_leaks: bool,
+    vectors: PassageVectors | None,
+) -> tuple[Sequence[TrainingRow], list[LeftOut]]:
+    """The labels to write, and those that are left out, each with its reason."""
+    rows, left_out = exportable_rows(session, kinds, roles, pseudo, with_leaks=with_leaks)
+    if not with_leaks:
+        rows, leaking = without_leaks(session, rows, vectors)
+        left_out += leaking
+    if "gold" in roles:
+        left_out += of_other_roles(session, kinds, roles)
+    return rows, left_out
+
+
+def _answered(labels: Sequence[ExportedLabel]) -> tuple[list[ExportedLabel], list[LeftOut]]:
+    """The labels with an answer, and the others."""
+    why = "labels without an answer, which SQuAD 1.1 cannot store"
+    left_out = [LeftOut(label.example.id, why) for label in labels if not label.example.answers]
+    return [label for label in labels if label.example.answers], left_out
+
+
+def _refuse_empty(kinds: Sequence[str], roles: Sequence[str], counts: Mapping[str, int]) -> NoReturn:
+    """Raise ExportRefused because no label is left, with the reasons."""
+    reasons = "".join(f"; left out: {count} {reason}" for reason, count in counts.items())
+    wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
+    raise ExportRefused(f"no live label to export: {wanted}{reasons}")
 
 
 def _write(labels: Sequence[ExportedLabel], path: Path, *, format: str, force: bool, databases: Sequence[Path]) -> None:
@@ -184,6 +205,14 @@ class _Vouching:
             "precision_low": known.low if known else None,
             "precision_high": known.high if known else None,
         }
+
+
+def _vouching(session: Session, rows: Sequence[TrainingRow], pseudo: PseudoLabels, metric: Metric) -> _Vouching:
+    """Who vouches for these labels, with the estimated precision of those for whom nobody does."""
+    others = {label.id for label in pseudo.uncertified}
+    loose = [row.label for row in rows if row.label.id in others]
+    estimate = estimated_precision(session, loose, metric) if loose else None
+    return _Vouching(pseudo.certificate, frozenset(label.id for label in pseudo.certified), estimate)
 
 
 def _exported(session: Session, rows: Sequence[TrainingRow], vouching: _Vouching) -> list[ExportedLabel]:

@@ -1,7 +1,8 @@
 """Which review counts for a question that several people answered. Pure.
 
 A question may have several tasks (attempts) in one round: the first is attempt 0; a task whose annotation cannot be
-read is repeated, and a disagreement goes to an adjudication task. Skips are no votes.
+read is repeated, a disagreement goes to an adjudication task, and a search by a reviewer's words makes a task with
+other passages (`labeler.review.searching`). Skips are no votes.
 """
 
 from __future__ import annotations
@@ -51,11 +52,13 @@ def is_contested(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews, m
 
 
 def votes_of(task: TaskRow, attempts: Sequence[TaskRow], reviews: Reviews) -> list[ReviewRow]:
-    """The votes on a task; on an adjudication task only those of people who had not voted on the question before."""
+    """The votes on a task; on an adjudication task only those of people who had not voted on the same passages
+    before."""
     votes = without_skips(reviews.get(task.id, ()))
     if task.kind != "adjudication":
         return votes
-    earlier = [other for other in without_judgements(attempts) if other.attempt < task.attempt]
+    same = [other for other in without_judgements(attempts) if other.searched_from == task.searched_from]
+    earlier = [other for other in same if other.attempt < task.attempt]
     voters = {vote.reviewer for other in earlier for vote in without_skips(reviews.get(other.id, ()))}
     return [vote for vote in votes if vote.reviewer not in voters]
 

@@ -1,17 +1,19 @@
-"""Which tasks a round needs next, after reviews came in: repeats, adjudication of disagreements, judgements."""
+"""Which tasks a round needs next, after reviews came in: repeats, adjudication of disagreements, judgements, and
+passages found by a reviewer's words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from db import queries, store
 from db.engine import Session
-from db.rows import NewTask, TaskRow
+from db.rows import NewTask, RoundRow, TaskRow
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import AnswerMatcher, by_question, by_task, matcher_of
-from labeler.review.consensus import Reviews, is_contested, votes_of, without_judgements
+from labeler.review.consensus import Reviews, is_contested, votes_of
 from labeler.review.judgement import next_judgement, suggestions
+from labeler.review.searching import NextSearch, next_search, search_tasks, segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,14 @@ def _after_conflict(
         return NextTasks(reopen=(withdrawn[0],))
     attempt = max(task.attempt for task in attempts) + 1
     new = NewTask(last.question_id, kind, last.blind, last.position, last.passages, attempt, reviewers)
-    return NextTasks(new=new)
+    return NextTasks(new=replace(new, search=last.search, searched_from=last.searched_from))
 
 
 def resolve(runtime: Runtime, round_number: int) -> int:
     """Bring the tasks of a round in line with its reviews, and return how many questions were asked again.
 
     Contested tasks become conflicts, and stop being conflicts once reviewers agree. While the round is in review,
-    `next_tasks` is applied to every question. Idempotent.
+    `next_tasks` and `next_search` are applied to every question. Idempotent.
     """
     matcher = matcher_of(runtime)
     with runtime.database.write() as session:
@@ -82,7 +84,26 @@ def resolve(runtime: Runtime, round_number: int) -> int:
         store.withdraw_tasks(session, round_number, ids=[task_id for each in changes for task_id in each.withdraw])
         store.reopen_tasks(session, [task_id for each in changes for task_id in each.reopen])
         store.add_tasks(session, round_number, [each.new for each in changes if each.new is not None])
-    return sum(bool(each.reopen) + (each.new is not None) for each in changes)
+        searches = _changed_searches(session, row, matcher)
+        store.withdraw_tasks(session, round_number, ids=[task_id for each in searches for task_id in each.withdraw])
+        store.reopen_tasks(session, [task_id for each in searches for task_id in each.reopen])
+    found = search_tasks(runtime, row, [each.search for each in searches if each.search is not None])
+    with runtime.database.write() as session:
+        store.add_tasks(session, round_number, found)
+    again = sum(bool(each.reopen) + (each.new is not None) for each in changes)
+    return again + len(found) + sum(bool(each.reopen) for each in searches)
+
+
+def _changed_searches(session: Session, row: RoundRow, matcher: AnswerMatcher) -> list[NextSearch]:
+    """The changes that the searches of each active question need, in id order; an audit's passages are fixed."""
+    reviews = by_task(queries.reviews(session, round_number=row.number))
+    tasks = queries.tasks(session, round_number=row.number)
+    named = any(review.search_again for group in reviews.values() for review in group)
+    if row.kind == "audit" or not (named or any(task.search is not None for task in tasks)):
+        return []
+    attempts = by_question(tasks)
+    active = sorted(each.id for each in queries.questions(session, ids=attempts))
+    return [next_search(attempts[question_id], reviews, matcher) for question_id in active]
 
 
 def _update_conflicts(session: Session, round_number: int, matcher: AnswerMatcher) -> None:
@@ -105,7 +126,7 @@ def _changes(session: Session, round_number: int, matcher: AnswerMatcher) -> lis
     unreadable = frozenset(each.task_id for each in queries.conflicts(session, round_number=round_number))
     attempts = by_question(queries.tasks(session, round_number=round_number))
     active = sorted(each.id for each in queries.questions(session, ids=attempts))
-    found = [_next(attempts[question_id], reviews, matcher, unreadable) for question_id in active]
+    found = [each for question_id in active for each in _next(attempts[question_id], reviews, matcher, unreadable)]
     if queries.round_(session, round_number).kind != "audit":
         return found
     answers = suggestions(session, round_number, active)
@@ -115,8 +136,13 @@ def _changes(session: Session, round_number: int, matcher: AnswerMatcher) -> lis
 
 def _next(
     attempts: Sequence[TaskRow], reviews: Reviews, matcher: AnswerMatcher, unreadable: frozenset[int]
-) -> NextTasks:
-    """The changes that the question's own tasks need; a new one comes after all others, judgements included."""
-    found = next_tasks(without_judgements(attempts), reviews, matcher, unreadable=unreadable)
+) -> Iterator[NextTasks]:
+    """The changes that the question's own tasks need, for each set of passages; a new one comes after all others,
+    judgements included."""
     last = max(task.attempt for task in attempts)
-    return found if found.new is None else replace(found, new=replace(found.new, attempt=last + 1))
+    for same in segments(attempts):
+        found = next_tasks(same, reviews, matcher, unreadable=unreadable)
+        if found.new is not None:
+            last += 1
+            found = replace(found, new=replace(found.new, attempt=last))
+        yield found

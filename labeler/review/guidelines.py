@@ -33,6 +33,10 @@ _NO_ANSWER_RULE = {
     "ko": "“답 없음”을 선택할 때는 직접 표시한 정답을 남기지 않습니다.",
     "en": "With “no answer”, leave no answer marked that you marked yourself.",
 }
+_SEARCH_RULE = {
+    "ko": "“답 없음”과 함께 검색할 말을 적으면, 그 말로 찾은 다른 지문이 새 과제로 나옵니다.",
+    "en": "If you type words to search by with “no answer”, the passages that they find come as a new task.",
+}
 _SUGGESTION_RULES = {
     "ko": (
         "초록색은 제안된 답, 노란색은 다른 후보입니다. 제안이 맞으면 그대로 제출합니다.",
@@ -51,10 +55,10 @@ _HEADINGS = {"ko": "작업 지침", "en": "Guidelines"}
 _KEYS = {
     "ko": "더블클릭(한 단어) 또는 드래그: 정답 표시 · Ctrl+Enter 제출 · N 답 없음 · B 질문 오류 · "
     "Ctrl+Space 건너뛰기 · Ctrl+Z 되돌리기 · A 다시 표시하기 · Alt+. 표시 선택, Backspace 삭제 · "
-    "Tab 반복: 의견, 정답 직접 입력(Tab으로 나가기) · R 확신도",
+    "Tab 반복: 다시 검색할 말, 의견, 정답 직접 입력(Tab으로 나가기) · R 확신도",
     "en": "Double click (a word) or drag: mark the answer · Ctrl+Enter submit · N no answer · B bad question · "
     "Ctrl+Space skip · Ctrl+Z undo · A mark again · Alt+. select a mark, Backspace deletes it · "
-    "Tab repeatedly: comment, then the typed answer (Tab leaves it) · R confidence",
+    "Tab repeatedly: search words, comment, then the typed answer (Tab leaves it) · R confidence",
 }
 _SUGGESTION_KEYS = {
     "ko": "제안이 맞으면 Ctrl+Enter · 다른 후보가 맞으면 그 번호(2, 3) · "
@@ -71,6 +75,7 @@ _CAPTIONS = {
     "confidence": {"ko": "확신도", "en": "confidence"},
     "comment": {"ko": "의견", "en": "comment"},
     "typed": {"ko": "정답 직접 입력", "en": "type the answer"},
+    "search_again": {"ko": "답 없음: 다시 검색할 말", "en": "no answer: words to search again"},
 }
 _SUMMARY = {
     False: {
@@ -100,7 +105,7 @@ def summary(language: Language, *, blind: bool) -> str:
 def page_guidelines(language: Language, *, blind: bool) -> list[tuple[str, tuple[str, ...]]]:
     """(heading, rules) for each language asked for, for a review page in Label Studio."""
     return [
-        (heading, (*(() if blind else _SUGGESTION_RULES[each]), *rules, _NO_ANSWER_RULE[each]))
+        (heading, (*(() if blind else _SUGGESTION_RULES[each]), *rules, _NO_ANSWER_RULE[each], _SEARCH_RULE[each]))
         for each, (heading, rules) in zip(languages(language), guidelines(language), strict=True)
     ]
 

@@ -275,13 +275,14 @@ CREATE TABLE tasks (
     id {serial} NOT NULL, round_number INTEGER NOT NULL, question_id VARCHAR(255) NOT NULL,
     kind VARCHAR(16) NOT NULL, blind BOOLEAN NOT NULL, position INTEGER NOT NULL, passages JSON NOT NULL,
     attempt INTEGER NOT NULL, reviewers INTEGER NOT NULL, state VARCHAR(16) NOT NULL, created_at {moment} NOT NULL,
-    withdrawn_at {moment},
+    withdrawn_at {moment}, search TEXT, searched_from INTEGER,
     CONSTRAINT pk_tasks PRIMARY KEY (id),
     CONSTRAINT uq_tasks_round_number_question_id_attempt UNIQUE (round_number, question_id, attempt),
     CONSTRAINT ck_tasks_kind_known CHECK
         (kind IN ('random', 'uncertain', 'suspect', 'control', 'audit', 'double', 'adjudication', 'judgement')),
     CONSTRAINT ck_tasks_state_known CHECK (state IN ('open', 'done', 'skipped', 'withdrawn', 'conflict')),
     CONSTRAINT ck_tasks_one_or_two_reviewers CHECK (reviewers IN (1, 2)),
+    CONSTRAINT ck_tasks_words_of_an_attempt CHECK ((search IS NULL) = (searched_from IS NULL)),
     CONSTRAINT fk_tasks_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_tasks_question_id FOREIGN KEY(question_id) REFERENCES questions (id)
 );
@@ -307,12 +308,13 @@ CREATE TABLE prediction_answers (
 CREATE TABLE reviews (
     id {serial} NOT NULL, task_id INTEGER NOT NULL, reviewer VARCHAR(255) NOT NULL, verdict VARCHAR(16) NOT NULL,
     origin VARCHAR(16), text TEXT, passage_id VARCHAR(64), start INTEGER, "end" INTEGER, seconds {double},
-    comment TEXT, created_at {moment} NOT NULL, superseded_at {moment}, deleted_at {moment}, recorded_in INTEGER,
-    source VARCHAR(16),
+    comment TEXT, search_again TEXT, created_at {moment} NOT NULL, superseded_at {moment}, deleted_at {moment},
+    recorded_in INTEGER, source VARCHAR(16),
     CONSTRAINT pk_reviews PRIMARY KEY (id),
     CONSTRAINT ck_reviews_verdict_known CHECK (verdict IN ('answerable', 'no_answer', 'bad_question', 'skipped')),
     CONSTRAINT ck_reviews_source_known CHECK (source IN ('simulated', 'studio', 'file', 'terminal')),
     CONSTRAINT ck_reviews_answer_with_verdict CHECK ((verdict = 'answerable') = (text IS NOT NULL)),
+    CONSTRAINT ck_reviews_search_without_an_answer CHECK (search_again IS NULL OR verdict = 'no_answer'),
     CONSTRAINT ck_reviews_answer_whole CHECK
         ((text IS NULL) = (passage_id IS NULL) AND (text IS NULL) = (start IS NULL)
         AND (text IS NULL) = ("end" IS NULL)),

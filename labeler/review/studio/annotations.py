@@ -12,7 +12,7 @@ from typing import Any
 
 from db.rows import NewReview, PulledAnnotation, SpanRow, TaskRow
 from labeler.review.presentation import passage_order
-from labeler.review.studio.labeling_config import COMMENT, text_name
+from labeler.review.studio.labeling_config import COMMENT, SEARCH, text_name
 from labeler.review.studio.page.marks import CHANGED, SUGGESTED, Place, Said, Unreadable, read_marks, strings, values_of
 from labeler.review.studio.untrusted import MAX_DEPTH, as_id, as_moment, as_text, is_deep
 from mrc.text.graphemes import whole_graphemes
@@ -123,8 +123,9 @@ def _review(
         answer=None if said.mark is None else _span(said.mark.place, order, passages),
         origin=None if said.mark is None else _ORIGINS.get(said.mark.origin, "written"),
         seconds=_seconds(annotation.get("lead_time")),
-        comment=_comment(result),
+        comment=_typed(result, COMMENT),
         source=source,
+        search_again=_typed(result, SEARCH) if said.verdict == "no_answer" else None,
     )
 
 
@@ -169,6 +170,7 @@ def _seconds(lead_time: Any) -> float | None:
     return float(lead_time) if known else None
 
 
-def _comment(result: Any) -> str | None:
-    texts = [text for value in values_of(result, COMMENT) for text in strings(value.get("text"))]
+def _typed(result: Any, control: str) -> str | None:
+    """What the reviewer typed into a field; None where nothing."""
+    texts = [text for value in values_of(result, control) for text in strings(value.get("text"))]
     return "\n".join(texts).strip() or None

@@ -15,6 +15,7 @@ VERDICT = "verdict"
 CONFIDENCE = "confidence"
 COMMENT = "comment"
 TYPED = "typed"  # an answer typed instead of marked
+SEARCH = "search_again"  # words of a reviewer who found no answer
 NOTE = "note"  # the key of the task's data that says why it is asked again
 ANSWER_LABEL = "Answer"
 CANDIDATE_LABEL = "Candidate"
@@ -121,7 +122,7 @@ def _verdict(top: ElementTree.Element, language: Language, *, blind: bool) -> No
     row = _add(top, "View", className="lb-verdict")
     # In the order of the Tab key; the style shows another order. From the last field, Tab must lead to something that
     # is no input field, or the hotkeys would stay off: so the rating comes next.
-    for name in (COMMENT, TYPED):
+    for name in (SEARCH, COMMENT, TYPED):
         field = {"rows": "1", "showSubmitButton": "false", "placeholder": caption(name, language)}
         _add(row, "TextArea", name=name, toName=first, **field)
     rating = _add(row, "View", className="lb-rating")

@@ -19,9 +19,9 @@ from labeler.review.follow_up import resolve
 from labeler.review.guidelines import guidelines
 from labeler.review.judgement import own_answer
 from labeler.review.presentation import candidates_of, passage_order
+from labeler.review.searching import further_passages
 from labeler.review.terminal.prompt import TaskPrompt, Terminal, read_key
 from labeler.review.terminal.screen import Screen, TaskView, format_passages, format_task, one_line, wrap
-from labeler.review.terminal.search import further_passages
 from mrc.errors import StaleIndex
 
 PAUSE = 180.0  # seconds between two keys; a longer pause counts as this much
@@ -164,13 +164,17 @@ class ReviewSession:
         if not words:
             return view
         try:
-            found = further_passages(self._runtime, self._round, words, view)
+            count = self._runtime.config.review.passages
+            new = further_passages(self._runtime, self._round, words, view.texts, count)
         except (NotReady, StaleIndex) as error:
             self._terminal.say(f"cannot search: {one_line(str(error))}")
             return view
-        if not found:
+        if not new:
             self._terminal.say("no further passage was found")
             return view
+        with self._runtime.database.read() as session:
+            rows = queries.passages(session, new)
+        found = [rows[key] for key in new]
         with self._lock(), self._runtime.database.write() as session:
             store.show_further(session, view.task.id, [passage.id for passage in found], reviewer=self._reviewer)
         self._terminal.say(format_passages(found, self._screen, first=len(view.passages) + 1))

@@ -62,29 +62,57 @@ def load_model(
     before = load_config(source)
     check_stored_settings(before, source)
     kind = architecture_of(before, source)
-    options: dict[str, Any] = {"attn_implementation": attention_for(before, device), "dtype": dtype}
     dropouts = _dropouts(before, source) if attention_dropout is not None else {}
     changed = dict.fromkeys(dropouts, attention_dropout)
+    how = {"attn_implementation": attention_for(before, device), "dtype": dtype}
+    loaded, info = _pretrained(source, changed, how, seed=seed)
+    missing = _missing(loaded, info, source)
+    _describe(loaded.config, exact_match_features, morphemes, windows)
+    held = _head_of(before, loaded, missing)
+    if held is None and not fresh_head:
+        raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
+    model = _network(loaded, (held or NEW_HEAD) if head == "auto" else head, kind, seed=seed)
+    model.stored_dropouts = dropouts
+    _check_own_head(model, source)
+    _check_length(model, source)
+    _load_parts(model, _stored(source, loaded, missing, model), before, source, fresh_head)
+    if kind.sparse:
+        use_full_attention(loaded.base_model)
+    if held not in (None, model.head_name):
+        log.info("%s: its %s head is replaced by a new %s one", source, held, model.head_name)
+    if model.is_packed:
+        use_cheap_dropout(model.encoder)
+    return model.to(device)
+
+
+def _pretrained(
+    source: str | Path, settings: Mapping[str, Any], how: Mapping[str, Any], *, seed: int
+) -> tuple[Any, Mapping[str, Any]]:
+    """The network of transformers under changed settings, and what its checkpoint lacks."""
     with torch.random.fork_rng(devices=[]):  # transformers draws weights that the checkpoint or a new head replaces
         torch.manual_seed(seed)
         loaded, info = load_pretrained(
             AutoModelForQuestionAnswering,
             source,
-            settings=changed,
+            settings=dict(settings),
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-            **options,
+            **how,
         )
-    missing = _missing(loaded, info, source)
-    _set_key(loaded.config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
-    _set_key(loaded.config, MORPHEMES_KEY, "kiwi" if morphemes else None)
+    return loaded, info
+
+
+def _describe(config: Any, exact_match_features: str, morphemes: bool, windows: WindowConfig | None) -> None:
+    """Write into a network's configuration what its texts and windows are made with."""
+    _set_key(config, FEATURES_KEY, exact_match_features if exact_match_features != "none" else None)
+    _set_key(config, MORPHEMES_KEY, "kiwi" if morphemes else None)
     if windows is not None:
-        _set_key(loaded.config, WINDOWS_KEY, asdict(windows))
-    held = _head_of(before, loaded, missing)
-    if held is None and not fresh_head:
-        raise BadCheckpoint(f"{source}: it has no question-answering head: train it first (labeler train)")
-    head = (held or NEW_HEAD) if head == "auto" else head
-    model = SpanModel(
+        _set_key(config, WINDOWS_KEY, asdict(windows))
+
+
+def _network(loaded: Any, head: str, kind: Architecture, *, seed: int) -> SpanModel:
+    """The encoder of a network of transformers under a new head."""
+    return SpanModel(
         TextToText(loaded) if kind.text_to_text else loaded.base_model,
         _new_head(head, loaded, kind, seed=seed),
         prefix=_prefix(loaded),
@@ -93,21 +121,15 @@ def load_model(
         top_weight=_top_weight(loaded),
         kind=kind,
     )
-    model.stored_dropouts = dropouts
-    _check_own_head(model, source)
+
+
+def _check_length(model: SpanModel, source: str | Path) -> None:
+    """Raises: BadCheckpoint where the encoder has too few positions."""
     if model.max_positions < LEAST_POSITIONS:
         raise BadCheckpoint(
             f"{source}: it has positions for {model.max_positions} tokens, too few for a question and a passage; "
             "choose another model"
         )
-    _load_parts(model, _stored(source, loaded, missing, model), before, source, fresh_head)
-    if kind.sparse:
-        use_full_attention(loaded.base_model)
-    if held not in (None, head):
-        log.info("%s: its %s head is replaced by a new %s one", source, held, head)
-    if model.is_packed:
-        use_cheap_dropout(model.encoder)
-    return model.to(device)
 
 
 def check_stored_settings(config: Any, source: str | Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from db import queries, store
-from db.rows import RoundRow
+from db.rows import RoundRow, SpanRow
 from labeler.core.errors import ServerDown
 from labeler.core.runtime import Runtime
+from labeler.retrieval.indexing import build_index
 from labeler.review.studio import reconcile
 from labeler.review.studio.api.client import Client, RemoteTask
 from labeler.review.studio.pull import Pulled, pull, sync, withdraw
@@ -108,6 +109,33 @@ def test_time_comment_and_origin_are_pulled(sent: Pulling) -> None:
         found = queries.reviews(session)
     assert [each.origin for each in found] == ["accepted", "changed", "written"]
     assert {(each.seconds, each.comment, each.source) for each in found} == {(4.5, "둘째 문단 🤔", "studio")}
+
+
+def test_words_of_a_reviewer_who_finds_no_answer_bring_a_task_with_other_passages(sent: Pulling) -> None:
+    runtime, people, client = sent
+    build_index(runtime)
+    first = tasks(runtime, people)[1]
+    with runtime.database.read() as session:
+        asked = next(each for each in queries.tasks(session) if each.question_id == first["data"]["question_id"])
+        wanted = next(each for each in queries.iter_passages(session) if each.id not in asked.passages)
+    words = {"from_name": "search_again", "to_name": "p1", "type": "textarea", "value": {"text": [wanted.text]}}
+    people.answer(first["id"], [*says("no_answer"), words])
+    before = {task["id"] for task in tasks(runtime, people)}
+    pulled, pushed = sync(runtime, client, in_review(runtime))
+    assert (pulled.reviews, pushed.pushed) == (1, 1)
+    (new,) = [task for task in tasks(runtime, people) if task["id"] not in before]
+    assert new["project"] == first["project"], "its page has room for as many passages"
+    assert new["data"]["question_id"] == asked.question_id
+    shown = {new["data"][f"p{number}"] for number in (1, 2, 3)} - {""}
+    assert wanted.text in shown
+    assert not shown & {first["data"][f"p{number}"] for number in (1, 2, 3)}, "none that was shown before"
+    place = next(number for number in (1, 2, 3) if new["data"][f"p{number}"] == wanted.text)
+    people.answer(new["id"], says("answerable", (place, 0, 3)))
+    assert sync(runtime, client, in_review(runtime))[1].pushed == 0
+    with runtime.database.read() as session:
+        found = [each for each in queries.reviews(session) if each.question_id == asked.question_id]
+    assert [(each.verdict, each.search_again) for each in found] == [("no_answer", wanted.text), ("answerable", None)]
+    assert found[1].answer == SpanRow(wanted.text[:3], wanted.id, 0, 3)
 
 
 # --- what people change later --------------------------------------------------------------------

@@ -11,9 +11,11 @@ from db.rows import TaskRow
 from labeler.review.guidelines import Language, languages
 
 DISAGREEMENT = "reviewers disagree"
+SEARCHED = "searched again"
 # The beginning of a problem, as `read_annotation` names it -> what the page says.
 _REASONS: tuple[tuple[str, str, str], ...] = (
     (DISAGREEMENT, "두 사람의 답이 달랐습니다", "two people answered differently"),
+    (SEARCHED, "검토자가 적은 말로 찾은 다른 지문입니다", "here are other passages, found by a reviewer's words"),
     ("no verdict", "판정도 정답 표시도 없었습니다", "neither a verdict nor an answer was given"),
     ("several verdicts", "판정이 여러 개였습니다", "several verdicts were given"),
     ("unknown verdict", "알 수 없는 판정이었습니다", "the verdict is not one of the page"),
@@ -44,7 +46,8 @@ def reason(problem: str, language: Language) -> str:
 
 def problems_before(session: Session, round_number: int, tasks: Sequence[TaskRow]) -> dict[int, str]:
     """Task id -> why its question is asked again, for those of these tasks of a round that repeat an earlier one."""
-    found = {task.id: DISAGREEMENT for task in tasks if task.kind == "adjudication"}
+    found = {task.id: SEARCHED for task in tasks if task.search is not None}
+    found |= {task.id: DISAGREEMENT for task in tasks if task.kind == "adjudication"}
     repeated = [task for task in tasks if task.attempt and task.id not in found]
     if not repeated:
         return found
