@@ -226,13 +226,15 @@ def teachers(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Te
 
 
 def pool_shares(runtime: Runtime, row: RoundRow) -> Mapping[str, float] | None:
-    """The share of each stratum (question type and answer length) in the predicted pool; None without balancing."""
+    """The share of each stratum (question type and answer length) in the predicted pool, of which a round with a budget
+    has a uniform sample; None without balancing."""
     if runtime.config.train.balance == "none":
         return None
     from mrc.read.data.balance import strata
 
     with runtime.database.read() as session:
-        texts = {each.id: each.text for each in queries.questions(session, roles=["pool"])}
+        sampled = queries.sampled_questions(session, row.number)
+        texts = {each.id: each.text for each in queries.questions(session, roles=["pool"]) if each.id in sampled}
         found = [
             (texts[each.question_id], len(each.answers[0].text.split()) if each.answers else 0)
             for each in queries.iter_predictions(session, row.number)
