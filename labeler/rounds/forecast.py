@@ -120,7 +120,9 @@ def _of_next(runtime: Runtime, session: Session, kind: str, reviewer: str) -> _A
 def _of_open(runtime: Runtime, session: Session, row: RoundRow) -> _Ahead:
     teacher = queries.model(session, row.teacher_id) if row.teacher_id else queries.best_model(session)
     passages = passages_read(runtime, teacher) if row.labeller_id is None else 0
-    return _Ahead(_unread(session, row), passages, _cost(session, runtime.config, row, passages), subset_of(session, row))
+    return _Ahead(
+        _unread(session, row), passages, _cost(session, runtime.config, row, passages), subset_of(session, row)
+    )
 
 
 def _cost(session: Session, config: Config, row: RoundRow, passages: int) -> Cost | None:
