@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -182,13 +183,13 @@ def test_every_named_arm_has_settings_that_exist(name: str) -> None:
 
 
 def test_the_help_names_every_arm() -> None:
-    words = set(run("simulate", "--help").out.replace(",", " ").split())
+    words = set(re.findall(r"[\w-]+", run("simulate", "--help").out))
     assert set(ARMS) <= words
 
 
 def played_arm(design: Design, folder: Path, *own: str, rounds: int = 1) -> tuple[Run, Runtime]:
     """The run of an arm of one's own that was played, and its workspace, which is kept."""
-    arm = chosen_arms("", own, COMMON)[1]
+    arm = chosen_arms("", own, COMMON)[-1]
     run = Run(replace(design, folder=folder, rounds=rounds), 0, arm)
     run.folder.mkdir(parents=True)
     play_module._play_arm(run, oracle=False)
