@@ -165,7 +165,13 @@ def import_command(
 
         import_predictions(workspace, sets, as_json, files, labeller, format_)
     else:
-        given = {"role": role, "split": _plan(split), "format": format_, "seed": seed, "split_by": split_by}
+        given: dict[str, Any] = {
+            "role": role,
+            "split": _plan(split),
+            "format": format_,
+            "seed": seed,
+            "split_by": split_by,
+        }
         given |= {"dedupe": dedupe, "reading": _read_options(role, id_prefix, empty, studio_map)}
         _import_questions(workspace, sets, as_json, files, **given)
 

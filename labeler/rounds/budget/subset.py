@@ -50,8 +50,8 @@ def choose(
     size = min(count, max(random, round(SAMPLED_SHARE * count)))
     sampled, rest = order[:size], order[size:]
     selected = _spread(rest, count - size, confidences, seed=int(rng.integers(2**31)))
-    names = [tuple(sorted(question.id for question in some)) for some in (sampled, selected)]
-    return Subset(*names, left_out=frozenset(question.id for question in pool).difference(*names))
+    first, others = (tuple(sorted(question.id for question in some)) for some in (sampled, selected))
+    return Subset(first, others, frozenset(question.id for question in pool).difference(first, others))
 
 
 def _spread(
