@@ -10,7 +10,7 @@ install: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ko,mecab,hf,llm,onnx,postgres,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ko,mecab,hf,llm,onnx,postgres,ray,dev]'
 	touch $@
 
 # Label Studio, a headless Chromium, PostgreSQL and a real small checkpoint, for the tests that need them.

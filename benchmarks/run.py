@@ -17,6 +17,7 @@ BENCHMARKS = (
     "bulk_predictions",
     "bm25",
     "kills",
+    "ray_kills",
     "studio_push_pull",
     "studio_kills",
     "studio_interleavings",

@@ -75,6 +75,15 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster with two processors. Where Ray is not installed the test is skipped; in CI it fails."""
+    from tests.ray_cluster import running_ray
+
+    with running_ray() as cluster:
+        yield cluster
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Spreads tests one by one, but the files that share a Label Studio or a browser whole.
@@ -85,6 +94,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFileWhereServersStart(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/labeler/cluster/"):
+                return "tests/labeler/cluster/"  # one Ray for all its tests
             return nodeid.partition("::")[0] if nodeid.startswith("tests/labeler/studio/") else nodeid
 
     return ByFileWhereServersStart(config, log)

@@ -1,4 +1,4 @@
-"""What some tests need besides Python: Label Studio, a headless Chromium, PostgreSQL.
+"""What some tests need besides Python: Label Studio, a headless Chromium, PostgreSQL, Ray.
 
 `python -m tests.services` finds each, installs what is missing and can be had, and says in one line what cannot.
 A test names what it needs by `require(name)`: it is skipped on a machine without, and fails where CI=true.
@@ -6,6 +6,7 @@ A test names what it needs by `require(name)`: it is skipped on a machine withou
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -56,6 +57,12 @@ def label_studio() -> Path | None:
     return installer.found()
 
 
+def ray() -> Path | None:
+    """The installed Ray, which the extra `ray` brings."""
+    found = importlib.util.find_spec("ray")
+    return Path(found.origin).parent if found and found.origin else None
+
+
 def main() -> int:
     """Finds and installs; 1 where something is missing in the end and CI=true."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
@@ -88,6 +95,13 @@ def _apt(package: str) -> None:
         subprocess.run(["apt-get", "-qq", *arguments], env=quiet, check=True, capture_output=True, text=True)
 
 
+def _install_ray() -> None:
+    """Raises CalledProcessError where there is no wheel for this Python."""
+    constraints = str(Path(__file__).parent.parent / "constraints.txt")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", constraints, "ray"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
 def _install_label_studio() -> None:
     installer.installed()
 
@@ -98,6 +112,7 @@ SERVICES = {
         Service("Chromium", browser, lambda: _apt("chromium")),
         Service("PostgreSQL", postgres.find_binaries, lambda: _apt("postgresql")),
         Service("Label Studio", label_studio, _install_label_studio),
+        Service("Ray", ray, _install_ray),
     )
 }
 

@@ -26,6 +26,7 @@ HEAVY = ("torch", "transformers", "faiss", "pandas", "sklearn", "sqlalchemy", "l
 LEVELS: dict[str, tuple[set[str], ...]] = {
     "labeler": (
         {"core"},
+        {"cluster"},
         {"importing"},
         {"retrieval"},
         {"reading"},

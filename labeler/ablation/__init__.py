@@ -11,10 +11,11 @@ Each training runs in its own process and can be killed at any moment; the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labeler.core.config import Config
+from labeler.core.settings import ComputeConfig
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import Interval, Metric
 
@@ -62,6 +63,7 @@ class Design:
     test: bool = True  # False: stop before the choice, so that arms may still join
     jobs: int = 1  # runs at a time
     threads: int = 1  # of each run
+    compute: ComputeConfig = field(default_factory=ComputeConfig)  # whether runs are played on a cluster
 
     @property
     def base(self) -> str:

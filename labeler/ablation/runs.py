@@ -10,6 +10,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -21,14 +24,18 @@ from labeler.core.config import Config
 from labeler.evaluation.scoring import QuestionScore
 
 TRAINED = "trained.json"
+ENDS_WITH_PARENT = "--ends-with-parent"
+MODULE = "labeler.ablation.runs"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-def main(path: str) -> None:
+def main(path: str, *options: str) -> None:
     """Finish the run that the file describes."""
     from labeler.core.console import log_to_stderr
     from labeler.core.error_messages import explain
 
+    if ENDS_WITH_PARENT in options:
+        end_with_parent()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     log_to_stderr()
     try:
@@ -58,22 +65,49 @@ def read_run(path: Path) -> Run:
 
 def launch(run: Run, *, threads: int) -> str | None:
     """Finish the run in a separate process. Returns None, or why it failed: the last line of its log."""
-    return launch_module("labeler.ablation.runs", write_run(run), threads=threads)
+    return launch_module(MODULE, write_run(run), threads=threads)
 
 
-def launch_module(module: str, described: Path, *, threads: int) -> str | None:
-    """Run `python -m module described`, with its log beside the file. Returns None, or why it failed."""
+def launch_module(module: str, described: Path, *, threads: int, ends_with_parent: bool = False) -> str | None:
+    """Run `python -m module described`, with its log beside the file. Returns None, or why it failed.
+
+    `ends_with_parent`: the process ends when this one is killed.
+    """
     home = str(Path(labeler.__file__).parent.parent)  # the child runs the code that runs here, wherever it is started
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
     output = described.with_name("log.txt")
-    with output.open("a", encoding="utf-8") as file:
-        command = [sys.executable, "-P", "-m", module, str(described)]
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
+    with output.open("a", encoding="utf-8") as file, _input(open_while_alive=ends_with_parent) as stdin:
+        command = [sys.executable, "-P", "-m", module, str(described)] + [ENDS_WITH_PARENT] * ends_with_parent
+        done = subprocess.run(command, env=env, stdin=stdin, stdout=file, stderr=file, check=False)
     if done.returncode == 0:
         return None
     lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if done.returncode > 0 and lines else f"its process was killed by signal {-done.returncode}"
+
+
+@contextmanager
+def _input(*, open_while_alive: bool) -> Iterator[int]:
+    """The standard input of a process that reads nothing: empty, or a pipe that stays open until this process ends."""
+    if not open_while_alive:
+        yield subprocess.DEVNULL
+        return
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def end_with_parent() -> None:
+    """End this process once its standard input ends, which its parent holds open while it lives."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def finish(run: Run) -> None:
@@ -111,4 +145,4 @@ def _scores_file(run: Run, part: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

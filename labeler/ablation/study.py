@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from labeler.ablation import GIVEN, RETRIEVED, Arm, ArmResult, ArmScores, Choice, Design, Run, RunResult, Study, runs
@@ -14,8 +14,11 @@ from labeler.ablation.compare import aggregate, scores_by_seed
 from labeler.ablation.data import metric_of, split_file
 from labeler.ablation.record import STUDY_FILE, Record
 from labeler.ablation.runs import is_done, result
+from labeler.ablation.spread import Crew, finished
+from labeler.core.config import Config
 from labeler.core.errors import ConfigError, FileError, LabelerError, WorkspaceBusy
 from labeler.core.files import folder_lock
+from labeler.core.settings import ComputeConfig
 from mrc.removal import remove_folder
 
 log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class _StudyRun:
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        self.configs = {arm.name: config_of(arm, design.common) for arm in design.arms}
+        self.configs = {arm.name: _in_one_process(config_of(arm, design.common)) for arm in design.arms}
         self.arms = {arm.name: arm for arm in design.arms}
         self.record = Record.open(design, self.configs)
         if self.record.fresh:
@@ -156,23 +159,24 @@ class _StudyRun:
     def _run_all(self, wanted: Sequence[Run], stage: str) -> None:
         """Finish these runs, `jobs` at a time. A failure does not stop the others; all are reported at the end."""
         left = [run for run in wanted if not is_done(run)]
-        with ThreadPoolExecutor(self.design.jobs) as pool:
-            reasons = list(pool.map(self._finish, left))
+        crew = Crew(self.design.jobs, self.design.threads, self.design.compute)
+        reasons: dict[int, str] = {}
+        ended = finished(left, crew, module=runs.MODULE, launch=self._launch, describe=runs.write_run)
+        for number, why in ended:
+            if why is None:
+                log.info("%s", _summary(left[number]))
+            else:
+                reasons[number] = why
         failed: dict[str, list[str]] = {}
-        for run, why in zip(left, reasons, strict=True):
-            if why:
-                failed.setdefault(why, []).append(f"arm {run.arm}, seed {run.seed}")
+        for number in sorted(reasons):
+            failed.setdefault(reasons[number], []).append(f"arm {left[number].arm}, seed {left[number].seed}")
         if failed:
             self._save()
             raise LabelerError("; ".join(f"{'; '.join(runs)}: {why}" for why, runs in failed.items()))
         self.record.update(stage=stage)
 
-    def _finish(self, run: Run) -> str | None:
-        """Finish the run; returns why it failed, or None."""
-        why = runs.launch(run, threads=self.design.threads)
-        if why is None:
-            log.info("%s", _summary(run))
-        return why
+    def _launch(self, run: Run) -> str | None:
+        return runs.launch(run, threads=self.design.threads)
 
     # --- results --------------------------------------------------------------------------------------
 
@@ -233,6 +237,11 @@ def _check_start(start: str) -> None:
 
     load_config(start)
     load_tokenizer(start)
+
+
+def _in_one_process(config: Config) -> Config:
+    """The settings of a run: where it is played is not part of them, so that a study goes on with or without Ray."""
+    return replace(config, compute=config.compute.with_engine_of(ComputeConfig()))
 
 
 def _stage(name: str, finals: Sequence[str], choice: Choice | None) -> str:

@@ -150,9 +150,12 @@ def _design(
     """The design of a study; the other options are fields of it."""
     from labeler.ablation import Design, Sizes
     from labeler.ablation.arms import base_name, chosen_arms
+    from labeler.core.config import load_config
+    from labeler.core.settings import ComputeConfig
 
     start = str(Path(model).resolve()) if Path(model).is_dir() else model
     common = (*sets, f"compute.device={device}")
+    compute = ComputeConfig().with_engine_of(load_config(overrides=common).compute)
     return Design(
         file=file,
         folder=output,
@@ -161,5 +164,6 @@ def _design(
         common=common,
         sizes=Sizes(train, min(screen_dev, dev), dev, test),
         test=not no_test,
+        compute=compute,
         **options,
     )

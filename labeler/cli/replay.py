@@ -94,18 +94,24 @@ def _design(
     """The design of a replay; the other options are fields of it."""
     import os
 
+    from labeler.core.config import load_config
+    from labeler.core.settings import SPREADING, ComputeConfig
     from labeler.replay import Design
     from labeler.replay.arms import DEFAULT, chosen_arms
 
     start = str(Path(model).resolve()) if Path(model).is_dir() else model
     given = (f"train.start={start}", f"review.review_budget={reviews}", f"round.simulated_error_rate={noise}")
-    common = ("round.reviewer=simulated", *given, *sets)
+    compute = ComputeConfig().with_engine_of(load_config(overrides=sets).compute)
+    spreading = tuple(f"compute.{name}" for name in SPREADING)  # not part of the replay, which goes on without Ray too
+    kept = (each for each in sets if each.partition("=")[0].strip() not in spreading)
+    common = ("round.reviewer=simulated", *given, *kept)
     return Design(
         file=file,
         folder=output,
         arms=chosen_arms(DEFAULT if arms is None else arms, own, common),
         common=common,
         jobs=jobs or os.cpu_count() or 1,
+        compute=compute,
         **options,
     )
 

@@ -7,6 +7,7 @@ LabelerError
 ├── WorkspaceError      no workspace here, or one that cannot be created or used
 │   └── WorkspaceBusy   another process holds it; the message names the process
 ├── ImportRefused       nothing of a file can be imported; the database is unchanged
+├── ClusterError        Ray: not installed, no answer, a cluster that does not fit, or work that failed on it
 ├── ExportRefused       there is nothing to export, or an answer is not in its passage
 ├── ReleaseStopped      an alarm says not to trust the confidence of pseudo-labels that are to leave
 ├── NotReady            a step whose precondition is missing; the message names the command that provides it
@@ -51,6 +52,10 @@ class WorkspaceBusy(WorkspaceError):
 
 class ImportRefused(LabelerError):
     """Nothing of a file can be imported; the database is unchanged."""
+
+
+class ClusterError(LabelerError):
+    """Ray is not installed or does not answer, its cluster does not fit, or work failed on it; names the machine."""
 
 
 class ExportRefused(LabelerError):

@@ -44,12 +44,11 @@ class _Log:
             log.info("%s: %d%s %s%s", self._label, self.done, of_all, self._unit, self._left(now))
 
     def _left(self, now: float) -> str:
-        if not self._estimate:
-            return f", {self._note}" if self._note else ""
-        if not self.total or self.done < LEAST_DONE * self.total:
-            return ""
+        note = f", {self._note}" if self._note else ""
+        if not self._estimate or not self.total or self.done < LEAST_DONE * self.total:
+            return note
         left = (now - self._began) / max(self.done, 1) * (self.total - self.done)
-        return f", {duration(left)} left"
+        return f", {duration(left)} left{note}"
 
     def set_postfix_str(self, text: str, /) -> None:
         self._note = text
@@ -62,8 +61,9 @@ class _Log:
 
 
 @contextmanager
-def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True) -> Iterator[Bar]:
-    """Show the progress of `total` pieces of work. `estimate`: with the time left, as far as the pace tells it."""
+def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True, note: str = "") -> Iterator[Bar]:
+    """Show the progress of `total` pieces of work. `estimate`: with the time left, as far as the pace tells it.
+    `note`: shown behind it."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -71,9 +71,11 @@ def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True) -> I
         with tqdm(
             total=total, desc=label, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=style
         ) as shown:
+            shown.set_postfix_str(note, refresh=False)
             yield shown
         return
     logged = _Log(label, total, unit, estimate=estimate)
+    logged.set_postfix_str(note)
     yield logged
     logged.close()
 

@@ -84,6 +84,14 @@ class Runtime:
         return use_compute(self.config.compute)
 
     @property
+    def reading_device(self) -> str:
+        """Where readers run: that of this process, or on a cluster that of its workers."""
+        compute = self.config.compute
+        if compute.on_ray:
+            return "cuda" if compute.gpus_per_worker else "cpu"
+        return self.device
+
+    @property
     def given(self) -> bool:
         """Whether questions are read in the context they were imported with instead of retrieved passages."""
         return self.config.read.passages == "given"
@@ -151,19 +159,24 @@ class Runtime:
 
         Raises: NotReady where its folder was pruned; BadCheckpoint where its files changed since.
         """
-        from mrc.errors import BadCheckpoint
-        from mrc.read.model.reader import model_hash
-
         key = (model.hash, *self._how)
         if key not in self._readers:
-            folder = self.workspace.folder / model.path
-            if not folder.is_dir():
-                raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
-            if model_hash(folder) != model.hash:
-                raise BadCheckpoint(f"{folder}: its files changed since round {model.round_number}; run: labeler train")
+            folder = self.model_folder(model)
             self._readers.clear()  # one in memory at a time
             self._readers[key] = self.load(folder)
         return self._readers[key]
+
+    def model_folder(self, model: ModelRow) -> Path:
+        """The folder of a reader that this workspace trained, checked. Raises: as `reader`."""
+        from mrc.errors import BadCheckpoint
+        from mrc.read.model.reader import model_hash
+
+        folder = self.workspace.folder / model.path
+        if not folder.is_dir():
+            raise NotReady(f"the model of round {model.round_number} is gone from {folder}; run: labeler train")
+        if model_hash(folder) != model.hash:
+            raise BadCheckpoint(f"{folder}: its files changed since round {model.round_number}; run: labeler train")
+        return folder
 
     def answerer(self, model: ModelRow) -> Answerer:
         """A reader of this workspace with the members of `[ensemble]` and the larger reader of `[cascade]`.

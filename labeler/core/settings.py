@@ -5,7 +5,7 @@ Those of rounds are in `labeler.core.round_settings`; the other sections are con
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mrc.read import ExperimentalTrainConfig, ReadConfig, TrainSettings
@@ -13,6 +13,7 @@ from mrc.retrieve.training.train_config import BiEncoderTrainConfig
 from mrc.settings import Precision, check_settings, setting, settings_of
 
 DATABASE = "sqlite:///labeler.db"
+SPREADING = ("engine", "address", "workers", "gpus_per_worker")  # of [compute]: they change no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,33 @@ class ComputeConfig:
         0, "of a model; fewer leave cores for other work; 0: all cores",
         unit="CPU threads", low=0, high=1024, shown=True,
     )  # fmt: skip
+    engine: Literal["local", "ray"] = setting(
+        "local", "ray: a Ray cluster reads and encodes, and plays the arms of ablate and simulate"
+    )
+    address: str = setting(
+        "auto", "of the cluster: HOST:PORT of its head, or ray://HOST:PORT; auto: the one that this machine belongs to"
+    )
+    workers: int = setting(
+        0, "that work at a time on the cluster, each with compute.threads processors, 0 of which mean 1; 0: as many as "
+        "the cluster has room for",
+        unit="processes", low=0, high=100_000,
+    )  # fmt: skip
+    gpus_per_worker: float = setting(
+        0.0, "of each worker, which may be a part of one; 0: workers compute on processors", unit="GPUs", low=0, high=64
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if not self.address.strip():
+            raise ValueError("address must be HOST:PORT, ray://HOST:PORT or auto")
+
+    @property
+    def on_ray(self) -> bool:
+        return self.engine == "ray"
+
+    def with_engine_of(self, other: ComputeConfig) -> ComputeConfig:
+        """The same settings, but work is spread as `other` says."""
+        return replace(self, **{name: getattr(other, name) for name in SPREADING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from db import queries, store
 from db.rows import EvaluationRow, LabelledQuestion, ModelRow
+from labeler.cluster.connection import note as cluster_note
 from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
@@ -22,6 +23,7 @@ from mrc.metrics import Interval, Metric, bootstrap_interval, resolve_metric
 
 if TYPE_CHECKING:
     from labeler.reading.answering import ReadingPlan
+    from labeler.reading.remote import RemoteReader
     from mrc.read.predict.groups import Answerer
 
 BOOTSTRAP_SEED = 0
@@ -71,7 +73,7 @@ def stored_evaluation(runtime: Runtime, model: ModelRow, split: str, *, index: s
         return stored
     scores = compute_scores(
         runtime,
-        runtime.answerer(model),
+        answering.answerer(runtime, model),
         entries,
         index=index,
         plan=postprocessing.plan_of(runtime, model),
@@ -101,7 +103,7 @@ def scorable(runtime: Runtime, split: str, *, index: str | None) -> list[Labelle
 
 def compute_scores(
     runtime: Runtime,
-    reader: Answerer,
+    reader: Answerer | RemoteReader,
     entries: Sequence[LabelledQuestion],
     *,
     index: str | None,
@@ -111,7 +113,8 @@ def compute_scores(
     """The score of each question, in order. `plan`: how the reader reads; `null_threshold`: see `best_text`."""
     questions = [entry.question if index else postprocessing.in_gold_passage(entry) for entry in entries]
     scores, metric = [], metric_of(runtime, entries)
-    with bar(f"evaluate {_mode(index).replace('_', ' ')}", total=len(entries), unit="questions") as progress:
+    label, note = f"evaluate {_mode(index).replace('_', ' ')}", cluster_note(runtime.config.compute)
+    with bar(label, total=len(entries), unit="questions", note=note) as progress:
         found = answering.answers(runtime, questions, reader, index, plan=plan)
         for entry, prediction in zip(entries, found, strict=True):
             each = score_prediction(
@@ -161,7 +164,7 @@ def _key(runtime: Runtime, model: ModelRow, entries: Sequence[LabelledQuestion],
         ]
         for entry in entries
     ]
-    parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.device]
+    parts: list[Any] = [index, asdict(runtime.config.read), runtime.metric, runtime.language, runtime.reading_device]
     parts += [runtime.config.compute.precision, questions, postprocessing.identity_of(runtime, model)]
     parts += [postprocessing.null_threshold_of(runtime, model), *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from db.rows import QuestionRow
+from db import queries
+from db.rows import ModelRow, QuestionRow
 from labeler.core.runtime import Runtime
+from labeler.reading.remote import Asked, HowToRead, RemoteReader, chunk_results, in_order, remote_reader
 from mrc.metrics import Metric
 from mrc.postprocess.rules import null_margin
 from mrc.read.config import ReadConfig
 from mrc.text import passage_id, valid_text
-from mrc.types import Passage, Prediction, Question
+from mrc.types import Hit, Passage, Prediction, Question
 
 if TYPE_CHECKING:
     from mrc.postprocess.rules import Refine
+    from mrc.ranking import Candidate
     from mrc.read.predict.adaptive import StoppingRule
     from mrc.read.predict.groups import Answerer
 
@@ -46,10 +49,18 @@ class ReadingPlan:
 UNTUNED: Final = ReadingPlan()
 
 
+def answerer(runtime: Runtime, model: ModelRow) -> Answerer | RemoteReader:
+    """A reader of the workspace with its ensemble or cascade; on a cluster, what its workers load.
+
+    Raises: as `Runtime.answerer`.
+    """
+    return remote_reader(runtime, model) if runtime.config.compute.on_ray else runtime.answerer(model)
+
+
 def answers(
     runtime: Runtime,
     questions: Sequence[QuestionRow],
-    reader: Answerer,
+    reader: Answerer | RemoteReader,
     fingerprint: str | None,
     *,
     plan: ReadingPlan = UNTUNED,
@@ -60,17 +71,18 @@ def answers(
     Args:
         runtime: its settings say how many passages are retrieved and how they are read.
         questions: stored questions.
-        reader: a reader, an ensemble or a cascade.
+        reader: a reader, an ensemble or a cascade, or what the workers of a cluster load.
         fingerprint: of the index to retrieve from; None: each question is read in the passage it came with.
         plan: how the reader reads; without an index only its post-processing applies.
         stopping: a rule that skips further passages of a question.
     """
     from mrc import pipeline
 
+    if isinstance(reader, RemoteReader):
+        return _on_cluster(runtime, questions, reader, fingerprint, _how(runtime, plan, stopping))
     asked = [Question(row.id, row.text) for row in questions]
     if fingerprint is None:
-        given = runtime.fetch([row.context_id for row in questions if row.context_id])
-        passages = [[given[row.context_id]] if row.context_id else [] for row in questions]
+        passages = _given(runtime, questions)
         return pipeline.read(
             asked, passages, reader=reader, config=runtime.config.read, metric=runtime.metric, refine=plan.refine
         )
@@ -88,6 +100,77 @@ def answers(
         stopping=stopping,
         retrieval_weight=plan.retrieval_weight,
         read=plan.passages,
+    )
+
+
+def answers_of_chunks(
+    runtime: Runtime,
+    chunks: Sequence[Sequence[str]],
+    reader: RemoteReader,
+    fingerprint: str | None,
+    *,
+    plan: ReadingPlan = UNTUNED,
+    stopping: StoppingRule | None = None,
+) -> Iterator[tuple[int, list[Prediction]]]:
+    """The number of each chunk of question ids with a cluster's predictions, as workers send them; see `answers`."""
+    asked = _Chunks(runtime, chunks, fingerprint)
+    return chunk_results(runtime, reader, fingerprint, _how(runtime, plan, stopping), asked)
+
+
+def candidates_on_cluster(
+    runtime: Runtime, questions: Sequence[QuestionRow], reader: RemoteReader, fingerprint: str
+) -> Iterator[tuple[tuple[Candidate, ...], tuple[Hit, ...]]]:
+    """What `mrc.pipeline.read_candidates` returns, from a cluster."""
+    how = replace(_how(runtime, UNTUNED, None), spans=True)
+    return _on_cluster(runtime, questions, reader, fingerprint, how)
+
+
+def _on_cluster(
+    runtime: Runtime, questions: Sequence[QuestionRow], reader: RemoteReader, fingerprint: str | None, how: HowToRead
+) -> Iterator[Any]:
+    """The results of the questions, in order; they are cut into the chunks that one process reads together."""
+    size = runtime.config.read.chunk_size
+    parts = [questions[start : start + size] for start in range(0, len(questions), size)]
+    asked = [_asked(runtime, part, fingerprint) for part in parts]
+    return in_order(chunk_results(runtime, reader, fingerprint, how, asked))
+
+
+class _Chunks(Sequence[Asked]):
+    """Chunks of question ids whose questions are read from the database when they are sent."""
+
+    def __init__(self, runtime: Runtime, ids: Sequence[Sequence[str]], fingerprint: str | None) -> None:
+        self._runtime, self._ids, self._fingerprint = runtime, ids, fingerprint
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, number: Any) -> Any:
+        with self._runtime.database.read() as session:
+            questions = queries.questions(session, ids=self._ids[number], active=False)
+        return _asked(self._runtime, questions, self._fingerprint)
+
+
+def _asked(runtime: Runtime, questions: Sequence[QuestionRow], fingerprint: str | None) -> Asked:
+    """The questions of a chunk as workers are sent them, with the passages they came with if no index is named."""
+    given = _given(runtime, questions) if fingerprint is None else [()] * len(questions)
+    return tuple((Question(row.id, row.text), tuple(own)) for row, own in zip(questions, given, strict=True))
+
+
+def _given(runtime: Runtime, questions: Sequence[QuestionRow]) -> list[list[Passage]]:
+    """The passage that each question came with; none where it came without."""
+    given = runtime.fetch([row.context_id for row in questions if row.context_id])
+    return [[given[row.context_id]] if row.context_id else [] for row in questions]
+
+
+def _how(runtime: Runtime, plan: ReadingPlan, stopping: StoppingRule | None) -> HowToRead:
+    return HowToRead(
+        config=runtime.config.read,
+        metric=runtime.metric,
+        k=runtime.config.read.top_k,
+        refine=plan.refine,
+        retrieval_weight=plan.retrieval_weight,
+        read=plan.passages,
+        stopping=stopping,
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from db import queries, store
 from db.rows import LabelledQuestion, ModelRow
+from labeler.cluster.connection import note as cluster_note
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from labeler.reading import answering
@@ -25,6 +26,7 @@ from labeler.reading.postprocessing import (
     rules_of,
     weight_of,
 )
+from labeler.reading.remote import RemoteReader
 from mrc.calibration.retrieval_weight import ReadQuestion, fit_retrieval_weight, right_by_passages
 from mrc.metrics import normalize_answer
 from mrc.postprocess.rules import (
@@ -97,7 +99,7 @@ def _held_out(runtime: Runtime, index: str | None) -> _HeldOut:
 
 def _tuned(runtime: Runtime, model: ModelRow, known: Tuned, held_out: _HeldOut, index: str | None) -> Tuned:
     """The known tuning, with all that the held-out questions tell."""
-    reader, found = runtime.answerer(model), known
+    reader, found = answering.answerer(runtime, model), known
     answers: Answered = {}
     if held_out.retrieved and index:
         found, answers = _tuned_reading(runtime, reader, found, held_out.retrieved, index)
@@ -119,11 +121,12 @@ def _tuned(runtime: Runtime, model: ModelRow, known: Tuned, held_out: _HeldOut, 
 
 
 def _tuned_reading(
-    runtime: Runtime, reader: Answerer, known: Tuned, entries: Sequence[LabelledQuestion], index: str
+    runtime: Runtime, reader: Answerer | RemoteReader, known: Tuned, entries: Sequence[LabelledQuestion], index: str
 ) -> tuple[Tuned, Answered]:
     """The tuning with the weight of retrieval and the passages read, and the answers under them, by question id."""
     normalize = cache(partial(normalize_answer, metric=runtime.metric))
-    with bar("tune reading", total=len(entries), unit="questions") as progress:
+    note = cluster_note(runtime.config.compute)
+    with bar("tune reading", total=len(entries), unit="questions", note=note) as progress:
         read = []
         for entry, (spans, hits) in zip(entries, _candidates(runtime, reader, entries, index), strict=True):
             golds = frozenset(normalize(text) for text in entry.label.gold_texts)
@@ -150,10 +153,12 @@ def _tuned_reading(
 
 
 def _candidates(
-    runtime: Runtime, reader: Answerer, entries: Sequence[LabelledQuestion], index: str
+    runtime: Runtime, reader: Answerer | RemoteReader, entries: Sequence[LabelledQuestion], index: str
 ) -> Iterator[tuple[tuple[Candidate, ...], tuple[Hit, ...]]]:
     from mrc import pipeline
 
+    if isinstance(reader, RemoteReader):
+        return answering.candidates_on_cluster(runtime, [entry.question for entry in entries], reader, index)
     return pipeline.read_candidates(
         [Question(entry.question.id, entry.question.text) for entry in entries],
         retriever=runtime.index(index),
@@ -167,7 +172,7 @@ def _candidates(
 
 def _judged(
     runtime: Runtime,
-    reader: Answerer,
+    reader: Answerer | RemoteReader,
     entries: Sequence[LabelledQuestion],
     index: str | None,
     tuned: Tuned,

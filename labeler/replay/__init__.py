@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labeler.core.settings import ComputeConfig
 from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.evaluation.scoring import QuestionScore
 from mrc.metrics import Interval
@@ -69,6 +70,7 @@ class Design:
     seeds: int
     jobs: int = 1  # processes at a time
     threads: int = 1  # of each
+    compute: ComputeConfig = field(default_factory=ComputeConfig)  # whether runs are played on a cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from labeler.rounds import machine
 from mrc.removal import remove_folder
 
 WORKSPACE = "workspace"
+ONE_PROCESS = "compute.engine=local"  # of a run, wherever it is played
 
 
 def play(run: Run) -> None:
@@ -108,7 +109,7 @@ class _Opened(Runtime):
 
 def _runtime(run: Run) -> _Opened:
     settings = run.arm.product_settings if run.arm else ()
-    workspace = open_workspace(run.folder / WORKSPACE, overrides=[*run.design.common, *settings])
+    workspace = open_workspace(run.folder / WORKSPACE, overrides=[*run.design.common, *settings, ONE_PROCESS])
     return _Opened(workspace, workspace.database())
 
 

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from labeler.ablation.lock import exclusive, write_json
-from labeler.ablation.runs import launch_module
+from labeler.ablation.runs import ENDS_WITH_PARENT, end_with_parent, launch_module
 from labeler.replay import Arm, Design, Run
 
+MODULE = "labeler.replay.runs"
 
-def main(path: str) -> None:
+
+def main(path: str, *options: str) -> None:
     """Finish the run that the file describes."""
     from labeler.core.console import log_to_stderr
     from labeler.core.error_messages import explain
     from labeler.replay.play import play
+
+    if ENDS_WITH_PARENT in options:
+        end_with_parent()
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     log_to_stderr()
@@ -35,15 +40,16 @@ def main(path: str) -> None:
 
 def launch(run: Run) -> str | None:
     """Finish the run in a separate process. Returns None, or why it failed: the last line of its log."""
-    return launch_module("labeler.replay.runs", _write_run(run), threads=run.design.threads)
+    return launch_module(MODULE, write_run(run), threads=run.design.threads)
 
 
-def _write_run(run: Run) -> Path:
+def write_run(run: Run) -> Path:
     """Describe the run in a file in its folder; returns the file."""
     run.folder.mkdir(parents=True, exist_ok=True)
     paths = {name: str(getattr(run.design, name).resolve()) for name in ("file", "folder")}
     described = asdict(run)
     described["design"] |= paths
+    del described["design"]["compute"]  # a run is played in one process
     return write_json(run.folder / "run.json", described)
 
 
@@ -64,4 +70,4 @@ def _arm(stored: dict[str, Any]) -> Arm:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

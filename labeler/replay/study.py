@@ -6,12 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from labeler.ablation.lock import write_json
+from labeler.ablation.spread import Crew, finished
+from labeler.cluster.connection import note as cluster_note
 from labeler.core.errors import ConfigError, FileError, LabelerError, WorkspaceBusy
 from labeler.core.files import detect_encoding, folder_lock
 from labeler.core.progress import bar
@@ -19,7 +20,7 @@ from labeler.replay import Design, Replay, Run
 from labeler.replay.play import is_done, rounds_of
 from labeler.replay.points import points
 from labeler.replay.results import results
-from labeler.replay.runs import launch
+from labeler.replay.runs import MODULE, launch, write_run
 
 log = logging.getLogger(__name__)
 
@@ -67,23 +68,17 @@ def _write(replay: Replay) -> None:
 
 def _play_all(design: Design, runs: Sequence[Run]) -> None:
     """Finish these runs, `jobs` at a time. A failure does not stop the others; all are reported at the end."""
-    left = [run for run in runs if not is_done(run)]
-    with (
-        bar("simulate", total=sum(1 + rounds_of(run) for run in left), unit="readers") as progress,
-        ThreadPoolExecutor(design.jobs) as pool,
-    ):
-
-        def finish(run: Run) -> str | None:
-            before = time.monotonic()
-            why = launch(run)
-            progress.update(1 + rounds_of(run))
-            log.info("%s: %s in %.0f s", run.name, why or "played", time.monotonic() - before)
-            return why
-
-        reasons = list(pool.map(finish, left))
-    failed = [f"{run.name}: {why}" for run, why in zip(left, reasons, strict=True) if why]
-    if failed:
-        raise LabelerError("; ".join(failed))
+    left, began = [run for run in runs if not is_done(run)], time.monotonic()
+    crew, reasons = Crew(design.jobs, design.threads, design.compute), dict[int, str]()
+    total, note = sum(1 + rounds_of(run) for run in left), cluster_note(design.compute)
+    with bar("simulate", total=total, unit="readers", note=note) as progress:
+        for number, why in finished(left, crew, module=MODULE, launch=launch, describe=write_run):
+            progress.update(1 + rounds_of(left[number]))
+            log.info("%s: %s after %.0f s", left[number].name, why or "played", time.monotonic() - began)
+            if why is not None:
+                reasons[number] = why
+    if reasons:
+        raise LabelerError("; ".join(f"{left[number].name}: {reasons[number]}" for number in sorted(reasons)))
 
 
 def _forecast(design: Design, runs: Sequence[Run]) -> str:

@@ -13,6 +13,7 @@ from labeler.core import convert
 from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
+from labeler.retrieval.encoding import encode_ahead
 from labeler.retrieval.tuning import TUNED_ON, index_config, tuning_questions
 from mrc.errors import BadCheckpoint, MrcError
 from mrc.retrieve.dense.vectors import DenseConfig
@@ -106,6 +107,8 @@ def _build(runtime: Runtime, passages: Sequence[Passage], dense: DenseConfig, *,
     reuse = earlier if earlier and earlier.is_dir() else None
     if dense.model is None:
         return Index.build(passages, config, reuse=reuse, device=device, rerank=rerank, fetch=runtime.fetch)
+    if runtime.config.compute.on_ray:
+        encode_ahead(runtime, passages, dense, runtime.workspace.index_folder / VECTORS)
     with bar("encode", total=len(passages), unit="passages") as shown:
         index = Index.build(
             passages,
@@ -131,6 +134,8 @@ def with_encoder(runtime: Runtime, index: Index, trained: RetrieverRow) -> Index
         rows = queries.passages(session, index.ids)
     passages = [convert.to_passage(rows[passage_id]) for passage_id in index.ids]
     config = dataclasses.replace(index.dense.config, model=_folder(runtime, trained))
+    if runtime.config.compute.on_ray:
+        encode_ahead(runtime, passages, config, runtime.workspace.index_folder / VECTORS)
     with bar("encode", total=len(passages), unit="passages") as shown:
         found = index.with_encoder(
             passages,

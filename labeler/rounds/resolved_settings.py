@@ -12,6 +12,7 @@ from db.rows import RoundRow
 from labeler.core.config import Config, unused_settings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
+from labeler.core.settings import SPREADING
 from labeler.rounds import checkpoints, preflight
 from labeler.rounds.retriever import training as retriever_training
 
@@ -25,6 +26,7 @@ RESOLVED = frozenset(
         "workspace.metric",
         "compute.threads",
         "compute.device",
+        *(f"compute.{name}" for name in SPREADING),
         "round.reviewer",
     }
 )
@@ -117,9 +119,11 @@ def _checkpoint(runtime: Runtime, name: str) -> str:
 
 
 def of_round(runtime: Runtime, row: RoundRow) -> Runtime:
-    """The runtime under the settings that a round was opened with; [studio] and compute.threads stay as given now."""
+    """The runtime under the settings that a round was opened with; [studio], compute.threads and the settings of a
+    cluster stay as given now."""
     config = Config.from_resolved(row.config)
-    compute = dataclasses.replace(config.compute, threads=runtime.config.compute.threads)
+    given = runtime.config.compute
+    compute = dataclasses.replace(config.compute, threads=given.threads).with_engine_of(given)
     return runtime.with_config(dataclasses.replace(config, compute=compute, studio=runtime.config.studio))
 
 

@@ -36,6 +36,7 @@ Int32s = npt.NDArray[np.int32]
 Singles = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
+SMALL = 2048  # documents up to which scoring all of them costs less than bounds
 _FREQUENT = 16  # a term of at least N / 16 documents has a dense column
 _BATCH = 1024  # queries that share what a block brings into the cache
 _FEW = 64  # queries below which another thread does not pay
@@ -119,9 +120,12 @@ class Bounds:
 
         def run(first: int) -> None:
             part = slice(first, first + batch)
-            asked = query_batch(queries[part], base)
             outputs = (found[part], scores[part], resolved[part])
-            kernel.search(self.postings, self.quantized, asked, kept, capacity, *outputs)
+            if self.quantized.size <= SMALL:
+                asked = tokens_of(queries[part], base)
+                kernel.search_all(self.postings, self.quantized.size, *asked, kept, *outputs)
+            else:
+                kernel.search(self.postings, self.quantized, query_batch(queries[part], base), kept, capacity, *outputs)
 
         self._compile()
         with ThreadPoolExecutor(workers) as pool:
@@ -133,23 +137,33 @@ class Bounds:
         """Compile the kernel, or load it from numba's cache; log how long compilation took."""
         before = time.perf_counter()
         nothing = (np.empty((0, 1), dtype=np.int64), np.empty((0, 1), dtype=np.float32), np.empty(0, dtype=np.bool_))
-        kernel.search(self.postings, self.quantized, query_batch([], np.empty(0)), 1, 1, *nothing)
+        if self.quantized.size <= SMALL:
+            kernel.search_all(self.postings, self.quantized.size, *tokens_of([], np.empty(0)), 1, *nothing)
+        else:
+            kernel.search(self.postings, self.quantized, query_batch([], np.empty(0)), 1, 1, *nothing)
         if (seconds := time.perf_counter() - before) > 1:
             logger.info("compiled the search in %.0f s; later processes load it from the cache", seconds)
 
 
 def query_batch(queries: Sequence[Sequence[int]], base: Floats) -> QueryBatch:
     """The queries as arrays; arguments as for `Bounds.search`."""
-    lengths = np.fromiter(map(len, queries), dtype=np.int64, count=len(queries))
-    tokens = np.fromiter(itertools.chain.from_iterable(queries), dtype=np.int64, count=int(lengths.sum()))
-    numbers = np.repeat(np.arange(len(queries)), lengths)
+    token_starts, tokens, floors = tokens_of(queries, base)
+    numbers = np.repeat(np.arange(len(queries)), np.diff(token_starts))
     width = max(1, len(base))
     pairs, counts = np.unique(numbers * width + tokens, return_counts=True)
     starts = np.searchsorted(pairs, np.arange(len(queries) + 1) * width)
-    floors = np.zeros(len(queries))
-    np.add.at(floors, numbers, base[tokens])  # in the order of the tokens
-    token_starts = np.concatenate(([0], np.cumsum(lengths)))
     return QueryBatch(starts, pairs % width, counts, token_starts, tokens, floors)
+
+
+def tokens_of(queries: Sequence[Sequence[int]], base: Floats) -> tuple[Ints, Ints, Floats]:
+    """The token starts, tokens and floors of a `QueryBatch`."""
+    starts = np.zeros(len(queries) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, queries), dtype=np.int64, count=len(queries)), out=starts[1:])
+    tokens = np.fromiter(itertools.chain.from_iterable(queries), dtype=np.int64, count=int(starts[-1]))
+    floors = np.zeros(len(queries))
+    if base.any():
+        np.add.at(floors, np.repeat(np.arange(len(queries)), np.diff(starts)), base[tokens])  # in the tokens' order
+    return starts, tokens, floors
 
 
 def _processors() -> int:

@@ -18,6 +18,7 @@ CHUNK = 64  # documents whose best sum represents all of them in the first pass
 MAX_SUM = 0xFFFF  # largest value of a sum
 LEVELS = 255  # a weight is rounded up to this many parts of its term's largest
 _FRACTION = 8  # fractional bits of a factor, for terms without a column; at most so many for terms with one
+_MANY = 32  # documents for each of the k best, above which a heap selects them faster than levels do
 _FRESH = 192  # candidates, at least, between two updates of the k-th best sum
 
 
@@ -80,6 +81,111 @@ def search(postings, quantized, batch, k, capacity, found, scores, resolved):
             count = _select_top(chosen, values, k, found[query], heap)
             for rank in range(count):
                 scores[query, rank] = heap[rank]
+
+
+@_compiled
+def search_all(postings, size, starts, tokens, floors, k, found, scores, resolved):
+    """The same from the exact score of every document, added in the order of the query's tokens; for few documents.
+
+    A query is unresolved where it has fewer than k documents above its floor, and another that shares a term with it.
+    """
+    values, heap = np.empty(size), np.empty(k)
+    order, histogram = np.empty(size, dtype=np.int64), np.empty(256, dtype=np.int64)
+    for query in range(len(floors)):
+        floor = floors[query]
+        values[:] = floor
+        own = tokens[starts[query] : starts[query + 1]]
+        for token in own:
+            for number in range(postings.starts[token], postings.starts[token + 1]):
+                values[uint32(postings.documents[number])] += postings.weights[number]
+        count = _select_above(values, floor, k, found[query], heap, order, histogram)
+        for rank in range(count):
+            scores[query, rank] = heap[rank]
+        resolved[query] = count == k or not _any_at(postings, own, values, floor)
+
+
+@_compiled
+def _any_at(postings, tokens, values, floor):
+    """Whether a document that shares a term scores no more than one that does not: a weight may be 0."""
+    for token in tokens:
+        for number in range(postings.starts[token], postings.starts[token + 1]):
+            if values[uint32(postings.documents[number])] <= floor:
+                return True
+    return False
+
+
+@_compiled
+def _select_above(values, floor, k, found, scores, order, histogram):
+    """Write the k best documents above the floor into `found` and `scores`, best first; returns how many there are.
+
+    Documents are put in order by 256 levels of their score, down to the level of the k-th, and then within a level. A
+    heap of few is faster.
+    """
+    if k * _MANY < len(values):
+        return _select_by_heap(values, floor, k, found, scores)
+    highest = floor
+    for document in range(len(values)):
+        highest = max(highest, values[document])
+    scale = LEVELS / (highest - floor) if highest > floor else 0.0
+    low, total = _fill_histogram(values, floor, scale, k, histogram) if np.isfinite(scale) else (0, len(values))
+    if total > 2 * k + _FRESH:  # many scores are nearly equal: sorting within a level would take long
+        return _select_by_heap(values, floor, k, found, scores)
+    for document in range(len(values)):
+        if values[document] > floor:
+            level = uint8((values[document] - floor) * scale)
+            if level >= low:
+                order[histogram[level]] = document
+                histogram[level] += 1
+    _sort_within_levels(values, order[:total])
+    count = min(k, total)
+    for rank in range(count):
+        found[rank], scores[rank] = order[rank], values[order[rank]]
+    return count
+
+
+@_compiled
+def _fill_histogram(values, floor, scale, k, histogram):
+    """Fill `histogram` with the rank at which each level begins; returns the level of the k-th document, and how many
+    have that level or a higher one."""
+    histogram[:] = 0
+    for document in range(len(values)):
+        if values[document] > floor:
+            histogram[uint8((values[document] - floor) * scale)] += 1
+    low, total = 256, 0
+    while low > 0 and total < k:
+        low -= 1
+        count = histogram[low]
+        histogram[low] = total
+        total += count
+    return low, total
+
+
+@_compiled
+def _sort_within_levels(values, order):
+    """Sort documents by falling score; those of equal scores stay in order. They are nearly sorted."""
+    for rank in range(1, len(order)):
+        document, place = order[rank], rank
+        while place > 0 and values[order[place - 1]] < values[document]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = document
+
+
+@_compiled
+def _select_by_heap(values, floor, k, found, scores):
+    size, bound = 0, floor  # what the next document must exceed: later ones of an equal score are worse
+    for document in range(len(values)):
+        value = values[document]
+        if value > bound:
+            if size < k:
+                _sift_up(scores, found, size, value, document)
+                size += 1
+            else:
+                _sift_down(scores, found, size, value, document)
+            if size == k:
+                bound = scores[0]
+    _empty_heap(scores, found, size)
+    return size
 
 
 @_compiled
@@ -305,7 +411,7 @@ def _add_weights(documents, weights, candidates, places, values):
 def _select_top(candidates, values, k, found, scores):
     """Write the k best into `found` and `scores`, best first; returns how many there are.
 
-    A heap holds up to k with the worst on top; it is emptied from the worst on.
+    A heap holds up to k with the worst on top.
     """
     size = 0
     for number in range(len(candidates)):
@@ -314,11 +420,17 @@ def _select_top(candidates, values, k, found, scores):
             size += 1
         elif _worse(scores[0], found[0], values[number], candidates[number]):
             _sift_down(scores, found, size, values[number], candidates[number])
+    _empty_heap(scores, found, size)
+    return size
+
+
+@_compiled
+def _empty_heap(scores, found, size):
+    """Put the heap in order, best first, from the worst on."""
     for last in range(size - 1, 0, -1):
         score, document = scores[0], found[0]
         _sift_down(scores, found, last, scores[last], found[last])
         scores[last], found[last] = score, document
-    return size
 
 
 @_compiled

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from db import queries, store
 from db.engine import Session
-from db.rows import LabelledQuestion, RoundRow
+from db.rows import LabelledQuestion, ModelRow, QuestionRow, RoundRow
+from labeler.cluster.connection import note as cluster_note
 from labeler.core import convert
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
@@ -16,8 +19,10 @@ from labeler.labellers import answering as labeller_answering
 from labeler.labellers import questions as labeller_questions
 from labeler.reading import answering, folds, postprocessing
 from labeler.reading.early_exit import fitted_rule
+from labeler.reading.remote import remote_reader
 from labeler.rounds.steps.calibrating import Calibration, calibrate, confidences
 from mrc.calibration.selective import ReleaseRule
+from mrc.types import Prediction
 
 
 def predict(runtime: Runtime, row: RoundRow) -> RoundRow:
@@ -112,19 +117,47 @@ def _predict_chunks(runtime: Runtime, row: RoundRow) -> dict[str, Any]:
     stopping = fitted_rule(runtime, teacher, index=row.index_fingerprint) if chunks else None
     plan = postprocessing.plan_of(runtime, teacher)
     began, sequences = time.perf_counter(), 0
-    with bar("predict", total=sum(map(len, chunks)), unit="questions") as progress:
-        for ids in chunks:
-            with runtime.database.read() as session:
-                questions = queries.questions(session, ids=ids, active=False)
-            model = readers.of(questions[0])  # a chunk has one reader
-            reader = runtime.answerer(model)
-            found = answering.answers(runtime, questions, reader, row.index_fingerprint, plan=plan, stopping=stopping)
+    compute = runtime.config.compute
+    note = cluster_note(compute) if chunks else ""
+    read = partial(_on_cluster if compute.on_ray else _here, runtime, row, readers, plan=plan, stopping=stopping)
+    with bar("predict", total=sum(map(len, chunks)), unit="questions", note=note) as progress:
+        for model, found in read(chunks):
             rows = [convert.new_prediction(prediction) for prediction in found]
             with runtime.database.write() as session:
                 store.add_predictions(
                     session, row.number, model_id=model.id, index_fingerprint=row.index_fingerprint, rows=rows
                 )
             sequences += sum(int(each.features.get("passages_read", len(each.hits))) for each in rows)
-            progress.update(len(ids))
+            progress.update(len(rows))
     tuned = postprocessing.identity_of(runtime, teacher)
     return {"sequences": sequences, "seconds": time.perf_counter() - began, "tuned": tuned}
+
+
+def _here(
+    runtime: Runtime, row: RoundRow, readers: folds.Readers, chunks: Sequence[Sequence[str]], **how: Any
+) -> Iterator[tuple[ModelRow, Iterable[Prediction]]]:
+    """The reader of each chunk and its predictions, one after the other."""
+    for ids in chunks:
+        questions = _questions(runtime, ids)
+        model = readers.of(questions[0])  # a chunk has one reader
+        found = answering.answers(runtime, questions, runtime.answerer(model), row.index_fingerprint, **how)
+        yield model, found
+
+
+def _on_cluster(
+    runtime: Runtime, row: RoundRow, readers: folds.Readers, chunks: Sequence[Sequence[str]], **how: Any
+) -> Iterator[tuple[ModelRow, Iterable[Prediction]]]:
+    """The reader of each chunk and its predictions, as workers send them; one reader is done before the next begins."""
+    by_reader: dict[int, tuple[ModelRow, list[Sequence[str]]]] = {}
+    for ids in chunks:
+        model = readers.of(_questions(runtime, ids[:1])[0])
+        by_reader.setdefault(model.id, (model, []))[1].append(ids)
+    for model, own in by_reader.values():
+        reader = remote_reader(runtime, model)
+        for _, found in answering.answers_of_chunks(runtime, own, reader, row.index_fingerprint, **how):
+            yield model, found
+
+
+def _questions(runtime: Runtime, ids: Sequence[str]) -> list[QuestionRow]:
+    with runtime.database.read() as session:
+        return queries.questions(session, ids=ids, active=False)

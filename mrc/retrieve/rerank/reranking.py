@@ -51,6 +51,11 @@ class Reranking:
     def __repr__(self) -> str:
         return f"Reranking(top {self.config.top_n}, model={self.scoring.source!r})"
 
+    def with_source(self, source: str, *, device: str, fetch: Fetch) -> Reranking:
+        """The same re-ranking, with the cross-encoder's checkpoint at another place."""
+        scoring = replace(self.scoring, source=source)
+        return replace(self, scoring=scoring, encoder=cache(partial(_load, scoring, device)), fetch=fetch)
+
     def to_meta(self) -> dict[str, Any]:
         """JSON values for `meta.json`, from which `load` restores it."""
         return {"config": asdict(self.config), "scoring": asdict(self.scoring)}

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.analyzers import get_analyzer
-from mrc.retrieve import bm25, kernel
+from mrc.retrieve import bm25, bounds, kernel
 from mrc.retrieve.bm25 import BM25, METHODS
 from mrc.retrieve.bounds import Bounds, Postings, query_batch
 from mrc.retrieve.term_counts import TermCounts
@@ -42,17 +43,20 @@ def drawn(
 
 
 def assert_same(index: BM25, queries: list[str], k: int, *, threads: int | None = 1) -> None:
-    documents, scores = index.search(queries, k, threads=threads)
     expected, expected_scores = index.search_exhaustive(queries, k)
-    assert documents.tolist() == expected.tolist()
-    assert scores.tolist() == expected_scores.tolist()
+    for small in (0, bounds.SMALL):  # by bounds; and, up to so many documents, by the score of each
+        with mock.patch.object(bounds, "SMALL", small):
+            documents, scores = index.search(queries, k, threads=threads)
+        assert documents.tolist() == expected.tolist()
+        assert scores.tolist() == expected_scores.tolist()
 
 
 def resolved(index: BM25, queries: list[str], k: int) -> list[bool]:
     """Whether the pruned search resolved each query."""
     assert index._bounds is not None
     columns = [index._term_ids(query.split()) for query in queries]
-    answers: list[bool] = index._bounds.search(columns, index.base, k, threads=1)[2].tolist()
+    with mock.patch.object(bounds, "SMALL", 0):
+        answers: list[bool] = index._bounds.search(columns, index.base, k, threads=1)[2].tolist()
     return answers
 
 

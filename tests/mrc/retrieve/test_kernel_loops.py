@@ -42,6 +42,7 @@ kernel: Any = _uncompiled()
 @pytest.fixture(autouse=True)
 def _use_uncompiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "kernel", kernel)
+    monkeypatch.setattr(bounds, "SMALL", 0)
 
 
 def postings_of(terms: Lists) -> Postings:
@@ -82,16 +83,18 @@ LISTS = st.lists(
 )
 
 
+@pytest.mark.parametrize("small", [0, 60])  # by bounds, and by the score of each document
 @settings(deadline=None, max_examples=150)
 @given(terms=LISTS, data=st.data(), k=st.integers(1, 60), size=st.integers(50, 53))
 def test_a_resolved_query_has_the_documents_and_scores_of_an_exhaustive_search(
-    terms: Lists, data: st.DataObject, k: int, size: int
+    small: int, terms: Lists, data: st.DataObject, k: int, size: int
 ) -> None:
     base = data.draw(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=len(terms), max_size=len(terms)))
     query = st.lists(st.integers(0, len(terms) - 1), max_size=9)
     queries = data.draw(st.lists(query, min_size=1, max_size=3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "kernel", kernel)
+        patch.setattr(bounds, "SMALL", small)
         found, scores, resolved = bounds_of(terms, size).search(queries, np.array(base), k, threads=1)
     for row, asked in enumerate(queries):
         if resolved[row]:
@@ -106,6 +109,27 @@ def test_ordinary_queries_are_resolved(query: list[int], k: int) -> None:
     found, scores, resolved = bounds_of(terms, 50).search([query], np.zeros(3), k, threads=1)
     assert resolved.tolist() == [True]
     assert (found[0].tolist(), scores[0].tolist()) == exhaustive(terms, query, [0.0] * 3, k)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-12])  # scores of many levels, and of one
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_few_documents_are_ranked_by_the_score_of_each(spread: float, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SMALL", 400)
+    rng = np.random.default_rng(0)
+    terms = [[(number, 1 + spread * float(rng.integers(9))) for number in range(first, 400, 2)] for first in range(2)]
+    found, scores, resolved = bounds_of(terms, 400).search([[0, 1], [1]], np.zeros(2), k, threads=1)
+    assert resolved.tolist() == [True, True]
+    for row, query in enumerate(([0, 1], [1])):
+        assert (found[row].tolist(), scores[row].tolist()) == exhaustive(terms, query, [0.0] * 2, k)
+
+
+def test_few_documents_are_left_to_the_exhaustive_search_where_a_weight_of_0_hides_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounds, "SMALL", 3)
+    found = bounds_of([[(0, 1.0), (1, 0.0)]], 3)
+    assert found.search([[0]], np.zeros(1), 2, threads=1)[2].tolist() == [False]
+    assert found.search([[0]], np.zeros(1), 1, threads=1)[2].tolist() == [True]
 
 
 def test_an_empty_query_is_left_to_the_exhaustive_search() -> None:
