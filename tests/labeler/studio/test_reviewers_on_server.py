@@ -17,10 +17,13 @@ import pytest
 from db import queries
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import matcher_of
+from labeler.review.follow_up import resolve
 from labeler.review.reviewers.invite import Invitation, invite
 from labeler.review.reviewers.summary import reviewer_report
 from labeler.review.studio.api.accounts import Accounts
 from labeler.review.studio.api.client import Client
+from labeler.review.studio.page.reasons import reason
+from labeler.review.studio.projects import page_language
 from labeler.review.studio.pull import pull
 from labeler.review.studio.push import push
 from tests.labeler.studio.people import People, projects, says
@@ -96,6 +99,38 @@ def test_an_account_that_the_server_refuses_does_not_hide_the_others(
     assert [each.what for each in found.refused] == ["not-a-host@x"]
     assert found.people[0].password
     assert found.people[0].password not in repr(found)
+
+
+def test_a_question_asked_again_says_why_and_not_what_anybody_answered(
+    label_studio: TestServer, client: Client, tmp_path: Path
+) -> None:
+    people = People(label_studio)
+    other = people.second_user()
+    with at(make_runtime(tmp_path / "ws", Shape(tasks=2, blind_every=1, double_every=1))) as runtime:
+        sent(runtime, client)
+        (project,) = projects(runtime)
+        unread, disputed = people.tasks(project)
+        people.answer(unread["id"], says("answerable"))
+        people.answer(disputed["id"], says("no_answer"))
+        people.answer(disputed["id"], says("answerable", (1, 0, 3)), user=other)
+        pull(runtime, client)
+        with runtime.database.read() as session:
+            row = queries.current_round(session)
+        assert row is not None
+        resolve(runtime, row.number)
+        sent(runtime, client)
+        notes = {
+            task["data"]["question_id"]: task["data"]["note"]
+            for project in projects(runtime)
+            for task in people.tasks(project)
+            if "note" in task["data"]
+        }
+        language = page_language(runtime)
+    assert notes == {
+        unread["data"]["question_id"]: reason("answerable without an answer marked", language),
+        disputed["data"]["question_id"]: reason("reviewers disagree", language),
+    }
+    assert len(set(notes.values())) == 2
 
 
 # --- agreement -----------------------------------------------------------------------------------

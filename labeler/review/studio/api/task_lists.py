@@ -16,6 +16,7 @@ created_at updated_at updated_by avg_lead_time draft_exists
 """  # columns that the server would show before the question
 _OURS = ("question_id", "task", "push_id", *(f"{text}{number}" for text in "pt" for number in range(1, 6)))
 _COLUMNS = [*_BUILT_IN.split(), *(f"data.{name}" for name in _OURS)]
+QUESTION_WIDTH = 640  # pixels
 HIDDEN = {view: [f"tasks:{name}" for name in _COLUMNS] for view in ("explore", "labeling")}
 
 
@@ -53,6 +54,7 @@ class TaskLists:
 
     def _add(self, title: str, *where: Filter) -> None:
         data: dict[str, Any] = {"title": title, "type": "list", "target": "tasks", "hiddenColumns": HIDDEN}
+        data["columnsWidth"] = {"tasks:data.question": QUESTION_WIDTH}
         data |= {"filters": filters(where)} if where else {}
         body = {"project": self._remote_id, "data": data}
         self._transport.request("POST", "api/dm/views/", params={"project": self._remote_id}, body=body)
