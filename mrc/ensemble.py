@@ -237,7 +237,7 @@ def _pairs(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -
 
 class Cascade:
     """A small reader answers; where the score of its answer is in the band `low` to `high`, both inclusive, a large
-    reader reads the question again and its answers replace the first ones. A band of no width is empty.
+    reader reads the question again and its answers, if it has any, replace the first ones. A band of no width is empty.
 
     Raises: ValueError unless 0 <= low <= high <= 1.
     """
@@ -285,7 +285,7 @@ class Cascade:
             again = (chunk[at] for at in uncertain)
             better = self._large.read(again, config=config, normalize=normalize, refine=refine)
             for at, ranked in zip(uncertain, better, strict=True):
-                found[at] = ranked
+                found[at] = ranked if ranked.answers else found[at]
             yield from found
 
     def _in_band(self, ranked: Ranked) -> bool:
@@ -294,7 +294,7 @@ class Cascade:
 
 
 def combine(
-    members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Reader | None, band: tuple[float, float]
+    members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Answerer | None, band: tuple[float, float]
 ) -> Answerer:
     """One reader, or an ensemble of several, best first; with a `large` reader a cascade.
 

@@ -33,6 +33,7 @@ from db.queries.labeller_answers import (
     labeller_by_id,
     labeller_counts,
     labeller_predictions,
+    labeller_sha256,
     labellers,
     replies,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -86,6 +88,19 @@ def _fetch(session: Session, labeller_id: int, question_ids: Sequence[str]) -> l
     return [
         LabellerPredictionRow(**row._mapping, answers=tuple(answers.get(row.id, ()))) for row in session.execute(rows)
     ]
+
+
+def labeller_sha256(session: Session, name: str) -> str:
+    """The hash of a labeller's name and live answers: a JSON line for the name, then one for each question by id.
+
+    Raises NotFound.
+    """
+    row = labeller(session, name)
+    digest = hashlib.sha256(json.dumps([row.name, row.kind]).encode() + b"\n")
+    for each in labeller_predictions(session, row.id):
+        answers = [[one.text, one.passage_id, one.start, one.end, one.score] for one in each.answers]
+        digest.update(json.dumps([each.question_id, each.abstains, each.null_score, answers]).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def labeller_counts(session: Session) -> list[LabellerCounts]:

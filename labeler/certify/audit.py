@@ -25,7 +25,6 @@ from labeler.certificates.verify import result_from, set_tests
 from labeler.certify.ranking import frozen, plan, ranking
 from labeler.certify.request import Attempt
 from labeler.core.runtime import Runtime
-from labeler.labellers.questions import answers_sha256
 from labeler.review.agreement import Agreement, by_question, by_task, matcher_of, measure_agreement
 from labeler.review.consensus import JUDGEMENT
 from labeler.review.judgement import Found, by_outcome, found_of
@@ -91,7 +90,7 @@ def _labeller(session: Session, predictions: Sequence[PredictionRow]) -> dict[st
     others = [queries.labeller_by_id(session, key) for key in named]
     indexes = sorted({entry.index_fingerprint for entry in predictions if entry.index_fingerprint})
     readers = [{"sha256": models[key].hash, "name": models[key].name, "path": models[key].path} for key in used]
-    outside = [{"sha256": answers_sha256(session, row), "name": row.name, "path": None} for row in others]
+    outside = [{"sha256": queries.labeller_sha256(session, row.name), "name": row.name, "path": None} for row in others]
     return {
         "labeller": [*readers, *outside],
         "index": indexes,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 INDEX_KEY = "index"  # in meta: the fingerprint of the current index
 DENSE_KEY = "index_dense"  # in meta: the bi-encoder last named for an index, or the path of one that a round trained
+LABELLER = "labeller:"  # before the name of a labeller that takes the place of a reader
 LANGUAGE_SAMPLE = 200  # passages from which the language of a workspace is detected
 
 
@@ -191,7 +192,7 @@ class Runtime:
             [self.reader(model), *(self._member(name) for name in ensemble.members)],
             names=(model.path, *ensemble.members),
             vote=self.config.vote,
-            large=self._member(cascade.large) if cascade.large else None,
+            large=self._large(cascade.large) if cascade.large else None,
             band=(cascade.low, cascade.high),
         )
 
@@ -208,6 +209,9 @@ class Runtime:
         from mrc.read.model.reader import model_hash
 
         def known(name: str) -> str:
+            if name.startswith(LABELLER):
+                with self.database.read() as session:
+                    return queries.labeller_sha256(session, name.removeprefix(LABELLER))
             home = self.located(name)
             if home not in self._hashes:
                 self._hashes[home] = model_hash(home) if Path(home).is_dir() else home
@@ -217,6 +221,14 @@ class Runtime:
         voting = (self.config.vote, *map(known, ensemble.members)) if ensemble.members else ()
         asked = (known(cascade.large), cascade.low, cascade.high) if cascade.large else ()
         return (*voting, *asked)
+
+    def _large(self, name: str) -> Answerer:
+        """The larger reader of the cascade: a checkpoint, or the stored answers of a labeller."""
+        if not name.startswith(LABELLER):
+            return self._member(name)
+        from labeler.core.labeller_reader import LabellerReader
+
+        return LabellerReader(self.database, name.removeprefix(LABELLER))
 
     def _member(self, name: str) -> Reader:
         key = (name, *self._how)

@@ -119,7 +119,7 @@ class EnsembleSection:
 class CascadeSection:
     """A larger reader for the questions whose answer has a score in a band."""
 
-    large: str | None = setting(None, "folder or hub name of the larger reader; none: no cascade")
+    large: str | None = setting(None, "folder or hub name of the larger reader, or labeller:NAME; none: no cascade")
     low: float = setting(
         0.2, "from which the larger reader is asked; below it, it seldom helps", unit="score", low=0, high=1
     )

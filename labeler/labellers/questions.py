@@ -1,9 +1,6 @@
-"""Which questions a labeller predicts in a round, and which calibrate its scores; and the hash of what it answered."""
+"""Which questions a labeller predicts in a round, and which calibrate its scores."""
 
 from __future__ import annotations
-
-import hashlib
-import json
 
 from db import queries
 from db.engine import Session
@@ -30,12 +27,3 @@ def calibrating(session: Session, *, folds: int) -> list[LabelledQuestion]:
     """The labelled questions that calibrate a labeller: those held out, and gold ones where folds hold none out."""
     found = queries.labelled_questions(session, "calibration")
     return found if found or folds < 2 else queries.labelled_questions(session, "gold")
-
-
-def answers_sha256(session: Session, labeller: LabellerRow) -> str:
-    """The hash of a labeller's name and live answers: a JSON line for the name, then one for each question by id."""
-    digest = hashlib.sha256(json.dumps([labeller.name, labeller.kind]).encode() + b"\n")
-    for row in queries.labeller_predictions(session, labeller.id):
-        answers = [[each.text, each.passage_id, each.start, each.end, each.score] for each in row.answers]
-        digest.update(json.dumps([row.question_id, row.abstains, row.null_score, answers]).encode() + b"\n")
-    return digest.hexdigest()

@@ -11,7 +11,7 @@ from db import queries
 from db.rows import RoundRow
 from labeler.core.config import Config, unused_settings
 from labeler.core.errors import NotReady
-from labeler.core.runtime import Runtime, with_settings
+from labeler.core.runtime import LABELLER, Runtime, with_settings
 from labeler.core.settings import SPREADING
 from labeler.rounds import checkpoints, preflight
 from labeler.rounds.retriever import training as retriever_training
@@ -49,7 +49,7 @@ def resolve(runtime: Runtime, reviewer: str | None = None) -> Config:
         config,
         workspace={"language": runtime.language, "metric": runtime.metric},
         compute={"device": runtime.device},
-        ensemble={"members": tuple(_checkpoint(runtime, name) for name in config.ensemble.members)},
+        ensemble={"members": tuple(_reader(runtime, name) for name in config.ensemble.members)},
         cascade={"large": _checkpoint(runtime, config.cascade.large) if config.cascade.large else None},
         train={"start": start, "teachers": _teachers(runtime)},
         round={"reviewer": reviewer or config.round.reviewer},
@@ -103,7 +103,14 @@ def _teachers(runtime: Runtime) -> tuple[str, ...]:
     named = runtime.config.train.teachers
     if named and not runtime.config.train.distill_weight:
         raise NotReady("train.teachers are named, but train.distill_weight is 0; try: --set train.distill_weight=0.5")
-    return tuple(_checkpoint(runtime, name) for name in named)
+    return tuple(_reader(runtime, name) for name in named)
+
+
+def _reader(runtime: Runtime, name: str) -> str:
+    """The name of a checkpoint that votes or teaches. Raises NotReady for a labeller, which gives no probabilities."""
+    if name.startswith(LABELLER):
+        raise NotReady(f"{name} cannot vote or teach by its probabilities: set cascade.large or round.labeller")
+    return _checkpoint(runtime, name)
 
 
 def _checkpoint(runtime: Runtime, name: str) -> str:
@@ -112,6 +119,9 @@ def _checkpoint(runtime: Runtime, name: str) -> str:
 
     if name == checkpoints.BUILTIN:
         return name
+    if name.startswith(LABELLER):
+        with runtime.database.read() as session:
+            return LABELLER + queries.labeller(session, name.removeprefix(LABELLER)).name
     found = runtime.located(name)
     load_config(found)
     load_tokenizer(found)

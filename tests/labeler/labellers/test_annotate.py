@@ -31,7 +31,7 @@ from tests.labeler.labellers.scripted_server import (
     says,
     serving,
 )
-from tests.labeler.labellers.worlds import QUESTIONS, make
+from tests.labeler.labellers.worlds import QUESTIONS, jsonl, make
 from tests.state import state
 from tests.worlds import at
 
@@ -91,6 +91,12 @@ def test_a_reply_that_is_cached_is_not_paid_again(tmp_path: Path) -> None:
     assert {key: row.text for key, row in stored(workspace, "second").items()} == {
         key: row.text for key, row in stored(workspace, "first").items()
     }
+    file = jsonl(tmp_path / "p.jsonl", [{"id": "q1", "answer": "Arnen"}])
+    as_first = run("import", file, "--as", "predictions", "--labeller", "first", "-w", workspace)
+    assert "'first' is known for a language model: give this one another name" in as_first.fault
+    with serving(answers(RIGHT)) as (url, _):
+        changed = run(*command(workspace, url, "--labeller", "first", "--passages", "2"))
+    assert "'first' was begun with another passages ('5')" in changed.fault
 
 
 def test_the_share_of_samples_that_agree_is_the_score(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from db import certificates, queries
 from db.engine import Session
 from db.errors import Conflict
-from db.rows import SpanRow
+from db.rows import LabellerPredictionRow, PredictionRow, SpanRow
 from labeler.certificates.verify import verify
 from labeler.certify.machine import run as certify
 from labeler.certify.request import Request
@@ -23,6 +24,7 @@ from labeler.importing.ingest import undo_import
 from labeler.labellers.importing import import_predictions
 from labeler.labels.browse import stored_labels
 from labeler.rounds import history, machine
+from labeler.rounds.resolved_settings import resolve
 from tests.commands import ok
 from tests.labeler.labellers.worlds import jsonl
 from tests.worlds import at, make_workspace
@@ -149,8 +151,6 @@ def _dev_only(runtime: Any) -> list[dict[str, Any]]:
 
 
 def test_answers_that_an_open_round_takes_cannot_be_undone(workspace: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(workspace, tmp_path / "copy"))
     with at(copy) as runtime:
         config = with_settings(runtime.config, round={"labeller": "roberta"})
@@ -163,3 +163,30 @@ def test_answers_that_an_open_round_takes_cannot_be_undone(workspace: Path, tmp_
         assert undo_import(runtime.database, number).predictions > 0
         with runtime.database.read() as session:
             assert queries.predicted_ids(session, 3)
+
+
+def test_a_labeller_answers_the_uncertain_questions_of_a_cascade(workspace: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    with at(copy) as runtime:
+        cascade = {"large": "labeller:roberta", "low": 0.0, "high": 1.0}
+        row = machine.run(runtime.with_config(with_settings(runtime.config, cascade=cascade)), until="predicted").round
+        with runtime.database.read() as session:
+            labeller = queries.labeller(session, "roberta")
+            said = {each.question_id: each for each in queries.labeller_predictions(session, labeller.id)}
+            found = queries.predictions(session, row.number)
+        assert (row.teacher_id is not None, row.labeller_id) == (True, None)
+        taken = [each for each in found if each.question_id in said and _is_read(each, said[each.question_id])]
+        assert taken
+        assert {each.answers[0].text == said[each.question_id].text for each in taken} == {True}
+        for large, fault in (("labeller:nobody", "no labeller 'nobody'"), ("./nothing", "no such checkpoint")):
+            other = runtime.with_config(with_settings(runtime.config, cascade={"large": large}))
+            with pytest.raises(Exception, match=fault):
+                resolve(other)
+        ensemble = with_settings(runtime.config, ensemble={"members": ("labeller:roberta",)})
+        with pytest.raises(NotReady, match="cannot vote or teach"):
+            resolve(runtime.with_config(ensemble))
+
+
+def _is_read(entry: PredictionRow, said: LabellerPredictionRow) -> bool:
+    """Whether the labeller's answer stands in the passage that was found first, which is read in any case."""
+    return said.answers[0].passage_id == entry.hits[0][0]
