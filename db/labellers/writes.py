@@ -24,9 +24,7 @@ def ensure(session: Session, name: str, kind: str, *, config: Json) -> LabellerR
     if known is None:
         insert_one(session, LABELLERS, name=name, kind=kind, config=config)
         return reads.labeller(session, name)
-    if known.kind != kind:
-        other = {"file": "answers from files", "model": "a language model"}[known.kind]
-        raise Conflict(f"the labeller {name!r} is known for {other}: give this one another name with --labeller")
+    check_kind(known, kind)
     if known.config != config:
         different = sorted(key for key in {**known.config, **config} if known.config.get(key) != config.get(key))
         raise Conflict(
@@ -34,6 +32,13 @@ def ensure(session: Session, name: str, kind: str, *, config: Json) -> LabellerR
             f"({str(known.config.get(different[0]))[:60]!r}): give this one another name with --labeller"
         )
     return known
+
+
+def check_kind(known: LabellerRow | None, kind: str) -> None:
+    """Raise Conflict where the name of a labeller is taken by one of another kind."""
+    if known is not None and known.kind != kind:
+        other = {"file": "answers from files", "model": "a language model"}[known.kind]
+        raise Conflict(f"the labeller {known.name!r} is known for {other}: give this one another name with --labeller")
 
 
 def add_replies(session: Session, labeller_id: int, rows: Sequence[LabellerReply]) -> None:

@@ -67,6 +67,8 @@ def import_predictions(
         FileError, OSError: a file cannot be read. Files before it stay imported.
     """
     name = checked_name(labeller)
+    with runtime.database.read() as session:
+        labellers.check_kind(queries.find_labeller(session, name), "file")
     report = PredictionReport(name)
     for file in files:
         report += _import_one(runtime, file, name, read_predictions(file, format=format))
