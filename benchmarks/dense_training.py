@@ -39,8 +39,9 @@ import numpy as np
 
 from benchmarks.hybrid import Questions, chosen, gold_ranks, halves, read, table, with_weight
 from benchmarks.measure import data_file, machine, minilm
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
-from mrc.retrieve.dense.vectors import DenseConfig, Vectors
+from mrc.retrieve.dense.vectors import Vectors
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.training.mining import Relevance
 from mrc.retrieve.training.train_config import BiEncoderExample, BiEncoderTrainConfig

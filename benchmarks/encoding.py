@@ -29,9 +29,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import data_file, machine, minilm
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.search import VectorSearch
-from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, Vectors
+from mrc.retrieve.dense.vectors import CHUNK, Vectors
 
 NEAREST = 10
 PACKAGE = "sentence_transformers"

@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.measure import data_file, machine, minilm
 from mrc.analyzers import get_analyzer
 from mrc.metrics import Interval, bootstrap_interval, paired_interval
-from mrc.retrieve.dense.vectors import DenseConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.tuning import BM25Setting, CountedPassages, grid, tune
 from mrc.text import passage_id

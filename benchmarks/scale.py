@@ -34,7 +34,8 @@ import numpy as np
 
 from benchmarks.bm25 import resident_mib
 from benchmarks.measure import data_file, machine, minilm, run
-from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
+from mrc.retrieve.dense.config import DenseConfig
+from mrc.retrieve.dense.vectors import CHUNK
 from mrc.retrieve.fuse import DEPTH, RankedLists, merge
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.text import passage_id

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import Busy, NotADatabase
+from db.tables.columns import for_postgresql
 
 DRIVER = "postgresql+psycopg"
 # Advisory locks are named by two numbers within a database: this tool's ("labl"), and the purpose.
@@ -41,6 +42,7 @@ def make_engine(url: URL, *, json_serializer: Callable[[Any], str], busy_seconds
 
     Writers run in READ COMMITTED, so that each sees what the previous one committed.
     """
+    for_postgresql()
     engine = create_engine(
         url,
         json_serializer=json_serializer,

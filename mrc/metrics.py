@@ -11,10 +11,11 @@ import string
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+if TYPE_CHECKING:  # normalising an answer needs no NumPy, which takes a while to load
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 Metric = Literal["squad", "squad_v2", "korquad"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -119,12 +120,16 @@ def recall_at(ranks: Sequence[int], *, k: int) -> float:
 
     0 without questions.
     """
+    import numpy as np
+
     found = np.asarray(ranks, dtype=np.int64)
     return float(np.mean((found >= 0) & (found < k))) if found.size else 0.0
 
 
 def mrr(ranks: Sequence[int]) -> float:
     """Mean reciprocal rank, 1 / (rank + 1) with ranks from 0 and 0 for -1 (not found); no questions give 0."""
+    import numpy as np
+
     found = np.asarray(ranks, dtype=np.int64)
     return float(np.mean(np.where(found >= 0, 1.0 / (np.maximum(found, 0) + 1), 0.0))) if found.size else 0.0
 
@@ -137,6 +142,8 @@ def bootstrap_means(
     A resample's mean is over its values, so clusters weigh by their size. Questions of one document fail together;
     drawing them singly makes intervals too narrow. Source: Field & Welsh 2007, cluster bootstrap.
     """
+    import numpy as np
+
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError("bootstrap needs at least one value")
@@ -150,6 +157,8 @@ def bootstrap_means(
 def _cluster_totals(
     values: NDArray[np.float64], clusters: Sequence[Hashable] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import numpy as np
+
     if clusters is None:
         return values, np.ones(len(values))
     if len(clusters) != len(values):
@@ -162,6 +171,8 @@ def _cluster_totals(
 
 def _resamples(share: NDArray[np.float64], *, rng: np.random.Generator, samples: int) -> Iterator[NDArray[np.float64]]:
     """How often each cluster is drawn, `(up to a chunk of samples, clusters)`."""
+    import numpy as np
+
     chunk = max(1, _BOOTSTRAP_CELLS // len(share))
     for first in range(0, samples, chunk):
         yield rng.multinomial(len(share), share, size=min(chunk, samples - first)).astype(np.float64)
@@ -176,6 +187,8 @@ def bootstrap_interval(
     level: float = 0.95,
 ) -> Interval:
     """The mean of the values with the percentile interval of its cluster bootstrap."""
+    import numpy as np
+
     means = bootstrap_means(values, clusters, rng=rng, samples=samples)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.mean(np.asarray(values, dtype=np.float64))), float(low), float(high))
@@ -196,6 +209,8 @@ def paired_interval(
 
 def paired_change(after: ArrayLike, before: ArrayLike) -> NDArray[np.float64]:
     """after - before `(N,)`. Raises ValueError where they are not of the same questions (by count)."""
+    import numpy as np
+
     new, old = np.asarray(after, dtype=np.float64), np.asarray(before, dtype=np.float64)
     if new.shape != old.shape:
         raise ValueError(f"not paired: {new.shape} against {old.shape}")
@@ -208,6 +223,8 @@ def mcnemar(after: ArrayLike, before: ArrayLike) -> float:
     A loss was right before and is wrong after, a win the reverse. 1 where nothing changed.
     Source: McNemar 1947, exact form.
     """
+    import numpy as np
+
     change = paired_change(after, before)
     losses, wins = int(np.sum(change < 0)), int(np.sum(change > 0))
     changed = losses + wins

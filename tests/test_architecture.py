@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -290,6 +291,61 @@ def test_help_loads_nothing_heavy(code: str) -> None:
 def test_the_help_of_no_command_loads_anything_heavy() -> None:
     modules = sorted({module for module, _ in COMMANDS.values()})
     assert loaded_after("\n".join(f"import labeler.cli.{module}" for module in modules)) == []
+
+
+#: the packages that no command may load which reads the database alone, beyond SQLAlchemy
+SLOW = (
+    *HEAVY,
+    "numpy",
+    "scipy",
+    "numba",
+    "rank_bm25",
+    "alembic",
+    "tokenizers",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+)
+
+
+@pytest.fixture(scope="module")
+def ten_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An indexed workspace of ten questions."""
+    folder = tmp_path_factory.mktemp("ten")
+    rows = [
+        {"question": f"When was tower {number} built?", "context": f"Tower {number} dates from 1801."}
+        for number in range(10)
+    ]
+    text = "".join(json.dumps(row | {"id": f"q{number}"}) + "\n" for number, row in enumerate(rows))
+    (folder / "ten.jsonl").write_text(text, encoding="utf-8")
+    for arguments in (["init", "ws"], ["import", "-w", "ws", "ten.jsonl", "--as", "pool"], ["index", "-w", "ws"]):
+        subprocess.run([sys.executable, "-m", "labeler", *arguments], cwd=folder, env=with_sources(), check=True)
+    return folder / "ws"
+
+
+def with_sources() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"),
+    [
+        (["status"], set()),
+        (["history", "q1"], set()),
+        (["labels", "list"], set()),
+        (["rounds", "list"], {"numpy"}),
+        (["questions", "list"], set()),
+        (["search", "tower"], {"numpy"}),
+    ],
+)
+def test_a_command_that_reads_a_small_workspace_loads_nothing_slow(
+    command: list[str], allowed: set[str], ten_questions: Path
+) -> None:
+    call = f"from labeler.cli import cli; cli.main({[*command, '-w', str(ten_questions)]!r}, standalone_mode=False)"
+    script = f"{call}\nimport json, sys; print(json.dumps([name for name in {SLOW!r} if name in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=with_sources(), capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout.splitlines()[-1])) - allowed == {"sqlalchemy"}
 
 
 # --- every command explains itself ----------------------------------------------------------------

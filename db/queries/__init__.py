@@ -1,12 +1,17 @@
 """Reads. Every function takes the session first and returns frozen rows (`db.rows`)."""
 
 from db.queries.corpus import (
+    CorpusState,
+    active_by_role,
     corpus_ids,
+    corpus_state,
     document_texts,
     document_titles,
     documents_of,
     find_import,
+    first_passages,
     get_meta,
+    has_pool_to_predict,
     imports,
     iter_passages,
     known_passages,
@@ -45,6 +50,7 @@ from db.queries.prediction import (
     predictions,
 )
 from db.queries.review import (
+    has_reviews,
     outdated_reviews,
     reviews,
     reviews_by_id,
@@ -77,10 +83,12 @@ from db.queries.search import passage_by_prefix, questions_of_passage, search_la
 from db.queries.splits import (
     document_sides,
     held_out_passages,
+    human_answers,
     inactive_passages,
     known_roles,
     passage_sides,
     question_sides,
+    questions_met,
 )
 from db.queries.studio import (
     annotation_count,

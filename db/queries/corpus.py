@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from db.engine import Session
 from db.errors import NotFound
 from db.rows import ImportRow, PassageRow, QuestionRow
 from db.sql import columns, fetch_all, fetch_first, in_chunks, select_in
 from db.tables import DOCUMENTS, IMPORTS, LABELS, META, PASSAGES, QUESTIONS
+
+CORPUS_KEY: Final = "corpus"  # in meta
 
 _TITLE = func.coalesce(PASSAGES.c.title, DOCUMENTS.c.title).label("title")
 _PASSAGE = (*(column for column in columns(PASSAGES, PassageRow) if column.name != "title"), _TITLE)
@@ -20,6 +24,35 @@ _QUESTION = columns(QUESTIONS, QuestionRow)
 def get_meta(session: Session, key: str) -> str | None:
     """The stored fact about the workspace (split_by, language, metric, index), or None."""
     return session.execute(select(META.c.value).where(META.c.key == key)).scalar()
+
+
+class CorpusState(NamedTuple):
+    """How many passages are active, and the fingerprint of their ids."""
+
+    passages: int
+    fingerprint: str
+
+
+_NOTHING: Final = CorpusState(0, "0")
+
+
+def corpus_state(session: Session) -> CorpusState:
+    """The state of the active passages, which each write of passages keeps (`db.store.writing.count_passages`)."""
+    stored = get_meta(session, CORPUS_KEY)
+    if stored is None:
+        return state_of(corpus_ids(session))
+    passages, _, fingerprint = stored.partition(" ")
+    return CorpusState(int(passages), fingerprint)
+
+
+def state_of(came: Iterable[str], went: Iterable[str] = (), *, before: CorpusState = _NOTHING) -> CorpusState:
+    """The state after passages came and went: the sum of the hashes of their ids, so that no other id is read."""
+    passages, total = before.passages, int(before.fingerprint, 16)
+    for sign, ids in ((1, came), (-1, went)):
+        for key in ids:
+            passages += sign
+            total += sign * int.from_bytes(hashlib.sha256(key.encode()).digest())
+    return CorpusState(passages, f"{total % (1 << 256):064x}")
 
 
 def imports(session: Session) -> list[ImportRow]:
@@ -66,19 +99,36 @@ def questions(
     return _by_id(QuestionRow(*row) for row in rows)
 
 
+def active_by_role(session: Session) -> dict[str, int]:
+    """How many active questions have each role; roles without any are absent."""
+    counted = select(QUESTIONS.c.role, func.count()).where(QUESTIONS.c.active).group_by(QUESTIONS.c.role)
+    return dict(session.execute(counted).all())
+
+
 def pool_to_predict(session: Session) -> list[QuestionRow]:
     """Active, canonical, not excluded pool questions without a live gold or human label, in id order."""
+    return _by_id(QuestionRow(*row) for row in session.execute(select(*_QUESTION).where(*_to_predict())))
+
+
+def has_pool_to_predict(session: Session) -> bool:
+    """Whether there is such a question."""
+    return session.execute(select(QUESTIONS.c.id).where(*_to_predict()).limit(1)).first() is not None
+
+
+def _to_predict() -> tuple[ColumnElement[bool], ...]:
     labelled = exists().where(
         LABELS.c.question_id == QUESTIONS.c.id, LABELS.c.withdrawn_at.is_(None), LABELS.c.kind.in_(("gold", "human"))
     )
-    statement = select(*_QUESTION).where(
-        QUESTIONS.c.role == "pool",
-        QUESTIONS.c.active,
-        QUESTIONS.c.duplicate_of.is_(None),
-        QUESTIONS.c.exclusion_reason.is_(None),
-        ~labelled,
-    )
-    return _by_id(QuestionRow(*row) for row in session.execute(statement))
+    pool = (QUESTIONS.c.role == "pool", QUESTIONS.c.active, QUESTIONS.c.duplicate_of.is_(None))
+    return (*pool, QUESTIONS.c.exclusion_reason.is_(None), ~labelled)
+
+
+def first_passages(session: Session, count: int) -> list[PassageRow]:
+    """The first active passages in id order."""
+    order = PASSAGES.c.id.collate("C") if session.dialect.name == "postgresql" else PASSAGES.c.id
+    ids = session.execute(select(PASSAGES.c.id).where(PASSAGES.c.active).order_by(order).limit(count)).scalars().all()
+    found = passages(session, ids)
+    return [found[key] for key in ids]
 
 
 def corpus_ids(session: Session) -> list[str]:

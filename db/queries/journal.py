@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select, text
 
 from db.engine import Session
 from db.queries import corpus
@@ -15,6 +16,7 @@ from db.rows import Counts, EventRow, LabelRow
 from db.sql import AnyRow, AnySelect
 from db.tables import (
     CALIBRATORS,
+    DOCUMENTS,
     EVENTS,
     IMPORT_QUESTIONS,
     IMPORTS,
@@ -39,23 +41,46 @@ _ORDER = ("import", "import_undone", "labeller_prediction", "prediction", "task"
 
 def counts(session: Session) -> Counts:
     """Counts of active rows, as `labeler status` shows them."""
-    live = (LABELS.c.withdrawn_at.is_(None), QUESTIONS.c.active)
-    by_kind = select(LABELS.c.kind, func.count()).join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id).where(*live)
-    by_role = select(QUESTIONS.c.role, func.count()).join(LABELS, LABELS.c.question_id == QUESTIONS.c.id).where(*live)
+    labels = _live_labels(session)
     by_state = select(TASKS.c.state, func.count()).join(ROUNDS, ROUNDS.c.number == TASKS.c.round_number)
     by_state = by_state.where(ROUNDS.c.reverted_at.is_(None))
-    questions = select(QUESTIONS.c.role, func.count()).where(QUESTIONS.c.active)
-    documents = select(func.count(func.distinct(PASSAGES.c.document_id))).where(PASSAGES.c.active)
     return Counts(
-        documents=_number(session, documents),
-        passages=_number(session, select(func.count()).select_from(PASSAGES).where(PASSAGES.c.active)),
-        questions=_tally(session, questions.group_by(QUESTIONS.c.role), ROLES),
-        labels=_tally(session, by_kind.group_by(LABELS.c.kind), LABEL_KINDS),
-        labels_by_role=_tally(session, by_role.group_by(QUESTIONS.c.role), ROLES),
+        documents=_documents(session),
+        passages=corpus.corpus_state(session).passages,
+        questions=dict.fromkeys(ROLES, 0) | corpus.active_by_role(session),
+        labels=_sums(LABEL_KINDS, ((kind, count) for (kind, _), count in labels.items())),
+        labels_by_role=_sums(ROLES, ((role, count) for (_, role), count in labels.items())),
         tasks=_tally(session, by_state.group_by(TASKS.c.state), TASK_STATES),
         rounds=_number(session, select(func.count()).select_from(ROUNDS).where(ROUNDS.c.reverted_at.is_(None))),
         models=_number(session, select(func.count()).select_from(MODELS).where(MODELS.c.pruned_at.is_(None))),
     )
+
+
+def _live_labels(session: Session) -> Counter[tuple[str, str]]:
+    """How many live labels of active questions there are, by kind and role; those of inactive ones are subtracted."""
+    live = select(LABELS.c.kind, LABELS.c.question_role, func.count()).where(LABELS.c.withdrawn_at.is_(None))
+    live = live.group_by(LABELS.c.kind, LABELS.c.question_role)
+    inactive = select(QUESTIONS.c.id).where(text("NOT questions.active"))
+    found: Counter[tuple[str, str]] = Counter()
+    for sign, statement in ((1, live), (-1, live.where(LABELS.c.question_id.in_(inactive)))):
+        for kind, role, count in session.execute(statement):
+            found[kind, role] += sign * count
+    return found
+
+
+def _documents(session: Session) -> int:
+    """How many documents have an active passage: all but those of inactive passages alone."""
+    active = exists().where(PASSAGES.c.document_id == DOCUMENTS.c.id, PASSAGES.c.active)
+    inactive = select(PASSAGES.c.document_id).where(text("NOT passages.active"))
+    without = select(func.count()).select_from(DOCUMENTS).where(DOCUMENTS.c.id.in_(inactive), ~active)
+    return _number(session, select(func.count()).select_from(DOCUMENTS)) - _number(session, without)
+
+
+def _sums(names: Sequence[str], counts: Iterable[tuple[str, int]]) -> Mapping[str, int]:
+    found = dict.fromkeys(names, 0)
+    for name, count in counts:
+        found[name] += count
+    return found
 
 
 def events(session: Session, *, round_number: int | None = None) -> list[EventRow]:

@@ -22,6 +22,7 @@ def live_labels(
     roles: Sequence[str] | None = None,
     question_ids: Iterable[str] | None = None,
     released: bool | None = None,
+    imports: Iterable[int] | None = None,
 ) -> list[LabelRow]:
     """Live labels of active questions with their answers, in question id order."""
     active = exists().where(QUESTIONS.c.id == LABELS.c.question_id, QUESTIONS.c.active)  # looked up, not listed
@@ -32,6 +33,8 @@ def live_labels(
         where.append(LABELS.c.question_role.in_(roles))
     if released is not None:
         where.append(LABELS.c.released == released)
+    if imports is not None:
+        where.append(LABELS.c.import_id.in_(list(imports)))
     if question_ids is None:
         found = fetch(session, *where)
     else:

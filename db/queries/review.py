@@ -35,6 +35,11 @@ def tasks_of_questions(session: Session, question_ids: Iterable[str]) -> list[Ta
     return sorted((row for chunk in chunks for row in fetch_all(session, chunk, TaskRow)), key=lambda row: row.id)
 
 
+def has_reviews(session: Session) -> bool:
+    """Whether there is a review."""
+    return session.execute(select(REVIEWS.c.id).limit(1)).first() is not None
+
+
 def reviews(session: Session, *, round_number: int | None = None, superseded: bool = False) -> list[ReviewRow]:
     """Reviews of all tasks or of one round, oldest first; with `superseded`, also those edited or taken back since."""
     where: list[ColumnElement[bool]] = []

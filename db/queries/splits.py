@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import select, union
 
 from db.engine import Session
-from db.rows import RoleRow
-from db.sql import AnyRow, AnySelect, select_in
+from db.rows import QuestionRow, RoleRow
+from db.sql import AnyRow, AnySelect, columns, select_in
 from db.tables import LABEL_ANSWERS, LABELS, PASSAGES, QUESTIONS
 from db.vocabulary import HELD_OUT
 
@@ -82,6 +82,44 @@ def question_sides(session: Session, normalized: Iterable[str]) -> dict[str, tup
         if side in (row.role, "train"):
             found.setdefault(row.normalized, (side, row.id))
     return found
+
+
+def questions_met(
+    session: Session,
+    *,
+    ids: Iterable[str] = (),
+    normalized: Iterable[str] = (),
+    identities: Iterable[str] = (),
+    documents: Iterable[str] = (),
+    split_groups: Iterable[str] = (),
+) -> list[QuestionRow]:
+    """Questions, active or not, with one of these ids, texts, contexts (by identity or document) or split groups."""
+    plain = select(*columns(QUESTIONS, QuestionRow))
+    by_context = plain.join(PASSAGES, PASSAGES.c.id == QUESTIONS.c.context_id)
+    wanted = (
+        (plain, QUESTIONS.c.id, ids),
+        (plain, QUESTIONS.c.normalized, normalized),
+        (plain, QUESTIONS.c.split_group, split_groups),
+        (by_context, PASSAGES.c.identity, identities),
+        (by_context, PASSAGES.c.document_id, documents),
+    )
+    found = {row[0]: row for statement, key, some in wanted for row in select_in(session, statement, key, some)}
+    return [QuestionRow(*row) for row in found.values()]
+
+
+def human_answers(session: Session, *, identities: Iterable[str], documents: Iterable[str]) -> dict[str, str]:
+    """Passage -> role of a question whose live human label answers from it, of the passages with one of these
+    identities or documents.
+    """
+    statement = (
+        select(LABEL_ANSWERS.c.passage_id, LABELS.c.question_role)
+        .join(LABELS, LABELS.c.id == LABEL_ANSWERS.c.label_id)
+        .join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id)
+        .join(PASSAGES, PASSAGES.c.id == LABEL_ANSWERS.c.passage_id)
+        .where(LABELS.c.withdrawn_at.is_(None), LABELS.c.kind == "human", QUESTIONS.c.active)
+    )
+    wanted = ((PASSAGES.c.identity, identities), (PASSAGES.c.document_id, documents))
+    return {row[0]: row[1] for key, some in wanted for row in select_in(session, statement, key, some)}
 
 
 def held_out_passages(session: Session) -> set[str]:

@@ -1,7 +1,7 @@
 """Writes. Every function takes the session of one short transaction first; `Database.write` commits it."""
 
 from db.store.annotations import record_annotations
-from db.store.corpus import add_import, set_meta
+from db.store.corpus import add_import
 from db.store.label import record_audit, record_labels, set_label, withdraw_label
 from db.store.model import (
     add_calibrator,
@@ -42,4 +42,4 @@ from db.store.task import (
     withdraw_tasks,
 )
 from db.store.undo import undo_import
-from db.store.writing import add_event
+from db.store.writing import add_event, set_meta

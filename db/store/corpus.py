@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, select
 
 from db.engine import Session
 from db.errors import Conflict
@@ -25,18 +25,9 @@ from db.tables import (
     IMPORT_PASSAGES,
     IMPORT_QUESTIONS,
     IMPORTS,
-    META,
     PASSAGES,
     QUESTIONS,
 )
-
-
-def set_meta(session: Session, key: str, value: str) -> None:
-    """Store a fact about the workspace (split_by, language, metric, index), replacing the old one."""
-    if corpus.get_meta(session, key) is None:
-        session.execute(insert(META).values(key=key, value=value))
-    else:
-        session.execute(update(META).where(META.c.key == key).values(value=value))
 
 
 def add_import(session: Session, new: NewImport) -> Imported:
@@ -97,6 +88,7 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
     insert_all(session, PASSAGES, fresh)
     inactive = [passage_id for passage_id, active in stored.items() if not active]
     update_in(session, PASSAGES.c.id, inactive, active=True)
+    writing.count_passages(session, came=[*(row.id for row in new), *inactive])
     return len(fresh) + len(inactive)
 
 

@@ -45,7 +45,10 @@ def undo_import(session: Session, import_id: int) -> Undone:
     """
     _mark_undone(session, import_id)
     passages = _orphans(session, IMPORT_PASSAGES.c.passage_id, import_id)
+    active = select(PASSAGES.c.id).where(PASSAGES.c.active)
+    went = [row.id for row in select_in(session, active, PASSAGES.c.id, passages)]
     update_in(session, PASSAGES.c.id, passages, active=False)
+    writing.count_passages(session, went=went)
     questions = _orphans(session, IMPORT_QUESTIONS.c.question_id, import_id)
     update_in(session, QUESTIONS.c.id, questions, active=False)
     lost = _withdraw_gold(session, import_id)

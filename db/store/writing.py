@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from db.engine import Session
+from db.queries import corpus
 from db.rows import Json, LabelRow, NewLabel, SpanRow
 from db.sql import insert_all, insert_one, select_in, update_in, values
-from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, QUESTIONS, utc_now
+from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, META, QUESTIONS, utc_now
 from db.vocabulary import HELD_OUT
 
 
@@ -118,6 +119,25 @@ def add_event(
         question_id=question_id,
         label_id=label_id,
     )
+
+
+def count_passages(session: Session, *, came: Sequence[str] = (), went: Sequence[str] = ()) -> None:
+    """Keep the state of the corpus (`queries.corpus_state`) after passages became active or inactive."""
+    if not came and not went:
+        return
+    if corpus.get_meta(session, corpus.CORPUS_KEY) is None:
+        state = corpus.state_of(corpus.corpus_ids(session))
+    else:
+        state = corpus.state_of(came, went, before=corpus.corpus_state(session))
+    set_meta(session, corpus.CORPUS_KEY, f"{state.passages} {state.fingerprint}")
+
+
+def set_meta(session: Session, key: str, value: str) -> None:
+    """Store a fact about the workspace (split_by, language, metric, index, corpus), replacing the old one."""
+    if corpus.get_meta(session, key) is None:
+        session.execute(insert(META).values(key=key, value=value))
+    else:
+        session.execute(update(META).where(META.c.key == key).values(value=value))
 
 
 def _weight(label: NewLabel | LabelRow, roles: Mapping[str, str]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from db.tables.columns import (
     HASH,
@@ -12,6 +12,7 @@ from db.tables.columns import (
     WORD,
     Moment,
     created_at,
+    index_where,
     key,
     one_of,
     optional,
@@ -21,7 +22,7 @@ from db.tables.columns import (
 )
 from db.vocabulary import ROLES
 
-# Facts about the workspace as a whole: split_by, language, metric, index.
+# Facts about the workspace as a whole: split_by, language, metric, index, corpus (see `db.queries.corpus_state`).
 META = Table("meta", METADATA, key("key", String(64)), required("value", Text))
 
 # One imported file or folder; the rows it brought are in import_passages, import_questions and import_labels.
@@ -58,6 +59,7 @@ PASSAGES = Table(
     required("text", Text),
     required("identity", HASH, index=True),  # shared by texts that differ in spacing, case or the like alone
     required("active", Boolean, default=True),  # False once every import that brought it is undone
+    index_where("inactive_passages", "document_id", condition="NOT active"),
 )
 
 # A question and its role in the split.
@@ -67,7 +69,7 @@ QUESTIONS = Table(
     key("id", QUESTION_ID),  # the file's id, else hash(question, context)
     required("text", Text),
     required("normalized", HASH, index=True),  # of the normalised text
-    required("role", WORD, index=True),
+    required("role", WORD),
     required("imported_role", WORD),  # before anything was held out
     required("split_group", HASH, index=True),  # questions and passages of one group stay on one side of a split
     optional("context_id", ForeignKey("passages.id"), index=True),
@@ -76,6 +78,8 @@ QUESTIONS = Table(
     optional("exclusion_reason", Text),  # set: no model labels it again (withdrawn by hand, or a bad question)
     required("active", Boolean, default=True),
     one_of("role", ROLES),
+    Index(None, "role", "active"),  # counts need no row
+    index_where("inactive_questions", "id", condition="NOT active"),
     UniqueConstraint("id", "role"),  # the target of the composite foreign key of labels
     CheckConstraint("is_impossible IS NULL OR context_id IS NOT NULL", name="impossible_needs_context"),
     CheckConstraint("role <> 'pool' OR is_impossible IS NULL", name="pool_hides_impossible"),

@@ -14,6 +14,7 @@ from db.tables.columns import (
     JsonTuple,
     Moment,
     created_at,
+    index_where,
     key,
     one_of,
     optional,
@@ -86,6 +87,7 @@ LABELS = Table(
     CheckConstraint("kind <> 'human' OR reviewer IS NOT NULL", name="human_has_a_reviewer"),
     CheckConstraint("(withdrawn_at IS NULL) = (withdrawal_reason IS NULL)", name="withdrawn_with_a_reason"),
     CheckConstraint("withdrawn_by IS NULL OR withdrawn_at IS NOT NULL", name="withdrawn_by_needs_a_moment"),
+    index_where("live_labels", "kind", "question_role", condition="withdrawn_at IS NULL"),  # counts need no row
     unique_where("one_live_label", "question_id", condition="withdrawn_at IS NULL"),
 )
 

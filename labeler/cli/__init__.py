@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
@@ -16,6 +17,8 @@ import click
 from labeler import __version__
 from labeler.cli.common import say
 from labeler.core.console import json_text, printable
+
+GARBAGE = 50_000  # new objects between two collections: loading modules and rows makes many that stay
 
 #: command -> (module under labeler.cli, one line for `labeler --help`), in the order of a first day's work
 COMMANDS = {
@@ -106,6 +109,7 @@ def main() -> None:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.excepthook = _print_traceback
+    gc.set_threshold(GARBAGE, 20, 20)
     try:
         result = cli.main(prog_name="labeler", standalone_mode=False)
     except click.ClickException as error:

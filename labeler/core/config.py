@@ -34,8 +34,8 @@ from labeler.core.settings import (
 )
 from mrc.read import BuiltinConfig, ExperimentalTrainConfig, PretrainConfig, TrainConfig, TrainSettings
 from mrc.read.config import grown
-from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.index import IndexConfig
+from mrc.retrieve.config import IndexConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.settings import settings_of
 

@@ -66,7 +66,7 @@ class Runtime:
         if self.config.workspace.language != "auto":
             return self.config.workspace.language
         with self.database.read() as session:
-            sample = [row.text for row, _ in zip(queries.iter_passages(session), range(LANGUAGE_SAMPLE), strict=False)]
+            sample = [row.text for row in queries.first_passages(session, LANGUAGE_SAMPLE)]
         return text_language(sample)
 
     @property
@@ -103,16 +103,31 @@ class Runtime:
     def current_index(self) -> str:
         """The fingerprint of the current index, checked against the corpus. Raises NotReady, StaleIndex."""
         from mrc.errors import StaleIndex
-        from mrc.retrieve.index import corpus_fingerprint
+        from mrc.retrieve.storage.meta import read_meta
 
         with self.database.read() as session:
             fingerprint = queries.get_meta(session, INDEX_KEY)
-            corpus = corpus_fingerprint(queries.corpus_ids(session))
-        if fingerprint is None:
+            corpus = queries.corpus_state(session).fingerprint
+        if not fingerprint:
             raise NotReady("there is no retrieval index yet; run: labeler index")
-        if self.index(fingerprint).corpus != corpus:
+        folder = self.index_folder(fingerprint)
+        if not folder.is_dir():
+            raise NotReady(f"the index {folder} is gone; run: labeler index")
+        if read_meta(folder).corpus != corpus:
             raise StaleIndex("passages were added or removed since the index was built; run: labeler index")
         return fingerprint
+
+    def check_index(self, fingerprint: str) -> None:
+        """Check the files of an index and the version of its analyzer, without loading it.
+
+        Raises: StaleIndex, DataError, MissingExtra.
+        """
+        from mrc.retrieve.storage.meta import check_analyzer, check_files, read_meta
+
+        folder = self.index_folder(fingerprint)
+        meta = read_meta(folder)
+        check_analyzer(folder, meta)
+        check_files(folder, meta)
 
     def index(self, fingerprint: str | None = None) -> Index:
         """The index of this fingerprint, default the current one. Raises NotReady, StaleIndex."""

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
-from typing import Any, Final, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from labeler.core.round_settings import GateConfig
 from mrc.calibration.intervals import LEVEL, Z, exact_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 AlarmKind = Literal["overconfidence", "type_drift", "length_drift", "churn"]
 
@@ -124,6 +125,8 @@ def measure_overconfidence(mean_confidence: float | None, *, correct: int, items
 
 def measure_types(counts: Mapping[Any, int], reference: Mapping[Any, int]) -> Measured | None:
     """The divergence of question types from those of the pool, with the interval of resampled counts."""
+    import numpy as np
+
     items = sum(counts.values())
     if not items or not sum(reference.values()):
         return None
@@ -164,6 +167,8 @@ def measure_churn(previous: Mapping[str, str], current: Mapping[str, str]) -> Me
 
 def kl_divergence(counts: Mapping[Any, int], reference: Mapping[Any, int]) -> float:
     """KL(counts || reference) in nats, with half a count added to each category seen in either (Jeffreys prior)."""
+    import numpy as np
+
     kinds = sorted(counts.keys() | reference.keys())
     seen = np.array([[counts.get(kind, 0) for kind in kinds]])
     return float(_divergence(seen, np.array([reference.get(kind, 0) for kind in kinds]))[0])
@@ -171,6 +176,8 @@ def kl_divergence(counts: Mapping[Any, int], reference: Mapping[Any, int]) -> fl
 
 def _divergence(counts: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.float64]:
     """(S,) divergences of rows of counts (S, K) from the reference (K,)."""
+    import numpy as np
+
     p, q = counts + 0.5, reference + 0.5
     p, q = p / p.sum(axis=1, keepdims=True), q / q.sum()
     found: NDArray[np.float64] = np.sum(p * np.log(p / q), axis=1)

@@ -21,8 +21,8 @@ from mrc.metrics import paired_interval
 from mrc.retrieve.fuse import FusionWeight
 
 if TYPE_CHECKING:
+    from mrc.retrieve.dense.config import DenseConfig
     from mrc.retrieve.dense.hybrid import Dense
-    from mrc.retrieve.dense.vectors import DenseConfig
     from mrc.retrieve.index import Index
 
 _COMPARABLE = {"model", "weight", "fusion", "rrf_constant"}  # settings of [dense] that need no other vectors
@@ -74,8 +74,6 @@ def other_index(runtime: Runtime, name: str) -> Index:
         StaleIndex: it was built from other passages.
         ConfigError: an unknown setting, a value out of range, or a setting that needs other vectors.
     """
-    from mrc.retrieve.index import corpus_fingerprint
-
     if "=" in name:
         return _built(runtime, name)
     folders = sorted(runtime.workspace.index_folder.glob(f"{name}*")) if _FINGERPRINT.fullmatch(name) else []
@@ -85,7 +83,7 @@ def other_index(runtime: Runtime, name: str) -> Index:
         )
         raise NotReady(f"{len(folders)} stored indexes begin with {name!r}; stored are: {stored}; or give KEY=VALUE")
     with runtime.database.read() as session:
-        corpus = corpus_fingerprint(queries.corpus_ids(session))
+        corpus = queries.corpus_state(session).fingerprint
     return runtime.load_index(folders[0], expect_corpus=corpus)
 
 

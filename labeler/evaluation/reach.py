@@ -46,9 +46,8 @@ def reach_of_imports(runtime: Runtime, imports: Iterable[int]) -> OutOfReach | N
     checkpoint = _known_checkpoint(runtime)
     if checkpoint is None:
         return None
-    wanted = frozenset(imports)
     with runtime.database.read() as session:
-        labels = [label for label in queries.live_labels(session, kinds=["gold"]) if label.import_id in wanted]
+        labels = queries.live_labels(session, kinds=["gold"], imports=imports)
     try:
         return reach_of_labels(runtime, labels, checkpoint)
     except MrcError:

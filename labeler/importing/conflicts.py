@@ -5,6 +5,7 @@ Pure: `Stored` is the part of the database that a file may meet.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ POOL = "pool"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Stored rows that a file may meet, those of undone imports included.
+    """Stored rows that a file may meet, directly or through others, those of undone imports included.
 
     Before the first round, a file may import a question of an undone import under another role.
     """
@@ -30,6 +31,14 @@ class Stored:
     documents: Mapping[str, str] = field(default_factory=dict)  # passage -> document; needed to split by document
     identities: Mapping[str, str] = field(default_factory=dict)  # passage -> identity; default: its id
     begun: bool = False  # a round has run: roles are final
+    counts: Mapping[str, int] | None = None  # active questions by role, those that the file does not meet too
+
+    @property
+    def active_by_role(self) -> Mapping[str, int]:
+        """How many active questions are stored, by role."""
+        if self.counts is not None:
+            return self.counts
+        return Counter(row.role for row in self.questions if row.active)
 
     def may_move(self, row: QuestionRow, role: str) -> bool:
         """Whether a file may give a stored question this other role: pool to gold, or undone before the first round."""

@@ -170,10 +170,11 @@ def _notes(
 ) -> Iterator[str]:
     """Warn of a dev split that the import leaves small, and of pseudo-labels that it makes gold."""
     dev = {row.id for row in rows if row.role == "dev"}
-    all_dev = dev | {row.id for row in stored.questions if row.active and row.role == "dev"}
-    if dev and len(all_dev) < SMALL_DEV:
+    new = dev - {row.id for row in stored.questions if row.active and row.role == "dev"}
+    all_dev = stored.active_by_role.get("dev", 0) + len(new)
+    if dev and all_dev < SMALL_DEV:
         remedy = f"ask for dev={SMALL_DEV} or more" if planned else "import more of them"
-        yield f"dev has {len(all_dev)} questions: under {SMALL_DEV} the gate has little power; {remedy}"
+        yield f"dev has {all_dev} questions: under {SMALL_DEV} the gate has little power; {remedy}"
     labelled = {row.id for row in rows if row.role != POOL}
     pseudo = sum(one.kind == "pseudo" and one.id in labelled for one in accepted)
     if pseudo:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from db import queries, store
 from labeler.core.errors import ImportRefused
-from labeler.importing.conflicts import POOL, Stored, side
+from labeler.importing.conflicts import POOL
 from labeler.importing.formats import UNLABELLED, Content, ReadOptions, StudioMap, read_content
-from labeler.importing.import_plan import ImportPlan, plan_import, sides_of
-from labeler.importing.near import LIMIT, NearPair, StoredTexts
+from labeler.importing.import_plan import ImportPlan, plan_import
+from labeler.importing.near import LIMIT, NearPair
 from labeler.importing.open_answers import Retrieve, place_answers
 from labeler.importing.splits import ROLES, FileSplit, SplitPlan
+from labeler.importing.stored import stored_rows, stored_texts
 from mrc.squad import Rejected
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ def _import_one(
         note = f"{name}: its {len(content.questions)} questions were left out: --as corpus takes passages only"
         content = replace(content, questions=(), notes=(*content.notes, note))
     level = _split_by(session, split_by) if content.questions else SPLIT_BY[0]
-    stored = _stored(session, content, level)
-    wanted = _stored_texts(session, stored, plan or role, together=dedupe == NEAR) if content.questions else None
+    stored = stored_rows(session, content, level)
+    wanted = stored_texts(session, stored, plan or role, together=dedupe == NEAR) if content.questions else None
     texts, compared = wanted or (None, True)
     import_plan = plan_import(
         content,
@@ -233,46 +234,6 @@ def _split_by(session: Session, wanted: str | None) -> str:
     if wanted not in (None, stored):
         raise ImportRefused(f"this workspace is split by {stored}; create another one to split by {wanted}")
     return stored
-
-
-def _stored(session: Session, content: Content, split_by: str) -> Stored:
-    """Return the stored rows that the content may meet."""
-    if not content.questions:
-        return Stored()
-    rows = queries.questions(session, active=False)
-    golds = queries.live_labels(session, kinds=["gold"], question_ids=[question.id for question in content.questions])
-    human = queries.live_labels(session, kinds=["human"])
-    reviewed = {answer.passage_id: label.question_role for label in human for answer in label.answers}
-    wanted = {*reviewed, *(row.context_id for row in rows if row.context_id)} if split_by == "document" else ()
-    return Stored(
-        questions=tuple(rows),
-        golds={label.question_id: label.answers for label in golds},
-        reviewed=reviewed,
-        documents={key: row.document_id for key, row in queries.passages(session, wanted).items()},
-        identities=queries.passage_identities(
-            session, {*reviewed, *(row.context_id for row in rows if row.context_id)}
-        ),
-        begun=queries.last_round(session) is not None,
-    )
-
-
-def _stored_texts(
-    session: Session, stored: Stored, role: str | SplitPlan | FileSplit, *, together: bool
-) -> tuple[StoredTexts | None, bool]:
-    """Return the texts of stored questions to compare a file with, and whether all that matter are among them.
-
-    None where near-duplicates do not matter: all questions are on one side, and nobody wants them `together`. In a
-    workspace of more than `LIMIT` questions no stored text is compared.
-    """
-    active = [row for row in stored.questions if row.active]
-    if not together and len({side(row.role) for row in active} | sides_of(role)) < 2:
-        return None, True
-    if len(active) > LIMIT:
-        return StoredTexts(), False
-    first = {row.context_id: row.id for row in reversed(active) if row.context_id}
-    passages = queries.passages(session, first)
-    paragraphs = {first[key]: row.text for key, row in passages.items()}
-    return StoredTexts({row.id: row.text for row in active}, paragraphs), True
 
 
 def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:

@@ -12,7 +12,7 @@ from labeler.certificates.standing import Standing, standings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.standing_alarms import RoundAlarm, standing_alarms
-from labeler.review.agreement import matcher_of
+from labeler.review.agreement import AnswerMatcher, matcher_of
 from labeler.review.statistics import ProjectSummary, ReviewStatistics, project_url, review_statistics, studio_projects
 from mrc.errors import MrcError, StaleIndex
 
@@ -65,13 +65,12 @@ class Status:
 
 def status(runtime: Runtime) -> Status:
     """Return the state of the workspace."""
-    matcher = matcher_of(runtime)
     with runtime.database.read() as session:
         counts = queries.counts(session)
         newest = queries.last_round(session)
         best = queries.best_model(session)
-        open_pool = bool(queries.pool_to_predict(session))
-        reviews, studio = review_statistics(session, matcher), studio_projects(session)
+        open_pool = queries.has_pool_to_predict(session)
+        reviews, studio = review_statistics(session, _matcher(session, runtime)), studio_projects(session)
         review = _review_step(session, newest) if newest else None
         raised = standing_alarms(session)
         certificates = tuple(standings(session))
@@ -112,6 +111,11 @@ def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: boo
     return "labeler round" if newest is None or open_pool else "labeler report"
 
 
+def _matcher(session: Session, runtime: Runtime) -> AnswerMatcher:
+    """What compares reviews; without any, one that need not know the language of the passages."""
+    return matcher_of(runtime) if queries.has_reviews(session) else AnswerMatcher("squad", "en")
+
+
 def _review_step(session: Session, row: RoundRow) -> str | None:
     """Return where to review the open tasks of a round; None if there are none for people to review."""
     tasks = {task.id: task.question_id for task in queries.tasks(session, round_number=row.number, states=["open"])}
@@ -131,7 +135,7 @@ def _review_step(session: Session, row: RoundRow) -> str | None:
 
 def _index(runtime: Runtime) -> str:
     try:
-        runtime.current_index()
+        runtime.check_index(runtime.current_index())
     except NotReady:
         return "missing"
     except StaleIndex:
@@ -142,8 +146,10 @@ def _index(runtime: Runtime) -> str:
 
 
 def _retriever(runtime: Runtime) -> RetrieverStatus | None:
+    from mrc.retrieve.storage.meta import read_meta
+
     with runtime.database.read() as session:
         fingerprint = queries.get_meta(session, INDEX_KEY)
-    dense = runtime.index(fingerprint).dense if fingerprint else None
-    found = runtime.retriever_of(dense.encoding.checkpoint) if dense else None
+    dense = read_meta(runtime.index_folder(fingerprint)).dense if fingerprint else None
+    found = runtime.retriever_of(dense["encoding"]["checkpoint"]) if dense else None
     return RetrieverStatus(found.round_number, found.hash, found.path, found.start) if found else None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self
 from db import queries
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import open_workspace
-from labeler.reading.ask import AskedAnswer, ask, ask_many
 from mrc.analyzers.base import list_of_texts, one_text
 from mrc.types import Passage
 
 if TYPE_CHECKING:
+    from labeler.reading.ask import AskedAnswer
     from mrc.corpus import SearchResult
     from mrc.read.model.reader import Reader
     from mrc.retrieve.index import Index
@@ -65,10 +65,14 @@ class QuestionAnswering:
 
         Raises: NotReady without an index or a reader.
         """
+        from labeler.reading.ask import ask
+
         return ask(self._runtime, one_text(question, "question", many="ask_many"), k=k)
 
     def ask_many(self, questions: Sequence[str], k: int | None = None) -> list[list[AskedAnswer]]:
         """The ranked answers to each question, read in batches; see `ask`."""
+        from labeler.reading.ask import ask_many
+
         return ask_many(self._runtime, list_of_texts(questions, "questions"), k=k)
 
     def __getitem__(self, passage_id: str) -> Passage:
@@ -88,7 +92,7 @@ class QuestionAnswering:
     def __len__(self) -> int:
         """The number of passages."""
         with self._runtime.database.read() as session:
-            return len(queries.corpus_ids(session))
+            return queries.corpus_state(session).passages
 
     def __repr__(self) -> str:
         with self._runtime.database.read() as session:

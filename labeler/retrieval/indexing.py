@@ -16,7 +16,7 @@ from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
 from labeler.retrieval.encoding import encode_ahead
 from labeler.retrieval.tuning import TUNED_ON, index_config, tuning_questions
 from mrc.errors import BadCheckpoint, MrcError
-from mrc.retrieve.dense.vectors import DenseConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.fuse import FusionWeight
 from mrc.retrieve.index import Index
 from mrc.types import Passage

@@ -16,7 +16,7 @@ from labeler.core.errors import NotReady
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
 from mrc.analyzers import Analyzer, get_analyzer
-from mrc.retrieve.index import IndexConfig
+from mrc.retrieve.config import IndexConfig
 from mrc.retrieve.tuning import BM25Setting, CountedPassages, TuningResult, grid, tune
 
 TUNED_KEY = "index_tuned"  # in meta: the last tuning, as JSON

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING
 
 from mrc.analyzers.base import without_surrogates
 from mrc.encoder.files import check_folder
 from mrc.encoder.tokenizer_files import check_tokenizer_json
 from mrc.errors import BadCheckpoint
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PREFIX = "wordpiece:"
 _BATCH = 256
@@ -57,6 +59,8 @@ class WordPiece:
 
 
 def _tokenizer(path: Path, content: bytes) -> Tokenizer:
+    from tokenizers import Tokenizer
+
     try:
         tokenizer = Tokenizer.from_buffer(content)
     except ValueError as error:

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, comb
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from mrc.calibration.selective import Bools, Floats
+if TYPE_CHECKING:
+    from mrc.calibration.selective import Bools, Floats
 
 STEPS: Final = 20  # nested sets grow by 1/20 of the population
 SLACK: Final = 0.02  # below the target: the largest set may look this much worse in the evidence
@@ -158,6 +157,8 @@ def precision_by_set(
 
 
 def _expected(inside: Sequence[float | None], evidence: Floats, right: Bools) -> float | None:
+    import numpy as np
+
     known = [value for value in inside if value is not None]
     if len(known) < len(inside):
         return None

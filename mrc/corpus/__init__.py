@@ -13,8 +13,9 @@ from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex, writing
 from mrc.files import parse_json
 from mrc.metrics import resolve_metric
-from mrc.retrieve.dense.vectors import DenseConfig
-from mrc.retrieve.index import Index, IndexConfig, corpus_fingerprint
+from mrc.retrieve.config import IndexConfig
+from mrc.retrieve.dense.config import DenseConfig
+from mrc.retrieve.index import Index, corpus_fingerprint
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.text import passage_id
 from mrc.types import Answer, Hit, Passage

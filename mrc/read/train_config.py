@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final
 
 from mrc.read.config import ReadConfig, WindowConfig
 from mrc.settings import check_settings, setting
@@ -20,8 +17,12 @@ BALANCES: Final = ("none", "weights", "repeats", "both")
 MAX_RL_WEIGHT: Final = 0.1
 LONGEST_SPAN: Final = 30  # tokens of a span that takes part in a softmax over spans; more where the right one has more
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

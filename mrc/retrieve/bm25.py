@@ -9,6 +9,7 @@ A query adds the stored weights in float64 and in the order of its terms, as ran
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,8 +27,8 @@ from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex
 from mrc.files import read_object
 from mrc.retrieve import storage
-from mrc.retrieve.formulas import METHODS as METHODS
-from mrc.retrieve.formulas import check_parameters, weighted_postings
+from mrc.retrieve.config import check_parameters
+from mrc.retrieve.storage.arrays import StoredVocabulary, load_arrays, save_arrays, save_strings, string_files
 from mrc.retrieve.term_counts import TermCounts
 
 if TYPE_CHECKING:
@@ -43,7 +44,17 @@ VOCABULARY: Final = "vocabulary.json"
 ARRAYS: Final = ("starts.npy", "documents.npy", "weights.npy", "base.npy")
 _FORMAT: Final = "bm25-1"
 _REMEDY: Final = "build and save the index again"
+_LOADING = 1 << 22  # postings that are scored in the time that loading numba takes
 _BLOCK = 64  # documents whose best score represents all of them in the first pass of the top-k selection
+
+
+def __getattr__(name: str) -> Any:
+    """`METHODS`, the formulas by name, which are loaded when they are asked for: a search needs none of them."""
+    if name == "METHODS":
+        from mrc.retrieve.formulas import METHODS
+
+        return METHODS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # without slots, which leave no place for a cached property
@@ -89,6 +100,8 @@ class BM25:
             raise DataError(f"nothing to index: {len(counts)} passages hold no term; import passages with text first")
         if method == "bm25l":
             logger.warning("bm25l: rank_bm25's formula counts the term frequency twice and ranks far worse than atire")
+        from mrc.retrieve.formulas import weighted_postings  # loads SciPy, which a search does not need
+
         postings = weighted_postings(counts, method=method, k1=k1, b=b)
         return cls(analyzer, len(counts), counts.vocabulary, *postings)
 
@@ -114,9 +127,10 @@ class BM25:
         nor on whether numba is installed.
         """
         terms = self._query_terms(queries, k)
-        if self._bounds is None:
+        bounds = None if self._are_few(terms) else self._bounds
+        if bounds is None:
             return self._search_exhaustive(terms, k)
-        documents, scores, resolved = self._bounds.search(terms, self.base, k, threads=threads)
+        documents, scores, resolved = bounds.search(terms, self.base, k, threads=threads)
         rest = np.flatnonzero(~resolved)
         documents[rest], scores[rest] = self._search_exhaustive([terms[row] for row in rest], k)
         return documents, scores
@@ -151,27 +165,27 @@ class BM25:
             if meta["format"] != _FORMAT:
                 raise DataError(f"{path}: format {meta['format']!r}, not that of a BM25 index; {_REMEDY}")
             size, name, version, data = (meta[key] for key in ("size", "analyzer", "analyzer_version", "data"))
-            checksums = dict(meta["crc32"])
+            checksums, stamps = dict(meta["crc32"]), dict(meta["stamps"])
             storage.check_entries(data, checksums)
             analyzer = get_analyzer(name)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}: no BM25 index can be read here ({error}); {_REMEDY}") from None
         if analyzer.version != version:
             raise StaleIndex(f"{folder}: built by analyzer {name} {version}, now it is {analyzer.version}; {_REMEDY}")
-        storage.verify(Path(folder) / data, checksums, (VOCABULARY, *ARRAYS), remedy=_REMEDY)
+        names = (*string_files(VOCABULARY, vocabulary=True), *ARRAYS)
+        storage.verify(Path(folder) / data, checksums, names, remedy=_REMEDY, stamps=stamps)
         return cls.read(Path(folder) / data, analyzer, size)
 
     def write(self, data: Path) -> None:
         """Write the files of this index into a data folder; those of `VOCABULARY` and `ARRAYS`."""
-        storage.save_strings(data / VOCABULARY, self.vocabulary)
+        save_strings(data / VOCABULARY, self.vocabulary, vocabulary=True)
         arrays = (self.starts, self.documents, self.weights, self.base)
-        storage.save_arrays(data, dict(zip(ARRAYS, arrays, strict=True)))
+        save_arrays(data, dict(zip(ARRAYS, arrays, strict=True)))
 
     @classmethod
     def read(cls, data: Path, analyzer: Analyzer, size: int) -> BM25:
         """The index that `write` wrote; `size` is its number of documents."""
-        vocabulary = {term: term_id for term_id, term in enumerate(storage.load_strings(data / VOCABULARY))}
-        return cls(analyzer, size, vocabulary, *storage.load_arrays(data, ARRAYS))
+        return cls(analyzer, size, StoredVocabulary(data / VOCABULARY), *load_arrays(data, ARRAYS))
 
     @cached_property
     def _bounds(self) -> Bounds | None:
@@ -182,6 +196,16 @@ class BM25:
         from mrc.retrieve.bounds import Bounds, Postings  # numba takes a second to load
 
         return Bounds.of(Postings(self.starts, self.documents, self.weights), self.size)
+
+    def _are_few(self, queries: Sequence[Sequence[int]]) -> bool:
+        """Whether scoring every document costs less than making the bounds: for few queries, in all calls together."""
+        state = self.__dict__
+        if "_bounds" in state or find_spec("numba") is None:
+            return False
+        terms = np.fromiter(itertools.chain.from_iterable(queries), dtype=np.int64)
+        postings = int((self.starts[terms + 1] - self.starts[terms]).sum())
+        state["_scored"] = state.get("_scored", 0) + postings + len(queries) * self.size // 8
+        return bool(state["_scored"] < _LOADING + len(self.documents))
 
     def _query_terms(self, queries: Sequence[str], k: int) -> list[list[int]]:
         if k < 1:
@@ -199,7 +223,8 @@ class BM25:
         return documents, scores
 
     def _term_ids(self, terms: Iterable[str]) -> list[int]:
-        return [self.vocabulary[term] for term in terms if term in self.vocabulary]
+        found = map(self.vocabulary.get, terms)
+        return [number for number in found if number is not None]
 
     def _accumulate(self, terms: Sequence[int], scores: Floats) -> float:
         """Overwrite `scores` with those of a query; returns the score of a document that shares no term with it."""

@@ -43,16 +43,6 @@ METHODS: Mapping[str, type[Any]] = {
 }
 
 
-def check_parameters(*, method: str, k1: float, b: float) -> None:
-    """Raise ValueError, naming the parameter, unless BM25 is defined for these."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not 0 < k1 < math.inf:
-        raise ValueError(f"k1 must be a number above 0, got {k1}")
-    if not 0 <= b <= 1:
-        raise ValueError(f"b must be in 0-1, got {b}")
-
-
 class _FromCounts:
     """Mixin before a class of rank_bm25: takes `TermCounts` as the corpus, so that its dicts are never filled."""
 

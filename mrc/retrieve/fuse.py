@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mrc.retrieve.dense.config import Method
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Method = Literal["zscore", "minmax", "rrf"]
 
 DEPTH: Final = 100  # places of each ranking that count; a document below them scores as the last of them
 UNTUNED: Final = 0.5  # weight without labels

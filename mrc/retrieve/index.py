@@ -15,11 +15,11 @@ import numpy.typing as npt
 from mrc.analyzers.base import list_of_texts
 from mrc.retrieve import storage
 from mrc.retrieve.bm25 import BM25
+from mrc.retrieve.config import IndexConfig as IndexConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.hybrid import Dense
-from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.fuse import DEPTH, FusionWeight, RankedLists, standardized
-from mrc.retrieve.index_folder import IndexConfig as IndexConfig
-from mrc.retrieve.index_folder import Meta, analyzer_of, check_current, load_dense, load_reranking, read_meta
+from mrc.retrieve.index_folder import check_current, load_dense, load_reranking
 from mrc.retrieve.lexical import (
     LEXICAL_FILES,
     SEARCH_FILES,
@@ -29,9 +29,10 @@ from mrc.retrieve.lexical import (
     lexical_fingerprint,
     read_lexical,
 )
-from mrc.retrieve.lexical import corpus_fingerprint as corpus_fingerprint
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.retrieve.rerank.reranking import Fetch, Reranking
+from mrc.retrieve.storage.meta import Meta, check_analyzer, read_meta
+from mrc.retrieve.storage.meta import corpus_fingerprint as corpus_fingerprint
 from mrc.retrieve.term_counts import TermCounts
 from mrc.retrieve.windows import search_passages
 from mrc.types import Hit, Passage
@@ -248,8 +249,8 @@ class Index:
             MissingExtra: the analyzer's package is not installed any more.
         """
         meta = read_meta(folder)
-        analyzer = analyzer_of(folder, meta)
-        check_current(folder, meta, analyzer, corpus=expect_corpus, config=expect_config)
+        analyzer = check_analyzer(folder, meta)
+        check_current(folder, meta, corpus=expect_corpus, config=expect_config)
         part = read_lexical(folder, meta, analyzer, verified=SEARCH_FILES)
         dense = load_dense(folder, meta, device, lexical_files=LEXICAL_FILES) if meta.dense else None
         reranking = load_reranking(folder, meta.rerank, device, fetch) if meta.rerank else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,9 @@ from mrc.analyzers import Analyzer, get_analyzer, text_language
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.bm25 import ARRAYS, BM25, VOCABULARY
-from mrc.retrieve.index_folder import FORMAT, REMEDY, IndexConfig, Meta, read_meta
+from mrc.retrieve.config import IndexConfig
+from mrc.retrieve.storage.arrays import StoredStrings, load_arrays, save_arrays, save_strings, string_files
+from mrc.retrieve.storage.meta import FORMAT, REMEDY, Meta, fingerprint, read_meta
 from mrc.retrieve.term_counts import Counts, CountsById, TermCounts, count_passages, title_counts, with_titles
 from mrc.retrieve.windows import window_starts
 from mrc.types import Passage
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 _IDS = "ids.json"
 _WINDOW_STARTS = "window_starts.npy"
 _COUNTS = ("count_starts.npy", "count_term_ids.npy", "count_frequencies.npy")
-SEARCH_FILES: Final = (_IDS, _WINDOW_STARTS, VOCABULARY, *ARRAYS)
+SEARCH_FILES: Final = (*string_files(_IDS), _WINDOW_STARTS, *string_files(VOCABULARY, vocabulary=True), *ARRAYS)
 LEXICAL_FILES: Final = (*SEARCH_FILES, *_COUNTS)
 
 
@@ -42,16 +43,11 @@ class LexicalPart(NamedTuple):
 
     def write(self, data: Path) -> None:
         """Write `LEXICAL_FILES` into a data folder."""
-        storage.save_strings(data / _IDS, self.ids)
+        save_strings(data / _IDS, self.ids)
         self.bm25.write(data)
         counts = (self.counts.starts, self.counts.term_ids, self.counts.frequencies)
         names = (_WINDOW_STARTS, *_COUNTS)
-        storage.save_arrays(data, dict(zip(names, (self.window_starts, *counts), strict=True)))
-
-
-def corpus_fingerprint(ids: Iterable[str]) -> str:
-    """The fingerprint of a set of passages, given by their ids in any order; an id is a hash of its text."""
-    return fingerprint("\n".join(sorted(ids)))
+        save_arrays(data, dict(zip(names, (self.window_starts, *counts), strict=True)))
 
 
 def build_lexical(passages: Sequence[Passage], config: IndexConfig, *, reuse: Path | None) -> LexicalPart:
@@ -71,10 +67,10 @@ def build_lexical(passages: Sequence[Passage], config: IndexConfig, *, reuse: Pa
 def read_lexical(folder: Path, meta: Meta, analyzer: Analyzer, *, verified: Iterable[str]) -> LexicalPart:
     """The lexical part of an index, memory-mapped; the files in `verified` are checked. Raises DataError."""
     data = folder / meta.data
-    storage.verify(data, meta.crc32 or {}, verified, remedy=REMEDY)
+    storage.verify(data, meta.crc32 or {}, verified, remedy=REMEDY, stamps=meta.stamps)
     try:
-        ids = storage.load_strings(data / _IDS)
-        starts, *counts = storage.load_arrays(data, (_WINDOW_STARTS, *_COUNTS))
+        ids = StoredStrings(data / _IDS)
+        starts, *counts = load_arrays(data, (_WINDOW_STARTS, *_COUNTS))
         index = BM25.read(data, analyzer, int(starts[-1]))
     except (OSError, ValueError) as error:
         raise DataError(f"{data}: cannot be read ({error}); {REMEDY}") from None
@@ -104,8 +100,3 @@ def lexical_fingerprint(corpus: str, config: IndexConfig, analyzer: Analyzer, ti
     if config.window_chars:
         terms |= {"window_chars": config.window_chars}
     return fingerprint(json.dumps({"format": FORMAT, "corpus": corpus, **formula, **terms}, sort_keys=True))
-
-
-def fingerprint(text: str) -> str:
-    """32 hexadecimal digits of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

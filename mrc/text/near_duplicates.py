@@ -31,6 +31,19 @@ _MARKS: Final = ".?!,;:。、…"  # at the end of a text
 Hashes = NDArray[np.uint64]
 
 
+class _Folded(dict[int, str | int | None]):
+    """What `fold` makes of a character by its code point, found when it first occurs; None: it is left out."""
+
+    def __missing__(self, point: int) -> int | None:
+        char = chr(point)
+        found = None if char.isspace() or unicodedata.category(char) in ("Cf", "Cc") else point
+        self[point] = found
+        return found
+
+
+_FOLDED: Final = _Folded(_QUOTES | _DASHES)
+
+
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
     """Two texts by their keys, `a` before `b`. `similarity`: Jaccard index of their shingles, 0-1; 1 if the identity
@@ -49,11 +62,12 @@ def fold(text: str) -> str:
     A text of nothing else is only stripped. Folding twice changes nothing.
     Source: Unicode 16, section 3.13.5, "compatibility caseless match".
     """
-    folded = unicodedata.normalize("NFD", text).casefold()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
-    folded = folded.translate(_QUOTES).translate(_DASHES)
-    kept = "".join(char for char in folded if not char.isspace() and unicodedata.category(char) not in ("Cf", "Cc"))
-    kept = unicodedata.normalize("NFKC", kept)  # what white space parted may compose now
+    if text.isascii():  # nothing to compose
+        kept = text.lower().translate(_FOLDED)
+    else:
+        folded = unicodedata.normalize("NFD", text).casefold()
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+        kept = unicodedata.normalize("NFKC", folded.translate(_FOLDED))  # what white space parted may compose now
     return kept.rstrip(_MARKS) or kept or text.strip()
 
 

@@ -75,6 +75,7 @@ CREATE TABLE passages (
 );
 CREATE INDEX ix_passages_document_id ON passages (document_id);
 CREATE INDEX ix_passages_identity ON passages (identity);
+CREATE INDEX inactive_passages ON passages (document_id) WHERE NOT active;
 
 CREATE TABLE rounds (
     number INTEGER NOT NULL, uid VARCHAR(32) NOT NULL, kind VARCHAR(16) NOT NULL, stage VARCHAR(16) NOT NULL,
@@ -131,8 +132,9 @@ CREATE TABLE questions (
 );
 CREATE INDEX ix_questions_context_id ON questions (context_id);
 CREATE INDEX ix_questions_normalized ON questions (normalized);
-CREATE INDEX ix_questions_role ON questions (role);
+CREATE INDEX ix_questions_role_active ON questions (role, active);
 CREATE INDEX ix_questions_split_group ON questions (split_group);
+CREATE INDEX inactive_questions ON questions (id) WHERE NOT active;
 
 CREATE TABLE certificates (
     id {serial} NOT NULL, uid VARCHAR(32) NOT NULL, round_number INTEGER NOT NULL, request JSON NOT NULL, plan JSON,
@@ -405,6 +407,7 @@ CREATE INDEX ix_labels_certificate_id ON labels (certificate_id);
 CREATE INDEX ix_labels_import_id ON labels (import_id);
 CREATE INDEX ix_labels_question_id ON labels (question_id);
 CREATE INDEX ix_labels_round_number ON labels (round_number);
+CREATE INDEX live_labels ON labels (kind, question_role) WHERE withdrawn_at IS NULL;
 CREATE UNIQUE INDEX one_live_label ON labels (question_id) WHERE withdrawn_at IS NULL;
 
 CREATE TABLE studio_annotations (

@@ -29,7 +29,8 @@ from mrc.encoder.loading import (
 )
 from mrc.errors import BadCheckpoint, StaleIndex, writing
 from mrc.retrieve.dense.checkpoint_info import CheckpointInfo, checkpoint_hash, copy_info, write_info
-from mrc.retrieve.dense.vectors import DenseConfig, Encoding, Vectors
+from mrc.retrieve.dense.config import DenseConfig
+from mrc.retrieve.dense.vectors import Encoding, Vectors
 
 _DEFAULT_LENGTH: Final = 512  # tokens of a text, where the checkpoint names no length
 

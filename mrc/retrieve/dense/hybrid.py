@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrc.retrieve.dense.vectors import DenseConfig, Encoding, Vectors, embed_passages
+from mrc.retrieve.dense.config import DenseConfig
+from mrc.retrieve.dense.vectors import Encoding, Vectors, embed_passages
 from mrc.retrieve.fuse import DEPTH, Candidates, FusedLists, FusionWeight, RankedLists, merge, tune_weight
 from mrc.retrieve.windows import Search
 from mrc.types import Passage

@@ -1,4 +1,4 @@
-"""Passage embeddings: the settings they depend on, and a cache of them on disk. NumPy only.
+"""Passage embeddings: all that they depend on, and a cache of them on disk. NumPy only.
 
 A cache folder belongs to one encoding (`Encoding.key`) and only grows: `vectors.f32` holds rows of float32, `rows.txt`
 the passage id and checksum of each row. Ids are written after their rows, so that a killed run loses at most one chunk.
@@ -19,53 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.errors import writing
-from mrc.retrieve.fuse import Method
-from mrc.settings import Precision, check_settings, setting
 from mrc.types import Passage
 
 Vectors = npt.NDArray[np.float32]
 
-FLAT_UP_TO: Final = 1_000_000  # passages; above, `search = "auto"` uses IVF
 CHUNK: Final = 512  # passages encoded between two writes to the cache
 _ROWS, _VECTORS = "rows.txt", "vectors.f32"
-
-
-@dataclass(frozen=True, slots=True)
-class DenseConfig:
-    """The bi-encoder of dense retrieval, and how its ranking is fused with BM25's. Lengths are in tokens."""
-
-    model: str | None = setting(
-        None, "bi-encoder: hub name or folder; finds passages that share no word; none: BM25 alone", shown=True
-    )
-    pooling: Literal["auto", "mean", "cls"] = setting(
-        "auto", "of the token vectors; auto: as the checkpoint's files say"
-    )
-    query_prefix: str | None = setting(None, "put before each question; none: as the checkpoint's files say")
-    passage_prefix: str | None = setting(None, "put before each passage; none: as the checkpoint's files say")
-    max_seq_length: int | None = setting(
-        None, "of an encoded text; none: as the checkpoint's files say", unit="tokens", low=8
-    )
-    search: Literal["auto", "flat", "ivf"] = setting(
-        "auto", "flat is exact; auto: flat up to a million passages, then ivf"
-    )
-    fusion: Method = setting("zscore", "how BM25's and the dense scores are combined")
-    rrf_constant: float = setting(
-        1.0, "c of 1 / (c + rank) in rrf; a smaller one favours the first ranks", low=0, high=1e6
-    )
-    weight: float | None = setting(
-        None, "of the dense score in the fusion, the rest is BM25's; none: tuned on labels, 0.5 without",
-        unit="share", low=0, high=1, shown=True,
-    )  # fmt: skip
-    precision: Precision = "auto"  # of matrix products; auto: bf16 where the processor computes it fast
-
-    def __post_init__(self) -> None:
-        if self.model is not None and not self.model.strip():
-            raise ValueError("model must name a checkpoint, or be none")
-        check_settings(self)
-
-    def uses_ivf(self, size: int) -> bool:
-        """Whether an index of `size` passages is searched with IVF instead of exactly."""
-        return self.search == "ivf" or (self.search == "auto" and size > FLAT_UP_TO)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ from mrc.errors import TrainingDiverged, writing
 from mrc.files import publish_folder
 from mrc.removal import remove_folder
 from mrc.retrieve.dense.checkpoint_info import RECORD_FILE, checkpoint_hash
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
-from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.training.contrastive import ContrastiveTargets, Embedder, backward, contrastive_loss
 from mrc.retrieve.training.contrastive_batches import ContrastiveBatch, ContrastiveExamples, Mined, Rows, usable
 from mrc.retrieve.training.encoder_mining import mine, mines_now

@@ -15,8 +15,9 @@ import pytest
 
 from mrc import analyzers
 from mrc.errors import DataError, StaleIndex
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
-from mrc.retrieve.dense.vectors import CHUNK, DenseConfig
+from mrc.retrieve.dense.vectors import CHUNK
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.types import Passage
@@ -182,7 +183,7 @@ def test_a_save_that_is_killed_leaves_the_index_that_was_there(build: Built, kin
         "from pathlib import Path\n"
         "from mrc.retrieve.index import Index, IndexConfig\n"
         "from mrc.retrieve.rerank.reranking import RerankConfig\n"
-        "from mrc.retrieve.dense.vectors import DenseConfig\n"
+        "from mrc.retrieve.dense.config import DenseConfig\n"
         "from mrc.types import Passage\n"
         f"index = Index.build([Passage('a', 'the mill')], IndexConfig(analyzer='bigram'), "
         f"{', '.join(f'{name}={value}' for name, value in parts.items())})\n"
@@ -210,7 +211,7 @@ def test_a_killed_encoding_resumes_after_its_last_chunk(
         "import os, signal\n"
         "from pathlib import Path\n"
         "from mrc.retrieve.index import Index, IndexConfig\n"
-        "from mrc.retrieve.dense.vectors import DenseConfig\n"
+        "from mrc.retrieve.dense.config import DenseConfig\n"
         "from mrc.types import Passage\n"
         f"passages = [Passage(f'p{{n:07}}', f'the mill of Tarn {{n}}') for n in range({len(texts)})]\n"
         "seen = []\n"

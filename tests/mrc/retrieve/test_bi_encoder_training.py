@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from mrc.errors import BadCheckpoint, DataError, TrainingDiverged
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
-from mrc.retrieve.dense.vectors import DenseConfig
 from mrc.retrieve.training.contrastive import ContrastiveTargets, Embedder, backward, contrastive_loss
 from mrc.retrieve.training.contrastive_batches import ContrastiveExamples, Rows
 from mrc.retrieve.training.mining import Relevance, interleave, plan_epochs, rotate, softmax_mask

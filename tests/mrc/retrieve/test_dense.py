@@ -18,9 +18,10 @@ from transformers import AutoModel, AutoTokenizer
 from mrc.errors import BadCheckpoint, StaleIndex
 from mrc.retrieve.dense import search as search_module
 from mrc.retrieve.dense.checkpoint_info import checkpoint_hash
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.dense.encoder import BiEncoder
 from mrc.retrieve.dense.search import VectorSearch, save_ivf, top_products
-from mrc.retrieve.dense.vectors import CHUNK, DenseConfig, VectorCache, Vectors, embed_passages
+from mrc.retrieve.dense.vectors import CHUNK, VectorCache, Vectors, embed_passages
 from mrc.types import Passage
 from tests.mrc import tiny
 

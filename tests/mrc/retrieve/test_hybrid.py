@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
-from mrc.retrieve.dense.vectors import DenseConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.fuse import MIN_QUESTIONS, FusionWeight
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.types import Passage

@@ -24,7 +24,7 @@ from transformers import (
 
 from mrc.encoder.loading import load_tokenizer
 from mrc.errors import BadCheckpoint, DataError, StaleIndex
-from mrc.retrieve.dense.vectors import DenseConfig
+from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.index import Index, IndexConfig
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.retrieve.rerank.cross_encoder import CrossEncoder

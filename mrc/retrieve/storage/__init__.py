@@ -9,22 +9,18 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from mrc.errors import DataError, writing
-from mrc.files import crc32, parse_json, sync, sync_folder
+from mrc.files import crc32, sync, sync_folder
 from mrc.removal import remove_folder
 
 META: Final = "meta.json"
 _DATA_FOLDER = re.compile(r"[0-9a-f]{32}\.\d+")
-
-Arrays = Mapping[str, npt.NDArray[Any]]  # file name -> array
+_LARGE: Final = 1 << 24  # bytes from which a file that was not touched since it was written is not read again
 
 
 def save_folder(folder: Path, fingerprint: str, write: Callable[[Path], Mapping[str, Any]]) -> None:
@@ -40,8 +36,10 @@ def save_folder(folder: Path, fingerprint: str, write: Callable[[Path], Mapping[
         undo.callback(remove_folder, data, root=folder)
         values = dict(write(data))
         checksums = {path.name: crc32(path) for path in sorted(data.iterdir())}
+        stamps = {path.name: _stamp(path) for path in sorted(data.iterdir())}
+        described = {**values, "data": data.name, "crc32": checksums, "stamps": stamps}
         partial = folder / f"{META}.partial"
-        partial.write_text(json.dumps({**values, "data": data.name, "crc32": checksums}, indent=2), encoding="ascii")
+        partial.write_text(json.dumps(described, indent=2), encoding="ascii")
         sync_folder(data)
         sync(partial)
         partial.replace(folder / META)
@@ -59,37 +57,37 @@ def check_entries(data: object, checksums: object) -> None:
         raise ValueError("crc32 is not a checksum for each file")
 
 
-def verify(data: Path, checksums: Mapping[str, int], names: Iterable[str], *, remedy: str) -> None:
-    """Raise DataError, naming the first of these files that is missing or not as it was written."""
+def verify(
+    data: Path,
+    checksums: Mapping[str, int],
+    names: Iterable[str],
+    *,
+    remedy: str,
+    stamps: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Raise DataError, naming the first of these files that is missing or not as it was written.
+
+    Of a large file with a stamp the size and the moment of its last change are compared, and its content only where
+    they differ, as in a copy.
+    """
     for name in names:
         try:
-            intact = crc32(data / name) == checksums.get(name)
+            path = data / name
+            intact = _untouched(path, (stamps or {}).get(name)) or crc32(path) == checksums.get(name)
         except OSError as error:
             raise DataError(f"{data}: cannot be read ({error}); {remedy}") from None
         if not intact:
             raise DataError(f"{data / name}: truncated or altered since it was written; {remedy}")
 
 
-def save_arrays(data: Path, arrays: Arrays) -> None:
-    """Write each array under its file name."""
-    for name, values in arrays.items():
-        np.save(data / name, values)
+def _stamp(path: Path) -> list[int]:
+    """What changes whenever somebody writes the file: its size, inode, and last changes of content and inode."""
+    found = path.stat()
+    return [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def load_arrays(data: Path, names: Iterable[str]) -> list[npt.NDArray[Any]]:
-    """The memory-mapped arrays of these files, as plain arrays, which are faster to slice than numpy's memmap."""
-    return [np.asarray(np.load(data / name, mmap_mode="r")) for name in names]
-
-
-def save_strings(path: Path, strings: Iterable[str]) -> None:
-    """Write a JSON list in ASCII, which holds lone surrogates too."""
-    path.write_text(json.dumps(list(strings)), encoding="ascii")
-
-
-def load_strings(path: Path) -> list[str]:
-    """The list that `save_strings` wrote."""
-    strings: list[str] = parse_json(path.read_text(encoding="ascii"))
-    return strings
+def _untouched(path: Path, stamp: Sequence[int] | None) -> bool:
+    return stamp is not None and stamp[0] >= _LARGE and list(stamp) == _stamp(path)
 
 
 def _new_data_folder(parent: Path, fingerprint: str) -> Path:
