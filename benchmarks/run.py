@@ -15,6 +15,8 @@ BENCHMARKS = (
     "help_time",
     "walks",
     "bulk_predictions",
+    "bulk_postgresql",
+    "million",
     "bm25",
     "kills",
     "ray_kills",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sqlalchemy import select
 
@@ -23,14 +24,22 @@ def check_span(span: SpanRow, passage: str, *, where: str) -> None:
         )
 
 
-def check_spans(session: Session, spans: Iterable[tuple[str, SpanRow]]) -> None:
+def check_spans(
+    session: Session, spans: Iterable[tuple[str, SpanRow]], known: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Check (where, span) pairs against the stored passages, with one chunk of passages in memory at a time.
+
+    Args:
+        known: texts by id of passages that are stored so, which need not be read.
 
     Raises SpanConflict, also for a passage that is not stored.
     """
     waiting: dict[str, list[tuple[str, SpanRow]]] = defaultdict(list)
     for where, span in spans:
-        waiting[span.passage_id].append((where, span))
+        if span.passage_id in known:
+            check_span(span, known[span.passage_id], where=where)
+        else:
+            waiting[span.passage_id].append((where, span))
     for chunk in in_chunks(waiting):
         texts = dict(session.execute(select(PASSAGES.c.id, PASSAGES.c.text).where(PASSAGES.c.id.in_(chunk))).all())
         for passage_id in chunk:

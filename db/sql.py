@@ -1,8 +1,8 @@
-"""Statements that reads and writes share: rows made of results, ids cut for IN lists, inserts and updates in bulk."""
+"""Statements that reads and writes share: rows made of results, ids cut for IN lists, updates in bulk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -67,12 +67,6 @@ def update_in(session: Session, column: Column[Any], ids: Iterable[Id], **change
     """Set the values in the rows of the column's table whose column is one of the ids."""
     for chunk in in_chunks(ids):
         session.execute(update(column.table).where(column.in_(chunk)).values(**changes))
-
-
-def insert_all(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows, or nothing if there are none."""
-    if rows:
-        session.execute(insert(table), rows)
 
 
 def insert_one(session: Session, table: Table, **row: Any) -> int:

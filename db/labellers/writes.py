@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert
-
+from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import labeller_answers as reads
 from db.rows import Json, LabellerReply, LabellerRow, NewLabellerPrediction, SpanRow
 from db.spans import check_spans
-from db.sql import insert_all, insert_one, values
+from db.sql import insert_one, values
 from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, LABELLERS, utc_now
 
 
@@ -71,8 +70,7 @@ def add_predictions(
     if known:
         raise Conflict(f"the labeller has answered question {min(known)!r} already: leave it out")
     shared = {"labeller_id": labeller_id, "import_id": import_id, "created_at": utc_now()}
-    statement = insert(LABELLER_PREDICTIONS).returning(LABELLER_PREDICTIONS.c.id, sort_by_parameter_order=True)
-    ids = session.execute(statement, [values(row, LABELLER_PREDICTIONS) | shared for row in rows]).scalars().all()
+    ids = insert_numbered(session, LABELLER_PREDICTIONS, [values(row, LABELLER_PREDICTIONS) | shared for row in rows])
     answers = [
         values(answer, LABELLER_ANSWERS) | {"prediction_id": prediction_id, "rank": rank}
         for prediction_id, row in zip(ids, rows, strict=True)

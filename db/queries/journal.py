@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -28,7 +27,6 @@ from db.tables import (
     PASSAGES,
     PREDICTION_ANSWERS,
     PREDICTIONS,
-    QUESTIONS,
     REVIEWS,
     ROUNDS,
     TASKS,
@@ -41,7 +39,7 @@ _ORDER = ("import", "import_undone", "labeller_prediction", "prediction", "task"
 
 def counts(session: Session) -> Counts:
     """Counts of active rows, as `labeler status` shows them."""
-    labels = _live_labels(session)
+    labels = label_queries.live_counts(session)
     by_state = select(TASKS.c.state, func.count()).join(ROUNDS, ROUNDS.c.number == TASKS.c.round_number)
     by_state = by_state.where(ROUNDS.c.reverted_at.is_(None))
     return Counts(
@@ -54,18 +52,6 @@ def counts(session: Session) -> Counts:
         rounds=_number(session, select(func.count()).select_from(ROUNDS).where(ROUNDS.c.reverted_at.is_(None))),
         models=_number(session, select(func.count()).select_from(MODELS).where(MODELS.c.pruned_at.is_(None))),
     )
-
-
-def _live_labels(session: Session) -> Counter[tuple[str, str]]:
-    """How many live labels of active questions there are, by kind and role; those of inactive ones are subtracted."""
-    live = select(LABELS.c.kind, LABELS.c.question_role, func.count()).where(LABELS.c.withdrawn_at.is_(None))
-    live = live.group_by(LABELS.c.kind, LABELS.c.question_role)
-    inactive = select(QUESTIONS.c.id).where(text("NOT questions.active"))
-    found: Counter[tuple[str, str]] = Counter()
-    for sign, statement in ((1, live), (-1, live.where(LABELS.c.question_id.in_(inactive)))):
-        for kind, role, count in session.execute(statement):
-            found[kind, role] += sign * count
-    return found
 
 
 def _documents(session: Session) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select, text
 
 from db.engine import Session
 from db.queries import corpus
@@ -81,6 +82,20 @@ def written_counts(session: Session, round_number: int) -> dict[str, int]:
     }
     counting = select(func.count()).select_from(LABELS)
     return {name: session.execute(counting.where(*where)).scalar_one() for name, where in wanted.items()}
+
+
+def live_counts(session: Session) -> Counter[tuple[str, str]]:
+    """How many live labels of active questions there are, by kind and role: by an index alone, but for labels of
+    inactive questions, which are subtracted.
+    """
+    live = select(LABELS.c.kind, LABELS.c.question_role, func.count()).where(_LIVE)
+    live = live.group_by(LABELS.c.kind, LABELS.c.question_role)
+    inactive = select(QUESTIONS.c.id).where(text("NOT questions.active"))
+    found: Counter[tuple[str, str]] = Counter()
+    for sign, statement in ((1, live), (-1, live.where(LABELS.c.question_id.in_(inactive)))):
+        for kind, role, count in session.execute(statement):
+            found[kind, role] += sign * count
+    return found
 
 
 def rounds_of_live_pseudo(session: Session) -> set[int]:

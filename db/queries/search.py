@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from db.engine import Session
 from db.errors import NotFound
 from db.queries.corpus import passages
-from db.queries.label import fetch
+from db.queries.label import fetch, live_counts
 from db.rows import LabelRow, PassageRow
 from db.sql import AnySelect
 from db.tables import LABEL_ANSWERS, LABELS, PASSAGES, QUESTIONS
@@ -27,12 +27,14 @@ def search_labels(
     question_id: str | None = None,
     text: str | None = None,
     withdrawn: bool = False,
+    after: str | None = None,
     limit: int | None = None,
 ) -> tuple[list[LabelRow], int]:
     """Live labels of active questions in question id order, and how many match: at most `limit` are read.
 
     `text` is part of the question, of its id or of an answer, in any case. With `withdrawn`, withdrawn labels too, a
-    question's oldest first.
+    question's oldest first; those of the last question are read beyond the limit. `after`: only those of later
+    questions; all are counted.
     """
     where: list[ColumnElement[bool]] = []
     if not withdrawn:
@@ -49,9 +51,24 @@ def search_labels(
         answered = select(LABEL_ANSWERS.c.label_id).where(_contains(LABEL_ANSWERS.c.text, text))
         where.append(or_(_about(text), LABELS.c.id.in_(answered)))
     matching = select(LABELS.c.id).join(QUESTIONS, QUESTIONS.c.id == LABELS.c.question_id).where(*where)
-    order = (_by_code_point(session, LABELS.c.question_id), LABELS.c.id)
-    found = fetch(session, LABELS.c.id.in_(matching.order_by(*order).limit(limit)))
-    return sorted(found, key=lambda label: (label.question_id, label.id)), _count(session, matching)
+    plain = not withdrawn and round_number is None and question_id is None and text is None
+    total = _live(session, kinds, roles) if plain else _count(session, matching)
+    place = _by_code_point(session, LABELS.c.question_id)
+    page = matching if after is None else matching.where(place > after)
+    found = fetch(session, LABELS.c.id.in_(page.order_by(place, LABELS.c.id).limit(limit)))
+    if withdrawn and found and limit is not None:
+        last = max(found, key=lambda label: label.question_id).question_id
+        rest = fetch(session, LABELS.c.id.in_(matching.where(LABELS.c.question_id == last)))
+        found = list({label.id: label for label in (*found, *rest)}.values())
+    return sorted(found, key=lambda label: (label.question_id, label.id)), total
+
+
+def _live(session: Session, kinds: Sequence[str] | None, roles: Sequence[str] | None) -> int:
+    total = 0
+    for (kind, role), count in live_counts(session).items():
+        if (kinds is None or kind in kinds) and (roles is None or role in roles):
+            total += count
+    return total
 
 
 def search_questions(
@@ -60,11 +77,13 @@ def search_questions(
     roles: Sequence[str] | None = None,
     labelled: bool | None = None,
     text: str | None = None,
+    after: str | None = None,
     limit: int | None = None,
 ) -> tuple[list[str], int]:
     """Ids of active questions in order, and how many match: at most `limit` are read.
 
     `labelled`: only those with, or without, a live label. `text` is part of the question or of its id, in any case.
+    `after`: only later ids; all are counted.
     """
     where: list[ColumnElement[bool]] = [QUESTIONS.c.active.is_(True)]
     if roles is not None:
@@ -75,7 +94,9 @@ def search_questions(
     if text is not None:
         where.append(_about(text))
     matching = select(QUESTIONS.c.id).where(*where)
-    listed = matching.order_by(_by_code_point(session, QUESTIONS.c.id)).limit(limit)
+    place = _by_code_point(session, QUESTIONS.c.id)
+    page = matching if after is None else matching.where(place > after)
+    listed = page.order_by(place).limit(limit)
     return list(session.execute(listed).scalars()), _count(session, matching)
 
 

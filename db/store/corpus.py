@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import Table, select
 
+from db.bulk import insert_all
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import corpus
 from db.queries import label as label_queries
 from db.rows import DocumentRow, HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
-from db.sql import insert_all, insert_one, select_in, update_in, values
+from db.sql import insert_one, select_in, update_in, values
 from db.store import writing
 from db.store.question import move_questions
 from db.store.writing import Origin
@@ -45,15 +46,16 @@ def add_import(session: Session, new: NewImport) -> Imported:
     if known is not None:
         return Imported(known.id, 0, 0, 0)
     import_id = insert_one(session, IMPORTS, **values(new, IMPORTS))
-    _add_documents(session, new.documents)
-    passages = _add_passages(session, new.passages)
+    passages = _add_passages(session, new.passages, new.documents)
     _link(session, IMPORT_PASSAGES, import_id, "passage_id", (row.id for row in new.passages))
-    questions = _add_questions(session, new.questions)
+    stored = {row.id: row for row in corpus.questions(session, ids=(row.id for row in new.questions), active=False)}
+    questions = _add_questions(session, new.questions, stored)
     brought = {row.id: row.imported_role for row in new.questions}
     rows = [{"import_id": import_id, "question_id": key, "role": role} for key, role in brought.items()]
     insert_all(session, IMPORT_QUESTIONS, rows)
-    labels = _add_gold(session, import_id, new.labels)
-    _add_hidden(session, new.hidden)
+    texts = {row.id: row.text for row in new.passages}
+    labels = _add_gold(session, import_id, new.labels, stored=stored.keys(), texts=texts)
+    _add_hidden(session, new.hidden, texts)
     return Imported(import_id, passages, questions, labels)
 
 
@@ -67,8 +69,8 @@ def _add_documents(session: Session, rows: Sequence[DocumentRow]) -> None:
     insert_all(session, DOCUMENTS, [values(row, DOCUMENTS) for key, row in wanted.items() if key not in known])
 
 
-def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
-    """Insert new passages, activate inactive ones, and return how many both are."""
+def _add_passages(session: Session, rows: Sequence[PassageRow], documents: Sequence[DocumentRow]) -> int:
+    """Insert new passages with their documents, activate inactive ones, and return how many both are."""
     stored: dict[str, bool] = {}
     wanted = {row.id: row for row in rows}
     statement = select(PASSAGES.c.id, PASSAGES.c.text, PASSAGES.c.active)
@@ -77,6 +79,8 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
             raise Conflict(f"passage {passage_id} is stored with another text: give it another id")
         stored[passage_id] = active
     new = [row for key, row in wanted.items() if key not in stored]
+    needed = {row.document_id for row in new}
+    _add_documents(session, [row for row in documents if row.id in needed])
     titles = select(DOCUMENTS.c.id, DOCUMENTS.c.title)
     title_of = dict(map(tuple, select_in(session, titles, DOCUMENTS.c.id, (row.document_id for row in new))))
     fresh = [
@@ -92,10 +96,9 @@ def _add_passages(session: Session, rows: Sequence[PassageRow]) -> int:
     return len(fresh) + len(inactive)
 
 
-def _add_questions(session: Session, rows: Sequence[QuestionRow]) -> int:
+def _add_questions(session: Session, rows: Sequence[QuestionRow], stored: Mapping[str, QuestionRow]) -> int:
     """Insert new questions, activate inactive ones, and return how many both are."""
     wanted = {row.id: row for row in rows}
-    stored = {row.id: row for row in corpus.questions(session, ids=wanted, active=False)}
     fresh = [row for key, row in wanted.items() if key not in stored]
     fresh.sort(key=lambda row: (row.duplicate_of is not None, row.id))  # canonical ones first
     new = {"exclusion_reason": None, "active": True}
@@ -136,13 +139,21 @@ def _pool_to_gold(session: Session, row: QuestionRow) -> None:
     )
 
 
-def _add_gold(session: Session, import_id: int, labels: Sequence[NewLabel]) -> int:
-    """Store gold labels and return how many became live. Equal live ones are linked to this import too."""
+def _add_gold(
+    session: Session, import_id: int, labels: Sequence[NewLabel], *, stored: Collection[str], texts: Mapping[str, str]
+) -> int:
+    """Store gold labels and return how many became live. Equal live ones are linked to this import too.
+
+    Args:
+        stored: the questions that were there before this import.
+        texts: of the passages of this import.
+    """
     twice = [key for key, count in Counter(row.question_id for row in labels).items() if count > 1]
     if twice:
         raise Conflict(f"question {twice[0]!r} has two gold labels in one import: put all golds into one")
-    check_spans(session, ((f"question {row.question_id!r}", span) for row in labels for span in row.answers))
-    found = label_queries.live_labels(session, question_ids=[row.question_id for row in labels])
+    check_spans(session, ((f"question {row.question_id!r}", span) for row in labels for span in row.answers), texts)
+    known = [row.question_id for row in labels if row.question_id in stored]
+    found = label_queries.live_labels(session, question_ids=known)
     live = {row.question_id: row for row in found}
     fresh = [row for row in labels if row.question_id not in live]
     equal = [row for row in labels if row.question_id in live and _equal(row, live[row.question_id])]
@@ -166,9 +177,9 @@ def _equal(new: NewLabel, old: LabelRow) -> bool:
     return old.kind == "gold" and same and next(counts) == next(counts)
 
 
-def _add_hidden(session: Session, rows: Sequence[HiddenRow]) -> None:
+def _add_hidden(session: Session, rows: Sequence[HiddenRow], texts: Mapping[str, str]) -> None:
     """Store hidden answers of pool questions; a question that has some keeps them."""
-    check_spans(session, ((f"question {row.question_id!r}", span) for row in rows for span in row.answers))
+    check_spans(session, ((f"question {row.question_id!r}", span) for row in rows for span in row.answers), texts)
     wanted: Mapping[str, HiddenRow] = {row.question_id: row for row in rows}
     column = HIDDEN_QUESTIONS.c.question_id
     known = {row.question_id for row in select_in(session, select(column), column, wanted)}

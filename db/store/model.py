@@ -7,13 +7,14 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import func, select, update
 
+from db.bulk import insert_all
 from db.certificates import certificates
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import round as round_queries
 from db.queries.training import training_labels
 from db.rows import Json, ModelRow, Pruned, RetrieverRow
-from db.sql import insert_all, insert_one, update_in
+from db.sql import insert_one, update_in
 from db.store.prediction import delete_predictions
 from db.tables import (
     CALIBRATORS,

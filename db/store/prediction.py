@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
+from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.errors import Conflict, NotFound
 from db.queries.prediction import predicted_ids
 from db.rows import AnswerRow, Decision, NewPrediction
-from db.sql import insert_all, select_in, values
+from db.sql import select_in, values
 from db.store.writing import question_roles
 from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, utc_now
 
@@ -76,8 +77,7 @@ def add_predictions(
         "created_at": utc_now(),
     }
     found = [values(row, PREDICTIONS) | shared | {"question_role": roles[row.question_id]} for row in rows]
-    statement = insert(PREDICTIONS).returning(PREDICTIONS.c.id, sort_by_parameter_order=True)
-    ids = session.execute(statement, found).scalars().all()
+    ids = insert_numbered(session, PREDICTIONS, found)
     answers = [
         _answer(answer, prediction_id, rank)
         for prediction_id, row in zip(ids, rows, strict=True)

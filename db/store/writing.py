@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
+from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.queries import corpus
 from db.rows import Json, LabelRow, NewLabel, SpanRow
-from db.sql import insert_all, insert_one, select_in, update_in, values
+from db.sql import insert_one, select_in, update_in, values
 from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, META, QUESTIONS, utc_now
 from db.vocabulary import HELD_OUT
 
@@ -154,8 +155,7 @@ def _copy_import_links(session: Session, copies: Mapping[int, int]) -> None:
 def _insert(session: Session, rows: list[dict[str, Any]], labels: Sequence[NewLabel | LabelRow]) -> list[int]:
     if not rows:
         return []
-    statement = insert(LABELS).returning(LABELS.c.id, sort_by_parameter_order=True)
-    ids = list(session.execute(statement, rows).scalars())
+    ids = insert_numbered(session, LABELS, rows)
     numbered = zip(ids, labels, strict=True)
     answers = [{"label_id": label_id, **row} for label_id, label in numbered for row in _answer_rows(label)]
     insert_all(session, LABEL_ANSWERS, answers)

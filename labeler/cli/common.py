@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import getpass
+import shlex
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ROWS = 50  # of a list on a terminal
+PAGE = 5000  # rows of a list that are in memory at a time
 LONGEST_NAME = 255  # characters of a reviewer's name
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
@@ -39,6 +41,9 @@ set_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), show_default=f"{ROWS} on a terminal, else all", help="Rows to list."
 )
+
+
+after_option = click.option("--after", metavar="ID", help="Only questions with a later id: the next page.")
 
 
 force_option = click.option("--force", is_flag=True, help="Overwrite a file that labeler did not write.")
@@ -134,14 +139,36 @@ def runtime(workspace: Path | None, sets: tuple[str, ...] = (), *, write: bool =
             database.close()
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print a text without characters that steer a terminal. Commands print in no other way."""
-    click.echo(printable(text), err=err)
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text without characters that steer a terminal, and a line end. Commands print in no other way."""
+    click.echo(printable(text), err=err, nl=nl)
 
 
 def show(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print a result: its fields as JSON, or its text."""
     say(json_text(plain(result)) if as_json else text())
+
+
+def show_page(found: Any, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print a page of a list, and for people how to list the next one, on stderr."""
+    show(found, as_json=as_json, text=text)
+    if found.next is not None and not as_json:
+        say(f"the next page: --after {shlex.quote(found.next)}", err=True)
+
+
+def show_pages(name: str, pages: Callable[[str | None], Any]) -> None:
+    """Print a long list as one JSON object, a page at a time: `pages(after)` gives lists with `total` and `next`."""
+    found = pages(None)  # an error comes before any output
+    say(f"{{{json_text(name)}: [{_json_rows(found, name)}", nl=False)
+    while found.next is not None:
+        found = pages(found.next)
+        rows = _json_rows(found, name)
+        say(f", {rows}" if rows else "", nl=False)
+    say(f'], "total": {found.total}, "next": null}}')
+
+
+def _json_rows(found: Any, name: str) -> str:
+    return ", ".join(json_text(plain(row)) for row in getattr(found, name))
 
 
 def show_written(result: Any, output: Path, *, as_json: bool, text: Callable[[], str]) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import in_workspace, limit_option, reviewer_option, row_limit, runtime, show
+from labeler.cli.common import (
+    PAGE,
+    after_option,
+    in_workspace,
+    limit_option,
+    reviewer_option,
+    row_limit,
+    runtime,
+    show,
+    show_page,
+    show_pages,
+)
 from labeler.cli.describe import answer_text, labels_table
 from labeler.cli.describe.events import history_text
 from labeler.cli.describe.leaks import leaks_text
@@ -36,6 +48,7 @@ def labels_command() -> None:
 @click.option("--question", metavar="ID", help="Only labels of this question.")
 @click.option("--search", "text", metavar="TEXT", help="Only labels with this text in question, id or answer.")
 @click.option("--all", "withdrawn", is_flag=True, help="Include withdrawn labels.")
+@after_option
 @limit_option
 @in_workspace
 def labels_list(
@@ -48,11 +61,13 @@ def labels_list(
     question: str | None,
     text: str | None,
     withdrawn: bool,
+    after: str | None,
     limit: int | None,
 ) -> None:
     """List labels.
 
-    Labels of calibration, dev and test questions are used neither in training nor, by default, in exports.
+    Labels of calibration, dev and test questions are used neither in training nor, by default, in exports. A full page
+    says how many labels match in all, and how to list the next page.
 
     \b
     Example:  labeler labels list --kind pseudo --round 2
@@ -62,7 +77,8 @@ def labels_list(
     from labeler.labels.browse import find_labels
 
     with runtime(workspace, sets) as at:
-        found = find_labels(
+        find = functools.partial(
+            find_labels,
             at.database,
             kind=kind,
             role=role,
@@ -70,9 +86,12 @@ def labels_list(
             question_id=question,
             text=text,
             withdrawn=withdrawn,
-            limit=row_limit(limit, as_json=as_json),
         )
-    show(found, as_json=as_json, text=lambda: labels_table(found))
+        if as_json and limit is None:
+            show_pages("labels", lambda place: find(after=place or after, limit=PAGE))
+            return
+        found = find(after=after, limit=row_limit(limit, as_json=as_json))
+    show_page(found, as_json=as_json, text=lambda: labels_table(found))
 
 
 @labels_command.command("set")

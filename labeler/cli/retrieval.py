@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-from labeler.cli.common import F, in_workspace, limit_option, on_device, plain, row_limit, runtime, show
+from labeler.cli.common import (
+    PAGE,
+    F,
+    after_option,
+    in_workspace,
+    limit_option,
+    on_device,
+    plain,
+    row_limit,
+    runtime,
+    show,
+    show_page,
+    show_pages,
+)
 from labeler.cli.describe import passage_text, questions_table
 from labeler.cli.describe.retrieval import hits_text, index_text
 from labeler.cli.labels import ROLES
@@ -128,6 +141,7 @@ def _filtered(command: F) -> F:
     options = (
         click.option("--role", type=click.Choice(ROLES), help="Only questions with this role."),
         click.option("--labelled/--unlabelled", default=None, help="Only questions with, or without, a live label."),
+        after_option,
         limit_option,
         in_workspace,
     )
@@ -165,11 +179,15 @@ def _list_questions(
     role: str | None,
     labelled: bool | None,
     text: str | None,
+    after: str | None,
     limit: int | None,
 ) -> None:
     from labeler.labels.browse import find_questions
 
-    rows = row_limit(limit, as_json=as_json)
     with runtime(workspace, sets) as at:
-        found = find_questions(at.database, role=role, labelled=labelled, text=text, limit=rows)
-    show(found, as_json=as_json, text=lambda: questions_table(found))
+        find = functools.partial(find_questions, at.database, role=role, labelled=labelled, text=text)
+        if as_json and limit is None:
+            show_pages("questions", lambda place: find(after=place or after, limit=PAGE))
+            return
+        found = find(after=after, limit=row_limit(limit, as_json=as_json))
+    show_page(found, as_json=as_json, text=lambda: questions_table(found))

@@ -48,10 +48,11 @@ class StoredLabel:
 
 @dataclass(frozen=True, slots=True)
 class LabelList:
-    """The labels listed, and how many match in all."""
+    """The labels listed, and how many match in all. `next`: what the next page is `after`; None at the end."""
 
     labels: tuple[StoredLabel, ...]
     total: int
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,11 @@ class StoredQuestion:
 
 @dataclass(frozen=True, slots=True)
 class QuestionList:
-    """The questions listed, and how many match in all."""
+    """The questions listed, and how many match in all. `next`: what the next page is `after`; None at the end."""
 
     questions: tuple[StoredQuestion, ...]
     total: int
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,13 @@ def find_labels(
     question_id: str | None = None,
     text: str | None = None,
     withdrawn: bool = False,
+    after: str | None = None,
     limit: int | None = None,
 ) -> LabelList:
     """List live labels in question id order; with `withdrawn` withdrawn ones too, a question's oldest first.
 
-    `text` is part of the question, of its id or of an answer. Raises NotFound for an unknown question or round.
+    `text` is part of the question, of its id or of an answer; `after`: only those of questions with a later id. Raises
+    NotFound for an unknown question or round.
     """
     with database.read() as session:
         if question_id is not None:
@@ -116,9 +120,11 @@ def find_labels(
             question_id=question_id,
             text=text,
             withdrawn=withdrawn,
+            after=after,
             limit=limit,
         )
-        return LabelList(tuple(stored_labels(session, found)), total)
+        more = _next([label.question_id for label in found], limit)
+        return LabelList(tuple(stored_labels(session, found)), total, more)
 
 
 def find_questions(
@@ -127,13 +133,21 @@ def find_questions(
     role: str | None = None,
     labelled: bool | None = None,
     text: str | None = None,
+    after: str | None = None,
     limit: int | None = None,
 ) -> QuestionList:
-    """List active questions in id order. `text` is part of the question or of its id."""
+    """List active questions in id order. `text` is part of the question or of its id; `after`: only later ids."""
     roles = None if role is None else [role]
     with database.read() as session:
-        ids, total = queries.search_questions(session, roles=roles, labelled=labelled, text=text, limit=limit)
-        return QuestionList(tuple(_stored_questions(session, ids)), total)
+        ids, total = queries.search_questions(
+            session, roles=roles, labelled=labelled, text=text, after=after, limit=limit
+        )
+        return QuestionList(tuple(_stored_questions(session, ids)), total, _next(ids, limit))
+
+
+def _next(ids: Sequence[str], limit: int | None) -> str | None:
+    """The last id of a full page: the page may be the last one, and the next one empty."""
+    return ids[-1] if limit is not None and len(ids) >= limit else None
 
 
 def find_passage(database: Database, passage_id: str) -> StoredPassage:

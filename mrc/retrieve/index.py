@@ -25,13 +25,12 @@ from mrc.retrieve.lexical import (
     SEARCH_FILES,
     LexicalPart,
     build_lexical,
-    fingerprint,
     lexical_fingerprint,
     read_lexical,
 )
 from mrc.retrieve.rerank.config import RerankConfig
 from mrc.retrieve.rerank.reranking import Fetch, Reranking
-from mrc.retrieve.storage.meta import Meta, check_analyzer, read_meta
+from mrc.retrieve.storage.meta import Meta, check_analyzer, fingerprint, read_meta
 from mrc.retrieve.storage.meta import corpus_fingerprint as corpus_fingerprint
 from mrc.retrieve.term_counts import TermCounts
 from mrc.retrieve.windows import search_passages

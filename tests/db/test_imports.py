@@ -9,8 +9,9 @@ import pytest
 from db import hidden_answers, queries, store
 from db.engine import Database
 from db.errors import Conflict, NotFound, SpanConflict
-from db.rows import HiddenRow, NewImport, NewLabel, PassageRow, SpanRow
+from db.rows import DocumentRow, HiddenRow, NewImport, NewLabel, PassageRow, SpanRow
 from db.store.undo import restore_gold
+from mrc.retrieve.index import corpus_fingerprint
 from tests.db.conftest import EXAMPLE, an_import, open_round, passages, play_round, pseudo, question, span, task
 
 
@@ -294,3 +295,62 @@ def test_a_passage_keeps_the_spelling_of_its_title(database: Database) -> None:
     with database.read() as session:
         found = queries.passages(session, ["p0", "px", "py"])
     assert {key: row.title for key, row in found.items()} == {"p0": "Title 0", "px": "title 0", "py": "Title 0"}
+
+
+MORE = (PassageRow("more", "d0", 7, "More."), PassageRow("and more", "d1", 7, "And more."))
+
+
+# --- counts that no row is read for --------------------------------------------------------------
+
+
+def test_the_state_of_the_corpus_is_kept_by_every_write_of_passages(database: Database) -> None:
+    def check() -> str:
+        with database.read() as session:
+            ids = queries.corpus_ids(session)
+            assert queries.get_meta(session, "corpus") is not None
+            state = queries.corpus_state(session)
+        assert state == (len(ids), corpus_fingerprint(ids))
+        return state.fingerprint
+
+    first = check()
+    with database.write() as session:
+        store.add_import(session, an_import("more.json", "corpus", passages=MORE))
+    assert check() != first
+    with database.write() as session:
+        store.undo_import(session, 2)
+    assert check() == first
+    with database.write() as session:
+        store.undo_import(session, 1)
+    assert check() == corpus_fingerprint([])
+    with database.write() as session:
+        store.add_import(session, EXAMPLE)
+    assert check() == first
+
+
+def test_a_database_without_a_kept_state_counts_its_passages(database: Database) -> None:
+    with database.write() as session:
+        before = queries.corpus_state(session)
+        session.exec_driver_sql("DELETE FROM meta WHERE key = 'corpus'")
+        assert queries.corpus_state(session) == before
+        store.add_import(session, an_import("more.json", "corpus", passages=MORE))
+        assert queries.corpus_state(session).passages == before.passages + 2 == len(queries.corpus_ids(session))
+
+
+def test_labels_of_inactive_questions_are_not_counted(database: Database) -> None:
+    with database.write() as session:
+        store.set_label(session, "b", [span("p3")], reviewer="ann")
+        assert queries.counts(session).labels["human"] == 1
+        assert queries.counts(session).labels_by_role["pool"] == 1
+        store.undo_import(session, 1)
+        found = queries.counts(session)
+    assert (set(found.labels.values()), set(found.labels_by_role.values())) == ({0}, {0})
+    assert (found.documents, found.passages) == (0, 0)
+
+
+def test_a_title_without_a_passage_is_no_document(database: Database) -> None:
+    with database.write() as session:
+        before = queries.counts(session).documents
+        row = replace(passages("p0")[0], document_id="another")
+        new = replace(an_import("again.json", "corpus", passages=(row,)), documents=(DocumentRow("another", "A"),))
+        store.add_import(session, new)
+        assert queries.counts(session).documents == before

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mrc.text import near_duplicates as near_module
 from mrc.text.near_duplicates import SIMILARITY, NearDuplicate, fold, identity, jaccard, near_duplicates, shingles
 
 PARAGRAPH = (
@@ -56,6 +57,21 @@ def test_pairs_that_mean_the_same_have_one_identity(one: str, other: str) -> Non
 )
 def test_what_differs_in_content_keeps_its_own_identity(one: str, other: str) -> None:
     assert identity(one) != identity(other)
+
+
+def folded_char_by_char(text: str) -> str:
+    """What `fold` does, written down without tables."""
+    folded = unicodedata.normalize("NFD", text).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+    folded = folded.translate(near_module._QUOTES).translate(near_module._DASHES)
+    kept = "".join(char for char in folded if not char.isspace() and unicodedata.category(char) not in ("Cf", "Cc"))
+    kept = unicodedata.normalize("NFKC", kept)
+    return kept.rstrip(near_module._MARKS) or kept or text.strip()
+
+
+@given(st.one_of(st.text(), st.text(st.characters(max_codepoint=127)), st.text(" .?\"'`\x1c\x7f\x85aB“—가각\u200b")))
+def test_folding_by_a_table_is_folding_char_by_char(text: str) -> None:
+    assert fold(text) == folded_char_by_char(text)
 
 
 @given(st.text(max_size=60))

@@ -34,7 +34,7 @@ def labels_table(found: LabelList) -> str:
         )
         for each in found.labels
     ]
-    return _listing(table(header, rows), len(rows), found.total, "label")
+    return _listing(table(header, rows), len(rows), found, "label")
 
 
 def _state(label: StoredLabel) -> str:
@@ -48,7 +48,7 @@ def _state(label: StoredLabel) -> str:
 
 def questions_table(found: QuestionList) -> str:
     """A table of questions, and how many more match."""
-    return _listing(_questions(found.questions), len(found.questions), found.total, "question")
+    return _listing(_questions(found.questions), len(found.questions), found, "question")
 
 
 def _questions(found: Sequence[StoredQuestion]) -> str:
@@ -65,11 +65,12 @@ def _answer(question: StoredQuestion) -> str:
     return f"duplicate of {question.duplicate_of}" if question.duplicate_of else ""
 
 
-def _listing(text: str, listed: int, total: int, name: str) -> str:
-    if not total:
+def _listing(text: str, listed: int, found: LabelList | QuestionList, name: str) -> str:
+    if not found.total:
         return f"no {name}"
-    more = f"\n{listed} of {total} {name}s; --limit N shows more, --json lists all" if listed < total else ""
-    return text + more
+    if listed == found.total:
+        return text
+    return f"{text}\n{listed} of {found.total} {name}s; --limit N shows more, --json lists all"
 
 
 def passage_text(found: StoredPassage) -> str:

@@ -58,6 +58,40 @@ def test_a_list_that_is_cut_says_how_many_rows_there_are(workspace: Path) -> Non
     assert len(ok("labels", "list", "--limit", "1", "-w", workspace)["labels"]) == 1
 
 
+def test_pages_hold_every_label_once(workspace: Path) -> None:
+    everything = ok("labels", "list", "-w", workspace)
+    assert everything["next"] is None
+    assert everything["total"] == len(everything["labels"]) > 2
+    ids, after = [], ()
+    while True:
+        page = ok("labels", "list", "--limit", "1", *after, "-w", workspace)
+        assert page["total"] == everything["total"]
+        ids += [row["id"] for row in page["labels"]]
+        if page["next"] is None:
+            break
+        after = ("--after", page["next"])
+    assert ids == [row["id"] for row in everything["labels"]]
+    shown = run("labels", "list", "--limit", "1", "-w", workspace)
+    assert shown.err.splitlines() == [f"the next page: --after {everything['labels'][0]['question_id']}"]
+
+
+def test_the_json_of_a_long_list_is_written_a_page_at_a_time(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {name: ok(name, "list", "-w", workspace) for name in ("labels", "questions")}
+    monkeypatch.setattr("labeler.cli.labels.PAGE", 1)
+    monkeypatch.setattr("labeler.cli.retrieval.PAGE", 2)
+    for name, found in whole.items():
+        assert ok(name, "list", "-w", workspace) == found
+    first = whole["questions"]["questions"][0]["id"]
+    assert (
+        ok("questions", "list", "--after", first, "-w", workspace)["questions"] == whole["questions"]["questions"][1:]
+    )
+    assert ok("questions", "list", "--after", "~", "-w", workspace) | {"total": 0} == {
+        "questions": [],
+        "total": 0,
+        "next": None,
+    }
+
+
 def test_labels_are_filtered_by_role_kind_and_text(workspace: Path) -> None:
     everything = ok("labels", "list", "-w", workspace)["labels"]
     (dev,) = ok("labels", "list", "--role", "dev", "-w", workspace)["labels"]
