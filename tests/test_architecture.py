@@ -67,7 +67,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"errors", "urls", "vocabulary"},
         {"tables", "rows", "driver_errors", "postgres", "sqlite"},
         {"engine"},
-        {"sql", "spans", "bulk"},
+        {"sql", "spans"},
         {"queries"},
         {"store", "hidden_answers", "certificates", "labellers"},
         {"schema", "backup", "backup_postgresql", "migrations"},

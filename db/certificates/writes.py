@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, update
 
-from db.bulk import insert_all
 from db.certificates.reads import of_round
 from db.engine import Session
 from db.errors import Conflict
 from db.rows import AuditedItem, CertificateItem, CertificateRow, Json
 from db.sql import insert_one, update_in, values
+from db.sql.bulk import insert_all
 from db.tables import CERTIFICATE_ITEMS, CERTIFICATES, utc_now
 
 _ITEMS = CERTIFICATE_ITEMS.c

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import labeller_answers as reads
 from db.rows import Json, LabellerReply, LabellerRow, NewLabellerPrediction, SpanRow
 from db.spans import check_spans
 from db.sql import insert_one, values
+from db.sql.bulk import insert_all, insert_numbered
 from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, LABELLERS, utc_now
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, update
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.queries import studio as studio_queries
 from db.rows import AnnotationChanges, PulledAnnotation, StudioAnnotationRow
 from db.sql import update_in
+from db.sql.bulk import insert_all
 from db.store.review import record_reviews, take_back
 from db.store.task import update_task_states
 from db.tables import STUDIO_ANNOTATIONS, utc_now

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import Table, select
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import corpus
@@ -15,6 +14,7 @@ from db.queries import label as label_queries
 from db.rows import DocumentRow, HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
 from db.sql import insert_one, select_in, update_in, values
+from db.sql.bulk import insert_all
 from db.store import writing
 from db.store.question import move_questions
 from db.store.writing import Origin

@@ -7,7 +7,6 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import func, select, update
 
-from db.bulk import insert_all
 from db.certificates import certificates
 from db.engine import Session
 from db.errors import Conflict
@@ -15,6 +14,7 @@ from db.queries import round as round_queries
 from db.queries.training import training_labels
 from db.rows import Json, ModelRow, Pruned, RetrieverRow
 from db.sql import insert_one, update_in
+from db.sql.bulk import insert_all
 from db.store.prediction import delete_predictions
 from db.tables import (
     CALIBRATORS,

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.errors import Conflict, NotFound
 from db.queries.prediction import predicted_ids
 from db.rows import AnswerRow, Decision, NewPrediction
 from db.sql import select_in, values
+from db.sql.bulk import insert_all, insert_numbered
 from db.store.writing import question_roles
 from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, utc_now
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.errors import NotFound
 from db.rows import NewReview
 from db.spans import check_spans
 from db.sql import AnyRow, select_in, update_in, values
+from db.sql.bulk import insert_all
 from db.store.task import update_task_states
 from db.tables import REVIEWS, TASKS, utc_now
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from sqlalchemy import bindparam, select, update
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.rows import FileReview, NewReview
 from db.sql import AnyRow, in_chunks, values
+from db.sql.bulk import insert_all
 from db.store.review import current_reviews, record_reviews, take_back
 from db.store.task import update_task_states
 from db.tables import FILE_ANNOTATIONS, STUDIO_ANNOTATIONS, STUDIO_TASKS

@@ -7,12 +7,12 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import select, update
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import round as round_queries
 from db.rows import Json, RoundRow, Withdrawn
 from db.sql import update_in
+from db.sql.bulk import insert_all
 from db.store.label import withdraw_written
 from db.store.task import withdraw_tasks
 from db.tables import REVIEWS, ROUNDS, TASKS, utc_now

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, select, update
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.queries import studio as studio_queries
 from db.rows import StudioProjectRow, StudioPushRow, StudioTaskRow
 from db.sql import in_chunks, insert_one, update_in
+from db.sql.bulk import insert_all
 from db.store.task import update_task_states
 from db.tables import STUDIO_PROJECTS, STUDIO_PUSHES, STUDIO_TASKS, utc_now
 

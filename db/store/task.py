@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import and_, select
 
-from db.bulk import insert_all
 from db.engine import Session
 from db.rows import NewTask
 from db.sql import select_in, update_in, values
+from db.sql.bulk import insert_all
 from db.tables import REVIEWS, ROUNDS, STUDIO_ANNOTATIONS, STUDIO_TASKS, TASKS, utc_now
 
 _ASKING = ("open", "predicted", "in_review")  # stages in which a round still waits for reviews

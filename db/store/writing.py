@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from db.bulk import insert_all, insert_numbered
 from db.engine import Session
 from db.queries import corpus
 from db.rows import Json, LabelRow, NewLabel, SpanRow
 from db.sql import insert_one, select_in, update_in, values
+from db.sql.bulk import insert_all, insert_numbered
 from db.tables import EVENTS, IMPORT_LABELS, LABEL_ANSWERS, LABELS, META, QUESTIONS, utc_now
 from db.vocabulary import HELD_OUT
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from db import bulk
-from db.bulk import insert_all, insert_numbered
 from db.engine import Database
 from db.errors import Conflict
+from db.sql import bulk
+from db.sql.bulk import insert_all, insert_numbered
 from db.tables import DOCUMENTS, EVENTS, PASSAGES
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

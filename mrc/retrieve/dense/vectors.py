@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.errors import writing
+from mrc.retrieve.dense.config import DenseConfig as DenseConfig
 from mrc.types import Passage
 
 Vectors = npt.NDArray[np.float32]
