@@ -24,6 +24,7 @@ _VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_task_oom_retries": str(RETRIES),  # by default a task that never fits into memory is tried for ever
     "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+    "RAY_py_gcs_connect_timeout_s": "10",  # of each of several tries, where another program answers at the address
 }
 
 
