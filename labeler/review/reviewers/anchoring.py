@@ -64,9 +64,10 @@ def anchoring(
 def _compared(shown: Sequence[bool], blind: Sequence[bool]) -> Anchoring:
     if not shown or not blind:
         return Anchoring(_group(shown), _group(blind), None, None)
+    import numpy as np
     from scipy.stats import fisher_exact
 
-    table = [[sum(shown), len(shown) - sum(shown)], [sum(blind), len(blind) - sum(blind)]]
+    table = np.array([[sum(shown), len(shown) - sum(shown)], [sum(blind), len(blind) - sum(blind)]])
     p_value = float(fisher_exact(table, alternative="greater").pvalue)
     return Anchoring(_group(shown), _group(blind), sum(shown) / len(shown) - sum(blind) / len(blind), p_value)
 
