@@ -51,8 +51,8 @@ class Suggester:
     def answers(self, tasks: Sequence[TaskRow], *, until: float) -> Mapping[int, Answers]:
         """Answers by task id; a task that was not reached at the moment `until` (monotonic) is absent.
 
-        A blind task has none. A judgement has the answer that its audit asks about. Other tasks have those of the
-        current reader.
+        A blind task has none. A judgement has the answer that its audit asks about, and a task of a round that a
+        labeller predicted has the labeller's. All others have those of the current reader.
 
         Raises: NotReady where there is no reader, or an index is gone.
         """
@@ -74,10 +74,11 @@ class Suggester:
         return found
 
     def _stored(self, tasks: Sequence[TaskRow], reader: ModelRow) -> dict[int, Answers]:
-        """The answers that a round stored, of tasks whose round was predicted by this reader, and of judgements."""
+        """The answers that a round stored: of this reader, of a labeller that the round took, and of judgements."""
         with self._runtime.database.read() as session:
-            teachers = {row.number: row.teacher_id for row in queries.rounds(session)}
-            usable = [task for task in tasks if task.kind == JUDGEMENT or teachers[task.round_number] == reader.id]
+            rounds = queries.rounds(session)
+            kept = {row.number for row in rounds if row.teacher_id == reader.id or row.labeller_id is not None}
+            usable = [task for task in tasks if task.kind == JUDGEMENT or task.round_number in kept]
             answers = {
                 (number, row.question_id): row.answers
                 for number, some in _by_round(usable).items()

@@ -9,9 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from db import store
+from db import labellers, queries, store
 from db.rows import NewTask
+from db.tables import ROUNDS
+from labeler.core import convert
 from labeler.core.runtime import Runtime
 from labeler.reading import answering, postprocessing
 from labeler.review.presentation import candidates_of
@@ -78,9 +81,6 @@ def test_a_promoted_reader_answers_the_next_call(runtime: Runtime) -> None:
 
 def read_again(runtime: Runtime, model: Any, tasks: list[Any]) -> list[list[tuple[int, int, str]]]:
     """What the reader suggests for the tasks, computed as a round reads."""
-    from db import queries
-    from labeler.core import convert
-
     with runtime.database.read() as session:
         row = queries.round_(session, 1)
         questions = queries.questions(session, ids=[task.question_id for task in tasks])
@@ -106,6 +106,18 @@ def test_a_judgement_keeps_the_answer_that_is_audited(runtime: Runtime) -> None:
     promote(runtime)
     with backend(runtime) as asked:
         assert results(asked, [sent]) == sent["predictions"]
+
+
+def test_a_round_that_a_labeller_predicted_keeps_its_answers(runtime: Runtime) -> None:
+    sent = on_server(runtime, suggested(runtime))
+    with runtime.database.write() as session:
+        labeller = labellers.ensure(session, "roberta", "imported", config={})
+        predicted = {"teacher_id": None, "labeller_id": labeller.id}
+        session.execute(update(ROUNDS).where(ROUNDS.c.number == 1).values(**predicted))
+        assert queries.outdated_suggestions(session, url="http://any.test", reader_id=1) == []
+    promote(runtime)
+    with backend(runtime) as asked:
+        assert results(asked, sent) == [task["predictions"][0] for task in sent]
 
 
 def test_an_interactive_call_answers_in_the_passage_that_was_marked(runtime: Runtime) -> None:
