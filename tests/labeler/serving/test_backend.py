@@ -111,7 +111,7 @@ def test_a_judgement_keeps_the_answer_that_is_audited(runtime: Runtime) -> None:
 def test_a_round_that_a_labeller_predicted_keeps_its_answers(runtime: Runtime) -> None:
     sent = on_server(runtime, suggested(runtime))
     with runtime.database.write() as session:
-        labeller = labellers.ensure(session, "roberta", "imported", config={})
+        labeller = labellers.ensure(session, "roberta", "file", config={})
         predicted = {"teacher_id": None, "labeller_id": labeller.id}
         session.execute(update(ROUNDS).where(ROUNDS.c.number == 1).values(**predicted))
         assert queries.outdated_suggestions(session, url="http://any.test", reader_id=1) == []
