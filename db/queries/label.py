@@ -107,10 +107,11 @@ def rounds_of_live_pseudo(session: Session) -> set[int]:
 def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
     """Active questions of a role that have a live label, with all golds, in question id order.
 
-    Evaluations run on these; duplicates are among them, for metrics count all.
+    Evaluations run on these; duplicates are among them, for metrics count all. Excluded questions are left out.
     """
-    found = live_labels(session, roles=[role])
-    questions = {question.id: question for question in corpus.questions(session, roles=[role])}
+    every = corpus.questions(session, roles=[role])
+    questions = {question.id: question for question in every if question.exclusion_reason is None}
+    found = [label for label in live_labels(session, roles=[role]) if label.question_id in questions]
     passage_ids = {label.question_id: _passage_id(questions[label.question_id], label) for label in found}
     documents = corpus.documents_of(session, {key for key in passage_ids.values() if key is not None})
     return [

@@ -20,8 +20,8 @@ from db.tables import LABELS, QUESTIONS, REVIEWS, TASKS, TRAINING_LABELS
 def training_labels(session: Session) -> list[TrainingRow]:
     """Labels that may be trained on now: live, weight above 0, of active canonical gold and pool questions, by id.
 
-    Labels with an answer in a held-out or inactive passage are left out; of the passages shown with a no_answer,
-    those passages. Raises SpanConflict where a stored passage does not contain an answer at its offset.
+    Labels with an answer in a held-out or inactive passage, and of excluded questions, are left out; of the passages
+    shown with a no_answer, those passages. Raises SpanConflict where a stored passage lacks an answer at its offset.
     """
     rows = [label for label in live_labels(session, roles=["gold", "pool"]) if label.train_weight > 0]
     usable = _usable(session, [(label, label.train_weight) for label in rows])
@@ -94,13 +94,15 @@ def training_sha256(rows: Iterable[TrainingRow]) -> str:
 def exportable_labels(session: Session, *, kinds: Sequence[str]) -> list[TrainingRow]:
     """Labels that may be exported: live, released, of active gold and pool questions, in question id order.
 
-    Labels with an answer in a held-out or inactive passage are left out. Raises SpanConflict as `training_labels`.
+    Labels with an answer in a held-out or inactive passage, and of excluded questions, are left out.
+
+    Raises SpanConflict as `training_labels`.
     """
     return usable_labels(session, live_labels(session, kinds=kinds, roles=["gold", "pool"], released=True))
 
 
 def usable_labels(session: Session, labels: Iterable[LabelRow]) -> list[TrainingRow]:
-    """The labels with questions and passages, without those with an answer in a held-out or inactive passage.
+    """The labels with questions and passages, without those in a held-out or inactive passage or of excluded questions.
 
     Raises SpanConflict as `training_labels`.
     """
@@ -108,10 +110,11 @@ def usable_labels(session: Session, labels: Iterable[LabelRow]) -> list[Training
 
 
 def _usable(session: Session, weighted: Sequence[tuple[LabelRow, float]]) -> list[TrainingRow]:
-    """The labels without an answer in a held-out or inactive passage, joined."""
+    """The labels without an answer in a held-out or inactive passage, of questions that are not excluded, joined."""
     barred = splits.held_out_passages(session) | splits.inactive_passages(session)
     usable = [pair for pair in weighted if not any(span.passage_id in barred for span in pair[0].answers)]
-    return _joined(session, usable, barred=barred)
+    joined = _joined(session, usable, barred=barred)
+    return [row for row in joined if row.question.exclusion_reason is None]
 
 
 def _joined(

@@ -22,6 +22,7 @@ PURPOSE = {"calibration": "calibration", "dev": "evaluation", "test": "evaluatio
 LEAKING = "labels that nearly equal dev or test (list: labeler leaks; export them: --with-leaks)"
 UNDONE = "labels in passages whose import was undone"
 UNCERTIFIED = "pseudo-labels that no certificate in force covers (--uncertified exports them)"
+EXCLUDED = "labels of questions that reviewers rejected as bad"
 IN_HELD_OUT = "labels in passages of calibration, dev or test questions"
 
 
@@ -94,7 +95,16 @@ def exportable_rows(
     sides = _sides(session, [*live, *(row.label for row in rows)], {row.question.normalized for row in rows})
     candidates = {row.question.id for row in rows}
     may_leave = {label.id for label in (*pseudo.certified, *pseudo.uncertified)}
-    left_out = [_missing(label, sides, may_leave) for label in live if label.question_id not in candidates]
+    missing = [label for label in live if label.question_id not in candidates]
+    excluded = {
+        row.id
+        for row in queries.questions(session, ids=[label.question_id for label in missing])
+        if row.exclusion_reason
+    }
+    left_out = [
+        LeftOut(label.question_id, EXCLUDED) if label.question_id in excluded else _missing(label, sides, may_leave)
+        for label in missing
+    ]
     kept = []
     for row in sorted(rows, key=lambda row: row.question.id):
         usable = _on_its_side(row, sides)

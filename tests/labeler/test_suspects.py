@@ -11,7 +11,9 @@ import pytest
 
 from db import queries, store
 from db.rows import LabelRow, NewReview, SpanRow, TaskRow
+from db.store.question import exclude
 from labeler.core.runtime import Runtime
+from labeler.labels.export import export_labels
 from labeler.review.presentation import passage_order
 from labeler.review.suspects import Suspect, expected_gain, find_suspects, queue, queued
 from labeler.rounds import machine
@@ -193,12 +195,46 @@ def test_a_confirmed_label_stays_with_all_its_golds_and_is_not_asked_a_third_tim
     assert key not in {each.question_id for each in suspects(runtime)}
 
 
-@pytest.mark.parametrize("verdict", ["skipped", "bad_question"])
-def test_without_an_answer_the_label_stays(verdict: str, world: tuple[Runtime, str, str]) -> None:
+def test_a_skipped_label_stays(world: tuple[Runtime, str, str]) -> None:
     runtime, key, _ = world
     before = label_of(runtime, key)
-    finish(runtime, asked_again(runtime, key), verdict)
+    finish(runtime, asked_again(runtime, key), "skipped")
     assert label_of(runtime, key) == before
+    assert key in taught(runtime)
+
+
+def taught(runtime: Runtime) -> set[str]:
+    """The questions whose labels may teach now."""
+    with runtime.database.read() as session:
+        return {row.question.id for row in queries.training_labels(session)}
+
+
+def test_a_label_of_a_bad_question_stays_in_the_history_and_neither_teaches_nor_leaves(
+    world: tuple[Runtime, str, str], tmp_path: Path
+) -> None:
+    runtime, key, right = world
+    before = label_of(runtime, key)
+    assert key in taught(runtime)
+    finish(runtime, asked_again(runtime, key), "bad_question")
+    assert label_of(runtime, key) == before
+    assert key not in taught(runtime)
+    report = export_labels(runtime.database, tmp_path / "o.jsonl", format="jsonl", kinds=["gold", "human"])
+    assert f'"{key}"' not in (tmp_path / "o.jsonl").read_text(encoding="utf-8")
+    assert report.left_out["labels of questions that reviewers rejected as bad"] == 1
+    assert key not in {each.question_id for each in suspects(runtime)}, "it was reviewed again"
+    with runtime.database.write() as session:  # a person finds an answer after all
+        passage = queries.passages(session, [before.answers[0].passage_id])[before.answers[0].passage_id]
+        start = passage.text.index(right)
+        store.set_label(session, key, [SpanRow(right, passage.id, start, start + len(right))], reviewer="kim")
+    assert key in taught(runtime)
+
+
+def test_a_bad_question_of_a_held_out_role_is_not_evaluated(world: tuple[Runtime, str, str]) -> None:
+    runtime, _, _ = world
+    with runtime.database.write() as session:
+        (first, *others) = queries.labelled_questions(session, "dev")
+        exclude(session, [first.question.id], reason="bad question in round 1")
+        assert queries.labelled_questions(session, "dev") == others
 
 
 def test_no_answer_in_the_label_s_own_passage_takes_the_label_back(world: tuple[Runtime, str, str]) -> None:
