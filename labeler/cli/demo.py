@@ -56,8 +56,9 @@ def demo_command(
     """Run the whole loop on a small synthetic encyclopaedia.
 
     Generates an encyclopaedia with questions, labels a few, hides the other answers, and lets a simulated reviewer
-    answer the questions selected for review. Prints the scores of each round and writes a report. Needs no network, no
-    model and no server; Label Studio is installed only to review by hand.
+    answer the questions selected for review. At the end it certifies pseudo-labels by a blind audit. Prints the scores
+    of each round and the certificate, and writes a report. Needs no network, no model and no server; Label Studio is
+    installed only to review by hand, and then nothing is certified.
 
     \b
     Example:  labeler demo my-demo --language ko --seed 7
@@ -113,10 +114,30 @@ def _text(result: DemoResult) -> str:
             f"{result.test_questions} held-out test questions; the same number of updates for each reader",
             table(("trained on", "EM %", "F1 %"), arms),
             "",
+            *_certificate(result),
             f"report: {result.report}",
-            f"next:   labeler certify --dry-run -w {result.workspace}",
+            f"next:   labeler {_next(result)} -w {result.workspace}",
         )
     )
+
+
+def _certificate(result: DemoResult) -> list[str]:
+    """The certificate in words; nothing where people reviewed."""
+    found = result.certificate
+    if found is None:
+        return []
+    simulated = "The reviewer was simulated by hidden answers: no person vouches for it."
+    return [
+        f"certificate {found.certificate[:12]}, {found.released} pseudo-labels released",
+        found.statement,
+        simulated,
+        "",
+    ]
+
+
+def _next(result: DemoResult) -> str:
+    released = result.certificate is not None and result.certificate.released
+    return "export --format jsonl -o labels.jsonl" if released else "certify --dry-run"
 
 
 @click.command("report")

@@ -12,6 +12,7 @@ from db.engine import Session
 from db.rows import ModelRow, RoundRow
 from labeler.core.config import Config
 from labeler.core.runtime import Runtime
+from labeler.demo.certificate import DemoCertificate
 from labeler.evaluation import reader_metrics
 from labeler.evaluation.evaluate import labelled
 from labeler.evaluation.pseudo_precision import pseudo_precision
@@ -50,12 +51,15 @@ class DemoResult:
     baseline: Scores  # gold labels only
     gold_and_human: Scores  # the last round's labels without its pseudo-labels
     full_loop: Scores  # the current reader after the last round
+    certificate: DemoCertificate | None  # None where people reviewed
     test_questions: int
     report: str
     workspace: str
 
 
-def evaluate_demo(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[[str], None]) -> DemoResult:
+def evaluate_demo(
+    runtime: Runtime, folder: Path, *, rounds: int, certificate: DemoCertificate | None, say: Callable[[str], None]
+) -> DemoResult:
     """Evaluate the closed rounds and the reader without pseudo-labels; write the report."""
     scores = [_round_scores(runtime, number) for number in range(1, rounds + 1)]
     with runtime.database.read() as session:
@@ -63,7 +67,7 @@ def evaluate_demo(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[
     assert first is not None
     assert best is not None
     say("training on gold + human labels without pseudo-labels, with the same number of updates")
-    without = _without_pseudo(runtime, folder)
+    without = _without_pseudo(runtime, folder, rounds)
     baseline, full_loop = _scores(runtime, first), _scores(runtime, best)
     report_file = folder / "report.html"
     report = write_report(
@@ -74,6 +78,7 @@ def evaluate_demo(runtime: Runtime, folder: Path, *, rounds: int, say: Callable[
         baseline=baseline,
         gold_and_human=without,
         full_loop=full_loop,
+        certificate=certificate,
         test_questions=len(labelled(runtime, TEST)),
         report=str(report),
         workspace=str(runtime.workspace.folder),
@@ -111,10 +116,10 @@ def _scores(runtime: Runtime, model: ModelRow) -> Scores:
     return Scores(reading.exact_match, reading.f1)
 
 
-def _without_pseudo(runtime: Runtime, folder: Path) -> Scores:
-    """The scores of a reader trained like the last round's, but without its pseudo-labels."""
+def _without_pseudo(runtime: Runtime, folder: Path, last: int) -> Scores:
+    """The scores of a reader trained like that of the last round, but without its pseudo-labels."""
     with runtime.database.read() as session:
-        row = queries.rounds(session)[-1]
+        row = queries.round_(session, last)
         rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
     runtime = runtime.with_config(Config.from_resolved(row.config))
     model = training.train_reader(runtime, row, rows, folder=folder / "without-pseudo-labels")

@@ -13,6 +13,7 @@ from labeler.core.errors import ServerDown, WorkspaceBusy, WorkspaceError
 from labeler.core.files import atomic_write, is_leftover
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
+from labeler.demo.certificate import certify_demo
 from labeler.demo.encyclopaedia import Language, make_encyclopaedia
 from labeler.demo.results import DemoResult, evaluate_demo
 from labeler.demo.settings import DOCUMENTS, SPLIT, settings
@@ -36,10 +37,10 @@ def run_demo(
     overrides: Sequence[str] = (),
     reviewer: str = "simulated",
 ) -> DemoResult:
-    """Generate the corpus in `folder` (or resume there), run the rounds, evaluate, write the report.
+    """Generate the corpus in `folder` (or resume there), run the rounds, certify, evaluate, write the report.
 
     Interrupted, the same call resumes. With the reviewer `studio` it starts a Label Studio, unless the environment
-    names one, and waits for people in every round; the workspace is not locked meanwhile.
+    names one, and waits for people in every round; the workspace is not locked meanwhile, and nothing is certified.
 
     Raises WorkspaceError where the folder holds a demo of another language or seed; StudioError.
     """
@@ -60,7 +61,9 @@ def run_demo(
         for number in range(1, rounds + 1):
             _run_round(runtime, number, reviewer=reviewer, say=say)
         with workspace.lock():
-            return evaluate_demo(runtime, folder, rounds=rounds, say=say)
+            by_people = reviewer == human_review.STUDIO
+            certificate = None if by_people else certify_demo(runtime, seed=seed, say=say)
+            return evaluate_demo(runtime, folder, rounds=rounds, certificate=certificate, say=say)
     finally:
         database.close()
 

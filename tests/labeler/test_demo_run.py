@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from labeler.certify import conclusion
 from labeler.core.errors import WorkspaceError
 from labeler.demo import run as demo
 from labeler.demo.results import DemoResult
@@ -37,6 +38,10 @@ def test_an_interrupted_demo_resumes_to_the_same_result(tmp_path: Path, monkeypa
         broken.setattr(demo.machine, "run", stop)
         with pytest.raises(KeyboardInterrupt):
             run_small(tmp_path / "stopped")
+    with monkeypatch.context() as broken:
+        broken.setattr(conclusion, "result_from", stop)  # the audit is answered and not concluded
+        with pytest.raises(KeyboardInterrupt):
+            run_small(tmp_path / "stopped")
     again = run_small(tmp_path / "stopped")
     assert again.rounds == undisturbed.rounds
     assert (again.baseline, again.gold_and_human, again.full_loop) == (
@@ -45,6 +50,12 @@ def test_an_interrupted_demo_resumes_to_the_same_result(tmp_path: Path, monkeypa
         undisturbed.full_loop,
     )
     assert Path(again.report).is_file()
+    assert again.certificate is not None
+    assert undisturbed.certificate is not None
+    assert again.certificate.audits == undisturbed.certificate.audits > 0
+    assert again.certificate.certified == undisturbed.certificate.certified
+    assert f"Certificate {again.certificate.certificate[:12]}" in Path(again.report).read_text(encoding="utf-8")
+    assert run_small(tmp_path / "stopped") == again, "a finished demo certifies no second time"
     assert set(again.rounds[0].labels) == {"gold", "human", "pseudo"}
     assert again.rounds[0].labels["human"] > 0
 
@@ -77,3 +88,4 @@ def test_with_people_it_waits_for_their_reviews_and_retries_a_server_that_is_dow
     assert [line for line in said if "waiting for 5 reviews in Label Studio: http://studio.test/projects/" in line]
     assert "  http://studio.test does not answer; retrying later" in said
     assert found.rounds[0].labels["human"] == 5
+    assert found.certificate is None, "150 blind answers are not asked of a person who tries a demo"
