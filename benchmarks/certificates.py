@@ -9,6 +9,7 @@ of `labeler certify`. Naive: the lowest confidence whose measured precision on a
 whole pool, reaches the target over at least 30 of them. Coverage is the certified share of the pool, the oracle's that
 of the largest prefix of the ranking whose true precision is the target. Noise flips that share of the judgements,
 either way. `shifted`: the evidence that plans rest on comes from a set with 15 points more right answers than the pool.
+`looks`: the audit is looked at after each quarter and ends once enough is certified, as `labeler certify --looks` does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +26,16 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from mrc.calibration.certification import (
-    STEPS,
-    certified,
-    choose_start,
-    largest_coverage,
-    nested_sizes,
-    precision_by_set,
-    required,
-    run_tests,
-)
+from mrc.calibration.audit_plan import choose_sets, precision_curves
+from mrc.calibration.certification import certified, nested_sizes, required, run_tests
 from mrc.calibration.intervals import exact_interval
+from mrc.calibration.looks import LOOKS, Look, planned_looks
 from mrc.calibration.selective import release_threshold
 
 AUROC = 0.82
 EVIDENCE = 200  # judged questions that plans are made of
+OTHER_EVIDENCE = (50, 1000)  # of the synthetic pool: little and much
+LOOK_DRAWS = 100  # of audits with looks, whose exact tests take longer
 Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
 
 
@@ -54,12 +50,23 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table before it is measured."""
+
+    name: str
+    pool: Pool
+    audits: int = 300
+    noise: float = 0.0
+    looks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """The result of one setting."""
 
     target: float
-    audits: int
     setting: str
+    audits: float  # on average
     missed: int
     draws: int
     naive_missed: int
@@ -71,8 +78,8 @@ class Row:
         naive = 100 * self.naive_missed / self.draws
         share = self.coverage / self.oracle if self.oracle else float("nan")
         missed = f"{100 * self.missed / self.draws:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        cells = (f"{self.target:.2f}", self.audits, self.setting, missed, f"{naive:.1f}")
-        return f"| {' | '.join(map(str, cells))} | {self.coverage:.3f} | {self.oracle:.3f} | {share:.2f} |"
+        cells = (f"{self.target:.2f}", f"{self.audits:.0f}", self.setting, missed, f"{naive:.1f}")
+        return f"| {' | '.join(cells)} | {self.coverage:.3f} | {self.oracle:.3f} | {share:.2f} |"
 
 
 HEADER = """| target | audits | setting | missed % [95%] | naive missed % | coverage | oracle's | share of it |
@@ -100,30 +107,50 @@ def oracle(pool: Pool, target: float) -> float:
     return good[-1] / len(right) if good else 0.0
 
 
-def measure(
-    pool: Pool, *, target: float, audits: int, delta: float, noise: float, draws: int, setting: str, seed: int
-) -> Row:
+def measure(setting: Setting, *, target: float, delta: float, draws: int, seed: int) -> Row:
     """Draw the audit again and again."""
     rng = np.random.default_rng(seed)
-    size = len(pool.correct)
-    confidences = pool.confidence.tolist()
+    pool, size = setting.pool, len(setting.pool.correct)
     every = nested_sizes(size, ranked=size, coverage=1.0)
-    expected = precision_by_set(every, confidences, pool.evidence, pool.right)
-    assert len(every) == STEPS
-    sizes = nested_sizes(size, ranked=size, coverage=largest_coverage(expected, target=target))
-    count = min(audits, sizes[-1])
-    start = choose_start(sizes, expected[: len(sizes)], audits=count, target=target, delta=delta)
+    curves = precision_curves(every, pool.confidence.tolist(), pool.evidence, pool.right)
+    chosen = choose_sets(every, curves, audits=setting.audits, target=target, delta=delta)
+    sizes = every[: chosen.last + 1]
+    looks = planned_looks(min(setting.audits, sizes[-1]), delta=delta, count=setting.looks)
+    draws = draws if setting.looks == 1 else min(draws, LOOK_DRAWS)
     missed = naive = 0
-    covered = []
+    covered, used = [], []
     for _ in range(draws):
-        ranks = rng.choice(sizes[-1], count, replace=False)
-        judged = pool.correct[ranks] ^ (rng.random(count) < noise)
-        found = certified(run_tests(sizes, ranks.tolist(), judged.tolist(), start=start, target=target, delta=delta))
-        kept = found.size if found else 0
+        ranks = rng.choice(sizes[-1], looks[-1].audits, replace=False)
+        judged = pool.correct[ranks] ^ (rng.random(len(ranks)) < setting.noise)
+        how = {"start": chosen.start, "target": target}
+        kept, audits = audit(sizes, ranks.tolist(), judged.tolist(), looks, chosen.hoped or sizes[-1], **how)
         missed += bool(kept) and bool(pool.correct[:kept].sum() < required(kept, target=target))
         covered.append(kept / size)
-        naive += _naive_misses(pool, audits, target, noise, rng)
-    return Row(target, audits, setting, missed, draws, naive, float(np.mean(covered)), oracle(pool, target))
+        used.append(audits)
+        naive += _naive_misses(pool, setting.audits, target, setting.noise, rng)
+    means = float(np.mean(used)), float(np.mean(covered))
+    return Row(target, setting.name, means[0], missed, draws, naive, means[1], oracle(pool, target))
+
+
+def audit(
+    sizes: Sequence[int],
+    ranks: Sequence[int],
+    judged: Sequence[bool],
+    looks: Sequence[Look],
+    enough: int,
+    *,
+    start: int,
+    target: float,
+) -> tuple[int, int]:
+    """The size of the certified set, 0 for none, and how many of the drawn questions were asked."""
+    kept = 0
+    for number, look in enumerate(looks, start=1):
+        asked = ranks[: look.audits], judged[: look.audits]
+        found = certified(run_tests(sizes, *asked, start=start, target=target, looks=looks[:number]))
+        kept = found.size if found else 0
+        if kept >= enough:
+            return kept, look.audits
+    return kept, looks[-1].audits
 
 
 def _naive_misses(pool: Pool, audits: int, target: float, noise: float, rng: np.random.Generator) -> bool:
@@ -136,15 +163,13 @@ def _naive_misses(pool: Pool, audits: int, target: float, noise: float, rng: np.
     return bool(pool.correct[:kept].sum() < required(kept, target=target))
 
 
-def settings(
-    arguments: argparse.Namespace, usual: Pool, shifted: Pool | None
-) -> Iterator[tuple[Pool, int, float, str]]:
-    """Pool, audits, noise and name of each setting."""
-    for audits in (150, 300):
-        yield usual, audits, 0.0, "exact reviewers"
-    yield usual, 300, arguments.noise, f"{arguments.noise:.0%} of reviews wrong"
-    if shifted is not None:
-        yield shifted, 300, 0.0, "shifted"
+def settings(arguments: argparse.Namespace, usual: Pool, others: Iterable[tuple[str, Pool]]) -> Iterator[Setting]:
+    """What is measured for each target. `others`: the pool with other evidence."""
+    yield Setting("exact reviewers", usual, audits=150)
+    yield Setting("exact reviewers", usual)
+    yield Setting(f"{arguments.noise:.0%} of reviews wrong", usual, noise=arguments.noise)
+    yield from (Setting(name, pool) for name, pool in others)
+    yield Setting("looks", usual, looks=LOOKS)
 
 
 def read_rows(path: Path) -> tuple[Floats, Bools]:
@@ -181,18 +206,20 @@ def dump(workspace: Path, path: Path) -> int:
     return len(rows)
 
 
-def pools(arguments: argparse.Namespace) -> tuple[Pool, Pool | None]:
-    """The pool, and the same with evidence from elsewhere; rows of a file lend a part as evidence."""
+def pools(arguments: argparse.Namespace) -> tuple[Pool, list[tuple[str, Pool]]]:
+    """The pool, and the same with other evidence; rows of a file lend a part as evidence."""
     rng = np.random.default_rng(arguments.seed)
     if arguments.rows is None:
         confidence, correct = synthetic(arguments.size, arguments.accuracy, rng)
         usual = pool_of(confidence, correct, synthetic(EVIDENCE, arguments.accuracy, rng))
         elsewhere = synthetic(EVIDENCE, min(0.97, arguments.accuracy + 0.15), rng)
-        return usual, pool_of(confidence, correct, elsewhere)
+        amounts = {f"evidence {count}": synthetic(count, arguments.accuracy, rng) for count in OTHER_EVIDENCE}
+        named = {"shifted": elsewhere} | amounts
+        return usual, [(name, replace(usual, evidence=each[0], right=each[1])) for name, each in named.items()]
     confidence, correct = read_rows(arguments.rows)
     order = rng.permutation(len(correct))
     lent, rest = order[:EVIDENCE], order[EVIDENCE:]
-    return pool_of(confidence[rest], correct[rest], (confidence[lent], correct[lent])), None
+    return pool_of(confidence[rest], correct[rest], (confidence[lent], correct[lent])), []
 
 
 def main() -> None:
@@ -211,13 +238,13 @@ def main() -> None:
     if arguments.workspace is not None:
         print(f"{dump(arguments.workspace, arguments.dump)} rows written to {arguments.dump}")
         return
-    usual, shifted = pools(arguments)
+    usual, others = pools(arguments)
     print(f"{len(usual.correct)} questions, {100 * usual.correct.mean():.1f} % right, delta {arguments.delta}")
     print(HEADER)
     for target in map(float, arguments.targets.split(",")):
-        for pool, audits, noise, setting in settings(arguments, usual, shifted):
-            how = {"delta": arguments.delta, "noise": noise, "draws": arguments.draws, "seed": arguments.seed}
-            print(measure(pool, target=target, audits=audits, setting=setting, **how).text(), flush=True)
+        for setting in settings(arguments, usual, others):
+            how = {"delta": arguments.delta, "draws": arguments.draws, "seed": arguments.seed}
+            print(measure(setting, target=target, **how).text(), flush=True)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ R = "tests/mrc/retrieve/"
 TARGETS: dict[str, tuple[str, ...]] = {
     "labeler/rounds/select.py": (W + "test_select.py",),
     "labeler/rounds/gate.py": (W + "test_gate.py",),
+    "labeler/rounds/strategies/mix.py": (W + "test_select.py", W + "test_strategies.py"),
     "labeler/evaluation/alarms.py": (W + "test_alarms.py",),
     "labeler/rounds/adjudication.py": (W + "test_adjudication.py",),
     "labeler/rounds/holdout.py": (W + "test_holdout.py",),
@@ -59,6 +60,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "mrc/calibration/retrieval_weight.py": (C + "test_retrieval_weight.py",),
     "mrc/calibration/scorers.py": (C + "test_scorers.py", C + "test_calibrate.py"),
     "mrc/calibration/features.py": (C + "test_features.py",),
+    "mrc/calibration/quality.py": (C + "test_quality.py",),
+    "mrc/calibration/certification.py": (C + "test_certification.py", C + "test_looks.py"),
+    "mrc/calibration/looks.py": (C + "test_looks.py",),
     "mrc/retrieve/fuse.py": (R + "test_fuse.py",),
     "mrc/retrieve/bounds.py": (R + "test_kernel_loops.py", R + "test_kernel.py"),
     "mrc/retrieve/kernel.py": (R + "test_kernel_loops.py",),

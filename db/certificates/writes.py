@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import bindparam, update
 
@@ -36,14 +36,28 @@ def freeze(session: Session, certificate_id: int, *, plan: Json, seed: str, item
     insert_all(session, CERTIFICATE_ITEMS, rows)
 
 
+def draw_more(session: Session, certificate_id: int, places: Mapping[int, int]) -> None:
+    """Store the places in the draw of further items, by rank. Raises Conflict where one was drawn before."""
+    item = (_ITEMS.certificate_id == certificate_id, _ITEMS.rank == bindparam("of"), _ITEMS.drawn.is_(None))
+    statement = update(CERTIFICATE_ITEMS).where(*item).values(drawn=bindparam("place"))
+    for rank, place in sorted(places.items()):
+        if session.execute(statement, {"of": rank, "place": place}).rowcount != 1:
+            raise Conflict("these questions are drawn already: `labeler certify` goes on")
+
+
 def conclude(
     session: Session, certificate_id: int, *, audited: Sequence[AuditedItem], document: Json, sha256: str
 ) -> None:
-    """Store what the audit found and the certificate. Raises Conflict if it is made already."""
+    """Store what the audit found and the certificate. Raises Conflict if it is made already.
+
+    Items that were drawn and are not among `audited` are not drawn any more.
+    """
     unmade = (CERTIFICATES.c.id == certificate_id, CERTIFICATES.c.document.is_(None))
     made = {"document": document, "sha256": sha256, "made_at": utc_now()}
     if session.execute(update(CERTIFICATES).where(*unmade).values(made)).rowcount != 1:
         raise Conflict("the certificate is made already: `labeler certify list` shows it")
+    left = (_ITEMS.certificate_id == certificate_id, _ITEMS.drawn >= len(audited))
+    session.execute(update(CERTIFICATE_ITEMS).where(*left).values(drawn=None))
     if audited:
         item = (_ITEMS.certificate_id == certificate_id, _ITEMS.rank == bindparam("of"))
         names = ("outcome", "review_id", "judgement_id")

@@ -10,7 +10,7 @@ from typing import Any
 
 from db.rows import CertificateItem, Json
 from labeler.core.errors import CertificateRefused
-from mrc.calibration.certification import SetTest, certified, unseen_bound
+from mrc.calibration.certification import SetTest, unseen_bound
 
 FORMAT = "labeler-certificate/1"
 CORRECT = (
@@ -62,21 +62,21 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def result_of(
-    tests: Iterable[SetTest], *, population: int, target: float, lowest: float | None
-) -> dict[str, Any] | None:
-    """What is certified, or None. `lowest`: the lowest confidence in the certified set."""
-    found = certified(tuple(tests))
-    if found is None:
-        return None
+    found: SetTest, *, audited: int, correct: int, population: int, target: float, lowest: float | None
+) -> dict[str, Any]:
+    """What a passed test certifies.
+
+    `audited`, `correct`: of the set, when the audit ended; `lowest`: the lowest confidence in it.
+    """
     return {
         "set": found.set,
         "size": found.size,
         "coverage": found.size / population,
         "lowest_confidence": lowest,
-        "audited": found.audited,
-        "correct": found.correct,
-        "unseen": found.size - found.audited,
-        "unseen_precision_at_least": unseen_bound(found, target=target),
+        "audited": audited,
+        "correct": correct,
+        "unseen": found.size - audited,
+        "unseen_precision_at_least": unseen_bound(found.size, audited=audited, correct=correct, target=target),
     }
 
 
@@ -99,5 +99,14 @@ def statement(document: Json) -> str:
         f"correct. They are the most confident {result['coverage']:.1%} of {document['population']:,} questions. To "
         f"check this, {document['audits']:,} answers were drawn by lot and people answered their questions without "
         f"seeing them; of the {result['audited']:,} that belong to the set, {result['correct']:,} were correct. By bad "
-        f"luck in the draw, a set that misses {target:.0%} passes such a check in at most {delta:.1%} of cases.{rest}"
+        f"luck in the draw, a set that misses {target:.0%} passes such a check in at most {delta:.1%} of cases"
+        f"{_looks(document)}.{rest}"
     )
+
+
+def _looks(document: Json) -> str:
+    """What a statement adds where the audit was looked at before its end."""
+    ends = [f"{look['audits']:,}" for look in document["looks"]]
+    if len(ends) < 2:
+        return ""
+    return f", though results were looked at after {', '.join(ends[:-1])} and {ends[-1]} answers until enough passed"

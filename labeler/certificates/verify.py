@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from db import certificates, queries
 from db.engine import Session
 from db.rows import CertificateItem, CertificateRow, Json, LabelRow, ReviewRow
 from labeler.certificates.document import ranking_sha256, read_file, result_of, sha256_of
-from mrc.calibration.certification import draw, run_tests
+from mrc.calibration.certification import SetTest, certified, draw, run_tests
+from mrc.calibration.looks import Look
 from mrc.metrics import Metric, exact_match
 
 RIGHT = ("equal", "equivalent")  # outcomes of an audit that count as correct
@@ -57,6 +58,8 @@ def _faults(session: Session, row: CertificateRow, document: Json) -> Iterator[s
     drawn = [item.question_id for item in sorted(_drawn(items), key=lambda item: item.drawn or 0)]
     if drawn != document["items"] or drawn != _drawn_again(items, document):
         yield "the audited questions are not those that the seed draws"
+    if not _as_planned(row.plan or {}, document):
+        yield "what the certificate says of its plan is not what was fixed before the draw"
     yield from _outcome_faults(session, _drawn(items), document["metric"])
     if _tests_again(items, document) != document["tests"]:
         yield "the tests computed again give other numbers"
@@ -75,6 +78,14 @@ def _drawn_again(items: Sequence[CertificateItem], document: Json) -> list[str]:
     largest = document["sizes"][-1]
     count = min(document["audits"], largest)
     return draw((item.question_id for item in items[:largest]), count, seed=document["seed"])
+
+
+def _as_planned(plan: Json, document: Json) -> bool:
+    """Whether the document states the plan, and its looks share no more than delta."""
+    levels = [look["level"] for look in document["looks"]]
+    sound = levels == sorted(levels) and all(level <= document["delta"] for level in levels)
+    kept = {name: value for name, value in document.items() if name in plan} | {"audits": plan.get("audits")}
+    return sound and kept == plan
 
 
 def _outcome_faults(session: Session, drawn: Sequence[CertificateItem], metric: Metric) -> Iterator[str]:
@@ -103,38 +114,40 @@ def agrees(review: ReviewRow, item: CertificateItem, metric: Metric) -> bool:
     return review.answer is not None and exact_match(review.answer.text, item.answer.text, metric) == 1
 
 
+def looks_done(plan: Json, asked: int) -> tuple[Look, ...]:
+    """The looks after which no more questions than `asked` had been asked."""
+    return tuple(Look(**look) for look in plan["looks"] if look["audits"] <= asked)
+
+
 def set_tests(items: Sequence[CertificateItem], plan: Json) -> list[dict[str, Any]]:
-    """The tests of audited items as the document lists them. `plan`: sizes, start, target and delta."""
-    drawn = _drawn(items)
+    """The tests of audited items as the document lists them. `plan`: sizes, start, target and looks."""
+    drawn = sorted(_drawn(items), key=lambda item: item.drawn or 0)
     found = run_tests(
         plan["sizes"],
         [item.rank for item in drawn],
         [item.outcome in RIGHT for item in drawn],
         start=plan["start"] - 1,
         target=plan["target"],
-        delta=plan["delta"],
+        looks=looks_done(plan, len(drawn)),
     )
-    return [
-        {
-            "set": test.set,
-            "size": test.size,
-            "audited": test.audited,
-            "correct": test.correct,
-            "p_value": test.p_value,
-            "passed": test.passed,
-        }
-        for test in found
-    ]
+    return [asdict(test) for test in found]
 
 
 def result_from(items: Sequence[CertificateItem], tests: Sequence[Json], plan: Json) -> dict[str, Any] | None:
     """What these tests certify, as the document says it."""
-    from mrc.calibration.certification import SetTest
-
-    rows = [SetTest(**test) for test in tests]
-    passed = [test.size for test in rows if test.passed]
-    lowest = items[passed[-1] - 1].confidence if passed else None
-    return result_of(rows, population=plan["population"], target=plan["target"], lowest=lowest)
+    found = certified([SetTest(**test) for test in tests])
+    if found is None:
+        return None
+    inside = items[: found.size]
+    audited = _drawn(inside)
+    return result_of(
+        found,
+        audited=len(audited),
+        correct=sum(item.outcome in RIGHT for item in audited),
+        population=plan["population"],
+        target=plan["target"],
+        lowest=inside[-1].confidence,
+    )
 
 
 def _tests_again(items: Sequence[CertificateItem], document: Json) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ from db import certificates, queries
 from db.engine import Session
 from labeler.certify.machine import FEWEST_QUESTIONS, attempt_of, newest_predicted
 from labeler.certify.ranking import Plan, Ranking, plan, ranking
-from labeler.certify.request import Request
+from labeler.certify.request import Attempt, Request
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import matcher_of
+from mrc.calibration.looks import LOOKS, Look, planned_looks
 
 BLIND_SECONDS, JUDGEMENT_SECONDS = 60.0, 15.0  # assumed of a person; measured times of blind answers replace the first
 ASSUMED_PRECISION = 0.8  # of audited answers, where nothing is known
@@ -28,7 +29,8 @@ class CertificateForecast:
     delta_sum: float  # over all attempts of the workspace, this one included
     population: int  # questions without a gold or human label
     ranked: int | None  # of these, with an answer in the newest stored predictions
-    audits: int  # blind answers
+    audits: int  # blind answers; with looks, at most
+    looks: tuple[int, ...]  # after so many of them; the last is the end
     minutes: float
     largest_coverage: float | None  # of the set that the audit is drawn from
     expected_coverage: float | None  # certified in at least half of all draws; 0: probably nothing
@@ -65,6 +67,7 @@ def forecast(runtime: Runtime, request: Request) -> CertificateForecast:
         population=population,
         ranked=len(found.items) if found is not None else None,
         audits=audits,
+        looks=tuple(look.audits for look in _looks(planned, attempt, audits)),
         minutes=needed / 60,
         largest_coverage=planned.coverage if planned is not None else None,
         expected_coverage=None if expected is None else expected / population,
@@ -72,6 +75,12 @@ def forecast(runtime: Runtime, request: Request) -> CertificateForecast:
         predictions_of_round=newest.number if newest else None,
         why=_why(planned, found, expected, target=attempt.target),
     )
+
+
+def _looks(planned: Plan | None, attempt: Attempt, audits: int) -> tuple[Look, ...]:
+    if planned is not None:
+        return planned.looks
+    return planned_looks(audits, delta=attempt.delta, count=LOOKS if attempt.looks else 1)
 
 
 def _blind_seconds(session: Session) -> float:
@@ -91,5 +100,5 @@ def _why(planned: Plan | None, found: Ranking | None, expected: int | None, *, t
     if expected is None:
         return "the stored predictions have no confidence, so nothing is known about their precision"
     if not expected:
-        return f"no set looks precise enough for {target:.0%}: lower the target, or label more first"
+        return f"no set looks precise enough to pass at {target:.0%}: lower the target, or label more first"
     return f"by {len(found.evidence)} judged answers and the confidences of the stored predictions"

@@ -11,7 +11,8 @@ from db.engine import Session
 from db.rows import CertificateRow, LabellerRow, RoundRow
 from labeler import __version__
 from labeler.certificates.standing import Standing, standings
-from labeler.certify import audit
+from labeler.certify import audit, conclusion
+from labeler.certify.interim import ACCEPTED, LookResult, looks_so_far
 from labeler.certify.request import Attempt, Request, check_same, next_attempt
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
@@ -21,13 +22,13 @@ from labeler.rounds.resolved_settings import of_round, resolve_index
 from labeler.rounds.steps import human_review, reviewing
 from labeler.rounds.steps.opening import questions_of, refuse_while_open
 
-FEWEST_QUESTIONS = 20  # of a pool: the smallest set is a twentieth of it
+FEWEST_QUESTIONS = 20  # of a pool: the smallest set is a fortieth of it, and at least one
 
 STEPS: Mapping[str, Callable[[Runtime, RoundRow], RoundRow]] = {
     "open": audit.predict,
     "predicted": audit.freeze,
     "in_review": reviewing.review,
-    "reviewed": audit.conclude,
+    "reviewed": conclusion.conclude,
 }
 
 
@@ -38,6 +39,7 @@ class Certified:
     certificate: Mapping[str, Any] | None  # the document
     standing: Standing
     waiting_for: str | None
+    looks: tuple[LookResult, ...] = ()  # of an audit that waits: what the looks so far showed
 
 
 def run(runtime: Runtime, request: Request, *, reviewer: str | None = None, accept_partial: bool = False) -> Certified:
@@ -63,8 +65,8 @@ def run(runtime: Runtime, request: Request, *, reviewer: str | None = None, acce
     runtime = of_round(runtime, row)
     if reviewer is not None and row.reviewer != reviewer:
         row = reviewing.change_reviewer(runtime, row, reviewer)
-    if accept_partial and row.stage == "in_review":
-        row = human_review.accept_partial(runtime, row)
+    if accept_partial:
+        row = _accept_partial(runtime, row)
     while row.is_open:
         after = STEPS[row.stage](runtime, row)
         if after.stage == row.stage:
@@ -73,11 +75,22 @@ def run(runtime: Runtime, request: Request, *, reviewer: str | None = None, acce
     return _result(runtime, row, None)
 
 
+def _accept_partial(runtime: Runtime, row: RoundRow) -> RoundRow:
+    """The round with its open tasks withdrawn, to be concluded at this look."""
+    if row.stage == "in_review":
+        return human_review.accept_partial(runtime, row)
+    if row.stage == "reviewed":
+        with runtime.database.write() as session:
+            store.add_event(session, ACCEPTED, detail={"withdrawn": 0}, round_number=row.number)
+    return row
+
+
 def _result(runtime: Runtime, row: RoundRow, waiting_for: str | None) -> Certified:
     with runtime.database.read() as session:
         stored = certificates.of_round(session, row.number)
         standing = next(one for one in standings(session) if one.certificate == stored.uid)
-    return Certified(stored.document, standing, waiting_for)
+        looks = looks_so_far(runtime, session, row) if waiting_for is not None else ()
+    return Certified(stored.document, standing, waiting_for, looks)
 
 
 def _check_open(runtime: Runtime, row: RoundRow, request: Request) -> RoundRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
@@ -20,14 +20,9 @@ from labeler.review.judgement import same_text
 from labeler.rounds.adjudication import consensus_of_round
 from labeler.rounds.steps import predicting
 from labeler.rounds.steps.calibrating import is_correct
-from mrc.calibration.certification import (
-    STEPS,
-    choose_start,
-    expected_certified,
-    largest_coverage,
-    nested_sizes,
-    precision_by_set,
-)
+from mrc.calibration.audit_plan import choose_sets, precision_curves
+from mrc.calibration.certification import nested_sizes
+from mrc.calibration.looks import LOOKS, Look, planned_looks
 from mrc.calibration.selective import Bools, Floats
 
 
@@ -128,25 +123,30 @@ class Plan:
     audits: int  # questions drawn from the largest set
     precisions: tuple[float | None, ...]  # expected, of each set
     expected: int | None  # certified answers, in at least half of all draws; None where nothing is known
+    enough: int  # certified answers with which an audit with looks ends: a quarter of all draws have so many
+    looks: tuple[Look, ...]
 
 
 def plan(found: Ranking, attempt: Attempt) -> Plan:
     """The plan of an attempt: every number follows from the ranking and the evidence, before anything is drawn."""
-    confidences = [item.confidence for item in found.items]
-    population, ranked = len(found.population), len(found.items)
-    every = nested_sizes(population, ranked=ranked, coverage=1.0)
-    steps = [min(population * step // STEPS, ranked) for step in range(1, STEPS + 1)]
-    by_size = dict(zip(every, precision_by_set(every, confidences, found.evidence, found.right), strict=True))
-    coverage = largest_coverage([by_size.get(size) for size in steps], target=attempt.target)
-    sizes = nested_sizes(population, ranked=ranked, coverage=coverage)
-    if not sizes:
-        return Plan((), coverage, 0, 0, (), 0)
-    precisions = tuple(by_size[size] for size in sizes)
+    population = len(found.population)
+    every = nested_sizes(population, ranked=len(found.items), coverage=1.0)
+    if not every:
+        return Plan((), 0.0, 0, 0, (), 0, 0, ())
+    curves = precision_curves(every, [item.confidence for item in found.items], found.evidence, found.right)
+    chosen = choose_sets(every, curves, audits=attempt.audits, target=attempt.target, delta=attempt.delta)
+    sizes = every[: chosen.last + 1]
     audits = min(attempt.audits, sizes[-1])
-    how: dict[str, Any] = {"audits": audits, "target": attempt.target, "delta": attempt.delta}
-    start = choose_start(sizes, precisions, **how)
-    expected = expected_certified(sizes, precisions, start=start, **how)
-    return Plan(sizes, coverage, start + 1, audits, precisions, expected)
+    return Plan(
+        sizes,
+        sizes[-1] / population,
+        chosen.start + 1,
+        audits,
+        curves.mean[: len(sizes)] if curves is not None else (None,) * len(sizes),
+        chosen.expected,
+        chosen.hoped or sizes[-1],
+        planned_looks(audits, delta=attempt.delta, count=LOOKS if attempt.looks else 1),
+    )
 
 
 def frozen(found: Ranking, planned: Plan, attempt: Attempt) -> dict[str, Any]:
@@ -168,4 +168,6 @@ def frozen(found: Ranking, planned: Plan, attempt: Attempt) -> dict[str, Any]:
         "start": planned.start,
         "expected_precision": list(planned.precisions),
         "audits": planned.audits,
+        "looks": [asdict(look) for look in planned.looks],
+        "enough": planned.enough,
     }

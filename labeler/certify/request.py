@@ -23,6 +23,7 @@ class Request:
     stored: bool = False  # certify the newest stored predictions as they are, whoever made them
     seed: str | None = None  # of the draw; None: drawn
     labeller: str | None = None  # whose answers are certified; None: those of the current reader
+    looks: bool | None = None  # at each quarter of the audit, which ends once enough is certified
 
     def __post_init__(self) -> None:
         for name, value in (("target", self.target), ("delta", self.delta)):
@@ -42,6 +43,7 @@ class Attempt:
     audits: int
     stored: bool
     seed: str | None
+    looks: bool = False
 
     @classmethod
     def of(cls, stored: Json) -> Attempt:
@@ -76,6 +78,7 @@ def next_attempt(asked: Request, before: Sequence[CertificateRow], *, target: fl
         audits=asked.audits or AUDITS,
         stored=asked.stored,
         seed=asked.seed,
+        looks=bool(asked.looks),
     )
 
 
@@ -105,3 +108,8 @@ def check_same(asked: Request, stored: Json) -> None:
                 f"the open audit was drawn for --{shown} {stored[name]:g}, which cannot change now; finish it without "
                 f"--{shown}, or give it up with: labeler rounds revert"
             )
+    if asked.looks and not stored["looks"]:
+        raise NotReady(
+            "the open audit was drawn without looks, and they cannot be added now; finish it without --looks, or give "
+            "it up with: labeler rounds revert"
+        )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from labeler.certify.forecast import BLIND_SECONDS, JUDGEMENT_SECONDS
-from labeler.certify.ranking import Ranking, plan
+from labeler.certify.ranking import Plan, Ranking, plan
 from labeler.certify.request import DELTA, Attempt
 from labeler.replay import Validity
 from mrc.calibration.certification import certified, required, run_tests
@@ -69,7 +69,7 @@ def _redrawn(found: Ranking, right: Bools, attempt: Attempt, *, oracle: float, s
     for _ in range(draws):
         if planned.sizes:
             ranks = rng.choice(planned.sizes[-1], planned.audits, replace=False)
-            size = _certified(planned.sizes, planned.start - 1, ranks, right, attempt)
+            size = _certified(planned, ranks, right, attempt)
             missed += _misses(size, right, attempt.target)
             wrong += int((~right[ranks]).sum())
             kept.append(size / population)
@@ -79,10 +79,15 @@ def _redrawn(found: Ranking, right: Bools, attempt: Attempt, *, oracle: float, s
     return Validity(attempt.target, attempt.audits, attempt.delta, draws, missed, naive, coverage, oracle, seconds / 60)
 
 
-def _certified(sizes: Sequence[int], start: int, ranks: Any, right: Bools, attempt: Attempt) -> int:
+def _certified(planned: Plan, ranks: Any, right: Bools, attempt: Attempt) -> int:
     """How many of the most confident answers one draw certifies."""
     tests = run_tests(
-        sizes, ranks.tolist(), right[ranks].tolist(), start=start, target=attempt.target, delta=attempt.delta
+        planned.sizes,
+        ranks.tolist(),
+        right[ranks].tolist(),
+        start=planned.start - 1,
+        target=attempt.target,
+        looks=planned.looks,
     )
     last = certified(tests)
     return last.size if last else 0

@@ -18,6 +18,7 @@ class CertificateSummary:
     standing: Standing
     statement: str | None
     tests: tuple[Mapping[str, Any], ...]
+    looks: tuple[Mapping[str, Any], ...]  # that were planned, the last one at the end
     outcomes: Mapping[str, int]
     reviewers: tuple[str, ...]
     simulated: bool
@@ -35,6 +36,7 @@ def _summary(standing: Standing, document: Mapping[str, Any]) -> CertificateSumm
         standing,
         document.get("statement"),
         tuple(document.get("tests", ())),
+        tuple(document.get("looks", ())),
         document.get("outcomes", {}),
         tuple(document.get("reviewers", ())),
         bool(document.get("simulated")),

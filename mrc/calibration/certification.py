@@ -16,16 +16,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import accumulate
 from math import ceil, comb
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from mrc.calibration.selective import Bools, Floats
+from mrc.calibration.looks import Look, p_values
 
-STEPS: Final = 20  # nested sets grow by 1/20 of the population
-SLACK: Final = 0.02  # below the target: the largest set may look this much worse in the evidence
-DEFAULT_COVERAGE: Final = 0.30  # of the largest set where the evidence shows no such set
-MIN_EVIDENCE: Final = 20  # judged items at or above a confidence; with fewer, the mean confidence is the estimate
+STEPS: Final = 40  # nested sets grow by 1/40 of the population
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +31,11 @@ class SetTest:
 
     set: int  # its number, from 1
     size: int
-    audited: int  # drawn items in it
+    look: int  # at which it passed, or the last one; from 1
+    audited: int  # drawn items in it by then
     correct: int  # of these
     p_value: float
+    level: float  # it passes at this p-value or less
     passed: bool
 
 
@@ -92,33 +91,77 @@ def draw(ids: Iterable[str], count: int, *, seed: str) -> list[str]:
 
 
 def nested_sizes(population: int, *, ranked: int, coverage: float) -> tuple[int, ...]:
-    """Sizes of the nested sets: steps of 5% of the population up to a coverage, and no further than `ranked` items."""
+    """Sizes of the nested sets: steps of 2.5% of the population up to a coverage and to `ranked` items."""
     steps = round(coverage * STEPS)
     sizes = [min(population * step // STEPS, ranked) for step in range(1, steps + 1)]
     return tuple(sorted({size for size in sizes if size > 0}))
 
 
 def run_tests(
-    sizes: Sequence[int], ranks: Sequence[int], correct: Sequence[bool], *, start: int, target: float, delta: float
+    sizes: Sequence[int],
+    ranks: Sequence[int],
+    correct: Sequence[bool],
+    *,
+    start: int,
+    target: float,
+    looks: Sequence[Look],
 ) -> tuple[SetTest, ...]:
-    """The tests in order, up to and with the first that fails.
+    """The tests in order, up to and with the first set that passed at no look.
+
+    A set that misses the target passes at any look with a probability of at most the last level, whenever the audit
+    ends and whatever the other sets do; so which of the looks are done may depend on what they show.
 
     Args:
         sizes: of the nested sets, increasing.
-        ranks: rank of each drawn item, from 0; one of rank r is in every set of more than r items.
+        ranks: rank of each drawn item, from 0, in the order of the draw; one of rank r is in every set of more items.
         correct: whether it is right.
         start: place of the first set tested, from 0.
         target: precision that a set must have.
-        delta: largest p-value that passes.
+        looks: those that are done.
     """
+    seen = [_Seen.of(ranks[: look.audits], correct[: look.audits]) for look in looks]
     tests: list[SetTest] = []
     for place in range(start, len(sizes)):
-        inside = [right for rank, right in zip(ranks, correct, strict=True) if rank < sizes[place]]
-        p = p_value(sum(inside), audited=len(inside), size=sizes[place], target=target)
-        tests.append(SetTest(place + 1, sizes[place], len(inside), sum(inside), p, p <= delta))
-        if p > delta:
+        tests.append(_test(place + 1, sizes[place], seen, target=target, looks=looks))
+        if not tests[-1].passed:
             break
     return tuple(tests)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The items drawn by a look."""
+
+    ranks: list[int]  # increasing
+    right: list[int]  # right ones among the first k, for k = 0, 1, …
+
+    @classmethod
+    def of(cls, ranks: Sequence[int], correct: Sequence[bool]) -> _Seen:
+        rows = sorted(zip(ranks, correct, strict=True))
+        return cls([rank for rank, _ in rows], list(accumulate((right for _, right in rows), initial=0)))
+
+    def inside(self, size: int) -> tuple[int, int]:
+        """How many of them are in a set of this size, and how many of these are right."""
+        count = bisect_left(self.ranks, size)
+        return count, int(self.right[count])
+
+
+def _test(number: int, size: int, seen: Sequence[_Seen], *, target: float, looks: Sequence[Look]) -> SetTest:
+    """The test of one set by what was seen at each look."""
+    counts = [each.inside(size) for each in seen]
+    audited, correct = tuple(count for count, _ in counts), tuple(right for _, right in counts)
+    found = _p_values(correct, audited, size, target, tuple(look.level for look in looks))
+    last = len(found) - 1
+    level = looks[last].level
+    return SetTest(number, size, last + 1, audited[last], correct[last], found[last], level, found[last] <= level)
+
+
+def _p_values(
+    correct: tuple[int, ...], audited: tuple[int, ...], size: int, target: float, levels: tuple[float, ...]
+) -> tuple[float, ...]:
+    if len(levels) == 1:
+        return (p_value(correct[0], audited=audited[0], size=size, target=target),)
+    return p_values(correct, audited=audited, size=size, right=required(size, target=target) - 1, levels=levels)
 
 
 def certified(tests: Sequence[SetTest]) -> SetTest | None:
@@ -127,101 +170,13 @@ def certified(tests: Sequence[SetTest]) -> SetTest | None:
     return passed[-1] if passed else None
 
 
-def unseen_bound(test: SetTest, *, target: float) -> float | None:
+def unseen_bound(size: int, *, audited: int, correct: int, target: float) -> float | None:
     """Lower bound of the precision of the items of a certified set that nobody audited; None where there are none.
 
     The set has at least `required` right items, of which the audit saw `correct`.
     """
-    unseen = test.size - test.audited
-    return None if unseen == 0 else max(0.0, (required(test.size, target=target) - test.correct) / unseen)
-
-
-# --- planning: what the evidence of earlier answers suggests; no guarantee rests on it --------------------------------
-
-
-def precision_by_set(
-    sizes: Sequence[int], confidences: Sequence[float | None], evidence: Floats, right: Bools
-) -> tuple[float | None, ...]:
-    """The expected precision of each nested set, None where nothing is known.
-
-    It is the share of right ones among judged items at or above the lowest confidence of the set; with fewer than
-    MIN_EVIDENCE of these, the mean confidence of the set.
-
-    Args:
-        sizes: of the nested sets.
-        confidences: of the ranked items, most confident first.
-        evidence: confidences of items that are judged, by calibrators that had not seen them.
-        right: whether these are right.
-    """
-    return tuple(_expected(confidences[:size], evidence, right) for size in sizes)
-
-
-def _expected(inside: Sequence[float | None], evidence: Floats, right: Bools) -> float | None:
-    import numpy as np
-
-    known = [value for value in inside if value is not None]
-    if len(known) < len(inside):
-        return None
-    above = np.asarray(evidence) >= known[-1]
-    if above.sum() >= MIN_EVIDENCE:
-        return float(np.asarray(right)[above].mean())
-    return float(np.mean(known))
-
-
-def largest_coverage(precisions: Sequence[float | None], *, target: float) -> float:
-    """The largest coverage (precisions are of steps of 5%) whose expected precision is near the target or above it."""
-    good = [step for step, each in enumerate(precisions, start=1) if each is not None and each >= target - SLACK]
-    return good[-1] / STEPS if good else DEFAULT_COVERAGE
-
-
-def choose_start(
-    sizes: Sequence[int], precisions: Sequence[float | None], *, audits: int, target: float, delta: float
-) -> int:
-    """The place of the set whose test passes most probably, ties to the larger; the middle where nothing is known."""
-    if any(each is None for each in precisions):
-        return (len(sizes) - 1) // 2
-    powers = [
-        power(size, audited=_share(audits, size, sizes[-1]), precision=each or 0.0, target=target, delta=delta)
-        for size, each in zip(sizes, precisions, strict=True)
-    ]
-    best = max(powers)
-    return max(place for place, each in enumerate(powers) if each == best)
-
-
-def _share(audits: int, size: int, largest: int) -> int:
-    """How many of the drawn items are expected in a set."""
-    return min(round(audits * size / largest), size)
-
-
-def power(size: int, *, audited: int, precision: float, target: float, delta: float) -> float:
-    """The probability that a set of this true precision passes its test."""
-    passes = range(audited + 1)  # a test passes from some number of right ones on
-    enough = bisect_left(passes, True, key=lambda k: p_value(k, audited=audited, size=size, target=target) <= delta)
-    return _tail(enough, draws=audited, right=round(precision * size), size=size) if enough <= audited else 0.0
-
-
-def expected_certified(
-    sizes: Sequence[int],
-    precisions: Sequence[float | None],
-    *,
-    start: int,
-    audits: int,
-    target: float,
-    delta: float,
-) -> int | None:
-    """The size of the largest set that passes in more than half of the draws, as do all before it; 0 for none.
-
-    None where the precisions are not known.
-    """
-    found = 0
-    for size, each in list(zip(sizes, precisions, strict=True))[start:]:
-        if each is None:
-            return None
-        audited = _share(audits, size, sizes[-1])
-        if power(size, audited=audited, precision=each, target=target, delta=delta) <= 0.5:
-            break
-        found = size
-    return found
+    unseen = size - audited
+    return None if unseen == 0 else max(0.0, (required(size, target=target) - correct) / unseen)
 
 
 def contradiction(correct: int, *, reviewed: int, size: int, right: int) -> float:

@@ -72,7 +72,7 @@ COMMANDS = (
     Command("rounds revert --with-reviews", ("rounds", "revert", "2", "--with-reviews", "--yes"), base="two rounds"),
     Command(
         "certify",
-        ("certify", "--stored", "--target", "0.2", "--seed", "5", "--reviewer", "simulated"),
+        ("certify", "--stored", "--target", "0.2", "--seed", "5", "--looks", "--reviewer", "simulated"),
         base="two rounds",
     ),
     Command("export label-studio", ("export", "--format", "label-studio", "-o", "OUT/tasks"), base="in review"),

@@ -33,6 +33,7 @@ PEOPLE = ("file", "terminal")  # ways of reviewing without a server: one kind of
 )
 @click.option("--stored", is_flag=True, help="Certify the newest stored predictions, whoever made them.")
 @click.option("--labeller", metavar="NAME", help="Certify the imported answers of a labeller, not the reader's.")
+@click.option("--looks", is_flag=True, help="Test after each quarter of the audit; end it once enough has passed.")
 @click.option("--accept-partial", is_flag=True, help="Conclude now; unanswered questions count as errors.")
 @click.option("--seed", help="Seed of the draw, for simulations; default: drawn.")
 @click.option("--dry-run", is_flag=True, help="Show audits, minutes and the coverage to expect; change nothing.")
@@ -54,6 +55,7 @@ def certify_command(
     reviewer: str | None,
     stored: bool,
     labeller: str | None,
+    looks: bool,
     accept_partial: bool,
     seed: str | None,
     dry_run: bool,
@@ -80,7 +82,7 @@ def certify_command(
         return _verify(workspace, sets, file, as_json=as_json)
     from labeler.certify.request import Request
 
-    request = Request(target, delta, audits, attempts, stored, seed, labeller)
+    request = Request(target, delta, audits, attempts, stored, seed, labeller, looks or None)
     if dry_run:
         _forecast(workspace, sets, request, as_json=as_json)
         return None
@@ -93,6 +95,7 @@ def certify_command(
     result = {
         "certificate": found.certificate,
         "waiting_for": found.waiting_for,
+        "looks": plain(found.looks),
         "valid": found.certificate is not None and found.standing.state != "void",
         "why": found.standing.why,
         "current": found.standing.current,

@@ -21,12 +21,13 @@ def certified_text(found: Certified) -> str:
     head = f"certificate {found.standing.certificate[:SHORT]} (audit: round {found.standing.round})"
     if found.certificate is None:
         waiting = f"  waiting for {found.waiting_for}"
-        return "\n".join([head, waiting, "next: labeler certify, once the reviews are done"])
+        return "\n".join([head, *_looks_text(found), waiting, "next: labeler certify, once the reviews are done"])
     document = found.certificate
     rows = [
         (
             test["set"],
             test["size"],
+            test["look"],
             test["audited"],
             test["correct"],
             f"{test['p_value']:.4f}",
@@ -36,10 +37,21 @@ def certified_text(found: Certified) -> str:
     ]
     parts = [f"{head}: {found.standing.state.replace('_', ' ')}", "", document["statement"]]
     if rows:
-        parts += ["", table(("set", "answers", "audited", "correct", "p-value", "test"), rows)]
+        parts += ["", table(("set", "answers", "look", "audited", "correct", "p-value", "test"), rows)]
     if document["simulated"]:
         parts += ["", "The reviewer was simulated by hidden answers: no person vouches for this certificate."]
     return "\n".join([*parts, "", f"next: labeler {'export' if document['released'] else 'round'}"])
+
+
+def _looks_text(found: Certified) -> list[str]:
+    """What the looks so far showed, and how to stop there."""
+    lines = [
+        f"  look after {look.audits} answers: {look.certified} certified, {percent(look.coverage)} % of the pool"
+        for look in found.looks
+    ]
+    if found.looks and found.looks[-1].certified:
+        lines.append("  to stop there: labeler certify --accept-partial")
+    return lines
 
 
 def forecast_text(found: CertificateForecast) -> str:
@@ -49,11 +61,17 @@ def forecast_text(found: CertificateForecast) -> str:
         ("target", f"precision {percent(found.target)} %, error at most {percent(found.delta)} %"),
         ("attempts", f"all attempts together: error at most {percent(found.delta_sum)} %"),
         ("pool", f"{found.population} questions without a gold or human label"),
-        ("audits", f"{found.audits} questions, about {found.minutes:.0f} minutes of people"),
+        ("audits", f"{found.audits} questions, about {found.minutes:.0f} minutes of people{_fewer(found)}"),
         ("expect", "unknown" if labels is None else f"{labels} certified answers, {coverage} % of the pool"),
         ("why", found.why),
     )
     return "\n".join([*(f"{name:<10} {value}" for name, value in facts), "nothing was changed"])
+
+
+def _fewer(found: CertificateForecast) -> str:
+    """What a forecast adds for an audit with looks."""
+    before = ", ".join(map(str, found.looks[:-1]))
+    return f"; fewer if enough is certified after {before}" if before else ""
 
 
 def certificates_table(found: Sequence[Standing], spent: float) -> str:

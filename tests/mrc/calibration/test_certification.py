@@ -11,23 +11,25 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from mrc.calibration import certification
 from mrc.calibration.certification import (
     SetTest,
     certified,
-    choose_start,
     contradiction,
     draw,
-    expected_certified,
-    largest_coverage,
     nested_sizes,
     p_value,
-    power,
-    precision_by_set,
     required,
     run_tests,
     unseen_bound,
 )
+from mrc.calibration.looks import Look
+
+
+def whole(
+    sizes: Sequence[int], ranks: Sequence[int], correct: Sequence[bool], *, start: int, target: float, delta: float
+) -> tuple[SetTest, ...]:
+    """The tests after the whole audit, without looks before."""
+    return run_tests(sizes, ranks, correct, start=start, target=target, looks=[Look(len(ranks), delta)])
 
 
 def test_the_target_is_read_as_people_wrote_it() -> None:
@@ -84,7 +86,7 @@ def miss_rate(correct: Sequence[bool], *, start: int, target: float, delta: floa
     missed = 0
     for sample in combinations(range(SIZES[-1]), audits):
         judged = [correct[rank] for rank in sample]
-        found = certified(run_tests(SIZES, sample, judged, start=start, target=target, delta=delta))
+        found = certified(whole(SIZES, sample, judged, start=start, target=target, delta=delta))
         missed += found is not None and sum(correct[: found.size]) < required(found.size, target=target)
     return Fraction(missed, comb(SIZES[-1], audits))
 
@@ -119,9 +121,9 @@ def test_testing_every_set_on_its_own_would_break_the_promise() -> None:
     for _ in range(100):
         sample = rng.permutation(400)[:100]
         given = sample.tolist(), correct[sample].tolist()
-        alone = [run_tests(sizes[: k + 1], *given, start=k, target=0.7, delta=0.1)[0] for k in range(len(sizes))]
+        alone = [whole(sizes[: k + 1], *given, start=k, target=0.7, delta=0.1)[0] for k in range(len(sizes))]
         missed += certified(alone) is not None
-        ours += certified(run_tests(sizes, *given, start=3, target=0.7, delta=0.1)) is not None
+        ours += certified(whole(sizes, *given, start=3, target=0.7, delta=0.1)) is not None
     assert missed > 20
     assert ours <= 10
 
@@ -132,7 +134,7 @@ def test_testing_every_set_on_its_own_would_break_the_promise() -> None:
 def test_tests_stop_at_the_first_failure_and_the_last_that_passed_is_certified() -> None:
     ranks = range(40)
     correct = [rank < 22 for rank in ranks]
-    tests = run_tests((10, 20, 30, 40), ranks, correct, start=0, target=0.8, delta=0.1)
+    tests = whole((10, 20, 30, 40), ranks, correct, start=0, target=0.8, delta=0.1)
     assert [(test.set, test.size, test.audited, test.correct, test.passed) for test in tests] == [
         (1, 10, 10, 10, True),
         (2, 20, 20, 20, True),
@@ -142,22 +144,22 @@ def test_tests_stop_at_the_first_failure_and_the_last_that_passed_is_certified()
 
 
 def test_sets_before_the_start_are_not_tested() -> None:
-    tests = run_tests((10, 20), range(20), [rank >= 5 for rank in range(20)], start=1, target=0.7, delta=0.1)
+    tests = whole((10, 20), range(20), [rank >= 5 for rank in range(20)], start=1, target=0.7, delta=0.1)
     assert [test.set for test in tests] == [2]
     assert certified(tests) == tests[0]  # 15 of 20, though the first ten have 5 errors
 
 
 def test_a_first_failure_certifies_nothing() -> None:
-    tests = run_tests((10, 20), range(20), [False] * 20, start=0, target=0.5, delta=0.1)
+    tests = whole((10, 20), range(20), [False] * 20, start=0, target=0.5, delta=0.1)
     assert len(tests) == 1
     assert certified(tests) is None
 
 
 def test_the_bound_for_the_unseen_part_is_what_the_set_needs_less_what_was_seen() -> None:
     # 85% of 1000 are 850; 270 right ones were seen among 300: 580 of the other 700
-    assert unseen_bound(SetTest(1, 1000, 300, 270, 0.01, True), target=0.85) == pytest.approx(580 / 700)
-    assert unseen_bound(SetTest(1, 100, 99, 99, 0.0, True), target=0.85) == 0.0
-    assert unseen_bound(SetTest(1, 100, 100, 99, 0.0, True), target=0.85) is None
+    assert unseen_bound(1000, audited=300, correct=270, target=0.85) == pytest.approx(580 / 700)
+    assert unseen_bound(100, audited=99, correct=99, target=0.85) == 0.0
+    assert unseen_bound(100, audited=100, correct=99, target=0.85) is None
 
 
 # --- the draw --------------------------------------------------------------------------------------------------------
@@ -182,64 +184,14 @@ def test_every_item_is_drawn_equally_often() -> None:
     assert np.abs(counts - 500).max() < 5 * 19.4
 
 
-# --- planning --------------------------------------------------------------------------------------------------------
+# --- sets ------------------------------------------------------------------------------------------------------------
 
 
-def test_nested_sets_grow_by_a_twentieth_of_the_population() -> None:
-    assert nested_sizes(1000, ranked=1000, coverage=0.2) == (50, 100, 150, 200)
-    assert nested_sizes(1000, ranked=120, coverage=0.2) == (50, 100, 120)  # only 120 questions have an answer
-    assert nested_sizes(7, ranked=7, coverage=0.3) == (1, 2)  # sets of one size are one set
+def test_nested_sets_grow_by_a_fortieth_of_the_population() -> None:
+    assert nested_sizes(1000, ranked=1000, coverage=0.1) == (25, 50, 75, 100)
+    assert nested_sizes(1000, ranked=60, coverage=0.1) == (25, 50, 60)  # only 60 questions have an answer
+    assert nested_sizes(20, ranked=20, coverage=0.2) == (1, 2, 3, 4)  # sets of one size are one set
     assert nested_sizes(3, ranked=3, coverage=0.3) == ()
-
-
-def test_expected_precision_is_that_of_judged_items_as_confident() -> None:
-    confidences = [0.9] * 10 + [0.6] * 10
-    evidence = np.array([0.95] * 20 + [0.7] * 20)
-    right = np.array([True] * 18 + [False] * 2 + [True] * 10 + [False] * 10)
-    assert precision_by_set((10, 20), confidences, evidence, right) == (18 / 20, 28 / 40)
-
-
-def test_with_little_evidence_the_mean_confidence_counts() -> None:
-    found = precision_by_set((2, 3), [0.9, 0.7, 0.2], np.array([0.95]), np.array([False]))
-    assert found == pytest.approx((0.8, 0.6))
-
-
-def test_without_confidences_nothing_is_expected() -> None:
-    assert precision_by_set((1, 2), [0.9, None], np.array([]), np.array([], dtype=bool)) == (0.9, None)
-
-
-def test_the_largest_set_is_the_last_that_looks_near_the_target() -> None:
-    assert largest_coverage([0.95, 0.9, 0.84, 0.83, 0.8], target=0.85) == 4 / 20
-    assert largest_coverage([0.7, 0.6], target=0.85) == certification.DEFAULT_COVERAGE
-    assert largest_coverage([None, None], target=0.85) == certification.DEFAULT_COVERAGE
-
-
-def test_the_power_of_a_test_by_hand() -> None:
-    # 10 items, 4 audited, target .8, delta .2: 4 of 4 right pass (35/210). With 9 right: C(9,4) / C(10,4) = 126/210
-    assert power(10, audited=4, precision=0.9, target=0.8, delta=0.2) == 126 / 210
-    assert power(10, audited=4, precision=0.9, target=0.8, delta=0.1) == 0.0  # no outcome passes
-
-
-def test_the_first_set_is_the_one_most_likely_to_pass() -> None:
-    sizes = (250, 500, 750, 1000)
-    assert choose_start(sizes, (0.99, 0.97, 0.9, 0.8), audits=300, target=0.85, delta=0.1) in (0, 1)
-    assert choose_start(sizes, (0.86, 0.99, 0.86, 0.85), audits=300, target=0.85, delta=0.1) == 1
-    assert choose_start(sizes, (None, None, None, None), audits=300, target=0.85, delta=0.1) == 1
-
-
-def test_what_to_expect_is_the_largest_set_that_will_probably_pass() -> None:
-    sizes = (250, 500, 750, 1000)
-    precisions = (0.97, 0.95, 0.93, 0.8)
-    assert expected_certified(sizes, precisions, start=0, audits=300, target=0.85, delta=0.1) == 750
-    assert expected_certified(sizes, (0.5,) * 4, start=0, audits=300, target=0.85, delta=0.1) == 0
-    assert expected_certified(sizes, (None,) * 4, start=0, audits=300, target=0.85, delta=0.1) is None
-
-
-def test_published_numbers_of_audits_give_about_nine_tenths_power() -> None:
-    """Large sets, delta .1: 195 audits for .87 against .80, 80 for .97 against .90, 260 for .98 against .95."""
-    for audits, precision, target in ((195, 0.87, 0.8), (80, 0.97, 0.9), (260, 0.98, 0.95)):
-        found = power(100_000, audited=audits, precision=precision, target=target, delta=0.1)
-        assert 0.84 < found < 0.97
 
 
 def test_a_contradiction_is_improbable_under_the_certificate() -> None:
