@@ -164,7 +164,7 @@ def show_pages(name: str, pages: Callable[[str | None], Any]) -> None:
         found = pages(found.next)
         rows = _json_rows(found, name)
         say(f", {rows}" if rows else "", nl=False)
-    say(f'], "total": {found.total}, "next": null}}')
+    say(f'], "total": {found.total}}}')
 
 
 def _json_rows(found: Any, name: str) -> str:
