@@ -3,12 +3,14 @@
     python benchmarks/certificates.py                                   # synthetic rankings, no workspace
     python benchmarks/certificates.py --workspace WS --dump rows.csv    # confidence,correct of the newest predictions
     python benchmarks/certificates.py --rows rows.csv --targets 0.5,0.6,0.7
+    python benchmarks/certificates.py --rows replay/seed-*/arm-default/round-1.json --targets 0.5,0.6,0.7
 
 A draw *misses* if it certifies a non-empty set whose true precision is below the target. Ours: the plan and the tests
 of `labeler certify`. Naive: the lowest confidence whose measured precision on as many judged questions, drawn from the
 whole pool, reaches the target over at least 30 of them. Coverage is the certified share of the pool, the oracle's that
 of the largest prefix of the ranking whose true precision is the target. Noise flips that share of the judgements,
 either way. `shifted`: the evidence that plans rest on comes from a set with 15 points more right answers than the pool.
+Several files of rows, such as those of a replay's seeds, are pools of their own, whose misses are added up.
 `looks`: the audit is looked at after each quarter and ends once enough is certified, as `labeler certify --looks` does.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -173,6 +176,10 @@ def settings(arguments: argparse.Namespace, usual: Pool, others: Iterable[tuple[
 
 
 def read_rows(path: Path) -> tuple[Floats, Bools]:
+    """Confidences and correctness of a CSV file, or of the predictions that a round of a replay began with."""
+    if path.suffix == ".json":
+        judged = json.loads(path.read_text(encoding="utf-8"))["judged"]
+        return np.array([row[1] for row in judged]), np.array([row[3] for row in judged], dtype=np.bool_)
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(float(row["confidence"]), row["correct"] == "1") for row in csv.DictReader(file)]
     return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
@@ -206,27 +213,44 @@ def dump(workspace: Path, path: Path) -> int:
     return len(rows)
 
 
-def pools(arguments: argparse.Namespace) -> tuple[Pool, list[tuple[str, Pool]]]:
-    """The pool, and the same with other evidence; rows of a file lend a part as evidence."""
+def pools(arguments: argparse.Namespace) -> list[tuple[Pool, list[tuple[str, Pool]]]]:
+    """Each pool, and the same with other evidence; rows of a file lend a part as evidence."""
     rng = np.random.default_rng(arguments.seed)
-    if arguments.rows is None:
-        confidence, correct = synthetic(arguments.size, arguments.accuracy, rng)
-        usual = pool_of(confidence, correct, synthetic(EVIDENCE, arguments.accuracy, rng))
-        elsewhere = synthetic(EVIDENCE, min(0.97, arguments.accuracy + 0.15), rng)
-        amounts = {f"evidence {count}": synthetic(count, arguments.accuracy, rng) for count in OTHER_EVIDENCE}
-        named = {"shifted": elsewhere} | amounts
-        return usual, [(name, replace(usual, evidence=each[0], right=each[1])) for name, each in named.items()]
-    confidence, correct = read_rows(arguments.rows)
+    if arguments.rows:
+        return [(lending(*read_rows(path), rng), []) for path in arguments.rows]
+    confidence, correct = synthetic(arguments.size, arguments.accuracy, rng)
+    usual = pool_of(confidence, correct, synthetic(EVIDENCE, arguments.accuracy, rng))
+    elsewhere = synthetic(EVIDENCE, min(0.97, arguments.accuracy + 0.15), rng)
+    amounts = {f"evidence {count}": synthetic(count, arguments.accuracy, rng) for count in OTHER_EVIDENCE}
+    named = {"shifted": elsewhere} | amounts
+    return [(usual, [(name, replace(usual, evidence=each[0], right=each[1])) for name, each in named.items()])]
+
+
+def lending(confidence: Floats, correct: Bools, rng: np.random.Generator) -> Pool:
+    """The pool of these rows without some that are the evidence, drawn at random."""
     order = rng.permutation(len(correct))
     lent, rest = order[:EVIDENCE], order[EVIDENCE:]
-    return pool_of(confidence[rest], correct[rest], (confidence[lent], correct[lent])), []
+    return pool_of(confidence[rest], correct[rest], (confidence[lent], correct[lent]))
+
+
+def pooled(rows: Sequence[Row]) -> Row:
+    """One setting over all pools: draws and misses added up, the rest averaged."""
+    return replace(
+        rows[0],
+        audits=float(np.mean([row.audits for row in rows])),
+        missed=sum(row.missed for row in rows),
+        draws=sum(row.draws for row in rows),
+        naive_missed=sum(row.naive_missed for row in rows),
+        coverage=float(np.mean([row.coverage for row in rows])),
+        oracle=float(np.mean([row.oracle for row in rows])),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, help="dump its newest predictions and stop")
     parser.add_argument("--dump", type=Path, default=Path("rows.csv"))
-    parser.add_argument("--rows", type=Path, help="a file of confidence,correct instead of synthetic rankings")
+    parser.add_argument("--rows", type=Path, nargs="+", help="files of real predictions instead of synthetic rankings")
     parser.add_argument("--targets", default="0.8,0.85,0.9")
     parser.add_argument("--accuracy", type=float, default=0.7, help="of the synthetic reader")
     parser.add_argument("--size", type=int, default=5000, help="of the synthetic pool")
@@ -238,13 +262,14 @@ def main() -> None:
     if arguments.workspace is not None:
         print(f"{dump(arguments.workspace, arguments.dump)} rows written to {arguments.dump}")
         return
-    usual, others = pools(arguments)
-    print(f"{len(usual.correct)} questions, {100 * usual.correct.mean():.1f} % right, delta {arguments.delta}")
+    known = pools(arguments)
+    for usual, _ in known:
+        print(f"{len(usual.correct)} questions, {100 * usual.correct.mean():.1f} % right, delta {arguments.delta}")
     print(HEADER)
     for target in map(float, arguments.targets.split(",")):
-        for setting in settings(arguments, usual, others):
+        for same in zip(*(settings(arguments, usual, others) for usual, others in known), strict=True):
             how = {"delta": arguments.delta, "draws": arguments.draws, "seed": arguments.seed}
-            print(measure(setting, target=target, **how).text(), flush=True)
+            print(pooled([measure(setting, target=target, **how) for setting in same]).text(), flush=True)
 
 
 if __name__ == "__main__":
