@@ -10,7 +10,7 @@ import sys
 import traceback
 from difflib import get_close_matches
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -84,6 +84,13 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command {args[0]!r}; " + (f"did you mean {close[0]}?" if close else "labeler -h lists all"))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of our output has gone: no error of ours, but click would exit with 1
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -121,9 +128,6 @@ def main() -> None:
         line = "interrupted; nothing is lost: run the same command to resume"
         say(f"labeler: {line}", err=True)
         _fail(line, code=130)
-    except BrokenPipeError:  # the reader of our output has gone: not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         from labeler.core.error_messages import explain
 

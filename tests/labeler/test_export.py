@@ -109,6 +109,7 @@ def _certify(session: Any, made: dict[str, Any]) -> None:
     (drawn,) = draw([item.question_id for item in frozen], 1, seed="a")
     items = [replace(item, drawn=0 if item.question_id == drawn else None) for item in frozen]
     plan = {"sizes": [2], "start": 1, "target": 0.5, "delta": 0.9, "population": 2, "ranked": 2, "audits": 1}
+    plan |= {"looks": [{"audits": 1, "level": 0.9}]}
     certificates.freeze(session, certificate.id, plan=plan, seed="a", items=items)
     store.add_tasks(session, audit.number, [NewTask(drawn, "audit", True, 0, (passage_id(POOL),))])
     (task,) = queries.tasks(session, round_number=audit.number)

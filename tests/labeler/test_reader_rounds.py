@@ -542,7 +542,7 @@ def test_a_round_that_could_never_train_is_not_opened(runtime: Runtime, monkeypa
         patch.setattr(queries, "labelled_questions", lambda *_: [])
         with pytest.raises(NotReady, match=r"train\.early_stopping_patience needs dev questions, and there are none"):
             resolved_settings.resolve(under(runtime, train={"early_stopping_patience": 2}))
-        patch.setattr(queries, "last_round", lambda _: None)
+        patch.setattr(queries, "begun", lambda _: False)
         resolved_settings.resolve(
             under(runtime, train={"early_stopping_patience": 2})
         )  # the first round will hold some out

@@ -221,6 +221,7 @@ def test_the_report_says_that_stored_texts_were_not_compared(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "LIMIT", 1)
+    monkeypatch.setattr(near_module, "LIMIT", 1)
     texts = [LONG.format(n=n) for n in range(3)]
     two = [paragraph(n, original(n), f"What of {n}?") for n in range(2)]
     assert import_files(database, [squad(tmp_path / "gold.json", two)], role="gold").stored_compared

@@ -138,7 +138,7 @@ class Studio:
 
         self.page.route("**/api/**", keep)
         yield bodies
-        self.page.unroute("**/api/**", keep)
+        self.page.unroute_all(behavior="wait")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.api.request(method, path, json=body)

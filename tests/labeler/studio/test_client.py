@@ -104,7 +104,7 @@ def test_a_new_project_has_the_settings_asked_for(client: Client, project: int, 
     made = label_studio.request("GET", f"/api/projects/{project}/")
     assert (made["maximum_annotations"], made["show_collab_predictions"]) == (2, False)
     assert made["description"].startswith("Answer it. (labeler:")
-    assert (made["expert_instruction"], made["show_instruction"]) == ("Mark it.", True)
+    assert (made["expert_instruction"], made["show_instruction"]) == ("Mark it.", False)
 
 
 def test_the_labeling_configuration_can_be_replaced(client: Client, project: int) -> None:
