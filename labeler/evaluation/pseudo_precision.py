@@ -65,12 +65,14 @@ def own_pseudo(session: Session, round_number: int) -> list[LabelRow]:
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """A predicted answer of the pool, by its hidden answer. `cluster`: the passage that the answer stands in."""
+    """A predicted answer of the pool, by its hidden answer. `cluster`: the passage that the answer stands in;
+    `document`: the one of the passage that the question came with, None where it came with none."""
 
     cluster: str
     confidence: float
     probability: float  # of the best single span, by the reader
     right: bool
+    document: str | None = None
 
 
 def judged_answers(session: Session, round_number: int, *, metric: Metric) -> list[JudgedAnswer]:
@@ -81,13 +83,27 @@ def judged_answers(session: Session, round_number: int, *, metric: Metric) -> li
         if row.question_role == "pool" and row.answers and row.confidence is not None
     ]
     golds = hidden_answers.answers(session, [row.question_id for row in rows])
+    documents = _documents(session, list(golds))
     return [
-        JudgedAnswer(best.passage_id, row.confidence, best.probability, _is_right(best.text, known, metric))
+        JudgedAnswer(
+            best.passage_id,
+            row.confidence,
+            best.probability,
+            _is_right(best.text, known, metric),
+            documents.get(row.question_id),
+        )
         for row in rows
         if row.confidence is not None
         for best in row.answers[:1]
         if (known := golds.get(row.question_id)) is not None
     ]
+
+
+def _documents(session: Session, question_ids: Sequence[str]) -> dict[str, str]:
+    """The document of the passage that each question came with, where it came with one."""
+    contexts = {row.id: row.context_id for row in queries.questions(session, ids=question_ids) if row.context_id}
+    known = queries.documents_of(session, set(contexts.values()))
+    return {key: known[passage] for key, passage in contexts.items() if passage in known}
 
 
 def pool_ranking(judged: Sequence[JudgedAnswer]) -> dict[str, float]:

@@ -114,6 +114,7 @@ class Validity:
     coverage: float
     oracle: float
     minutes: float
+    population: int = 0  # the pool's unlabelled questions, as they were; 0 where it was not noted
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,4 @@
-"""The validity experiment: predictions are frozen, and the audit of a certificate is drawn from them again and again.
-
-A draw *misses* if it certifies a set whose true precision is below the target. Ours is the plan and the tests of
-`labeler certify`; naive is the lowest confidence whose measured precision on as many judged questions, drawn from the
-whole pool, reaches the target.
-"""
+"""The validity experiment of a replay: the audits of certificates, drawn again and again from a round's predictions."""
 
 from __future__ import annotations
 
@@ -13,12 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 from labeler.certify.forecast import BLIND_SECONDS, JUDGEMENT_SECONDS
-from labeler.certify.ranking import Plan, Ranking, plan
-from labeler.certify.request import DELTA, Attempt
+from labeler.certify.ranking import Ranking
 from labeler.replay import Validity
-from mrc.calibration.certification import certified, required, run_tests
+from labeler.replay.redraw import an_attempt, reach, redraw
 from mrc.calibration.intervals import exact_interval
-from mrc.calibration.selective import Bools, Floats, release_threshold
+from mrc.calibration.selective import Bools
 
 TARGETS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 MOST_TARGETS: Final = 3  # the highest that the reader can reach
@@ -38,70 +32,31 @@ def validity(found: Ranking, known: Mapping[str, bool], *, seed: int, draws: int
     if not found.items or any(item.question_id not in known for item in found.items):
         return ()
     right = np.array([known[item.question_id] for item in found.items], dtype=np.bool_)
-    reached = {target: _reach(right, target) / len(found.population) for target in TARGETS}
-    targets = [target for target in TARGETS if reached[target] >= LEAST_COVERAGE][-MOST_TARGETS:]
+    population = len(found.population)
+    targets = [target for target in TARGETS if reach(right, target) / population >= LEAST_COVERAGE][-MOST_TARGETS:]
     return tuple(
-        _redrawn(found, right, _attempt(target, audits), oracle=reached[target], seed=seed, draws=draws)
-        for target in targets
-        for audits in AUDITS
+        _redrawn(found, right, target, audits, seed=seed, draws=draws) for target in targets for audits in AUDITS
     )
 
 
-def _attempt(target: float, audits: int) -> Attempt:
-    return Attempt(
-        target=target, delta=DELTA, delta_shared=DELTA, attempts=1, attempt=1, audits=audits, stored=True, seed=None
-    )
-
-
-def _reach(right: Bools, target: float) -> int:
-    """The size of the largest prefix of the ranking that has a precision."""
-    counts = enumerate(np.cumsum(right).tolist(), start=1)
-    return max((size for size, count in counts if count >= required(size, target=target)), default=0)
-
-
-def _redrawn(found: Ranking, right: Bools, attempt: Attempt, *, oracle: float, seed: int, draws: int) -> Validity:
+def _redrawn(found: Ranking, right: Bools, target: float, audits: int, *, seed: int, draws: int) -> Validity:
     """One target and number of audits, drawn again and again."""
-    rng = np.random.default_rng([seed, attempt.audits, round(100 * attempt.target)])
-    planned, population = plan(found, attempt), len(found.population)
-    confidence = np.array([-np.inf if item.confidence is None else item.confidence for item in found.items])
-    missed = naive = 0
-    kept, wrong = [0.0], 0
-    for _ in range(draws):
-        if planned.sizes:
-            ranks = rng.choice(planned.sizes[-1], planned.audits, replace=False)
-            size = _certified(planned, ranks, right, attempt)
-            missed += _misses(size, right, attempt.target)
-            wrong += int((~right[ranks]).sum())
-            kept.append(size / population)
-        naive += _misses(_naive(confidence, right, attempt, rng), right, attempt.target)
-    seconds = planned.audits * BLIND_SECONDS + wrong / draws * JUDGEMENT_SECONDS
-    coverage = sum(kept) / draws
-    return Validity(attempt.target, attempt.audits, attempt.delta, draws, missed, naive, coverage, oracle, seconds / 60)
-
-
-def _certified(planned: Plan, ranks: Any, right: Bools, attempt: Attempt) -> int:
-    """How many of the most confident answers one draw certifies."""
-    tests = run_tests(
-        planned.sizes,
-        ranks.tolist(),
-        right[ranks].tolist(),
-        start=planned.start - 1,
-        target=attempt.target,
-        looks=planned.looks,
+    rng = np.random.default_rng([seed, audits, round(100 * target)])
+    attempt, population = an_attempt(target, audits), len(found.population)
+    drawn = redraw(found, right, attempt, rng=rng, draws=draws)
+    seconds = drawn.asked * BLIND_SECONDS + drawn.wrong * JUDGEMENT_SECONDS
+    return Validity(
+        target=target,
+        audits=audits,
+        delta=attempt.delta,
+        draws=draws,
+        missed=drawn.missed,
+        naive_missed=drawn.naive_missed,
+        coverage=drawn.coverage,
+        oracle=reach(right, target) / population,
+        minutes=seconds / 60,
+        population=population,
     )
-    last = certified(tests)
-    return last.size if last else 0
-
-
-def _naive(confidence: Floats, right: Bools, attempt: Attempt, rng: np.random.Generator) -> int:
-    """How many answers a threshold releases that is drawn on as many judged questions of the whole ranking."""
-    sample = rng.choice(len(right), min(attempt.audits, len(right)), replace=False)
-    rule = release_threshold(confidence[sample], right[sample], target=attempt.target)
-    return 0 if rule.threshold is None else int((confidence >= rule.threshold).sum())
-
-
-def _misses(size: int, right: Bools, target: float) -> bool:
-    return size > 0 and int(right[:size].sum()) < required(size, target=target)
 
 
 def pooled(rows: Iterable[tuple[int, Validity]]) -> list[dict[str, Any]]:
