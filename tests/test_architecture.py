@@ -64,7 +64,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"pretrain"},
     ),
     "db": (
-        {"errors", "urls", "vocabulary"},
+        {"errors", "exports", "urls", "vocabulary"},
         {"tables", "rows", "driver_errors", "postgres", "sqlite"},
         {"engine"},
         {"sql", "spans"},
@@ -304,6 +304,8 @@ SLOW = (
     "tokenizers",
     "psycopg",
     "sqlalchemy.dialects.postgresql",
+    "labeler.certificates.standing",  # there is no certificate
+    "labeler.evaluation.alarms",  # nor a round
 )
 
 
@@ -332,7 +334,7 @@ def with_sources() -> dict[str, str]:
         (["status"], set()),
         (["history", "q1"], set()),
         (["labels", "list"], set()),
-        (["rounds", "list"], {"numpy"}),
+        (["rounds", "list"], {"numpy", "labeler.certificates.standing", "labeler.evaluation.alarms"}),
         (["questions", "list"], set()),
         (["search", "tower"], {"numpy"}),
     ],
@@ -346,6 +348,15 @@ def test_a_command_that_reads_a_small_workspace_loads_nothing_slow(
         [sys.executable, "-c", script], env=with_sources(), capture_output=True, text=True, check=True
     )
     assert set(json.loads(done.stdout.splitlines()[-1])) - allowed == {"sqlalchemy"}
+
+
+def test_no_garbage_is_looked_for_when_the_process_ends() -> None:
+    script = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
+        "from labeler.cli import main; sys.argv = ['labeler', '--version']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
 
 
 # --- every command explains itself ----------------------------------------------------------------

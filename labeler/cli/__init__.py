@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -18,7 +19,7 @@ from labeler import __version__
 from labeler.cli.common import say
 from labeler.core.console import json_text, printable
 
-GARBAGE = 50_000  # new objects between two collections: loading modules and rows makes many that stay
+GARBAGE = 100_000  # new objects between two collections: loading modules makes some 75,000 that stay
 
 #: command -> (module under labeler.cli, one line for `labeler --help`), in the order of a first day's work
 COMMANDS = {
@@ -117,6 +118,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.excepthook = _print_traceback
     gc.set_threshold(GARBAGE, 20, 20)
+    atexit.register(gc.freeze)  # without it the end of the process looks for garbage among all that was loaded
     try:
         result = cli.main(prog_name="labeler", standalone_mode=False)
     except click.ClickException as error:

@@ -15,6 +15,7 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -220,6 +221,7 @@ def _build(entries: Iterable[_Entry]) -> Config:
     return Config(**built, given=given)
 
 
+@cache
 def section_types() -> dict[str, type[Any]]:
     """The dataclass of each section, in the order of the file."""
     hints = typing.get_type_hints(Config)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from db.rows import AnswerRow, LabelRow, NewPrediction, PassageRow, SpanRow, TrainingRow
+from db.rows import SpanRow
 from mrc.types import Example, Passage, Prediction, Span
 
 if TYPE_CHECKING:
+    from db.rows import LabelRow, NewPrediction, PassageRow, TrainingRow
     from mrc.read import TrainingExample
 
 
@@ -81,6 +82,8 @@ def to_example(row: TrainingRow) -> Example:
 
 def new_prediction(prediction: Prediction) -> NewPrediction:
     """A prediction to store; a calibrator adds its confidence later."""
+    from db.rows import AnswerRow, NewPrediction
+
     answers = tuple(
         AnswerRow(answer.text, answer.passage_id, answer.start, answer.end, answer.score, answer.probability)
         for answer in prediction.answers

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from db import certificates, queries
+from db import queries
 from db.engine import Database, Session
-from db.rows import EventRow, LabelRow, QuestionRow, SpanRow
-from labeler.certificates.standing import in_force
+
+if TYPE_CHECKING:
+    from db.rows import EventRow, LabelRow, QuestionRow, SpanRow
 
 TRAINING_ROLES = ("gold", "pool")  # labels of the other roles calibrate or evaluate
 
@@ -172,9 +174,7 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
     used = {label.calibrator_id for label in labels if label.calibrator_id is not None}
     calibrators = {key: queries.calibrator(session, key).hash for key in sorted(used)}
     certified = any(label.certificate_id is not None for label in labels)
-    uids = {row.id: row.uid for row in certificates.certificates(session)} if certified else {}
-    valid = in_force(session) if certified else None
-    released_by = valid[0].id if valid is not None else None
+    uids, released_by = _certificates(session) if certified else ({}, None)
     return [
         StoredLabel(
             id=label.id,
@@ -208,6 +208,16 @@ def stored_labels(session: Session, labels: Sequence[LabelRow]) -> list[StoredLa
         )
         for label in labels
     ]
+
+
+def _certificates(session: Session) -> tuple[dict[int, str], int | None]:
+    """The id of each certificate by its number, and the number of the one in force."""
+    from db import certificates
+    from labeler.certificates.standing import in_force
+
+    valid = in_force(session)
+    uids = {row.id: row.uid for row in certificates.certificates(session)}
+    return uids, valid[0].id if valid is not None else None
 
 
 def _stored_questions(session: Session, ids: Sequence[str]) -> list[StoredQuestion]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from db import queries
+from db import certificates, queries
 from db.engine import Session
-from db.rows import Counts, LabellerCounts, RoundRow
-from labeler.certificates.standing import Standing, standings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
-from labeler.evaluation.standing_alarms import RoundAlarm, standing_alarms
 from labeler.review.agreement import AnswerMatcher, matcher_of
 from labeler.review.statistics import ProjectSummary, ReviewStatistics, project_url, review_statistics, studio_projects
 from mrc.errors import MrcError, StaleIndex
+
+if TYPE_CHECKING:
+    from db.rows import Counts, LabellerCounts, RoundRow
+    from labeler.certificates.standing import Standing
+    from labeler.evaluation.standing_alarms import RoundAlarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ def status(runtime: Runtime) -> Status:
         open_pool = queries.has_pool_to_predict(session)
         reviews, studio = review_statistics(session, _matcher(session, runtime)), studio_projects(session)
         review = _review_step(session, newest) if newest else None
-        raised = standing_alarms(session)
-        certificates = tuple(standings(session))
+        raised = _alarms(session) if newest else ()
+        certified = _standings(session) if certificates.certificates(session) else ()
         labellers = tuple(queries.labeller_counts(session))
     index = _index(runtime)
     return Status(
@@ -95,7 +98,7 @@ def status(runtime: Runtime) -> Status:
         retriever=_retriever(runtime) if index in ("current", "stale") else None,
         alarms=raised,
         labellers=labellers,
-        certificates=certificates,
+        certificates=certified,
         next=review or next_step(counts, newest, index=index, given=runtime.given, open_pool=open_pool),
     )
 
@@ -109,6 +112,18 @@ def next_step(counts: Counts, newest: RoundRow | None, *, index: str, given: boo
     if index != "current" and not given:
         return "labeler index"
     return "labeler round" if newest is None or open_pool else "labeler report"
+
+
+def _alarms(session: Session) -> tuple[RoundAlarm, ...]:
+    from labeler.evaluation.standing_alarms import standing_alarms
+
+    return standing_alarms(session)
+
+
+def _standings(session: Session) -> tuple[Standing, ...]:
+    from labeler.certificates.standing import standings
+
+    return tuple(standings(session))
 
 
 def _matcher(session: Session, runtime: Runtime) -> AnswerMatcher:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import Stemmer
 
@@ -22,7 +24,11 @@ MYANMAR = r"\u1000-\u103f\u1050-\u108f\u109a-\u109f\ua9e0-\ua9ef\uaa60-\uaa7f"
 UNSPACED = {"kana": KANA, "han": HAN, "th": THAI, "lo": LAO, "km": KHMER, "my": MYANMAR}  # written without spaces
 
 
-def _marks() -> str:
+_BIGRAMS = HANGUL + "".join(UNSPACED.values())
+
+
+@cache
+def marks() -> str:
     """The combining marks, for a character class: vowel signs and accents are part of a word, though no letters.
 
     Those beyond the BMP belong to scripts that are hardly written, and make the class twenty times as slow.
@@ -30,16 +36,29 @@ def _marks() -> str:
     return "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char)[0] == "M")
 
 
-MARKS = _marks()
-_BIGRAMS = HANGUL + "".join(UNSPACED.values())
-# Words of these scripts, and others: letters and digits, with the marks on them where a text has any.
-_WORD = re.compile(rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+")
-_MARKED_WORD = re.compile(
-    rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+(?:[{re.sub(f'[{_BIGRAMS}]', '', MARKS)}]+[^\W_{_BIGRAMS}]*)*"
-)
-_BIGRAMS_START = re.compile(f"[{_BIGRAMS}]")
-_MARK = re.compile(f"[{MARKS}]")
-_CHARACTER = re.compile(rf".[{MARKS}]*", flags=re.DOTALL)
+class _Patterns(NamedTuple):
+    """What `Bigram` looks for. Words are of the scripts of `_BIGRAMS`, or of other letters and digits."""
+
+    word: re.Pattern[str]
+    marked_word: re.Pattern[str]  # with the marks on other letters and digits
+    bigrams_start: re.Pattern[str]
+    mark: re.Pattern[str]
+    character: re.Pattern[str]  # with the marks on it
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Compiled when the first text is analyzed, as that takes longer than many commands."""
+    others = re.sub(f"[{_BIGRAMS}]", "", marks())
+    return _Patterns(
+        word=re.compile(rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+"),
+        marked_word=re.compile(rf"[{_BIGRAMS}]+|[^\W_{_BIGRAMS}]+(?:[{others}]+[^\W_{_BIGRAMS}]*)*"),
+        bigrams_start=re.compile(f"[{_BIGRAMS}]"),
+        mark=re.compile(f"[{marks()}]"),
+        character=re.compile(rf".[{marks()}]*", flags=re.DOTALL),
+    )
+
+
 _ENGLISH_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _GRAM = 4
 
@@ -76,10 +95,11 @@ class Bigram(PerTextAnalyzer):
     def __call__(self, text: str) -> list[str]:
         terms: list[str] = []
         text = folded(text)
-        marked = _MARK.search(text) is not None
-        for word in (_MARKED_WORD if marked else _WORD).findall(text):
-            if len(word) > 1 and _BIGRAMS_START.match(word):
-                terms += _bigrams(_CHARACTER.findall(word) if marked else word)
+        find = _patterns()
+        marked = find.mark.search(text) is not None
+        for word in (find.marked_word if marked else find.word).findall(text):
+            if len(word) > 1 and find.bigrams_start.match(word):
+                terms += _bigrams(find.character.findall(word) if marked else word)
             else:
                 terms.append(word)
         return terms

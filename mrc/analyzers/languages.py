@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from mrc.analyzers.base import folded
 from mrc.analyzers.characters import HANGUL, STOP_WORDS, UNSPACED
@@ -35,8 +35,6 @@ _FEW_WORDS = 20  # in fewer words a language needs this many function words to b
 _FEW_MATCHES = 3
 _FUNCTION_WORD_SHARE = 0.05  # of the words of a text in a known language; English has 0.3, Turkish 0.1
 
-_UNSPACED = {name: re.compile(f"[{letters}]") for name, letters in UNSPACED.items()}
-_UNSPACED_RUN = re.compile(f"[{''.join(UNSPACED.values())}]+")
 _SCRIPTS = {  # of words; a script of one language gives that language
     "Latn": r"a-z\u00df-\u024f\u1e00-\u1eff",
     "Cyrl": r"\u0400-\u052f",
@@ -47,7 +45,24 @@ _SCRIPTS = {  # of words; a script of one language gives that language
     "hy": r"\u0530-\u058f",
     "ta": r"\u0b80-\u0bff",
 }
-_SCRIPT_OF_WORD = re.compile("|".join(f"(?P<{name}>[{letters}])" for name, letters in _SCRIPTS.items()))
+
+
+class _Patterns(NamedTuple):
+    """What a language is recognised by."""
+
+    unspaced: dict[str, re.Pattern[str]]  # a letter of each script without spaces
+    unspaced_run: re.Pattern[str]  # letters of any of them
+    script: re.Pattern[str]  # a letter of one of `_SCRIPTS`, as the group of its name
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Compiled when the first text is looked at, as that takes longer than many commands."""
+    return _Patterns(
+        unspaced={name: re.compile(f"[{letters}]") for name, letters in UNSPACED.items()},
+        unspaced_run=re.compile(f"[{''.join(UNSPACED.values())}]+"),
+        script=re.compile("|".join(f"(?P<{name}>[{letters}])" for name, letters in _SCRIPTS.items())),
+    )
 
 
 def detect_language(texts: Iterable[str]) -> Language:
@@ -67,8 +82,9 @@ def text_language(texts: Iterable[str]) -> str:
     if _is_korean("\n".join(sample)):
         return "ko"
     text = folded("\n".join(each[:_TEXT_SAMPLE] for each in sample))
-    spaced = Counter(words(_UNSPACED_RUN.sub(" ", text)))
-    unspaced = {name: len(found.findall(text)) / _LETTERS_OF_A_WORD[name] for name, found in _UNSPACED.items()}
+    find = _patterns()
+    spaced = Counter(words(find.unspaced_run.sub(" ", text)))
+    unspaced = {name: len(each.findall(text)) / _LETTERS_OF_A_WORD[name] for name, each in find.unspaced.items()}
     total = sum(count for word, count in spaced.items() if not word.isdigit())
     return _unspaced(unspaced) if 0 < sum(unspaced.values()) >= total else _spaced(spaced)
 
@@ -98,7 +114,7 @@ def _spaced(counts: Counter[str]) -> str:
     """The language of words, with how often each occurs."""
     scripts: dict[str, Counter[str]] = {}
     for word, count in counts.items():
-        letter = _SCRIPT_OF_WORD.search(word)
+        letter = _patterns().script.search(word)
         if letter is not None:
             scripts.setdefault(str(letter.lastgroup), Counter())[word] = count
     if not scripts:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 import Stemmer
 
 from mrc.analyzers.base import PerTextAnalyzer, folded
-from mrc.analyzers.characters import MARKS
+from mrc.analyzers.characters import marks
 from mrc.analyzers.stop_words import FUNCTION_WORDS, STEMMERS
 
 #: names of the analyzers; `english` is one of its own, with its own words
 STEMMING = tuple(sorted(name for name in STEMMERS.values() if name != "english" and name in Stemmer.algorithms()))
 
-_WORD = re.compile(rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*")
 _JOINERS = dict.fromkeys((0xAD, 0x200C, 0x200D))  # soft hyphen, zero-width (non-)joiner: within words, and optional
 _TURKISH_I = str.maketrans("Iİ", "ıi")
 
@@ -43,7 +43,13 @@ class Snowball(PerTextAnalyzer):
 
 def words(text: str) -> list[str]:
     """The words of a text, folded."""
-    return _WORD.findall(folded(text.translate(_JOINERS)))
+    return _word().findall(folded(text.translate(_JOINERS)))
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Letters and digits with the marks on them; compiled when the first text is analyzed."""
+    return re.compile(rf"[^\W_]+(?:[{marks()}]+[^\W_]*)*")
 
 
 def function_words(code: str) -> frozenset[str]:

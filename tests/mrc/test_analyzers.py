@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -273,6 +274,17 @@ def test_many_texts_have_the_terms_of_each_text_alone() -> None:
     for name in ("bigram", "english", "english+4gram", "whitespace"):
         analyzer = get_analyzer(name)
         assert list(analyzer.terms(texts)) == [analyzer(text) for text in texts]
+
+
+def test_tables_of_characters_are_made_for_the_first_text_that_needs_them() -> None:
+    script = (
+        "from mrc.analyzers import characters, get_analyzer, languages, stemming\n"
+        "made = [characters.marks, characters._patterns, languages._patterns, stemming._word]\n"
+        "get_analyzer('english')('How English is read'), get_analyzer('bigram')\n"
+        "print([each.cache_info().currsize for each in made])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[0, 0, 0, 0]"
 
 
 def test_versions_name_the_library_of_the_analyzer() -> None:
