@@ -1,6 +1,6 @@
 """CPU seconds and peak memory of every command on a made pool, by its size, and how both grow.
 
-    python benchmarks/million.py [--sizes 10 10000 100000] [--only status search] [--folder DIR] [--json]
+    python benchmarks/million.py [--sizes 10 10000 100000] [--only status search] [--folder DIR] [--keep] [--json]
 
 A pool of N questions, each with a passage of its own of 45 words drawn by Zipf's law and a new name; ten passages share
 a title, and a quarter of the questions have gold answers. Each command is one process, measured as a whole: start-up
@@ -8,7 +8,8 @@ included, CPU seconds of user and system together. A growth exponent of 0 means 
 size, 1 that it is proportional to it; it compares a column with the one before.
 
 `import` reads the pool (three quarters, JSON lines) and the labelled quarter (SQuAD JSON), `import ten` ten rows more.
-A larger size than 100,000 needs minutes and some GiB of disk.
+A larger size than 100,000 needs minutes and some GiB of disk. With --keep the workspace of a size stays in
+DIR/SIZE with the costs of making it, and later runs measure only what reads it (and ten more rows a run).
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import json
 import math
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,22 +31,24 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
-from benchmarks.measure import LABELER, Cost, machine, run
+from benchmarks.measure import LABELER, Cost, Kept, machine, run
 
 WORDS = 50_000  # different words, beside one name a passage
 LENGTH = 45  # words of a passage
 LABELLED = 4  # every so manieth question has an answer
 PARAGRAPHS = 10  # passages of one title
-NAMES = ("import", "import labelled", "index", "import ten", "status", "labels list", "labels list --search",
-         "labels list --json", "questions list", "history", "rounds list", "search", "report")  # fmt: skip
+MADE = ("import", "import labelled", "index")
+NAMES = (*MADE, "import ten", "status", "labels list", "labels list --search", "labels list --role",
+         "labels list --json", "questions list", "questions list --search", "history", "rounds list", "search", "ask",
+         "report", "leaks", "db backup")  # fmt: skip
 
 
 def main() -> None:
     options = parse()
     found: dict[str, dict[str, Any]] = {}
     for size in options.sizes:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            found[str(size)] = measure(Path(folder), size, set(options.only or NAMES))
+        with workplace(options.folder, size, keep=options.keep) as folder:
+            found[str(size)] = measure(folder, size, set(options.only or NAMES))
             print(f"{size:,} measured", file=sys.stderr, flush=True)
     print(json.dumps({"machine": machine(), "sizes": found}) if options.json else table(found))
 
@@ -52,8 +58,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 10_000, 100_000])
     parser.add_argument("--only", nargs="+", choices=NAMES, help="commands to measure; imports always run")
     parser.add_argument("--folder", type=Path, help="where the workspaces are made")
+    parser.add_argument("--keep", action="store_true", help="keep the workspaces in --folder and use them again")
     parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.keep and options.folder is None:
+        parser.error("--keep needs --folder")
+    return options
+
+
+@contextmanager
+def workplace(folder: Path | None, size: int, *, keep: bool) -> Iterator[Path]:
+    """The folder of a size: kept, or removed at the end."""
+    if keep and folder is not None:
+        (folder / str(size)).mkdir(parents=True, exist_ok=True)
+        yield folder / str(size)
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        yield Path(made)
 
 
 # --- the pool
@@ -87,8 +108,12 @@ def write(folder: Path, size: int) -> None:
                     {"context": context, "qas": [{"id": key, "question": question, "answers": answers}]}]}  # fmt: skip
                 gold.write(("," if number else "") + json.dumps(article))
         gold.write("]}")
-    with (folder / "ten.jsonl").open("w", encoding="utf-8") as ten:
-        for key, question, context, _ in islice(paragraphs(10, seed=1), 10):
+
+
+def write_ten(file: Path) -> None:
+    """Write ten rows more, others at each call."""
+    with file.open("w", encoding="utf-8") as ten:
+        for key, question, context, _ in islice(paragraphs(10, seed=time.time_ns() % 10**9), 10):
             ten.write(json.dumps({"id": key, "question": question, "context": context}) + "\n")
 
 
@@ -96,29 +121,51 @@ def write(folder: Path, size: int) -> None:
 
 
 def measure(folder: Path, size: int, wanted: set[str]) -> dict[str, Any]:
-    write(folder, size)
     place = str(folder / "ws")
-    run([*LABELER, "init", place])
+    kept = Kept(folder / "made.json")
+    found = {name: kept(name, partial(make, folder, size, name)) for name in ("files", *MADE)}
+    ten = folder / f"ten{time.time_ns()}.jsonl"
+    write_ten(ten)
     commands = {
-        "import": ("import", str(folder / "pool.jsonl"), "--as", "pool"),
-        "import labelled": ("import", str(folder / "gold.json"), "--as", "gold"),
-        "index": ("index",),
         "status": ("status",),
         "labels list": ("labels", "list", "--limit", "50"),
         "labels list --search": ("labels", "list", "--limit", "50", "--search", f"name0x{size // 2}"),
+        "labels list --role": ("labels", "list", "--limit", "50", "--role", "gold"),
         "labels list --json": ("labels", "list", "--json"),
         "questions list": ("questions", "list", "--limit", "50", "--role", "pool"),
+        "questions list --search": ("questions", "list", "--limit", "50", "--search", f"name0x{size // 2}"),
         "history": ("history", "q0-4"),
         "rounds list": ("rounds", "list"),
         "search": ("search", f"When did Name0x{size // 2} leave?"),
+        "ask": ("ask", f"When did Name0x{size // 2} leave?"),
         "report": ("report", "-o", str(folder / "report.html")),
-        "import ten": ("import", str(folder / "ten.jsonl"), "--as", "pool"),
+        "leaks": ("leaks",),
+        "db backup": ("db", "backup", str(folder / "backup.db")),
+        "import ten": ("import", str(ten), "--as", "pool", "--json"),
     }
-    found = {}
     for name, arguments in commands.items():
-        if name in wanted or name.startswith("import"):
-            found[name] = as_json(run([*LABELER, *arguments, "-w", place]))
+        if name in wanted:
+            cost = run([*LABELER, *arguments, "-w", place])
+            found[name] = as_json(cost)
+            (folder / "backup.db").unlink(missing_ok=True)
+            if name == "import ten":  # undone, so that the index still is of these passages
+                run([*LABELER, "import", "--undo", str(cost.json()["imports"][0]), "-w", place])
+    ten.unlink()
     return {name: found[name] for name in NAMES if name in found}
+
+
+def make(folder: Path, size: int, name: str) -> dict[str, float]:
+    """Make a part of a workspace and return its cost."""
+    place = str(folder / "ws")
+    if name == "files":
+        write(folder, size)
+        return as_json(run([*LABELER, "init", place]))
+    arguments = {
+        "import": ("import", str(folder / "pool.jsonl"), "--as", "pool"),
+        "import labelled": ("import", str(folder / "gold.json"), "--as", "gold"),
+        "index": ("index",),
+    }
+    return as_json(run([*LABELER, *arguments[name], "-w", place]))
 
 
 def as_json(cost: Cost) -> dict[str, float]:
@@ -132,7 +179,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     sizes = list(found)
     lines = ["| command | " + " | ".join(f"{int(size):,}: CPU s, MiB (growth)" for size in sizes) + " |",
              "|---" * (len(sizes) + 1) + "|"]  # fmt: skip
-    for name in next(iter(found.values())):
+    for name in NAMES:
         cells = []
         for place, size in enumerate(sizes):
             cost = found[size].get(name)

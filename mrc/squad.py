@@ -147,13 +147,16 @@ def _question(qa: Any, paragraph: _Paragraph, path: str) -> tuple[Example | None
 
 def most_frequent_first(spans: Iterable[Span]) -> tuple[Span, ...]:
     """The distinct spans, the most frequent first; ties to the earlier start, then the shorter."""
-    counts = Counter(spans)
+    given = tuple(spans)
+    if len(given) < 2:
+        return given
+    counts = Counter(given)
     return tuple(sorted(counts, key=lambda span: (-counts[span], span.start, span.end)))
 
 
 def as_given(spans: Sequence[Span]) -> tuple[Span, ...]:
     """All spans in their order, repetitions kept; empty where `most_frequent_first` gives the same."""
-    return () if tuple(spans) == most_frequent_first(spans) else tuple(spans)
+    return () if len(spans) < 2 or tuple(spans) == most_frequent_first(spans) else tuple(spans)
 
 
 def _answers(qa: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:

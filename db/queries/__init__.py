@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         question,
         questions,
     )
-    from db.queries.dataset import answer_lengths, duplicate_questions, question_texts
+    from db.queries.dataset import answer_lengths, duplicate_questions, question_texts, sample_by_hash
     from db.queries.journal import counts, events, history
     from db.queries.label import (
         certified_labels,
@@ -134,7 +134,7 @@ else:
                 "find_import first_passages get_meta has_pool_to_predict imports iter_passages known_passages "
                 "passage_identities passages pool_to_predict question questions"
             ),
-            "dataset": "answer_lengths duplicate_questions question_texts",
+            "dataset": "answer_lengths duplicate_questions question_texts sample_by_hash",
             "journal": "counts events history",
             "label": "certified_labels labelled_questions labels live_labels rounds_of_live_pseudo written_counts",
             "labeller_answers": (

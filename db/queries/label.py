@@ -104,14 +104,17 @@ def rounds_of_live_pseudo(session: Session) -> set[int]:
     return {number for number in session.execute(found).scalars() if number is not None}
 
 
-def labelled_questions(session: Session, role: str) -> list[LabelledQuestion]:
-    """Active questions of a role that have a live label, with all golds, in question id order.
+def labelled_questions(session: Session, role: str, *, ids: Iterable[str] | None = None) -> list[LabelledQuestion]:
+    """Active questions of a role, and with these ids, that have a live label, with all golds, in question id order.
 
     Evaluations run on these; duplicates are among them, for metrics count all. Excluded questions are left out.
     """
-    every = corpus.questions(session, roles=[role])
+    asked = None if ids is None else list(ids)
+    every = corpus.questions(session, roles=[role], ids=asked)
     questions = {question.id: question for question in every if question.exclusion_reason is None}
-    found = [label for label in live_labels(session, roles=[role]) if label.question_id in questions]
+    found = [
+        label for label in live_labels(session, roles=[role], question_ids=asked) if label.question_id in questions
+    ]
     passage_ids = {label.question_id: _passage_id(questions[label.question_id], label) for label in found}
     documents = corpus.documents_of(session, {key for key in passage_ids.values() if key is not None})
     return [

@@ -9,12 +9,15 @@ from sqlalchemy import select
 from db.engine import Session
 from db.rows import AnswerRow, PredictionRow
 from db.sql import AnyRow, columns, in_chunks
-from db.tables import PREDICTION_ANSWERS, PREDICTIONS, ROUND_QUESTIONS, ROUNDS
+from db.tables import PREDICTION_ANSWERS, PREDICTIONS, QUESTIONS, ROUND_QUESTIONS, ROUNDS
 
 
-def predicted_ids(session: Session, round_number: int) -> set[str]:
-    """Ids of the questions that the round has predictions for."""
+def predicted_ids(session: Session, round_number: int, *, roles: Sequence[str] | None = None) -> set[str]:
+    """Ids of the questions, active ones that have one of these roles now, that the round has predictions for."""
     statement = select(PREDICTIONS.c.question_id).where(PREDICTIONS.c.round_number == round_number)
+    if roles is not None:
+        statement = statement.join(QUESTIONS, QUESTIONS.c.id == PREDICTIONS.c.question_id)
+        statement = statement.where(QUESTIONS.c.role.in_(roles), QUESTIONS.c.active)
     return set(session.execute(statement).scalars())
 
 

@@ -13,7 +13,7 @@ from db.exports import load_on_use
 if TYPE_CHECKING:
     from db.rows.certificates import AuditedItem, CertificateItem, CertificateRow
     from db.rows.corpus import DocumentRow, HiddenRow, PassageRow, QuestionRow, RoleRow, SpanRow
-    from db.rows.imports import Imported, ImportRow, NewImport, Undone
+    from db.rows.imports import Imported, ImportRow, ImportRows, NewImport, Undone
     from db.rows.labellers import (
         LabellerAnswer,
         LabellerCounts,
@@ -49,7 +49,7 @@ else:
         {
             "certificates": "AuditedItem CertificateItem CertificateRow",
             "corpus": "DocumentRow HiddenRow PassageRow QuestionRow RoleRow SpanRow",
-            "imports": "Imported ImportRow NewImport Undone",
+            "imports": "Imported ImportRow ImportRows NewImport Undone",
             "labellers": (
                 "LabellerAnswer LabellerCounts LabellerPredictionRow LabellerReply LabellerRow NewLabellerPrediction"
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,8 +12,19 @@ from db.rows.values import Json
 
 
 @dataclass(frozen=True, slots=True)
+class ImportRows:
+    """Some rows that a file brings. What they name is among them, in rows before them or stored."""
+
+    documents: tuple[DocumentRow, ...] = ()
+    passages: tuple[PassageRow, ...] = ()
+    questions: tuple[QuestionRow, ...] = ()
+    labels: tuple[NewLabel, ...] = ()  # gold, of questions among these
+    hidden: tuple[HiddenRow, ...] = ()  # of pool questions among these, kept aside
+
+
+@dataclass(frozen=True, slots=True)
 class NewImport:
-    """Everything that one file or folder brings."""
+    """Everything that one file or folder brings: rows at hand, then `parts`, which are made as they are stored."""
 
     path: str
     sha256: str  # of the content read and of the options
@@ -25,6 +37,7 @@ class NewImport:
     questions: tuple[QuestionRow, ...] = ()
     labels: tuple[NewLabel, ...] = ()  # gold
     hidden: tuple[HiddenRow, ...] = ()  # of pool questions, kept aside
+    parts: Iterable[ImportRows] = ()  # read once
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ SQLAlchemy itself compiles and checks the parameters of every row, which takes s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import Session
 
+CACHE_KIB: Final = 128 << 10  # of pages that a large import keeps in memory
 FEW: Final = 20  # rows up to which the ordinary way costs nothing
 
 Row = Mapping[str, Any]
@@ -23,11 +24,46 @@ Encode = Callable[[Any], Any]
 def insert_all(session: Session, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows, or nothing if there are none. All have the same columns."""
     if len(rows) > FEW:
-        columns = [*(table.c[name] for name in rows[0]), *_left_out(table, rows[0])]
-        store = _copy if session.dialect.name == "postgresql" else _execute
-        store(session, table, columns, _encoded(session, columns, rows))
+        names = list(rows[0])
+        if any(len(row) != len(names) for row in rows):
+            raise ValueError(f"the rows of {table} have different columns")
+        get = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+        insert_rows(session, table, names, list(map(get, rows)))
     elif rows:
         session.execute(insert(table), rows)
+
+
+def insert_rows(session: Session, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows given as the values of these columns, or nothing if there are none."""
+    if len(rows) <= FEW:
+        insert_all(session, table, [dict(zip(names, row, strict=True)) for row in rows])
+        return
+    columns = [table.c[name] for name in names]
+    rest = [column for column in table.c if column.name not in names and column.default is not None]
+    encoders = [_encoder(session, column) for column in columns]
+    same = tuple(_default(column, _encoder(session, column)) for column in rest)
+    special = [(place, encode) for place, encode in enumerate(encoders) if encode is not None]
+    store = _copy if session.dialect.name == "postgresql" else _execute
+    store(session, table, [*columns, *rest], _encoded_rows(rows, special, same))
+
+
+def keep_in_memory(session: Session) -> None:
+    """Let SQLite keep more pages than usual, until the connection ends: rows of many tables go to many places."""
+    if session.dialect.name == "sqlite":
+        session.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+
+def _encoded_rows(
+    rows: Iterable[tuple[Any, ...]], special: Sequence[tuple[int, Encode]], same: tuple[Any, ...]
+) -> Iterator[tuple[Any, ...]]:
+    if not special:
+        yield from (row + same for row in rows) if same else rows
+        return
+    for row in rows:
+        values = list(row)
+        for place, encode in special:
+            values[place] = encode(values[place])
+        yield (*values, *same)
 
 
 def insert_numbered(session: Session, table: Table, rows: Sequence[Row]) -> list[int]:
@@ -46,27 +82,6 @@ def _next_ids(session: Session, table: Table, count: int) -> list[int]:
         return list(session.execute(select(func.nextval(sequence)).select_from(numbers)).scalars())
     last = session.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
     return list(range(last + 1, last + 1 + count))
-
-
-def _left_out(table: Table, row: Row) -> list[Column[Any]]:
-    """The columns with a default that the rows do not give."""
-    return [column for column in table.c if column.name not in row and column.default is not None]
-
-
-def _encoded(session: Session, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> Iterator[tuple[Any, ...]]:
-    """The values of each row as the driver takes them; those of defaults are the same in all."""
-    given = [column.name for column in columns if column.name in rows[0]]
-    encoders = [_encoder(session, column) for column in columns]
-    rest = tuple(_default(column, encode) for column, encode in zip(columns, encoders, strict=True))[len(given) :]
-    special = [(place, encode) for place, encode in enumerate(encoders[: len(given)]) if encode is not None]
-    get = itemgetter(*given) if len(given) > 1 else lambda row: (row[given[0]],)
-    for row in rows:
-        if len(row) != len(given):
-            raise ValueError(f"the rows of {columns[0].table} have different columns")
-        values = list(get(row))
-        for place, encode in special:
-            values[place] = encode(values[place])
-        yield (*values, *rest)
 
 
 def _encoder(session: Session, column: Column[Any]) -> Encode | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
 from db.engine import Session
 from db.errors import Conflict
 from db.queries import corpus
 from db.queries import label as label_queries
-from db.rows import DocumentRow, HiddenRow, Imported, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
+from db.rows import DocumentRow, HiddenRow, Imported, ImportRows, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
-from db.sql import insert_one, select_in, update_in, values
-from db.sql.bulk import insert_all
+from db.sql import columns, insert_one, select_in, update_in, values
+from db.sql.bulk import insert_all, insert_rows, keep_in_memory
 from db.store import writing
 from db.store.question import move_questions
 from db.store.writing import Origin
@@ -29,6 +31,12 @@ from db.tables import (
     PASSAGES,
     QUESTIONS,
 )
+
+_NAMES = tuple(
+    column.name for column in columns(QUESTIONS, QuestionRow) if column.name not in ("exclusion_reason", "active")
+)
+_given = attrgetter(*_NAMES)
+_GIVEN = (*_NAMES, "exclusion_reason", "active")
 
 
 def add_import(session: Session, new: NewImport) -> Imported:
@@ -46,27 +54,32 @@ def add_import(session: Session, new: NewImport) -> Imported:
     if known is not None:
         return Imported(known.id, 0, 0, 0)
     import_id = insert_one(session, IMPORTS, **values(new, IMPORTS))
+    keep_in_memory(session)
+    added = [_add_rows(session, import_id, rows) for rows in chain((new,), new.parts)]
+    return Imported(import_id, *map(sum, zip(*added, strict=True)))
+
+
+def _add_rows(session: Session, import_id: int, new: NewImport | ImportRows) -> tuple[int, int, int]:
+    """Store rows of an import and return how many passages, questions and labels it added."""
     passages = _add_passages(session, new.passages, new.documents)
-    _link(session, IMPORT_PASSAGES, import_id, "passage_id", (row.id for row in new.passages))
+    brought = dict.fromkeys(row.id for row in new.passages)
+    insert_rows(session, IMPORT_PASSAGES, ("import_id", "passage_id"), [(import_id, key) for key in brought])
     stored = {row.id: row for row in corpus.questions(session, ids=(row.id for row in new.questions), active=False)}
     questions = _add_questions(session, new.questions, stored)
-    brought = {row.id: row.imported_role for row in new.questions}
-    rows = [{"import_id": import_id, "question_id": key, "role": role} for key, role in brought.items()]
-    insert_all(session, IMPORT_QUESTIONS, rows)
+    roles = {row.id: row.imported_role for row in new.questions}
+    links = [(import_id, key, role) for key, role in roles.items()]
+    insert_rows(session, IMPORT_QUESTIONS, ("import_id", "question_id", "role"), links)
     texts = {row.id: row.text for row in new.passages}
     labels = _add_gold(session, import_id, new.labels, stored=stored.keys(), texts=texts)
     _add_hidden(session, new.hidden, texts)
-    return Imported(import_id, passages, questions, labels)
-
-
-def _link(session: Session, table: Table, import_id: int, column: str, ids: Iterable[str]) -> None:
-    insert_all(session, table, [{"import_id": import_id, column: key} for key in dict.fromkeys(ids)])
+    return passages, questions, labels
 
 
 def _add_documents(session: Session, rows: Sequence[DocumentRow]) -> None:
     wanted = {row.id: row for row in rows}
     known = {row.id for row in select_in(session, select(DOCUMENTS.c.id), DOCUMENTS.c.id, wanted)}
-    insert_all(session, DOCUMENTS, [values(row, DOCUMENTS) for key, row in wanted.items() if key not in known])
+    fresh = [(key, row.title) for key, row in wanted.items() if key not in known]
+    insert_rows(session, DOCUMENTS, ("id", "title"), fresh)
 
 
 def _add_passages(session: Session, rows: Sequence[PassageRow], documents: Sequence[DocumentRow]) -> int:
@@ -84,12 +97,18 @@ def _add_passages(session: Session, rows: Sequence[PassageRow], documents: Seque
     titles = select(DOCUMENTS.c.id, DOCUMENTS.c.title)
     title_of = dict(map(tuple, select_in(session, titles, DOCUMENTS.c.id, (row.document_id for row in new))))
     fresh = [
-        values(row, PASSAGES)
-        | {"active": True, "identity": row.identity or row.id}
-        | {"title": row.title if row.title and row.title != title_of.get(row.document_id) else None}
+        (
+            row.id,
+            row.document_id,
+            row.position,
+            row.text,
+            row.identity or row.id,
+            row.title if row.title and row.title != title_of.get(row.document_id) else None,
+            True,
+        )
         for row in new
     ]
-    insert_all(session, PASSAGES, fresh)
+    insert_rows(session, PASSAGES, ("id", "document_id", "position", "text", "identity", "title", "active"), fresh)
     inactive = [passage_id for passage_id, active in stored.items() if not active]
     update_in(session, PASSAGES.c.id, inactive, active=True)
     writing.count_passages(session, came=[*(row.id for row in new), *inactive])
@@ -101,8 +120,7 @@ def _add_questions(session: Session, rows: Sequence[QuestionRow], stored: Mappin
     wanted = {row.id: row for row in rows}
     fresh = [row for key, row in wanted.items() if key not in stored]
     fresh.sort(key=lambda row: (row.duplicate_of is not None, row.id))  # canonical ones first
-    new = {"exclusion_reason": None, "active": True}
-    insert_all(session, QUESTIONS, [values(row, QUESTIONS) | new for row in fresh])
+    insert_rows(session, QUESTIONS, _GIVEN, [(*_given(row), None, True) for row in fresh])
     for old in stored.values():
         if _becomes_gold(old, wanted[old.id]):
             _pool_to_gold(session, wanted[old.id])

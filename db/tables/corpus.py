@@ -80,6 +80,7 @@ QUESTIONS = Table(
     one_of("role", ROLES),
     Index(None, "role", "active"),  # counts need no row
     index_where("inactive_questions", "id", condition="NOT active"),
+    index_where("duplicate_questions", "duplicate_of", condition="duplicate_of IS NOT NULL"),
     UniqueConstraint("id", "role"),  # the target of the composite foreign key of labels
     CheckConstraint("is_impossible IS NULL OR context_id IS NOT NULL", name="impossible_needs_context"),
     CheckConstraint("role <> 'pool' OR is_impossible IS NULL", name="pool_hides_impossible"),

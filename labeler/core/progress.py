@@ -34,12 +34,13 @@ class _Log:
         self._label, self._unit, self._estimate = label, unit, estimate
         self._note = ""
         self._began = self._logged = time.monotonic()
+        self.shown = False  # whether a line was logged
 
     def update(self, done: int = 1, /) -> None:
         self.done += done
         now = time.monotonic()
         if now - self._logged >= LOG_SECONDS:
-            self._logged = now
+            self._logged, self.shown = now, True
             of_all = f" of {self.total:.0f}" if self.total else ""
             log.info("%s: %d%s %s%s", self._label, self.done, of_all, self._unit, self._left(now))
 
@@ -61,9 +62,16 @@ class _Log:
 
 
 @contextmanager
-def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True, note: str = "") -> Iterator[Bar]:
-    """Show the progress of `total` pieces of work. `estimate`: with the time left, as far as the pace tells it.
-    `note`: shown behind it."""
+def bar(
+    label: str, *, total: int, unit: str = "it", estimate: bool = True, note: str = "", closing: bool = True
+) -> Iterator[Bar]:
+    """Show the progress of `total` pieces of work; 0: nobody knows how many.
+
+    Args:
+        estimate: with the time left, as far as the pace tells it.
+        note: shown behind it.
+        closing: log the time that all took, also where it was short.
+    """
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -77,7 +85,8 @@ def bar(label: str, *, total: int, unit: str = "it", estimate: bool = True, note
     logged = _Log(label, total, unit, estimate=estimate)
     logged.set_postfix_str(note)
     yield logged
-    logged.close()
+    if closing or logged.shown:
+        logged.close()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from db.rows import QuestionRow, SpanRow
 from labeler.core.convert import span_row
-from labeler.importing.formats import FileQuestion
+from labeler.importing.formats.filed import Keys, Place, Questions
 from mrc.text.near_duplicates import identity
 from mrc.types import Passage
 
@@ -57,16 +57,16 @@ def document_id(passage: Passage) -> str:
     return identity(passage.title or passage.text)
 
 
-def places(context: Passage, *, by_document: bool) -> list[tuple[str, str]]:
+def places(context: Place, *, by_document: bool) -> list[tuple[str, str]]:
     """Return what may be in one split only: the paragraph by its identity, and the document where that is asked for."""
-    found = [("paragraph", identity(context.text))]
-    return [*found, ("document", document_id(context))] if by_document else found
+    found = [("paragraph", context.identity)]
+    return [*found, ("document", context.document)] if by_document else found
 
 
-def keys(question: FileQuestion, *, by_document: bool) -> tuple[tuple[str, str], ...]:
+def keys(question: Keys, *, by_document: bool) -> tuple[tuple[str, str], ...]:
     """Return what a question shares with those that must be on its side: its text, and its `places`."""
-    found = (("text", question_hash(question.text)),)
-    return found if question.context is None else (*found, *places(question.context, by_document=by_document))
+    found = (("text", question.normalized),)
+    return found if question.place is None else (*found, *places(question.place, by_document=by_document))
 
 
 def stored_places(passage_id: str, stored: Stored, *, by_document: bool) -> list[tuple[str, str]]:
@@ -80,16 +80,35 @@ def side(role: str) -> str:
     return "train" if role in ("gold", POOL) else role
 
 
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The role that each question of a file is to get: the one of all, but for some. None: it is left out."""
+
+    most: str | None
+    others: Mapping[str, str] = field(default_factory=dict)  # by question id
+
+    def of(self, question_id: str) -> str | None:
+        """Return the role of a question."""
+        return self.others.get(question_id, self.most)
+
+
 class ConflictFinder:
     """Finds why a question cannot be imported under a role.
 
     Args:
+        questions: of the file.
         roles: the role that each question of the file is to get.
         by_document: whole documents, not paragraphs, stay in one split.
     """
 
-    def __init__(self, roles: Mapping[str, str], stored: Stored, *, by_document: bool) -> None:
-        staying = [row for row in stored.questions if not stored.may_move(row, roles.get(row.id, row.role))]
+    def __init__(self, questions: Questions, roles: Roles, stored: Stored, *, by_document: bool) -> None:
+        asked = set(questions.ids) if stored.questions else set()
+        staying = [
+            row
+            for row in stored.questions
+            if row.id not in asked or not stored.may_move(row, roles.of(row.id) or row.role)
+        ]
+        self._questions = questions
         contexts = ((row.context_id, row.role) for row in staying if row.context_id)
         self._stored = stored
         self._by_document = by_document
@@ -101,18 +120,19 @@ class ConflictFinder:
             for place in stored_places(key, stored, by_document=by_document)
         }
 
-    def __call__(self, question: FileQuestion, role: str) -> str | None:
+    def __call__(self, question: Keys, role: str) -> str | None:
         """Return the reason in one line, or None."""
-        if role != POOL and question.texts and question.context is None:
+        if role != POOL and question.texts and question.place is None:
             return "an answer needs its context: import the question --as pool, or with the passage that answers it"
-        if role != POOL and not (question.answers or question.texts or question.is_impossible):
+        if role != POOL and not (question.answered or question.texts or question.is_impossible):
             return f"a {role} question needs an answer, or is_impossible with its context"
         return self._same_id(question, role) or self._same_text(question, role) or self._same_place(question, role)
 
-    def _same_id(self, question: FileQuestion, role: str) -> str | None:
-        row = self._by_id.get(question.id)
+    def _same_id(self, keys: Keys, role: str) -> str | None:
+        row = self._by_id.get(keys.id)
         if row is None:
             return None
+        question = self._questions[keys.number]
         contexts = {row.context_id, question.context.id if question.context else None} - {None}
         if row.text != question.text or len(contexts) > 1:
             return f"the id {question.id} is stored with different content; give the question another id (--id-prefix)"
@@ -124,16 +144,16 @@ class ConflictFinder:
             return f"the id {question.id} is stored with different answers; give the question another id (--id-prefix)"
         return None
 
-    def _same_text(self, question: FileQuestion, role: str) -> str | None:
-        row = self._by_hash.get(question_hash(question.text))
+    def _same_text(self, question: Keys, role: str) -> str | None:
+        row = self._by_hash.get(question.normalized)
         if row is None or row.role == role:
             return None
         return f"the same question is stored as {row.role} (id {row.id}) and cannot be {role} too"
 
-    def _same_place(self, question: FileQuestion, role: str) -> str | None:
-        if question.context is None:
+    def _same_place(self, question: Keys, role: str) -> str | None:
+        if question.place is None:
             return None
-        for name, place in places(question.context, by_document=self._by_document):
+        for name, place in places(question.place, by_document=self._by_document):
             stored = self._sides.get((name, place))
             if stored not in (None, side(role)):
                 return f"its {name} is in the {stored} split and cannot be in the {side(role)} split too"

@@ -3,65 +3,105 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from db.rows import HiddenRow, NewLabel, PassageRow, QuestionRow
+from db.rows import DocumentRow, HiddenRow, ImportRows, NewLabel, PassageRow, QuestionRow
 from labeler.core.convert import span_row
-from labeler.importing.conflicts import POOL, Stored, document_id, question_hash
+from labeler.importing.conflicts import POOL, Roles
 from labeler.importing.formats import FileQuestion
-from mrc.text.near_duplicates import identity
-from mrc.types import Passage
+from labeler.importing.formats.filed import Keys, Passages, Questions, batches
+from labeler.importing.splits import group_name
+
+PART = 2000  # questions, or passages, that are stored at a time
 
 
-def question_rows(
-    questions: Sequence[FileQuestion], stored: Stored, split_group_of: Mapping[str, str], roles: Mapping[str, str]
-) -> tuple[QuestionRow, ...]:
-    """Return the rows of a file's questions; a stored question that keeps its role keeps its row."""
-    known = {row.id: row for row in stored.questions}
-    originals = _originals(questions, stored)
-    rows = []
-    for question in questions:
-        original, role = originals[_duplicate_key(question)], roles[question.id]
-        duplicate_of = None if original == question.id else original
-        old = known.get(question.id)
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The questions of a file that are imported: their numbers in its order, their roles, and what they belong to."""
+
+    questions: Questions
+    numbers: Sequence[int]
+    roles: Roles
+    split_groups: Mapping[str, str]  # by question id, of those that are not a group by themselves
+    originals: Mapping[int, str]  # of questions with the text and context of another one: its id
+    known: Mapping[str, QuestionRow] = field(default_factory=dict)  # stored questions by id
+
+    def rows(self) -> Iterator[QuestionRow]:
+        """Yield the rows of the questions in the order in which they are stored."""
+        return (self._row(self.questions.key(number), self.questions[number]) for number in self.ordered())
+
+    def ordered(self) -> Iterator[int]:
+        """Yield the numbers of the questions, those that repeat another one last."""
+        yield from (number for number in self.numbers if number not in self.originals)
+        yield from (number for number in self.numbers if number in self.originals)
+
+    def _row(self, keys: Keys, question: FileQuestion) -> QuestionRow:
+        role = self.roles.of(keys.id)
+        assert role is not None  # the plan left out the others
+        old, duplicate_of = self.known.get(keys.id), self.originals.get(keys.number)
         if old is not None and old.role == role:
-            rows.append(replace(old, active=True, duplicate_of=duplicate_of))
-        else:
-            rows.append(_row(question, role, split_group=split_group_of[question.id], duplicate_of=duplicate_of))
-    return tuple(rows)
+            return replace(old, active=True, duplicate_of=duplicate_of)
+        return QuestionRow(
+            keys.id,
+            question.text,
+            keys.normalized,
+            role,
+            role,
+            self.split_groups.get(keys.id) or group_name(keys.id),
+            context_id=None if keys.place is None else keys.place.id,
+            is_impossible=question.is_impossible if role != POOL else None,
+            duplicate_of=duplicate_of,
+        )
+
+    def parts(self, passages: Passages) -> Iterator[ImportRows]:
+        """Yield all rows, some at a time: a passage comes before the questions that name it."""
+        made = _PassageRows(passages)
+        stored = 0
+        for numbers in batches(self.ordered(), PART):
+            needed = max(stored, 1 + max(map(self.questions.context_number, numbers)))
+            yield from (made.rows(*each) for each in _cut(stored, needed))
+            stored = needed
+            yield self._part(numbers)
+        yield from (made.rows(*each) for each in _cut(stored, len(passages)))
+
+    def _part(self, numbers: Iterable[int]) -> ImportRows:
+        rows, labels, hidden = [], [], []
+        for number in numbers:
+            question = self.questions[number]
+            row = self._row(self.questions.key(number), question)
+            rows.append(row)
+            if row.role != POOL:
+                labels.append(gold_label(question))
+            elif question.answers or question.is_impossible:
+                hidden.append(hidden_row(question))
+        return ImportRows(questions=tuple(rows), labels=tuple(labels), hidden=tuple(hidden))
 
 
-def _row(question: FileQuestion, role: str, *, split_group: str, duplicate_of: str | None) -> QuestionRow:
-    return QuestionRow(
-        question.id,
-        question.text,
-        question_hash(question.text),
-        role,
-        role,
-        split_group,
-        context_id=question.context.id if question.context else None,
-        is_impossible=question.is_impossible if role != POOL else None,
-        duplicate_of=duplicate_of,
-    )
+class _PassageRows:
+    """Makes rows of passages, numbered within their documents."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+        self._several = passages.repeated()
+        self._sizes: Counter[str] = Counter()  # passages of a document, where there may be several
+
+    def rows(self, first: int, end: int) -> ImportRows:
+        """Return the rows of some passages, and of their documents."""
+        titles: dict[str, str] = {}
+        rows = []
+        for number in range(first, end):
+            passage, place = self._passages[number], self._passages.place(number)
+            titles.setdefault(place.document, passage.title)
+            position = self._sizes[place.document] if passage.title or self._several[number] else 0
+            if passage.title or self._several[number]:
+                self._sizes[place.document] += 1
+            rows.append(PassageRow(place.id, place.document, position, passage.text, passage.title, place.identity))
+        return ImportRows(documents=tuple(DocumentRow(*pair) for pair in titles.items()), passages=tuple(rows))
 
 
-def _originals(questions: Sequence[FileQuestion], stored: Stored) -> dict[tuple[str, str | None], str]:
-    """Return the original of questions with equal text and context: the stored one, else the lowest id."""
-    lowest: dict[tuple[str, str | None], str] = {}
-    for question in questions:
-        key = _duplicate_key(question)
-        lowest[key] = min(question.id, lowest.get(key, question.id))
-    kept = {
-        (row.normalized, row.context_id and stored.identities.get(row.context_id, row.context_id)): row.id
-        for row in stored.questions
-        if row.active and row.duplicate_of is None
-    }
-    return lowest | {key: kept[key] for key in lowest if key in kept}
-
-
-def _duplicate_key(question: FileQuestion) -> tuple[str, str | None]:
-    return question_hash(question.text), identity(question.context.text) if question.context else None
+def _cut(first: int, end: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + PART, end)) for start in range(first, end, PART))
 
 
 def hidden_row(question: FileQuestion) -> HiddenRow:
@@ -75,16 +115,3 @@ def gold_label(question: FileQuestion) -> NewLabel:
     if answers or question.texts or question.context is None:
         return NewLabel(question.id, answers, all_answers=given, texts=question.texts or None)
     return NewLabel(question.id, (), no_answer=True, passages=(question.context.id,))
-
-
-def passage_rows(passages: Sequence[Passage]) -> tuple[PassageRow, ...]:
-    """Return the rows of a file's passages, numbered within their documents."""
-    position: Counter[str] = Counter()
-    rows = []
-    for passage in passages:
-        document = document_id(passage)
-        rows.append(
-            PassageRow(passage.id, document, position[document], passage.text, passage.title, identity(passage.text))
-        )
-        position[document] += 1
-    return tuple(rows)

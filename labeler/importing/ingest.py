@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from db import queries, store
 from labeler.core.errors import ImportRefused
+from labeler.core.progress import Bar, bar
 from labeler.importing.conflicts import POOL
 from labeler.importing.formats import UNLABELLED, Content, ReadOptions, StudioMap, read_content
 from labeler.importing.import_plan import ImportPlan, plan_import
@@ -21,7 +22,7 @@ from mrc.squad import Rejected
 
 if TYPE_CHECKING:
     from db.engine import Database, Session
-    from db.rows import NewImport, Undone
+    from db.rows import ImportRows, NewImport, Undone
     from mrc.read.predict.reach import OutOfReach
 
 CORPUS = "corpus"
@@ -178,7 +179,7 @@ def _import_one(
         texts=texts,
         together=dedupe == NEAR,
     )
-    if role != CORPUS and not import_plan.questions:
+    if role != CORPUS and not import_plan.accepted.numbers:
         raise _all_rejected(name, import_plan.rejected or (Rejected(name, "no count holds a whole split group"),))
     new = import_plan.new_import(name, sha256=sha256, role=role, format=content.format, options=options)
     notes = content.notes if compared else (*content.notes, f"{name}: {TOO_MANY.format(limit=LIMIT)}")
@@ -236,17 +237,26 @@ def _split_by(session: Session, wanted: str | None) -> str:
     return stored
 
 
+def _shown(parts: Iterable[ImportRows], shown: Bar) -> Iterator[ImportRows]:
+    for part in parts:
+        yield part
+        shown.update(len(part.passages) + len(part.questions))
+
+
 def _write(session: Session, import_plan: ImportPlan, new: NewImport, notes: tuple[str, ...]) -> ImportReport:
     for role in sorted(set(import_plan.moved.values())):
         ids = [key for key, moved in import_plan.moved.items() if moved == role]
         store.move_questions(session, ids, role, imported=True)
-    added = store.add_import(session, new)
+    with bar(
+        "storing", total=len(import_plan.passages) + new.counts["questions"], unit=" rows", closing=False
+    ) as shown:
+        added = store.add_import(session, replace(new, parts=_shown(import_plan.parts(), shown)))
     return ImportReport(
         imports=(added.import_id,),
         passages=added.passages,
         questions=added.questions,
         labels=added.labels,
-        hidden=len(new.hidden),
+        hidden=import_plan.hidden,
         duplicates=import_plan.duplicates,
         rejected=import_plan.rejected,
         splits=new.counts["splits"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 from labeler.importing.conflicts import side
-from labeler.importing.formats import FileQuestion
+from labeler.importing.formats.filed import Questions
 from mrc.text.near_duplicates import NearDuplicate, near_duplicates
 
 LIMIT = 20_000  # stored questions that a file is compared with; in a larger workspace the file alone is searched
@@ -56,6 +56,10 @@ class NearPairs:
             and (pair.a in of or pair.b in of)
         )
 
+    def ids(self) -> set[str]:
+        """Return the questions that are near-duplicates."""
+        return {each for pair in chain(self.paragraphs, self.questions) for each in (pair.a, pair.b)}
+
     def keys(self) -> dict[str, list[tuple[str, str]]]:
         """Return for each question the keys that it shares with its near-duplicates, for `splits.split_groups`."""
         found: dict[str, list[tuple[str, str]]] = {}
@@ -65,12 +69,33 @@ class NearPairs:
         return found
 
 
-def near_pairs(questions: Sequence[FileQuestion], stored: StoredTexts) -> NearPairs:
+class _Texts(Mapping[str, str]):
+    """Texts by question id: stored ones, and those of a file, which are read when they are asked for."""
+
+    def __init__(self, stored: Mapping[str, str], numbers: Mapping[str, int], read: Callable[[int], str]) -> None:
+        self._stored, self._numbers, self._read = stored, numbers, read
+
+    def __getitem__(self, key: str) -> str:
+        number = self._numbers.get(key)
+        return self._stored[key] if number is None else self._read(number)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.keys() | self._numbers.keys())
+
+    def __len__(self) -> int:
+        return len(self._stored.keys() | self._numbers.keys())
+
+
+def near_pairs(questions: Questions, numbers: Sequence[int], stored: StoredTexts) -> NearPairs:
     """Find the near-duplicates among a file's questions and stored ones; a paragraph is named by its first question."""
-    texts = {**stored.questions, **{question.id: question.text for question in questions}}
-    first: dict[str, str] = {}
-    for question in sorted(questions, key=lambda each: each.id):
-        if question.context is not None:
-            first.setdefault(question.context.text, question.id)
-    paragraphs = {**stored.paragraphs, **{question_id: text for text, question_id in first.items()}}
-    return NearPairs(near_duplicates(paragraphs), near_duplicates(texts))
+    asked = {questions.ids[number]: number for number in numbers}
+    first: dict[int, str] = {}  # of each passage, its number and the lowest id
+    for key, number in asked.items():
+        if (context := questions.context_number(number)) >= 0:
+            first[context] = min(key, first.get(context, key))
+    contexts = {key: context for context, key in first.items()}
+    passages = questions.passages
+    return NearPairs(
+        near_duplicates(_Texts(stored.paragraphs, contexts, lambda number: passages[number].text)),
+        near_duplicates(_Texts(stored.questions, asked, questions.text)),
+    )

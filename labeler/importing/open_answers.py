@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from labeler.importing.formats import Content, FileQuestion
+from labeler.importing.formats.filed import batches, filed_questions
 from labeler.importing.formats.shapes import anchored
 from mrc.types import Passage, Span
+
+AT_ONCE = 1000  # questions that are retrieved at a time
 
 #: questions -> the passages retrieved for each, best first; None without an index
 Retrieve = Callable[[Sequence[str]], Sequence[Sequence[Passage]] | None]
@@ -18,31 +21,28 @@ def place_answers(name: str, content: Content, retrieve: Retrieve) -> Content:
 
     The first such passage becomes the context. A note counts the questions with and without a place.
     """
-    texts_alone = [each for each in content.questions if _is_open(each)]
+    questions = filed_questions(content.questions)
+    texts_alone = [each.number for each in questions.all_keys() if each.texts and each.place is None]
+    placed = 0
+    for some in batches(texts_alone, AT_ONCE):
+        found = retrieve([questions.text(number) for number in some])
+        if found is None:
+            count = len(texts_alone)
+            note = (
+                f"{name}: {count:,} questions have answers as text alone; with an index (labeler index) they are placed"
+            )
+            return replace(content, notes=(*content.notes, note))
+        for number, passages in zip(some, found, strict=True):
+            question = _placed(questions[number], passages)
+            placed += question.context is not None
+            questions.put(number, question)
     if not texts_alone:
         return content
-    found = retrieve([each.text for each in texts_alone])
-    if found is None:
-        count = len(texts_alone)
-        note = f"{name}: {count:,} questions have answers as text alone; with an index (labeler index) they are placed"
-        return replace(content, notes=(*content.notes, note))
-    placed = [_placed(each, passages) for each, passages in zip(texts_alone, found, strict=True)]
-    following = iter(placed)
-    questions = tuple(next(following) if _is_open(each) else each for each in content.questions)
-    contexts = {each.context.id: each.context for each in placed if each.context is not None}
-    count = sum(each.context is not None for each in placed)
     note = (
-        f"{name}: of {len(placed):,} questions with answers as text alone, {count:,} have an answer exactly once in a "
-        "passage that the index finds; it became their context"
+        f"{name}: of {len(texts_alone):,} questions with answers as text alone, {placed:,} have an answer exactly once "
+        "in a passage that the index finds; it became their context"
     )
-    passages = {each.id: each for each in content.passages}
-    return replace(
-        content, questions=questions, passages=tuple((passages | contexts).values()), notes=(*content.notes, note)
-    )
-
-
-def _is_open(question: FileQuestion) -> bool:
-    return bool(question.texts) and question.context is None
+    return replace(content, notes=(*content.notes, note))
 
 
 def _placed(question: FileQuestion, passages: Sequence[Passage]) -> FileQuestion:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from db import queries
 from labeler.importing import near
-from labeler.importing.conflicts import Stored, document_id, question_hash, side
+from labeler.importing.conflicts import Stored, side
+from labeler.importing.formats.filed import batches, filed_questions
 from labeler.importing.import_plan import sides_of
 from labeler.importing.near import StoredTexts
-from mrc.text.near_duplicates import identity
 
 if TYPE_CHECKING:
     from db.engine import Session
     from db.rows import QuestionRow
     from labeler.importing.formats import Content
+    from labeler.importing.formats.filed import Keys, Questions
     from labeler.importing.splits import FileSplit, SplitPlan
+
+
+AT_ONCE = 10_000  # questions of a file whose keys are looked for at a time
 
 
 @dataclass(slots=True)
@@ -47,14 +51,13 @@ def stored_rows(session: Session, content: Content, split_by: str) -> Stored:
         return Stored()
     counts = queries.active_by_role(session)
     by_document = split_by == "document"
+    questions = filed_questions(content.questions)
     if is_large(counts):
-        keys = _keys_of(content, by_document=by_document)
-        rows = _connected(session, keys, by_document=by_document)
-        reviewed = queries.human_answers(session, identities=keys.identities, documents=keys.documents)
+        rows, reviewed = _connected(session, questions, by_document=by_document)
     else:
         rows = queries.questions(session, active=False)
         reviewed = _reviewed(session)
-    golds = queries.live_labels(session, kinds=["gold"], question_ids=_shared(content, rows))
+    golds = queries.live_labels(session, kinds=["gold"], question_ids=_shared(questions, rows))
     passages = {*reviewed, *_contexts(rows)}
     return Stored(
         questions=tuple(rows),
@@ -97,43 +100,59 @@ def _reviewed(session: Session) -> dict[str, str]:
     return {answer.passage_id: label.question_role for label in human for answer in label.answers}
 
 
-def _shared(content: Content, rows: Iterable[QuestionRow]) -> set[str]:
-    """The ids of questions that the content has and that are stored."""
-    return {question.id for question in content.questions} & {row.id for row in rows}
+def _shared(questions: Questions, rows: Iterable[QuestionRow]) -> set[str]:
+    """The ids of questions that the file has and that are stored."""
+    stored = {row.id for row in rows}
+    return {key for key in questions.ids if key in stored} if stored else set()
 
 
 def _contexts(rows: Iterable[QuestionRow]) -> set[str]:
     return {row.context_id for row in rows if row.context_id}
 
 
-def _keys_of(content: Content, *, by_document: bool) -> _Keys:
-    contexts = {each.context.id: each.context for each in content.questions if each.context is not None}
-    return _Keys(
-        ids={question.id for question in content.questions},
-        normalized={question_hash(question.text) for question in content.questions},
-        identities={identity(context.text) for context in contexts.values()},
-        documents={document_id(context) for context in contexts.values()} if by_document else set(),
-    )
+def _keys_of(questions: Iterable[Keys], *, by_document: bool) -> _Keys:
+    found = _Keys()
+    for question in questions:
+        found.ids.add(question.id)
+        found.normalized.add(question.normalized)
+        if question.place is not None:
+            found.identities.add(question.place.identity)
+            found.documents.update([question.place.document] if by_document else ())
+    return found
 
 
-def _connected(session: Session, wanted: _Keys, *, by_document: bool) -> list[QuestionRow]:
-    """The stored questions that share a key with the content, with one that does, and so on; in id order."""
+def _connected(
+    session: Session, questions: Questions, *, by_document: bool
+) -> tuple[list[QuestionRow], dict[str, str]]:
+    """The stored questions that share a key with the file's, with one that does, and so on; in id order.
+
+    Also the passages with human answers that share one with the file's, and the roles of those answers.
+    """
     found: dict[str, QuestionRow] = {}
-    asked = _Keys()
+    reviewed: dict[str, str] = {}
+    for numbers in batches(range(len(questions)), AT_ONCE):
+        keys = _keys_of(map(questions.key, numbers), by_document=by_document)
+        found.update((row.id, row) for row in _met(session, keys))
+        reviewed |= queries.human_answers(session, identities=keys.identities, documents=keys.documents)
+    wanted, asked = _keys_of_rows(session, list(found.values()), by_document=by_document), _Keys()
     while wanted:
-        rows = queries.questions_met(
-            session,
-            ids=wanted.ids,
-            normalized=wanted.normalized,
-            identities=wanted.identities,
-            documents=wanted.documents,
-            split_groups=wanted.split_groups,
-        )
+        rows = _met(session, wanted)
         asked.add(wanted)
         fresh = [row for row in rows if row.id not in found]
         found.update((row.id, row) for row in fresh)
         wanted = _keys_of_rows(session, fresh, by_document=by_document).without(asked)
-    return [found[key] for key in sorted(found)]
+    return [found[key] for key in sorted(found)], reviewed
+
+
+def _met(session: Session, keys: _Keys) -> list[QuestionRow]:
+    return queries.questions_met(
+        session,
+        ids=keys.ids,
+        normalized=keys.normalized,
+        identities=keys.identities,
+        documents=keys.documents,
+        split_groups=keys.split_groups,
+    )
 
 
 def _keys_of_rows(session: Session, rows: list[QuestionRow], *, by_document: bool) -> _Keys:

@@ -35,6 +35,7 @@ class DatasetFacts:
     max_length: int | None
     types: Mapping[QuestionType, int]  # questions by type, the most frequent first
     duplicates: int  # questions that repeat another one
+    sampled_of: int | None = None  # questions of which types and lengths are a sample; None: of all
 
     @property
     def questions(self) -> int:

@@ -200,14 +200,20 @@ def _outcome(row: EvaluationRow, *, round_number: int) -> SplitOutcome:
     )
 
 
+def _has_folds(row: RoundRow) -> bool:
+    """Whether fold readers answered gold questions in a round, as far as it says."""
+    return int(row.config.get("calibrate", {}).get("folds", 2)) > 1
+
+
 def _errors(session: Session, rounds: Sequence[RoundRow], metric: Metric) -> ErrorAnalysis | None:
     """The analysis of the newest predictions for calibration questions, or for gold ones by fold readers; else None."""
-    labelled = {
-        row.question.id: row for role in ("calibration", "gold") for row in queries.labelled_questions(session, role)
-    }
     for row in sorted(rounds, key=lambda row: -row.number):
         if row.kind != "loop" or row.reverted_at is not None:
             continue
+        roles = ("calibration", "gold") if _has_folds(row) else ("calibration",)
+        asked = queries.predicted_ids(session, row.number, roles=roles)
+        found = (each for role in roles for each in queries.labelled_questions(session, role, ids=asked))
+        labelled = {each.question.id: each for each in found}
         predictions = queries.predictions(session, row.number, question_ids=labelled)
         judged = [(labelled[each.question_id], each) for each in predictions]
         if judged:

@@ -25,6 +25,8 @@ from labeler.report.svg import (
     percent_axis,
 )
 
+POINTS = 500  # of a curve that are drawn
+
 
 def label_bars(rounds: Sequence[RoundSummary]) -> Markup | None:
     """Labels trained on, stacked by kind, a bar for each round; None without labels."""
@@ -116,11 +118,20 @@ def reliability(confidence: Confidence) -> Markup:
         return canvas.svg("reliability", description)
 
 
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of a curve, or about `POINTS` of them at equal distances, with the first and the last one."""
+    places = range(len(points))
+    if len(points) > POINTS:
+        places = sorted({round(place * (len(points) - 1) / (POINTS - 1)) for place in range(POINTS)})
+    return [points[place] for place in places]
+
+
 def risk_coverage(confidence: Confidence) -> Markup:
     """Share of wrong answers among the most confident questions, against the share of questions kept."""
     with drawing(4.2, 3.9) as canvas:
         axes = canvas.axes
-        x, y = zip(*confidence.curve, strict=True)
+        shown = thinned(confidence.curve)
+        x, y = zip(*shown, strict=True)
         axes.plot(x, y, color=RED, linewidth=1.8, marker="o" if len(x) == 1 else "", label="most confident first")
         overall = 1 - confidence.accuracy
         axes.axhline(overall, color=INK, linestyle=":", linewidth=1.2, label="random order")
@@ -129,5 +140,10 @@ def risk_coverage(confidence: Confidence) -> Markup:
         percent_axis(axes.xaxis, axes.yaxis)
         axes.legend(loc="upper left")
         questions, area = confidence.questions, confidence.aurc
-        description = f"Risk-coverage curve of {questions} questions; the area under it is {area:.3f}"
+        drawn = (
+            f"; {len(shown)} of its {len(confidence.curve):,} points are drawn"
+            if len(shown) < len(confidence.curve)
+            else ""
+        )
+        description = f"Risk-coverage curve of {questions} questions; the area under it is {area:.3f}{drawn}"
         return canvas.svg("risk", description)

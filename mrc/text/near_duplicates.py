@@ -8,11 +8,12 @@ Ullman, "Mining of Massive Datasets", chapter 3 (banding). Candidate pairs are c
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, pairwise
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ SHINGLE: Final = 4  # characters of a shingle, white space left out
 SIMILARITY: Final = 0.7  # Jaccard index of two texts' shingles from which they count as near-duplicates
 BANDS: Final = 32  # a pair of similarity .7 shares at least one band with probability 1 - (1 - .7^3)^32 > .9999
 ROWS: Final = 3  # MinHash values of a band
+KEPT: Final = 10_000  # texts whose shingles are kept while pairs are compared
 LARGEST_BUCKET: Final = 200  # texts of one band value compared pairwise; in larger buckets each only with the first
 
 _QUOTES: Final = dict.fromkeys(map(ord, "‘’‚‛“”„‟‹›«»「」『』〝〞＂＇`´′″"), "'") | {ord('"'): "'"}
@@ -42,6 +44,12 @@ class _Folded(dict[int, str | int | None]):
 
 
 _FOLDED: Final = _Folded(_QUOTES | _DASHES)
+# The same for bytes of ASCII, which lower case comes with.
+_ASCII: Final = bytes(ord(_QUOTES.get(point) or chr(point).lower()) for point in range(128)) + bytes(range(128, 256))
+_LEFT_OUT: Final = bytes(point for point in range(128) if _FOLDED[point] is None)
+_ASCII_MARKS: Final = _MARKS.encode("ascii", "ignore")
+# Characters that no normal form changes and that compose with nothing; only those of ASCII have a case.
+_SIMPLE: Final = re.compile("[\x00-\x7f가-힣一-鿿‘’“”–—·《》「」『』〈〉]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +70,27 @@ def fold(text: str) -> str:
     A text of nothing else is only stripped. Folding twice changes nothing.
     Source: Unicode 16, section 3.13.5, "compatibility caseless match".
     """
-    if text.isascii():  # nothing to compose
-        kept = text.lower().translate(_FOLDED)
-    else:
-        folded = unicodedata.normalize("NFD", text).casefold()
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
-        kept = unicodedata.normalize("NFKC", folded.translate(_FOLDED))  # what white space parted may compose now
+    if text.isascii():
+        return _folded_ascii(text).decode("ascii")
+    kept = text.lower().translate(_FOLDED) if _SIMPLE.fullmatch(text) else _folded_fully(text)
     return kept.rstrip(_MARKS) or kept or text.strip()
+
+
+def _folded_fully(text: str) -> str:
+    folded = unicodedata.normalize("NFD", text).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+    return unicodedata.normalize("NFKC", folded.translate(_FOLDED))  # what white space parted may compose now
+
+
+def _folded_ascii(text: str) -> bytes:
+    kept = text.encode("ascii").translate(_ASCII, _LEFT_OUT)
+    return kept.rstrip(_ASCII_MARKS) or kept or text.strip().encode("ascii")
 
 
 def identity(text: str) -> str:
     """The first 32 hexadecimal digits of the SHA-256 of the folded text: equal for texts that are nearly equal."""
-    return hashlib.sha256(fold(text).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    folded = _folded_ascii(text) if text.isascii() else fold(text).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(folded).hexdigest()[:32]
 
 
 def near_duplicates(texts: Mapping[str, str], *, similarity: float = SIMILARITY) -> list[NearDuplicate]:
@@ -87,10 +104,13 @@ def near_duplicates(texts: Mapping[str, str], *, similarity: float = SIMILARITY)
     if not 0 < similarity <= 1:
         raise ValueError(f"similarity must be above 0 and at most 1, not {similarity}")
     keys = sorted(texts)
-    shingled = [shingles(texts[key]) for key in keys]
+    signatures = np.empty((len(keys), BANDS), dtype=np.uint64)
+    for number, key in enumerate(keys):
+        signatures[number] = signature(shingles(texts[key]))
+    shingled = lru_cache(maxsize=KEPT)(lambda number: shingles(texts[keys[number]]))
     found = {}
-    for one, other in _candidates(shingled):
-        index = jaccard(shingled[one], shingled[other])
+    for one, other in _candidates(signatures):
+        index = jaccard(shingled(one), shingled(other))
         if index >= similarity:
             found[one, other] = index
     pairs = [NearDuplicate(keys[one], keys[other], index) for (one, other), index in found.items()]
@@ -114,21 +134,27 @@ def jaccard(one: Hashes, other: Hashes) -> float:
     return shared / (one.size + other.size - shared)
 
 
-def _candidates(shingled: Sequence[Hashes]) -> Iterator[tuple[int, int]]:
+def _candidates(signatures: Hashes) -> Iterator[tuple[int, int]]:
     """Pairs of numbers whose MinHash values agree in a band, the lower first; each pair once."""
     seen: set[tuple[int, int]] = set()
-    signatures = np.stack([signature(each) for each in shingled]) if shingled else np.empty((0, BANDS), np.uint64)
     for band in range(BANDS):
-        buckets: defaultdict[int, list[int]] = defaultdict(list)
-        for number, value in enumerate(signatures[:, band].tolist()):
-            buckets[value].append(number)
-        for members in buckets.values():
+        for members in _buckets(signatures[:, band]):
             pairs = (
                 combinations(members, 2) if len(members) <= LARGEST_BUCKET else ((members[0], m) for m in members[1:])
             )
             fresh = [pair for pair in pairs if pair not in seen]
             seen.update(fresh)
             yield from fresh
+
+
+def _buckets(values: Hashes) -> Iterator[list[int]]:
+    """The numbers of equal values, ascending, of values that occur more than once."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    edges = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), values.size]
+    for start, end in pairwise(edges):
+        if end - start > 1:
+            yield order[start:end].tolist()
 
 
 def signature(hashes: Hashes) -> Hashes:

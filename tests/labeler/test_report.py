@@ -31,9 +31,11 @@ from db.rows import (
 )
 from db.store import add_import
 from labeler.core.errors import FileError
+from labeler.core.workspace import create_workspace
 from labeler.evaluation.alarms import Alarm
 from labeler.evaluation.pseudo_precision import Checked, pseudo_precision
-from labeler.report import build, write_report
+from labeler.importing.ingest import import_files
+from labeler.report import build, dataset, plots, write_report
 from labeler.report.curves import learning_curves
 from labeler.report.data import ErrorCause, Estimate, PrecisionRow, Report, TrainingLabels, TypeErrors
 from labeler.report.dataset import quantile
@@ -441,6 +443,39 @@ def test_facts_of_the_data_set_are_answer_lengths_question_types_and_duplicates(
     assert (facts.median_length, facts.p90_length, facts.max_length) == (4, 9, 9)
     assert facts.types["where"] == 2  # the mill, the clock
     assert (facts.questions, facts.duplicates) == (len(QUESTIONS), 0)
+
+
+def test_facts_of_many_questions_are_those_of_a_random_sample_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "SAMPLE", 50)
+    made = Database(create_workspace(tmp_path / "ws", environ={}).folder / "labeler.db")
+    rows = [
+        f"q{number},{'Who' if number % 2 else 'When'} {number}?,In {number} it was,{number}" for number in range(200)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["id,question,context,answer", *rows]))
+    import_files(made, [str(tmp_path / "a.csv")], role="gold")
+    page = build(made, title=TITLE)
+    with made.read() as session:
+        facts = gather(session, title=TITLE).dataset
+    made.close()
+    assert facts.sampled_of == 200
+    assert facts.answers == facts.questions
+    assert 25 < facts.questions < 90
+    assert min(facts.types.values()) > 5
+    assert f"a random sample: {facts.questions} of 200 questions" in page
+
+
+def test_a_curve_of_many_points_is_drawn_at_some_and_says_so(report: Report) -> None:
+    points = [(place / 9999, place / 20000) for place in range(10_000)]
+    shown = plots.thinned(points)
+    assert (len(shown), shown[0], shown[-1]) == (plots.POINTS, points[0], points[-1])
+    assert plots.thinned(points[: plots.POINTS]) == points[: plots.POINTS]
+    assert report.confidence is not None
+    drawn = plots.risk_coverage(dataclasses.replace(report.confidence, curve=tuple(points)))
+    assert "500 of its 10,000 points are drawn" in drawn
+    assert len(drawn) < 40_000
+    assert "points are drawn" not in plots.risk_coverage(report.confidence)
 
 
 def test_a_quantile_is_the_smallest_value_that_enough_items_do_not_exceed() -> None:

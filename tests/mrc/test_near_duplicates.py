@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import unicodedata
 
@@ -10,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrc.text import near_duplicates as near_module
-from mrc.text.near_duplicates import SIMILARITY, NearDuplicate, fold, identity, jaccard, near_duplicates, shingles
+from mrc.text.near_duplicates import (
+    _MARKS,
+    _SIMPLE,
+    SIMILARITY,
+    NearDuplicate,
+    _folded_fully,
+    fold,
+    identity,
+    jaccard,
+    near_duplicates,
+    shingles,
+)
 
 PARAGRAPH = (
     "The mill on the Arden was founded in 1746 by Hester Vane, who had it built of grey stone. "
@@ -141,3 +153,18 @@ def test_a_similarity_that_cannot_be_is_refused(similarity: float) -> None:
 
 def test_no_texts_have_no_pairs() -> None:
     assert near_duplicates({}) == []
+
+
+SOME = [*map(chr, range(128)), *"가힣각一鿿‘’“”–—·《》「」『』〈〉。、…\u200b\u00a0İ½Åﬁ①ᆨ́"]
+
+
+@given(st.text(st.sampled_from(SOME)))
+def test_the_short_ways_of_folding_give_what_the_long_one_gives(text: str) -> None:
+    """ASCII and simple characters are folded without normal forms; a character that needs them takes the long way."""
+    full = _folded_fully(text)
+    assert fold(text) == (full.rstrip(_MARKS) or full or text.strip())
+    assert identity(text) == hashlib.sha256(fold(text).encode()).hexdigest()[:32]
+
+
+def test_common_korean_is_folded_the_short_way() -> None:
+    assert _SIMPLE.fullmatch("‘이순신’은 1545년 4월 28일에 태어났다. 《난중일기》")

@@ -135,6 +135,7 @@ CREATE INDEX ix_questions_normalized ON questions (normalized);
 CREATE INDEX ix_questions_role_active ON questions (role, active);
 CREATE INDEX ix_questions_split_group ON questions (split_group);
 CREATE INDEX inactive_questions ON questions (id) WHERE NOT active;
+CREATE INDEX duplicate_questions ON questions (duplicate_of) WHERE duplicate_of IS NOT NULL;
 
 CREATE TABLE certificates (
     id {serial} NOT NULL, uid VARCHAR(32) NOT NULL, round_number INTEGER NOT NULL, request JSON NOT NULL, plan JSON,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from labeler.importing.fields.values import is_missing
@@ -38,6 +39,7 @@ _LOOKS_LIKE_ONE = re.compile(
     r"(^|_)(u?u?id|guid|qid|pid|did|idx|key|no|identifier|url)s?$"
     r"|^(doc|document|title|paragraph|passage|context|article|page|file)(_|name|id|$)|id$"
 )
+_USUAL = 64  # fields of a record up to which what its keys say is kept
 _NO_NAME = re.compile(r"^(|unnamed: \d+|__index_level_\d+__|index|answer_id|is_valid)$")
 
 
@@ -51,13 +53,29 @@ def is_known(key: str) -> bool:
     return plain(key) in _ROLE or plain(key) in SHAPES or key in ORIGIN
 
 
+class _Shape:
+    """What the keys of a record say; records of one file share it. Of keys with one plain name the first counts."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys: dict[str, str] = {}
+        for key in keys:
+            self.keys.setdefault(plain(key), key)
+        self.roles = {
+            role: tuple((name, self.keys[name]) for name in names if name in self.keys) for role, names in NAMES.items()
+        }
+        self.like_ids = [(name, key) for name, key in self.keys.items() if looks_like_id(key)]
+
+
+_shape = lru_cache(maxsize=256)(_Shape)
+
+
 class Fields:
-    """The fields of a record by what they hold. `used`: the keys that were asked for and found."""
+    """The fields of a record by what they hold. `used`: the plain names that were asked for and found."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
-        self._by_name: dict[str, tuple[str, Any]] = {}
-        for key, value in record.items():
-            self._by_name.setdefault(plain(key), (key, value))
+        self._record = record
+        keys = tuple(record)
+        self._shape = _shape(keys) if len(keys) <= _USUAL else _Shape(keys)
         self.used: set[str] = set()
 
     def get(self, role: str) -> Any:
@@ -67,30 +85,28 @@ class Fields:
     def find(self, role: str) -> tuple[str, Any]:
         """Return the name and the value of `get`; the name is empty where no field has the role."""
         empty: tuple[str, Any] = ("", None)
-        for name in NAMES[role]:
-            if name in self._by_name:
-                key, value = self._by_name[name]
-                self.used.add(name)
-                if not is_missing(value):
-                    return key, value
-                empty = empty if empty[0] else (key, value)
+        for name, key in self._shape.roles[role]:
+            value = self._record[key]
+            self.used.add(name)
+            if not is_missing(value):
+                return key, value
+            empty = empty if empty[0] else (key, value)
         return empty
 
     def has(self, role: str) -> bool:
         """Whether some field of the role is there, if only an empty one."""
-        return any(name in self._by_name for name in NAMES[role])
+        return bool(self._shape.roles[role])
 
     def other(self, name: str) -> Any:
         """Return the value of a field that belongs to one shape."""
         self.used.add(name)
-        return self._by_name.get(name, ("", None))[1]
+        key = self._shape.keys.get(name)
+        return None if key is None else self._record[key]
 
     def unused(self) -> list[str]:
         """Return the keys that look like an id or a document and were not used."""
         return [
-            key
-            for name, (key, value) in self._by_name.items()
-            if name not in self.used and not is_missing(value) and looks_like_id(key)
+            key for name, key in self._shape.like_ids if name not in self.used and not is_missing(self._record[key])
         ]
 
 

@@ -25,15 +25,17 @@ def is_missing(value: Any) -> bool:
 
 def as_text(name: str, value: Any) -> str:
     """Return the text of a field, empty where it is missing. Raises FieldError."""
-    if is_missing(value):
-        return ""
     if isinstance(value, str):
         return value
+    if is_missing(value):
+        return ""
     raise FieldError(f"{name} must be text, not {kind_name(value)}")
 
 
 def as_id(name: str, value: Any) -> str:
     """Return the text of an id, which may be a whole number. Raises FieldError."""
+    if isinstance(value, str):
+        return value
     number = _whole(value)
     return str(number) if number is not None else as_text(name, value)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labeler.core.errors import ImportRefused
 from labeler.core.files import TextFile, text_fault
 from mrc.errors import SpanMismatch
 from mrc.squad import Rejected, anchor, as_given, most_frequent_first
@@ -15,7 +14,6 @@ from mrc.types import Passage, Span
 
 MAX_PASSAGE = 1_000_000  # code points; a longer one is a book, not a passage
 MAX_QUESTION = 10_000
-MAX_REJECTED = 100_000
 #: names of splits in files -> role; every question that an export has in its training split has a label
 ROLE_OF = {
     **dict.fromkeys(("train", "training", "gold", "pool"), "gold"),
@@ -49,12 +47,15 @@ class FileQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of a file or folder. `passages` has each text once, contexts of questions included, in file order."""
+    """All of a file or folder. `passages` has each text once, contexts of questions included, in file order.
+
+    Passages and questions of a file are read from a temporary file when they are asked for (`filed`).
+    """
 
     sha256: str
     format: str
-    passages: tuple[Passage, ...]
-    questions: tuple[FileQuestion, ...] = ()
+    passages: Sequence[Passage]
+    questions: Sequence[FileQuestion] = ()
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()  # choices that the reader made, for the user to know
 
@@ -62,60 +63,23 @@ class Content:
 Part = FileQuestion | Passage | Rejected
 
 
-def gather(parts: Iterable[tuple[str, Part]], *, sha256: str, format: str, notes: tuple[str, ...] = ()) -> Content:
-    """Collect parts, each with its place, as content; parts that fail a check are rejected.
-
-    Raises ImportRefused for a file of which very much is rejected and less accepted: it is of another kind.
-    """
-    passages: dict[str, Passage] = {}
-    questions: list[FileQuestion] = []
-    rejected: list[Rejected] = []
-    for where, part in parts:
-        why = fault(part)
-        if isinstance(part, Rejected) or why is not None:
-            rejected.append(part if isinstance(part, Rejected) else Rejected(where, why or ""))
-            if len(rejected) > max(MAX_REJECTED, len(questions) + len(passages)):
-                raise ImportRefused(f"{where}: {len(rejected):,} rows cannot be imported so far; {rejected[0].why}")
-        elif isinstance(part, Passage):
-            passages.setdefault(part.id, part)
-        elif part.context is None:
-            questions.append(part)
-        else:  # equal contexts are held once
-            context = passages.setdefault(part.context.id, part.context)
-            questions.append(part if context != part.context else replace(part, context=context))
-    return Content(sha256, format, tuple(passages.values()), _flagged(questions), tuple(rejected), notes)
-
-
-def _flagged(questions: Sequence[FileQuestion]) -> tuple[FileQuestion, ...]:
-    """Return the questions, answered ones marked as possible if the file has impossible ones.
-
-    A flag on the impossible ones alone would tell a reader which questions to answer.
-    """
-    if not any(each.is_impossible for each in questions):
-        return tuple(questions)
-    known = (each.is_impossible is not None or each.context is None for each in questions)
-    return tuple(
-        each if flagged else replace(each, is_impossible=False) for each, flagged in zip(questions, known, strict=True)
-    )
-
-
 def encoding_notes(file: TextFile) -> tuple[str, ...]:
     """Return a note if the encoding of the file was guessed."""
     return (f"{file.path}: not UTF-8, read as {file.encoding}",) if file.guessed else ()
 
 
-def fault(part: Part) -> str | None:
-    """Return why a part cannot be stored, or None."""
-    if isinstance(part, Rejected):
-        return None
+def fault(part: FileQuestion | Passage, *, checked: bool = False) -> str | None:
+    """Return why a part cannot be stored, or None. `checked`: its passage was checked before."""
     if isinstance(part, Passage):
+        if checked:
+            return None
         return _text_fault("passage", part.text, MAX_PASSAGE) or _text_fault("title", part.title or "-", MAX_QUESTION)
     if part.is_impossible is not None and part.context is None:
         return "is_impossible needs a context"
     return (
         _text_fault("question", part.text, MAX_QUESTION)
         or _text_fault("id", part.id, MAX_ID)
-        or (None if part.context is None else fault(part.context))
+        or (None if part.context is None else fault(part.context, checked=checked))
     )
 
 
@@ -141,6 +105,8 @@ def with_origin(part: Part, fields: Mapping[str, Any]) -> Part:
     if not isinstance(part, FileQuestion):
         return part
     role, split, kind = (_word(fields.get(name)) for name in ("role", "split", "kind"))
+    if not (role or split or kind):
+        return part
     return replace(part, split=role if role.lower() in ROLE_OF or not split else split, kind=kind)
 
 

@@ -11,7 +11,8 @@ from labeler.core.files import detect_encoding
 from labeler.core.files.json_stream import Item, json_items
 from labeler.importing.fields.names import Fields, is_known
 from labeler.importing.fields.values import kind_name
-from labeler.importing.formats.content import ROLE_OF, Content, Part, encoding_notes, gather
+from labeler.importing.formats.content import ROLE_OF, Content, Part, encoding_notes
+from labeler.importing.formats.gathering import gather
 from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
@@ -30,7 +31,8 @@ def read_json(path: Path, reading: Reading, *, squad: bool = False) -> Content:
     """
     file = detect_encoding(path)
     document = _Document(str(path), reading, squad=squad)
-    content = gather(document.parts(json_items(file)), sha256=file.sha256, format="json", notes=encoding_notes(file))
+    found = document.parts(json_items(file))
+    content = gather(found, name=path.name, sha256=file.sha256, format="json", notes=encoding_notes(file))
     return replace(content, format="squad") if document.nested else content
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from labeler.core.errors import ImportRefused
 from labeler.core.files import refuse_outside_links
 from labeler.importing.fields.names import ORIGIN, is_known, looks_like_id
-from labeler.importing.formats.content import Content, Part, gather
+from labeler.importing.formats.content import Content, Part
+from labeler.importing.formats.gathering import gather
 from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
@@ -47,7 +48,7 @@ def read_dataset(name: str, reading: Reading) -> Content:
     found = (
         part for place, split, rows in _splits(name, reading) for part in _parts(place, split, rows, digest, reading)
     )
-    content = gather(found, sha256="", format="hf")
+    content = gather(found, name=name, sha256="", format="hf")
     return replace(content, sha256=digest.hexdigest())
 
 

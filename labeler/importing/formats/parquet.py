@@ -9,7 +9,8 @@ from typing import Any
 from labeler.core.errors import ImportRefused
 from labeler.core.files import sha256_of
 from labeler.importing.fields.names import is_known, looks_like_id
-from labeler.importing.formats.content import Content, Part, gather
+from labeler.importing.formats.content import Content, Part
+from labeler.importing.formats.gathering import gather
 from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
@@ -31,7 +32,7 @@ def read_parquet(path: Path, reading: Reading) -> Content:
         file = pyarrow.parquet.ParquetFile(path, memory_map=False)
         texts = [leaf.path for leaf in map(file.schema.column, range(len(file.schema))) if leaf.physical_type == _TEXT]
         file = pyarrow.parquet.ParquetFile(path, memory_map=False, read_dictionary=texts)
-        return gather(_parts(path, file, reading), sha256=sha256_of(path), format="parquet")
+        return gather(_parts(path, file, reading), name=path.name, sha256=sha256_of(path), format="parquet")
     except (pyarrow.ArrowException, ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the file system; those of pyarrow have no number

@@ -12,13 +12,15 @@ from labeler.core.errors import ImportRefused
 from labeler.core.files import TextFile, detect_encoding, open_text
 from labeler.core.files.json_stream import bounded_integer, bounded_real
 from labeler.importing.fields.names import Fields
-from labeler.importing.formats.content import Content, Part, encoding_notes, gather
+from labeler.importing.formats.content import Content, Part, encoding_notes
+from labeler.importing.formats.gathering import gather
 from labeler.importing.formats.nested import is_nested, node_parts
 from labeler.importing.formats.reading import Reading
 from labeler.importing.formats.records import parts
 
 MAX_BLANK = 1_000_000  # empty lines of a file
 MAX_LINE = 1 << 24  # characters; a longer line is not a record
+_DECODER = json.JSONDecoder(parse_int=bounded_integer, parse_float=bounded_real)
 
 
 def read_jsonl(path: Path, reading: Reading) -> Content:
@@ -36,7 +38,8 @@ def read_csv(path: Path, reading: Reading) -> Content:
 
 def _read(path: Path, format: str, records: Any, reading: Reading) -> Content:
     file = detect_encoding(path)
-    return gather(_parts(records(file), reading), sha256=file.sha256, format=format, notes=encoding_notes(file))
+    found = _parts(records(file), reading)
+    return gather(found, name=path.name, sha256=file.sha256, format=format, notes=encoding_notes(file))
 
 
 def _parts(records: Iterator[tuple[str, Mapping[str, Any]]], reading: Reading) -> Iterator[tuple[str, Part]]:
@@ -67,7 +70,7 @@ def json_lines(file: TextFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _json_object(line: str, where: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(line, parse_int=bounded_integer, parse_float=bounded_real)
+        record = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         cut = "" if line.endswith("\n") else "; the file ends within it: get the file again"
         raise ImportRefused(f"{where} column {error.colno}: not JSON: {error.msg}{cut}") from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 from labeler.core.console import storable
 from labeler.core.errors import ImportRefused
 from labeler.core.files import read_text, refuse_outside_links
-from labeler.importing.formats.content import Content, Part, encoding_notes, gather, make_passage
+from labeler.importing.formats.content import Content, Part, encoding_notes, make_passage
+from labeler.importing.formats.gathering import gather
 from mrc.squad import Rejected
 from mrc.text import split_passages
 
@@ -29,16 +31,22 @@ def read_texts(path: Path) -> Content:
     A document's title is the first heading of a Markdown file, else the path without its suffix.
     Raises ImportRefused for a folder without such files; FileError, also for a link out of the folder; OSError.
     """
-    folder = path if path.is_dir() else path.parent
     if path.is_dir():
         refuse_outside_links(path)
     files, others = ([path], []) if path.is_file() else _text_files(path)
     if not files:
         held = f"; it has {_names(others, path)}: name the files to import" if others else ""
         raise ImportRefused(f"{path}: no .txt or .md file in it{held}")
-    found: list[tuple[str, Part]] = []
     notes: list[str] = []
     digest = hashlib.sha256()
+    listed = ((str(file), Rejected(str(file), _NOT_TAKEN)) for file in others)
+    content = gather(chain(_parts(path, files, notes, digest), listed), name=path.name, sha256="", format="text")
+    return replace(content, sha256=digest.hexdigest(), notes=tuple(notes))
+
+
+def _parts(path: Path, files: list[Path], notes: list[str], digest: hashlib._Hash) -> Iterator[tuple[str, Part]]:
+    """Yield the passages of the files, one file in memory at a time; what they are adds to the notes and the digest."""
+    folder = path if path.is_dir() else path.parent
     for file in files:
         if path.is_dir() and file.stat().st_size == 0:  # common in a folder; a single empty file is an error
             notes.append(f"{file}: the file is empty and was skipped")
@@ -47,9 +55,7 @@ def read_texts(path: Path) -> Content:
         name = file.relative_to(folder).as_posix()
         digest.update(f"{name}\n{known.sha256}\n".encode("utf-8", "surrogateescape"))
         notes += encoding_notes(known)
-        found += _passages(file, text, name)
-    found += [(str(file), Rejected(str(file), _NOT_TAKEN)) for file in others]
-    return gather(found, sha256=digest.hexdigest(), format="text", notes=tuple(notes))
+        yield from _passages(file, text, name)
 
 
 def _text_files(folder: Path) -> tuple[list[Path], list[Path]]:
