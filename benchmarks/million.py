@@ -38,6 +38,7 @@ LENGTH = 45  # words of a passage
 LABELLED = 4  # every so manieth question has an answer
 PARAGRAPHS = 10  # passages of one title
 MADE = ("import", "import labelled", "index")
+READER = "models/made"  # of random weights: `ask` is measured, not its answer
 NAMES = (*MADE, "import ten", "status", "labels list", "labels list --search", "labels list --role",
          "labels list --json", "questions list", "questions list --search", "history", "rounds list", "search", "ask",
          "report", "leaks", "db backup")  # fmt: skip
@@ -123,7 +124,7 @@ def write_ten(file: Path) -> None:
 def measure(folder: Path, size: int, wanted: set[str]) -> dict[str, Any]:
     place = str(folder / "ws")
     kept = Kept(folder / "made.json")
-    found = {name: kept(name, partial(make, folder, size, name)) for name in ("files", *MADE)}
+    found = {name: kept(name, partial(make, folder, size, name)) for name in ("files", *MADE, "reader")}
     ten = folder / f"ten{time.time_ns()}.jsonl"
     write_ten(ten)
     commands = {
@@ -160,12 +161,38 @@ def make(folder: Path, size: int, name: str) -> dict[str, float]:
     if name == "files":
         write(folder, size)
         return as_json(run([*LABELER, "init", place]))
+    if name == "reader":
+        promote_reader(Path(place))
+        return {}
     arguments = {
         "import": ("import", str(folder / "pool.jsonl"), "--as", "pool"),
         "import labelled": ("import", str(folder / "gold.json"), "--as", "gold"),
         "index": ("index",),
     }
     return as_json(run([*LABELER, *arguments[name], "-w", place]))
+
+
+def promote_reader(place: Path) -> None:
+    """Make a tiny reader the current one, as if round 0 had trained it."""
+    from sqlalchemy import insert, update
+
+    from db import queries, store
+    from db.tables import ROUNDS
+    from labeler.core.workspace import open_workspace
+    from mrc.read.model.reader import model_hash
+    from tests.mrc import tiny
+
+    workspace = open_workspace(place)
+    home = tiny.bert(place / READER)
+    row = {"uid": "0" * 32, "kind": "baseline", "stage": "closed", "is_open": False, "promoted": False, "seed": 0}
+    row |= {"config": workspace.config.resolved(), "code_version": "made"}
+    trained = {"hash": model_hash(home), "training_sha256": "0" * 64, "path": READER, "start": "builtin"}
+    with workspace.database().write() as session:
+        number = queries.next_round_number(session)
+        session.execute(insert(ROUNDS).values(number=number, **row))
+        model = store.add_model(session, number, **trained, config={}, examples=1, seconds=1.0, loss=1.0)
+        promoted = update(ROUNDS).where(ROUNDS.c.number == number)
+        session.execute(promoted.values(student_id=model, promoted=True))
 
 
 def as_json(cost: Cost) -> dict[str, float]:
