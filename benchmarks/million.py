@@ -40,7 +40,7 @@ PARAGRAPHS = 10  # passages of one title
 MADE = ("import", "import labelled", "index")
 READER = "models/made"  # of random weights: `ask` is measured, not its answer
 NAMES = (*MADE, "import ten", "status", "labels list", "labels list --search", "labels list --role",
-         "labels list --json", "questions list", "questions list --search", "history", "rounds list", "search", "ask",
+         "labels list --json", "questions list", "questions search", "history", "rounds list", "search", "ask",
          "report", "leaks", "db backup")  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def measure(folder: Path, size: int, wanted: set[str]) -> dict[str, Any]:
         "labels list --role": ("labels", "list", "--limit", "50", "--role", "gold"),
         "labels list --json": ("labels", "list", "--json"),
         "questions list": ("questions", "list", "--limit", "50", "--role", "pool"),
-        "questions list --search": ("questions", "list", "--limit", "50", "--search", f"name0x{size // 2}"),
+        "questions search": ("questions", "search", f"name0x{size // 2}", "--limit", "50"),
         "history": ("history", "q0-4"),
         "rounds list": ("rounds", "list"),
         "search": ("search", f"When did Name0x{size // 2} leave?"),
@@ -148,6 +148,7 @@ def measure(folder: Path, size: int, wanted: set[str]) -> dict[str, Any]:
         if name in wanted:
             cost = run([*LABELER, *arguments, "-w", place])
             found[name] = as_json(cost)
+            print(name, found[name], file=sys.stderr, flush=True)
             (folder / "backup.db").unlink(missing_ok=True)
             if name == "import ten":  # undone, so that the index still is of these passages
                 run([*LABELER, "import", "--undo", str(cost.json()["imports"][0]), "-w", place])
