@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 
 from labeler.core.round_settings import SelectConfig
 from labeler.rounds.select import Plan, doubly_annotated, plan, train_weights
 from labeler.rounds.strategies import Candidate
+from labeler.rounds.strategies import topics as topics_module
 from labeler.rounds.strategies.mix import _clusters, diverse, suspects
 from labeler.rounds.strategies.topics import text_vectors
 
@@ -407,3 +411,72 @@ def test_a_share_of_questions_is_doubly_annotated_in_any_order() -> None:
 def test_settings_of_pages_and_pairs_are_checked(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SelectConfig(**changed)
+
+
+# Clusters of many texts
+
+
+WORDS = ("volcano eruption lava", "chess opening pawn", "opera soprano aria", "소금 광산")
+
+
+def sample_texts(count: int) -> list[str]:
+    """Texts on four topics in turn; every fifth one is equal to the one before the last."""
+    made = [f"{WORDS[number % 4]} {number // 4}" for number in range(count)]
+    return [made[number - 4] if number % 5 == 4 and number >= 8 else text for number, text in enumerate(made)]
+
+
+def test_few_texts_are_clustered_as_a_whole() -> None:
+    """By k-means on the vectors of all texts, as scikit-learn computes it in one go."""
+    texts = sample_texts(150)
+    vectors = text_vectors(texts, seed=3)
+    model = KMeans(n_clusters=12, n_init=1, random_state=3).fit(vectors)
+    found, distance = topics_module.clusters(texts, 12, seed=3)
+    assert found.tolist() == model.labels_.tolist()
+    assert distance == pytest.approx(np.linalg.norm(vectors - model.cluster_centers_[model.labels_], axis=1))
+
+
+def test_many_texts_are_clustered_from_a_sample_and_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more texts are turned into n-grams at once than are clustered as a whole, and topics are still told apart."""
+    sizes: list[int] = []
+    n_grams = topics_module._n_grams
+    monkeypatch.setattr(topics_module, "WHOLE", 100)
+    monkeypatch.setattr(topics_module, "BATCH", 50)
+    monkeypatch.setattr(topics_module, "_n_grams", lambda texts: (sizes.append(len(texts)), n_grams(texts))[1])
+    texts = sample_texts(1030)
+    found, distance = topics_module.clusters(texts, 4, seed=0)
+    assert sizes == [100, *[100] * 10, 30]  # the sample, and then all
+    assert len(set(zip(found.tolist(), (text[0] for text in texts), strict=True))) == 4  # a cluster is a topic
+    by_text = dict(zip(texts, found.tolist(), strict=True))
+    assert [by_text[text] for text in texts] == found.tolist()
+    assert distance.max() < 1
+    again = topics_module.clusters(texts, 4, seed=0)
+    np.testing.assert_array_equal(found, again[0])
+    np.testing.assert_array_equal(distance, again[1])
+
+
+def test_a_large_pool_is_reviewed_by_topics_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics_module, "WHOLE", 60)
+    pool = [candidate(n, 0.5, question=text, answer=str(n)) for n, text in enumerate(sample_texts(240))]
+    config = SelectConfig(review_budget=12, random_share=0.0, uncertain_share=1.0, suspect_share=0.0)
+    chosen = ids(planned(pool, config), "uncertain")
+    assert len(chosen) == 12
+    assert chosen == ids(planned(pool[::-1], config), "uncertain")
+    assert len({pool[int(id_[1:])].question[0] for id_ in chosen}) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_memory_for_a_hundred_thousand_texts_is_bounded() -> None:
+    """32 numbers for each text, 25 MiB, and what copies of them need; the n-grams of all would need 140 MiB more."""
+    script = """
+from pathlib import Path
+from labeler.rounds.strategies.topics import clusters
+peak = lambda: int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024  # MiB
+texts = [f"{number:x} of {number * 7919 % 100_003}" for number in range(100_000)]
+clusters(texts[:300], 5, seed=0)  # loads what clustering needs
+before = peak()
+found, distance = clusters(texts, 50, seed=0)
+assert len(found) == len(distance) == 100_000
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labeler.core.round_settings import SelectConfig
 from labeler.rounds.strategies.candidate import Candidate
-from labeler.rounds.strategies.topics import text_vectors
+from labeler.rounds.strategies.topics import clusters
 
 
 def mix(
@@ -71,12 +71,4 @@ def _clusters(
     """The cluster of each candidate and its distance to that cluster's centre, both (N,)."""
     if len(candidates) <= count:
         return np.arange(len(candidates)), np.zeros(len(candidates))
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    with threadpool_limits(limits=1):  # several threads sum in any order, which changes ties
-        vectors = text_vectors([f"{c.question} {c.answer or ''}" for c in candidates], seed=seed)
-        distinct = len(np.unique(vectors.round(9), axis=0))
-        model = KMeans(n_clusters=min(count, distinct), n_init=1, random_state=seed).fit(vectors)
-    distance = np.linalg.norm(vectors - model.cluster_centers_[model.labels_], axis=1)
-    return np.asarray(model.labels_, dtype=np.int64), np.round(distance, 12)
+    return clusters([f"{c.question} {c.answer or ''}" for c in candidates], count, seed=seed)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrc.retrieve.dense.config import DenseConfig
+from mrc.retrieve.dense.mapped import save_rows
 from mrc.retrieve.dense.vectors import Encoding, Vectors, embed_passages
 from mrc.retrieve.fuse import DEPTH, Candidates, FusedLists, FusionWeight, RankedLists, merge, tune_weight
 from mrc.retrieve.windows import Search
@@ -75,7 +76,7 @@ class Dense:
 
     def save(self, data: Path) -> None:
         """Write the files of this part into the data folder of an index."""
-        np.save(data / VECTORS, self.vectors)
+        save_rows(data / VECTORS, self.vectors)
         if self.uses_ivf:
             from mrc.retrieve.dense.search import save_ivf
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrc.errors import writing
+from mrc.retrieve.dense import mapped
 from mrc.retrieve.dense.config import DenseConfig as DenseConfig
 from mrc.types import Passage
 
@@ -81,10 +82,12 @@ class VectorCache:
         self._count += len(rows)
 
     def gather(self, ids: Sequence[str]) -> Vectors:
-        """(n, D) embeddings of these passages. Raises KeyError for one that is not in the cache."""
+        """(n, D) embeddings of these passages, mapped from a file. Raises KeyError for one that is not in the cache."""
         if not ids:
             return np.empty((0, self._dimension), dtype=np.float32)
-        return np.asarray(self._mapped()[[self._rows[key] for key in ids]])
+        places = np.fromiter((self._rows[key] for key in ids), dtype=np.int64, count=len(ids))
+        with writing(self._folder):
+            return np.asarray(mapped.gather(self._mapped(), places, folder=self._folder))
 
     def _mapped(self) -> npt.NDArray[np.float32]:
         return np.memmap(self._folder / _VECTORS, dtype=np.float32, mode="r", shape=(self._count, self._dimension))
@@ -100,11 +103,11 @@ class VectorCache:
         os.truncate(names, sum(len(line) + 1 for line in lines[:count]))
         self._count = count
         if count:
-            mapped = self._mapped()
-            for row, line in enumerate(lines[:count]):
-                checksum, _, key = line.decode("utf-8", "replace").partition(" ")
-                if checksum == f"{zlib.crc32(mapped[row].tobytes()):08x}":
-                    self._rows[key] = row
+            for start, part in mapped.parts(self._mapped()):
+                for row, (line, vector) in enumerate(zip(lines[start:count], part, strict=False), start):
+                    checksum, _, key = line.decode("utf-8", "replace").partition(" ")
+                    if checksum == f"{zlib.crc32(vector.tobytes()):08x}":
+                        self._rows[key] = row
         return count
 
 
@@ -116,7 +119,7 @@ def embed_passages(
     cache: Path | None,
     progress: Callable[[int], object] | None = None,
 ) -> Vectors:
-    """(N, D) embeddings of the passages; those in the cache are not computed again.
+    """(N, D) embeddings of the passages, mapped from a file where there is a cache; those in it are not computed again.
 
     Args:
         encode: texts -> their embeddings.
