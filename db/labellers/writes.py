@@ -15,16 +15,22 @@ from db.tables import LABELLER_ANSWERS, LABELLER_PREDICTIONS, LABELLER_REPLIES, 
 
 
 def ensure(session: Session, name: str, kind: str, *, config: Json) -> LabellerRow:
-    """The labeller of this name, stored if it is new.
+    """The labeller of this name, stored if it is new. Raises Conflict: as `check`."""
+    known = check(session, name, kind, config=config)
+    if known is None:
+        insert_one(session, LABELLERS, name=name, kind=kind, config=config)
+        return reads.labeller(session, name)
+    return known
+
+
+def check(session: Session, name: str, kind: str, *, config: Json) -> LabellerRow | None:
+    """The labeller of this name, None where it is new. Nothing is written.
 
     Raises Conflict: the name is that of a labeller of another kind, or of another model.
     """
     known = reads.find_labeller(session, name)
-    if known is None:
-        insert_one(session, LABELLERS, name=name, kind=kind, config=config)
-        return reads.labeller(session, name)
     check_kind(known, kind)
-    if known.config != config:
+    if known is not None and known.config != config:
         different = sorted(key for key in {**known.config, **config} if known.config.get(key) != config.get(key))
         raise Conflict(
             f"the labeller {name!r} was begun with another {different[0].replace('_', ' ')} "

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         find_labeller,
         labeller,
         labeller_by_id,
+        labeller_cost,
         labeller_counts,
         labeller_predictions,
         labeller_sha256,
@@ -138,8 +139,8 @@ else:
             "journal": "counts events history",
             "label": "certified_labels labelled_questions labels live_labels rounds_of_live_pseudo written_counts",
             "labeller_answers": (
-                "answered find_labeller labeller labeller_by_id labeller_counts labeller_predictions labeller_sha256 "
-                "labellers replies"
+                "answered find_labeller labeller labeller_by_id labeller_cost labeller_counts labeller_predictions "
+                "labeller_sha256 labellers replies"
             ),
             "prediction": "iter_predictions newest_confidences predicted_ids predicted_rounds predictions",
             "review": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -140,6 +141,13 @@ def _spent(session: Session) -> dict[str, dict[str, Any]]:
     )
     found = (dict(row._mapping) for row in session.execute(statement))
     return {row.pop("name"): row for row in found}
+
+
+def labeller_cost(session: Session, labeller_id: int, *, since: datetime) -> float:
+    """What the replies to a labeller have cost since a moment, by the prices given then."""
+    replies = LABELLER_REPLIES.c
+    mine = (replies.labeller_id == labeller_id, replies.created_at >= since)
+    return float(session.execute(select(func.coalesce(func.sum(replies.cost), 0.0)).where(*mine)).scalar_one())
 
 
 def replies(session: Session, keys: Iterable[str]) -> dict[str, LabellerReply]:

@@ -51,6 +51,7 @@ class PredictionRow:
     decision: str | None
     train_weight: float | None
     labeller_id: int | None = None
+    reviewed_by: int | None = None  # the labeller whose answer is trained on instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,4 @@ class Decision:
     question_id: str
     decision: str  # train, review, leave
     train_weight: float | None = None
+    reviewed_by: int | None = None  # the labeller that answered it in review

@@ -106,8 +106,9 @@ def set_confidences(session: Session, round_number: int, confidences: Mapping[st
 
 def set_decisions(session: Session, round_number: int, decisions: Sequence[Decision]) -> int:
     """Set decisions and return how many. Raises NotFound for a question without a prediction."""
-    rows = [{"of": row.question_id, "decision": row.decision, "train_weight": row.train_weight} for row in decisions]
-    return _update(session, round_number, rows, ("decision", "train_weight"))
+    columns = ("decision", "train_weight", "reviewed_by")
+    rows = [{"of": row.question_id, **{name: getattr(row, name) for name in columns}} for row in decisions]
+    return _update(session, round_number, rows, columns)
 
 
 def _update(session: Session, round_number: int, rows: list[dict[str, Any]], columns: Sequence[str]) -> int:

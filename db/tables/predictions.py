@@ -39,6 +39,7 @@ PREDICTIONS = Table(
     required("hits", JsonTuple),  # [passage id, retrieval score] in rank order: what was read
     optional("decision", WORD),
     optional("train_weight", Double),  # planned; null unless it is to be trained on
+    optional("reviewed_by", ForeignKey("labellers.id")),  # the labeller whose answer is trained on instead
     created_at(),
     UniqueConstraint("round_number", "question_id"),
     CheckConstraint("(model_id IS NULL) <> (labeller_id IS NULL)", name="by_a_model_or_a_labeller"),

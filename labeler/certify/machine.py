@@ -15,6 +15,7 @@ from labeler.certify import audit, conclusion
 from labeler.certify.interim import ACCEPTED, LookResult, looks_so_far
 from labeler.certify.request import Attempt, Request, check_same, next_attempt
 from labeler.core.errors import NotReady
+from labeler.core.round_settings import LLM
 from labeler.core.runtime import Runtime, with_settings
 from labeler.rounds import machine
 from labeler.rounds.budget.planning import subset_of
@@ -103,6 +104,8 @@ def _open(runtime: Runtime, request: Request, reviewer: str | None) -> RoundRow:
     """Open the audit of a new certificate in one transaction."""
     config = runtime.config
     chosen = reviewer or config.round.reviewer
+    if chosen == LLM:  # an audit is answered by people
+        chosen = config.llm.then
     if chosen == "none":
         raise NotReady("an audit needs a reviewer; name one: labeler certify --reviewer studio (or file, terminal)")
     reviewing.check_reviewer(runtime, chosen)

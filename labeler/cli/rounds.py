@@ -69,9 +69,12 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
 )
 @click.option(
     "--reviewer",
-    type=click.Choice(["studio", "people", "simulated", "none"]),
-    help="studio: people in Label Studio; people: by file or terminal; simulated: by hidden answers; none.",
+    type=click.Choice(["studio", "people", "llm", "simulated", "none"]),
+    help="studio: people in Label Studio; people: by file or terminal; llm: a language model, then people; "
+    "simulated: by hidden answers; none.",
 )
+@click.option("--endpoint", metavar="URL", help="With --reviewer llm: address of an OpenAI-compatible API.")
+@click.option("--model", metavar="NAME", help="With --reviewer llm: model, as the server calls it.")
 @click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
 @click.option(
     "--budget-minutes",
@@ -93,6 +96,8 @@ def round_command(
     max_reviews: int | None,
     max_minutes: float | None,
     reviewer: str | None,
+    endpoint: str | None,
+    model: str | None,
     review_budget: int | None,
     budget_minutes: float | None,
     wait: bool,
@@ -108,6 +113,9 @@ def round_command(
     With --budget-minutes, the forecast decides how much of the pool is read and taught: a random half, and by earlier
     confidence and diversity. --dry-run shows what would be left out.
 
+    With --reviewer llm, a language model answers the questions of the middle band of confidence first; its answers
+    become pseudo-labels under its name. What it leaves, and all blind questions, wait for people (llm.then says where).
+
     With --until-converged, rounds follow each other until two in a row are refused, fewer than 3% of the pseudo-labels
     change, exact match on dev rises by less than half a point, nothing is left to label, or a limit is reached.
 
@@ -115,12 +123,14 @@ def round_command(
     Example:  labeler round --rounds 2 --reviewer simulated --review-budget 150
               labeler round --reviewer studio --wait
               labeler round --reviewer none --budget-minutes 30
+              labeler round --reviewer llm --endpoint http://127.0.0.1:8000/v1 --model qwen
               labeler round --until-converged --reviewer people --max-reviews 500
     """
     if review_budget is not None:
         sets = (*sets, f"review.review_budget={review_budget}")
     if budget_minutes is not None:
         sets = (*sets, f"round.budget_minutes={budget_minutes}")
+    sets = (*sets, *(f"llm.{name}={value}" for name, value in (("endpoint", endpoint), ("model", model)) if value))
     goes_on = wait or accept_partial or until_converged or (count or 1) > 1
     if wait and accept_partial:
         raise click.UsageError("Give --wait or --accept-partial, not both.")

@@ -21,7 +21,14 @@ from typing import Any, Literal
 
 from db.urls import without_password
 from labeler.core.errors import ConfigError
-from labeler.core.round_settings import CalibrateConfig, GateConfig, RoundConfig, SelectConfig, StudioConfig
+from labeler.core.round_settings import (
+    CalibrateConfig,
+    GateConfig,
+    LlmConfig,
+    RoundConfig,
+    SelectConfig,
+    StudioConfig,
+)
 from labeler.core.setting_values import value_in
 from labeler.core.settings import (
     CascadeSection,
@@ -70,6 +77,7 @@ class Config:
     gate: GateConfig = field(default_factory=GateConfig)
     round: RoundConfig = field(default_factory=RoundConfig)
     studio: StudioConfig = field(default_factory=StudioConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
     experimental: ExperimentalSection = field(default_factory=ExperimentalSection)
     given: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)  # section.key -> where
 

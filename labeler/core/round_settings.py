@@ -9,7 +9,8 @@ from mrc.settings import check_settings, setting
 
 MAX_SEED = 2_000_000_000  # a round adds its number, and the sum is stored in 32 bits
 MAX_PASSAGES = 5  # shown to a reviewer: more are not read
-REVIEWERS = ("simulated", "none", "people", "studio")
+REVIEWERS = ("simulated", "none", "people", "studio", "llm")
+LLM = "llm"  # the reviewer that is a language model; people review what it leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ class RoundConfig:
         low=0, high=MAX_SEED, shown=True,
     )  # fmt: skip
     reviewer: str = setting(
-        "none", "studio: Label Studio; people: file or terminal; simulated: hidden answers; none: no review",
+        "none", "studio: Label Studio; people: file or terminal; llm: a language model first, see [llm]; "
+        "simulated: hidden answers; none: no review",
         choices=REVIEWERS, shown=True,
     )  # fmt: skip
     dev_share: float = setting(
@@ -198,6 +200,33 @@ class RoundConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LlmConfig:
+    """The language model of `labeler annotate` and of the reviewer llm. Values given now apply to an open round too."""
+
+    endpoint: str | None = setting(None, "address of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1")
+    model: str | None = setting(None, "name of the model, as the server calls it")
+    labeller: str | None = setting(None, "name under which its answers are stored; none: that of the model")
+    price_in: float | None = setting(None, "for prompts", unit="money per million tokens", low=0)
+    price_out: float | None = setting(None, "for replies", unit="money per million tokens", low=0)
+    budget: float | None = setting(
+        None, "for one round, or one run of annotate: it stops before it costs more", unit="money", low=0
+    )
+    then: str = setting(
+        "people", "who reviews what the reviewer llm leaves: people (file or terminal), studio, or simulated",
+        choices=("people", "studio", "simulated"),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.endpoint is not None and any(character in self.endpoint for character in "@?#"):
+            raise ValueError("endpoint: leave out user, password, ? and #; the key goes into OPENAI_API_KEY")
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out belong together: give both, or neither")
+        if self.budget is not None and self.price_in is None:
+            raise ValueError("budget needs price_in and price_out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ The first of these places that names a setting decides: `--set section.key=value
 `["a", "b"]`); in `--set` and in variables text needs no quotes, and `none` empties an optional setting. An unknown
 name, a wrong type or a value out of range is an error that names the place.
 
-A round keeps the settings that it was opened with, apart from `[studio]`, `compute.threads` and the settings of
-a cluster (`compute.engine`, `address`, `workers`, `gpus_per_worker`).
+A round keeps the settings that it was opened with, apart from `[studio]`, what is given anew of `[llm]`,
+`compute.threads` and the settings of a cluster (`compute.engine`, `address`, `workers`, `gpus_per_worker`).
 """
 
 

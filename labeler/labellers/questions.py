@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 from db import queries
 from db.engine import Session
 from db.rows import LabelledQuestion, LabellerRow
@@ -27,3 +30,8 @@ def calibrating(session: Session, *, folds: int) -> list[LabelledQuestion]:
     """The labelled questions that calibrate a labeller: those held out, and gold ones where folds hold none out."""
     found = queries.labelled_questions(session, "calibration")
     return found if found or folds < 2 else queries.labelled_questions(session, "gold")
+
+
+def shuffled(ids: Iterable[str]) -> list[str]:
+    """The ids in an order that is always the same and says nothing about them: by their hashes."""
+    return sorted(ids, key=lambda key: hashlib.sha256(key.encode()).digest())

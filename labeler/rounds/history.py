@@ -17,6 +17,7 @@ from labeler.evaluation.standing_alarms import standing_alarms
 from labeler.rounds.budget.planning import subset_of
 from labeler.rounds.machine import RoundStatus
 from labeler.rounds.retriever.promotion import retriever_summary, revert_retrievers
+from labeler.rounds.steps.model_review import reviewed
 from mrc.errors import MrcError
 from mrc.metrics import normalize_answer
 
@@ -83,6 +84,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
         "scores": (row.gate or {}).get("scores"),
         "retriever": retriever_summary(session, row.number),
         "pool_subset": subset_of(session, row),
+        "model_review": reviewed(session, row.number),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
     }

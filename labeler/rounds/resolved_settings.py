@@ -129,12 +129,19 @@ def _checkpoint(runtime: Runtime, name: str) -> str:
 
 
 def of_round(runtime: Runtime, row: RoundRow) -> Runtime:
-    """The runtime under the settings that a round was opened with; [studio], compute.threads and the settings of a
-    cluster stay as given now."""
+    """The runtime under the settings that a round was opened with; [studio], compute.threads, the settings of a
+    cluster and what is given of [llm] stay as given now."""
     config = Config.from_resolved(row.config)
     given = runtime.config.compute
     compute = dataclasses.replace(config.compute, threads=given.threads).with_engine_of(given)
-    return runtime.with_config(dataclasses.replace(config, compute=compute, studio=runtime.config.studio))
+    llm = dataclasses.replace(config.llm, **_given_now(runtime.config, "llm"))
+    return runtime.with_config(dataclasses.replace(config, compute=compute, studio=runtime.config.studio, llm=llm))
+
+
+def _given_now(config: Config, section: str) -> dict[str, Any]:
+    """The settings of a section that are not left at their defaults."""
+    keys = [name.partition(".")[2] for name in config.given if name.startswith(f"{section}.")]
+    return {key: getattr(getattr(config, section), key) for key in keys}
 
 
 def warn_of_unused(runtime: Runtime, row: RoundRow) -> None:
@@ -151,7 +158,7 @@ def _is_resolved(config: Config, name: str, stays: Any) -> bool:
     checkpoints by absolute path."""
     section, _, key = name.partition(".")
     if name not in CHECKPOINTS:
-        return name in RESOLVED or section == "studio"
+        return name in RESOLVED or section in ("studio", "llm")
     given, stored = _as_list(getattr(getattr(config, section), key)), _as_list(stays)
     if not given and key == "start":  # none: any start will do
         return True

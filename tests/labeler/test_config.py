@@ -69,7 +69,10 @@ def test_text_needs_no_quotes_and_keeps_its_equals_signs() -> None:
         ("[round]\nseed = true\n", "labeler.toml: round.seed must be a whole number, not True"),
         ("[round]\nseed = 1.5\n", "labeler.toml: round.seed must be a whole number, not 1.5"),
         ("[round]\ndev_share = 0.9\n", "labeler.toml: [round] dev_share must be in 0-0.5, not 0.9"),
-        ("[round]\nreviewer = 'me'\n", "[round] reviewer must be one of simulated, none, people, studio, not 'me'"),
+        (
+            "[round]\nreviewer = 'me'\n",
+            "[round] reviewer must be one of simulated, none, people, studio, llm, not 'me'",
+        ),
         ("[workspace]\ndatabase = 'x.db'\n", "[workspace] database must be a URL"),
         ("[round\n", "labeler.toml: not TOML"),
     ],

@@ -214,7 +214,7 @@ CREATE TABLE predictions (
     question_role VARCHAR(16) NOT NULL, model_id INTEGER, labeller_id INTEGER, index_fingerprint VARCHAR(64),
     score {double},
     null_score {double}, confidence {double}, features JSON NOT NULL, hits JSON NOT NULL, decision VARCHAR(16),
-    train_weight {double}, created_at {moment} NOT NULL,
+    train_weight {double}, reviewed_by INTEGER, created_at {moment} NOT NULL,
     CONSTRAINT pk_predictions PRIMARY KEY (id),
     CONSTRAINT uq_predictions_round_number_question_id UNIQUE (round_number, question_id),
     CONSTRAINT ck_predictions_by_a_model_or_a_labeller CHECK ((model_id IS NULL) <> (labeller_id IS NULL)),
@@ -225,7 +225,8 @@ CREATE TABLE predictions (
     CONSTRAINT fk_predictions_round_number FOREIGN KEY(round_number) REFERENCES rounds (number),
     CONSTRAINT fk_predictions_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
     CONSTRAINT fk_predictions_model_id FOREIGN KEY(model_id) REFERENCES models (id),
-    CONSTRAINT fk_predictions_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id)
+    CONSTRAINT fk_predictions_labeller_id FOREIGN KEY(labeller_id) REFERENCES labellers (id),
+    CONSTRAINT fk_predictions_reviewed_by FOREIGN KEY(reviewed_by) REFERENCES labellers (id)
 );
 CREATE INDEX ix_predictions_question_id ON predictions (question_id);
 

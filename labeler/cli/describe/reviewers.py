@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from labeler.core.console import percent, table
 
@@ -81,3 +81,16 @@ def _costs(found: Cost) -> Iterator[str]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def model_review_text(found: Mapping[str, Any]) -> str:
+    """What a language model answered as reviewer of a round, and what it left to people."""
+    text = (
+        f"{found['labeller']} answered {found['answered']} of {found['tasks']} questions in the middle band, people "
+        f"get {found['left']}; {found['right']} of its {found['checked']} answers to calibration questions are right"
+    )
+    if found["from_before"]:
+        text += f"; {found['from_before']} answers from before teach too"
+    if found["stopped"]:
+        text += "; the budget stopped it"
+    return text if found["cost"] is None else f"{text}; cost {found['cost']:.4f}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labeler.cli.describe import counted
+from labeler.cli.describe.reviewers import model_review_text
 from labeler.core.console import clipped, percent, table
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def summary_text(found: Mapping[str, Any]) -> str:
     lines = [f"round {found['round']} ({found['kind']}): {stage}; labels: {counted(found['labels'])}"]
     if found["labeller"]:
         lines.append(f"  predictions of the labeller {found['labeller']}")
+    if found["model_review"]:
+        lines.append(f"  {model_review_text(found['model_review'])}")
     if found["gate"]:
         lines += [f"  {line}" for line in gate_lines(found["gate"])]
     lines += [f"  alarm of round {each['round']}: {each['alarm']['message']}" for each in found["alarms"]]
@@ -189,6 +192,8 @@ def _round_facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "labels", counted({_WRITTEN.get(name, name): count for name, count in found["written"].items()})
     if found["pool_subset"]:
         yield "budget", subset_text(found["pool_subset"])
+    if found["model_review"]:
+        yield "model", model_review_text(found["model_review"])
     release = found["release"]
     if release:
         threshold = release.get("threshold")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from labeler.cli.common import in_workspace, runtime, show
 from labeler.cli.labellers.text import annotation_text, forecast_text
+from labeler.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from labeler.core.round_settings import LlmConfig
     from labeler.core.runtime import Runtime
     from labeler.labellers.llm.annotate import Annotator
     from labeler.labellers.llm.options import Prices
@@ -29,10 +32,12 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 
 @click.command("annotate")
 @click.option(
-    "--endpoint", metavar="URL", help="Address of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1."
+    "--endpoint",
+    metavar="URL",
+    help="An OpenAI-compatible API, such as http://127.0.0.1:8000/v1.",
 )
-@click.option("--model", metavar="NAME", help="Model, as the server calls it.")
-@click.option("--labeller", metavar="NAME", help="Name of the labeller.  [default: the model's]")
+@click.option("--model", metavar="NAME", help="Model, as the server calls it.  [default: llm.model]")
+@click.option("--labeller", metavar="NAME", help="Name of the labeller.  [default: llm.labeller, else the model's]")
 @click.option(
     "--role", "roles", default="pool,calibration", show_default=True, callback=_roles, help="Questions to ask."
 )
@@ -51,9 +56,13 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option(
     "--retries", type=click.IntRange(0, 20), default=5, show_default=True, help="Of a request, with back-off."
 )
-@click.option("--price-in", type=float, help="Money per million tokens of prompts.")
-@click.option("--price-out", type=float, help="Money per million tokens of replies.")
-@click.option("--budget", type=click.FloatRange(min=0), help="Stop before this run costs more; needs prices.")
+@click.option("--price-in", type=float, help="Money per million tokens of prompts.  [default: llm.price_in]")
+@click.option("--price-out", type=float, help="Money per million tokens of replies.  [default: llm.price_out]")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    help="Stop before this run costs more.  [default: llm.budget]",
+)
 @click.option("--dry-run", is_flag=True, help="Show requests, tokens and money; send and change nothing.")
 @click.option("--write-prompt", is_flag=True, help="Write the prompt into the workspace, to be edited, and stop.")
 @in_workspace
@@ -94,34 +103,45 @@ def annotate_command(
     """
     from labeler.labellers.llm.options import Prices
 
-    prices = Prices(price_in, price_out)
-    if budget is not None and price_in is None:
-        raise click.UsageError("--budget needs --price-in and --price-out.")
     if write_prompt:
         _write_prompt(workspace, sets, language, as_json=as_json)
         return
-    if model is None or (endpoint is None and not dry_run):
-        raise click.UsageError("Give the server with --endpoint URL and the model with --model NAME.")
     asked = {"passages": passages, "samples": samples, "examples": examples, "max_tokens": max_tokens}
+    given = {"endpoint": endpoint, "model": model, "labeller": labeller, "price_in": price_in, "price_out": price_out}
     with runtime(workspace, sets, write=not dry_run) as at:
-        annotator = _annotator(at, labeller or model, model, language, asked, roles, limit)
+        wanted = _wanted(at, given | {"budget": budget}, dry_run=dry_run)
+        prices = Prices(wanted.price_in, wanted.price_out)
+        annotator = _annotator(at, wanted, language, asked, roles, limit)
         if dry_run:
             _show_forecast(annotator, prices, as_json=as_json)
             return
         from labeler.labellers.llm.endpoint import Client, find_endpoint
 
-        client = Client(find_endpoint(str(endpoint), os.environ), timeout=timeout, retries=retries)
+        client = Client(find_endpoint(str(wanted.endpoint), os.environ), timeout=timeout, retries=retries)
         try:
-            found = annotator.run(client, prices=prices, budget=budget, concurrency=concurrency)
+            found = annotator.run(client, prices=prices, budget=wanted.budget, concurrency=concurrency)
         finally:
             client.close()
     show(found, as_json=as_json, text=lambda: annotation_text(found))
 
 
+def _wanted(at: Runtime, given: dict[str, Any], *, dry_run: bool) -> LlmConfig:
+    """The settings of [llm] under the options that were given."""
+    named = {name: value for name, value in given.items() if value is not None}
+    if "budget" in named and not {"price_in", "price_out"} & named.keys() and at.config.llm.price_in is None:
+        raise click.UsageError("--budget needs --price-in and --price-out.")
+    try:
+        found = replace(at.config.llm, **named)
+    except ValueError as error:
+        raise ConfigError(f"--{str(error).replace('_', '-')}") from error
+    if found.model is None or (found.endpoint is None and not dry_run):
+        raise click.UsageError("Give the server with --endpoint URL and the model with --model NAME.")
+    return found
+
+
 def _annotator(
     at: Runtime,
-    name: str,
-    model: str,
+    wanted: LlmConfig,
     language: str | None,
     asked: dict[str, int],
     roles: tuple[str, ...],
@@ -131,8 +151,8 @@ def _annotator(
     from labeler.labellers.llm.options import AskOptions
     from labeler.labellers.names import checked_name
 
-    options = AskOptions(model, language or at.language, **asked)
-    return Annotator(at, checked_name(name), options, roles=roles, limit=limit)
+    options = AskOptions(str(wanted.model), language or at.language, **asked)
+    return Annotator(at, checked_name(wanted.labeller or options.model), options, roles=roles, limit=limit)
 
 
 def _show_forecast(annotator: Annotator, prices: Prices, *, as_json: bool) -> None:

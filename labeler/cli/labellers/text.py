@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from labeler.labellers.compare import Comparison
     from labeler.labellers.evaluate import LabellerEvaluation
     from labeler.labellers.importing import PredictionReport
-    from labeler.labellers.llm.annotate import Annotation, AnnotationForecast
+    from labeler.labellers.llm.annotate import AnnotationForecast
+    from labeler.labellers.llm.work import Annotation
 
 
 def predictions_text(report: PredictionReport) -> str:

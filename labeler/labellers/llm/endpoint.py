@@ -44,6 +44,10 @@ class Transient(EndpointError):
     """A request that failed and may succeed later: the server is down, slow, overloaded or limits the rate."""
 
 
+class Refused(EndpointError):
+    """A request that the server takes in no form, such as one that its content filter stops; it may take others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An address and the key to it, which is never shown."""
@@ -99,7 +103,7 @@ class Client:
         self._client.close()
 
     def ask(self, model: str, messages: Sequence[Message], *, temperature: float, seed: int, max_tokens: int) -> Reply:
-        """The reply to one request. Raises Transient, EndpointError."""
+        """The reply to one request. Raises Transient, Refused, EndpointError."""
         wanted: dict[str, Any] = {
             "temperature": temperature,
             "seed": seed,
@@ -110,18 +114,21 @@ class Client:
                 "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA},
             },
         }
+        left_out = self._without
         while True:
-            left_out = self._without
             given = {name: value for name, value in wanted.items() if name not in left_out}
             if "max_tokens" in left_out:
                 given["max_completion_tokens"] = max_tokens
             try:
-                return self._reply(model, messages, given)
+                found = self._reply(model, messages, given)
             except _Unknown as unknown:
-                with self._lock:
-                    self._without = self._without | unknown.names
                 if not unknown.names - left_out:
-                    raise EndpointError(str(unknown)) from None
+                    raise Refused(str(unknown)) from None
+                left_out = left_out | unknown.names
+                continue
+            with self._lock:  # it answers without these: they are left out from now on
+                self._without = self._without | left_out
+            return found
 
     def _reply(self, model: str, messages: Sequence[Message], given: Mapping[str, Any]) -> Reply:
         import openai

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ from db import queries
 from labeler.labellers.llm.prompts import Example
 from labeler.labellers.llm.quotes import sentence_around
 from labeler.labellers.passages import found_passages
+from labeler.labellers.questions import shuffled
 from mrc.types import Passage
 
 if TYPE_CHECKING:
@@ -21,13 +21,19 @@ WITHOUT_ANSWER: Final = 3  # from so many examples on, the last one has no answe
 CANDIDATES: Final = 50  # gold questions that are looked at
 
 
-def draw_examples(runtime: Runtime, count: int) -> tuple[Example, ...]:
-    """So many examples from gold, always the same ones of the same labels; fewer where there are fewer."""
-    if not count:
+def draw_examples(runtime: Runtime, count: int, *, before: Sequence[str] | None = None) -> tuple[Example, ...]:
+    """So many examples from gold, always the same ones of the same labels; fewer where there are fewer.
+
+    `before`: the questions that the labeller was begun with, None for a new one. They stay its examples, also those
+    that a round has held out for calibration or dev since.
+    """
+    if not count or before == ():
         return ()
     with runtime.database.read() as session:
-        golds = [entry for entry in queries.labelled_questions(session, "gold") if entry.label.answers]
-    chosen = sorted(golds, key=lambda entry: hashlib.sha256(entry.question.id.encode()).digest())[:CANDIDATES]
+        roles = ("gold", "calibration", "dev") if before else ("gold",)
+        found_golds = [entry for role in roles for entry in queries.labelled_questions(session, role)]
+    golds = {entry.question.id: entry for entry in found_golds if entry.label.answers}
+    chosen = [golds[key] for key in before or shuffled(golds)[:CANDIDATES] if key in golds]
     found: list[Example] = []
     passages = found_passages(runtime, [entry.question for entry in chosen], count=SHOWN + 1) if chosen else []
     own = runtime.fetch(sorted({entry.label.answers[0].passage_id for entry in chosen}))

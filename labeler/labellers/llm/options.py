@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+from db import labellers
+from db.rows import LabellerRow
 from labeler.core.errors import ConfigError
 
 ROLES: Final = ("pool", "calibration", "dev", "test", "gold")
@@ -52,3 +54,15 @@ class AskOptions:
     def config(self, *, template_sha256: str, examples: tuple[str, ...]) -> dict[str, Any]:
         """What is stored with the labeller: never a key, and not the address."""
         return asdict(self) | {"examples": list(examples), "template_sha256": template_sha256}
+
+
+def options_for(row: LabellerRow | None, model: str, *, language: str) -> AskOptions:
+    """How a model is asked under the name of a labeller: as it was begun, else by the defaults.
+
+    Raises Conflict: the name is that of a labeller of files.
+    """
+    labellers.check_kind(row, "model")
+    if row is None:
+        return AskOptions(model, language)
+    kept = {each.name: row.config[each.name] for each in fields(AskOptions) if each.name in row.config}
+    return AskOptions(**kept | {"model": model, "examples": len(row.config["examples"])})

@@ -13,6 +13,7 @@ from labeler.review.agreement import matcher_of
 from labeler.rounds.adjudication import adjudicate, consensus_of_round, without_confirmed
 from labeler.rounds.holdout import hold_out_reviewed
 from labeler.rounds.steps import training
+from labeler.rounds.steps.model_review import label_span
 from mrc.metrics import Metric, exact_match
 
 
@@ -77,13 +78,28 @@ def _audit_of_round(runtime: Runtime, row: RoundRow, *, threshold: float | None)
 
 
 def _pseudo_labels(runtime: Runtime, row: RoundRow) -> list[NewLabel]:
-    """The pseudo-labels of all predictions that the round selected for training. None is released: see `certify`."""
+    """The pseudo-labels of all predictions that the round selected for training. None is released: see `certify`.
+
+    Where a labeller answered in review, its answer is the label, with its name.
+    """
     with runtime.database.read() as session:
-        return [
-            _pseudo_label(entry, row)
-            for entry in queries.iter_predictions(session, row.number)
-            if entry.decision == "train"
-        ]
+        found = queries.iter_predictions(session, row.number)
+        taught = [entry for entry in found if entry.decision == "train"]
+        said = _reviewed(session, taught)
+    return [_pseudo_label(entry, row, said.get(entry.question_id)) for entry in taught]
+
+
+def _reviewed(session: Session, entries: Iterable[PredictionRow]) -> dict[str, SpanRow]:
+    """The answers of labellers that reviewed questions, by question."""
+    by_labeller: dict[int, list[str]] = {}
+    for entry in entries:
+        if entry.reviewed_by is not None:
+            by_labeller.setdefault(entry.reviewed_by, []).append(entry.question_id)
+    return {
+        row.question_id: label_span(row)
+        for labeller_id, ids in by_labeller.items()
+        for row in queries.labeller_predictions(session, labeller_id, ids)
+    }
 
 
 def _record(runtime: Runtime, session: Session, row: RoundRow, pseudo: list[NewLabel]) -> Recorded:
@@ -121,8 +137,17 @@ def human_label(review: ReviewRow) -> NewLabel:
     )
 
 
-def _pseudo_label(entry: PredictionRow, row: RoundRow) -> NewLabel:
-    """The pseudo-label of a prediction, with its provenance."""
+def _pseudo_label(entry: PredictionRow, row: RoundRow, reviewed: SpanRow | None) -> NewLabel:
+    """The pseudo-label of a prediction, or of what a labeller answered in its review, with its provenance."""
+    if reviewed is not None:
+        return NewLabel(
+            entry.question_id,
+            answers=(reviewed,),
+            train_weight=entry.train_weight or 0.0,
+            labeller_id=entry.reviewed_by,
+            index_fingerprint=entry.index_fingerprint,
+            confidence=entry.train_weight,
+        )
     best = entry.answers[0]
     return NewLabel(
         entry.question_id,

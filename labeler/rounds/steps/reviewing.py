@@ -10,7 +10,7 @@ import numpy as np
 from db import queries, store
 from db.rows import Decision, NewTask, PredictionRow, QuestionRow, RoundRow
 from db.vocabulary import CONTROL
-from labeler.core.round_settings import SelectConfig
+from labeler.core.round_settings import LLM, SelectConfig
 from labeler.core.runtime import Runtime, with_settings
 from labeler.review import suspects
 from labeler.review.agreement import matcher_of
@@ -18,7 +18,7 @@ from labeler.review.follow_up import resolve
 from labeler.rounds import simulated_reviewer
 from labeler.rounds.adjudication import adjudicate
 from labeler.rounds.select import Plan, doubly_annotated, plan, shown_blind
-from labeler.rounds.steps import human_review
+from labeler.rounds.steps import human_review, model_review
 from labeler.rounds.strategies import Candidate
 
 Pages = Mapping[str, tuple[str, ...]]  # question id -> ids of the passages that its reviewer sees
@@ -82,8 +82,11 @@ def select_at_random(runtime: Runtime, row: RoundRow) -> RoundRow:
 def review(runtime: Runtime, row: RoundRow) -> RoundRow:
     """Exchange tasks and reviews; advance the round to `reviewed` once no task is open, else return it as it is.
 
-    A conflict without an open adjudication task does not hold up the round: its question gets no label.
+    A conflict without an open adjudication task does not hold up the round: its question gets no label. A language
+    model answers first, and the round goes on with the reviewer of what it leaves.
     """
+    if row.reviewer == LLM:
+        row = model_review.answer(runtime, row)
     if row.reviewer == human_review.STUDIO:
         human_review.exchange(runtime, row)
     resolve(runtime, row.number)
@@ -110,15 +113,26 @@ def _has_open_tasks(runtime: Runtime, row: RoundRow) -> bool:
 
 
 def check_reviewer(runtime: Runtime, reviewer: str) -> None:
-    """Check that this reviewer can answer. Raises NotReady; ServerDown, BadKey for Label Studio."""
-    if reviewer == simulated_reviewer.NAME:
+    """Check that this reviewer can answer.
+
+    Raises NotReady; ServerDown, BadKey for Label Studio; ConfigError, MissingExtra for a language model.
+    """
+    if reviewer == LLM:
+        model_review.check(runtime.config.llm)
+        check_reviewer(runtime, runtime.config.llm.then)
+    elif reviewer == simulated_reviewer.NAME:
         simulated_reviewer.check_answers(runtime)
     elif reviewer == human_review.STUDIO:
         human_review.check(runtime)
 
 
 def change_reviewer(runtime: Runtime, row: RoundRow, reviewer: str) -> RoundRow:
-    """Set another reviewer for the remaining tasks of a round. Raises as `check_reviewer` does."""
+    """Set another reviewer for the remaining tasks of a round. Raises as `check_reviewer` does.
+
+    A language model that has answered already stays as it is: people review what it left.
+    """
+    if reviewer == LLM and model_review.is_done(runtime, row):
+        return row
     check_reviewer(runtime, reviewer)
     with runtime.database.write() as session:
         detail = {"before": row.reviewer, "after": reviewer}
@@ -181,7 +195,7 @@ def _candidate(question: QuestionRow, entry: PredictionRow, held_out: set[str]) 
 
 def _undecided(runtime: Runtime, row: RoundRow) -> list[QuestionRow]:
     """The pool questions that no review has decided, in id order; reviews in Label Studio are fetched first."""
-    if row.reviewer == human_review.STUDIO:
+    if (runtime.config.llm.then if row.reviewer == LLM else row.reviewer) == human_review.STUDIO:
         human_review.fetch(runtime)
     with runtime.database.read() as session:
         decided = adjudicate(session, matcher_of(runtime)).decided

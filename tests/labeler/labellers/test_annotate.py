@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from db import queries
+from db import queries, store
 from labeler.labellers.llm.prompts import load_prompt
 from mrc.types import Passage
-from tests.commands import Ran, ok, run
+from tests.commands import Ran, new_workspace, ok, run
 from tests.labeler.labellers.scripted_server import (
     JSON,
     OK,
@@ -196,7 +196,7 @@ def test_a_faulty_server_ends_the_run_in_one_line_that_holds_no_key(tmp_path: Pa
     assert why in ran.fault
     assert KEY not in ran.out + ran.err
     assert seen.keys[0] == f"Bearer {KEY}"
-    assert stored(workspace) == {}
+    assert ok("status", "-w", workspace)["labellers"] == []
 
 
 def test_a_key_goes_to_no_other_host(tmp_path: Path) -> None:
@@ -329,6 +329,56 @@ def test_examples_come_from_gold_and_are_never_asked(tmp_path: Path) -> None:
         assert given["answer"] in given["quote"]
         assert given["quote"] in passages_of({"messages": [asked]})[given["passage"] - 1]
         assert question not in seen.questions
+
+
+def test_examples_stay_those_of_the_labeller_when_a_round_holds_them_out(tmp_path: Path) -> None:
+    workspace = make(tmp_path, role="gold")
+    with serving(answers(RIGHT)) as (url, seen):
+        ok(*command(workspace, url, "--role", "gold", "--examples", "2", "--limit", "1"))
+        with at(workspace) as runtime, runtime.database.write() as session:
+            (first, _) = queries.labeller(session, "m").config["examples"]
+            store.set_roles(session, {first: "calibration"})
+        found = ok(*command(workspace, url, "--role", "gold,calibration", "--examples", "2"))
+    assert (found["questions"], found["left"]) == (2, 0)
+    said = [[each["content"] for each in request["messages"][2:5:2]] for request in seen.requests]
+    assert said == [said[0]] * 3
+
+
+def test_a_workspace_without_a_question_to_ask_is_refused_and_keeps_no_labeller(tmp_path: Path) -> None:
+    empty = new_workspace(tmp_path / "empty")
+    (tmp_path / "one").mkdir()
+    with_gold = make(tmp_path / "one", role="gold")
+    with serving(answers(RIGHT)) as (url, seen):
+        for workspace, more in (
+            (empty, ()),
+            (empty, ("--dry-run",)),
+            (with_gold, ()),
+            (with_gold, ("--role", "dev,test")),
+            (with_gold, ("--role", "gold", "--examples", "6")),
+        ):
+            ran = run(*command(workspace, url, *more))
+            assert (ran.code, "there is no question of" in ran.fault) == (1, True), ran.fault
+            assert ok("status", "-w", workspace)["labellers"] == []
+    assert seen.requests == []
+
+
+def test_a_question_that_the_server_refuses_does_not_stop_the_others(tmp_path: Path) -> None:
+    workspace = make(tmp_path, role="pool")
+    right = answers(RIGHT)
+
+    def script(request: Mapping[str, Any], seen: Seen) -> tuple[int, Mapping[str, str], Any]:
+        if "lighthouse" in question_of(request) or "tower" in question_of(request):
+            return 400, JSON, {"error": {"message": "stopped by the content filter"}}
+        return right(request, seen)
+
+    with serving(script) as (url, seen):
+        found = ok(*command(workspace, url, "--concurrency", "1"))
+    assert (found["questions"], found["left"], found["stopped"]) == (3, 2, None)
+    assert [(each["where"], "content filter" in each["why"]) for each in found["failed"]] == [
+        ("q3", True),
+        ("q4", True),
+    ]
+    assert "response_format" in seen.requests[-1]  # what one question is refused for is no option that is not known
 
 
 def test_bad_addresses_are_refused_without_repeating_them(tmp_path: Path) -> None:

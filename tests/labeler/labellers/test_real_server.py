@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from labeler.certify.request import Request
 from tests.commands import new_workspace, ok, squad
 from tests.labeler.labellers.chat_model import make_chat_model, served
 from tests.labeler.labellers.scripted_server import reply
+from tests.labeler.labellers.worlds import jsonl
 from tests.worlds import at
 
 LOTS = 100
@@ -26,16 +28,35 @@ AUDITS = 10  # of a set of 28
 
 def _world(folder: Path) -> Path:
     """A pool of questions that all have the same answer, once in each passage."""
-    lots = {
+    workspace = new_workspace(folder / "ws")
+    ok("import", squad(folder / "lots.json", _lots()), "--split", "gold=5,pool=rest", "-w", workspace)
+    ok("index", "--analyzer", "english", "-w", workspace)
+    return workspace
+
+
+def _lots() -> dict[str, list[tuple[str, str, str]]]:
+    return {
         f"Lot {number} is kept by Ilvane in hall {number}. It was sold for {900 + number} florins.": [
             (f"lot-{number:03}", f"Who keeps lot {number} in hall {number}?", "Ilvane")
         ]
         for number in range(LOTS)
     }
+
+
+def _reviewed_round(folder: Path, url: str, model: Path) -> Any:
+    """A round whose middle band the served model answers; an imported labeller predicts, with every score in it."""
+    folder.mkdir()
     workspace = new_workspace(folder / "ws")
-    ok("import", squad(folder / "lots.json", lots), "--split", "gold=5,pool=rest", "-w", workspace)
+    ok("import", squad(folder / "lots.json", _lots()), "--split", "gold=30,calibration=20,pool=rest", "-w", workspace)
     ok("index", "--analyzer", "english", "-w", workspace)
-    return workspace
+    rows = [{"id": f"lot-{number:03}", "answer": "Ilvane", "score": 0.5} for number in range(LOTS)]
+    file = jsonl(folder / "predictions.jsonl", rows)
+    ok("import", file, "--as", "predictions", "--labeller", "outside", "-w", workspace)
+    tiny = ("train.max_steps=1", "builtin.layers=1", "builtin.hidden_size=32", "builtin.heads=2")
+    band = ("review.uncertain_low=0", "review.uncertain_high=1", "review.review_budget=20")
+    sets = [part for each in (*tiny, *band, "round.labeller=outside") for part in ("--set", each)]
+    ok("train", *sets[: 2 * len(tiny)], "-w", workspace)
+    return ok("round", "--reviewer", "llm", "--endpoint", url, "--model", model, *sets, "-w", workspace)
 
 
 def _stored(workspace: Path, table: str) -> int:
@@ -68,6 +89,9 @@ def test_a_served_model_labels_a_pool_is_killed_resumed_and_certified(
         assert 3 <= before < LOTS - 5
         found = ok(*call)
         again = ok(*call)
+        reviewed = _reviewed_round(tmp_path / "reviewed", url, model)
+    assert reviewed["waiting_for"].endswith("by file or terminal (labeler review)")
+    assert reviewed["model_review"]["answered"] == reviewed["model_review"]["tasks"] > 0
     pool = LOTS - 5
     assert (found["questions"], found["requests"], found["left"]) == (pool - before, pool - before, 0)
     assert (found["anchored"], found["as_text"], found["rejected"]) == (pool - before, 0, [])
