@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from mrc.read.config import ReadConfig
 from mrc.read.data.windows import Batch, Windower
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
-from mrc.read.predict.char_probs import read_char_probs
+from mrc.read.predict.char_probs import StoredVoter, votes
 from mrc.read.predict.forward import Budget
 from mrc.read.predict.groups import Answerer, Group, Normalize, batched, candidates, read_groups, rows_of
 from mrc.voting import CharProbs, average, decode_char_probs, hard_vote
@@ -29,21 +29,29 @@ VOTES: Final = ("characters", "logits", "hard")
 BLOCK: Final = 32  # batches whose logits are held until all members have computed theirs
 
 
+class StoredAnswers(StoredVoter, Answerer, Protocol):
+    """Stored answers that vote and rank, as a member of an ensemble."""
+
+
+Member = Reader | StoredAnswers
+
+
 class Ensemble:
     """Readers that vote on each answer, best reader first.
 
     `vote`: "characters" averages their probabilities on the characters of the text, whatever their tokenizers
     (`mrc.voting`); "logits" averages the logits of readers with equal tokenization; "hard" (experimental) counts equal
     answers. `weights` apply to the first two and are equal by default; a member of weight 0 is not read. `names` are
-    for messages.
+    for messages. Stored answers, which have no logits, vote on the questions that they answer in the passages that are
+    read; the first member is a reader.
 
     Raises: ValueError for an unknown vote or weights that do not fit; MembersDisagree for "logits" of readers that do
-    not make the same windows of a text.
+    not make the same windows of a text, or of stored answers.
     """
 
     def __init__(
         self,
-        members: Sequence[Reader],
+        members: Sequence[Member],
         *,
         vote: str = "characters",
         weights: Sequence[float] | None = None,
@@ -64,7 +72,7 @@ class Ensemble:
         self._vote_kind = vote
         self._weights = tuple(every[at] for at in voters)
         self._names = tuple(called[at] for at in voters)
-        self._average = _Average(self._members, self._weights, self._names) if vote == "logits" else None
+        self._average = _Average(_readers(self), self._weights, self._names) if vote == "logits" else None
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self._members)} readers: {', '.join(self._names)}; vote={self._vote_kind})"
@@ -114,7 +122,12 @@ class Ensemble:
             found = [
                 list(member.read(chunk, config=config, normalize=normalize, refine=refine)) for member in self._members
             ]
-            yield from (hard_vote(own, normalize) for own in zip(*found, strict=True))
+            yield from (hard_vote(self._with_vote(own), normalize) for own in zip(*found, strict=True))
+
+    def _with_vote(self, own: Sequence[Ranked]) -> list[Ranked]:
+        """The members' answers to a question, without those of stored answers that have none."""
+        pairs = zip(own, self._members, strict=True)
+        return [ranked for ranked, member in pairs if ranked.answers or not isinstance(member, StoredVoter)]
 
     def _characters(
         self, groups: Iterable[Group], config: ReadConfig, normalize: Normalize, refine: Refine | None
@@ -123,7 +136,7 @@ class Ensemble:
         for chunk in batched(groups, config.chunk_size):
             self._check_texts(chunk)
             read = [
-                read_char_probs(member, chunk, config=config, budget=budget)
+                votes(member, chunk, config=config, budget=budget)
                 for member, budget in zip(self._members, budgets, strict=True)
             ]
             yield from self._voted(chunk, read, config, cache(normalize), refine)
@@ -131,18 +144,14 @@ class Ensemble:
     def _voted(
         self,
         chunk: Sequence[Group],
-        read: Sequence[Sequence[Sequence[CharProbs]]],
+        read: Sequence[Sequence[Sequence[CharProbs] | None]],
         config: ReadConfig,
         normalize: Normalize,
         refine: Refine | None,
     ) -> Iterator[Ranked]:
         """The answers of a chunk from the character probabilities of each member, question and passage."""
         sizes = [len(group.passages) for group in chunk]
-        voted = [
-            average(own, self._weights, names=self._names)
-            for question in zip(*read, strict=True)
-            for own in zip(*question, strict=True)
-        ]
+        voted = [passage for question in zip(*read, strict=True) for passage in self._averaged(question)]
         spans = decode_char_probs(voted, keep=config.n_best_size)
         picked = best_of_passages(
             spans,
@@ -160,9 +169,18 @@ class Ensemble:
             yield _ranked(own, rows_of(spans, slice(row, row + size)), size, config, normalize)
             row += size
 
+    def _averaged(self, question: Sequence[Sequence[CharProbs] | None]) -> Iterator[CharProbs]:
+        """The mean of the members that have a vote on a question, passage by passage."""
+        voting = [at for at, own in enumerate(question) if own is not None]
+        weights, names = [self._weights[at] for at in voting], [self._names[at] for at in voting]
+        for own in zip(*(question[at] or () for at in voting), strict=True):
+            yield average(own, weights, names=names)
+
     def _check_texts(self, chunk: Sequence[Group]) -> None:
         texts = {passage.text: passage.id for group in chunk for passage in group.passages}
         for name, member in zip(self._names, self._members, strict=True):
+            if isinstance(member, StoredVoter):
+                continue
             for (text, key), tokens in zip(texts.items(), member.windower.passages(list(texts)), strict=True):
                 length = int(tokens.offsets.max(initial=0))
                 if length > len(text):
@@ -170,6 +188,16 @@ class Ensemble:
                         f"{name} reads passage {key[:8]} as {length} characters, the text has {len(text)}: "
                         "its tokenizer changes the text; leave it out"
                     )
+
+
+def _readers(ensemble: Ensemble) -> list[Reader]:
+    """The members, all of which must be readers. Raises MembersDisagree."""
+    found: list[Reader] = []
+    for name, member in zip(ensemble._names, ensemble._members, strict=True):
+        if isinstance(member, StoredVoter):
+            raise MembersDisagree(f"{name} has answers but no logits that could be averaged; vote on characters")
+        found.append(member)
+    return found
 
 
 def _ranked(
@@ -294,7 +322,7 @@ class Cascade:
 
 
 def combine(
-    members: Sequence[Reader], *, names: Sequence[str], vote: str, large: Answerer | None, band: tuple[float, float]
+    members: Sequence[Member], *, names: Sequence[str], vote: str, large: Answerer | None, band: tuple[float, float]
 ) -> Answerer:
     """One reader, or an ensemble of several, best first; with a `large` reader a cascade.
 

@@ -24,8 +24,8 @@ import numpy as np
 
 from mrc.decode import Floats, Ints, WindowSpans, entropy, logsumexp, search
 from mrc.errors import MembersDisagree
-from mrc.ranking import Ranked
-from mrc.types import Answer
+from mrc.ranking import Candidate, Ranked
+from mrc.types import Answer, Passage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +119,28 @@ def _furthest(distinct: Ints, places: Ints, reach: Ints) -> Ints:
     out = np.zeros(len(distinct), dtype=np.int64)
     np.maximum.at(out, np.searchsorted(distinct, places), reach)
     return out
+
+
+def span_probs(passages: Sequence[Passage], spans: Sequence[Candidate], *, null: float) -> list[CharProbs]:
+    """The character probabilities of all passages of a question, of spans with the logarithms of their masses.
+
+    Masses and `null`, the mass of "no answer", which the passages share evenly, are normalised together.
+    """
+    lowest = -np.inf if null <= 0 else float(np.log(null))
+    total = float(logsumexp(np.array([*(span.score for span in spans), lowest])))
+    share = lowest - total - float(np.log(len(passages)))
+    return [
+        _of_spans(each, [span for span in spans if span.rank == at], total, share) for at, each in enumerate(passages)
+    ]
+
+
+def _of_spans(passage: Passage, spans: Sequence[Candidate], total: float, null: float) -> CharProbs:
+    first, last = (np.array([getattr(span, name) for span in spans], dtype=np.int64) for name in ("start", "end"))
+    logs = np.array([span.score - total for span in spans], dtype=np.float64)
+    starts, start_log = _summed(first, logs)
+    ends, end_log = _summed(last, logs)
+    reach = _furthest(starts, first, last)
+    return CharProbs(passage.id, len(passage.text), starts, start_log, reach, ends, end_log, null, null, 2 * null)
 
 
 def average(

@@ -22,6 +22,7 @@ from db.tables import (
     IMPORT_QUESTIONS,
     IMPORTS,
     LABELLER_PREDICTIONS,
+    LABELLERS,
     LABELS,
     PASSAGES,
     QUESTIONS,
@@ -207,12 +208,28 @@ def _withdraw_tasks(session: Session, question_ids: Sequence[str]) -> None:
 def _withdraw_predictions(session: Session, import_id: int) -> int:
     """Withdraw the answers of a labeller that this import brought, and return to how many questions."""
     mine = (LABELLER_PREDICTIONS.c.import_id == import_id, LABELLER_PREDICTIONS.c.withdrawn_at.is_(None))
-    whose = select(LABELLER_PREDICTIONS.c.labeller_id).where(*mine)
-    taking = select(ROUNDS.c.number).where(ROUNDS.c.is_open, ROUNDS.c.stage == "open", ROUNDS.c.labeller_id.in_(whose))
-    number = session.execute(taking).scalar()
-    if number is not None:
-        raise Conflict(f"round {number} is taking the answers of this import: finish or revert it first")
+    whose = select(LABELLERS.c.id, LABELLERS.c.name).where(
+        LABELLERS.c.id.in_(select(LABELLER_PREDICTIONS.c.labeller_id).where(*mine))
+    )
+    for labeller_id, name in session.execute(whose).all():
+        _refuse_while_taken(session, labeller_id, name)
     return session.execute(update(LABELLER_PREDICTIONS).where(*mine).values(withdrawn_at=utc_now())).rowcount
+
+
+def _refuse_while_taken(session: Session, labeller_id: int, name: str) -> None:
+    """Raise Conflict while an open round takes the answers of a labeller: as predictions, as votes or to teach."""
+    table = ROUNDS.c
+    open_round = select(table.number, table.stage, table.labeller_id, table.config).where(table.is_open)
+    for row in session.execute(open_round):
+        config = {section: row.config.get(section, {}) for section in ("ensemble", "cascade", "train")}
+        named = (
+            *config["ensemble"].get("members", ()),
+            *config["train"].get("teachers", ()),
+            config["cascade"].get("large"),
+        )
+        predicts = row.stage == "open" and row.labeller_id == labeller_id
+        if predicts or f"labeller:{name}" in named:
+            raise Conflict(f"round {row.number} is taking the answers of this import: finish or revert it first")
 
 
 def _repoint_duplicates(session: Session, inactive: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ SHOWN = 5  # answers of `labeler ask`
     "teachers",
     multiple=True,
     metavar="PATH_OR_HUB_ID",
-    help="Reader to distil from, weighted by train.distill_weight; repeatable.",
+    help="Reader, or labeller:NAME, to distil from, weighted by train.distill_weight; repeatable.",
 )
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed for shuffling and dropout.")

@@ -1,9 +1,11 @@
-"""A labeller's stored answers as the larger reader of a cascade: asked by the text of a question, within passages."""
+"""A labeller's stored answers as a reader: of a cascade, of an ensemble, or as a teacher. It is asked by the text of a
+question, within passages."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from db import queries
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from mrc.read.data.windows import Windower
     from mrc.read.predict.adaptive import StoppingRule
     from mrc.read.predict.groups import Group, Normalize
+    from mrc.voting import CharProbs
 
 UNLIMITED: Final = 1 << 30  # positions: nothing is tokenized
 
@@ -35,6 +38,7 @@ class LabellerReader:
         self.name = name
         with database.read() as session:
             row = queries.labeller(session, name)
+            self.fingerprint = queries.labeller_sha256(session, name)  # of all its answers
             found = {each.question_id: each for each in queries.labeller_predictions(session, row.id) if each.anchored}
             texts = {each.id: each.text for each in queries.questions(session, ids=found)}
         self._by_text: dict[str, LabellerPredictionRow] = {}
@@ -62,11 +66,34 @@ class LabellerReader:
         for group in groups:
             yield self._ranked(group, normalize)
 
-    def _ranked(self, group: Group, normalize: Normalize) -> Ranked:
+    def char_probs(self, groups: Sequence[Group], *, temperature: float = 1.0) -> list[list[CharProbs] | None]:
+        """The probabilities of the labeller's answers on characters, from its scores to the power of 1/temperature.
+
+        None where its answer is no span of the passages: it has no vote there.
+        """
+        from mrc.voting import span_probs
+
+        found: list[list[CharProbs] | None] = []
+        for group in groups:
+            spans = self._found(group)
+            null = max(0.0, 1.0 - sum(math.exp(span.score) for span in spans))
+            scaled = [replace(span, score=span.score / temperature) for span in spans]
+            own = span_probs(group.passages, scaled, null=null ** (1 / temperature)) if spans else None
+            found.append(own)
+        return found
+
+    def _found(self, group: Group) -> list[Candidate]:
+        """The labeller's answers in the passages, best first; empty where its first answer is not among them."""
         row = self._by_text.get(group.question)
-        spans = list(_spans(row, group.passages)) if row is not None else []
-        first = row.answers[0] if row is not None else None
-        if not spans or first is None or (spans[0].start, spans[0].text) != (first.start, first.text):
+        if row is None:
+            return []
+        spans, first = list(_spans(row, group.passages)), row.answers[0]
+        same = spans and (spans[0].start, spans[0].text) == (first.start, first.text)
+        return spans if same else []
+
+    def _ranked(self, group: Group, normalize: Normalize) -> Ranked:
+        spans = self._found(group)
+        if not spans:
             return Ranked((), 1.0, (), 0.0, 0.0, len(group.passages))
         merged: dict[str, list[Candidate]] = {}
         for span in spans:

@@ -20,6 +20,7 @@ from mrc.metrics import Metric, resolve_metric
 from mrc.types import Passage
 
 if TYPE_CHECKING:
+    from labeler.core.labeller_reader import LabellerReader
     from mrc.analyzers import Language
     from mrc.read.model.reader import Reader
     from mrc.read.predict.groups import Answerer
@@ -204,10 +205,10 @@ class Runtime:
         self.check_adaptive()
         ensemble, cascade = self.config.ensemble, self.config.cascade
         return combine(
-            [self.reader(model), *(self._member(name) for name in ensemble.members)],
+            [self.reader(model), *(self.answerer_named(name) for name in ensemble.members)],
             names=(model.path, *ensemble.members),
             vote=self.config.vote,
-            large=self._large(cascade.large) if cascade.large else None,
+            large=self.answerer_named(cascade.large) if cascade.large else None,
             band=(cascade.low, cascade.high),
         )
 
@@ -237,8 +238,8 @@ class Runtime:
         asked = (known(cascade.large), cascade.low, cascade.high) if cascade.large else ()
         return (*voting, *asked)
 
-    def _large(self, name: str) -> Answerer:
-        """The larger reader of the cascade: a checkpoint, or the stored answers of a labeller."""
+    def answerer_named(self, name: str) -> Reader | LabellerReader:
+        """A reader beside that of the workspace: a checkpoint, or the stored answers of a labeller. Raises NotFound."""
         if not name.startswith(LABELLER):
             return self._member(name)
         from labeler.core.labeller_reader import LabellerReader

@@ -105,7 +105,9 @@ class ReadSection(ReadConfig):
 class EnsembleSection:
     """Readers that vote with the workspace's own reader."""
 
-    members: tuple[str, ...] = setting((), "folders or hub names; empty: the workspace's reader answers alone")
+    members: tuple[str, ...] = setting(
+        (), "folders, hub names or labeller:NAME; empty: the workspace's reader answers alone"
+    )
     vote: str = setting(
         "characters", "characters: for any tokenizers; logits: mean scores of readers with one tokenizer",
         choices=("characters", "logits"),
@@ -141,7 +143,7 @@ class TrainSection(TrainSettings):
         None, "starting checkpoint: hub name, folder or builtin; none: that of the current reader", shown=True
     )
     teachers: tuple[str, ...] = setting(
-        (), "readers to distil from where distill_weight is above 0; empty: the round's own teacher"
+        (), "readers, or labeller:NAME, to distil from where distill_weight is above 0; empty: the round's own teacher"
     )
     negatives: int = setting(
         1, "without the answer, retrieved and read beside each one with it, to learn to compare them",

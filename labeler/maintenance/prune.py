@@ -14,7 +14,7 @@ from db.engine import Session
 from db.rows import ModelRow, RetrieverRow
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
-from labeler.core.runtime import DENSE_KEY, INDEX_KEY, Runtime
+from labeler.core.runtime import DENSE_KEY, INDEX_KEY, LABELLER, Runtime
 from labeler.reading.pretrained import PRETRAIN
 from labeler.retrieval.indexing import VECTORS
 from labeler.rounds.checkpoints import BUILTIN
@@ -187,7 +187,7 @@ def _readers_in_use(runtime: Runtime) -> set[Path]:
         names = {row.start for row in queries.models(session) if row.id in promoted}
     for config in (runtime.config, *([Config.from_resolved(open_round.config)] if open_round else ())):
         named = (config.cascade.large, config.train.start, *config.ensemble.members, *config.train.teachers)
-        names |= {name for name in named if name}
+        names |= {name for name in named if name and not name.startswith(LABELLER)}
     return _folders(runtime, names)
 
 

@@ -15,7 +15,8 @@ from labeler.cluster.connection import connect
 from labeler.cluster.folders import Folder
 from labeler.cluster.passages import PassageTexts, write_passages
 from labeler.cluster.work import results, size_of
-from labeler.core.runtime import Runtime
+from labeler.core.errors import NotReady
+from labeler.core.runtime import LABELLER, Runtime
 from mrc.metrics import Metric
 from mrc.types import Passage, Question
 
@@ -212,7 +213,12 @@ def _remote_index(runtime: Runtime, fingerprint: str) -> RemoteIndex:
 
 
 def _checkpoint(runtime: Runtime, name: str) -> Folder:
-    """The folder of a checkpoint in the workspace, elsewhere, or in the cache of the hub. Raises: BadCheckpoint."""
+    """The folder of a checkpoint in the workspace, elsewhere, or in the cache of the hub.
+
+    Raises: BadCheckpoint; NotReady for a labeller, whose answers are in the database of this machine.
+    """
     from mrc.encoder.loading import checkpoint_folder
 
+    if name.startswith(LABELLER):
+        raise NotReady(f"{name} cannot read on a cluster: its answers are in the database; set compute.engine = local")
     return Folder.of(checkpoint_folder(runtime.located(name)))

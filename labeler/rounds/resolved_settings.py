@@ -43,13 +43,14 @@ def resolve(runtime: Runtime, reviewer: str | None = None) -> Config:
         NoDevice, MissingExtra, BadCheckpoint: the round could not read or train.
     """
     runtime.check_adaptive()
+    _check_vote(runtime)
     config, start = runtime.config, resolve_start(runtime)
     preflight.check_training(runtime, start)
     return with_settings(
         config,
         workspace={"language": runtime.language, "metric": runtime.metric},
         compute={"device": runtime.device},
-        ensemble={"members": tuple(_reader(runtime, name) for name in config.ensemble.members)},
+        ensemble={"members": tuple(_checkpoint(runtime, name) for name in config.ensemble.members)},
         cascade={"large": _checkpoint(runtime, config.cascade.large) if config.cascade.large else None},
         train={"start": start, "teachers": _teachers(runtime)},
         round={"reviewer": reviewer or config.round.reviewer},
@@ -98,19 +99,19 @@ def resolve_start(runtime: Runtime) -> str:
     return best.start
 
 
+def _check_vote(runtime: Runtime) -> None:
+    """Raise NotReady where a labeller is to vote by logits, which it has none of."""
+    named = [name for name in runtime.config.ensemble.members if name.startswith(LABELLER)]
+    if named and runtime.config.vote == "logits":
+        raise NotReady(f'{named[0]} has no logits to vote with: set ensemble.vote = "characters"')
+
+
 def _teachers(runtime: Runtime) -> tuple[str, ...]:
     """The readers that the setting names as teachers."""
     named = runtime.config.train.teachers
     if named and not runtime.config.train.distill_weight:
         raise NotReady("train.teachers are named, but train.distill_weight is 0; try: --set train.distill_weight=0.5")
-    return tuple(_reader(runtime, name) for name in named)
-
-
-def _reader(runtime: Runtime, name: str) -> str:
-    """The name of a checkpoint that votes or teaches. Raises NotReady for a labeller, which gives no probabilities."""
-    if name.startswith(LABELLER):
-        raise NotReady(f"{name} cannot vote or teach by its probabilities: set cascade.large or round.labeller")
-    return _checkpoint(runtime, name)
+    return tuple(_checkpoint(runtime, name) for name in named)
 
 
 def _checkpoint(runtime: Runtime, name: str) -> str:

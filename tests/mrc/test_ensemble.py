@@ -1,5 +1,6 @@
 """Ensembles and cascades: votes, members, and when the large reader is used."""
 
+import math
 import shutil
 from dataclasses import replace
 
@@ -8,13 +9,14 @@ import pytest
 
 from mrc.ensemble import BLOCK, Cascade, Ensemble
 from mrc.errors import MembersDisagree
-from mrc.ranking import Ranked
+from mrc.ranking import Candidate, Ranked
 from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.tokens import Tokens
 from mrc.read.model.reader import Reader
 from mrc.read.predict.adaptive import StoppingRule
 from mrc.read.predict.groups import Group, read_groups
 from mrc.types import Answer, Passage
+from mrc.voting import span_probs
 from tests.mrc import tiny
 from tests.mrc.read.random_network import RandomNetwork
 
@@ -289,3 +291,47 @@ def test_a_cascade_equals_the_large_or_the_small_reader_at_the_extremes(readers)
     same(read(Cascade(readers[0], readers[2], low=0, high=1)), read(readers[2]))
     same(read(Cascade(readers[0], readers[2], low=0, high=0)), read(readers[0]))
     assert Cascade(readers[0], Ensemble(readers), low=0, high=1).max_positions == 128
+
+
+MILL = (TEXTS[0].index("mill"), TEXTS[0].index("mill") + len("mill"))
+
+
+class Stored:
+    """An answer to the first question alone."""
+
+    max_positions = 1 << 30
+    windower = None
+    default_config = CONFIG
+
+    def __init__(self, mass):
+        self.mass = mass
+
+    def spans(self, group):
+        known = group.question == GROUPS[0].question
+        return [Candidate("mill", "p0", 0, *MILL, math.log(self.mass))] if known else []
+
+    def char_probs(self, groups, *, temperature=1.0):
+        return [
+            span_probs(group.passages, found, null=1 - self.mass) if (found := self.spans(group)) else None
+            for group in groups
+        ]
+
+    def read(self, groups, *, config, normalize, refine=None, stopping=None):
+        for group in groups:
+            found = [Answer("mill", "p0", *MILL, self.mass, self.mass)] if self.spans(group) else []
+            yield Ranked(tuple(found), 1 - self.mass * bool(found), (1,) * len(found), 0.0, 0.0, len(group.passages))
+
+
+@pytest.mark.parametrize("vote", ["characters", "hard"])
+def test_stored_answers_vote_where_there_are_any(readers, vote):
+    alone, both = read(Ensemble(readers[:1], vote=vote)), read(Ensemble([readers[0], Stored(0.9)], vote=vote))
+    same(both[1:], alone[1:])  # it says nothing of these
+    assert "mill" not in [answer.text for answer in alone[0].answers[:1]]
+    scores = {answer.text: answer.score for answer in both[0].answers}
+    assert scores["mill"] == max(scores.values()) if vote == "characters" else 0 < scores["mill"] < 0.9
+    assert alone[0].answers[0].text in scores or vote == "characters"
+
+
+def test_stored_answers_have_no_logits_to_vote_with(readers):
+    with pytest.raises(MembersDisagree, match="stored has answers but no logits"):
+        Ensemble([readers[0], Stored(0.9)], vote="logits", names=("reader", "stored"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mrc.decode import WindowSpans
 from mrc.errors import MembersDisagree
-from mrc.ranking import Ranked
-from mrc.types import Answer
-from mrc.voting import CharProbs, TokenScores, average, char_probs, decode_char_probs, hard_vote
+from mrc.ranking import Candidate, Ranked
+from mrc.types import Answer, Passage
+from mrc.voting import CharProbs, TokenScores, average, char_probs, decode_char_probs, hard_vote, span_probs
 
 WIDTH = 3  # longest answer, in words
 NOTHING = -60.0  # score of an inner boundary, next to a word's own
@@ -140,6 +140,29 @@ def test_a_vote_by_hand():
     best = spans(decode_char_probs([voted], keep=3))
     assert [(start, end) for start, end, _ in best] == [(0, 1), (0, 3), (2, 3)]
     assert [math.exp(score) for _, _, score in best] == pytest.approx([0.5 * 0.5, 0.5 * 0.3, 0.3 * 0.3])
+
+
+def test_stored_answers_vote_with_their_masses_and_the_second_answer_of_both_can_win():
+    texts = (Passage("p", "Arnen met Ilvane at Dunmor."), Passage("q", "Sell"))
+
+    def member(masses, null):
+        spans = [
+            Candidate(text, "p", 0, texts[0].text.index(text), texts[0].text.index(text) + len(text), math.log(mass))
+            for text, mass in masses.items()
+        ]
+        return span_probs(texts, spans, null=null)
+
+    one = member({"Arnen": 0.5, "Dunmor": 0.4}, 0.1)
+    two = member({"Ilvane": 1.0, "Dunmor": 0.8}, 0.2)  # twice .5, .4 and .1: masses are normalised
+    assert np.exp(one[0].start_log) == pytest.approx([0.5, 0.4])
+    assert [math.exp(own.null_start) for own in one] == pytest.approx([0.1 / 2, 0.1 / 2])
+    voted = [average(own) for own in zip(one, two, strict=True)]
+    (first, *_) = spans(decode_char_probs(voted, keep=3))
+    at = texts[0].text.index("Dunmor")
+    assert first[:2] == (at, at + len("Dunmor"))
+    assert math.exp(first[2]) == pytest.approx(0.4 * 0.4)
+    (second, *_) = spans(decode_char_probs(one, keep=3))
+    assert second[:2] == (0, len("Arnen"))
 
 
 def test_the_reach_of_a_vote_is_the_largest_of_its_members():

@@ -18,7 +18,7 @@ from db.rows import RoundRow, TrainingRow
 from labeler.core import convert
 from labeler.core.errors import NotReady
 from labeler.core.progress import updates
-from labeler.core.runtime import Runtime
+from labeler.core.runtime import LABELLER, Runtime
 from labeler.reading import folds, postprocessing
 from labeler.rounds.checkpoints import pretrained_checkpoint, starting_checkpoint
 from labeler.rounds.retriever.training import is_enabled, store_encoder, train_encoder
@@ -28,6 +28,7 @@ from mrc.read.data.negatives import with_negatives
 from mrc.types import Passage
 
 if TYPE_CHECKING:
+    from labeler.core.labeller_reader import LabellerReader
     from mrc.read import DevExample, TrainingExample, TrainResult
     from mrc.read.model.reader import Reader
 
@@ -199,12 +200,13 @@ class Teachers:
     """Readers to distil from, and the number of the only one that reads an example, by its id; others are read by
     all."""
 
-    readers: Sequence[Reader] = field(default_factory=list)
+    readers: Sequence[Reader | LabellerReader] = field(default_factory=list)
     of_example: Mapping[str, int] = field(default_factory=dict)
 
 
 def teachers(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Teachers:
-    """The readers to distil from: those of the settings, else the teacher of the round with its fold readers.
+    """The readers to distil from: those of the settings, else the teacher of the round with its fold readers, or the
+    labeller whose answers the round takes.
 
     The round's teacher was trained on the human labels, so it is used for the other examples alone, and where a fold
     reader has not been taught an example's split group, that one reads it.
@@ -213,16 +215,24 @@ def teachers(runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow]) -> Te
         return Teachers()
     named = runtime.config.train.teachers
     if named:
-        return Teachers([runtime.load(Path(runtime.located(name))) for name in named])
+        return Teachers([_named_teacher(runtime, name) for name in named])
+    if row.labeller_id is not None:
+        with runtime.database.read() as session:
+            labeller = queries.labeller_by_id(session, row.labeller_id)
+        return Teachers([_named_teacher(runtime, LABELLER + labeller.name)])
     if row.teacher_id is None:
-        why = "a labeller has no probabilities to learn from" if row.labeller_id else "there is no teacher yet"
-        log.warning("train.distill_weight is on, but %s: training uses the labels alone", why)
+        log.warning("train.distill_weight is on, but there is no teacher yet: training uses the labels alone")
         return Teachers()
     with runtime.database.read() as session:
         known = folds.readers_of(session, queries.model(session, row.teacher_id))
     models = [known.teacher, *known.folds]
     of_example = {each.question.id: models.index(known.of(each.question)) for each in rows} if known.folds else {}
     return Teachers([runtime.reader(model) for model in models], of_example)
+
+
+def _named_teacher(runtime: Runtime, name: str) -> Reader | LabellerReader:
+    """A reader to distil from, not kept in memory, or the stored answers of a labeller."""
+    return runtime.answerer_named(name) if name.startswith(LABELLER) else runtime.load(Path(runtime.located(name)))
 
 
 def pool_shares(runtime: Runtime, row: RoundRow) -> Mapping[str, float] | None:

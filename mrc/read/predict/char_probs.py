@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -43,6 +44,32 @@ def read_char_probs(
         for at, group in enumerate(groups)
     ]
     return [char_probs(own, group.priors) if own else [] for own, group in zip(scores, groups, strict=True)]
+
+
+@runtime_checkable
+class StoredVoter(Protocol):
+    """Gives answers that are known already, such as those of a person or a service; it reads nothing."""
+
+    def char_probs(self, groups: Sequence[Group], *, temperature: float = 1.0) -> list[list[CharProbs] | None]:
+        """The character probabilities of each group's passages; None for a group of which it says nothing."""
+        ...
+
+
+def votes(
+    member: Network | StoredVoter,
+    groups: Sequence[Group],
+    *,
+    config: ReadConfig,
+    budget: Budget,
+    temperature: float = 1.0,
+) -> list[list[CharProbs] | None]:
+    """The character probabilities of a reader or of stored answers; None where a member has no vote.
+
+    Raises: as `read_char_probs`.
+    """
+    if isinstance(member, StoredVoter):
+        return member.char_probs(groups, temperature=temperature)
+    return list(read_char_probs(member, groups, config=config, budget=budget, temperature=temperature))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,8 +16,25 @@ from mrc.read.train_config import PassageTarget, SoftTarget, TrainConfig, Traini
 
 if TYPE_CHECKING:
     from mrc.read.model.reader import Reader
+    from mrc.read.predict.groups import Group
+    from mrc.voting import CharProbs
 
 TARGETS_FILE: Final = "targets.npz"
+log = logging.getLogger(__name__)
+
+
+class StoredTeacher(Protocol):
+    """Stored answers to learn from."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def char_probs(self, groups: Sequence[Group], *, temperature: float = 1.0) -> list[list[CharProbs] | None]:
+        """As `mrc.read.predict.char_probs.StoredVoter`."""
+        ...
+
+
+Teacher: TypeAlias = "Reader | StoredTeacher"
 
 
 def distilled_numbers(examples: Sequence[TrainingExample], *, human_labelled: bool) -> list[int]:
@@ -25,7 +43,7 @@ def distilled_numbers(examples: Sequence[TrainingExample], *, human_labelled: bo
 
 
 def teacher_probs(
-    teachers: Sequence[Reader],
+    teachers: Sequence[Teacher],
     examples: Sequence[TrainingExample],
     config: TrainConfig,
     *,
@@ -44,6 +62,8 @@ def teacher_probs(
     if targets is None:
         targets = _targets(teachers, [examples[number] for number in numbers], config, teacher_of)
         partial.mkdir(parents=True, exist_ok=True)
+        if targets and not any(targets):
+            log.warning("the teachers have answered no example: this reader trains on labels alone")
         write_targets(partial / TARGETS_FILE, targets, fingerprint)
     for number, target in zip(numbers, targets, strict=True):
         found[number] = target
@@ -51,13 +71,13 @@ def teacher_probs(
 
 
 def _targets(
-    teachers: Sequence[Reader], examples: Sequence[TrainingExample], config: TrainConfig, teacher_of: Mapping[str, int]
-) -> list[SoftTarget]:
+    teachers: Sequence[Teacher], examples: Sequence[TrainingExample], config: TrainConfig, teacher_of: Mapping[str, int]
+) -> list[SoftTarget | None]:
     """The targets of the examples, in order: by the teacher that reads each, or the mean of all."""
     from mrc.read.train.teacher import soft_targets
 
     own = [teacher_of.get(example.id) for example in examples]
-    found: dict[int, SoftTarget] = {}
+    found: dict[int, SoftTarget | None] = {}
     for number in sorted(set(own), key=lambda number: -1 if number is None else number):
         members = teachers if number is None else [teachers[number]]
         places = [place for place, each in enumerate(own) if each == number]
@@ -67,9 +87,9 @@ def _targets(
     return [found[place] for place in range(len(examples))]
 
 
-def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -> None:
-    """Write the file atomically."""
-    passages = [passage for target in targets for passage in target.passages]
+def write_targets(path: Path, targets: Sequence[SoftTarget | None], fingerprint: str) -> None:
+    """Write the file atomically; of no target the number of passages is -1."""
+    passages = [passage for target in targets if target is not None for passage in target.passages]
     draft = path.with_suffix(".draft.npz")
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(passage, name) for passage in passages] or [np.zeros(0)])
@@ -79,7 +99,7 @@ def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -
     np.savez(
         draft,
         fingerprint=np.array(fingerprint),
-        passages=np.array([len(target.passages) for target in targets], dtype=np.int64),
+        passages=np.array([len(target.passages) if target is not None else -1 for target in targets], dtype=np.int64),
         counts=np.array(counts, dtype=np.int64).reshape(-1, 2),
         null=np.array([[passage.null_start, passage.null_end] for passage in passages]).reshape(-1, 2),
         **arrays,
@@ -88,7 +108,7 @@ def write_targets(path: Path, targets: Sequence[SoftTarget], fingerprint: str) -
     draft.replace(path)
 
 
-def read_targets(path: Path, fingerprint: str) -> list[SoftTarget] | None:
+def read_targets(path: Path, fingerprint: str) -> list[SoftTarget | None] | None:
     """The targets that `write_targets` stored for the same training; None where there are none."""
     if not path.is_file():
         return None
@@ -111,5 +131,9 @@ def read_targets(path: Path, fingerprint: str) -> list[SoftTarget] | None:
         )
         for at, null in enumerate(held["null"])
     ]
-    bounds = np.cumsum([0, *held["passages"]])
-    return [SoftTarget(tuple(passages[low:high])) for low, high in pairwise(bounds)]
+    sizes = held["passages"]
+    places = pairwise(np.cumsum([0, *np.maximum(sizes, 0)]))
+    return [
+        SoftTarget(tuple(passages[low:high])) if size >= 0 else None
+        for size, (low, high) in zip(sizes, places, strict=True)
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrc.read.config import ReadConfig
-from mrc.read.predict.char_probs import read_char_probs
+from mrc.read.predict.char_probs import StoredVoter, votes
 from mrc.read.predict.forward import Budget, Network
 from mrc.read.predict.groups import Group, batched
 from mrc.read.train_config import PassageTarget, SoftTarget, TrainingExample
@@ -20,10 +20,15 @@ from mrc.voting import CharProbs, average
 
 
 def soft_targets(
-    members: Sequence[Network], examples: Sequence[TrainingExample], *, config: ReadConfig, temperature: float
-) -> list[SoftTarget]:
+    members: Sequence[Network | StoredVoter],
+    examples: Sequence[TrainingExample],
+    *,
+    config: ReadConfig,
+    temperature: float,
+) -> list[SoftTarget | None]:
     """The members' mean probabilities for each example: of starts and of ends, in a softmax at this temperature over
-    its context, its negatives and the "no answer" of every window, with their priors; each side sums to 1.
+    its context, its negatives and the "no answer" of every window, with their priors; each side sums to 1. None for an
+    example of which no member, all of them stored answers, says anything.
 
     Raises: ValueError without members or for a temperature that is not above 0; BadCheckpoint; OutOfMemory.
     """
@@ -32,20 +37,24 @@ def soft_targets(
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
     budgets = [Budget(config.batch_tokens) for _ in members]
-    targets: list[SoftTarget] = []
+    targets: list[SoftTarget | None] = []
     for chunk in batched(examples, config.chunk_size):
         groups = [
             Group(example.question, _passages(example), tuple(prior / temperature for prior in example.priors))
             for example in chunk
         ]
         read = [
-            read_char_probs(member, groups, config=config, budget=budget, temperature=temperature)
+            votes(member, groups, config=config, budget=budget, temperature=temperature)
             for member, budget in zip(members, budgets, strict=True)
         ]
-        targets.extend(
-            _target([average(own) for own in zip(*question, strict=True)]) for question in zip(*read, strict=True)
-        )
+        targets.extend(_mean(question) for question in zip(*read, strict=True))
     return targets
+
+
+def _mean(question: Sequence[Sequence[CharProbs] | None]) -> SoftTarget | None:
+    """The mean of the members that have a vote; None without any."""
+    voting = [own for own in question if own is not None]
+    return _target([average(own) for own in zip(*voting, strict=True)]) if voting else None
 
 
 def _passages(example: TrainingExample) -> tuple[Passage, ...]:

@@ -25,9 +25,9 @@ from mrc.metrics import Metric
 from mrc.read.data.tokenized import TokenizedExample, tokenize_examples
 from mrc.read.model.loading import load_model
 from mrc.read.model.network import SpanModel
-from mrc.read.model.reader import RECORD_FILE, Reader, model_hash, windower_of
+from mrc.read.model.reader import RECORD_FILE, model_hash, windower_of
 from mrc.read.train import distributed, update
-from mrc.read.train.distillation import distilled_numbers, teacher_probs
+from mrc.read.train.distillation import Teacher, distilled_numbers, teacher_probs
 from mrc.read.train.job import Job
 from mrc.read.train.loop import BEST_FILE, Progress, State, resume, run
 from mrc.read.train.param_groups import param_groups
@@ -47,7 +47,7 @@ def train(
     folder: str | Path,
     progress: Progress | None = None,
     dev: Sequence[DevExample] = (),
-    teachers: Sequence[Reader] = (),
+    teachers: Sequence[Teacher] = (),
     distill_human_labelled: bool = True,
     teacher_of: Mapping[str, int] | None = None,
     shares: Mapping[str, float] | None = None,
@@ -62,7 +62,7 @@ def train(
 
     Args:
         dev: questions that early stopping evaluates (`config.early_stopping_patience`); not read otherwise.
-        teachers: readers whose probabilities are distilled (`config.distill_weight`).
+        teachers: readers, or stored answers, whose probabilities are distilled (`config.distill_weight`).
         distill_human_labelled: whether on human-labelled examples too: a teacher that was trained on them adds nothing
             to their labels.
         teacher_of: example id -> number of the only teacher that reads it, such as the one that was not taught it; all
@@ -85,7 +85,7 @@ def train(
     return _train(Job(examples, start, config, seed, Path(folder), *others), teachers, progress)
 
 
-def _train(job: Job, teachers: Sequence[Reader], progress: Progress | None) -> TrainResult:
+def _train(job: Job, teachers: Sequence[Teacher], progress: Progress | None) -> TrainResult:
     fingerprint, patience = job.fingerprint, job.config.early_stopping_patience
     if job.folder.exists():
         return _finished(job.folder, fingerprint)
@@ -143,7 +143,7 @@ def run_job(job: Job, processes: update.ProcessGroup, progress: Progress | None)
         return _finish(state, tokenizer, result, job.partial, origin) if processes.rank == 0 else result
 
 
-def _teacher_probs(job: Job, teachers: Sequence[Reader]) -> list[SoftTarget | None]:
+def _teacher_probs(job: Job, teachers: Sequence[Teacher]) -> list[SoftTarget | None]:
     """The teachers' probabilities; `teachers` may be empty once they have been stored."""
     return teacher_probs(
         teachers,

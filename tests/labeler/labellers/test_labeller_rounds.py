@@ -22,9 +22,13 @@ from labeler.core.runtime import with_settings
 from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.importing.ingest import undo_import
 from labeler.labellers.importing import import_predictions
+from labeler.labellers.passages import found_passages
 from labeler.labels.browse import stored_labels
 from labeler.rounds import history, machine
 from labeler.rounds.resolved_settings import resolve
+from labeler.rounds.steps import training
+from mrc.ranking import Ranked
+from mrc.read.predict.groups import Group
 from tests.commands import ok
 from tests.labeler.labellers.worlds import jsonl
 from tests.worlds import at, make_workspace
@@ -182,11 +186,73 @@ def test_a_labeller_answers_the_uncertain_questions_of_a_cascade(workspace: Path
             other = runtime.with_config(with_settings(runtime.config, cascade={"large": large}))
             with pytest.raises(Exception, match=fault):
                 resolve(other)
-        ensemble = with_settings(runtime.config, ensemble={"members": ("labeller:roberta",)})
-        with pytest.raises(NotReady, match="cannot vote or teach"):
-            resolve(runtime.with_config(ensemble))
+        for ensemble, fault in (
+            ({"members": ("labeller:nobody",)}, "no labeller 'nobody'"),
+            ({"members": ("labeller:roberta",), "vote": "logits"}, "has no logits to vote with"),
+        ):
+            with pytest.raises(Exception, match=fault):
+                resolve(runtime.with_config(with_settings(runtime.config, ensemble=ensemble)))
 
 
 def _is_read(entry: PredictionRow, said: LabellerPredictionRow) -> bool:
     """Whether the labeller's answer stands in the passage that was found first, which is read in any case."""
     return said.answers[0].passage_id == entry.hits[0][0]
+
+
+def test_a_labeller_votes_with_the_reader_where_it_has_answered(workspace: Path) -> None:
+    with at(workspace) as runtime:
+        with runtime.database.read() as session:
+            questions = queries.pool_to_predict(session)[:30]
+        found = found_passages(runtime, questions, count=2)
+        groups = [Group(row.text, tuple(own)) for row, own in zip(questions, found, strict=True)]
+        config = with_settings(runtime.config, ensemble={"members": ("labeller:roberta",)})
+        read = {"config": config.read, "normalize": str.lower}
+        model = runtime.best_model()
+        alone = list(runtime.answerer(model).read(groups, **read))
+        both = list(runtime.with_config(config).answerer(model).read(groups, **read))
+        said = runtime.answerer_named("labeller:roberta")
+        stored = list(said.read(groups, **read))
+    silent = [at for at, ranked in enumerate(stored) if not ranked.answers]
+    voted = [at for at, ranked in enumerate(stored) if ranked.answers]
+    assert silent
+    assert voted
+    for place in silent:
+        assert [each.text for each in both[place].answers] == [each.text for each in alone[place].answers]
+        assert both[place].answers[0].score == pytest.approx(alone[place].answers[0].score, rel=1e-4)
+    for place in voted:
+        answer = stored[place].answers[0].text
+        own, voting = (_score(ranked[place], answer) for ranked in (alone, both))
+        assert own < voting  # the labeller speaks for it
+        assert _score(both[place], alone[place].answers[0].text) != _score(alone[place], alone[place].answers[0].text)
+
+
+def _score(ranked: Ranked, text: str) -> float:
+    return next((each.score for each in ranked.answers if each.text.lower() == text.lower()), 0.0)
+
+
+def test_a_labeller_teaches_the_student_of_its_round_by_its_scores(workspace: Path, tmp_path: Path) -> None:
+    with at(workspace) as runtime:
+        with runtime.database.read() as session:
+            row, rows = queries.round_(session, 2), queries.training_rows(session, 2)
+            stored = queries.model_of_round(session, 2)
+        config = with_settings(runtime.config, train={"distill_weight": 0.5})
+        given = runtime.with_config(config)
+        own = training.teachers(given, row, rows).readers
+        named = with_settings(config, train={"teachers": ("labeller:roberta",)})
+        by_name = training.teachers(runtime.with_config(resolve(runtime.with_config(named))), row, rows).readers
+        assert {each.fingerprint for each in (*own, *by_name)} == {own[0].fingerprint}
+        taught = training.train_reader(given, row, rows, folder=tmp_path / "taught")
+    assert stored is not None
+    assert taught.hash != stored.hash
+    assert taught.loss != stored.loss
+
+
+def test_an_import_that_votes_in_an_open_round_cannot_be_undone(workspace: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    with at(copy) as runtime:
+        config = with_settings(runtime.config, ensemble={"members": ("labeller:roberta",)})
+        machine.run(runtime.with_config(config), until="open", reviewer="simulated")
+        with runtime.database.read() as session:
+            number = next(row.id for row in queries.imports(session) if row.options.get("labeller") == "roberta")
+        with pytest.raises(Conflict, match="round 3 is taking the answers of this import"):
+            undo_import(runtime.database, number)

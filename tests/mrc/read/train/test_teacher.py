@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrc.decode import Logits
+from mrc.ranking import Candidate
 from mrc.read.config import ReadConfig, WindowConfig
 from mrc.read.data.targets import on_tokens
 from mrc.read.model.reader import Reader
 from mrc.read.train.teacher import soft_targets
 from mrc.read.train.trainer import train
 from mrc.read.train_config import TrainConfig, TrainingExample
+from mrc.voting import span_probs
 from tests.mrc import tiny
 from tests.mrc.read.random_network import RandomNetwork
 
@@ -207,3 +209,46 @@ def test_a_student_gets_closer_to_its_teachers_than_one_trained_on_labels_alone(
         student = Reader.load(folder, precision="fp32")
         found[share] = divergence(wanted, soft_targets([student], held_out, config=CONFIG, temperature=1.0))
     assert found[1.0] < found[0.0] / 2
+
+
+class Stored:
+    """Answers each question with the name at the start of its passage, but the first one not at all."""
+
+    fingerprint = "stored"
+
+    def char_probs(self, groups, *, temperature=1.0):
+        return [self.one(group, temperature) for group in groups]
+
+    def one(self, group, temperature):
+        if group.question == taught_examples(0, 1)[0].question:
+            return None
+        name = group.passages[0].text.split(" founded")[0]
+        span = Candidate(name, group.passages[0].id, 0, 0, len(name), math.log(0.9) / temperature)
+        return span_probs(group.passages, [span], null=0.1 ** (1 / temperature))
+
+
+def test_stored_answers_teach_what_no_label_says(tmp_path):
+    start, held_out = tiny.bert(tmp_path / "start"), taught_examples(40, 60)
+    (none, target) = soft_targets([Stored()], taught_examples(0, 2), config=CONFIG, temperature=2.0)
+    assert none is None
+    assert target.passages[0].start_mass == pytest.approx([math.sqrt(0.9) / (math.sqrt(0.9) + math.sqrt(0.1))])
+    found = {}
+    for share in (0.0, 1.0):
+        config = TrainConfig(
+            max_steps=20,
+            batch_size=8,
+            learning_rate=3e-3,
+            head_learning_rate=3e-3,
+            windows=WindowConfig(48, 12),
+            distill_weight=share,
+            distill_temperature=1.0,
+        )
+        folder = tmp_path / f"student{share}"
+        more = {"config": config, "seed": 0, "teachers": [Stored()], "precision": "fp32"}
+        train(taught_examples(0, 40), start=start, folder=folder, **more)
+        student = Reader.load(folder, precision="fp32")
+        answers = soft_targets([student], held_out, config=CONFIG, temperature=1.0)
+        found[share] = float(
+            np.mean([own.passages[0].start_mass[own.passages[0].starts == 0].sum() for own in answers])
+        )
+    assert found[1.0] > 2 * found[0.0]  # all labels are years
