@@ -184,7 +184,7 @@ def promote_reader(place: Path) -> None:
     from tests.mrc import tiny
 
     workspace = open_workspace(place)
-    home = tiny.bert(place / READER)
+    home = tiny.bert(place / READER, max_position_embeddings=512)
     row = {"uid": "0" * 32, "kind": "baseline", "stage": "closed", "is_open": False, "promoted": False, "seed": 0}
     row |= {"config": workspace.config.resolved(), "code_version": "made"}
     trained = {"hash": model_hash(home), "training_sha256": "0" * 64, "path": READER, "start": "builtin"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
@@ -55,7 +55,8 @@ def add_import(session: Session, new: NewImport) -> Imported:
         return Imported(known.id, 0, 0, 0)
     import_id = insert_one(session, IMPORTS, **values(new, IMPORTS))
     keep_in_memory(session)
-    added = [_add_rows(session, import_id, rows) for rows in chain((new,), new.parts)]
+    parts: Iterator[NewImport | ImportRows] = chain([new], new.parts)
+    added = [_add_rows(session, import_id, rows) for rows in parts]
     return Imported(import_id, *map(sum, zip(*added, strict=True)))
 
 

@@ -120,7 +120,7 @@ def reliability(confidence: Confidence) -> Markup:
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points of a curve, or about `POINTS` of them at equal distances, with the first and the last one."""
-    places = range(len(points))
+    places: Sequence[int] = range(len(points))
     if len(points) > POINTS:
         places = sorted({round(place * (len(points) - 1) / (POINTS - 1)) for place in range(POINTS)})
     return [points[place] for place in places]
