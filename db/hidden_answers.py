@@ -26,6 +26,11 @@ def answers(session: Session, question_ids: Iterable[str]) -> dict[str, HiddenRo
     }
 
 
+def are_there(session: Session) -> bool:
+    """Whether any question has hidden answers."""
+    return session.execute(select(HIDDEN_QUESTIONS.c.question_id).limit(1)).first() is not None
+
+
 def count(session: Session) -> int:
     """How many active pool questions have hidden answers."""
     statement = (

@@ -46,6 +46,8 @@ def pseudo_precision(session: Session, round_number: int, *, metric: Metric) -> 
     A label is correct if its normalised text equals that of any hidden answer of its question, in whatever passage.
     Only counts leave this function, never an answer.
     """
+    if not hidden_answers.are_there(session):
+        return None
     written = own_pseudo(session, round_number)
     golds = hidden_answers.answers(session, [row.question_id for row in written])
     if not golds:

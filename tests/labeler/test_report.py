@@ -466,6 +466,16 @@ def test_facts_of_many_questions_are_those_of_a_random_sample_and_the_page_says_
     assert f"a random sample: {facts.questions} of 200 questions" in page
 
 
+def test_without_hidden_answers_no_pseudo_label_is_read_to_look_for_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Database(create_workspace(tmp_path / "ws", environ={}).folder / "labeler.db")
+    monkeypatch.setattr("labeler.evaluation.pseudo_precision.own_pseudo", lambda *_: pytest.fail("labels were read"))
+    with made.read() as session:
+        assert pseudo_precision(session, 1, metric="squad") is None
+    made.close()
+
+
 def test_a_curve_of_many_points_is_drawn_at_some_and_says_so(report: Report) -> None:
     points = [(place / 9999, place / 20000) for place in range(10_000)]
     shown = plots.thinned(points)
