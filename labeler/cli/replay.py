@@ -44,7 +44,9 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     split, the index and the seed reader. Every round's reader is scored on the same test questions, end to end.
     supervised never plays a round; oracle trains on all labels of the pool. Interrupted, the same command resumes, and
     more arms can be added. The predictions of every round are frozen and a certificate's audit is drawn from them 500
-    times: how often it misses, and how much of the pool it certifies. Writes simulation.html, table.txt, results.json.
+    times: how often it misses, and how much of the pool it certifies. With its audit counted, the minutes of people are
+    compared with random review (arm random) and with labelling everything. What `labeler plan` says after each round is
+    kept and compared with what came. Writes simulation.html, table.txt, results.json.
 
     Arms, by what they compare:
 
@@ -70,7 +72,7 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
     log_to_stderr()
     replay = run_replay(_design(file, **options))
     curves = {name: [plain(point) for point in each.points] for name, each in replay.results.items()}
-    keys = ("seeds", "gap_closed", "spread", "lowest_change", "seconds", "forecasts")
+    keys = ("seeds", "gap_closed", "spread", "lowest_change", "seconds", "forecasts", "by_hand", "releases")
     summary = {name: {key: plain(getattr(each, key)) for key in keys} for name, each in replay.results.items()}
     validity = {name: list(each.validity) for name, each in replay.results.items() if each.validity}
     result = {"arms": curves, "summary": summary, "validity": validity}

@@ -84,10 +84,10 @@ class PlanForecast:
 
 def plan(evidence: Evidence, config: Config, target: Target, *, hourly_rate: float | None = None) -> PlanForecast:
     """The forecast for a target from what the rounds have shown. `hourly_rate`: the price of an hour of people."""
-    missing = _missing(evidence, target)
-    if missing:
-        return PlanForecast("insufficient", missing, target, pool=evidence.pool)
-    curve = _curve(evidence, seed=config.round.seed)
+    why_not = missing(evidence, target)
+    if why_not:
+        return PlanForecast("insufficient", why_not, target, pool=evidence.pool)
+    curve = curve_of(evidence, seed=config.round.seed)
     released = _released(evidence, curve, target)
     wanted = _wanted(evidence, curve, target, released)
     audits = _audits(evidence, target)
@@ -113,7 +113,7 @@ def plan(evidence: Evidence, config: Config, target: Target, *, hourly_rate: flo
     )
 
 
-def _missing(evidence: Evidence, target: Target) -> str | None:
+def missing(evidence: Evidence, target: Target) -> str | None:
     """Why nothing can be forecast, with the command that helps; None where something can."""
     if evidence.current is None:
         return "no reader has been trained yet; run: labeler train"
@@ -125,7 +125,8 @@ def _missing(evidence: Evidence, target: Target) -> str | None:
     return None
 
 
-def _curve(evidence: Evidence, *, seed: int) -> Curve:
+def curve_of(evidence: Evidence, *, seed: int) -> Curve:
+    """The curve through the readers seen."""
     newest = evidence.readers[-1]
     asked = list(newest.exact_match)
     documents = [newest.documents.get(key) or key for key in asked]
@@ -243,13 +244,18 @@ def _ceiling(evidence: Evidence, curve: Curve, target: Target, released: Callabl
     return f"the most that is forecast are {best[0]:.0f} released pseudo-labels, after {-best[1]:.0f} further labels"
 
 
+def further_labels(evidence: Evidence, config: Config, rounds: int) -> int:
+    """The labels of so many rounds of the review budget, at most those that the pool gives."""
+    most = math.floor(evidence.pool * evidence.reviewing.labels)
+    return min(round(config.review.review_budget * evidence.reviewing.labels * rounds), most)
+
+
 def _points(
     evidence: Evidence, config: Config, curve: Curve, released: Callable[[float], Floats] | None
 ) -> tuple[CurvePoint, ...]:
     """The curve now and after one, two, three, five and ten rounds of the review budget, and with the whole pool."""
     most = math.floor(evidence.pool * evidence.reviewing.labels)
-    a_round = config.review.review_budget * evidence.reviewing.labels
-    further = sorted({min(round(a_round * count), most) for count in (0, 1, 2, 3, 5, 10)} | {most})
+    further = sorted({further_labels(evidence, config, count) for count in (0, 1, 2, 3, 5, 10)} | {most})
     return tuple(
         CurvePoint(
             labels,

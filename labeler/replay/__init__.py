@@ -17,9 +17,11 @@ from typing import Any
 from labeler.core.settings import ComputeConfig
 from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.evaluation.scoring import QuestionScore
+from labeler.planning.ahead import Ahead
 from mrc.metrics import Interval
 
 SUPERVISED = "supervised"  # the arm that never plays a round: every other is compared with it
+RANDOM = "random"  # the arm whose reviews are drawn at random, and whose readers no pseudo-label teaches
 ORACLE = "oracle"  # the arm that trains on all labels of the pool: no reviewing can do better
 
 
@@ -125,7 +127,8 @@ class Point:
     which the share `precision` is right; `promoted`: whether the gate took the student; `seconds` of the round;
     `ranking`: see `pool_ranking`, of the predictions that the round began with. `trusted`: gold and human labels that
     the round's student was trained on; 0 where it was not noted. `validity`: of the predictions that the round began
-    with; `judged`: these predictions, by the hidden answers.
+    with; `judged`: these predictions, by the hidden answers. `dev`: exact match on dev of the reader that the round
+    trained, promoted or not; None where none was scored. `forecasts`: what `labeler plan` said of later rounds.
     """
 
     round: int
@@ -140,21 +143,64 @@ class Point:
     trusted: int = 0
     validity: tuple[Validity, ...] = ()
     judged: tuple[JudgedAnswer, ...] = ()
+    dev: float | None = None
+    forecasts: tuple[Ahead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastCheck:
-    """What `labeler plan` would have said after round 1 about a later round, against what happened; means over seeds.
+    """What `labeler plan` said after a round about the reader of a later one, against what it brought on dev.
 
-    `held`: of the seeds, those whose exact match was in the 80% range for one more training.
+    Means over seeds. `held`: of the seeds, those in the 80% range that plan prints, which is of readers on average;
+    `held_single`: those in the range for one training.
+    """
+
+    after: int
+    round: int
+    seeds: int
+    held: int
+    held_single: int
+    forecast: float  # median
+    low: float
+    high: float
+    exact_match: float
+    error: float  # mean absolute difference of the two
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """An arm after a round, with a certificate, against random review for the same exact match; means over seeds.
+
+    `basis`: "interpolated" on the curve of random review; "interpolated to all labels": between its last round and the
+    oracle; "extrapolated": past its end. `interval`: 95%, of a bootstrap over documents. Minutes are None where random
+    review never gets there.
     """
 
     round: int
     seeds: int
-    held: int
-    forecast: float  # median
     exact_match: float
-    error: float  # mean absolute difference of the two
+    minutes: float  # of reviewing, and of the audit
+    audit_minutes: float  # of these
+    random_minutes: float | None
+    interval: tuple[float | None, float | None]
+    basis: str
+    saved: float | None  # share of the minutes of random review; None where it needs none
+    everything_minutes: float | None  # to label the whole pool; None without an oracle
+    everything_exact_match: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What leaves after a round with a certificate of that target, against writing as many labels; means over seeds."""
+
+    after: int
+    target: float
+    seeds: int
+    human: float  # labels of the rounds so far
+    certified: float  # pseudo-labels, over all draws of the audit
+    minutes: float  # of reviewing and of the audit
+    written_minutes: float  # of writing as many labels, whichever questions they are for
+    saved: float | None  # share of the minutes of writing; None where nothing leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +245,9 @@ class ArmResult:
     spread: float | None  # standard deviation over the seeds of the last exact match; None with one seed
     lowest_change: float  # of EM after the last round, of all seeds
     seconds: float  # of all rounds, mean over the seeds
-    forecasts: tuple[ForecastCheck, ...] = ()  # of rounds 2 and later whose readers had more trusted labels
+    forecasts: tuple[ForecastCheck, ...] = ()
+    by_hand: tuple[ByHand, ...] = ()
+    releases: tuple[Release, ...] = ()
     validity: Sequence[Mapping[str, Any]] = ()  # see `labeler.replay.validity.pooled`
 
 

@@ -1,60 +1,44 @@
-"""What `labeler plan` would have forecast after round 1 of each seed, against what the later rounds brought. Pure."""
+"""What `labeler plan` said after each round of each seed, against what the later rounds brought. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from labeler.planning.curve import SEED_NOISE, Curve, fit_curve
+from labeler.planning.ahead import Ahead
 from labeler.replay import ForecastCheck, Point
 
-SEEN: Final = 2  # rounds that a forecast is made from: 0 and 1
-LOW, HIGH = 0.1, 0.9  # quantiles of the 80% range
+Told = tuple[Ahead, float]  # a forecast, and the exact match that came
 
 
-def forecast_checks(seeds: Sequence[Sequence[Point]]) -> tuple[ForecastCheck, ...]:
-    """A check of every later round, over the seeds; none where the labels were not noted or did not grow."""
-    usable = [points for points in seeds if len(points) > SEEN and all(point.trusted for point in points)]
-    curves = [(points, _curve(points[:SEEN])) for points in usable]
-    found = []
-    for number in range(SEEN, max((len(points) for points in usable), default=0)):
-        judged = [
-            (curve, points[number])
-            for points, curve in curves
-            if len(points) > number and points[number].trusted > points[SEEN - 1].trusted
-        ]
-        if judged:
-            found.append(_check(number, judged))
-    return tuple(found)
+def forecast_checks(seeds: Iterable[Sequence[Point]]) -> tuple[ForecastCheck, ...]:
+    """A check of every later round from every earlier one, over the seeds; none where nothing was forecast."""
+    found: dict[tuple[int, int], list[Told]] = {}
+    for points in seeds:
+        brought = {point.round: point.dev for point in points}
+        for point in points:
+            for each in point.forecasts:
+                later = point.round + each.rounds
+                exact_match = brought.get(later)
+                if exact_match is not None:
+                    found.setdefault((point.round, later), []).append((each, exact_match))
+    return tuple(_check(after, number, found[after, number]) for after, number in sorted(found))
 
 
-def _check(number: int, judged: Sequence[tuple[Curve, Point]]) -> ForecastCheck:
-    medians, actual, held = [], [], 0
-    for curve, point in judged:
-        expected = curve.exact_match(point.trusted)
-        one = expected + np.random.default_rng(number).normal(0.0, SEED_NOISE, size=len(expected))  # a single training
-        low, median, high = np.quantile(one, [LOW, 0.5, HIGH]).tolist()
-        brought = float(np.mean([each.exact_match for each in point.scores]))
-        medians.append(median)
-        actual.append(brought)
-        held += low <= brought <= high
-    errors = np.abs(np.array(medians) - np.array(actual))
+def _check(after: int, number: int, told: Sequence[Told]) -> ForecastCheck:
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(each, name) for each, _ in told]))
+
     return ForecastCheck(
+        after=after,
         round=number,
-        seeds=len(judged),
-        held=held,
-        forecast=float(np.mean(medians)),
-        exact_match=float(np.mean(actual)),
-        error=float(np.mean(errors)),
+        seeds=len(told),
+        held=sum(each.low <= came <= each.high for each, came in told),
+        held_single=sum(each.single_low <= came <= each.single_high for each, came in told),
+        forecast=mean("median"),
+        low=mean("low"),
+        high=mean("high"),
+        exact_match=float(np.mean([came for _, came in told])),
+        error=float(np.mean([abs(each.median - came) for each, came in told])),
     )
-
-
-def _curve(points: Sequence[Point]) -> Curve:
-    """The curve through these readers, who answered the same test questions."""
-    known = [{each.question_id: each for each in point.scores} for point in points]
-    asked = sorted(known[-1])
-    scores = [[of_point[key].exact_match for key in asked] for of_point in known]
-    documents = [known[-1][key].cluster or key for key in asked]
-    return fit_curve([point.trusted for point in points], scores, documents, seed=0)

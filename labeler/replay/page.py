@@ -7,25 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from labeler.core.console import percent, table
 from labeler.core.files import atomic_write
-from labeler.replay import ORACLE, SUPERVISED, ArmResult, ConfidenceQuality, Replay
+from labeler.replay import ORACLE, SUPERVISED, ArmResult, Replay
+from labeler.replay.tables import forecast_lines, further_tables
 from mrc.metrics import Interval
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 PAGE = "simulation.html"
-CONFIDENCE = (
-    "Confidences of the pool's answers, by the hidden answers, and the change from MaxProb with its 95% interval; "
-    "AURC, ECE and Brier score are better low, AUROC high"
-)
-CONFIDENCE_HEADER = ("arm", "round", "AURC", "AUROC", "ECE", "Brier")
-VALIDITY = (
-    "Certificates drawn again and again from frozen predictions, in %; missed: certified below the target, at most 10 "
-    "are promised; naive: a threshold on as many judged questions"
-)
-VALIDITY_HEADER = (
-    "arm", "round", "target", "audits", "missed", "naive missed", "certified", "oracle's", "minutes of the audit",
-)  # fmt: skip
 _HEADER = (
     "arm", "seeds", "labels", "minutes", "EM", "F1", "EM gained", "95% interval", "sd of seeds", "lowest seed",
     "of the gap", "taught", "right", "minutes of computing",
@@ -36,56 +25,8 @@ def format_replay(replay: Replay) -> str:
     """The table for people: every arm after its last round."""
     title = f"{replay.questions:,} test questions of all seeds, end to end; gained: against the seed reader"
     found = f"{title}\n{table(_HEADER, [_row(each) for each in replay.results.values()])}"
-    confidence = confidence_rows(replay)
-    ranked = ["", CONFIDENCE, table(CONFIDENCE_HEADER, confidence)] if confidence else []
-    audits = validity_rows(replay)
-    drawn = ["", VALIDITY, table(VALIDITY_HEADER, audits)] if audits else []
-    return "\n".join([found, *forecast_lines(replay), *ranked, *drawn])
-
-
-def confidence_rows(replay: Replay) -> list[tuple[Any, ...]]:
-    """The quality of the confidences that each round of each arm began with."""
-    return [
-        (name, point.round, *(_with_change(point.confidence, each) for each in point.confidence.values))
-        for name, result in replay.results.items()
-        for point in result.points
-        if point.confidence is not None
-    ]
-
-
-def _with_change(found: ConfidenceQuality, name: str) -> str:
-    value, change = found.values[name], found.changes[name]
-    return f"{value.mean:.3f} ({change.mean:+.3f}: {change.low:+.3f} to {change.high:+.3f})"
-
-
-def validity_rows(replay: Replay) -> list[tuple[Any, ...]]:
-    """The certificates of all arms, drawn again and again."""
-    return [
-        (
-            name,
-            each["round"],
-            percent(each["target"]),
-            each["audits"],
-            f"{percent(each['miss_rate'])} ({percent(each['interval'][0])} to {percent(each['interval'][1])})",
-            percent(each["naive_miss_rate"]),
-            percent(each["coverage"]),
-            percent(each["oracle_coverage"]),
-            f"{each['audit_minutes']:.0f}",
-        )
-        for name, result in replay.results.items()
-        for each in result.validity
-    ]
-
-
-def forecast_lines(replay: Replay) -> list[str]:
-    """What `labeler plan` would have said after round 1 about later rounds, against what they brought."""
-    return [
-        f"{name}: after round 1, plan forecast EM {percent(each.forecast)} for round {each.round}, which brought "
-        f"{percent(each.exact_match)}; in the 80% range for {each.held} of {each.seeds} seeds, off by "
-        f"{100 * each.error:.1f} points on average"
-        for name, result in replay.results.items()
-        for each in result.forecasts
-    ]
+    tables = [line for each in further_tables(replay) for line in ("", each.caption, table(each.header, each.rows))]
+    return "\n".join([found, *forecast_lines(replay), *tables])
 
 
 def _row(result: ArmResult) -> tuple[Any, ...]:
@@ -133,8 +74,7 @@ def _page(replay: Replay) -> str:
         header=_HEADER,
         rows=[_row(each) for each in replay.results.values()],
         forecasts=forecast_lines(replay),
-        confidence=(CONFIDENCE, CONFIDENCE_HEADER, confidence_rows(replay)),
-        validity=(VALIDITY, VALIDITY_HEADER, validity_rows(replay)),
+        tables=further_tables(replay),
         curves=[(name, _curve_rows(each), _ranking_rows(each)) for name, each in replay.results.items()],
         plots=[_plot(replay, "labels", "Human labels"), _plot(replay, "minutes", "Minutes of reviewing (assumed)")],
     )

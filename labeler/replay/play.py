@@ -14,21 +14,22 @@ from db import hidden_answers, queries
 from db.engine import Session
 from db.rows import HiddenRow, PassageRow, QuestionRow
 from labeler.certify.ranking import ranking as certifiable
-from labeler.core.files import atomic_folder, atomic_write
+from labeler.core.files import atomic_folder, atomic_write, is_leftover
 from labeler.core.runtime import Runtime
 from labeler.core.workspace import create_workspace, open_workspace
 from labeler.evaluation.pseudo_precision import judged_answers, pool_ranking, pseudo_precision, right_answers
 from labeler.evaluation.reader_metrics import question_scores
 from labeler.importing.ingest import import_files
 from labeler.importing.splits import parse_split
-from labeler.planning.evidence import trusted_labels
+from labeler.planning.ahead import ahead
+from labeler.planning.evidence import Evidence, gather, trusted_labels
 from labeler.replay import ORACLE, SUPERVISED, Point, Run, Validity
 from labeler.replay.points import points, write_point
 from labeler.replay.validity import validity
 from labeler.retrieval.indexing import build_index
 from labeler.review.agreement import matcher_of
 from labeler.rounds import machine
-from mrc.removal import remove_folder
+from mrc.removal import TRASH, empty_trash, remove_folder
 
 WORKSPACE = "workspace"
 ONE_PROCESS = "compute.engine=local"  # of a run, wherever it is played
@@ -36,6 +37,7 @@ ONE_PROCESS = "compute.engine=local"  # of a run, wherever it is played
 
 def play(run: Run) -> None:
     """Finish the run as far as it is not done; an arm's workspace goes once its rounds are scored."""
+    _remove_leftovers(run.folder)
     if run.arm is None:
         if not is_done(run):
             _base(run)
@@ -43,6 +45,16 @@ def play(run: Run) -> None:
     if not is_done(run):
         _play_arm(run, oracle=run.arm.name == ORACLE)
     remove_folder(run.folder / WORKSPACE, root=run.folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a run that was killed had half written or half removed."""
+    empty_trash(folder)
+    for each in [each for each in folder.iterdir() if is_leftover(each) and each.name != TRASH]:
+        if each.is_dir():
+            remove_folder(each, root=folder)
+        else:
+            each.unlink()
 
 
 def _play_arm(run: Run, *, oracle: bool) -> None:
@@ -59,7 +71,7 @@ def _play_arm(run: Run, *, oracle: bool) -> None:
             number, began = len(points(run)), time.monotonic()
             last = number * run.arm.generations
             _play_rounds(runtime, first=last - run.arm.generations + 1, last=last, oracle=oracle)
-            write_point(run, _point(runtime, number, began))
+            write_point(run, _point(run, runtime, number, began))
 
 
 def _play_rounds(runtime: Runtime, *, first: int, last: int, oracle: bool) -> None:
@@ -124,7 +136,7 @@ def _base(run: Run) -> None:
         build_index(runtime, dense=design.dense)
         if not _is_closed(runtime, 0):
             machine.train(runtime)
-        write_point(run, _point(runtime, 0, began))
+        write_point(run, _point(run, runtime, 0, began))
 
 
 def _copy_base(run: Run) -> None:
@@ -143,7 +155,7 @@ def _linked(source: str, target: str) -> str:
     return str(shutil.copy2(source, target))
 
 
-def _point(runtime: Runtime, number: int, began: float) -> Point:
+def _point(run: Run, runtime: Runtime, number: int, began: float) -> Point:
     """The current reader on test, end to end, and what it cost so far."""
     scores = question_scores(runtime, runtime.best_model(), "test", index=runtime.current_index())
     with runtime.database.read() as session:
@@ -157,6 +169,7 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         trusted = trusted_labels(session, last.number)
         judged = judged_answers(session, last.number, metric=runtime.metric) if number else []
         redrawn = _validity(runtime, session, last.number) if judged else ()
+        seen = gather(session, runtime.config)
     return Point(
         round=number,
         human=len(human),
@@ -170,7 +183,15 @@ def _point(runtime: Runtime, number: int, began: float) -> Point:
         trusted=trusted,
         validity=redrawn,
         judged=tuple(judged),
+        dev=_dev(seen, last.number),
+        forecasts=ahead(seen, runtime.config, rounds=rounds_of(run) - number),
     )
+
+
+def _dev(seen: Evidence, number: int) -> float | None:
+    """Dev exact match of the reader that a round trained."""
+    scores = [value for each in seen.readers if each.round == number for value in each.exact_match.values()]
+    return sum(scores) / len(scores) if scores else None
 
 
 def _validity(runtime: Runtime, session: Session, number: int) -> tuple[Validity, ...]:

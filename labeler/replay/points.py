@@ -8,6 +8,7 @@ from dataclasses import asdict, astuple
 from labeler.ablation.lock import write_json
 from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.evaluation.scoring import QuestionScore
+from labeler.planning.ahead import Ahead
 from labeler.replay import Point, Run, Validity
 
 _FILE = "round-{}.json"
@@ -27,5 +28,7 @@ def points(run: Run) -> list[Point]:
         scores = tuple(QuestionScore(*row) for row in stored["scores"])
         validity = tuple(Validity(**each) for each in stored.get("validity", ()))
         judged = tuple(JudgedAnswer(*row) for row in stored.get("judged", ()))
-        found.append(Point(**stored | {"scores": scores, "validity": validity, "judged": judged}))
+        forecasts = tuple(Ahead(**each) for each in stored.get("forecasts", ()))
+        rows = {"scores": scores, "validity": validity, "judged": judged, "forecasts": forecasts}
+        found.append(Point(**stored | rows))
     return found

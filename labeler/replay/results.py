@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from labeler.evaluation.pseudo_precision import JudgedAnswer
 from labeler.replay import ORACLE, SUPERVISED, ArmResult, ConfidenceQuality, CurvePoint, Design, Point, Replay
 from labeler.replay.forecasts import forecast_checks
+from labeler.replay.savings import Played, by_hand, releases
 from labeler.replay.validity import pooled
 from mrc.calibration.quality import quality
 from mrc.metrics import Interval, paired_interval
 
 BOOTSTRAP_SEED = 0
 QUALITY = ("aurc", "auroc", "ece", "brier")
-Played = Mapping[str, Mapping[int, Sequence[Point]]]  # arm -> seed -> the points of its rounds
 
 
 def results(design: Design, played: Played) -> Replay:
@@ -25,12 +26,13 @@ def results(design: Design, played: Played) -> Replay:
     for arm in design.arms:
         seeds = sorted(played.get(arm.name, {}).keys() & starts.keys())
         if seeds:
-            found[arm.name] = _result(
-                arm.name, arm.settings, [(played[arm.name][seed], starts[seed]) for seed in seeds]
-            )
+            pairs = [(played[arm.name][seed], starts[seed]) for seed in seeds]
+            result = _result(arm.name, arm.settings, pairs)
+            found[arm.name] = replace(result, by_hand=by_hand(played, arm.name))
     oracle = found[ORACLE].points[-1].change.mean if ORACLE in found else 0.0
     if oracle > 0:
-        found = {name: _with_gap(each, each.points[-1].change.mean / oracle) for name, each in found.items()}
+        gaps = {name: each.points[-1].change.mean / oracle for name, each in found.items()}
+        found = {name: replace(each, gap_closed=gaps[name]) for name, each in found.items()}
     return Replay(found, sum(len(point.scores) for point in starts.values()), design.folder)
 
 
@@ -47,12 +49,9 @@ def _result(name: str, settings: tuple[str, ...], seeds: Sequence[tuple[Sequence
         lowest_change=min(changes),
         seconds=float(np.mean([sum(point.seconds for point in points if point.round) for points, _ in seeds])),
         forecasts=forecast_checks([points for points, _ in seeds]),
+        releases=releases([points for points, _ in seeds]),
         validity=pooled((point.round, each) for points, _ in seeds for point in points for each in point.validity),
     )
-
-
-def _with_gap(result: ArmResult, gap: float) -> ArmResult:
-    return ArmResult(**{name: getattr(result, name) for name in result.__dataclass_fields__} | {"gap_closed": gap})
 
 
 def _curve_point(pairs: Sequence[tuple[Point, Point]]) -> CurvePoint:

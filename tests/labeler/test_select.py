@@ -276,6 +276,12 @@ def test_of_each_cluster_the_question_nearest_to_its_centre_is_chosen() -> None:
     assert {c.question_id for c in diverse(pool, 8, seed=3)} == {pool[i].question_id for i in nearest}
 
 
+def test_one_question_is_chosen_where_one_is_asked_for_and_none_where_none_is() -> None:
+    assert len(diverse(topical(4), 1, seed=0)) == 1
+    assert diverse(topical(4), 0, seed=0) == []
+    assert diverse([], 1, seed=0) == []
+
+
 def test_no_more_candidates_than_asked_for_need_no_clusters() -> None:
     cluster, distance = _clusters(topical(4), 4, seed=0)
     assert (cluster.tolist(), distance.tolist()) == ([0, 1, 2, 3], [0.0] * 4)

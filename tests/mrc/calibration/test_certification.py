@@ -170,6 +170,7 @@ def test_a_draw_can_be_repeated_and_does_not_depend_on_the_order_of_the_ids() ->
     assert draw(ids, 10, seed="a") == draw(reversed(ids), 10, seed="a")
     assert draw(ids, 10, seed="a") != draw(ids, 10, seed="b")
     assert draw(ids, 10, seed="a") == draw(ids, 20, seed="a")[:10]
+    assert sorted(draw(ids, 50, seed="a")) == sorted(ids), "all can be drawn"
     with pytest.raises(ValueError, match="51 of 50"):
         draw(ids, 51, seed="a")
 

@@ -99,6 +99,12 @@ def test_one_look_is_the_test_without_looks() -> None:
         assert found == (p_value(correct, audited=295, size=5000, target=0.8),)
 
 
+def test_a_set_passes_at_a_p_value_of_exactly_the_level() -> None:
+    (p,) = p_values((9,), audited=(10,), size=20, right=14, levels=(1.0,))
+    assert p_values((9, 9), audited=(10, 12), size=20, right=14, levels=(p, 0.5)) == (p,)
+    assert len(p_values((9, 9), audited=(10, 12), size=20, right=14, levels=(np.nextafter(p, 0), 0.5))) == 2
+
+
 def test_a_look_with_nothing_new_to_see_tests_the_same_answers_at_a_higher_level() -> None:
     """9 of 10 right ones, of 20 of which 14 are right: P(X >= 9) = .1517 by the hypergeometric distribution."""
     p = hypergeom(20, 14, 10).sf(8)

@@ -28,6 +28,18 @@ def test_the_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     assert max(covered.values()) <= 60
 
 
+def test_the_measures_of_three_answers_by_hand() -> None:
+    found = measures(np.array([0.9, 0.6, 0.2]), np.array([True, False, True]))
+    assert list(found) == [
+        *("aurc", "auroc", "ece", "brier"),
+        *("coverage_0.70", "coverage_0.80", "coverage_0.85", "coverage_0.90"),
+    ]
+    assert found["brier"] == pytest.approx((0.1**2 + 0.6**2 + 0.8**2) / 3)
+    assert found["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert found["auroc"] == 0.5
+    assert found["coverage_0.90"] == pytest.approx(1 / 3)
+
+
 def test_a_change_is_paired_so_it_is_sharper_than_both_values() -> None:
     confidence, correct = drawn(3)
     worse = np.clip(confidence + np.random.default_rng(0).normal(0, 0.15, 300), 0, 1)
