@@ -117,6 +117,7 @@ class Validity:
     oracle: float
     minutes: float
     population: int = 0  # the pool's unlabelled questions, as they were; 0 where it was not noted
+    audited: float = 0.0  # audits outside the certified set, mean over the draws; 0 where it was not noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,8 @@ class Release:
     target: float
     seeds: int
     human: float  # labels of the rounds so far
-    certified: float  # pseudo-labels, over all draws of the audit
+    certified: float  # over all draws of the audit
+    audited: float  # answers of the audit outside the certified set
     minutes: float  # of reviewing and of the audit
     written_minutes: float  # of writing as many labels, whichever questions they are for
     saved: float | None  # share of the minutes of writing; None where nothing leaves

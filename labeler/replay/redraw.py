@@ -34,6 +34,7 @@ class Redrawn:
     missed: int
     naive_missed: int
     coverage: float  # certified share of the population
+    audited: float  # asked questions outside the certified set: their answers are labels too
     asked: float  # audits; with looks fewer than planned
     wrong: float  # of the asked ones, answers that the reviewers called wrong
 
@@ -78,17 +79,26 @@ def redraw(
     planned, population = plan(found, attempt), len(found.population)
     confidence = np.array([-np.inf if item.confidence is None else item.confidence for item in found.items])
     source = naive_from or Judged(confidence, right)
-    missed = naive = kept = asked = wrong = 0
+    missed = naive = kept = audited = asked = wrong = 0
     for _ in range(draws):
         if planned.sizes:
             ranks = rng.choice(planned.sizes[-1], planned.audits, replace=False)
             judged = _judged(right[ranks], noise, rng)
             size, count = _audited(planned, ranks.tolist(), judged.tolist(), target=attempt.target)
             missed += _misses(size, right, attempt.target)
-            kept, asked, wrong = kept + size, asked + count, wrong + int((~judged[:count]).sum())
+            kept, audited = kept + size, audited + int((ranks[:count] >= size).sum())
+            asked, wrong = asked + count, wrong + int((~judged[:count]).sum())
         least = _naive_threshold(source, attempt, noise, rng)
         naive += least is not None and _misses(int((confidence >= least).sum()), right, attempt.target)
-    return Redrawn(draws, missed, naive, kept / draws / population, asked / draws, wrong / draws)
+    return Redrawn(
+        draws=draws,
+        missed=missed,
+        naive_missed=naive,
+        coverage=kept / draws / population,
+        audited=audited / draws,
+        asked=asked / draws,
+        wrong=wrong / draws,
+    )
 
 
 def reach(right: Bools, target: float) -> int:

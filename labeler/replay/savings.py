@@ -140,7 +140,7 @@ def _mean(points: Sequence[Point], name: str) -> float:
 
 
 def _audit_minutes(played: Played, seeds: Sequence[int]) -> float:
-    """The minutes of one audit by the validity experiments; where there are none, of as many blind answers."""
+    """The minutes of the longest audit of the validity experiments; without any, of as many blind answers."""
     known = [
         each.minutes
         for arm in played.values()
@@ -149,7 +149,7 @@ def _audit_minutes(played: Played, seeds: Sequence[int]) -> float:
         for each in point.validity
         if each.audits == AUDITS
     ]
-    return float(np.mean(known)) if known else AUDITS * BLIND_SECONDS / 60
+    return max(known, default=AUDITS * BLIND_SECONDS / 60)
 
 
 # --- released labels ------------------------------------------------------------------------------
@@ -160,20 +160,20 @@ def releases(seeds: Sequence[Sequence[Point]]) -> tuple[Release, ...]:
 
     It rests on the predictions that the next round begins with, so there is none after the last round.
     """
-    found: dict[tuple[int, float], list[tuple[float, float, float]]] = {}
+    found: dict[tuple[int, float], list[tuple[float, ...]]] = {}
     for points in seeds:
         for point in points[1:]:
             before = points[point.round - 1]
             for each in point.validity:
                 size = each.population or len(point.judged)
                 if each.audits == AUDITS and size:
-                    row = (before.human, each.coverage * size, before.minutes + each.minutes)
+                    row = (before.human, each.coverage * size, each.audited, before.minutes + each.minutes)
                     found.setdefault((point.round - 1, each.target), []).append(row)
     return tuple(_release(number, target, rows) for (number, target), rows in sorted(found.items()))
 
 
-def _release(number: int, target: float, rows: Sequence[tuple[float, float, float]]) -> Release:
-    human, certified, minutes = np.mean(np.array(rows), axis=0).tolist()
-    written = (human + certified) * BLIND_SECONDS / 60
+def _release(number: int, target: float, rows: Sequence[tuple[float, ...]]) -> Release:
+    human, certified, audited, minutes = np.mean(np.array(rows), axis=0).tolist()
+    written = (human + certified + audited) * BLIND_SECONDS / 60
     saved = 1 - minutes / written if written else None
-    return Release(number, target, len(rows), human, certified, minutes, written, saved)
+    return Release(number, target, len(rows), human, certified, audited, minutes, written, saved)

@@ -31,10 +31,12 @@ BY_HAND_HEADER = (
     "its EM",
 )  # fmt: skip
 RELEASES = (
-    "Labels that leave with a certificate of 300 audits, by the predictions that the next round begins with, and the "
-    "minutes to write as many by hand, chosen at random or not"
+    "Labels that leave with a certificate of 300 audits, by the predictions that the next round begins with: human "
+    "ones, the certified set, the audit's answers outside it; and the minutes to write as many by hand"
 )
-RELEASES_HEADER = ("arm", "after round", "target", "human", "certified", "minutes", "written by hand", "saved")
+RELEASES_HEADER = (
+    "arm", "after round", "target", "seeds", "human", "certified", "audited", "minutes", "written by hand", "saved",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,10 @@ def release_rows(replay: Replay) -> list[tuple[Any, ...]]:
             name,
             each.after,
             percent(each.target),
+            each.seeds,
             f"{each.human:.0f}",
             f"{each.certified:.0f}",
+            f"{each.audited:.0f}",
             f"{each.minutes:.0f}",
             f"{each.written_minutes:.0f}",
             "-" if each.saved is None else f"{100 * each.saved:.0f}%",

@@ -56,6 +56,7 @@ def _redrawn(found: Ranking, right: Bools, target: float, audits: int, *, seed: 
         oracle=reach(right, target) / population,
         minutes=seconds / 60,
         population=population,
+        audited=drawn.audited,
     )
 
 

@@ -82,7 +82,8 @@ def test_noise_draws_the_same_audits_and_flips_judgements() -> None:
     )  # type: ignore[arg-type]
     assert exact == none, "the same seed draws the same audits"
     assert exact.wrong + all_wrong.wrong == exact.asked, "with every judgement flipped, right ones are called wrong"
-    assert all_wrong.coverage < exact.coverage
+    assert (all_wrong.coverage, all_wrong.audited) == (0, all_wrong.asked), "nothing is certified, all are outside"
+    assert 0 < exact.audited < exact.asked
 
 
 def test_the_naive_threshold_is_chosen_on_the_questions_given() -> None:

@@ -18,7 +18,7 @@ from labeler.replay.savings import AUDITS, by_hand, minutes_for, releases
 
 QUESTIONS = 400
 AUDIT = 320.0
-EXPERIMENT = Validity(0.7, AUDITS, 0.1, 500, 5, 250, 0.2, 0.3, AUDIT, population=4000)
+EXPERIMENT = Validity(0.7, AUDITS, 0.1, 500, 5, 250, 0.2, 0.3, AUDIT, population=4000, audited=100.0)
 
 
 def at(number: int, rate: float, *, human: int, minutes: float, seed: int = 0) -> Point:
@@ -123,10 +123,11 @@ def test_a_release_counts_human_labels_so_far_and_certified_ones_against_writing
     second = replace(at(2, 0.4, human=400, minutes=210.0), validity=(replace(EXPERIMENT, coverage=0.3),))
     first, later = releases([[*PLAYED["mine"][0], second]])
     assert (first.after, first.target, first.human, first.certified) == (0, 0.7, 0.0, 0.2 * 4000)
-    assert (first.minutes, first.written_minutes) == (AUDIT, 800.0)
-    assert first.saved == pytest.approx(0.6)
+    assert first.audited == 100
+    assert (first.minutes, first.written_minutes) == (AUDIT, 900.0)
+    assert first.saved == pytest.approx(1 - AUDIT / 900)
     assert (later.after, later.human, later.certified) == (1, 200.0, 0.3 * 4000)
-    assert (later.minutes, later.written_minutes) == (100 + AUDIT, 1400.0)
+    assert (later.minutes, later.written_minutes) == (100 + AUDIT, 1500.0)
     few = replace(EXPERIMENT, audits=150)
     assert releases([[START, replace(second, round=1, validity=(few,))]]) == (), (
         "other numbers of audits are not counted"
