@@ -106,7 +106,11 @@ def test_arms_share_the_seed_reader_and_the_oracle_learns_the_pool(design: Desig
     assert all(0 <= value <= 1 for value in ranking.values())
     assert default.points[-1].confidence is not None
     assert default.points[0].confidence is None
-    judged = points(Run(design, 0, design.arms[1]))[-1].judged
+    start, last = points(Run(design, 0, design.arms[1]))
+    assert ([each.rounds for each in start.forecasts], last.forecasts) == ([1], ()), "no round comes after the last"
+    assert len(default.forecasts) == 1
+    assert default.forecasts[0].exact_match == last.dev
+    judged = last.judged
     squad = json.loads(design.file.read_text(encoding="utf-8"))["data"]
     assert len({each.document for each in judged}) > 1
     assert None not in {each.document for each in judged}, "every question of the file has a document"
@@ -175,10 +179,10 @@ runs.main(path)
 def test_a_run_killed_while_it_draws_audits_and_stores_its_round_ends_as_an_undisturbed_one(
     design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_replay(design)
     arm, ends = next(arm for arm in design.arms if arm.name == "default"), []
+    played_base(replace(design, folder=tmp_path / "killed"))
+    shutil.copytree(tmp_path / "killed", tmp_path / "undisturbed")
     for name in ("killed", "undisturbed"):
-        shutil.copytree(design.folder / "seed-0" / "base", tmp_path / name / "seed-0" / "base")
         run = Run(replace(design, folder=tmp_path / name), 0, arm)
         path = write_run(run)
         if name == "killed":
@@ -254,6 +258,13 @@ def test_every_named_arm_has_settings_that_exist(name: str) -> None:
 def test_the_help_names_every_arm() -> None:
     words = set(re.findall(r"[\w-]+", run("simulate", "--help").out))
     assert set(ARMS) <= words
+
+
+def played_base(design: Design) -> None:
+    """Play the base of the first seed in this process."""
+    base = Run(design, 0)
+    base.folder.mkdir(parents=True)
+    play_module.play(base)
 
 
 def played_arm(design: Design, folder: Path, *own: str, rounds: int = 1) -> tuple[Run, Runtime]:
@@ -348,30 +359,24 @@ def test_readers_that_answered_different_questions_are_not_compared(design: Desi
 def test_a_round_stores_what_plan_says_of_the_later_ones_and_what_its_reader_brought(
     design: Design, tmp_path: Path
 ) -> None:
-    """The base of one round is played on for three, of which the first is scored; plan on the same workspace agrees."""
-    run_replay(design)
-    shutil.copytree(design.folder / "seed-0" / "base", tmp_path / "seed-0" / "base")
-    arm = next(arm for arm in design.arms if arm.name == "default")
-    run = Run(replace(design, folder=tmp_path, rounds=3), 0, arm)
+    """Before three rounds; plan on the same workspace says the same."""
+    run = Run(replace(design, folder=tmp_path, rounds=3), 0, design.arms[1])
+    played_base(run.design)
     run.folder.mkdir()
     play_module._copy_base(run)
     with closing(play_module._runtime(run)) as runtime:
         found = play_module._point(run, runtime, 0, 0.0)
         with runtime.database.read() as session:
             seen = gather(session, runtime.config)
-        told = plan(seen, runtime.config, Target())
+        told, budget = plan(seen, runtime.config, Target()), runtime.config.review.review_budget
     assert [each.rounds for each in found.forecasts] == [1, 2, 3]
     printed = {each.labels: each.exact_match for each in told.curve}
     for each in found.forecasts:
-        assert each.labels == (told.trained_on or 0) + 8 * each.rounds
-        shown = printed[8 * each.rounds]
+        assert each.labels == (told.trained_on or 0) + budget * each.rounds
+        shown = printed[budget * each.rounds]
         assert (each.low, each.median, each.high) == (shown.low, shown.median, shown.high)
         assert each.single_low < each.low <= each.high < each.single_high, "one training differs from the next"
     assert found.dev == told.exact_match, "of the seed reader, which is the current one"
-    last = points(Run(design, 0, arm))[-1]
-    assert last.forecasts == (), "no round comes after the last"
-    assert last.dev is not None
-    assert [each.rounds for each in points(Run(design, 0, arm))[0].forecasts] == [1]
 
 
 def told(number: int, dev: float | None, *ranges: tuple[float, float, float]) -> Point:
