@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +43,8 @@ class Table:
     """A caption and its rows."""
 
     caption: str
-    header: Sequence[str]
-    rows: Sequence[tuple[Any, ...]]
+    header: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
 
 
 def further_tables(replay: Replay) -> list[Table]:

@@ -179,10 +179,10 @@ runs.main(path)
 def test_a_run_killed_while_it_draws_audits_and_stores_its_round_ends_as_an_undisturbed_one(
     design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_replay(design)
     arm, ends = next(arm for arm in design.arms if arm.name == "default"), []
-    played_base(replace(design, folder=tmp_path / "killed"))
-    shutil.copytree(tmp_path / "killed", tmp_path / "undisturbed")
     for name in ("killed", "undisturbed"):
+        shutil.copytree(design.folder / "seed-0" / "base", tmp_path / name / "seed-0" / "base")
         run = Run(replace(design, folder=tmp_path / name), 0, arm)
         path = write_run(run)
         if name == "killed":
