@@ -45,6 +45,7 @@ BENCHMARKS = (
     "golds",
     "new_wiki_rounds",
     "new_wiki_studio",
+    "outside_predictions",
 )
 
 
