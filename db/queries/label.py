@@ -28,8 +28,6 @@ def live_labels(
     """Live labels of active questions with their answers, in question id order."""
     active = exists().where(QUESTIONS.c.id == LABELS.c.question_id, QUESTIONS.c.active)  # looked up, not listed
     where: list[ColumnElement[bool]] = [_LIVE, active]
-    if kinds is not None:
-        where.append(LABELS.c.kind.in_(kinds))
     if roles is not None:
         where.append(LABELS.c.question_role.in_(roles))
     if released is not None:
@@ -37,10 +35,11 @@ def live_labels(
     if imports is not None:
         where.append(LABELS.c.import_id.in_(list(imports)))
     if question_ids is None:
-        found = fetch(session, *where)
-    else:
+        found = fetch(session, *where, *(() if kinds is None else (LABELS.c.kind.in_(kinds),)))
+    else:  # SQLite would take the index by kind for the better one
         chunks = in_chunks(question_ids)
-        found = [label for ids in chunks for label in fetch(session, *where, LABELS.c.question_id.in_(ids))]
+        listed = (label for ids in chunks for label in fetch(session, *where, LABELS.c.question_id.in_(ids)))
+        found = [label for label in listed if kinds is None or label.kind in kinds]
     return sorted(found, key=lambda label: label.question_id)
 
 

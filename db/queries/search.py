@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from db.engine import Session
 from db.errors import NotFound
-from db.queries.corpus import passages
+from db.queries.corpus import active_by_role, passages
 from db.queries.label import fetch, live_counts
 from db.rows import LabelRow, PassageRow
 from db.sql import AnySelect
@@ -97,7 +97,11 @@ def search_questions(
     place = _by_code_point(session, QUESTIONS.c.id)
     page = matching if after is None else matching.where(place > after)
     listed = page.order_by(place).limit(limit)
-    return list(session.execute(listed).scalars()), _count(session, matching)
+    if labelled is None and text is None:  # counted by an index
+        total = sum(count for role, count in active_by_role(session).items() if roles is None or role in roles)
+    else:
+        total = _count(session, matching)
+    return list(session.execute(listed).scalars()), total
 
 
 def passage_by_prefix(session: Session, prefix: str) -> PassageRow:

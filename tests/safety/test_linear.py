@@ -80,6 +80,13 @@ READS: dict[str, Callable[[Session], Any]] = {
     "live labels of ten questions": lambda session: queries.live_labels(
         session, question_ids=[f"q{number:06}" for number in range(10)]
     ),
+    "gold labels of ten questions": lambda session: queries.live_labels(
+        session, kinds=["gold"], question_ids=[f"q{number:06}" for number in range(10)]
+    ),
+    "lengths of the answers of ten questions": lambda session: queries.answer_lengths(
+        session, kinds=["gold", "human"], question_ids=[f"q{number:06}" for number in range(10)]
+    ),
+    "duplicates": queries.duplicate_questions,
     "ten questions": lambda session: queries.questions(session, ids=[f"q{number:06}" for number in range(10)]),
     "ten passages": lambda session: queries.passages(session, [f"pq{number:06}" for number in range(10)]),
     "identities of ten passages": lambda session: queries.passage_identities(
