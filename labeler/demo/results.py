@@ -17,6 +17,7 @@ from labeler.evaluation import reader_metrics
 from labeler.evaluation.evaluate import labelled
 from labeler.evaluation.pseudo_precision import pseudo_precision
 from labeler.maintenance.status import status
+from labeler.reading import postprocessing, tuning
 from labeler.report import write_report
 from labeler.rounds.steps import training
 
@@ -117,15 +118,15 @@ def _scores(runtime: Runtime, model: ModelRow) -> Scores:
 
 
 def _without_pseudo(runtime: Runtime, folder: Path, last: int) -> Scores:
-    """The scores of a reader trained like that of the last round, but without its pseudo-labels."""
+    """The scores of a reader trained and tuned like that of the last round, but without its pseudo-labels."""
     with runtime.database.read() as session:
         row = queries.round_(session, last)
         rows = [each for each in queries.training_rows(session, row.number) if each.label.kind != "pseudo"]
     runtime = runtime.with_config(Config.from_resolved(row.config))
     model = training.train_reader(runtime, row, rows, folder=folder / "without-pseudo-labels")
-    index = runtime.current_index()
+    index, reader = runtime.current_index(), runtime.load(model.folder)
     entries = reader_metrics.scorable(runtime, TEST, index=index)
-    summary = reader_metrics.summarize(
-        reader_metrics.compute_scores(runtime, runtime.load(model.folder), entries, index=index), index=index
-    )
+    plan = postprocessing.plan_under(runtime, tuning.tuning_of(runtime, reader, index=index))
+    scores = reader_metrics.compute_scores(runtime, reader, entries, index=index, plan=plan)
+    summary = reader_metrics.summarize(scores, index=index)
     return Scores(summary["exact_match"], summary["f1"])

@@ -107,7 +107,7 @@ def compute_scores(
     entries: Sequence[LabelledQuestion],
     *,
     index: str | None,
-    plan: ReadingPlan = answering.UNTUNED,
+    plan: ReadingPlan,
     null_threshold: float = 0.0,
 ) -> list[QuestionScore]:
     """The score of each question, in order. `plan`: how the reader reads; `null_threshold`: see `best_text`."""

@@ -56,15 +56,20 @@ def rules_of(runtime: Runtime, model: ModelRow) -> Tuned:
 
 def plan_of(runtime: Runtime, model: ModelRow) -> ReadingPlan:
     """How the reader reads: by the settings, else as tuned."""
-    tuned = rules_of(runtime, model)
-    refine = refiner(names_of(runtime, model), language=runtime.language)
+    return plan_under(runtime, rules_of(runtime, model))
+
+
+def plan_under(runtime: Runtime, tuned: Tuned) -> ReadingPlan:
+    """How a reader with this tuning reads: by the settings, else as tuned."""
+    refine = refiner(_names(runtime, tuned), language=runtime.language)
     return ReadingPlan(refine, weight_of(runtime, tuned), tuned.passages)
 
 
 def identity_of(runtime: Runtime, model: ModelRow) -> list[Any]:
     """All of the plan that scores depend on, as JSON values."""
-    plan = plan_of(runtime, model)
-    return [list(names_of(runtime, model)), plan.retrieval_weight, plan.passages]
+    tuned = rules_of(runtime, model)
+    plan = plan_under(runtime, tuned)
+    return [list(_names(runtime, tuned)), plan.retrieval_weight, plan.passages]
 
 
 def weight_of(runtime: Runtime, tuned: Tuned) -> float:
@@ -73,10 +78,10 @@ def weight_of(runtime: Runtime, tuned: Tuned) -> float:
     return tuned.retrieval.value if named is None else named
 
 
-def names_of(runtime: Runtime, model: ModelRow) -> tuple[str, ...]:
-    """The names of the reader's rules: those of the settings, or with `auto` the tuned ones."""
+def _names(runtime: Runtime, tuned: Tuned) -> tuple[str, ...]:
+    """The names of the rules: those of the settings, or with `auto` the tuned ones."""
     names = runtime.config.read.rules
-    return rules_of(runtime, model).rules if names == AUTO else names
+    return tuned.rules if names == AUTO else names
 
 
 def null_threshold_of(runtime: Runtime, model: ModelRow) -> float:

@@ -63,10 +63,15 @@ def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
     tuned_on = _fingerprint(runtime, held_out, index)
     if not held_out.any or known.tuned_on == tuned_on:
         return known
-    found = replace(_tuned(runtime, model, known, held_out, index), tuned_on=tuned_on)
+    found = replace(_tuned(runtime, answering.answerer(runtime, model), known, held_out, index), tuned_on=tuned_on)
     with runtime.database.write() as session:
         store.set_meta(session, key_of(runtime, model), json.dumps(asdict(found), ensure_ascii=False))
     return found
+
+
+def tuning_of(runtime: Runtime, reader: Answerer, *, index: str | None) -> Tuned:
+    """The tuning of a reader that no round trained, on the same questions as `tune`; nothing is stored."""
+    return _tuned(runtime, reader, Tuned(), _held_out(runtime, index), index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,11 @@ def _held_out(runtime: Runtime, index: str | None) -> _HeldOut:
     )
 
 
-def _tuned(runtime: Runtime, model: ModelRow, known: Tuned, held_out: _HeldOut, index: str | None) -> Tuned:
+def _tuned(
+    runtime: Runtime, reader: Answerer | RemoteReader, known: Tuned, held_out: _HeldOut, index: str | None
+) -> Tuned:
     """The known tuning, with all that the held-out questions tell."""
-    reader, found = answering.answerer(runtime, model), known
+    found = known
     answers: Answered = {}
     if held_out.retrieved and index:
         found, answers = _tuned_reading(runtime, reader, found, held_out.retrieved, index)

@@ -16,6 +16,7 @@ from labeler.evaluation import reader_metrics
 from labeler.evaluation.evaluate import evaluate
 from labeler.importing.ingest import import_files
 from labeler.reading import answering
+from labeler.reading.answering import UNTUNED
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
 from labeler.rounds.steps import calibrating
@@ -124,7 +125,9 @@ def test_no_answer_is_predicted_for_given_passages_only(
     monkeypatch.setattr(answering, "answers", doubtful)
     index = retrieved.current_index() if retrieving else None
     entries = reader_metrics.scorable(retrieved, "dev", index=index)
-    scores = reader_metrics.compute_scores(retrieved, retrieved.reader(retrieved.best_model()), entries, index=index)
+    scores = reader_metrics.compute_scores(
+        retrieved, retrieved.reader(retrieved.best_model()), entries, index=index, plan=UNTUNED
+    )
     assert {each.answer for each in scores} == {"a mill" if retrieving else ""}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import math
@@ -119,6 +120,15 @@ def test_a_rule_that_helps_on_dev_is_used_and_one_that_changes_nothing_is_not(ru
     assert brackets.changed == 0
     assert postprocessing.rules_of(runtime, reader) == tuned
     assert repaired(refine_of(runtime, reader)) == "1785"
+
+
+def test_a_reader_that_no_round_trained_is_tuned_alike_and_nothing_is_stored(runtime: Runtime) -> None:
+    reader, index = model("a"), runtime.current_index()
+    alone = tuning.tuning_of(runtime, answering.answerer(runtime, reader), index=index)
+    assert postprocessing.rules_of(runtime, reader) == Tuned()
+    stored = tuning.tune(runtime, reader, index=index)
+    assert alone == dataclasses.replace(stored, tuned_on=alone.tuned_on)
+    assert alone.rules == ("units",)
 
 
 def test_dev_is_read_once_for_the_same_questions_and_again_when_they_change(

@@ -53,9 +53,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def played(home: Path) -> Path:
-    """The same after the baseline and one round with the simulated reviewer."""
+    """The same after the baseline and one round with the simulated reviewer; both retrievers are promoted."""
     folder = shutil.copytree(home / "indexed", home / "played")
-    with at(folder) as runtime:
+    with pytest.MonkeyPatch.context() as patch, at(folder) as runtime:
+        judging(patch, promoted=True)
         machine.train(runtime)
         assert machine.run(runtime, reviewer="simulated").round.stage == "closed"
     return folder
@@ -440,7 +441,7 @@ def test_pruning_keeps_what_the_index_needs_and_deletes_refused_retrievers(
 ) -> None:
     judging(monkeypatch, promoted=False)
     machine.train(fresh)
-    monkeypatch.undo()
+    judging(monkeypatch, promoted=True)
     machine.run(fresh, reviewer="none")
     refused, used = trained(fresh, 0), trained(fresh, 1)
     assert used.promoted
@@ -658,7 +659,10 @@ def test_with_a_lexical_index_an_answer_has_a_confidence_without_the_index_of_th
         assert ask(runtime, "Who built it?")[0].confidence is not None
 
 
-def test_the_state_of_two_equal_runs_is_equal(home: Path, played: Path, tmp_path: Path) -> None:
+def test_the_state_of_two_equal_runs_is_equal(
+    home: Path, played: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging(monkeypatch, promoted=True)
     found: list[Mapping[str, Any]] = []
     with at(shutil.copytree(home / "indexed", tmp_path / "again")) as runtime:
         machine.train(runtime)

@@ -21,6 +21,7 @@ from db import queries, store
 from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation.reader_metrics import compute_scores, scorable
 from labeler.reading import answering, postprocessing, tuning
+from labeler.reading.answering import UNTUNED
 from labeler.retrieval import encoding
 from labeler.retrieval.indexing import build_index
 from labeler.rounds import machine
@@ -81,7 +82,7 @@ def test_scores_and_tuning_on_ray_are_those_of_one_process(
                 store.set_meta(session, postprocessing.key_of(runtime, model), "")  # forget what the baseline tuned
             reader, entries = answering.answerer(each, model), scorable(each, "test", index=fingerprint)
             tuned = tuning.tune(each, model, index=fingerprint)
-            found.append((compute_scores(each, reader, entries, index=fingerprint), tuned))
+            found.append((compute_scores(each, reader, entries, index=fingerprint, plan=UNTUNED), tuned))
     assert found[0] == found[1]
     assert found[0][1].questions > 0
 

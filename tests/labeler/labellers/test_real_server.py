@@ -54,7 +54,7 @@ def _reviewed_round(folder: Path, url: str, model: Path) -> Any:
     ok("import", file, "--as", "predictions", "--labeller", "outside", "-w", workspace)
     tiny = ("train.max_steps=1", "builtin.layers=1", "builtin.hidden_size=32", "builtin.heads=2")
     band = ("review.uncertain_low=0", "review.uncertain_high=1", "review.review_budget=20")
-    sets = [part for each in (*tiny, *band, "round.labeller=outside") for part in ("--set", each)]
+    sets = [part for each in (*tiny, *band, "round.labeller=outside", "llm.labeller=llama") for part in ("--set", each)]
     ok("train", *sets[: 2 * len(tiny)], "-w", workspace)
     return ok("round", "--reviewer", "llm", "--endpoint", url, "--model", model, *sets, "-w", workspace)
 
