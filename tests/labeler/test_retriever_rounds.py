@@ -93,8 +93,9 @@ def judging(monkeypatch: pytest.MonkeyPatch, *, promoted: bool) -> None:
     honest = promotion.compare
 
     def decide(*rows: Sequence[QuestionScore], **settings: Any) -> Verdict:
-        why = f"{'promoted' if promoted else 'refused'}: by this test"
-        return dataclasses.replace(honest(*rows, **settings), promoted=promoted, why=why)  # type: ignore[arg-type]
+        found: Verdict = honest(*rows, **settings)  # type: ignore[arg-type]
+        why = f"{'promoted' if promoted else 'refused'}: by this test ({found.why})"
+        return dataclasses.replace(found, promoted=promoted, why=why)
 
     monkeypatch.setattr(promotion, "compare", decide)
 
@@ -319,7 +320,7 @@ def test_a_refused_retriever_is_stored_and_changes_nothing(fresh: Runtime, monke
     judging(monkeypatch, promoted=False)
     told = machine.train(fresh).retriever
     assert told is not None
-    assert (told["promoted"], told["gate"]["why"]) == (False, "refused: by this test")
+    assert (told["promoted"], told["gate"]["why"][:21]) == (False, "refused: by this test")
     assert (fresh.current_index(), meta(fresh, DENSE_KEY)) == (before, named)
     assert status(fresh).retriever is None
     assert history.one_round(fresh, 0)["retriever"] == told
