@@ -5,6 +5,7 @@ In memory are, of each passage and each question, the id, a hash of 16 bytes and
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -49,8 +50,9 @@ class Keys(NamedTuple):
 class _Filed(Sequence[Item], Generic[Item]):
     """A sequence whose items are read from a file."""
 
+    @abstractmethod
     def read(self, number: int) -> Item:
-        raise NotImplementedError
+        """Return an item by its number."""
 
     @overload
     def __getitem__(self, number: int) -> Item: ...

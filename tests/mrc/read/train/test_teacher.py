@@ -184,6 +184,22 @@ def divergence(teacher, student):
     return total / len(teacher)
 
 
+def student_of(teachers, start, folder, *, share):
+    """A reader trained on 40 questions, of which the teachers give this share of the loss."""
+    config = TrainConfig(
+        max_steps=20,
+        batch_size=8,
+        learning_rate=3e-3,
+        head_learning_rate=3e-3,
+        windows=WindowConfig(48, 12),
+        distill_weight=share,
+        distill_temperature=1.0,
+    )
+    more = {"config": config, "seed": 0, "teachers": teachers, "precision": "fp32"}
+    train(taught_examples(0, 40), start=start, folder=folder, **more)
+    return Reader.load(folder, precision="fp32")
+
+
 def test_a_student_gets_closer_to_its_teachers_than_one_trained_on_labels_alone(tmp_path):
     teachers = [
         Reader.load(tiny.bert(tmp_path / f"teacher{seed}", seed=seed, initializer_range=0.2), precision="fp32")
@@ -194,19 +210,7 @@ def test_a_student_gets_closer_to_its_teachers_than_one_trained_on_labels_alone(
     wanted = soft_targets(teachers, held_out, config=CONFIG, temperature=1.0)
     found = {}
     for share in (0.0, 1.0):
-        config = TrainConfig(
-            max_steps=20,
-            batch_size=8,
-            learning_rate=3e-3,
-            head_learning_rate=3e-3,
-            windows=WindowConfig(48, 12),
-            distill_weight=share,
-            distill_temperature=1.0,
-        )
-        folder = tmp_path / f"student{share}"
-        more = {"config": config, "seed": 0, "teachers": teachers, "precision": "fp32"}
-        train(taught_examples(0, 40), start=start, folder=folder, **more)
-        student = Reader.load(folder, precision="fp32")
+        student = student_of(teachers, start, tmp_path / f"student{share}", share=share)
         found[share] = divergence(wanted, soft_targets([student], held_out, config=CONFIG, temperature=1.0))
     assert found[1.0] < found[0.0] / 2
 
@@ -234,19 +238,7 @@ def test_stored_answers_teach_what_no_label_says(tmp_path):
     assert target.passages[0].start_mass == pytest.approx([math.sqrt(0.9) / (math.sqrt(0.9) + math.sqrt(0.1))])
     found = {}
     for share in (0.0, 1.0):
-        config = TrainConfig(
-            max_steps=20,
-            batch_size=8,
-            learning_rate=3e-3,
-            head_learning_rate=3e-3,
-            windows=WindowConfig(48, 12),
-            distill_weight=share,
-            distill_temperature=1.0,
-        )
-        folder = tmp_path / f"student{share}"
-        more = {"config": config, "seed": 0, "teachers": [Stored()], "precision": "fp32"}
-        train(taught_examples(0, 40), start=start, folder=folder, **more)
-        student = Reader.load(folder, precision="fp32")
+        student = student_of([Stored()], start, tmp_path / f"student{share}", share=share)
         answers = soft_targets([student], held_out, config=CONFIG, temperature=1.0)
         found[share] = float(
             np.mean([own.passages[0].start_mass[own.passages[0].starts == 0].sum() for own in answers])
