@@ -15,11 +15,9 @@ if TYPE_CHECKING:
         document_texts,
         document_titles,
         documents_of,
-        find_import,
         first_passages,
         get_meta,
         has_pool_to_predict,
-        imports,
         iter_passages,
         known_passages,
         passage_identities,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
         questions,
     )
     from db.queries.dataset import answer_lengths, duplicate_questions, question_texts, sample_by_hash
+    from db.queries.imported import find_import, imports
     from db.queries.journal import counts, events, history
     from db.queries.label import (
         certified_labels,
@@ -132,10 +131,11 @@ else:
         {
             "corpus": (
                 "CorpusState active_by_role corpus_ids corpus_state document_texts document_titles documents_of "
-                "find_import first_passages get_meta has_pool_to_predict imports iter_passages known_passages "
+                "first_passages get_meta has_pool_to_predict iter_passages known_passages "
                 "passage_identities passages pool_to_predict question questions"
             ),
             "dataset": "answer_lengths duplicate_questions question_texts sample_by_hash",
+            "imported": "find_import imports",
             "journal": "counts events history",
             "label": "certified_labels labelled_questions labels live_labels rounds_of_live_pseudo written_counts",
             "labeller_answers": (

@@ -1,4 +1,4 @@
-"""Reads of imports, passages and questions."""
+"""Reads of passages and questions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, exists, func, select
 
 from db.engine import Session
 from db.errors import NotFound
-from db.rows import ImportRow, PassageRow, QuestionRow
-from db.sql import columns, fetch_all, fetch_first, in_chunks, select_in
-from db.tables import DOCUMENTS, IMPORTS, LABELS, META, PASSAGES, QUESTIONS
+from db.rows import PassageRow, QuestionRow
+from db.sql import columns, fetch_first, in_chunks, select_in
+from db.tables import DOCUMENTS, LABELS, META, PASSAGES, QUESTIONS
 
 CORPUS_KEY: Final = "corpus"  # in meta
 
@@ -53,17 +53,6 @@ def state_of(came: Iterable[str], went: Iterable[str] = (), *, before: CorpusSta
             passages += sign
             total += sign * int.from_bytes(hashlib.sha256(key.encode()).digest())
     return CorpusState(passages, f"{total % (1 << 256):064x}")
-
-
-def imports(session: Session) -> list[ImportRow]:
-    """All imports including undone ones, oldest first."""
-    return fetch_all(session, select(IMPORTS).order_by(IMPORTS.c.id), ImportRow)
-
-
-def find_import(session: Session, sha256: str, role: str) -> ImportRow | None:
-    """The import of this content under this role that is not undone, or None."""
-    same = (IMPORTS.c.sha256 == sha256, IMPORTS.c.role == role, IMPORTS.c.undone_at.is_(None))
-    return fetch_first(session, select(IMPORTS).where(*same).order_by(IMPORTS.c.id), ImportRow)
 
 
 def question(session: Session, question_id: str) -> QuestionRow:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from db.engine import Session
 from db.errors import Conflict
-from db.queries import corpus
+from db.queries import corpus, imported
 from db.queries import label as label_queries
 from db.rows import DocumentRow, HiddenRow, Imported, ImportRows, LabelRow, NewImport, NewLabel, PassageRow, QuestionRow
 from db.spans import check_spans
@@ -50,7 +50,7 @@ def add_import(session: Session, new: NewImport) -> Imported:
         Conflict: an id that is stored with other content, or was imported under another role.
         SpanConflict: a passage does not contain an answer at its offset.
     """
-    known = corpus.find_import(session, new.sha256, new.role)
+    known = imported.find_import(session, new.sha256, new.role)
     if known is not None:
         return Imported(known.id, 0, 0, 0)
     import_id = insert_one(session, IMPORTS, **values(new, IMPORTS))

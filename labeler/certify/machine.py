@@ -18,7 +18,7 @@ from labeler.core.errors import NotReady
 from labeler.core.round_settings import LLM
 from labeler.core.runtime import Runtime, with_settings
 from labeler.rounds import machine
-from labeler.rounds.budget.planning import subset_of
+from labeler.rounds.recorded import subset_of
 from labeler.rounds.resolved_settings import of_round, resolve_index
 from labeler.rounds.steps import human_review, reviewing
 from labeler.rounds.steps.opening import questions_of, refuse_while_open

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ROWS = 50  # of a list on a terminal
+ROLES = ("gold", "calibration", "dev", "test", "pool")  # of questions
 PAGE = 5000  # rows of a list that are in memory at a time
 LONGEST_NAME = 255  # characters of a reviewer's name
 

@@ -10,6 +10,7 @@ import click
 
 from labeler.cli.common import (
     PAGE,
+    ROLES,
     after_option,
     in_workspace,
     limit_option,
@@ -27,8 +28,6 @@ from labeler.cli.describe.suspects import suspects_text
 
 if TYPE_CHECKING:
     from labeler.labels.edit import Correction
-
-ROLES = ("gold", "calibration", "dev", "test", "pool")
 
 
 @click.group("labels")

@@ -10,6 +10,7 @@ import click
 
 from labeler.cli.common import (
     PAGE,
+    ROLES,
     F,
     after_option,
     in_workspace,
@@ -24,7 +25,6 @@ from labeler.cli.common import (
 )
 from labeler.cli.describe import passage_text, questions_table
 from labeler.cli.describe.retrieval import hits_text, index_text
-from labeler.cli.labels import ROLES
 
 METHODS = ("atire", "okapi", "bm25l", "bm25plus")
 

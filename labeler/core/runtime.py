@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from db import queries
 from db.engine import Database
-from db.rows import ModelRow, RetrieverRow
 from labeler.core import convert
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.settings import ComputeConfig
 from labeler.core.workspace import Interrupted, Workspace
-from mrc.metrics import Metric, resolve_metric
 from mrc.types import Passage
 
 if TYPE_CHECKING:
+    from db.rows import ModelRow, RetrieverRow
     from labeler.core.labeller_reader import LabellerReader
     from mrc.analyzers import Language
+    from mrc.metrics import Metric
     from mrc.read.model.reader import Reader
     from mrc.read.predict.groups import Answerer
     from mrc.retrieve.index import Index
@@ -78,6 +78,8 @@ class Runtime:
     @property
     def metric(self) -> Metric:
         """The metric whose rules decide that two answers are equal."""
+        from mrc.metrics import resolve_metric
+
         return resolve_metric(self.config.workspace.metric, language=self.language)
 
     @cached_property

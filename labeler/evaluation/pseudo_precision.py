@@ -6,13 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from db import hidden_answers, queries
 from db.engine import Session
 from db.rows import HiddenRow, LabelRow
-from mrc.calibration.quality import PRECISIONS
-from mrc.calibration.selective import coverage_at
 from mrc.metrics import Metric, exact_match
 
 SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of the pool's most confident answers
@@ -116,6 +112,11 @@ def pool_ranking(judged: Sequence[JudgedAnswer]) -> dict[str, float]:
     """
     if not judged:
         return {}
+    import numpy as np  # other figures of this module need neither NumPy nor SciPy
+
+    from mrc.calibration.quality import PRECISIONS
+    from mrc.calibration.selective import coverage_at
+
     confidence = np.array([each.confidence for each in judged], dtype=np.float64)
     correct = np.array([each.right for each in judged])
     order = np.argsort(-confidence, kind="stable")

@@ -16,8 +16,9 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
 from labeler.review.statistics import missing_reviews
 from labeler.rounds.budget.cost import Cost, cost
-from labeler.rounds.budget.planning import pace_of, passages_read, plan_pool, subset_of, taught_counts, work_of
+from labeler.rounds.budget.planning import pace_of, passages_read, plan_pool, taught_counts, work_of
 from labeler.rounds.machine import STEPS
+from labeler.rounds.recorded import subset_of
 from labeler.rounds.resolved_settings import of_round
 from labeler.rounds.select import doubly_annotated
 from labeler.rounds.steps.opening import questions_of, refuse_while_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db import queries, store
 from db.engine import Session
@@ -14,12 +14,12 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import INDEX_KEY, Runtime
 from labeler.evaluation.pseudo_precision import own_pseudo, pseudo_precision
 from labeler.evaluation.standing_alarms import standing_alarms
-from labeler.rounds.budget.planning import subset_of
-from labeler.rounds.machine import RoundStatus
-from labeler.rounds.retriever.promotion import retriever_summary, revert_retrievers
-from labeler.rounds.steps.model_review import reviewed
+from labeler.rounds.recorded import model_review_of, retriever_summary, revert_retrievers, subset_of
 from mrc.errors import MrcError
 from mrc.metrics import normalize_answer
+
+if TYPE_CHECKING:
+    from labeler.rounds.machine import RoundStatus
 
 EXAMPLES = 10  # changes of answers that a comparison of two rounds shows
 
@@ -84,7 +84,7 @@ def _described(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, A
         "scores": (row.gate or {}).get("scores"),
         "retriever": retriever_summary(session, row.number),
         "pool_subset": subset_of(session, row),
-        "model_review": reviewed(session, row.number),
+        "model_review": model_review_of(session, row.number),
         "opened_at": row.opened_at.isoformat(),
         "closed_at": row.closed_at.isoformat() if row.closed_at else None,
     }

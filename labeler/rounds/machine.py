@@ -15,8 +15,8 @@ from db import queries
 from db.rows import RoundRow
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
+from labeler.rounds.recorded import retriever_summary
 from labeler.rounds.resolved_settings import of_round, warn_of_unused
-from labeler.rounds.retriever.promotion import retriever_summary
 from labeler.rounds.steps import human_review, labelling, opening, predicting, promotion, reviewing, training
 
 log = logging.getLogger(__name__)

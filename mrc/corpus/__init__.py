@@ -12,7 +12,6 @@ from mrc.analyzers import detect_language
 from mrc.analyzers.base import list_of_texts, one_text
 from mrc.errors import DataError, StaleIndex, writing
 from mrc.files import parse_json
-from mrc.metrics import resolve_metric
 from mrc.retrieve.config import IndexConfig
 from mrc.retrieve.dense.config import DenseConfig
 from mrc.retrieve.index import Index, corpus_fingerprint
@@ -152,6 +151,8 @@ class Corpus:
 
         if isinstance(reader, str | Path):
             raise TypeError(f"reader must be a loaded reader: Reader.load({str(reader)!r})")
+        from mrc.metrics import resolve_metric  # a search needs no metric
+
         chosen = resolve_metric(metric, language=self._language)
         asked = list_of_texts(questions, "questions")
         hybrid = self.index.dense is not None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from mrc.retrieve import storage
 from mrc.retrieve.bm25 import BM25
 from mrc.retrieve.config import IndexConfig as IndexConfig
 from mrc.retrieve.dense.config import DenseConfig
-from mrc.retrieve.dense.hybrid import Dense
 from mrc.retrieve.fuse import DEPTH, FusionWeight, RankedLists, standardized
 from mrc.retrieve.index_folder import check_current, load_dense, load_reranking
 from mrc.retrieve.lexical import (
@@ -29,12 +28,15 @@ from mrc.retrieve.lexical import (
     read_lexical,
 )
 from mrc.retrieve.rerank.config import RerankConfig
-from mrc.retrieve.rerank.reranking import Fetch, Reranking
 from mrc.retrieve.storage.meta import Meta, check_analyzer, fingerprint, read_meta
 from mrc.retrieve.storage.meta import corpus_fingerprint as corpus_fingerprint
 from mrc.retrieve.term_counts import TermCounts
 from mrc.retrieve.windows import search_passages
 from mrc.types import Hit, Passage
+
+if TYPE_CHECKING:
+    from mrc.retrieve.dense.hybrid import Dense
+    from mrc.retrieve.rerank.reranking import Fetch, Reranking
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -133,6 +135,8 @@ class Index:
             BadCheckpoint: the encoder cannot be loaded.
             ValueError: `passages` are not those of `ids` in their order.
         """
+        from mrc.retrieve.dense.hybrid import Dense
+
         if [passage.id for passage in passages] != list(self.ids):
             raise ValueError("the passages must be those of the index, in its order")
         part = Dense.build(passages, dense, device=device, cache_folder=vectors, progress=progress)
@@ -274,6 +278,8 @@ def _reranking(
 ) -> Reranking | None:
     if rerank is None or rerank.model is None:
         return None
+    from mrc.retrieve.rerank.reranking import Reranking
+
     held = {} if fetch else {passage.id: passage for passage in passages}
     return Reranking.build(rerank, device=device, fetch=fetch or (lambda wanted: held))
 

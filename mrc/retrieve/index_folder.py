@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mrc.errors import DataError, StaleIndex
 from mrc.retrieve import storage
 from mrc.retrieve.config import IndexConfig
-from mrc.retrieve.dense.hybrid import Dense
-from mrc.retrieve.rerank.reranking import Fetch, Reranking
 from mrc.retrieve.storage.meta import REMEDY, Meta
+
+if TYPE_CHECKING:
+    from mrc.retrieve.dense.hybrid import Dense
+    from mrc.retrieve.rerank.reranking import Fetch, Reranking
 
 
 def check_current(folder: Path, meta: Meta, *, corpus: str | None, config: IndexConfig | None) -> None:
@@ -24,6 +26,8 @@ def check_current(folder: Path, meta: Meta, *, corpus: str | None, config: Index
 
 def load_dense(folder: Path, meta: Meta, device: str, *, lexical_files: Collection[str]) -> Dense:
     """The dense part of an index; all files but the lexical ones are verified. Raises DataError."""
+    from mrc.retrieve.dense.hybrid import Dense
+
     assert meta.dense is not None
     data, checksums = folder / meta.data, meta.crc32 or {}
     storage.verify(data, checksums, set(checksums) - set(lexical_files), remedy=REMEDY, stamps=meta.stamps)
@@ -35,6 +39,8 @@ def load_dense(folder: Path, meta: Meta, device: str, *, lexical_files: Collecti
 
 def load_reranking(folder: Path, stored: Mapping[str, Any], device: str, fetch: Fetch | None) -> Reranking:
     """The re-ranking of an index; `stored` is what `meta.json` holds of it. Raises DataError."""
+    from mrc.retrieve.rerank.reranking import Reranking
+
     try:
         return Reranking.load(stored, device=device, fetch=fetch)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

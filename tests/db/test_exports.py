@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("db.queries", "db.rows")
+PACKAGES = ("db.queries", "db.rows", "db.store")
 
 
 def source(package: str) -> ast.If:

@@ -15,7 +15,7 @@ from labeler.certify.machine import choose_source
 from labeler.certify.request import Attempt
 from labeler.core.config import Config
 from labeler.core.runtime import Runtime, with_settings
-from labeler.rounds import machine
+from labeler.rounds import machine, recorded
 from labeler.rounds.budget import planning
 from labeler.rounds.budget.cost import Cost, Pace, Work, cost, most_questions
 from labeler.rounds.budget.subset import choose
@@ -195,7 +195,7 @@ def test_a_round_within_a_budget_reads_and_teaches_a_part_of_the_pool_and_all_go
     assert len(read) == 30
     assert len(sampled) == 15
     with runtime.database.read() as session:
-        stored = planning.subset_of(session, row)
+        stored = recorded.subset_of(session, row)
         predicted = queries.predicted_ids(session, row.number)
         taught = queries.training_rows(session, row.number)
         tasks = queries.tasks(session, round_number=row.number)
@@ -291,5 +291,5 @@ def test_without_a_budget_the_whole_pool_is_a_sample_and_the_forecast_is_logged(
     assert len(read) == 59
     assert any(line.startswith("round 1: about ") for line in caplog.messages)
     with runtime.database.read() as session:
-        assert planning.subset_of(session, row) is None
+        assert recorded.subset_of(session, row) is None
     assert Cost(60.0, 30.0, 6.0).total == 96.0

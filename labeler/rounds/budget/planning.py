@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from db import queries
 from db.engine import Session
-from db.rows import ModelRow, RoundRow
+from db.rows import ModelRow
 from labeler.core.config import Config
 from labeler.core.runtime import Runtime
 from labeler.reading import postprocessing
@@ -16,8 +16,6 @@ from labeler.rounds.budget.cost import READING_SHARE, Cost, Pace, Work, cost, mo
 from labeler.rounds.budget.subset import Subset, choose
 from labeler.rounds.select import random_tasks
 from mrc.read.passes import examples_shown
-
-EVENT = "pool_subset"  # stored with a round that takes a part of the pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +131,6 @@ def passages_read(runtime: Runtime, teacher: ModelRow | None) -> int:
         return 1
     tuned = postprocessing.plan_of(runtime, teacher).passages if teacher else None
     return min(tuned or runtime.config.read.top_k, runtime.config.read.top_k)
-
-
-def subset_of(session: Session, row: RoundRow) -> Mapping[str, Any] | None:
-    """What a round left out of the pool by its budget, as stored at its opening; None where it had no budget."""
-    events = queries.events(session, round_number=row.number)
-    return next((event.detail for event in events if event.kind == EVENT), None)
 
 
 def _tasks(config: Config, pool: int) -> int:

@@ -5,7 +5,7 @@ The new index has the lexical part of the current one; only the encoder and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,33 +88,6 @@ def apply_outcome(session: Session, row: RoundRow, outcome: Outcome) -> None:
         store.set_meta(session, DENSE_KEY, outcome.trained.path)
     detail = {"promoted": outcome.promoted, "why": outcome.gate["why"], "hash": outcome.trained.hash}
     store.add_event(session, "retriever_judged", detail=detail, round_number=row.number)
-
-
-def retriever_summary(session: Session, number: int) -> dict[str, Any] | None:
-    """The retriever of a round as JSON; None where it trained none."""
-    trained = queries.retriever_of_round(session, number)
-    if trained is None:
-        return None
-    kept = ("hash", "path", "start", "examples", "seconds", "loss", "promoted", "index_before", "index_after", "gate")
-    return {name: getattr(trained, name) for name in kept}
-
-
-def revert_retrievers(session: Session, numbers: Iterable[int]) -> list[str]:
-    """Restore the index and the encoder from before these rounds, and return the hashes of the encoders replaced.
-
-    An index or encoder that was chosen after the rounds stays.
-    """
-    replaced = []
-    for number in sorted(numbers, reverse=True):
-        trained = queries.retriever_of_round(session, number)
-        if trained is None or not trained.promoted:
-            continue
-        if queries.get_meta(session, DENSE_KEY) == trained.path:
-            store.set_meta(session, DENSE_KEY, trained.encoder_before or "")
-            replaced.append(trained.hash)
-        if queries.get_meta(session, INDEX_KEY) == trained.index_after:
-            store.set_meta(session, INDEX_KEY, trained.index_before or "")
-    return replaced
 
 
 def compare_indexes(runtime: Runtime, row: RoundRow, after: Index, before: Index) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from labeler.labellers.llm.endpoint import Client, find_endpoint
 from labeler.labellers.llm.options import Prices, options_for
 from labeler.labellers.llm.work import BUDGET, Annotation
 from labeler.labellers.names import checked_name
+from labeler.rounds.recorded import MODEL_REVIEWED, model_review_of
 from mrc.metrics import exact_match
 
-EVENT: Final = "model_reviewed"  # in the journal of a round: what the model did
 CHECKED: Final = 100  # calibration questions of the band that the model answers too, at most
 CONCURRENCY, TIMEOUT, RETRIES = 4, 120.0, 5  # as `labeler annotate` has them by default
 
@@ -53,13 +53,7 @@ def check(config: LlmConfig) -> None:
 def is_done(runtime: Runtime, row: RoundRow) -> bool:
     """Whether the model has answered what it is asked in this round."""
     with runtime.database.read() as session:
-        return reviewed(session, row.number) is not None
-
-
-def reviewed(session: Session, number: int) -> Mapping[str, Any] | None:
-    """What the model did in a round; None where none reviewed."""
-    events = queries.events(session, round_number=number)
-    return next((event.detail for event in reversed(events) if event.kind == EVENT), None)
+        return model_review_of(session, row.number) is not None
 
 
 def answer(runtime: Runtime, row: RoundRow) -> RoundRow:
@@ -87,7 +81,7 @@ def answer(runtime: Runtime, row: RoundRow) -> RoundRow:
             store.set_decisions(session, row.number, kept)
         store.withdraw_tasks(session, row.number, ids=[band.tasks[key] for key in usable if key in band.tasks])
         detail = _detail(name, band, usable, confidence, right=right, checked=checked) | asked
-        store.add_event(session, EVENT, detail=detail, round_number=row.number)
+        store.add_event(session, MODEL_REVIEWED, detail=detail, round_number=row.number)
         return store.advance(session, row.number, row.stage, row.stage, reviewer=config.then)
 
 

@@ -15,8 +15,9 @@ from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.labellers import questions as labeller_questions
 from labeler.reading import folds
-from labeler.rounds.budget.planning import EVENT, PoolPlan, choose_subset, passages_read, plan_pool, without
+from labeler.rounds.budget.planning import PoolPlan, choose_subset, passages_read, plan_pool, without
 from labeler.rounds.holdout import hold_out_roles
+from labeler.rounds.recorded import POOL_SUBSET
 from labeler.rounds.resolved_settings import resolve, resolve_index
 from labeler.rounds.steps import reviewing, training
 from labeler.rounds.strategies import check_name as check_strategy
@@ -113,7 +114,7 @@ def _open_loop(runtime: Runtime, reviewer: str | None) -> RoundRow:
         store.plan_predictions(session, row.number, taken, chunk_size=config.round.chunk_size, sampled=sampled)
         if planned.minutes is not None:
             detail = planned.described() | {"sampled": len(subset.sampled) if subset else planned.read}
-            store.add_event(session, EVENT, detail=detail, round_number=row.number)
+            store.add_event(session, POOL_SUBSET, detail=detail, round_number=row.number)
     _tell(row, planned)
     return row
 

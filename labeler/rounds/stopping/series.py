@@ -20,7 +20,7 @@ from labeler.core.runtime import Runtime, with_settings
 from labeler.evaluation.pseudo_precision import own_pseudo
 from labeler.rounds import history
 from labeler.rounds.machine import RoundStatus
-from labeler.rounds.retriever.promotion import retriever_summary
+from labeler.rounds.recorded import retriever_summary
 from labeler.rounds.stopping import Churn, Limits, Outcome, Spent, Stop, stop
 from mrc.metrics import normalize_answer
 
