@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from db.rows import CertificateItem, Json
+from labeler.core.console import at_least, at_most, exact_percent
 from labeler.core.errors import CertificateRefused
 from mrc.calibration.certification import SetTest, unseen_bound
 
@@ -18,6 +20,7 @@ CORRECT = (
     "judged it equivalent. A skipped, rejected or unanswered question counts as an error."
 )
 LARGEST_FILE = 50_000_000  # bytes of a certificate file
+_ID = re.compile("[0-9a-f]{32}")
 
 
 def sha256_of(document: Json) -> str:
@@ -53,11 +56,21 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise CertificateRefused(f"{path}: too large for a certificate")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise CertificateRefused(f"{path}: this file cannot be read as a certificate ({error})") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("id"), str):
+    if not isinstance(found, dict) or found.get("format") != FORMAT or not _ID.fullmatch(str(found.get("id"))):
         raise CertificateRefused(f"{path}: this is no certificate; `labeler certify --output FILE` writes one")
+    return found
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs: a name that stands twice could show one value and be hashed with the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands in it twice")
     return found
 
 
@@ -86,22 +99,35 @@ def statement(document: Json) -> str:
     if result is None:
         return (
             f"Nothing is certified. {document['why']} No machine-made answer of this labeller is released with a "
-            f"precision of {target:.0%}."
+            f"precision of {exact_percent(target)}."
         )
     unseen = result["unseen_precision_at_least"]
     rest = (
-        f" Of the {result['unseen']:,} answers that nobody looked at, then at least {unseen:.1%} are correct."
+        f" Of the {result['unseen']:,} answers that nobody looked at, then at least {at_least(unseen)} are correct."
         if unseen is not None
         else " People looked at every one of them."
     )
     return (
-        f"At least {target:.0%} of the {result['size']:,} machine-made answers that this certificate covers are "
-        f"correct. They are the most confident {result['coverage']:.1%} of {document['population']:,} questions. To "
-        f"check this, {document['audits']:,} answers were drawn by lot and people answered their questions without "
+        f"At least {exact_percent(target)} of the {result['size']:,} machine-made answers that this certificate covers "
+        f"are correct. They are the most confident {result['coverage']:.1%} of {document['population']:,} questions. "
+        f"To check this, {document['audits']:,} answers were drawn by lot and people answered their questions without "
         f"seeing them; of the {result['audited']:,} that belong to the set, {result['correct']:,} were correct. By bad "
-        f"luck in the draw, a set that misses {target:.0%} passes such a check in at most {delta:.1%} of cases"
-        f"{_looks(document)}.{rest}"
+        f"luck in the draw, a set that misses {exact_percent(target)} passes such a check in at most {at_most(delta)} "
+        f"of cases{_looks(document)}.{rest}"
     )
+
+
+def reservations(document: Json) -> tuple[str, ...]:
+    """What readers must know beside the statement: that no person reviewed, or that the lot was not drawn by chance."""
+    found = []
+    if document["simulated"]:
+        found.append("The reviewer was simulated by hidden answers: no person vouches for this certificate.")
+    if not document["seed_was_drawn"]:
+        found.append(
+            "The seed of the draw was given and not drawn: the promise holds only if whoever gave it did not choose it "
+            "among several."
+        )
+    return tuple(found)
 
 
 def _looks(document: Json) -> str:

@@ -24,6 +24,11 @@ class LaterReviews:
     correct: int
     probability: float  # of so few correct ones or fewer, if the certificate is right
 
+    @property
+    def contradicting(self) -> int:
+        """How many of them do not agree."""
+        return self.reviewed - self.correct
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -61,6 +66,11 @@ def standings(session: Session) -> list[Standing]:
         taken = taken or one.releases
         found.append(one)
     return found[::-1]
+
+
+def standing_of(session: Session, row: CertificateRow) -> Standing:
+    """The standing of one certificate or attempt."""
+    return next(one for one in standings(session) if one.certificate == row.uid)
 
 
 def in_force(session: Session) -> tuple[CertificateRow, Standing] | None:
@@ -145,7 +155,7 @@ def _state(row: CertificateRow, later: LaterReviews | None, *, superseded: bool)
     if document["certified"] is None:
         return "empty", document["why"]
     accepted = row.accepted_reviews or 0
-    if later is not None and later.probability < ALPHA and later.reviewed > accepted:
+    if later is not None and later.probability < ALPHA and later.contradicting > accepted:
         return "contradicted", (
             f"withdrawn: {later.correct} of {later.reviewed} later blind reviews agree, which has a probability of "
             f"{later.probability:.4f} if the certificate is right"

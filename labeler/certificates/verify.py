@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 from db import certificates, queries
 from db.engine import Session
 from db.rows import CertificateItem, CertificateRow, Json, LabelRow, ReviewRow
-from labeler.certificates.document import ranking_sha256, read_file, result_of, sha256_of
+from labeler.certificates.document import CORRECT, ranking_sha256, read_file, result_of, sha256_of
 from mrc.calibration.certification import SetTest, certified, draw, run_tests
 from mrc.calibration.looks import Look
 from mrc.metrics import Metric, exact_match
 
 RIGHT = ("equal", "equivalent")  # outcomes of an audit that count as correct
+SIMULATED = "simulated"  # the reviewer who answers by hidden answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,17 @@ def _faults(session: Session, row: CertificateRow, document: Json) -> Iterator[s
     """What does not fit, the most basic first."""
     if sha256_of(document) != row.sha256 or document.get("sha256") != row.sha256:
         yield "the stored certificate was changed: it does not match its hash"
+    if not _as_planned(row.plan or {}, document):
+        yield "what the certificate says of its plan is not what was fixed before the draw"
     items = certificates.items(session, row.id)
     if len(items) != document["ranked"] or ranking_sha256(items) != document["ranking_sha256"]:
         yield "the frozen ranking was changed: a row of the snapshot is not what the certificate covers"
     drawn = [item.question_id for item in sorted(_drawn(items), key=lambda item: item.drawn or 0)]
-    if drawn != document["items"] or drawn != _drawn_again(items, document):
+    if drawn != document["items"] or drawn != _drawn_again(items, document, row.seed or ""):
         yield "the audited questions are not those that the seed draws"
-    if not _as_planned(row.plan or {}, document):
-        yield "what the certificate says of its plan is not what was fixed before the draw"
+    known = facts(session, row, items)
+    if wrong := [name for name, value in known.items() if document.get(name) != value]:
+        yield f"what the certificate says of {wrong[0]!r} is not what is stored of its audit"
     yield from _outcome_faults(session, _drawn(items), document["metric"])
     if _tests_again(items, document) != document["tests"]:
         yield "the tests computed again give other numbers"
@@ -72,20 +77,40 @@ def _drawn(items: Sequence[CertificateItem]) -> list[CertificateItem]:
     return [item for item in items if item.drawn is not None]
 
 
-def _drawn_again(items: Sequence[CertificateItem], document: Json) -> list[str]:
+def _drawn_again(items: Sequence[CertificateItem], document: Json, seed: str) -> list[str]:
     if not document["sizes"]:
         return []
     largest = document["sizes"][-1]
-    count = min(document["audits"], largest)
-    return draw((item.question_id for item in items[:largest]), count, seed=document["seed"])
+    return draw((item.question_id for item in items[:largest]), len(_drawn(items)), seed=seed)
+
+
+def facts(session: Session, row: CertificateRow, items: Sequence[CertificateItem]) -> dict[str, Any]:
+    """What a certificate says of its audit, from the rows: its draw and what was found. `items`: judged."""
+    audit = queries.round_(session, row.round_number)
+    attempts = [each for each in certificates.certificates(session) if each.seed is not None and each.id <= row.id]
+    drawn = _drawn(items)
+    return {
+        "id": row.uid,
+        "round": row.round_number,
+        "correct_means": CORRECT,
+        "metric": audit.config["workspace"]["metric"],
+        "reviewer": audit.reviewer,
+        "simulated": audit.reviewer == SIMULATED,
+        "seed": row.seed,
+        "seed_was_drawn": row.request["seed"] is None,
+        "audits": len(drawn),
+        "outcomes": dict(sorted(Counter(item.outcome for item in drawn).items())),
+        "delta_sum": sum(each.request["delta"] for each in attempts),
+    }
 
 
 def _as_planned(plan: Json, document: Json) -> bool:
     """Whether the document states the plan, and its looks share no more than delta."""
-    levels = [look["level"] for look in document["looks"]]
-    sound = levels == sorted(levels) and all(level <= document["delta"] for level in levels)
     kept = {name: value for name, value in document.items() if name in plan} | {"audits": plan.get("audits")}
-    return sound and kept == plan
+    if kept != plan:
+        return False
+    levels = [look["level"] for look in document["looks"]]
+    return levels == sorted(levels) and all(level <= document["delta"] for level in levels)
 
 
 def _outcome_faults(session: Session, drawn: Sequence[CertificateItem], metric: Metric) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from db import certificates, queries, store
-from labeler.certificates.standing import Standing, later_reviews, standings
+from labeler.certificates.standing import Standing, later_reviews, standing_of
 from labeler.core.errors import NothingToDo, NotReady
 from labeler.core.runtime import Runtime
 
@@ -19,7 +19,7 @@ def withdraw(runtime: Runtime, uid: str, *, reason: str) -> Standing:
         certificates.withdraw(session, row.id, reason=reason)
         detail = {"certificate": row.uid, "reason": reason}
         store.add_event(session, "certificate_withdrawn", detail=detail, round_number=row.round_number)
-        return next(one for one in standings(session) if one.certificate == row.uid)
+        return standing_of(session, row)
 
 
 def restore(runtime: Runtime, uid: str, *, reason: str) -> Standing:
@@ -29,14 +29,14 @@ def restore(runtime: Runtime, uid: str, *, reason: str) -> Standing:
     """
     with runtime.database.write() as session:
         row = certificates.certificate(session, uid)
-        before = next(one for one in standings(session) if one.certificate == row.uid)
+        before = standing_of(session, row)
         reverted = queries.round_(session, row.round_number).reverted_at is not None
         if reverted or before.state in ("void", "open", "given_up", "empty"):
             raise NotReady(f"certificate {row.uid[:12]} cannot be restored: {before.why}")
         if before.state in ("in_force", "superseded"):
             raise NothingToDo(f"certificate {row.uid[:12]} is not withdrawn")
         later = later_reviews(session, row)
-        certificates.restore(session, row.id, accepted_reviews=later.reviewed if later else None)
+        certificates.restore(session, row.id, accepted_reviews=later.contradicting if later else None)
         detail = {"certificate": row.uid, "reason": reason}
         store.add_event(session, "certificate_restored", detail=detail, round_number=row.round_number)
-        return next(one for one in standings(session) if one.certificate == row.uid)
+        return standing_of(session, row)

@@ -9,14 +9,15 @@ from typing import Any
 from db import certificates, queries, store
 from db.engine import Session
 from db.rows import AuditedItem, CertificateItem, CertificateRow, NewLabel, RoundRow
-from labeler.certificates.document import CORRECT, FORMAT, sha256_of, statement
-from labeler.certificates.verify import result_from, set_tests
+from labeler.certificates.document import FORMAT, sha256_of, statement
+from labeler.certificates.verify import facts, result_from, set_tests
 from labeler.certify.interim import ends_early, extend, goes_on, without_unanswered_part
 from labeler.certify.outcomes import judged, outcomes
+from labeler.core.console import exact_percent
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import Agreement, matcher_of, measure_agreement
 from labeler.review.consensus import JUDGEMENT
-from labeler.review.judgement import Found, by_outcome
+from labeler.review.judgement import Found
 from labeler.rounds.steps.labelling import human_label
 
 
@@ -30,7 +31,6 @@ def conclude(runtime: Runtime, row: RoundRow) -> RoundRow:
         items = certificates.items(session, certificate.id)
         found = outcomes(runtime, session, row, items)
         early = ends_early(session, row)
-        earlier = [one.request["delta"] for one in certificates.certificates(session) if one.seed is not None]
         context = _context(runtime, session, row)
     items = [judged(item, found) for item in items]
     if not early and goes_on(items, certificate.plan or {}):
@@ -38,8 +38,8 @@ def conclude(runtime: Runtime, row: RoundRow) -> RoundRow:
     if early:
         items = without_unanswered_part(items, certificate.plan or {}, found)
     found = {item.question_id: found[item.question_id] for item in items if item.drawn is not None}
-    document = _document(certificate, items, found, context | {"delta_sum": sum(earlier)})
     with runtime.database.write() as session:
+        document = _document(certificate, items, context) | facts(session, certificate, items)
         recorded = store.record_audit(
             session,
             row.number,
@@ -84,10 +84,7 @@ def _context(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, Any
     blind = [each for each in reviews if tasks[each.task_id].kind != JUDGEMENT]
     agreement: Agreement = measure_agreement(blind, matcher_of(runtime))
     return {
-        "metric": runtime.metric,
-        "reviewer": row.reviewer,
         "reviewers": sorted({each.reviewer for each in reviews}),
-        "simulated": row.reviewer == "simulated",
         "agreement": {"pairs": agreement.pairs, "exact": agreement.exact, "verdict": agreement.verdict},
         "minutes": sum(each.seconds or 0.0 for each in reviews) / 60,
     }
@@ -96,26 +93,18 @@ def _context(runtime: Runtime, session: Session, row: RoundRow) -> dict[str, Any
 def _document(
     certificate: CertificateRow,
     items: Sequence[CertificateItem],
-    found: Mapping[str, Found],
     context: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The certificate, but for how many labels it releases and its hash."""
+    """The certificate, but for the facts of its audit, how many labels it releases, and its hash."""
     planned = dict(certificate.plan or {})
     tests = set_tests(items, planned) if planned["sizes"] else []
     drawn = sorted((item for item in items if item.drawn is not None), key=lambda item: item.drawn or 0)
     result = result_from(items, tests, planned)
     return {
         "format": FORMAT,
-        "id": certificate.uid,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "round": certificate.round_number,
-        "correct_means": CORRECT,
         **planned,
-        "audits": len(drawn),
-        "seed": certificate.seed,
-        "seed_was_drawn": certificate.request["seed"] is None,
         "items": [item.question_id for item in drawn],
-        "outcomes": by_outcome(found),
         "tests": tests,
         "certified": result,
         "why": _why(planned, tests, result),
@@ -130,7 +119,7 @@ def _why(planned: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], result:
         first = tests[0]
         return (
             f"The first set tested failed: {first['correct']} of {first['audited']} audited answers are correct, which "
-            f"does not show a precision of {planned['target']:.0%}."
+            f"does not show a precision of {exact_percent(planned['target'])}."
         )
     if tests[-1]["passed"]:
         return "Every set that was planned passed its test."

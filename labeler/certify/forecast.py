@@ -11,6 +11,7 @@ from db.engine import Session
 from labeler.certify.machine import FEWEST_QUESTIONS, attempt_of, newest_predicted
 from labeler.certify.ranking import Plan, Ranking, plan, ranking
 from labeler.certify.request import Attempt, Request
+from labeler.core.console import exact_percent
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime
 from labeler.review.agreement import matcher_of
@@ -100,5 +101,5 @@ def _why(planned: Plan | None, found: Ranking | None, expected: int | None, *, t
     if expected is None:
         return "the stored predictions have no confidence, so nothing is known about their precision"
     if not expected:
-        return f"no set looks precise enough to pass at {target:.0%}: lower the target, or label more first"
+        return f"no set looks precise enough to pass at {exact_percent(target)}: lower the target, or label more first"
     return f"by {len(found.evidence)} judged answers and the confidences of the stored predictions"

@@ -10,7 +10,7 @@ from db import certificates, queries, store
 from db.engine import Session
 from db.rows import CertificateRow, LabellerRow, RoundRow
 from labeler import __version__
-from labeler.certificates.standing import Standing, standings
+from labeler.certificates.standing import Standing, standing_of
 from labeler.certify import audit, conclusion
 from labeler.certify.interim import ACCEPTED, LookResult, looks_so_far
 from labeler.certify.request import Attempt, Request, check_same, next_attempt
@@ -76,6 +76,16 @@ def run(runtime: Runtime, request: Request, *, reviewer: str | None = None, acce
     return _result(runtime, row, None)
 
 
+def made(runtime: Runtime, uid: str) -> Certified:
+    """A certificate that was made, by its id or the first characters of it. Raises NotFound, NotReady."""
+    with runtime.database.read() as session:
+        row = certificates.certificate(session, uid)
+        standing = standing_of(session, row)
+    if row.document is None:
+        raise NotReady(f"certificate {row.uid[:12]} is not made: {standing.why}; `labeler certify list` shows all")
+    return Certified(row.document, standing, None)
+
+
 def _accept_partial(runtime: Runtime, row: RoundRow) -> RoundRow:
     """The round with its open tasks withdrawn, to be concluded at this look."""
     if row.stage == "in_review":
@@ -89,7 +99,7 @@ def _accept_partial(runtime: Runtime, row: RoundRow) -> RoundRow:
 def _result(runtime: Runtime, row: RoundRow, waiting_for: str | None) -> Certified:
     with runtime.database.read() as session:
         stored = certificates.of_round(session, row.number)
-        standing = next(one for one in standings(session) if one.certificate == stored.uid)
+        standing = standing_of(session, stored)
         looks = looks_so_far(runtime, session, row) if waiting_for is not None else ()
     return Certified(stored.document, standing, waiting_for, looks)
 

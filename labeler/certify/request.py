@@ -9,7 +9,9 @@ from typing import Any
 from db.rows import CertificateRow, Json
 from labeler.core.errors import ConfigError, NotReady
 
-DELTA, AUDITS, FEWEST = 0.1, 300, 150
+DELTA, AUDITS = 0.1, 300
+MOST_ATTEMPTS = 1000  # that may share delta
+LONGEST_SEED = 64  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class Request:
         for name, value in (("target", self.target), ("delta", self.delta)):
             if value is not None and not 0 < value < 1:
                 raise ConfigError(f"--{name} is a share between 0 and 1, such as 0.9; got {value:g}")
+        if self.attempts is not None and not 1 <= self.attempts <= MOST_ATTEMPTS:
+            raise ConfigError(f"--attempts is a number from 1 to {MOST_ATTEMPTS:,}, which share --delta")
+        if self.seed is not None and not (0 < len(self.seed) <= LONGEST_SEED and self.seed.isprintable()):
+            raise ConfigError(f"--seed has 1 to {LONGEST_SEED} printable characters; without it, a seed is drawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,13 @@ def next_attempt(asked: Request, before: Sequence[CertificateRow], *, target: fl
 
     Every attempt whose audit was drawn counts, also one that was given up. `target`: the default.
 
-    Raises ConfigError: delta or the number of attempts would change within a plan.
+    Raises ConfigError: delta or the number of attempts would change within a plan, or nothing asks for a target.
     """
+    if asked.target is None and not 0 < target < 1:
+        raise ConfigError(
+            f"calibrate.target_precision is {target:g}, and a certificate needs a target between 0 and 1; give one: "
+            "labeler certify --target 0.9"
+        )
     last = before[-1].request if before else None
     begun = last is not None and last["attempt"] < last["attempts"]
     if begun and last is not None:

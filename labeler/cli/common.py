@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from labeler.core.console import json_text, log_to_stderr, printable
 
@@ -50,6 +51,14 @@ after_option = click.option("--after", metavar="ID", help="Only questions with a
 force_option = click.option("--force", is_flag=True, help="Overwrite a file that labeler did not write.")
 
 
+def refuse_options(*names: str, why: str) -> None:
+    """Raise UsageError where one of these options was given."""
+    ctx = click.get_current_context()
+    for option in ctx.command.params:
+        if option.name in names and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option.opts[0]} {why}.")
+
+
 def row_limit(limit: int | None, *, as_json: bool) -> int | None:
     """The number of rows to list: as given, else few on a terminal and all in a pipe, a file or JSON."""
     return limit or (ROWS if sys.stdout.isatty() and not as_json else None)
@@ -81,6 +90,15 @@ def _reviewer_name(ctx: click.Context, param: click.Parameter, value: str) -> st
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise click.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")
     return name
+
+
+def _reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("give a reason: it is all that the history says")
+    return value.strip()
+
+
+reason_option = click.option("--reason", required=True, callback=_reason, help="Reason recorded in the history.")
 
 
 def check_folder(path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from labeler.cli.common import (
     check_folder,
@@ -15,6 +14,7 @@ from labeler.cli.common import (
     in_workspace,
     json_option,
     refuse_json_to_stdout,
+    refuse_options,
     runtime,
     say,
     show,
@@ -188,9 +188,9 @@ def _check_role(
         raise click.UsageError("Give the role of FILE with --as ROLE, or split it with --split ROLE=N,...")
     of_questions = ("seed", "split_by", "dedupe", "id_prefix", "empty", "studio_map")
     if role == REVIEWS:
-        _only_defaults("format_", *of_questions, "labeller", why="does not apply to --as reviews")
+        refuse_options("format_", *of_questions, "labeller", why="does not apply to --as reviews")
     elif role == PREDICTIONS:
-        _only_defaults(*of_questions, "reviewers", why="does not apply to --as predictions")
+        refuse_options(*of_questions, "reviewers", why="does not apply to --as predictions")
     elif labeller is not None:
         raise click.UsageError("--labeller applies to --as predictions only.")
     elif reviewers:
@@ -219,14 +219,6 @@ def _read_options(role: str | None, id_prefix: str, empty: str | None, studio_ma
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--label-studio-map") from error
     return ReadOptions(empty or (UNLABELLED if role == "pool" else "none"), id_prefix, studio)
-
-
-def _only_defaults(*names: str, why: str) -> None:
-    """Raise UsageError where one of these options was given."""
-    ctx = click.get_current_context()
-    for option in ctx.command.params:
-        if option.name in names and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"{option.opts[0]} {why}.")
 
 
 def _plan(split: str | None) -> SplitPlan | FileSplit | None:
@@ -332,7 +324,7 @@ def export_command(
         raise click.UsageError("--safe-csv needs --format csv.")
     check_folder(output)
     if format_ == LABEL_STUDIO:
-        _only_defaults(
+        refuse_options(
             *("kinds", "roles", "with_leaks", "despite_alarms", "uncertified"),
             why="selects labels, but label-studio exports tasks",
         )

@@ -14,6 +14,7 @@ from labeler.cli.common import (
     after_option,
     in_workspace,
     limit_option,
+    reason_option,
     reviewer_option,
     row_limit,
     runtime,
@@ -151,7 +152,7 @@ def _correction(
 
 @labels_command.command("withdraw")
 @click.argument("question_id")
-@click.option("--reason", required=True, help="Reason recorded in the history.")
+@reason_option
 @reviewer_option(help="Reviewer recorded with the withdrawal.")
 @in_workspace
 def labels_withdraw(

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import unicodedata
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 COLUMNS = 40  # of a question or an answer in a table
@@ -70,6 +71,28 @@ def json_text(value: Any) -> str:
 def percent(value: float | None) -> str:
     """Format a rate in percent: 0.873 is `87.3`, None a dash."""
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def exact_percent(rate: float) -> str:
+    """A rate in percent as people wrote it: 0.85 is `85%`, 0.855 is `85.5%`, and 0.999 is not `100%`."""
+    return f"{(100 * Decimal(repr(float(rate)))).normalize():f}%"
+
+
+def at_least(rate: float) -> str:
+    """A lower bound in percent, rounded down to a tenth: 0.6996 is `69.9%`."""
+    return f"{_summed(rate).quantize(Decimal('0.1'), ROUND_FLOOR):f}%"
+
+
+def at_most(rate: float) -> str:
+    """An upper bound in percent, rounded up to a tenth, or to one digit where that is finer: 0.00033 is `0.04%`."""
+    value = _summed(rate)
+    places = max(1, -value.adjusted())
+    return f"{value.quantize(Decimal(1).scaleb(-places), ROUND_CEILING):f}%"
+
+
+def _summed(rate: float) -> Decimal:
+    """The rate in percent, to twelve digits: the errors of a sum of floats are left out before it is rounded."""
+    return 100 * Decimal(f"{rate:.12g}")
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from db import certificates
 from db.engine import Session
+from labeler.certificates.document import reservations
 from labeler.certificates.standing import Standing, standings
 
 
@@ -21,7 +22,7 @@ class CertificateSummary:
     looks: tuple[Mapping[str, Any], ...]  # that were planned, the last one at the end
     outcomes: Mapping[str, int]
     reviewers: tuple[str, ...]
-    simulated: bool
+    reservations: tuple[str, ...]
     delta_sum: float | None
 
 
@@ -39,6 +40,6 @@ def _summary(standing: Standing, document: Mapping[str, Any]) -> CertificateSumm
         tuple(document.get("looks", ())),
         document.get("outcomes", {}),
         tuple(document.get("reviewers", ())),
-        bool(document.get("simulated")),
+        reservations(document) if document else (),
         document.get("delta_sum"),
     )

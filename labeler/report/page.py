@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labeler import __version__
-from labeler.core.console import storable
+from labeler.core.console import at_most, storable
 from labeler.core.files.outputs import output_file
 from labeler.report.data import ErrorCause, Estimate, Report
 from labeler.report.gather import gather
@@ -73,7 +73,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, interval=interval, points=points, count=count, minutes=minutes)
+    environment.filters.update(
+        percent=percent, at_most=at_most, interval=interval, points=points, count=count, minutes=minutes
+    )
     return environment
 
 

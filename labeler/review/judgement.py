@@ -5,7 +5,7 @@ A judgement is a task with the model's answer as its suggestion: accepting it sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from db import queries
@@ -79,11 +79,3 @@ def own_answer(session: Session, task: TaskRow) -> ReviewRow | None:
     tasks = {each.id for each in queries.tasks(session, round_number=task.round_number) if each.kind != JUDGEMENT}
     given = [row for row in queries.reviews_of(session, [task.question_id]) if row.task_id in tasks]
     return next((row for row in reversed(given) if row.verdict != "skipped"), None)
-
-
-def by_outcome(found: Mapping[str, Found]) -> dict[str, int]:
-    """How many answers had each outcome."""
-    counts: dict[str, int] = {}
-    for each in found.values():
-        counts[each.outcome] = counts.get(each.outcome, 0) + 1
-    return dict(sorted(counts.items()))

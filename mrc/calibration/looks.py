@@ -36,6 +36,8 @@ def planned_looks(audits: int, *, delta: float, count: int = 1) -> tuple[Look, .
 
 def _spent(share: float, *, delta: float) -> float:
     normal = NormalDist()
+    if delta / 2 == 0:  # the smallest float: nothing is left to spend before the end
+        return 0.0
     return 2 * normal.cdf(normal.inv_cdf(delta / 2) / sqrt(share))
 
 

@@ -1,15 +1,25 @@
-"""certify: make and verify certificates."""
+"""certify: make, show and verify certificates."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.certify.manage import certify_list, certify_restore, certify_withdraw
-from labeler.cli.common import check_folder, force_option, in_workspace, on_device, plain, runtime, show
+from labeler.cli.certify.manage import certify_list, certify_restore, certify_show, certify_withdraw
+from labeler.cli.certify.options import PEOPLE, output_options, refuse_before, request_options, reviewer_option
+from labeler.cli.certify.output import check_certificate_file, described, write_certificate
+from labeler.cli.common import (
+    in_workspace,
+    on_device,
+    plain,
+    refuse_json_to_stdout,
+    refuse_options,
+    runtime,
+    show,
+    show_written,
+)
 from labeler.cli.describe import alarm_lines
 from labeler.cli.describe.certificates import certified_text, forecast_text, verified_text
 
@@ -18,28 +28,16 @@ if TYPE_CHECKING:
     from labeler.certify.request import Request
     from labeler.evaluation.standing_alarms import RoundAlarm
 
-PEOPLE = ("file", "terminal")  # ways of reviewing without a server: one kind of reviewer
+MAKING = ("target", "delta", "audits", "attempts", "reviewer", "stored", "labeller", "looks", "seed", "accept_partial")
 
 
 @click.group("certify", invoke_without_command=True)
-@click.option("--target", type=float, help="Precision to certify; default: calibrate.target_precision.")
-@click.option("--delta", type=float, help="Largest probability of a false certificate.  [default: 0.1]")
-@click.option("--audits", type=click.IntRange(min=150), help="Questions that people answer blind.  [default: 300]")
-@click.option("--attempts", type=click.IntRange(min=1), help="Certificates that share --delta; fixed with the first.")
-@click.option(
-    "--reviewer",
-    type=click.Choice(["studio", *PEOPLE, "people", "simulated"]),
-    help="studio: Label Studio; file, terminal (both: people): without a server; simulated: by hidden answers.",
-)
-@click.option("--stored", is_flag=True, help="Certify the newest stored predictions, whoever made them.")
-@click.option("--labeller", metavar="NAME", help="Certify the imported answers of a labeller, not the reader's.")
-@click.option("--looks", is_flag=True, help="Test after each quarter of the audit; end it once enough has passed.")
+@request_options
+@reviewer_option
 @click.option("--accept-partial", is_flag=True, help="Conclude now; unanswered questions count as errors.")
-@click.option("--seed", help="Seed of the draw, for simulations; default: drawn.")
 @click.option("--dry-run", is_flag=True, help="Show audits, minutes and the coverage to expect; change nothing.")
 @click.option("--verify", "file", type=click.Path(path_type=Path, dir_okay=False), help="Verify a certificate's file.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the certificate there.")
-@force_option
+@output_options
 @in_workspace
 @on_device
 @click.pass_context
@@ -48,16 +46,9 @@ def certify_command(
     workspace: Path | None,
     sets: tuple[str, ...],
     as_json: bool,
-    target: float | None,
-    delta: float | None,
-    audits: int | None,
-    attempts: int | None,
+    request: Request,
     reviewer: str | None,
-    stored: bool,
-    labeller: str | None,
-    looks: bool,
     accept_partial: bool,
-    seed: str | None,
     dry_run: bool,
     file: Path | None,
     output: Path | None,
@@ -77,42 +68,59 @@ def certify_command(
               labeler certify --verify certificate.json
     """
     if ctx.invoked_subcommand is not None:
+        refuse_before(ctx)
         return None
     if file is not None:
+        refuse_options(*MAKING, "dry_run", "output", "force", why="does not apply to --verify")
         return _verify(workspace, sets, file, as_json=as_json)
-    from labeler.certify.request import Request
-
-    request = Request(target, delta, audits, attempts, stored, seed, labeller, looks or None)
     if dry_run:
+        refuse_options("accept_partial", "output", "force", why="does not apply to --dry-run")
         _forecast(workspace, sets, request, as_json=as_json)
         return None
-    if output is not None:
-        check_folder(output)
     chosen = "people" if reviewer in PEOPLE else reviewer
-    found = _run(workspace, sets, request, chosen, accept_partial=accept_partial)
-    if output is not None and found.certificate is not None:
-        _write(workspace, found.certificate, output, force=force)
-    result = {
-        "certificate": found.certificate,
-        "waiting_for": found.waiting_for,
-        "looks": plain(found.looks),
-        "valid": found.certificate is not None and found.standing.state != "void",
-        "why": found.standing.why,
-        "current": found.standing.current,
-        "standing": plain(found.standing),
-        "alarms": plain(raised := _alarms(workspace, sets)),
-    }
-    show(result, as_json=as_json, text=lambda: "\n".join([certified_text(found), *alarm_lines(raised)]))
+    asked = {"reviewer": chosen, "accept_partial": accept_partial}
+    _certify(workspace, sets, request, asked, output, as_json=as_json, force=force)
     return None
 
 
+def _certify(
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    request: Request,
+    asked: dict[str, Any],
+    output: Path | None,
+    *,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Run the audit as far as it goes, write the certificate once it is made, and print what stands."""
+    if output is not None:
+        refuse_json_to_stdout(output, as_json=as_json)
+    found = _run(workspace, sets, request, asked, output, force=force)
+    raised = _alarms(workspace, sets)
+    result = described(found) | {"alarms": plain(raised)}
+    show_written(
+        result, output or Path(), as_json=as_json, text=lambda: "\n".join([certified_text(found), *alarm_lines(raised)])
+    )
+
+
 def _run(
-    workspace: Path | None, sets: tuple[str, ...], request: Request, reviewer: str | None, *, accept_partial: bool
+    workspace: Path | None,
+    sets: tuple[str, ...],
+    request: Request,
+    asked: dict[str, Any],
+    output: Path | None,
+    *,
+    force: bool,
 ) -> Certified:
     from labeler.certify import machine
 
     with runtime(workspace, sets, write=True) as at:
-        return machine.run(at, request, reviewer=reviewer, accept_partial=accept_partial)
+        check_certificate_file(at, output, force=force)  # before anybody is asked anything
+        found = machine.run(at, request, **asked)
+        if found.certificate is not None:
+            write_certificate(at, found.certificate, output, force=force)
+        return found
 
 
 def _alarms(workspace: Path | None, sets: tuple[str, ...]) -> tuple[RoundAlarm, ...]:
@@ -121,18 +129,6 @@ def _alarms(workspace: Path | None, sets: tuple[str, ...]) -> tuple[RoundAlarm, 
 
     with runtime(workspace, sets) as at, at.database.read() as session:
         return standing_alarms(session)
-
-
-def _write(workspace: Path | None, document: Any, output: Path, *, force: bool) -> None:
-    from labeler.core.files.outputs import output_file
-
-    with runtime(workspace) as at, output_file(output, force=force, databases=_databases(at)) as stream:
-        json.dump(document, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
-
-
-def _databases(at: Any) -> list[Path]:
-    return [at.database.path] if at.database.path else []
 
 
 def _forecast(workspace: Path | None, sets: tuple[str, ...], request: Request, *, as_json: bool) -> None:
@@ -164,5 +160,5 @@ def _verify(workspace: Path | None, sets: tuple[str, ...], file: Path, *, as_jso
     return 0 if verified.valid else 1
 
 
-for each in (certify_list, certify_withdraw, certify_restore):
+for each in (certify_list, certify_show, certify_withdraw, certify_restore):
     certify_command.add_command(each)

@@ -1,4 +1,4 @@
-"""certify list, withdraw and restore."""
+"""certify list, show, withdraw and restore."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from labeler.cli.common import in_workspace, runtime, show
-from labeler.cli.describe.certificates import certificates_table, standing_text
+from labeler.cli.certify.options import output_options
+from labeler.cli.certify.output import check_certificate_file, described, write_certificate
+from labeler.cli.common import in_workspace, reason_option, refuse_json_to_stdout, runtime, show, show_written
+from labeler.cli.describe.certificates import certificates_table, certified_text, standing_text
 
 
 @click.command("list")
@@ -29,9 +31,34 @@ def certify_list(workspace: Path | None, sets: tuple[str, ...], as_json: bool) -
     show({"certificates": found, "delta_sum": spent}, as_json=as_json, text=lambda: certificates_table(found, spent))
 
 
+@click.command("show")
+@click.argument("certificate")
+@output_options
+@in_workspace
+def certify_show(
+    workspace: Path | None, sets: tuple[str, ...], as_json: bool, certificate: str, output: Path | None, force: bool
+) -> None:
+    """Show a certificate that was made, or write its file again.
+
+    \b
+    Example:  labeler certify show 3f9a12
+              labeler certify show 3f9a12 -o certificate.json
+    """
+    from labeler.certify.machine import made
+
+    if output is not None:
+        refuse_json_to_stdout(output, as_json=as_json)
+    with runtime(workspace, sets) as at:
+        check_certificate_file(at, output, force=force)
+        found = made(at, certificate)
+        assert found.certificate is not None
+        write_certificate(at, found.certificate, output, force=force)
+    show_written(described(found), output or Path(), as_json=as_json, text=lambda: certified_text(found))
+
+
 @click.command("withdraw")
 @click.argument("certificate")
-@click.option("--reason", required=True, help="Reason recorded in the history.")
+@reason_option
 @in_workspace
 def certify_withdraw(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, certificate: str, reason: str
@@ -50,7 +77,7 @@ def certify_withdraw(
 
 @click.command("restore")
 @click.argument("certificate")
-@click.option("--reason", required=True, help="Reason recorded in the history.")
+@reason_option
 @in_workspace
 def certify_restore(
     workspace: Path | None, sets: tuple[str, ...], as_json: bool, certificate: str, reason: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from labeler.core.console import percent, table
+from labeler.certificates.document import reservations
+from labeler.core.console import at_most, exact_percent, percent, table
 
 if TYPE_CHECKING:
     from labeler.certificates.standing import Standing
@@ -38,9 +39,10 @@ def certified_text(found: Certified) -> str:
     parts = [f"{head}: {found.standing.state.replace('_', ' ')}", "", document["statement"]]
     if rows:
         parts += ["", table(("set", "answers", "look", "audited", "correct", "p-value", "test"), rows)]
-    if document["simulated"]:
-        parts += ["", "The reviewer was simulated by hidden answers: no person vouches for this certificate."]
-    return "\n".join([*parts, "", f"next: labeler {'export' if document['released'] else 'round'}"])
+    for each in reservations(document):
+        parts += ["", each]
+    leaves = found.standing.releases and document["released"]
+    return "\n".join([*parts, "", f"next: labeler {'export' if leaves else 'round'}"])
 
 
 def _looks_text(found: Certified) -> list[str]:
@@ -58,8 +60,8 @@ def forecast_text(found: CertificateForecast) -> str:
     """What a certificate would cost and bring."""
     coverage, labels = percent(found.expected_coverage), found.expected_labels
     facts = (
-        ("target", f"precision {percent(found.target)} %, error at most {percent(found.delta)} %"),
-        ("attempts", f"all attempts together: error at most {percent(found.delta_sum)} %"),
+        ("target", f"precision {exact_percent(found.target)}, error at most {at_most(found.delta)}"),
+        ("attempts", f"all attempts together: error at most {at_most(found.delta_sum)}"),
         ("pool", f"{found.population} questions without a gold or human label"),
         ("audits", f"{found.audits} questions, about {found.minutes:.0f} minutes of people{_fewer(found)}"),
         ("expect", "unknown" if labels is None else f"{labels} certified answers, {coverage} % of the pool"),
@@ -84,8 +86,8 @@ def certificates_table(found: Sequence[Standing], spent: float) -> str:
             one.round,
             one.state.replace("_", " "),
             "yes" if one.current else "no",
-            percent(one.target),
-            percent(one.delta),
+            exact_percent(one.target).removesuffix("%"),
+            at_most(one.delta).removesuffix("%"),
             one.size,
             percent(one.coverage),
             one.released,
@@ -94,7 +96,7 @@ def certificates_table(found: Sequence[Standing], spent: float) -> str:
     ]
     header = ("certificate", "round", "state", "current", "target %", "delta %", "certified", "coverage %", "released")
     notes = [f"{one.certificate[:SHORT]}: {one.why}" for one in found if one.state != "in_force" or not one.current]
-    return "\n".join([table(header, rows), "", *notes, f"delta of all attempts together: {percent(spent)} %"])
+    return "\n".join([table(header, rows), "", *notes, f"delta of all attempts together: {at_most(spent)}"])
 
 
 def standing_text(found: Standing) -> str:

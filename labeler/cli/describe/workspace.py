@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from labeler.cli.describe import counted
 from labeler.cli.describe.rounds import stage_text
-from labeler.core.console import percent, table
+from labeler.core.console import exact_percent, percent, table
 
 if TYPE_CHECKING:
     from labeler.maintenance.prune import PrunePlan
@@ -57,7 +57,9 @@ def _certified(found: Status) -> str:
         return f"nothing: {newest.certificate[:12]} is {newest.state.replace('_', ' ')} ({newest.why})"
     later = [one for one in found.certificates if one.state in ("void", "contradicted")]
     lost = "".join(f"; {one.certificate[:12]} is {one.state} ({one.why})" for one in later)
-    text = f"{shown.released} pseudo-labels by {shown.certificate[:12]}, precision at least {percent(shown.target)} %"
+    text = (
+        f"{shown.released} pseudo-labels by {shown.certificate[:12]}, precision at least {exact_percent(shown.target)}"
+    )
     return f"{text} ({shown.why}){lost}"
 
 
