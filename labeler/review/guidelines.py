@@ -53,12 +53,13 @@ _SUGGESTION_RULES = {
 }
 _HEADINGS = {"ko": "작업 지침", "en": "Guidelines"}
 _KEYS = {
-    "ko": "더블클릭(한 단어) 또는 드래그: 정답 표시 · Ctrl+Enter 제출 · N 답 없음 · B 질문 오류 · "
-    "Ctrl+Space 건너뛰기 · Ctrl+Z 되돌리기 · A 다시 표시하기 · Alt+. 표시 선택, Backspace 삭제 · "
-    "Tab 반복: 다시 검색할 말, 의견, 정답 직접 입력(Tab으로 나가기) · R 확신도",
-    "en": "Double click (a word) or drag: mark the answer · Ctrl+Enter submit · N no answer · B bad question · "
-    "Ctrl+Space skip · Ctrl+Z undo · A mark again · Alt+. select a mark, Backspace deletes it · "
-    "Tab repeatedly: search words, comment, then the typed answer (Tab leaves it) · R confidence",
+    "ko": "더블클릭(한 단어) 또는 드래그: 정답 표시 · Tab: 정답 직접 입력, Enter로 마침 · Ctrl+Enter 제출 · "
+    "N 답 없음 · B 질문 오류 · Ctrl+Space 건너뛰기 · Ctrl+Z 되돌리기 · A 다시 표시하기 · "
+    "Alt+. 표시 선택, Backspace 삭제 · Tab 두세 번: 다시 검색할 말, 의견(Enter로 마침) · R 확신도",
+    "en": "Double click (a word) or drag: mark the answer · Tab: type the answer, Enter ends it · Ctrl+Enter submit · "
+    "N no answer · B bad question · Ctrl+Space skip · Ctrl+Z undo · A mark again · "
+    "Alt+. select a mark, Backspace deletes it · Tab twice or thrice: search words, comment (Enter ends them) · "
+    "R confidence",
 }
 _SUGGESTION_KEYS = {
     "ko": "제안이 맞으면 Ctrl+Enter · 다른 후보가 맞으면 그 번호(2, 3) · "

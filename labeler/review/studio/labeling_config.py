@@ -120,11 +120,11 @@ def _passage(root: ElementTree.Element, number: int, language: Language, *, blin
 def _verdict(top: ElementTree.Element, language: Language, *, blind: bool) -> None:
     first = text_name(1)
     row = _add(top, "View", className="lb-verdict")
-    # In the order of the Tab key; the style shows another order. From the last field, Tab must lead to something that
-    # is no input field, or the hotkeys would stay off: so the rating comes next.
-    for name in (SEARCH, COMMENT, TYPED):
-        field = {"rows": "1", "showSubmitButton": "false", "placeholder": caption(name, language)}
-        _add(row, "TextArea", name=name, toName=first, **field)
+    # In the order of the Tab key; the style shows another order. Label Studio has its hotkeys off inside an input field
+    # (docs/reviewing.md). A field that holds its one text after Enter is gone, and with it the focus.
+    for name in (TYPED, SEARCH, COMMENT):
+        field = {"rows": "1", "showSubmitButton": "false", "maxSubmissions": "1"}
+        _add(row, "TextArea", name=name, toName=first, placeholder=caption(name, language), **field)
     rating = _add(row, "View", className="lb-rating")
     _add(rating, "Header", value=caption("confidence", language), size="5")
     _add(rating, "Rating", name=CONFIDENCE, toName=first, maxRating="5", size="small", hotkey=CONFIDENCE_KEY)

@@ -10,7 +10,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from labeler.review.studio.api.client import Client
 from labeler.review.studio.labeling_config import labeling_config
 from labeler.review.studio.page.reasons import reason
 from labeler.review.studio.payloads import MODEL_VERSION, task_payload
-from tests.labeler.studio.walk import BEFORE, WALK, Question, types, walk
+from tests.labeler.studio.walk import BEFORE, TYPED_WALK, WALK, unsuggested, walk
 from tests.services import require
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "build/screenshots"))
@@ -86,41 +86,62 @@ class Studio:
     api: httpx.Client
     page: Any
     email: str
-    presses: int = 0
 
     def put(self, *passages: str, blind: bool = False, candidates: Any = CANDIDATES, note: str = "") -> Work:
         """A project with one task, opened as a reviewer does."""
-        now = datetime(2024, 5, 1, tzinfo=UTC)
-        task = TaskRow(1, 1, "q1", "random", blind, 0, passages, 0, 1, "open", now, None)
-        answers = [an_answer(*each) for each in candidates]
-        rows = {key: PassageRow(key, "d", 0, PASSAGES[key], f"문서 <i>{key}</i>") for key in passages}
-        task_on_server = task_payload(
-            task,
-            round_uid="r" * 32,
-            push_id="f" * 32,
-            question=QUESTION,
-            passages=rows,
-            passage_slots=len(passages),
-            answers=answers,
-            note=note,
-        )
+        (work,) = self.project([passages], blind=blind, candidates=candidates, note=note)
+        self.open(work.project_id)
+        self.wait_for(work, suggested=not blind and bool(candidates))
+        return work
+
+    def project(
+        self, shown: Sequence[tuple[str, ...]], *, blind: bool, candidates: Any = CANDIDATES, note: str = ""
+    ) -> list[Work]:
+        """A project with a task for each of these sets of passages, all of one size. Questions are numbered from 2."""
+        slots = len(shown[0])
         project = {
             "title": "Browser questions",
-            "label_config": labeling_config(blind=blind, passage_slots=len(passages), language="both"),
+            "label_config": labeling_config(blind=blind, passage_slots=slots, language="both"),
             "expert_instruction": instruction("both", blind=blind),
             "show_collab_predictions": not blind,
             "model_version": "" if blind else MODEL_VERSION,
         }
-        project_id = self.call("POST", "/api/projects/", project)["id"]
-        imported = self.call("POST", f"/api/projects/{project_id}/import?return_task_ids=true", [task_on_server])
-        self.open(project_id)
-        if "predictions" in task_on_server:
-            self.page.wait_for_selector(".htx-highlight")
-            self.page.wait_for_selector("input[name=answerable]:checked")
-        return Work(self, task, project_id, imported["task_ids"][0])
+        number = self.call("POST", "/api/projects/", project)["id"]
+        answers = [an_answer(*each) for each in candidates]
+        works, payloads = [], []
+        for place, passages in enumerate(shown, start=1):
+            question = QUESTION if place == 1 else f"{QUESTION} ({place})"
+            now = datetime(2024, 5, 1, tzinfo=UTC)
+            task = TaskRow(place, 1, f"q{place}", "random", blind, 0, passages, 0, 1, "open", now, None)
+            rows = {key: PassageRow(key, "d", 0, PASSAGES[key], f"문서 <i>{key}</i>") for key in passages}
+            each = {"question": question, "passages": rows, "passage_slots": slots, "answers": answers, "note": note}
+            payloads.append(task_payload(task, round_uid="r" * 32, push_id="f" * 32, **each))
+            works.append(Work(self, task, number, question))
+        imported = self.call("POST", f"/api/projects/{number}/import?return_task_ids=true", payloads)
+        for work, task_id in zip(works, imported["task_ids"], strict=True):
+            work.task_id = task_id
+        return works
 
     def open(self, project_id: int) -> None:
+        """Opens the first task of a project by its address."""
         self.page.goto(f"{self.url}/projects/{project_id}/data?labeling=1")
+        self.wait_until_ready()
+
+    def label_all(self, project_id: int) -> None:
+        """Begins with all tasks of a project, one after the other, as a reviewer does."""
+        self.page.goto(f"{self.url}/projects/{project_id}/data")
+        self.page.click("text=Label All Tasks")
+
+    def wait_for(self, work: Work, *, suggested: bool) -> None:
+        """Waits until a task is before the reviewer."""
+        self.page.wait_for_function("q => document.querySelector('.lb-top h2')?.textContent === q", arg=work.question)
+        self.wait_until_ready()
+        if suggested:
+            self.page.wait_for_selector(".htx-highlight")
+            self.page.wait_for_selector("input[name=answerable]:checked")
+
+    def wait_until_ready(self) -> None:
+        """Waits until keys and mouse work on the page."""
         self.page.wait_for_selector(".lb-passage .lsf-richtext__line")
         self.page.wait_for_function("window.Htx?.annotationStore?.selected?.type === 'annotation'")
         self.page.wait_for_selector("button:has-text('Submit'):not([disabled])")
@@ -146,7 +167,6 @@ class Studio:
         return answer.json() if answer.content else None
 
     def press(self, *keys: str) -> None:
-        self.presses += len(keys)
         for key in keys:
             self.page.keyboard.press(key)
             self.page.wait_for_timeout(150)
@@ -200,7 +220,8 @@ class Work:
     studio: Studio
     task: TaskRow
     project_id: int
-    task_id: int
+    question: str = QUESTION
+    task_id: int = 0
 
     def on_server(self) -> Any:
         return self.studio.call("GET", f"/api/tasks/{self.task_id}")
@@ -216,7 +237,7 @@ class Work:
             annotation,
             task=self.task,
             data=found["data"],
-            question=QUESTION,
+            question=self.question,
             passages=PASSAGES,
             reviewer=reviewer,
         )
@@ -341,7 +362,7 @@ def test_a_bad_question_is_reported_with_confidence_and_comment_by_the_keyboard(
     work = studio.put("korean")
     studio.focus("comment")
     studio.page.keyboard.type("무엇을 묻는지 모름 1 2 a")  # keys are letters here
-    studio.press("Tab", "Tab", "r", "r", "r", "r", "b")
+    studio.press("Enter", "r", "r", "r", "r", "b")
     studio.shoot("bad-question")
     studio.press("Control+Enter")
     pulled = work.read()
@@ -443,9 +464,26 @@ def test_an_answer_is_marked_by_the_keyboard_alone(studio: Studio) -> None:
     work = studio.put("emoji", "korean", blind=True)
     studio.focus("typed")
     studio.page.keyboard.type("건천동")
-    studio.press("Tab", "Control+Enter")
+    studio.press("Enter", "Control+Enter")
     review = work.review()
     assert (review.verdict, review.answer, review.origin) == ("answerable", span("korean", "건천동"), "written")
+
+
+def test_a_typed_answer_is_undone_and_words_and_a_comment_follow_it_by_the_tab_key(studio: Studio) -> None:
+    work = studio.put("korean", blind=True)
+    studio.focus("typed")
+    studio.page.keyboard.type("건천동")
+    studio.press("Enter", "Control+z")
+    assert studio.page.locator("[data-testid=textarea-region]").count() == 0
+    for field, text in (("typed", ""), ("search_again", "이순신 생가"), ("comment", "지문에 없음")):
+        studio.press("Tab")
+        assert studio.page.evaluate("document.activeElement.name") == field
+        studio.page.keyboard.type(text)
+    studio.press("Enter", "n")
+    studio.shoot("typed-words")
+    studio.press("Control+Enter")
+    review = work.review()
+    assert (review.verdict, review.search_again, review.comment) == ("no_answer", "이순신 생가", "지문에 없음")
 
 
 def test_a_question_asked_again_says_why(studio: Studio) -> None:
@@ -512,7 +550,8 @@ def test_a_new_projects_task_list_starts_with_the_question_and_no_instruction_op
     studio.page.wait_for_selector("text=이순신은")
     studio.shoot("task-list")
     assert head.inner_text().split()[0] == "question"
-    studio.open(project)
+    studio.label_all(project)
+    studio.page.wait_for_selector(".lb-passage .lsf-richtext__line")
     assert studio.page.locator("text=Labeling Instructions").count() == 0
 
 
@@ -520,14 +559,15 @@ def test_a_new_projects_task_list_starts_with_the_question_and_no_instruction_op
 
 
 def test_fourteen_questions_take_less_than_half_of_the_keys_and_one_submission_each(studio: Studio) -> None:
-    counted = walk(studio)
+    counted = walk(studio, WALK)
     assert counted.totals == (19, 7, 14)
     assert 2 * counted.chords < BEFORE[0]
-    marked = [each for each in WALK if each.text not in (None, "서울", "𠮷野家", "굵게") or (each.blind and each.text)]
-    assert counted.mouse == len(marked)  # one for each answer that nothing suggested
+    assert counted.mouse == len(unsuggested(WALK))  # one for each answer that nothing suggests
 
 
-def test_a_blind_question_can_be_answered_without_the_mouse(studio: Studio) -> None:
-    counted = walk(studio, (Question(True, types("건천동"), "answerable", "건천동", ("korean",)),))
-    assert (counted.mouse, counted.submissions, counted.characters) == (0, 1, 3)
-    assert counted.chords <= 12  # those that lead past the server's own buttons
+def test_the_same_questions_take_no_mouse_and_two_keys_more_for_each_answer_that_is_typed(studio: Studio) -> None:
+    counted = walk(studio, TYPED_WALK)
+    typed = len(unsuggested(WALK))
+    assert counted.totals == (19 + 2 * typed, 0, 14)  # Tab leads into the field, Enter out of it
+    assert counted.chords < BEFORE[0]
+    assert counted.characters == sum(len(each.text or "") for each in unsuggested(WALK))
