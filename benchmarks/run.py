@@ -21,6 +21,7 @@ BENCHMARKS = (
     "kills",
     "ray_kills",
     "studio_push_pull",
+    "predict_calls",
     "studio_kills",
     "studio_interleavings",
     "fuzz_server",
