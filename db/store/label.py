@@ -86,8 +86,9 @@ def record_audit(
 ) -> Recorded:
     """Write the human labels of an audit, and the pseudo-labels that its certificate releases.
 
-    Both replace the pseudo-labels of their questions; a certified one keeps the training weight of an equal label that
-    it replaces, and trains nothing otherwise. It is skipped and counted where no pseudo-label may be (`record_labels`).
+    A human label replaces whatever is live, such as one that was set by hand while the audit was open. A certified one
+    replaces the pseudo-label of its question; it keeps the training weight of an equal one, and trains nothing
+    otherwise. It is skipped and counted where no pseudo-label may be (`record_labels`).
 
     Raises: as `record_labels`.
     """
@@ -97,7 +98,8 @@ def record_audit(
     lift_exclusions(session, _ids(human))
     exclude(session, bad_questions, reason=f"{BAD_QUESTION} in round {round_number}")
     before = {row.question_id: row for row in label_queries.live_labels(session, kinds=["pseudo"])}
-    replaced = {key: before[key].id for key in (*_ids(human), *_ids(certified)) if key in before}
+    replaced = {key: before[key].id for key in _ids(certified) if key in before}
+    replaced |= {key: label_id for key, (label_id, _) in writing.live_ids(session, _ids(human)).items()}
     withdrawn = writing.withdraw(session, replaced.values(), reason=reason, by=round_number)
     reviewed = Origin("human", "review", round_number=round_number, written_by=round_number)
     writing.insert_labels(session, _restricted(session, human), reviewed, parents=replaced)

@@ -63,7 +63,7 @@ def _faults(session: Session, row: CertificateRow, document: Json) -> Iterator[s
     if drawn != document["items"] or drawn != _drawn_again(items, document, row.seed or ""):
         yield "the audited questions are not those that the seed draws"
     known = facts(session, row, items)
-    if wrong := [name for name, value in known.items() if document.get(name) != value]:
+    if wrong := [name for name, value in known.items() if name in document and document[name] != value]:
         yield f"what the certificate says of {wrong[0]!r} is not what is stored of its audit"
     yield from _outcome_faults(session, _drawn(items), document["metric"])
     if _tests_again(items, document) != document["tests"]:
@@ -93,7 +93,7 @@ def facts(session: Session, row: CertificateRow, items: Sequence[CertificateItem
         "id": row.uid,
         "round": row.round_number,
         "correct_means": CORRECT,
-        "metric": audit.config["workspace"]["metric"],
+        "metric": audit.config.get("workspace", {}).get("metric", "squad"),
         "reviewer": audit.reviewer,
         "simulated": audit.reviewer == SIMULATED,
         "seed": row.seed,

@@ -106,7 +106,7 @@ def _result(runtime: Runtime, row: RoundRow, waiting_for: str | None) -> Certifi
 
 def _check_open(runtime: Runtime, row: RoundRow, request: Request) -> RoundRow:
     with runtime.database.read() as session:
-        check_same(request, certificates.of_round(session, row.number).request)
+        check_same(request, certificates.of_round(session, row.number))
     return row
 
 

@@ -103,24 +103,16 @@ def _check_plan(asked: Request, last: Json) -> None:
         )
 
 
-def check_same(asked: Request, stored: Json) -> None:
+def check_same(asked: Request, row: CertificateRow) -> None:
     """Raise NotReady where a request differs from that of the open audit: it was fixed before anything was drawn."""
-    if asked.labeller is not None and asked.labeller != stored.get("labeller"):
-        whose = stored.get("labeller") or "the reader"
+    fixed = dict(row.request) | {"delta": row.request["delta_shared"]}
+    for field in fields(asked):
+        value, before = getattr(asked, field.name), fixed.get(field.name)
+        if value in (None, False) or value == before:  # not given, or given again
+            continue
+        name = f"--{field.name}"
+        how = f"without {name}" if before in (None, False) else f"for {name} {before}"
         raise NotReady(
-            f"the open audit is of answers by {whose}; finish it without --labeller, or give it up with: "
-            "labeler rounds revert"
-        )
-    given = {"target": asked.target, "delta_shared": asked.delta, "attempts": asked.attempts, "audits": asked.audits}
-    for name, value in given.items():
-        if value is not None and value != stored[name]:
-            shown = name.removesuffix("_shared")
-            raise NotReady(
-                f"the open audit was drawn for --{shown} {stored[name]:g}, which cannot change now; finish it without "
-                f"--{shown}, or give it up with: labeler rounds revert"
-            )
-    if asked.looks and not stored["looks"]:
-        raise NotReady(
-            "the open audit was drawn without looks, and they cannot be added now; finish it without --looks, or give "
-            "it up with: labeler rounds revert"
+            f"the open audit was begun {how}, which cannot change now; finish it without {name}, or give it up with: "
+            f"labeler rounds revert {row.round_number}"
         )

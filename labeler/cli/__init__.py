@@ -53,7 +53,7 @@ COMMANDS = {
     "report": ("demo", "Write the HTML report."),
     "suspects": ("labels", "List labels that readers contradict with confidence."),
     "leaks": ("labels", "List equal and near-equal texts on two sides of the split."),
-    "export": ("data", "Export labels, or tasks for another Label Studio."),
+    "export": ("export", "Export labels, or tasks for another Label Studio."),
     "answer": ("reading", "Answer a SQuAD-format file with a reader; needs no workspace."),
     "ablate": ("evaluate", "Train and compare readers on one labelled file."),
     "simulate": ("replay", "Play rounds on a labelled file with hidden answers."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import getpass
+import math
 import shlex
 import sys
 import unicodedata
@@ -20,6 +21,17 @@ from labeler.core.console import json_text, log_to_stderr, printable
 
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
+
+
+class Number(click.FloatRange):
+    """A number within a range: not one of nan and inf, which every comparison with a range lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return found
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 

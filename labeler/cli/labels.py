@@ -11,6 +11,7 @@ import click
 from labeler.cli.common import (
     PAGE,
     ROLES,
+    Number,
     after_option,
     in_workspace,
     limit_option,
@@ -240,7 +241,7 @@ def leaks_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, 
 @click.command("suspects")
 @click.option(
     "--min-confidence",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.5,
     show_default=True,
     help="Confidence, 0-1, from which an answer contradicts a label.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import force_option, in_workspace, json_option, on_device, runtime, set_option, show
+from labeler.cli.common import Number, force_option, in_workspace, json_option, on_device, runtime, set_option, show
 from labeler.cli.describe import reach_lines, rejected_lines
 from labeler.cli.describe.rounds import gate_lines, scores_table
 from labeler.cli.describe.snippets import answer_sentence
@@ -41,7 +41,7 @@ SHOWN = 5  # answers of `labeler ask`
     metavar="PATH_OR_HUB_ID",
     help="Reader, or labeller:NAME, to distil from, weighted by train.distill_weight; repeatable.",
 )
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the examples.")
+@click.option("--epochs", type=Number(min=0, min_open=True), help="Passes over the examples.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed for shuffling and dropout.")
 @in_workspace
 @on_device
@@ -171,7 +171,7 @@ def _answers_text(answers: list[Answer]) -> str:
 @click.option("--large", metavar="PATH_OR_HUB_ID", help="Larger reader for answers whose score is in the band.")
 @click.option(
     "--band",
-    type=(click.FloatRange(0, 1), click.FloatRange(0, 1)),
+    type=(Number(0, 1), Number(0, 1)),
     show_default="0.2 0.7",
     metavar="LOW HIGH",
     help="Scores, 0-1, between which the larger reader answers.",

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from labeler.cli.common import in_workspace, json_option, plain, runtime, set_option, show
+from labeler.cli.common import Number, in_workspace, json_option, plain, runtime, set_option, show
 from labeler.cli.describe.plan import plan_text
 from labeler.core.console import log_to_stderr
+
+MOST_AUDITS, MOST_RELEASED = 1_000_000, 1_000_000_000
 
 
 @click.command("simulate")
@@ -29,7 +31,7 @@ from labeler.core.console import log_to_stderr
 @click.option("--split", default="gold=1000,dev=500,test=1500,pool=5000", show_default=True, help="As of import.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds of each arm.")
 @click.option("--reviews", type=click.IntRange(min=0), default=150, show_default=True, help="Reviews a round.")
-@click.option("--noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong reviews, 0-1.")
+@click.option("--noise", type=Number(0, 1), default=0.0, help="Share of wrong reviews, 0-1.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Splits and trainings.")
 @click.option("--dense", help="Bi-encoder of a hybrid index: a folder or hub name.")
 @click.option("--language", type=click.Choice(["auto", "ko", "en"]), default="auto", show_default=True)
@@ -121,15 +123,19 @@ def _design(
 @click.command("plan")
 @click.option(
     "--target-em",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     metavar="0-1",
     help="Exact match wanted on dev.",
 )
-@click.option("--target-released", type=click.IntRange(min=1), help="Pseudo-labels wanted that an audit releases.")
-@click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="0-1",
+@click.option(
+    "--target-released", type=click.IntRange(1, MOST_RELEASED), help="Pseudo-labels wanted that an audit releases."
+)
+@click.option("--precision", type=Number(0, 1, min_open=True, max_open=True), metavar="0-1",
               help="Precision of released pseudo-labels; default: calibrate.target_precision.")  # fmt: skip
-@click.option("--audits", type=click.IntRange(min=1), default=300, show_default=True, help="Of one certificate.")
-@click.option("--hourly-rate", type=click.FloatRange(min=0), help="Price of an hour of people, in your currency.")
+@click.option(
+    "--audits", type=click.IntRange(1, MOST_AUDITS), default=300, show_default=True, help="Of one certificate."
+)
+@click.option("--hourly-rate", type=Number(min=0), help="Price of an hour of people, in your currency.")
 @in_workspace
 def plan_command(
     workspace: Path | None,

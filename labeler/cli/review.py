@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from labeler.cli.common import in_workspace, reviewer_option, runtime, show
+from labeler.cli.common import Number, in_workspace, reviewer_option, runtime, show
 from labeler.cli.describe import rejected_lines
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _text(summary: ReviewSummary) -> str:
 
 
 @click.command("reviewers")
-@click.option("--hourly-rate", type=click.FloatRange(min=0), help="Price of an hour of people, in your currency.")
+@click.option("--hourly-rate", type=Number(min=0), help="Price of an hour of people, in your currency.")
 @in_workspace
 def reviewers_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool, hourly_rate: float | None) -> None:
     """Show agreement, speed, quality and cost of the people who review.

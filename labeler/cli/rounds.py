@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import confirm, in_workspace, on_device, plain, runtime, say, show
+from labeler.cli.common import F, Number, confirm, in_workspace, on_device, plain, runtime, say, show
 from labeler.cli.describe.rounds import (
     difference_text,
     forecast_text,
@@ -26,6 +27,14 @@ from labeler.core.console import json_text
 if TYPE_CHECKING:
     from labeler.core.runtime import Runtime
     from labeler.rounds.stopping import Limits, Stop
+
+#: option -> the setting that it is short for
+SETTINGS = {
+    "endpoint": "llm.endpoint",
+    "model": "llm.model",
+    "review_budget": "review.review_budget",
+    "budget_minutes": "round.budget_minutes",
+}
 
 
 @click.command("predict")
@@ -58,30 +67,43 @@ def predict_command(workspace: Path | None, sets: tuple[str, ...], as_json: bool
     show(found, as_json=as_json, text=lambda: predicted_text(row.number, predicted, before, seconds))
 
 
+def _setting_options(command: F) -> F:
+    """Options of a round that are short for settings."""
+
+    @functools.wraps(command)
+    def run(*args: Any, sets: tuple[str, ...] = (), **given: Any) -> Any:
+        values = ((key, given.pop(name)) for name, key in SETTINGS.items())
+        sets = (*sets, *(f"{key}={value}" for key, value in values if value not in (None, "")))
+        return command(*args, sets=sets, **given)
+
+    options = (
+        click.option("--endpoint", metavar="URL", help="With --reviewer llm: address of an OpenAI-compatible API."),
+        click.option("--model", metavar="NAME", help="With --reviewer llm: model, as the server calls it."),
+        click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round."),
+        click.option(
+            "--budget-minutes",
+            type=Number(min=0, min_open=True),
+            metavar="M",
+            help="Minutes of reading and training in each round: a part of the pool is left out, never gold labels.",
+        ),
+    )
+    return functools.reduce(lambda found, option: option(found), reversed(options), run)  # type: ignore[return-value]
+
+
 @click.command("round")
 @click.option(
     "--rounds", "count", type=click.IntRange(min=1), help="Rounds to run; default: 1, with --until-converged no limit."
 )
 @click.option("--until-converged", is_flag=True, help="Run rounds until a stop rule applies, and say which.")
 @click.option("--max-reviews", type=click.IntRange(min=1), help="With --until-converged: reviews in all rounds.")
-@click.option(
-    "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="With --until-converged: minutes of reviewing."
-)
+@click.option("--max-minutes", type=Number(min=0, min_open=True), help="With --until-converged: minutes of reviewing.")
 @click.option(
     "--reviewer",
     type=click.Choice(["studio", "people", "llm", "simulated", "none"]),
     help="studio: people in Label Studio; people: by file or terminal; llm: a language model, then people; "
     "simulated: by hidden answers; none.",
 )
-@click.option("--endpoint", metavar="URL", help="With --reviewer llm: address of an OpenAI-compatible API.")
-@click.option("--model", metavar="NAME", help="With --reviewer llm: model, as the server calls it.")
-@click.option("--review-budget", type=click.IntRange(min=0), help="Questions to review in each round.")
-@click.option(
-    "--budget-minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="M",
-    help="Minutes of reading and training in each round: a part of the pool is left out, never gold labels.",
-)
+@_setting_options
 @click.option("--wait", is_flag=True, help="Wait until all reviews are done, then continue.")
 @click.option("--accept-partial", is_flag=True, help="Continue with the reviews so far and withdraw open tasks.")
 @click.option("--dry-run", is_flag=True, help="Show what would be read, trained and reviewed; change nothing.")
@@ -96,10 +118,6 @@ def round_command(
     max_reviews: int | None,
     max_minutes: float | None,
     reviewer: str | None,
-    endpoint: str | None,
-    model: str | None,
-    review_budget: int | None,
-    budget_minutes: float | None,
     wait: bool,
     accept_partial: bool,
     dry_run: bool,
@@ -126,11 +144,6 @@ def round_command(
               labeler round --reviewer llm --endpoint http://127.0.0.1:8000/v1 --model qwen
               labeler round --until-converged --reviewer people --max-reviews 500
     """
-    if review_budget is not None:
-        sets = (*sets, f"review.review_budget={review_budget}")
-    if budget_minutes is not None:
-        sets = (*sets, f"round.budget_minutes={budget_minutes}")
-    sets = (*sets, *(f"llm.{name}={value}" for name, value in (("endpoint", endpoint), ("model", model)) if value))
     goes_on = wait or accept_partial or until_converged or (count or 1) > 1
     if wait and accept_partial:
         raise click.UsageError("Give --wait or --accept-partial, not both.")
@@ -145,6 +158,13 @@ def round_command(
     runs = _Runs(count or 1, reviewer, tell)
     if until_converged:
         runs = _UntilConverged(count, reviewer, tell, limits=_limits(count, max_reviews, max_minutes))
+    _run_rounds(workspace, sets, runs, wait=wait, accept_partial=accept_partial, as_json=as_json)
+
+
+def _run_rounds(
+    workspace: Path | None, sets: tuple[str, ...], runs: _Runs, *, wait: bool, accept_partial: bool, as_json: bool
+) -> None:
+    """Run rounds and print them; with `wait`, poll until no reviews are missing."""
     with runtime(workspace, sets, write=True) as at:
         seconds = at.config.studio.poll_seconds
         runs.resume(at)

@@ -101,22 +101,36 @@ def export_labels(
     if format == "squad":
         found, unanswered = _answered(found)
         left_out += unanswered
-    counts = Counter(one.why for one in left_out)
     if not found:
-        _refuse_empty(kinds, roles, counts)
+        _refuse_empty(kinds, roles, left_out)
     written = SAFE_CSV if safe_csv and format == "csv" else format
     _write(found, path, format=written, force=force, databases=[database.path] if database.path else [])
+    return _reported(found, path, left_out, vouching, raised)
+
+
+def _reported(
+    found: Sequence[ExportedLabel],
+    path: Path,
+    left_out: Sequence[LeftOut],
+    vouching: _Vouching,
+    raised: Sequence[RoundAlarm],
+) -> ExportReport:
     return ExportReport(
         labels=len(found),
         path=str(path),
         kinds=_counted(label.provenance.kind for label in found),
         splits=_counted(split_of(label) for label in found),
-        left_out=dict(counts.most_common()),
+        left_out=_reasons(left_out),
         conflicts=tuple(one for one in left_out if one.conflict),
         alarms=raised,
-        certificate=pseudo.certificate,
+        certificate=vouching.certificate,
         uncertified=vouching.estimate,
     )
+
+
+def _reasons(left_out: Sequence[LeftOut]) -> dict[str, int]:
+    """How many labels were left out, by reason, the most frequent first."""
+    return dict(Counter(one.why for one in left_out).most_common())
 
 
 def _selected(
@@ -145,9 +159,9 @@ def _answered(labels: Sequence[ExportedLabel]) -> tuple[list[ExportedLabel], lis
     return [label for label in labels if label.example.answers], left_out
 
 
-def _refuse_empty(kinds: Sequence[str], roles: Sequence[str], counts: Mapping[str, int]) -> NoReturn:
+def _refuse_empty(kinds: Sequence[str], roles: Sequence[str], left_out: Sequence[LeftOut]) -> NoReturn:
     """Raise ExportRefused because no label is left, with the reasons."""
-    reasons = "".join(f"; left out: {count} {reason}" for reason, count in counts.items())
+    reasons = "".join(f"; left out: {count} {reason}" for reason, count in _reasons(left_out).items())
     wanted = f"kinds {', '.join(kinds)}, roles {', '.join(roles)}"
     raise ExportRefused(f"no live label to export: {wanted}{reasons}")
 

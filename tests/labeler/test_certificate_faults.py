@@ -21,9 +21,10 @@ from labeler.certify import machine
 from labeler.certify.change import restore, withdraw
 from labeler.certify.request import Request
 from labeler.core.console import at_least, at_most, exact_percent
-from labeler.core.errors import CertificateRefused, ConfigError
+from labeler.core.errors import CertificateRefused, ConfigError, NotReady
 from labeler.core.files import outputs
 from labeler.core.runtime import Runtime
+from labeler.labels.edit import Correction, set_label
 from mrc.calibration.looks import planned_looks
 from tests.certificates import make_predicted
 from tests.commands import ok, run
@@ -44,6 +45,12 @@ def made(predicted: Path) -> Path:
         asked = Request(target=0.7, audits=60, stored=True, seed="a")
         assert machine.run(runtime, asked, reviewer="simulated").standing.state == "in_force"
     return folder
+
+
+@pytest.fixture
+def begun_once(predicted: Path) -> Path:
+    """For commands that change nothing."""
+    return predicted
 
 
 @pytest.fixture
@@ -145,6 +152,62 @@ def test_a_dry_run_writes_no_file(begun: Path, tmp_path: Path) -> None:
 def test_a_withdrawal_has_a_reason(made: Path, reason: str) -> None:
     for command in (("certify", "withdraw", "a"), ("certify", "restore", "a"), ("labels", "withdraw", "lot-000-0")):
         assert run(*command, "--reason", reason, "-w", made).code == 2
+
+
+@pytest.mark.parametrize(
+    "given", [{"seed": "b"}, {"looks": True}, {"labeller": "gpt"}, {"audits": 61}, {"delta": 0.2}, {"attempts": 2}]
+)
+def test_an_open_audit_stays_what_it_was_begun_for(begun: Path, given: dict[str, Any]) -> None:
+    asked = Request(target=0.7, audits=60, stored=True, seed="a")
+    with at(begun) as runtime:
+        machine.run(runtime, asked, reviewer="people")
+        assert machine.run(runtime, asked).waiting_for is not None
+        with pytest.raises(NotReady, match=f"--{next(iter(given))}.*labeler rounds revert 2"):
+            machine.run(runtime, Request(**given))
+
+
+def test_a_label_set_by_hand_while_the_audit_is_open_does_not_stop_it(begun: Path) -> None:
+    """The review of the audit replaces it, as that of a round does; what nobody drew keeps it, and is not released."""
+    with at(begun) as runtime:
+        machine.run(runtime, Request(target=0.6, audits=60, stored=True, seed="a"), reviewer="people")
+        with runtime.database.read() as session:
+            row = certificates.certificates(session)[-1]
+            items = certificates.items(session, row.id)
+        drawn = next(item.question_id for item in items if item.drawn is not None)
+        other = next(item.question_id for item in items if item.drawn is None)
+        for question_id in (drawn, other):
+            set_label(runtime.database, question_id, Correction(), reviewer="ann")
+        found = machine.run(runtime, Request(), reviewer="simulated")
+        with runtime.database.read() as session:
+            live = {label.question_id: label for label in queries.live_labels(session, question_ids=[drawn, other])}
+            released = {label.question_id for label in released_labels(session, row)}
+            history = queries.labels(session, question_id=drawn)
+    assert found.standing.state == "in_force"
+    assert (live[drawn].reviewer, live[other].reviewer) == ("simulated", "ann")
+    assert [label.id for label in history if label.reviewer == "ann"] == [live[drawn].parent_id]
+    assert other not in released
+    assert (found.certificate or {})["released"] == len(released)
+
+
+NUMBERS = (
+    ("plan", "--target-em"),
+    ("plan", "--precision"),
+    ("plan", "--hourly-rate"),
+    ("suspects", "--min-confidence"),
+    ("reviewers", "--hourly-rate"),
+    ("round", "--dry-run", "--budget-minutes"),
+    ("round", "--until-converged", "--max-minutes"),
+    ("train", "--epochs"),
+    ("annotate", "--price-in"),
+)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("command", NUMBERS, ids=" ".join)
+def test_no_command_takes_what_is_no_number(begun_once: Path, command: tuple[str, ...], number: str) -> None:
+    ran = run(*command, number, "-w", begun_once)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"Invalid value for '{command[-1]}'" in ran.err
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import in_workspace, runtime, show
+from labeler.cli.common import Number, in_workspace, runtime, show
 from labeler.cli.labellers.text import annotation_text, forecast_text
 from labeler.core.errors import ConfigError
 
@@ -50,17 +50,15 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--max-tokens", type=click.IntRange(16, 100_000), default=300, show_default=True, help="Of a reply.")
 @click.option("--language", type=click.Choice(["ko", "en"]), help="Of the prompt.  [default: that of the passages]")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds for a reply."
-)
+@click.option("--timeout", type=Number(min=0.1), default=120.0, show_default=True, help="Seconds for a reply.")
 @click.option(
     "--retries", type=click.IntRange(0, 20), default=5, show_default=True, help="Of a request, with back-off."
 )
-@click.option("--price-in", type=float, help="Money per million tokens of prompts.  [default: llm.price_in]")
-@click.option("--price-out", type=float, help="Money per million tokens of replies.  [default: llm.price_out]")
+@click.option("--price-in", type=Number(min=0), help="Money per million tokens of prompts.  [default: llm.price_in]")
+@click.option("--price-out", type=Number(min=0), help="Money per million tokens of replies.  [default: llm.price_out]")
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     help="Stop before this run costs more.  [default: llm.budget]",
 )
 @click.option("--dry-run", is_flag=True, help="Show requests, tokens and money; send and change nothing.")
