@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrc.text import near_duplicates
-from mrc.text.near_duplicates import BANDS, SIMILARITY, NearDuplicate, shingles, signature
+from mrc.text.near_duplicates import BANDS, SIMILARITY, Hashes, NearDuplicate, shingles, signature
 
 NEIGHBOURS: Final = 16  # texts of another side that a text is compared with in one bucket: work stays linear
 ALIKE: Final = 3  # equal bands from which two texts are compared: at similarity .7, 2 in 10,000 pairs have fewer
@@ -48,7 +48,7 @@ def near_across(
     places = np.array([number[sides[key]] for key in keys], dtype=np.int64)
     found = [
         NearDuplicate(keys[one], keys[other], index)
-        for one, other, index in _compared(keys, _alike(signatures, places), fetch)
+        for one, other, index in compared(keys, _alike(signatures, places), fetch, near_duplicates.jaccard)
         if index >= similarity
     ]
     return sorted(found, key=lambda pair: (-pair.similarity, pair.a, pair.b))
@@ -71,13 +71,13 @@ def _alike(signatures: NDArray[np.uint64], places: NDArray[np.int64]) -> list[tu
     """Pairs of rows on two sides, the lower first, of which at least `ALIKE` bands are equal, in order."""
     found: set[tuple[int, int]] = set()
     for band in range(BANDS):
-        for pair in _bucket_pairs(signatures[:, band], places):
+        for pair in bucket_pairs(signatures[:, band], places):
             if pair not in found and int(np.sum(signatures[pair[0]] == signatures[pair[1]])) >= ALIKE:
                 found.add(pair)
     return sorted(found)
 
 
-def _bucket_pairs(values: NDArray[np.uint64], places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def bucket_pairs(values: NDArray[np.uint64], places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Pairs of rows with one band value on two sides: of two sides, each row with the first rows of the other."""
     order = np.argsort(values, kind="stable")
     ends = np.flatnonzero(np.append(values[order][1:] != values[order][:-1], [True])) + 1
@@ -93,11 +93,13 @@ def _bucket_pairs(values: NDArray[np.uint64], places: NDArray[np.int64]) -> Iter
                     yield from ((min(row, first), max(row, first)) for first in members[other][:NEIGHBOURS])
 
 
-def _compared(keys: Sequence[str], pairs: Sequence[tuple[int, int]], fetch: Fetch) -> Iterator[tuple[int, int, float]]:
-    """Each pair with the Jaccard index of its texts; few texts are in memory at a time."""
+def compared(
+    keys: Sequence[str], pairs: Sequence[tuple[int, int]], fetch: Fetch, measure: Callable[[Hashes, Hashes], float]
+) -> Iterator[tuple[int, int, float]]:
+    """Each pair of rows with the measure of its texts' shingles; few texts are in memory at a time."""
     for start in range(0, len(pairs), _PAIRS):
         part = pairs[start : start + _PAIRS]
         texts = fetch(sorted({keys[row] for pair in part for row in pair}))
         shingled = {key: shingles(text) for key, text in texts.items()}
         for one, other in part:
-            yield one, other, near_duplicates.jaccard(shingled[keys[one]], shingled[keys[other]])
+            yield one, other, measure(shingled[keys[one]], shingled[keys[other]])

@@ -119,13 +119,26 @@ def near_duplicates(texts: Mapping[str, str], *, similarity: float = SIMILARITY)
 
 def shingles(text: str) -> Hashes:
     """The distinct hashes of the shingles of a text's fold, ascending, (S,); a shorter fold is one shingle."""
-    points = np.frombuffer(fold(text).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    width = max(1, min(SHINGLE, points.size))
+    points = _points(text)
+    return np.unique(_gram_hashes(points, max(1, min(SHINGLE, points.size))))
+
+
+def gram_hashes(text: str, width: int) -> Hashes:
+    """The hash of every run of `width` characters of a text's fold, in order; none of a shorter one."""
+    points = _points(text)
+    return _gram_hashes(points, width) if points.size >= width else np.empty(0, dtype=np.uint64)
+
+
+def _points(text: str) -> Hashes:
+    return np.frombuffer(fold(text).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+
+
+def _gram_hashes(points: Hashes, width: int) -> Hashes:
     hashes: Hashes = np.zeros(max(points.size - width + 1, 1), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for place in range(min(width, points.size)):
             hashes = _mixed(hashes + points[place : place + hashes.size] + np.uint64(0x9E3779B97F4A7C15))
-    return np.unique(hashes)
+    return hashes
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:

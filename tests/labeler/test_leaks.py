@@ -145,6 +145,28 @@ def test_labels_of_every_kind_are_compared(kind: str, folder: Path, tmp_path: Pa
         assert exported(folder, tmp_path / "out.jsonl")[0] == {"g-clean", "p2"}
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_passage_that_holds_one_of_test_or_stands_in_one_does_not_leave(tmp_path: Path, inside: bool) -> None:
+    """Too little of the long one is shared for the two to be near."""
+    long, short = f"{MILL} {HARBOUR}  {TOWER} {BRIDGE.upper()} {MILL[::-1]}", BRIDGE
+    gold_text, test_text = (short, long) if inside else (long, short)
+    made = create_workspace(tmp_path / "ws", language="en", environ={}).folder
+    test = squad(tmp_path / "test.json", paragraph(test_text, ("t1", "When?", "1746"), title="a"))
+    gold = squad(
+        tmp_path / "gold.json",
+        paragraph(gold_text, ("g1", "By whom was it built?", gold_text[:3]), title="b"),
+        paragraph(MILL[:60] + MILL[60:].upper()[::-1], ("g2", "How many wheels?", "Oren"), title="c"),
+    )
+    ok("import", test, "--as", "test", "-w", made)
+    ok("import", gold, "--as", "gold", "-w", made)
+    (pair,) = ok("leaks", "-w", made)["pairs"]
+    assert (pair["kind"], pair["how"], pair["sides"]) == ("passage", "contained", ["gold", "test"])
+    assert pair["similarity"] >= 0.9
+    assert run("leaks", "-w", made).code == 0
+    assert exported(made, tmp_path / "out.jsonl")[0] == {"g2"}
+    assert exported(made, tmp_path / "all.jsonl", "--with-leaks")[0] == {"g1", "g2"}
+
+
 def _label(key: str, context: str, text: str) -> NewLabel:
     start = context.index(text)
     return NewLabel(key, (SpanRow(text, passage_id(context), start, start + len(text)),), train_weight=1.0)

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 def leaks_text(report: LeakReport, shown: Sequence[Leak], texts: Mapping[tuple[str, str], str]) -> str:
     """The pairs with the beginning of both texts, and what they were found among."""
+    from mrc.text.contained import CONTAINED
+
     compared = [f"compared {kind}s: {counted(sides) or 'none'}" for kind, sides in report.compared.items()]
     dense = report.thresholds["dense"]
     how = "no vectors: the index has no encoder" if dense is None else f"vectors from a cosine of {dense:.3f}"
     lexical = ", ".join(f"{kind}s from {report.thresholds[kind]}" for kind in ("question", "passage", "document"))
-    lines = [*compared, f"near: {lexical} of shared shingles; {how}"]
+    held = f"contained: passages from {CONTAINED} of the shorter one's"
+    lines = [*compared, f"near: {lexical} of shared shingles; {held}; {how}"]
     if not report.pairs:
         return "\n".join([*lines, "no leak: no text stands on two sides"])
     rows = [
