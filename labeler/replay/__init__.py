@@ -102,7 +102,7 @@ class Run:
 class Validity:
     """Audits drawn again and again from the frozen predictions that a round began with; rates and shares are 0-1.
 
-    `missed` and `naive_missed`: draws whose certified or released answers were less precise than the target;
+    `missed`, `naive_missed`, `bh_missed`: draws whose certified or selected answers were less precise than the target;
     `coverage`: the certified share of the pool, mean over the draws; `oracle`: the largest share with that precision;
     `minutes` of one audit, as assumed.
     """
@@ -118,6 +118,7 @@ class Validity:
     minutes: float
     population: int = 0  # the pool's unlabelled questions, as they were; 0 where it was not noted
     audited: float = 0.0  # audits outside the certified set, mean over the draws; 0 where it was not noted
+    bh_missed: int | None = None  # by conformal selection; None where it was not noted
 
 
 @dataclass(frozen=True, slots=True)

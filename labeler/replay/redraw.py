@@ -2,7 +2,7 @@
 
 A draw *misses* if it certifies a set whose true precision is below the target. Ours is the plan and the tests of
 `labeler certify`; naive is the lowest confidence whose measured precision on as many judged questions reaches the
-target.
+target; BH is conformal selection by these questions, which bounds the mean over draws and not each of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from labeler.certify.ranking import Plan, Ranking, plan
 from labeler.certify.request import DELTA, Attempt
 from mrc.calibration.certification import certified, required, run_tests
+from mrc.calibration.conformal import conformal_selection
 from mrc.calibration.selective import Bools, Floats, release_threshold
 
 
@@ -28,11 +29,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
-    """All draws of one target and number of audits. `missed`, `naive_missed`: counts; the others: means over draws."""
+    """All draws of one target and number of audits. `missed`, `naive_missed`, `bh_missed`: counts; the others: means
+    over draws."""
 
     draws: int
     missed: int
     naive_missed: int
+    bh_missed: int
     coverage: float  # certified share of the population
     audited: float  # asked questions outside the certified set: their answers are labels too
     asked: float  # audits; with looks fewer than planned
@@ -79,7 +82,7 @@ def redraw(
     planned, population = plan(found, attempt), len(found.population)
     confidence = np.array([-np.inf if item.confidence is None else item.confidence for item in found.items])
     source = naive_from or Judged(confidence, right)
-    missed = naive = kept = audited = asked = wrong = 0
+    missed = naive = bh = kept = audited = asked = wrong = 0
     for _ in range(draws):
         if planned.sizes:
             ranks = rng.choice(planned.sizes[-1], planned.audits, replace=False)
@@ -88,12 +91,16 @@ def redraw(
             missed += _misses(size, right, attempt.target)
             kept, audited = kept + size, audited + int((ranks[:count] >= size).sum())
             asked, wrong = asked + count, wrong + int((~judged[:count]).sum())
-        least = _naive_threshold(source, attempt, noise, rng)
+        sample = _sample(source, attempt, noise, rng)
+        least = release_threshold(sample.confidence, sample.right, target=attempt.target).threshold
         naive += least is not None and _misses(int((confidence >= least).sum()), right, attempt.target)
+        size = conformal_selection(confidence, sample.confidence, sample.right, target=attempt.target)
+        bh += _misses(size, right, attempt.target)
     return Redrawn(
         draws=draws,
         missed=missed,
         naive_missed=naive,
+        bh_missed=bh,
         coverage=kept / draws / population,
         audited=audited / draws,
         asked=asked / draws,
@@ -125,11 +132,10 @@ def _audited(planned: Plan, ranks: Sequence[int], judged: Sequence[bool], *, tar
     return size, planned.looks[-1].audits
 
 
-def _naive_threshold(source: Judged, attempt: Attempt, noise: float | None, rng: np.random.Generator) -> float | None:
-    """The threshold chosen on as many judged questions as there are audits; None where none reaches the target."""
+def _sample(source: Judged, attempt: Attempt, noise: float | None, rng: np.random.Generator) -> Judged:
+    """As many judged questions as there are audits."""
     sample = rng.choice(len(source.right), min(attempt.audits, len(source.right)), replace=False)
-    judged = _judged(source.right[sample], noise, rng)
-    return release_threshold(source.confidence[sample], judged, target=attempt.target).threshold
+    return Judged(source.confidence[sample], _judged(source.right[sample], noise, rng))
 
 
 def _misses(size: int, right: Bools, target: float) -> bool:

@@ -15,10 +15,11 @@ CONFIDENCE = (
 CONFIDENCE_HEADER = ("arm", "round", "AURC", "AUROC", "ECE", "Brier")
 VALIDITY = (
     "Certificates drawn again and again from frozen predictions, in %; missed: certified below the target, at most 10 "
-    "are promised; naive: a threshold on as many judged questions"
+    "are promised; naive: a threshold on as many judged questions; BH: conformal selection by them (Benjamini-Hochberg)"
 )
 VALIDITY_HEADER = (
-    "arm", "round", "target", "audits", "missed", "naive missed", "certified", "oracle's", "minutes of the audit",
+    "arm", "round", "target", "audits", "missed", "naive missed", "BH missed", "certified", "oracle's",
+    "minutes of the audit",
 )  # fmt: skip
 BY_HAND = (
     "Minutes of people with a certificate of 300 audits counted, against random review and against labelling the whole "
@@ -132,6 +133,7 @@ def validity_rows(replay: Replay) -> list[tuple[Any, ...]]:
             each["audits"],
             f"{percent(each['miss_rate'])} ({percent(each['interval'][0])} to {percent(each['interval'][1])})",
             percent(each["naive_miss_rate"]),
+            percent(each["bh_miss_rate"]),
             percent(each["coverage"]),
             percent(each["oracle_coverage"]),
             f"{each['audit_minutes']:.0f}",

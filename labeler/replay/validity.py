@@ -52,6 +52,7 @@ def _redrawn(found: Ranking, right: Bools, target: float, audits: int, *, seed: 
         draws=draws,
         missed=drawn.missed,
         naive_missed=drawn.naive_missed,
+        bh_missed=drawn.bh_missed,
         coverage=drawn.coverage,
         oracle=reach(right, target) / population,
         minutes=seconds / 60,
@@ -85,7 +86,14 @@ def _pooled(number: int, group: Sequence[Validity]) -> dict[str, Any]:
         "miss_rate": missed / draws,
         "interval": [low, high],
         "naive_miss_rate": sum(each.naive_missed for each in group) / draws,
+        "bh_miss_rate": _bh_miss_rate(group),
         "coverage": float(np.mean([each.coverage for each in group])),
         "oracle_coverage": float(np.mean([each.oracle for each in group])),
         "audit_minutes": float(np.mean([each.minutes for each in group])),
     }
+
+
+def _bh_miss_rate(group: Sequence[Validity]) -> float | None:
+    """None where a replay of an older version did not note it."""
+    counts = [each.bh_missed for each in group if each.bh_missed is not None]
+    return sum(counts) / sum(each.draws for each in group) if len(counts) == len(group) else None

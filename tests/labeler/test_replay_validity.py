@@ -50,6 +50,8 @@ def test_certificates_miss_at_most_as_often_as_promised_and_a_naive_threshold_mo
         assert each.draws == DRAWS
         assert each.missed <= 0.1 * each.draws + 2 * (0.09 * each.draws) ** 0.5
         assert each.missed < each.naive_missed
+        assert each.bh_missed is not None
+        assert each.missed < each.bh_missed, "it bounds the mean over draws and not each of them"
         assert 0 <= each.coverage <= each.oracle + 0.05
         assert each.audits * 60 / 60 <= each.minutes <= each.audits * 75 / 60
     assert validity(ranking, known, seed=0) == found, "the same seed draws the same audits"
@@ -82,8 +84,10 @@ def test_answers_without_confidence_can_be_certified_but_not_promised() -> None:
 
 def test_misses_of_seeds_are_added_up_and_shares_averaged() -> None:
     one = Validity(0.8, 300, 0.1, 500, 10, 200, 0.2, 0.4, 300.0)
-    two = replace(one, missed=40, naive_missed=300, coverage=0.4, oracle=0.5, minutes=320.0)
+    two = replace(one, missed=40, naive_missed=300, coverage=0.4, oracle=0.5, minutes=320.0, bh_missed=150)
     (row,) = pooled([(1, one), (1, two)])
+    assert row["bh_miss_rate"] is None, "one of them did not note it"
+    assert pooled([(1, replace(one, bh_missed=50)), (1, two)])[0]["bh_miss_rate"] == 0.2
     assert (row["draws"], row["miss_rate"], row["naive_miss_rate"]) == (1000, 0.05, 0.5)
     assert (row["coverage"], row["oracle_coverage"]) == (pytest.approx(0.3), pytest.approx(0.45))
     assert (row["round"], row["seeds"], row["audit_minutes"]) == (1, 2, 310.0)
