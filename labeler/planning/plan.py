@@ -92,7 +92,7 @@ def plan(evidence: Evidence, config: Config, target: Target, *, hourly_rate: flo
     wanted = _wanted(evidence, curve, target, released)
     audits = _audits(evidence, target)
     newest = evidence.readers[-1]
-    told = _priced(evidence.reviewing, config, wanted, audits, hourly_rate) if wanted is not None else {}
+    priced = _priced(evidence.reviewing, config, wanted, audits, hourly_rate) if wanted is not None else {}
     probability = float(np.mean(np.isfinite(wanted))) if wanted is not None else None
     verdict, why = _verdict(evidence, curve, target, wanted, released)
     return PlanForecast(
@@ -109,7 +109,7 @@ def plan(evidence: Evidence, config: Config, target: Target, *, hourly_rate: flo
         audits=audits,
         curve=_points(evidence, config, curve, released),
         assumptions=_assumptions(evidence, curve, target),
-        **told,
+        **priced,
     )
 
 

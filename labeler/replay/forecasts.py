@@ -9,12 +9,12 @@ import numpy as np
 from labeler.planning.ahead import Ahead
 from labeler.replay import ForecastCheck, Point
 
-Told = tuple[Ahead, float]  # a forecast, and the exact match that came
+Checked = tuple[Ahead, float]  # a forecast, and the exact match that came
 
 
 def forecast_checks(seeds: Iterable[Sequence[Point]]) -> tuple[ForecastCheck, ...]:
     """A check of every later round from every earlier one, over the seeds; none where nothing was forecast."""
-    found: dict[tuple[int, int], list[Told]] = {}
+    found: dict[tuple[int, int], list[Checked]] = {}
     for points in seeds:
         brought = {point.round: point.dev for point in points}
         for point in points:
@@ -26,19 +26,19 @@ def forecast_checks(seeds: Iterable[Sequence[Point]]) -> tuple[ForecastCheck, ..
     return tuple(_check(after, number, found[after, number]) for after, number in sorted(found))
 
 
-def _check(after: int, number: int, told: Sequence[Told]) -> ForecastCheck:
+def _check(after: int, number: int, pairs: Sequence[Checked]) -> ForecastCheck:
     def mean(name: str) -> float:
-        return float(np.mean([getattr(each, name) for each, _ in told]))
+        return float(np.mean([getattr(each, name) for each, _ in pairs]))
 
     return ForecastCheck(
         after=after,
         round=number,
-        seeds=len(told),
-        held=sum(each.low <= came <= each.high for each, came in told),
-        held_single=sum(each.single_low <= came <= each.single_high for each, came in told),
+        seeds=len(pairs),
+        held=sum(each.low <= came <= each.high for each, came in pairs),
+        held_single=sum(each.single_low <= came <= each.single_high for each, came in pairs),
         forecast=mean("median"),
         low=mean("low"),
         high=mean("high"),
-        exact_match=float(np.mean([came for _, came in told])),
-        error=float(np.mean([abs(each.median - came) for each, came in told])),
+        exact_match=float(np.mean([came for _, came in pairs])),
+        error=float(np.mean([abs(each.median - came) for each, came in pairs])),
     )
