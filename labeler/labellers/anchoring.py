@@ -22,7 +22,7 @@ def find_span(text: str, passages: Sequence[Passage], *, start: int | None = Non
         named: the passage is the one that the answer names.
     """
     bare = text.strip()
-    at = -1 if start is None else start + len(text) - len(text.lstrip())
+    at = -1 if start is None or start < 0 else start + len(text) - len(text.lstrip())
     if at >= 0:
         for passage in passages:
             if passage.text.startswith(bare, at):

@@ -126,7 +126,7 @@ def _by_question(file: TextFile, value: _Members) -> Iterator[Part]:
             f"{file.path}: a dataset, not predictions: import it --as gold or --as pool, and then what a model answered"
         )
     records = next((value[name] for name in ("predictions", "results") if isinstance(value.get(name), list)), None)
-    if records is not None and all(isinstance(record, Mapping) and _has_id(record) for record in records):
+    if records is not None and any(isinstance(record, Mapping) and _has_id(record) for record in records):
         yield from _records(file, records)
         return
     if _has_id(value) and not {plain(key) for key in value}.isdisjoint((*TEXTS, *LISTS)):

@@ -52,7 +52,7 @@ def record_answers(where: str, record: Mapping[str, Any], question_id: str | Non
     """Yield the answers of a record, or why it has none. `question_id`: that of the record, where it lacks one."""
     fields = {plain(key): value for key, value in record.items()}
     try:
-        key = question_id if question_id is not None else as_id("id", _first(fields, IDS)).strip()
+        key = _identifier("id", question_id if question_id is not None else _first(fields, IDS)).strip()
         if not key:
             raise FieldError(f"the question's id is missing; name it in a field such as {', '.join(IDS[:4])}")
         yield from _answers(where, key, fields)
@@ -64,10 +64,24 @@ def _answers(where: str, key: str, fields: Mapping[str, Any]) -> Iterator[Part]:
     listed = _first(fields, LISTS)
     if isinstance(listed, str):
         listed = as_structure("answers", listed, strict=False)
+    if isinstance(listed, Mapping):
+        listed = _rows(listed)
+    if isinstance(listed, str) and fields.keys().isdisjoint(TEXTS):
+        listed = [listed]
     if isinstance(listed, list):
         yield from nbest_answers(where, key, listed, shared=fields)
         return
     yield _answer(where, key, fields)
+
+
+def _rows(columns: Mapping[str, Any]) -> list[Any]:
+    """The answers of an object: one, or columns of texts and offsets. Raises FieldError."""
+    lists = {name: value for name, value in columns.items() if isinstance(value, list)}
+    if not any(plain(name) in TEXTS for name in lists):
+        return [columns]
+    if len({len(value) for value in lists.values()}) > 1:
+        raise FieldError(f"the lists of an answer must be of equal length ({', '.join(lists)})")
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
 def nbest_answers(where: str, key: str, listed: list[Any], shared: Mapping[str, Any] | None = None) -> Iterator[Part]:
@@ -98,9 +112,18 @@ def _answer(where: str, key: str, fields: Mapping[str, Any]) -> FileAnswer:
         text,
         score=_score(fields) if text else _null_score(fields),
         start=as_offset("answer_start", _first(fields, STARTS)),
-        passage_id=as_id("passage_id", _first(fields, PASSAGE_IDS)) or None,
+        passage_id=_identifier("passage_id", _first(fields, PASSAGE_IDS)) or None,
         context=_context(fields),
     )
+
+
+def _identifier(name: str, value: Any) -> str:
+    """The id, empty where it is missing. Raises FieldError, also for one that no database can look for."""
+    found = as_id(name, value)
+    why = text_fault(found)
+    if why is not None:
+        raise FieldError(f"{name} holds {why}")
+    return found
 
 
 def _text(fields: Mapping[str, Any]) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
+import math
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +24,7 @@ from labeler.serving.backend import Backend, Reply
 MAX_BYTES = 64 << 20  # of a body: 500 tasks with their passages and predictions have up to 16 MB
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30.0  # that a connection may send nothing
+REQUEST_SECONDS = 100.0  # for a whole request, however small its pieces; the server waits as long for an answer
 WEBHOOK = "/webhook"
 
 log = logging.getLogger("labeler")
@@ -75,11 +79,25 @@ class _Handler(BaseHTTPRequestHandler):
     error_content_type = "application/json"
     error_message_format = '{"error": "%(code)d"}'
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._input = _Input(self.connection, self.timeout)
+        self.rfile = io.BufferedReader(self._input)
+
+    def handle_one_request(self) -> None:
+        self._input.until = time.monotonic() + REQUEST_SECONDS
+        super().handle_one_request()
+
     def _serve(self) -> None:
-        path, headers = urlsplit(self.path).path, self.headers
+        headers = self.headers
         refused = self.server.access.refusal(headers.get("Host") or "", headers.get("Authorization") or "")
         if refused is not None:
             self._refuse(refused, "this caller is not allowed")
+            return
+        path = _path_of(self.path)
+        if path is None:
+            self._refuse(HTTPStatus.BAD_REQUEST, "the address cannot be read")
             return
         body, fault = self._body()
         if fault is not None and path.rstrip("/") != WEBHOOK:  # which is a hint, however it was sent
@@ -107,6 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Reply(status, {"error": line}))
 
     def _send(self, reply: Reply) -> None:
+        self.connection.settimeout(self.timeout)
         content = json.dumps(reply.body, ensure_ascii=False, allow_nan=False).encode()
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
@@ -121,6 +140,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: addresses and bodies may hold keys."""
+
+
+class _Input(io.RawIOBase):
+    """What a connection sends: the wait for each piece is bounded, and the moment `until` which they may come."""
+
+    def __init__(self, connection: socket.socket, idle: float) -> None:
+        self._connection, self._idle = connection, idle
+        self.until = math.inf
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises TimeoutError."""
+        left = min(self._idle, self.until - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("the request took too long")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+def _path_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).path
+    except ValueError:  # such as http://[
+        return None
 
 
 for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):  # the backend says which it takes

@@ -18,8 +18,9 @@ import pytest
 from db import queries
 from labeler.core.errors import AnswerTooLarge, NotLabelStudio, ServerDown, StudioError
 from labeler.core.runtime import Runtime
+from labeler.core.web import bounded
 from labeler.review.studio import reconcile
-from labeler.review.studio.api import bounded, client, tasks, transport
+from labeler.review.studio.api import client, tasks, transport
 from labeler.review.studio.labeling_config import config_sha256
 from labeler.review.studio.pull import Pulled, pull
 from labeler.review.studio.push import push

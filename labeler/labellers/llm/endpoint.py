@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import json
 import logging
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from labeler.core.errors import ConfigError, EndpointError
+from labeler.core.errors import AnswerTooLarge, ConfigError, EndpointError
+from labeler.labellers.llm.completions import error_in, read_completion, said
 from labeler.labellers.llm.prompts import Message
 from labeler.labellers.llm.replies import SCHEMA, Reply
 from mrc.errors import MissingExtra
@@ -24,12 +23,14 @@ from mrc.errors import MissingExtra
 if TYPE_CHECKING:
     import openai
 
+    from labeler.core.web.bounded import BoundedClient
+
 log = logging.getLogger("labeler.labellers")
 
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
 NO_KEY: Final = "no-key"  # servers without keys ignore it
-LONGEST_REPLY: Final = 20_000  # characters that are looked at
 HIDDEN: Final = "***"
+LONGEST_LINE: Final = 200  # characters of what a server says
 #: parts of a request that servers may not know, and what an error message calls them
 OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = {
     "response_format": ("response_format", "json_schema", "structured", "guided"),
@@ -91,7 +92,7 @@ class Client:
         import openai
 
         self._endpoint = endpoint
-        http = openai.DefaultHttpxClient(follow_redirects=False)  # a key never goes to another host
+        http: Any = _http_client(endpoint.url, timeout)  # openai takes clients of httpx and of httpx2, and names one
         self._client = openai.OpenAI(
             base_url=endpoint.url, api_key=endpoint.key, timeout=timeout, max_retries=retries, http_client=http
         )
@@ -139,7 +140,7 @@ class Client:
         except openai.APITimeoutError:
             raise Transient(f"{self._named} did not answer in time; try a longer --timeout") from None
         except openai.APIConnectionError as error:
-            raise Transient(f"{self._named} cannot be reached: {self._scrubbed(_cause(error))}") from None
+            raise self._connection_error(error) from None
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
         except (ValueError, openai.OpenAIError) as error:
@@ -147,43 +148,56 @@ class Client:
         return self._read(found)
 
     def _read(self, found: Any) -> Reply:
-        """Raises EndpointError for what is no chat completion: a page in HTML, another object."""
-        choices: Any = getattr(found, "choices", None)
-        message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        if message is None:
+        """Raises EndpointError for what is no chat completion."""
+        error = error_in(found)
+        if error is not None:
+            raise Transient(f"{self._named} answers with an error: {self._line(error)}")
+        reply = read_completion(found, scrub=self._scrubbed)
+        if reply is None:
             raise EndpointError(
                 f"{self._named} answers with something else than a chat completion; does the address end in /v1?"
             )
-        content = getattr(message, "content", None) or getattr(message, "refusal", None) or ""
-        text = self._scrubbed(str(content))[:LONGEST_REPLY]
-        usage = getattr(found, "usage", None)
-        counts = [_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")]
-        return Reply(text, answer_probability(text, getattr(choices[0], "logprobs", None)), *counts)
+        return reply
+
+    def _connection_error(self, error: openai.APIConnectionError) -> EndpointError:
+        import httpx
+
+        cause, reason = error.__cause__, self._line(_cause(error))
+        if isinstance(cause, AnswerTooLarge):
+            return EndpointError(reason)
+        if isinstance(cause, httpx.RemoteProtocolError | httpx.DecodingError):
+            return Transient(f"{self._named} gives no whole answer: {reason}")
+        return Transient(f"{self._named} cannot be reached: {reason}")
 
     def _status_error(self, error: openai.APIStatusError) -> EndpointError:
-        status, said = error.status_code, self._scrubbed(_said(error))
+        status = error.status_code
+        told = self._line(said(error.message if error.body is None else error.body))
         if 300 <= status < 400:
-            host = urlsplit(error.response.headers.get("location", "")).hostname or "elsewhere"
+            host = _host_of(error.response.headers.get("location", ""))
             return EndpointError(
                 f"{self._named} redirects to {host}, where the key is not sent; name the right address as --endpoint"
             )
         if status in (400, 422):
-            named = {name for name, words in OPTIONAL.items() if any(word in said.lower() for word in words)}
+            named = {name for name, words in OPTIONAL.items() if any(word in told.lower() for word in words)}
             names = frozenset(named or OPTIONAL.keys() - {"max_tokens"})
-            return _Unknown(f"{self._named} refuses the request: {said}", names)
+            return _Unknown(f"{self._named} refuses the request: {told}", names)
         if status in (401, 403):
             return EndpointError(f"{self._named} does not accept the key in {KEY_VARIABLE} ({status})")
         if status == 404:
-            return EndpointError(f"{self._named} knows no such model or path: {said}")
+            return EndpointError(f"{self._named} knows no such model or path: {told}")
         if status == 429:
-            return Transient(f"{self._named} limits the rate: {said}; try a lower --concurrency")
+            return Transient(f"{self._named} limits the rate: {told}; try a lower --concurrency")
         if status >= 500 or status in (408, 409):
-            return Transient(f"{self._named} fails with status {status}: {said}")
-        return EndpointError(f"{self._named} answers with status {status}: {said}")
+            return Transient(f"{self._named} fails with status {status}: {told}")
+        return EndpointError(f"{self._named} answers with status {status}: {told}")
 
     @property
     def _named(self) -> str:
         return str(urlsplit(self._endpoint.url).netloc)
+
+    def _line(self, text: str) -> str:
+        """The beginning of what a server says; scrubbed first, or a part of the key could be left."""
+        return self._scrubbed(text)[:LONGEST_LINE]
 
     def _scrubbed(self, text: str) -> str:
         """The text without the key, whoever put it there."""
@@ -198,47 +212,30 @@ class _Unknown(EndpointError):
         self.names = names
 
 
-def _said(error: openai.APIStatusError) -> str:
-    """What the server says, in one short line."""
-    body = error.body
-    if isinstance(body, Mapping):
-        body = body.get("message") or body.get("detail") or body.get("error") or body
-    return " ".join(str(body if body is not None else error.message).split())[:200]
+def _http_client(url: str, timeout: float) -> BoundedClient:
+    """A client that follows no redirect, so that a key never goes to another host, and bounds answers in size and time.
+
+    What is asked on this machine stays there: proxies of the environment are for other machines. Raises ConfigError.
+    """
+    from labeler.core.web.bounded import BoundedClient
+
+    here = _is_here(urlsplit(url).hostname or "")
+    try:
+        return BoundedClient(seconds=timeout, trust_env=not here)
+    except (ValueError, ImportError, OSError) as error:  # which may hold the password of a proxy
+        raise ConfigError(
+            f"the proxies or certificates that the environment names cannot be used ({type(error).__name__}): correct "
+            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY or SSL_CERT_FILE (for SOCKS: pip install 'httpx[socks]')"
+        ) from None
+
+
+def _host_of(location: str) -> str:
+    """The host that a redirect leads to."""
+    try:
+        return urlsplit(location).hostname or "elsewhere"
+    except ValueError:
+        return "elsewhere"
 
 
 def _cause(error: BaseException) -> str:
-    return " ".join(str(error.__cause__ or error).split())[:200]
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
-
-
-def answer_probability(content: str, logprobs: Any) -> float | None:
-    """The probability of the tokens of the reply's answer, 0-1; None where the server gives no log-probabilities."""
-    tokens = getattr(logprobs, "content", None)
-    if not tokens:
-        return None
-    first, last = _place_of_answer(content)
-    total, at = 0.0, 0
-    for each in tokens:
-        token, value = str(getattr(each, "token", "")), getattr(each, "logprob", None)
-        if not isinstance(value, int | float) or math.isnan(value):
-            return None
-        if at < last and at + len(token) > first:
-            total += float(value)
-        at += len(token)
-    return min(1.0, math.exp(min(0.0, total)))
-
-
-def _place_of_answer(content: str) -> tuple[int, int]:
-    """Where the value of "answer" stands in a reply; the whole reply where it is not found."""
-    at = content.rfind('"answer"')
-    start = content.find('"', content.find(":", at) + 1) if at >= 0 else -1
-    if start < 0:
-        return 0, len(content)
-    try:
-        value, length = json.JSONDecoder().raw_decode(content[start:])
-    except ValueError:
-        return 0, len(content)
-    return (start, start + length) if isinstance(value, str) else (0, len(content))
+    return " ".join(str(error.__cause__ or error).split())

@@ -16,8 +16,9 @@ from mrc.text.anchoring import short
 from mrc.types import Passage, Span
 
 KEPT: Final = 500  # characters of a reply that is no answer, kept for people to see
-_THOUGHT: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
-_BLOCK: Final = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.DOTALL)
+_SPACE: Final = " \t\r\n\ufeff"  # around a reply, with a byte order mark
+_THOUGHT_END: Final = "</think>"  # its beginning may stand in the prompt
+_BLOCK: Final = re.compile(r"(```|~~~)[ \t]*(?:json)?\s*(.*?)\s*\1", re.DOTALL | re.IGNORECASE)
 
 #: JSON schema of a reply, for servers that hold to one
 SCHEMA: Final[dict[str, Any]] = {
@@ -114,10 +115,10 @@ def parse_reply(content: str) -> tuple[int, str, str] | str:
 
     Thoughts before it and a code block around it are allowed, other text is not.
     """
-    bare = _THOUGHT.sub("", content, count=1).strip()
+    bare = _without_thoughts(content)
     block = _BLOCK.fullmatch(bare)
     try:
-        value = json.loads(block[1] if block else bare)
+        value = json.loads(block[2] if block else bare)
     except (ValueError, RecursionError):
         return f"the reply is no JSON object: {short(' '.join(bare.split()))}"
     if not isinstance(value, dict):
@@ -128,6 +129,14 @@ def parse_reply(content: str) -> tuple[int, str, str] | str:
     if not isinstance(quote, str) or not isinstance(answer, str):
         return "the reply lacks a quote or an answer that is text"
     return number, quote, answer
+
+
+def _without_thoughts(content: str) -> str:
+    """The reply behind the thoughts with which it may begin; thoughts within JSON or a code block are text."""
+    bare = content.strip(_SPACE)
+    while not bare.startswith(("{", "```", "~~~")) and _THOUGHT_END in bare:
+        bare = bare.partition(_THOUGHT_END)[2].strip(_SPACE)
+    return bare
 
 
 def _storable(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from db import queries
+from labeler.labellers.anchoring import find_span
+from mrc.types import Passage, Span
 from tests.commands import ok, run
 from tests.labeler.labellers.worlds import HARBOUR, TOWER, imported, jsonl, make
 from tests.worlds import at
@@ -94,6 +96,16 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "the passage that the answer names is not in the corpus",
     ),
     ({"id": "q1", "answer": "Arnen", "start": "first"}, "answer_start must be a whole number, not 'first'"),
+    ({"id": "\ud800", "answer": "Arnen"}, "id holds half a surrogate pair (U+D800) at offset 0"),
+    ({"id": "a\0b", "answer": "Arnen"}, "id holds a NUL character at offset 1"),
+    (
+        {"id": "q1", "answer": "Arnen", "passage_id": "p\udc00"},
+        "passage_id holds half a surrogate pair (U+DC00) at offset 1",
+    ),
+    (
+        {"id": "q1", "answers": {"text": ["Arnen"], "answer_start": [1, 2]}},
+        "the lists of an answer must be of equal length (text, answer_start)",
+    ),
 ]
 
 
@@ -126,6 +138,48 @@ def test_a_repeated_answer_is_listed_and_a_second_file_cannot_answer_again(tmp_p
     assert ok("import", "--undo", 2, "-w", workspace)["predictions"] == 1
     assert set(stored(workspace)) == {"q2"}
     assert imported(workspace, twice)["anchored"] == 1
+
+
+def test_answers_may_be_a_text_or_columns_of_texts_and_offsets(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    rows: list[dict[str, Any]] = [
+        {"id": "q1", "predictions": "Arnen"},
+        {"id": "q3", "answers": {"text": ["Ilvane", "Korr"], "answer_start": [32, 13], "score": [0.6, 0.3]}},
+        {"id": "q5", "answers": {"text": "412", "score": 0.5}},
+    ]
+    assert imported(workspace, jsonl(tmp_path / "p.jsonl", rows))["rejected"] == []
+    assert stored(workspace) == {
+        "q1": [("Arnen", True, None)],
+        "q3": [("Ilvane", True, 0.6), ("Korr", True, 0.3)],
+        "q5": [("412", True, 0.5)],
+    }
+
+
+def test_faulty_records_of_a_wrapped_list_are_listed_in_their_places(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    file = tmp_path / "p.json"
+    file.write_text('{"predictions": [{"id": "q1", "answer": "Arnen"},\n{"answer": "x"}, 7]}', encoding="utf-8")
+    report = imported(workspace, file)
+    assert [(each["where"], each["why"].partition(";")[0]) for each in report["rejected"]] == [
+        (f"{file}: record 2", "the question's id is missing"),
+        (f"{file}: record 3", "a record must be an object, not a number"),
+    ]
+    assert stored(workspace) == {"q1": [("Arnen", True, None)]}
+
+
+def test_a_key_that_no_database_holds_does_not_stop_the_other_answers(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    file = tmp_path / "p.json"
+    file.write_text('{"q1": "Arnen",\n"\\ud800": "x"}', encoding="utf-8")
+    report = imported(workspace, file)
+    assert [each["why"] for each in report["rejected"]] == ["id holds half a surrogate pair (U+D800) at offset 0"]
+    assert stored(workspace) == {"q1": [("Arnen", True, None)]}
+
+
+def test_an_unknown_offset_is_no_place_whatever_space_is_before_the_answer() -> None:
+    passages = [Passage("p", "Arnen met Arnen.", "")]
+    assert isinstance(find_span("  Arnen", passages, start=-1, named=True), str)
+    assert find_span("  Arnen", passages, start=8, named=True) == Span("p", 10, 15, "Arnen")
 
 
 def test_the_same_question_twice_in_one_object_is_listed(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_a_webhook_is_always_answered_with_success_and_is_a_hint(runtime: Runtim
         (b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
         (b"DELETE /predict HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
         (b"BREW /predict HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
+        (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", 414),
     ],
 )
@@ -220,3 +221,22 @@ def test_a_silent_connection_is_given_up(runtime: Runtime, monkeypatch: pytest.M
         silent.settimeout(10)
         silent.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         assert silent.recv(100) == b""
+
+
+def test_a_request_that_comes_byte_by_byte_is_given_up(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.5)
+    with listening(runtime) as (server, _), socket.create_connection(server.server_address[:2]) as slow:
+        slow.settimeout(0.1)
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        until = time.monotonic() + 10
+        while True:
+            assert time.monotonic() < until, "it is read for ever"
+            try:
+                slow.sendall(b" ")
+                if slow.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        assert call(server, "GET", "/health")[0] == 200

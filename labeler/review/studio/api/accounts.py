@@ -39,7 +39,7 @@ class Accounts:
         """
         import httpx
 
-        from labeler.review.studio.api.bounded import BoundedClient
+        from labeler.core.web.bounded import BoundedClient
 
         address = f"{self._url}/user/signup/?{urlencode({'token': invitation})}"
         failure: StudioError | None = None

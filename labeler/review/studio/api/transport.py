@@ -111,7 +111,7 @@ class Transport:
         if self._opened is None:
             from label_studio_sdk import LabelStudio
 
-            from labeler.review.studio.api.bounded import BoundedClient
+            from labeler.core.web.bounded import BoundedClient
 
             http = BoundedClient(seconds=self._timeout, trust_env=not is_loopback(self.url))  # no proxy to this machine
             self._opened = LabelStudio(base_url=f"{self.url}/", api_key=self._key, max_retries=0, httpx_client=http)
