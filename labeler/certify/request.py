@@ -111,8 +111,8 @@ def check_same(asked: Request, row: CertificateRow) -> None:
         if value in (None, False) or value == before:  # not given, or given again
             continue
         name = f"--{field.name}"
-        how = f"without {name}" if before in (None, False) else f"for {name} {before}"
+        how = f"without {field.name}" if before in (None, False) else f"for {name} {before}"
         raise NotReady(
-            f"the open audit was begun {how}, which cannot change now; finish it without {name}, or give it up with: "
+            f"the open audit was drawn {how}, which cannot change now; finish it without {name}, or give it up with: "
             f"labeler rounds revert {row.round_number}"
         )
