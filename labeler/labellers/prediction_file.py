@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from labeler.core.errors import ImportRefused
-from labeler.core.files import TextFile, detect_encoding, read_text
+from labeler.core.files import TextFile, detect_encoding, open_text
 from labeler.core.files.json_stream import bounded_integer, bounded_real
 from labeler.importing.fields.names import plain
 from labeler.importing.fields.values import kind_name
@@ -21,6 +21,7 @@ from labeler.labellers.prediction_records import IDS, LISTS, TEXTS, FileAnswer, 
 from mrc.squad import Rejected
 
 FORMATS: Final = ("auto", "json", "jsonl", "csv")
+MAX_DOCUMENT: Final = 1 << 27  # characters of a JSON document, which is read as a whole: about 2 GiB of memory
 DATASET: Final = ("data", "paragraphs", "qas")  # fields of a SQuAD file
 
 
@@ -96,9 +97,10 @@ def _members(pairs: list[tuple[str, Any]]) -> _Members:
 
 def _document(file: TextFile) -> Iterator[Part]:
     """The answers of a JSON document: question id -> answer or list of answers, or a list of records."""
-    text, _ = read_text(file.path)
     try:
-        value = json.loads(text, parse_int=bounded_integer, parse_float=bounded_real, object_pairs_hook=_members)
+        value = json.loads(
+            _whole(file), parse_int=bounded_integer, parse_float=bounded_real, object_pairs_hook=_members
+        )
     except json.JSONDecodeError as error:
         raise ImportRefused(f"{file.path}: line {error.lineno} column {error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
@@ -109,6 +111,18 @@ def _document(file: TextFile) -> Iterator[Part]:
         yield from _by_question(file, value)
     else:
         raise ImportRefused(f"{file.path}: an object or a list of predictions is needed, not {kind_name(value)}")
+
+
+def _whole(file: TextFile) -> str:
+    """The text of a document. Raises ImportRefused for a very long one."""
+    with open_text(file) as stream:
+        text = stream.read(MAX_DOCUMENT + 1)
+    if len(text) > MAX_DOCUMENT:
+        raise ImportRefused(
+            f"{file.path}: over {MAX_DOCUMENT:,} characters in one JSON document; write the predictions as JSON lines, "
+            "or in several files"
+        )
+    return text
 
 
 def _records(file: TextFile, value: list[Any]) -> Iterator[Part]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from db import queries
+from labeler.labellers import prediction_file
 from labeler.labellers.anchoring import find_span
 from mrc.types import Passage, Span
 from tests.commands import ok, run
@@ -182,6 +183,22 @@ def test_an_unknown_offset_is_no_place_whatever_space_is_before_the_answer() -> 
     assert find_span("  Arnen", passages, start=8, named=True) == Span("p", 10, 15, "Arnen")
 
 
+def test_offsets_count_code_points_or_else_utf16_units_also_where_no_passage_is_named() -> None:
+    text = "가족 👨‍👩‍👧 𠮷野家에 갔다. 𠮷野家는 싸다."
+    first, second = text.index("𠮷"), text.rindex("𠮷")
+    units = len(text[:second].encode("utf-16-le")) // 2
+    assert units not in (first, second)
+    passages = [Passage("other", "서울.", ""), Passage("p", text, "")]
+    for start in (second, units):
+        assert find_span("𠮷野家", passages, start=start) == Span("p", second, second + 3, "𠮷野家")
+    assert find_span("𠮷野家", passages, start=first) == Span("p", first, first + 3, "𠮷野家")
+    for start in (second + 1, 99_999):
+        assert find_span("𠮷野家", passages, start=start) == (
+            "the answer '𠮷野家' occurs more than once in every one of them that has it, "
+            f"and not at answer_start {start}"
+        )
+
+
 def test_the_same_question_twice_in_one_object_is_listed(tmp_path: Path) -> None:
     workspace = make(tmp_path)
     file = tmp_path / "p.json"
@@ -212,6 +229,17 @@ def test_a_file_of_which_nothing_can_be_used_is_refused_in_one_line(tmp_path: Pa
     fault = run("import", file, "--as", "predictions", "--labeller", "m", "-w", workspace).fault
     assert REFUSED[name][1] in fault
     assert ok("status", "-w", workspace)["labellers"] == []
+
+
+def test_a_document_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = make(tmp_path)
+    file = tmp_path / "p.json"
+    file.write_text('{"q1": "Arnen"}', encoding="utf-8")
+    monkeypatch.setattr(prediction_file, "MAX_DOCUMENT", 14)
+    fault = run("import", file, "--as", "predictions", "--labeller", "m", "-w", workspace).fault
+    assert "over 14 characters in one JSON document; write the predictions as JSON lines" in fault
+    monkeypatch.setattr(prediction_file, "MAX_DOCUMENT", 15)
+    assert imported(workspace, file)["anchored"] == 1
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
