@@ -103,8 +103,11 @@ def _input(*, open_while_alive: bool) -> Iterator[int]:
 def end_with_parent() -> None:
     """End this process once its standard input ends, which its parent holds open while it lives."""
 
+    standard_input = sys.stdin.fileno()
+
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(standard_input, 1):  # not by sys.stdin, whose lock Python needs at its end
+            pass
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from labeler.ablation.runs import launch_module
 from labeler.ablation.spread import Crew, finished
 from labeler.cluster import connection, folders, work
 from labeler.cluster.folders import Folder
@@ -260,6 +262,19 @@ def test_a_run_is_played_by_a_worker_in_a_process_of_its_own(ray_cluster: Any, t
         path.write_text(json.dumps({"fails": name == "bad"}))
         assert played(path, crew) == [(0, why)]
         assert (path.parent / "done").is_file() == (name == "good")
+
+
+def test_a_process_that_would_end_with_its_parent_ends_by_itself_without_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"fails": False}))
+    assert launch_module("tests.labeler.cluster.a_run", path, threads=1, ends_with_parent=True) is None
+    assert (tmp_path / "log.txt").read_text() == ""
+
+
+def test_a_process_ends_when_its_parent_does() -> None:
+    script = "import time; from labeler.ablation.runs import end_with_parent; end_with_parent(); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {script!r}], stdin=subprocess.PIPE)"
+    subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, check=True, timeout=30)
 
 
 def test_a_run_whose_folder_a_machine_does_not_see_is_refused(
