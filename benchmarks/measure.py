@@ -82,17 +82,35 @@ class Busy:
         self.share = sum(percents) / len(percents) / 100 if percents else None
 
 
+#: runs a command and writes its exit code, CPU seconds and peak KiB to the file descriptor of its first argument
+STARTER = """
+import os, sys
+place, *command = sys.argv[1:]
+os.set_inheritable(int(place), False)
+_, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
+code = os.waitstatus_to_exitcode(status)
+os.write(int(place), f"{code} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss}".encode())
+"""
+
+
 def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> Cost:
-    """The cost of a command. Raises RuntimeError with its last output where it failed."""
+    """The cost of a command. Raises RuntimeError with its last output where it failed.
+
+    A bare interpreter starts it, because Linux counts the memory of the starting process as memory of the started one.
+    """
+    told, tell = os.pipe()
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {output[-500:]}")
-    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    starter = (sys.executable, "-I", "-S", "-c", STARTER, str(tell), *command)
+    done = subprocess.run(
+        starter, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}, pass_fds=[tell]
+    )
+    seconds = time.perf_counter() - began
+    os.close(tell)
+    found = os.read(told, 1000).decode().split()
+    os.close(told)
+    if not found or int(found[0]):
+        raise RuntimeError(f"{' '.join(command)} ended with {' '.join(found[:1])}: {done.stdout[-500:]}")
+    return Cost(seconds, float(found[1]), float(found[2]) / 1024, done.stdout)
 
 
 def labeler(*arguments: str, env: dict[str, str] | None = None) -> Cost:

@@ -17,6 +17,7 @@ BENCHMARKS = (
     "bulk_predictions",
     "bulk_postgresql",
     "million",
+    "round_scale",
     "bm25",
     "kills",
     "ray_kills",
