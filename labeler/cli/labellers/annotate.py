@@ -50,7 +50,7 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--max-tokens", type=click.IntRange(16, 100_000), default=300, show_default=True, help="Of a reply.")
 @click.option("--language", type=click.Choice(["ko", "en"]), help="Of the prompt.  [default: that of the passages]")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time.")
-@click.option("--timeout", type=Number(min=0.1), default=120.0, show_default=True, help="Seconds for a reply.")
+@click.option("--timeout", type=Number(0.1, 86_400), default=120.0, show_default=True, help="Seconds for a reply.")
 @click.option(
     "--retries", type=click.IntRange(0, 20), default=5, show_default=True, help="Of a request, with back-off."
 )
@@ -131,7 +131,8 @@ def _wanted(at: Runtime, given: dict[str, Any], *, dry_run: bool) -> LlmConfig:
     try:
         found = replace(at.config.llm, **named)
     except ValueError as error:
-        raise ConfigError(f"--{str(error).replace('_', '-')}") from error
+        setting, _, fault = str(error).partition(" ")
+        raise ConfigError(f"--{setting.replace('_', '-')} {fault}") from error
     if found.model is None or (found.endpoint is None and not dry_run):
         raise click.UsageError("Give the server with --endpoint URL and the model with --model NAME.")
     return found

@@ -30,6 +30,7 @@ log = logging.getLogger("labeler.labellers")
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
 NO_KEY: Final = "no-key"  # servers without keys ignore it
 HIDDEN: Final = "***"
+SHORTEST_SECRET: Final = 8  # characters; shorter keys are words for servers without keys, and stand in answers
 LONGEST_LINE: Final = 200  # characters of what a server says
 #: parts of a request that servers may not know, and what an error message calls them
 OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -143,6 +144,8 @@ class Client:
             raise self._connection_error(error) from None
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
+        except UnicodeError:  # of the host's name
+            raise EndpointError(f"{self._named} is no name that a server can have; correct --endpoint") from None
         except (ValueError, openai.OpenAIError) as error:
             raise EndpointError(f"{self._named} answers with broken JSON ({type(error).__name__})") from None
         return self._read(found)
@@ -201,7 +204,8 @@ class Client:
 
     def _scrubbed(self, text: str) -> str:
         """The text without the key, whoever put it there."""
-        return text if self._endpoint.key == NO_KEY else text.replace(self._endpoint.key, HIDDEN)
+        key = self._endpoint.key
+        return text if key == NO_KEY or len(key) < SHORTEST_SECRET else text.replace(key, HIDDEN)
 
 
 class _Unknown(EndpointError):

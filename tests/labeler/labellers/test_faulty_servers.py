@@ -179,6 +179,25 @@ def test_a_redirect_to_no_address_is_named(workspace: Path, location: str) -> No
         assert "redirects to elsewhere, where the key is not sent" in asked(workspace, url).fault
 
 
+@pytest.mark.parametrize("host", ["a..b", "xn--", "a" * 64])
+def test_a_name_that_no_server_can_have_is_named(workspace: Path, host: str) -> None:
+    assert f"{host} is no name that a server can have" in asked(workspace, f"http://{host}/v1").fault
+
+
+def test_a_key_of_a_few_letters_is_a_word_and_stays_in_answers(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "Arnen")
+    with serving(says(GOOD)) as (url, _):
+        assert asked(workspace, url, "--labeller", "short key", "--max-tokens", "301").code == 0
+    assert stored(workspace, "short key")["q1"].text == "Arnen"
+
+
+def test_a_timeout_beyond_a_day_and_a_key_in_the_address_are_refused(workspace: Path) -> None:
+    assert "86400" in asked(workspace, "http://127.0.0.1:9/v1", "--timeout", "1e300").err
+    assert "the key goes into OPENAI_API_KEY" in asked(workspace, "http://127.0.0.1:9/v1?key=x").fault
+
+
 PROXIES = {
     "another server": "http://127.0.0.1:9",
     "no address": "foo bar://x",
