@@ -18,13 +18,14 @@ class CalibrateConfig:
     """How scores become confidences."""
 
     calibration_share: float = setting(
-        0.2, "of the gold questions, by split group, held out to calibrate; they never train",
+        0.2, "of the gold questions, by split group, held out to calibrate where folds is 1; they never train",
         unit="share", low=0, high=0.5, shown=True,
     )  # fmt: skip
-    folds: int = setting(
-        1,
+    folds: int | None = setting(
+        None,
         "of the labels: 2 or more trains as many readers beside each student, each without one fold, so that all gold "
-        "labels teach and calibrate; 1: calibration_share is held out instead",
+        "labels teach and calibrate; 1: calibration_share is held out instead; none: 2, or 1 where questions have the "
+        "role calibration or gold labels do not fill two folds",
         unit="folds", low=1, high=10, shown=True,
     )  # fmt: skip
     target_precision: float = setting(

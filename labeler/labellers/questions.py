@@ -11,7 +11,7 @@ from db.rows import LabelledQuestion, LabellerRow
 from labeler.core.errors import NotReady
 
 
-def to_predict(session: Session, labeller: LabellerRow, *, folds: int) -> list[list[str]]:
+def to_predict(session: Session, labeller: LabellerRow, *, folds: int | None) -> list[list[str]]:
     """The answered questions of the pool, and those that `calibrating` names; one group, for one labeller.
 
     Raises NotReady: it has answered no question of the pool that needs a label.
@@ -26,10 +26,13 @@ def to_predict(session: Session, labeller: LabellerRow, *, folds: int) -> list[l
     return [sorted(pool | (answered & {entry.question.id for entry in calibrating(session, folds=folds)}))]
 
 
-def calibrating(session: Session, *, folds: int) -> list[LabelledQuestion]:
-    """The labelled questions that calibrate a labeller: those held out, and gold ones where folds hold none out."""
+def calibrating(session: Session, *, folds: int | None) -> list[LabelledQuestion]:
+    """The labelled questions that calibrate a labeller: those held out, and gold ones where folds hold none out.
+
+    `folds`: of the settings; None: chosen by each round.
+    """
     found = queries.labelled_questions(session, "calibration")
-    return found if found or folds < 2 else queries.labelled_questions(session, "gold")
+    return found if found or folds == 1 else queries.labelled_questions(session, "gold")
 
 
 def shuffled(ids: Iterable[str]) -> list[str]:

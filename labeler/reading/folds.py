@@ -1,6 +1,6 @@
 """Fold readers: readers that have not seen what they are asked, so that every gold label teaches and calibrates.
 
-With `calibrate.folds` = K, a round trains K fold readers beside its student, each on the labels of the other K - 1
+With K folds (`calibrate.folds`), a round trains K fold readers beside its student, each on the labels of the other K - 1
 folds. The next round reads every question that shares a paragraph with a label of its teacher's training by the reader
 of the fold that did not see it, and all others by the teacher itself. Folds are whole split groups.
 
@@ -12,13 +12,31 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from db import queries
 from db.engine import Session
 from db.rows import LabelledQuestion, ModelRow, QuestionRow, TrainingRow
+from labeler.core.round_settings import CalibrateConfig
+from mrc.read.train_config import TrainConfig
 
+AUTOMATIC: Final = 2  # folds where none are set: more cost more training, and each fold reader is then taught more
 _NAME = re.compile(r"fold-(\d+)-of-(\d+)")
+
+
+def fold_count(session: Session, config: CalibrateConfig) -> int:
+    """How many folds a round that is opened now has: those of the settings, else as many as the labels allow.
+
+    Where questions have the role calibration they calibrate, and fold readers would be trained for little.
+    """
+    if config.folds is not None:
+        return config.folds
+    if queries.questions(session, roles=["calibration"]):
+        return 1
+    gold = queries.labelled_questions(session, "gold")
+    filled = {fold_of(entry.question.split_group, AUTOMATIC) for entry in gold if entry.label.answers}
+    return AUTOMATIC if len(filled) == AUTOMATIC else 1
 
 
 def fold_of(split_group: str, folds: int) -> int:
@@ -42,6 +60,13 @@ def training_folds(rows: Sequence[TrainingRow], folds: int) -> list[list[Trainin
         return []
     found = [[row for row in rows if fold_of(row.question.split_group, folds) != fold] for fold in range(folds)]
     return found if all(any(_teaches(row) for row in own) for own in found) else []
+
+
+def fold_training(config: TrainConfig, folds: int) -> TrainConfig:
+    """The settings of a fold reader: it sees each of its labels as often as the student does, also by `max_steps`."""
+    if config.max_steps is None:
+        return config
+    return replace(config, max_steps=max(1, round(config.max_steps * (folds - 1) / folds)))
 
 
 def _teaches(row: TrainingRow) -> bool:

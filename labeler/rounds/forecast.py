@@ -14,6 +14,7 @@ from db.rows import RoundRow
 from labeler.core.config import Config
 from labeler.core.errors import NotReady
 from labeler.core.runtime import Runtime, with_settings
+from labeler.reading.folds import fold_count
 from labeler.review.statistics import missing_reviews
 from labeler.rounds.budget.cost import Cost, cost
 from labeler.rounds.budget.planning import pace_of, passages_read, plan_pool, taught_counts, work_of
@@ -109,7 +110,8 @@ class _Ahead:
 def _of_next(runtime: Runtime, session: Session, kind: str, reviewer: str) -> _Ahead:
     if kind != "loop":
         return _Ahead()
-    config = with_settings(runtime.config, round={"reviewer": reviewer})
+    folds = fold_count(session, runtime.config.calibrate)
+    config = with_settings(runtime.config, round={"reviewer": reviewer}, calibrate={"folds": folds})
     labeller = queries.labeller(session, config.round.labeller) if config.round.labeller is not None else None
     teacher = runtime.best_model() if labeller is None else None
     passages = passages_read(runtime, teacher) if labeller is None else 0

@@ -18,7 +18,8 @@ from labeler.importing.splits import hold_out
 def hold_out_roles(session: Session, questions: Sequence[QuestionRow], config: Config, number: int) -> None:
     """Move shares of the questions to the roles calibration and dev, unless there are such questions already.
 
-    With folds none are held out for calibration: fold readers let all labels calibrate.
+    `config`: as the round resolved it. With folds none are held out for calibration: fold readers let all labels
+    calibrate.
 
     Every question that shares a paragraph or its wording with a held-out one moves with it, labelled or not, so that
     none of them gets a pseudo-label.
@@ -29,7 +30,7 @@ def hold_out_roles(session: Session, questions: Sequence[QuestionRow], config: C
     )
     movable = [row.id for row in everything if row.role in ("gold", "pool")]
     remaining = [split_group_of[row.id] for row in questions]
-    calibration = config.calibrate.calibration_share if config.calibrate.folds < 2 else 0.0
+    calibration = config.calibrate.calibration_share if config.calibrate.folds == 1 else 0.0
     for role, share in (("calibration", calibration), ("dev", config.round.dev_share)):
         if share == 0 or any(row.role == role for row in everything):
             continue

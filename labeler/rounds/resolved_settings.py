@@ -13,6 +13,7 @@ from labeler.core.config import Config, unused_settings
 from labeler.core.errors import NotReady
 from labeler.core.runtime import LABELLER, Runtime, with_settings
 from labeler.core.settings import SPREADING
+from labeler.reading.folds import fold_count
 from labeler.rounds import checkpoints, preflight
 from labeler.rounds.retriever import training as retriever_training
 
@@ -46,12 +47,15 @@ def resolve(runtime: Runtime, reviewer: str | None = None) -> Config:
     _check_vote(runtime)
     config, start = runtime.config, resolve_start(runtime)
     preflight.check_training(runtime, start)
+    with runtime.database.read() as session:
+        folds = fold_count(session, config.calibrate)
     return with_settings(
         config,
         workspace={"language": runtime.language, "metric": runtime.metric},
         compute={"device": runtime.device},
         ensemble={"members": tuple(_checkpoint(runtime, name) for name in config.ensemble.members)},
         cascade={"large": _checkpoint(runtime, config.cascade.large) if config.cascade.large else None},
+        calibrate={"folds": folds},
         train={"start": start, "teachers": _teachers(runtime)},
         round={"reviewer": reviewer or config.round.reviewer},
     )

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from db import queries
+from labeler.core.round_settings import CalibrateConfig
 from labeler.core.runtime import Runtime, with_settings
+from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.maintenance.prune import prune
 from labeler.reading import folds
 from labeler.reading.early_exit import fitted_rule, stored_rule
@@ -19,12 +21,13 @@ from labeler.rounds import forecast, machine
 from labeler.rounds.steps import training
 from mrc import pipeline
 from mrc.read.predict.adaptive import StoppingRule
+from mrc.read.train_config import TrainConfig
 from mrc.types import Question
 from tests.state import state
 from tests.worlds import at, make_workspace
 
 FOLDS = {
-    "calibrate__folds": 2,
+    "calibrate__folds": None,  # not set: two, as labels allow them and no question has the role calibration
     "review__random_share": 1.0,
     "review__uncertain_share": 0.0,
     "review__suspect_share": 0.0,
@@ -52,6 +55,28 @@ def test_a_split_group_is_always_in_the_same_fold_and_folds_are_of_like_size() -
     assert [folds.fold_of(f"group {number}", 3) for number in range(4)] == [
         folds.fold_of(f"group {number}", 3) for number in range(4)
     ]
+
+
+def test_without_a_setting_there_are_two_folds_where_the_labels_allow_them(begun: Path, tmp_path: Path) -> None:
+    """The fixture's workspace sets none, and its rounds have two; these have one reader and hold questions out."""
+    with at(begun) as runtime, runtime.database.read() as session:
+        assert runtime.config.calibrate.folds is None
+        assert queries.round_(session, 0).config["calibrate"]["folds"] == 2
+        assert folds.fold_count(session, CalibrateConfig(folds=3)) == 3
+    one_document = make_encyclopaedia("en", seed=5, documents=1).squad()
+    for number, (squad, division) in enumerate(
+        ((None, "gold=60,calibration=20,dev=30,pool=60"), (one_document, "gold=3,pool=rest"))
+    ):
+        folder = make_workspace(tmp_path / str(number), division=division, squad=squad, calibrate__folds=None)
+        with at(folder) as runtime, runtime.database.read() as session:
+            assert folds.fold_count(session, runtime.config.calibrate) == 1
+
+
+def test_a_fold_reader_sees_its_labels_as_often_as_the_student_also_with_fixed_updates() -> None:
+    assert folds.fold_training(TrainConfig(epochs=3.0), 2) == TrainConfig(epochs=3.0)
+    assert folds.fold_training(TrainConfig(max_steps=600), 2).max_steps == 300
+    assert folds.fold_training(TrainConfig(max_steps=600), 3).max_steps == 400
+    assert folds.fold_training(TrainConfig(max_steps=1), 2).max_steps == 1
 
 
 def trained_on(runtime: Runtime, name: str, number: int = 0) -> set[str]:

@@ -16,7 +16,7 @@ from labeler.core.workspace import open_workspace
 from labeler.rounds.holdout import hold_out_reviewed, hold_out_roles
 from tests.commands import new_workspace
 
-SHARES = with_settings(Config(), calibrate={"calibration_share": 0.2}, round={"dev_share": 0.1, "seed": 7})
+SHARES = with_settings(Config(), calibrate={"calibration_share": 0.2, "folds": 1}, round={"dev_share": 0.1, "seed": 7})
 
 
 @pytest.fixture

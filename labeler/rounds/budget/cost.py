@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labeler.core.config import Config
+from labeler.reading.folds import fold_training
 from mrc.read.passes import examples_shown
 
 READING_SHARE = 1 / 3  # of the time to train on a passage once: the forward pass alone
@@ -52,7 +53,7 @@ class Cost:
 def cost(work: Work, pace: Pace, config: Config, *, pool: int, taught: int | None = None) -> Cost:
     """The cost of a round that takes `pool` questions of the pool.
 
-    `taught` pseudo-labels train the student; None: `review.train_share` of the pool questions, the most there can be.
+    `config`: as a round resolves it. `taught` pseudo-labels train the student; None: `review.train_share` of the pool questions, the most there can be.
     """
     pseudo = round(config.review.train_share * pool) if taught is None else taught
     reading = (work.questions + pool) * work.passages * pace.passage
@@ -69,13 +70,14 @@ def passages_of(config: Config) -> int:
 def _training(human: int, pseudo: int, pace: Pace, config: Config) -> float:
     """Seconds to train the student, its fold readers and the retriever, and to read what a teacher distils."""
     shown = examples_shown(human, pseudo, config.training)
-    folds = config.calibrate.folds
+    folds = config.calibrate.folds or 1
     if folds > 1:
         rest = (folds - 1) / folds
-        shown += folds * examples_shown(round(rest * human), round(rest * pseudo), config.training)
+        training = fold_training(config.training, folds)
+        shown += folds * examples_shown(round(rest * human), round(rest * pseudo), training)
     found = shown * passages_of(config) * pace.example
     if config.train.distill_weight:
-        found += max(folds, 1) * pseudo * passages_of(config) * pace.passage
+        found += folds * pseudo * passages_of(config) * pace.passage
     return found + _retriever(human + pseudo, pace, config)
 
 

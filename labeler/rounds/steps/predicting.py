@@ -62,7 +62,7 @@ def _calibration(runtime: Runtime, row: RoundRow) -> Calibration | None:
 def calibrating(session: Session, row: RoundRow) -> list[LabelledQuestion]:
     """The labelled questions that calibrate a round: its readers have not seen them."""
     if row.labeller_id is not None:
-        return labeller_questions.calibrating(session, folds=int(row.config["calibrate"]["folds"]))
+        return labeller_questions.calibrating(session, folds=row.config["calibrate"]["folds"])
     if row.teacher_id is None:
         return queries.labelled_questions(session, "calibration")
     return folds.calibrating(session, _readers(session, row))

@@ -25,6 +25,7 @@ from labeler.rounds.retriever.training import is_enabled, store_encoder, train_e
 from mrc.calibration.retrieval_weight import UNTUNED
 from mrc.errors import BadCheckpoint, DataError, OutOfMemory, TrainingDiverged, WorkerDied
 from mrc.read.data.negatives import with_negatives
+from mrc.read.train_config import TrainConfig
 from mrc.types import Passage
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _train_folds(
 ) -> dict[str, tuple[Sequence[TrainingRow], TrainResult]]:
     """Train the fold readers, in folders beside the student's; by name, each with its labels."""
     count = runtime.config.calibrate.folds
+    assert count is not None, "a round resolves it"
     parts = folds.training_folds(rows, count)
     if count > 1 and not parts:
         log.warning(
@@ -87,7 +89,9 @@ def _train_folds(
     for number, own in enumerate(parts):
         name = folds.name_of(number, count)
         log.info("training the reader of fold %d of %d", number + 1, count)
-        found[name] = (own, train_reader(runtime, row, own, folder=folder.with_name(f"{folder.name}-{name}")))
+        own_folder = folder.with_name(f"{folder.name}-{name}")
+        config = folds.fold_training(runtime.config.training, count)
+        found[name] = (own, train_reader(runtime, row, own, folder=own_folder, config=config))
     return found
 
 
@@ -117,9 +121,15 @@ def store_reader(
 
 
 def train_reader(
-    runtime: Runtime, row: RoundRow, rows: Sequence[TrainingRow], *, folder: Path, seed: int | None = None
+    runtime: Runtime,
+    row: RoundRow,
+    rows: Sequence[TrainingRow],
+    *,
+    folder: Path,
+    seed: int | None = None,
+    config: TrainConfig | None = None,
 ) -> TrainResult:
-    """Train a reader on these labels into `folder`, with the round's settings and start, and its seed or another."""
+    """Train a reader on these labels into `folder`, with the round's start, and its seed and settings or others."""
     from mrc.read.train.trainer import train as run
 
     with runtime.database.read() as session:
@@ -129,7 +139,7 @@ def train_reader(
         return run(
             training_examples(runtime, row, rows, held_out),
             start=pretrained_checkpoint(runtime, row),
-            config=runtime.config.training,
+            config=config or runtime.config.training,
             seed=row.seed if seed is None else seed,
             folder=folder,
             progress=progress,
