@@ -1,8 +1,8 @@
 """Fold readers: readers that have not seen what they are asked, so that every gold label teaches and calibrates.
 
-With K folds (`calibrate.folds`), a round trains K fold readers beside its student, each on the labels of the other K - 1
-folds. The next round reads every question that shares a paragraph with a label of its teacher's training by the reader
-of the fold that did not see it, and all others by the teacher itself. Folds are whole split groups.
+With K folds (`calibrate.folds`), a round trains K fold readers beside its student, each on the labels of the other
+K - 1 folds. The next round reads every question that shares a paragraph with a label of its teacher's training by the
+reader of the fold that did not see it, and all others by the teacher itself. Folds are whole split groups.
 
 Source: cross-fitting, as in `CalibratedClassifierCV(ensemble=False)` of scikit-learn.
 """

@@ -53,7 +53,8 @@ class Cost:
 def cost(work: Work, pace: Pace, config: Config, *, pool: int, taught: int | None = None) -> Cost:
     """The cost of a round that takes `pool` questions of the pool.
 
-    `config`: as a round resolves it. `taught` pseudo-labels train the student; None: `review.train_share` of the pool questions, the most there can be.
+    `config`: as a round resolves it. `taught` pseudo-labels train the student; None: `review.train_share` of the pool
+    questions, the most there can be.
     """
     pseudo = round(config.review.train_share * pool) if taught is None else taught
     reading = (work.questions + pool) * work.passages * pace.passage
