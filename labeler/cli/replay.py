@@ -57,7 +57,7 @@ def simulate_command(file: Path, as_json: bool, **options: Any) -> None:
                    strategy-uncertain, strategy-margin, strategy-disagreement
     pseudo-labels  no-pseudo, threshold, whole-pool, softmatch, soft, hard-soft, second-generation,
                    pseudo-passes-1, pseudo-passes-4, gold-passes-2, gold-passes-8, batch-8, batch-32
-    folds          folds-2, folds-3 (they train a seed reader of their own)
+    folds          folds-1, folds-2, folds-3 (they train a seed reader of their own)
     reading        no-retrieval, no-negatives, first-gold
     steadiness     average, long-warmup, layer-decay, no-retry; with --seeds the table has the spread
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Final
 
 from db import queries
 from db.engine import Session
-from db.rows import LabelledQuestion, LabellerRow
+from db.rows import LabelledQuestion, LabellerRow, QuestionRow
 from labeler.core.errors import NotReady
+
+SUFFICIENT: Final = 200  # gold questions to calibrate a labeller that was not taught them; each may cost money
 
 
 def to_predict(session: Session, labeller: LabellerRow, *, folds: int | None) -> list[list[str]]:
@@ -33,6 +36,15 @@ def calibrating(session: Session, *, folds: int | None) -> list[LabelledQuestion
     """
     found = queries.labelled_questions(session, "calibration")
     return found if found or folds == 1 else queries.labelled_questions(session, "gold")
+
+
+def to_calibrate(session: Session, *, folds: int | None) -> list[QuestionRow]:
+    """The questions that a labeller is asked so that its scores can be calibrated; gold ones only as many as suffice."""
+    held_out = queries.questions(session, roles=["calibration"], duplicates=False)
+    if held_out:
+        return held_out
+    found = {entry.question.id: entry.question for entry in calibrating(session, folds=folds)}
+    return [found[key] for key in shuffled(found)[:SUFFICIENT] if found[key].duplicate_of is None]
 
 
 def shuffled(ids: Iterable[str]) -> list[str]:

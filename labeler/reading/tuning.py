@@ -15,7 +15,7 @@ from db.rows import LabelledQuestion, ModelRow
 from labeler.cluster.connection import note as cluster_note
 from labeler.core.progress import bar
 from labeler.core.runtime import Runtime
-from labeler.reading import answering
+from labeler.reading import answering, folds
 from labeler.reading.answering import ReadingPlan
 from labeler.reading.postprocessing import (
     AUTO,
@@ -58,7 +58,7 @@ def tune(runtime: Runtime, model: ModelRow, *, index: str | None) -> Tuned:
     tuned on the latter, where alone a reader may abstain. What the settings name is not tuned, and nothing is without
     held-out questions.
     """
-    held_out = _held_out(runtime, index)
+    held_out = _held_out(runtime, index, model)
     known = rules_of(runtime, model)
     tuned_on = _fingerprint(runtime, held_out, index)
     if not held_out.any or known.tuned_on == tuned_on:
@@ -76,21 +76,32 @@ def tuning_of(runtime: Runtime, reader: Answerer, *, index: str | None) -> Tuned
 
 @dataclass(frozen=True, slots=True)
 class _HeldOut:
-    """The questions that tuning needs: of dev for rules and threshold, of dev and calibration for the rest."""
+    """The questions that tuning needs: of dev for rules and threshold, of dev and calibration for the rest.
+
+    With fold readers gold labels calibrate, so each of them reads, for the rest, questions that it has not seen.
+    """
 
     answered: Sequence[LabelledQuestion]
     uncertain: Sequence[LabelledQuestion]
     retrieved: Sequence[LabelledQuestion]
+    out_of_fold: Sequence[tuple[ModelRow, Sequence[LabelledQuestion]]] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.answered or self.uncertain or self.retrieved)
+        return bool(self.answered or self.uncertain or self.all_retrieved)
+
+    @property
+    def all_retrieved(self) -> Sequence[LabelledQuestion]:
+        return [*self.retrieved, *(entry for _, entries in self.out_of_fold for entry in entries)]
 
 
-def _held_out(runtime: Runtime, index: str | None) -> _HeldOut:
+def _held_out(runtime: Runtime, index: str | None, model: ModelRow | None = None) -> _HeldOut:
+    """`model`: the reader to tune, where a round trained it."""
     read = runtime.config.read
     with runtime.database.read() as session:
         dev, calibration = (queries.labelled_questions(session, role) for role in ("dev", "calibration"))
+        fold_readers = folds.readers_of(session, model) if model and index else None
+        out_of_fold = folds.out_of_fold(session, fold_readers) if fold_readers else []
     answered = [entry for entry in dev if entry.label.gold_texts]
     flagged = [entry for entry in dev if entry.question.is_impossible is not None]
     return _HeldOut(
@@ -99,6 +110,7 @@ def _held_out(runtime: Runtime, index: str | None) -> _HeldOut:
         if read.null_score_diff_threshold is None
         else (),
         [*answered, *(entry for entry in calibration if entry.label.gold_texts)] if index else (),
+        out_of_fold,
     )
 
 
@@ -108,8 +120,8 @@ def _tuned(
     """The known tuning, with all that the held-out questions tell."""
     found = known
     answers: Answered = {}
-    if held_out.retrieved and index:
-        found, answers = _tuned_reading(runtime, reader, found, held_out.retrieved, index)
+    if held_out.all_retrieved and index:
+        found, answers = _tuned_reading(runtime, reader, found, held_out, index)
     if held_out.answered:
         judged = [each for each, _ in _judged(runtime, reader, held_out.answered, index, found, answers)]
         effects = rule_effects(judged, metric=runtime.metric, language=runtime.language)
@@ -128,14 +140,15 @@ def _tuned(
 
 
 def _tuned_reading(
-    runtime: Runtime, reader: Answerer | RemoteReader, known: Tuned, entries: Sequence[LabelledQuestion], index: str
+    runtime: Runtime, reader: Answerer | RemoteReader, known: Tuned, held_out: _HeldOut, index: str
 ) -> tuple[Tuned, Answered]:
     """The tuning with the weight of retrieval and the passages read, and the answers under them, by question id."""
     normalize = cache(partial(normalize_answer, metric=runtime.metric))
     note = cluster_note(runtime.config.compute)
+    entries = held_out.all_retrieved
     with bar("tune reading", total=len(entries), unit="questions", note=note) as progress:
         read = []
-        for entry, (spans, hits) in zip(entries, _candidates(runtime, reader, entries, index), strict=True):
+        for entry, (spans, hits) in zip(entries, _all_candidates(runtime, reader, held_out, index), strict=True):
             golds = frozenset(normalize(text) for text in entry.label.gold_texts)
             read.append(ReadQuestion(spans, tuple(hit.standardized for hit in hits), golds, entry.document_id))
             progress.update()
@@ -157,6 +170,16 @@ def _tuned_reading(
         )
         for entry, each in zip(entries, read, strict=True)
     }
+
+
+def _all_candidates(
+    runtime: Runtime, reader: Answerer | RemoteReader, held_out: _HeldOut, index: str
+) -> Iterator[tuple[tuple[Candidate, ...], tuple[Hit, ...]]]:
+    """The candidates of `all_retrieved`, each question read by the reader that has not seen it."""
+    yield from _candidates(runtime, reader, held_out.retrieved, index)
+    for model, entries in held_out.out_of_fold:
+        if entries:
+            yield from _candidates(runtime, answering.answerer(runtime, model), entries, index)
 
 
 def _candidates(
@@ -205,7 +228,7 @@ def _fingerprint(runtime: Runtime, held_out: _HeldOut, index: str | None) -> str
     """Hash of everything that the tuning depends on, apart from the reader."""
     asked = [
         [[entry.question.id, entry.question.is_impossible, list(entry.label.gold_texts)] for entry in entries]
-        for entries in (held_out.answered, held_out.uncertain, held_out.retrieved)
+        for entries in (held_out.answered, held_out.uncertain, held_out.all_retrieved)
     ]
     parts = [index, asdict(runtime.config.read), runtime.metric, runtime.language, asked, *runtime.other_readers]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -40,6 +40,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "gold-passes-8": ("train.epochs=8",),
     "batch-8": ("train.batch_size=8",),
     "batch-32": ("train.batch_size=32",),
+    "folds-1": ("calibrate.folds=1", f"{OWN_BASE}=true"),
     "folds-2": ("calibrate.folds=2", f"{OWN_BASE}=true"),
     "folds-3": ("calibrate.folds=3", f"{OWN_BASE}=true"),
     "no-retrieval": ("read.retrieval_weight=0",),
@@ -49,7 +50,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "long-warmup": ("train.warmup_ratio=0.3",),
     "layer-decay": ("train.layer_decay=0.9",),
     "no-retry": ("train.retry_bad_seed=false",),
-    ORACLE: (),
+    ORACLE: ("calibrate.folds=1",),  # no round follows that its fold readers would serve
 }
 DEFAULT = "default,random,self-training,no-pseudo,no-retrieval"
 

@@ -15,7 +15,7 @@ from labeler.core.round_settings import CalibrateConfig
 from labeler.core.runtime import Runtime, with_settings
 from labeler.demo.encyclopaedia import make_encyclopaedia
 from labeler.maintenance.prune import prune
-from labeler.reading import folds
+from labeler.reading import folds, tuning
 from labeler.reading.early_exit import fitted_rule, stored_rule
 from labeler.rounds import forecast, machine
 from labeler.rounds.steps import training
@@ -229,6 +229,34 @@ def test_a_pool_question_is_distilled_from_the_reader_that_was_not_taught_it(
         assert len(used) > 1
         for each in pool:
             assert each.question.split_group not in taught[given[0]["teacher_of"][each.question.id]]
+
+
+def test_a_reader_is_tuned_on_questions_that_each_of_its_fold_readers_has_not_seen(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, asked = pipeline.read_candidates, list[tuple[set[str], str]]()
+
+    def watched(questions: Sequence[Question], **given: Any) -> Any:
+        asked.append(({each.id for each in questions}, given["reader"].fingerprint))
+        return honest(questions, **given)
+
+    monkeypatch.setattr(pipeline, "read_candidates", watched)
+    monkeypatch.setattr(folds, "TUNED_ON", 20)
+    with at(copy) as runtime:
+        model, index = runtime.best_model(), runtime.current_index()
+        tuned = tuning.tune(runtime, model, index=index)
+        with runtime.database.read() as session:
+            questions = {each.id: each for each in queries.questions(session)}
+            names = {runtime.reader(each).fingerprint: each.name for each in queries.models(session)}
+        taught = {name: trained_on(runtime, name) for name in names.values()}
+        assert {names[reader] for _, reader in asked} == {"student", "fold-1-of-2", "fold-2-of-2"}
+        for ids, reader in asked:
+            roles = {questions[key].role for key in ids}
+            assert roles == ({"dev"} if names[reader] == "student" else {"gold"})
+            assert not {questions[key].split_group for key in ids} & taught[names[reader]]
+        assert sum(len(ids) for ids, reader in asked if names[reader] != "student") == 20
+        assert tuning.tune(runtime, model, index=index) == tuned
+        assert len(asked) == 3, "it is known, and read once"
 
 
 def test_prune_keeps_the_fold_readers_that_the_next_round_needs_and_deletes_refused_ones(copy: Path) -> None:

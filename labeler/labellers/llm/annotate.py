@@ -12,6 +12,7 @@ from db import labellers, queries
 from db.rows import LabellerReply, LabellerRow, QuestionRow
 from labeler.core.errors import NotReady
 from labeler.core.progress import bar
+from labeler.labellers import questions as labeller_questions
 from labeler.labellers.llm.costs import Budget, estimated_tokens
 from labeler.labellers.llm.endpoint import Client
 from labeler.labellers.llm.examples import draw_examples
@@ -60,7 +61,8 @@ class Annotator:
         self._prompt: Prompt = load_prompt(runtime.workspace.folder, options.language)
         self._limit = limit
         with runtime.database.read() as session:
-            asked = _questions(session, roles) if ids is None else queries.questions(session, ids=ids)
+            folds = runtime.config.calibrate.folds
+            asked = _questions(session, roles, folds) if ids is None else queries.questions(session, ids=ids)
             row = queries.find_labeller(session, name)
             done = set(queries.answered(session, row.id)) if row is not None else set()
         self._examples: tuple[Example, ...] = draw_examples(runtime, options.examples, before=_examples_of(row))
@@ -133,11 +135,17 @@ class Annotator:
         return Job(question, tuple(passages), messages, keys)
 
 
-def _questions(session: Session, roles: Sequence[str]) -> list[QuestionRow]:
-    """The questions of these roles in id order; of the pool those without a gold or human label."""
+def _questions(session: Session, roles: Sequence[str], folds: int | None) -> list[QuestionRow]:
+    """The questions of these roles in id order; of the pool those without a gold or human label.
+
+    Beside the pool, gold questions take the place of calibration questions where none are held out: see
+    `labeller_questions.to_calibrate`.
+    """
     pool = queries.pool_to_predict(session) if "pool" in roles else []
-    others = queries.questions(session, roles=[role for role in roles if role != "pool"], duplicates=False)
-    return sorted((*pool, *others), key=lambda each: each.id)
+    found = [*pool, *queries.questions(session, roles=[role for role in roles if role != "pool"], duplicates=False)]
+    if pool and "calibration" in roles:
+        found += labeller_questions.to_calibrate(session, folds=folds)
+    return sorted({each.id: each for each in found}.values(), key=lambda each: each.id)
 
 
 def _examples_of(row: LabellerRow | None) -> tuple[str, ...] | None:

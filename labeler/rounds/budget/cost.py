@@ -33,7 +33,7 @@ class Work:
     questions: int  # predicted beside the pool: those that calibrate
     human: int  # gold and human labels that the student is taught, with the reviews of the round
     dev: int
-    calibration: int
+    calibration: int  # on which a reader is tuned, with those of dev; of fold readers' questions, as many as tune it
     passages: int  # that the reader takes of each question
 
 

@@ -12,6 +12,7 @@ from db.rows import ModelRow
 from labeler.core.config import Config
 from labeler.core.runtime import Runtime
 from labeler.reading import postprocessing
+from labeler.reading.folds import TUNED_ON
 from labeler.rounds.budget.cost import READING_SHARE, Cost, Pace, Work, cost, most_questions, passages_of
 from labeler.rounds.budget.subset import Subset, choose
 from labeler.rounds.select import random_tasks
@@ -115,12 +116,14 @@ def work_of(session: Session, config: Config, groups: Groups, *, passages: int) 
     pool = sum(question.id in predicted for question in queries.pool_to_predict(session))
     labels = queries.live_labels(session, kinds=["gold", "human"], roles=["gold", "pool"])
     dev, calibration = (len(queries.labelled_questions(session, role)) for role in ("dev", "calibration"))
+    human = sum(label.train_weight > 0 for label in labels)
+    out_of_fold = min(human, TUNED_ON) if (config.calibrate.folds or 1) > 1 else 0
     return Work(
         pool=pool,
         questions=len(predicted) - pool,
-        human=sum(label.train_weight > 0 for label in labels) + _tasks(config, pool),
+        human=human + _tasks(config, pool),
         dev=dev,
-        calibration=calibration,
+        calibration=calibration + out_of_fold,
         passages=passages,
     )
 

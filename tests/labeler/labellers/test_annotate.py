@@ -17,7 +17,7 @@ import pytest
 from db import queries, store
 from labeler.labellers.llm.prompts import load_prompt
 from mrc.types import Passage
-from tests.commands import Ran, new_workspace, ok, run
+from tests.commands import Ran, new_workspace, ok, run, squad
 from tests.labeler.labellers.scripted_server import (
     JSON,
     OK,
@@ -31,7 +31,7 @@ from tests.labeler.labellers.scripted_server import (
     says,
     serving,
 )
-from tests.labeler.labellers.worlds import QUESTIONS, jsonl, make
+from tests.labeler.labellers.worlds import HARBOUR, ISLAND, QUESTIONS, TOWER, jsonl, make
 from tests.state import state
 from tests.worlds import at
 
@@ -342,6 +342,20 @@ def test_examples_stay_those_of_the_labeller_when_a_round_holds_them_out(tmp_pat
     assert (found["questions"], found["left"]) == (2, 0)
     said = [[each["content"] for each in request["messages"][2:5:2]] for request in seen.requests]
     assert said == [said[0]] * 3
+
+
+def test_gold_questions_are_asked_beside_the_pool_where_none_is_held_out_to_calibrate(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "ws")
+    for role, passages in (("gold", (HARBOUR, ISLAND)), ("pool", (TOWER,))):
+        given = squad(tmp_path / f"{role}.json", {text: QUESTIONS[text] for text in passages})
+        ok("import", given, "--as", role, "-w", workspace)
+    ok("index", "--analyzer", "english", "-w", workspace)
+    with serving(answers(RIGHT)) as (url, _):
+        assert ok(*command(workspace, url, "--role", "pool"))["questions"] == 2
+        assert ok(*command(workspace, url))["questions"] == 3, "the gold ones"
+        with at(workspace) as runtime, runtime.database.write() as session:
+            store.set_roles(session, {"q1": "calibration"})
+        assert ok(*command(workspace, url, "--labeller", "other"))["questions"] == 3, "q1 and the pool"
 
 
 def test_a_workspace_without_a_question_to_ask_is_refused_and_keeps_no_labeller(tmp_path: Path) -> None:
