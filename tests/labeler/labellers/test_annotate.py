@@ -351,11 +351,12 @@ def test_gold_questions_are_asked_beside_the_pool_where_none_is_held_out_to_cali
         ok("import", given, "--as", role, "-w", workspace)
     ok("index", "--analyzer", "english", "-w", workspace)
     with serving(answers(RIGHT)) as (url, _):
-        assert ok(*command(workspace, url, "--role", "pool"))["questions"] == 2
-        assert ok(*command(workspace, url))["questions"] == 3, "the gold ones"
+        plain = (*command(workspace, url), "--examples", "0")
+        assert ok(*plain, "--role", "pool")["questions"] == 2
+        assert ok(*plain)["questions"] == 3, "the gold ones"
         with at(workspace) as runtime, runtime.database.write() as session:
             store.set_roles(session, {"q1": "calibration"})
-        assert ok(*command(workspace, url, "--labeller", "other"))["questions"] == 3, "q1 and the pool"
+        assert ok(*plain, "--labeller", "other")["questions"] == 3, "q1 and the pool"
 
 
 def test_a_workspace_without_a_question_to_ask_is_refused_and_keeps_no_labeller(tmp_path: Path) -> None:
