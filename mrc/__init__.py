@@ -25,6 +25,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ.setdefault("KMP_BLOCKTIME", "1")
 
+# Those of OpenBLAS, which multiplies for NumPy, spin for 2^28 cycles, a tenth of a second, also where nothing was ever
+# multiplied: more than a short command takes to search an index. 2^20 cycles bridge the gap between two products.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+
 _EXPORTED = {"BM25": "mrc.retrieve.bm25", "Corpus": "mrc.corpus", "Reader": "mrc.read.model"}
 
 
