@@ -39,7 +39,7 @@ def calibrating(session: Session, *, folds: int | None) -> list[LabelledQuestion
 
 
 def to_calibrate(session: Session, *, folds: int | None) -> list[QuestionRow]:
-    """The questions that a labeller is asked so that its scores can be calibrated; gold ones only as many as suffice."""
+    """The questions that a labeller is asked so that its scores can be calibrated; of gold ones as many as suffice."""
     held_out = queries.questions(session, roles=["calibration"], duplicates=False)
     if held_out:
         return held_out

@@ -202,7 +202,7 @@ def _outcome(row: EvaluationRow, *, round_number: int) -> SplitOutcome:
 
 def _has_folds(row: RoundRow) -> bool:
     """Whether fold readers answered gold questions in a round, as far as it says."""
-    return row.config.get("calibrate", {}).get("folds") != 1
+    return bool(row.config.get("calibrate", {}).get("folds") != 1)
 
 
 def _errors(session: Session, rounds: Sequence[RoundRow], metric: Metric) -> ErrorAnalysis | None:

@@ -39,7 +39,11 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @click.option("--model", metavar="NAME", help="Model, as the server calls it.  [default: llm.model]")
 @click.option("--labeller", metavar="NAME", help="Name of the labeller.  [default: llm.labeller, else the model's]")
 @click.option(
-    "--role", "roles", default="pool,calibration", show_default=True, callback=_roles,
+    "--role",
+    "roles",
+    default="pool,calibration",
+    show_default=True,
+    callback=_roles,
     help="Questions to ask; with pool,calibration and none held out to calibrate, 200 gold ones too.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many questions in this run.")
