@@ -106,7 +106,7 @@ def a_certificate() -> CertificateSummary:
     )
     test = {"set": 8, "look": 1, "size": 12_300, "audited": 188, "correct": 171, "p_value": 0.031, "passed": True}
     words = "At least 85% of the 12,300 machine-made answers that this certificate covers are correct."
-    return CertificateSummary(standing, words, (test,), (), {"different": 80, "equal": 220}, ("ann",), False, 0.1)
+    return CertificateSummary(standing, words, (test,), (), {"different": 80, "equal": 220}, ("ann",), (), 0.1)
 
 
 def a_precision(number: int) -> PrecisionRow:

@@ -74,7 +74,8 @@ def test_a_served_model_labels_a_pool_is_killed_resumed_and_certified(
     workspace = _world(tmp_path)
     model = make_chat_model(tmp_path / "model", reply(1, "Ilvane", "Ilvane"))
     with served(model) as url:
-        call = ["annotate", "--endpoint", url, "--model", str(model), "--labeller", "llama", "-w", str(workspace)]
+        call = ["annotate", "--endpoint", url, "--model", str(model), "--labeller", "llama", "--role", "pool"]
+        call += ["-w", str(workspace)]
         process = subprocess.Popen(
             [sys.executable, "-m", "labeler", *call, "--concurrency", "1"],
             env=os.environ | {"PYTHONPATH": str(Path.cwd())},
