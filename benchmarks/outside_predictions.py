@@ -167,7 +167,12 @@ def _train(model: Any, tokenizer: Any, examples: Sequence[tuple[str, str, str, i
     import torch
 
     rng = np.random.default_rng(0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    rates = {False: 1e-4, True: 5e-4}  # of the encoder and of the head, which starts untrained
+    parts = {
+        head: [each for name, each in model.named_parameters() if name.startswith("qa_outputs") == head]
+        for head in rates
+    }
+    optimizer = torch.optim.AdamW([{"params": parts[head], "lr": rate, "peak": rate} for head, rate in rates.items()])
     model.train()
     for step in range(updates):
         chosen = [examples[int(at)] for at in rng.integers(0, len(examples), BATCH)]
@@ -179,7 +184,7 @@ def _train(model: Any, tokenizer: Any, examples: Sequence[tuple[str, str, str, i
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = 1e-4 * min(1.0, (step + 1) / 20) * (1 - step / updates)
+            group["lr"] = group["peak"] * min(1.0, (step + 1) / 20) * (1 - step / updates)
         optimizer.step()
     model.eval()
 
