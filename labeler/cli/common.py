@@ -9,7 +9,7 @@ import math
 import shlex
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -61,6 +61,19 @@ after_option = click.option("--after", metavar="ID", help="Only questions with a
 
 
 force_option = click.option("--force", is_flag=True, help="Overwrite a file that labeler did not write.")
+
+
+def names_among(known: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    """The callback of an option that takes some of the known names, separated by commas; each is kept once."""
+
+    def parsed(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return names
+
+    return parsed
 
 
 def refuse_options(*names: str, why: str) -> None:

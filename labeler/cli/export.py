@@ -14,6 +14,7 @@ from labeler.cli.common import (
     check_folder,
     force_option,
     in_workspace,
+    names_among,
     refuse_json_to_stdout,
     refuse_options,
     runtime,
@@ -27,14 +28,6 @@ KINDS = ("gold", "human", "pseudo")
 CHOOSING = ("kinds", "roles", "with_leaks", "despite_alarms", "uncertified")  # which labels
 
 
-def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(KINDS)}")
-    return kinds
-
-
 def _choosing_options(command: F) -> F:
     """The options that say which labels; the command gets them as `chosen`."""
 
@@ -45,7 +38,11 @@ def _choosing_options(command: F) -> F:
 
     options = (
         click.option(
-            "--kinds", default=",".join(KINDS), show_default=True, callback=_kinds, help="Kinds of labels to export."
+            "--kinds",
+            default=",".join(KINDS),
+            show_default=True,
+            callback=names_among(KINDS),
+            help="Kinds of labels to export.",
         ),
         click.option(
             "--role",

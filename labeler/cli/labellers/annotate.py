@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import Number, in_workspace, runtime, show
+from labeler.cli.common import Number, in_workspace, names_among, runtime, show
 from labeler.cli.labellers.text import annotation_text, forecast_text
 from labeler.core.errors import ConfigError
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from labeler.labellers.llm.options import Prices
 
 ROLES = ("pool", "calibration", "dev", "test", "gold")
-
-
-def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    roles = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-    unknown = [role for role in roles if role not in ROLES]
-    if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(ROLES)}")
-    return roles
 
 
 @click.command("annotate")
@@ -43,7 +35,7 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     "roles",
     default="pool,calibration",
     show_default=True,
-    callback=_roles,
+    callback=names_among(ROLES),
     help="Questions to ask; with pool,calibration and none held out to calibrate, 200 gold ones too.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many questions in this run.")
